@@ -1,0 +1,1 @@
+"""Methods that others published, and the floors beneath them."""

@@ -1,0 +1,30 @@
+"""The errors that users see: one line that says what, where and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BenchError(Exception):
+    """An error whose message is written for the user and printed without a traceback."""
+
+
+class UserError(BenchError):
+    """The request cannot be met as it stands (unknown name, missing file, bad option): exit status 2."""
+
+
+class DataError(BenchError):
+    """One file or pair of a dataset is damaged. The pair fails and is counted, the rest of the run goes on."""
+
+
+class NotApplicable(BenchError):
+    """A method and a prompt that do not fit together. The cell is printed as an en dash and does not fail the run."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
+    """An error for a misspelt name, with the nearest valid ones, or all of them where none is near."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names) or 'none'}"
+    return UserError(f"unknown {kind} '{name}'; {hint}")

@@ -1,0 +1,121 @@
+"""The one place that maps coordinates.
+
+Four kinds of coordinates occur, always ordered (x, y):
+
+* *original pixels*: what datasets annotate and what predictions are stored in; the image covers [0, W] x [0, H];
+* *frame pixels*: pixels of the image a network was fed, i.e. the original image stretched or padded (`Frame`);
+* *cells*: positions in a feature map of h x w cells, cell (0, 0) being the top left one (`GridConvention`);
+* a protocol's frame, in which errors are measured: again a `Frame`.
+
+Every function takes and returns arrays whose last axis is (x, y): numpy arrays or torch tensors, computed with in their own precision.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, TypeVar
+
+Points = TypeVar("Points", bound=Any)
+"""(..., 2) numpy array or torch tensor of (x, y)."""
+
+GridConvention = Literal["corner", "half-pixel", "patch-centre"]
+"""How the cells of a feature map lie on the pixels of its frame.
+
+* `corner`: first and last cell lie on the first and last pixel: x_pixel = x_cell (W - 1) / (w - 1) (SD4Match).
+* `half-pixel`: a cell covers W / w pixels and pixel centres are integers: x_pixel = (x_cell + 0.5) W / w - 0.5 (DIFT's upsampling).
+* `patch-centre`: a cell covers W / w pixels, pixel *edges* are integers: x_pixel = (x_cell + 0.5) W / w (GeoAware-SC).
+"""
+
+
+class Size(NamedTuple):
+    """Width and height in pixels, or in cells."""
+
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Frame:
+    """An image as a network (or a protocol) sees it, and the map from original pixels to its own: p_frame = p * scale + offset."""
+
+    width: int
+    height: int
+    scale_x: float = 1.0
+    scale_y: float = 1.0
+    offset_x: float = 0.0
+    offset_y: float = 0.0
+
+    @classmethod
+    def original(cls, size: Size) -> Frame:
+        """The image itself."""
+        return cls(size.width, size.height)
+
+    @classmethod
+    def stretched(cls, original: Size, to: Size) -> Frame:
+        """The whole image resized to `to`, aspect ratio ignored: x' = x to.width / original.width (SD4Match, DIFT)."""
+        return cls(to.width, to.height, to.width / original.width, to.height / original.height)
+
+    @classmethod
+    def padded(cls, original: Size, side: int) -> Frame:
+        """The image scaled so that its longer side is `side`, centred in a square of that side (SD+DINO, GeoAware-SC).
+
+        The offset is the integer number of padding pixels before the image.
+        """
+        scale = side / max(original)
+        inner = padded_content(original, side)
+        return cls(side, side, scale, scale, (side - inner.width) // 2, (side - inner.height) // 2)
+
+    def from_original(self, points: Points) -> Points:
+        """Original pixels -> frame pixels."""
+        return _stack(points, points[..., 0] * self.scale_x + self.offset_x, points[..., 1] * self.scale_y + self.offset_y)
+
+    def to_original(self, points: Points) -> Points:
+        """Frame pixels -> original pixels."""
+        return _stack(points, (points[..., 0] - self.offset_x) / self.scale_x, (points[..., 1] - self.offset_y) / self.scale_y)
+
+
+def padded_content(original: Size, side: int) -> Size:
+    """Size in pixels of the image inside a padded square of `side`: aspect ratio kept, each side at least one pixel."""
+    scale = side / max(original)
+    return Size(max(1, round(original.width * scale)), max(1, round(original.height * scale)))
+
+
+def pixels_to_cells(points: Points, frame: Frame | Size, grid: Size, convention: GridConvention) -> Points:
+    """Frame pixels -> cells, unclamped."""
+    ratio_x, ratio_y, before, after = _grid_map(frame, grid, convention)
+    return _stack(points, (points[..., 0] + before) / ratio_x - after, (points[..., 1] + before) / ratio_y - after)
+
+
+def cells_to_pixels(cells: Points, frame: Frame | Size, grid: Size, convention: GridConvention) -> Points:
+    """Cells -> frame pixels: the inverse of `pixels_to_cells`."""
+    ratio_x, ratio_y, before, after = _grid_map(frame, grid, convention)
+    return _stack(cells, (cells[..., 0] + after) * ratio_x - before, (cells[..., 1] + after) * ratio_y - before)
+
+
+def _grid_map(frame: Frame | Size, grid: Size, convention: GridConvention) -> tuple[float, float, float, float]:
+    """(pixels per cell in x, in y, shift before the division, shift after it)."""
+    if convention == "corner":
+        # A single row or column of cells has no spacing; every pixel then belongs to cell 0.
+        return (frame.width - 1) / max(grid.width - 1, 1), (frame.height - 1) / max(grid.height - 1, 1), 0.0, 0.0
+    ratio_x, ratio_y = frame.width / grid.width, frame.height / grid.height
+    if convention == "half-pixel":
+        return ratio_x, ratio_y, 0.5, 0.5
+    if convention == "patch-centre":
+        return ratio_x, ratio_y, 0.0, 0.5
+    raise ValueError(f"unknown grid convention {convention!r}; known: corner, half-pixel, patch-centre")
+
+
+def clamp(points: Points, size: Frame | Size, margin: float) -> Points:
+    """Points moved into [margin, side - 1 - margin] of a frame."""
+    return _stack(points, points[..., 0].clip(margin, size.width - 1 - margin), points[..., 1].clip(margin, size.height - 1 - margin))
+
+
+def _stack(like: Points, x: Any, y: Any) -> Points:
+    """(x, y) columns -> an array of the kind that `like` is."""
+    if hasattr(like, "__array_function__"):
+        import numpy
+
+        return numpy.stack([x, y], axis=-1)  # type: ignore[return-value]
+    import torch
+
+    return torch.stack([x, y], dim=-1)  # type: ignore[return-value]
