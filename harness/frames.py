@@ -36,24 +36,28 @@ class Size(NamedTuple):
 
 @dataclass(frozen=True)
 class Frame:
-    """An image as a network (or a protocol) sees it, and the map from original pixels to its own: p_frame = p * scale + offset."""
+    """An image as a network (or a protocol) sees it, and the map from original pixels to its own: p_frame = p * scale + offset.
 
-    width: int
-    height: int
-    scale_x: float = 1.0
-    scale_y: float = 1.0
-    offset_x: float = 0.0
-    offset_y: float = 0.0
+    Attributes:
+        original: size of the image as annotated.
+        size: size of the frame.
+        scale, offset: (x, y) of the map.
+    """
+
+    original: Size
+    size: Size
+    scale: tuple[float, float] = (1.0, 1.0)
+    offset: tuple[float, float] = (0.0, 0.0)
 
     @classmethod
-    def original(cls, size: Size) -> Frame:
+    def unchanged(cls, original: Size) -> Frame:
         """The image itself."""
-        return cls(size.width, size.height)
+        return cls(original, original)
 
     @classmethod
     def stretched(cls, original: Size, to: Size) -> Frame:
         """The whole image resized to `to`, aspect ratio ignored: x' = x to.width / original.width (SD4Match, DIFT)."""
-        return cls(to.width, to.height, to.width / original.width, to.height / original.height)
+        return cls(original, to, (to.width / original.width, to.height / original.height))
 
     @classmethod
     def padded(cls, original: Size, side: int) -> Frame:
@@ -63,15 +67,17 @@ class Frame:
         """
         scale = side / max(original)
         inner = padded_content(original, side)
-        return cls(side, side, scale, scale, (side - inner.width) // 2, (side - inner.height) // 2)
+        return cls(original, Size(side, side), (scale, scale), ((side - inner.width) // 2, (side - inner.height) // 2))
 
     def from_original(self, points: Points) -> Points:
         """Original pixels -> frame pixels."""
-        return _stack(points, points[..., 0] * self.scale_x + self.offset_x, points[..., 1] * self.scale_y + self.offset_y)
+        (sx, sy), (ox, oy) = self.scale, self.offset
+        return _stack(points, points[..., 0] * sx + ox, points[..., 1] * sy + oy)
 
     def to_original(self, points: Points) -> Points:
         """Frame pixels -> original pixels."""
-        return _stack(points, (points[..., 0] - self.offset_x) / self.scale_x, (points[..., 1] - self.offset_y) / self.scale_y)
+        (sx, sy), (ox, oy) = self.scale, self.offset
+        return _stack(points, (points[..., 0] - ox) / sx, (points[..., 1] - oy) / sy)
 
 
 def padded_content(original: Size, side: int) -> Size:
@@ -80,19 +86,19 @@ def padded_content(original: Size, side: int) -> Size:
     return Size(max(1, round(original.width * scale)), max(1, round(original.height * scale)))
 
 
-def pixels_to_cells(points: Points, frame: Frame | Size, grid: Size, convention: GridConvention) -> Points:
+def pixels_to_cells(points: Points, frame: Size, grid: Size, convention: GridConvention) -> Points:
     """Frame pixels -> cells, unclamped."""
     ratio_x, ratio_y, before, after = _grid_map(frame, grid, convention)
     return _stack(points, (points[..., 0] + before) / ratio_x - after, (points[..., 1] + before) / ratio_y - after)
 
 
-def cells_to_pixels(cells: Points, frame: Frame | Size, grid: Size, convention: GridConvention) -> Points:
+def cells_to_pixels(cells: Points, frame: Size, grid: Size, convention: GridConvention) -> Points:
     """Cells -> frame pixels: the inverse of `pixels_to_cells`."""
     ratio_x, ratio_y, before, after = _grid_map(frame, grid, convention)
     return _stack(cells, (cells[..., 0] + after) * ratio_x - before, (cells[..., 1] + after) * ratio_y - before)
 
 
-def _grid_map(frame: Frame | Size, grid: Size, convention: GridConvention) -> tuple[float, float, float, float]:
+def _grid_map(frame: Size, grid: Size, convention: GridConvention) -> tuple[float, float, float, float]:
     """(pixels per cell in x, in y, shift before the division, shift after it)."""
     if convention == "corner":
         # A single row or column of cells has no spacing; every pixel then belongs to cell 0.
@@ -105,7 +111,7 @@ def _grid_map(frame: Frame | Size, grid: Size, convention: GridConvention) -> tu
     raise ValueError(f"unknown grid convention {convention!r}; known: corner, half-pixel, patch-centre")
 
 
-def clamp(points: Points, size: Frame | Size, margin: float) -> Points:
+def clamp(points: Points, size: Size, margin: float) -> Points:
     """Points moved into [margin, side - 1 - margin] of a frame."""
     return _stack(points, points[..., 0].clip(margin, size.width - 1 - margin), points[..., 1].clip(margin, size.height - 1 - margin))
 

@@ -302,8 +302,8 @@ class Located(NamedTuple):
 class Localizer(Protocol):
     """Source feature + target map -> point."""
 
-    def __call__(self, source: FeatureMap, target: FeatureMap, points: torch.Tensor, target_size: Size) -> Located:
-        """(N, 2) original pixels of the source image -> predictions in original pixels of the target image of `target_size`."""
+    def __call__(self, source: FeatureMap, target: FeatureMap, points: torch.Tensor) -> Located:
+        """(N, 2) float64 original pixels of the source image -> predictions in original pixels of the target image."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,69 @@
+"""The plugin that brings the harness's own datasets, localizers, protocols and text prompts, through the hooks everybody uses."""
+
+from __future__ import annotations
+
+from harness.datasets import folder, pf_pascal, pf_willow, spair71k
+from harness.hookspecs import hookimpl
+from harness.protocols import BUILTIN
+from harness.specs import DatasetSpec, LocalizerSpec, Prompt, PromptSpec, ProtocolSpec
+
+
+@hookimpl
+def bench_datasets() -> list[DatasetSpec]:
+    """The datasets, one file each."""
+    return [spair71k.SPEC, pf_pascal.SPEC, pf_willow.SPEC, folder.SPEC]
+
+
+@hookimpl
+def bench_protocols() -> list[ProtocolSpec]:
+    """The published protocols."""
+    return list(BUILTIN)
+
+
+@hookimpl
+def bench_localizers() -> list[LocalizerSpec]:
+    """The published localizers."""
+    return [
+        _localizer("argmax", "Argmax", "the most similar cell", normalize=True),
+        _localizer("argmax-original", "ArgmaxOriginal", "the most similar pixel at original resolution (DIFT)"),
+        _localizer("bilinear", "Bilinear", "most similar cells of the query's four neighbours, blended", normalize=True),
+        _localizer("soft-argmax", "SoftArgmax", "mean position under softmax", temperature=0.04, normalize=True),
+        _localizer(
+            "kernel-softmax",
+            "KernelSoftmax",
+            "soft-argmax around the most similar cell (the SD4Match paper's)",
+            sigma=7.0,
+            temperature=0.04,
+            relative_to=None,
+            normalize=True,
+        ),
+        _localizer("window-softmax", "WindowSoftmax", "soft-argmax in a window (GeoAware-SC)", window=7, temperature=0.02),
+    ]
+
+
+@hookimpl
+def bench_prompts() -> list[PromptSpec]:
+    """Prompts that are plain text."""
+    return [
+        PromptSpec(name="empty", kind="text", make=lambda context: _text(""), description='the empty string ""'),
+        PromptSpec(
+            name="category",
+            kind="text",
+            scope="category",
+            make=lambda context: _text("a photo of a {category}"),
+            description='"a photo of a {category}"',
+        ),
+    ]
+
+
+def _localizer(name: str, class_name: str, description: str, **options: str | float | bool | None) -> LocalizerSpec:
+    def make(**chosen: object) -> object:
+        from harness import localizers
+
+        return getattr(localizers, class_name)(**chosen)
+
+    return LocalizerSpec(name=name, make=make, options=options, description=description)  # type: ignore[arg-type]
+
+
+def _text(template: str) -> Prompt:
+    return lambda category, images: template.format(category=category)

@@ -1,0 +1,236 @@
+"""The user's own photos: a folder of pictures with `pairs.json` or `pairs.csv` (schema in docs/own-data.md).
+
+Paths are relative to the list's folder, points are (x, y) in pixels of the pictures as stored, (0, 0) being the top left corner.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from harness.datasets.lists import read_csv, read_text
+from harness.errors import DataError, UserError
+from harness.frames import Size
+from harness.images import ImageFile, file_size_in_pixels
+from harness.specs import DatasetSpec, ImagePair, Scalar, Threshold
+
+_KEYS = {"id", "source", "target", "category", "source_points", "target_points", "keypoint_ids", "source_box", "target_box", "labels"}
+_POINT_COLUMNS = ("source_x", "source_y", "target_x", "target_y")
+_BOX_COLUMNS = ("target_x1", "target_y1", "target_x2", "target_y2")
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One pair as the list has it, checked."""
+
+    pair_id: str
+    source: str
+    target: str
+    category: str
+    source_points: np.ndarray
+    target_points: np.ndarray
+    keypoint_ids: tuple[str, ...]
+    source_box: Box | None
+    target_box: Box | None
+    labels: dict[str, Scalar]
+
+
+class Folder:
+    """The pairs of a list, in its order (a `PairDataset`).
+
+    Attributes:
+        label: the name tables print.
+        threshold: as the list says; else `box` where every pair has a target box, and `image` where not.
+    """
+
+    def __init__(self, folder: Path, split: str) -> None:
+        path = _find_list(folder)
+        self._folder = path.parent
+        name, threshold, self._rows = (_read_json if path.suffix == ".json" else _read_csv)(path)
+        repeated = [pair_id for pair_id, count in Counter(row.pair_id for row in self._rows).items() if count > 1]
+        if repeated:
+            raise UserError(f"{path}: two pairs are called '{repeated[0]}'; give each its own id")
+        if not self._rows:
+            raise UserError(f"{path}: there is no pair in it; docs/own-data.md shows the format")
+        self.label = f"folder:{name or self._folder.resolve().name}"
+        self.threshold: Threshold = threshold or ("box" if all(row.target_box for row in self._rows) else "image")
+        self.pair_ids: Sequence[str] = tuple(row.pair_id for row in self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> ImagePair:
+        """Pair number `index`. Raises `DataError` where a picture is missing or a point lies outside it."""
+        row = self._rows[index]
+        images = [ImageFile(f"{row.category}-{path}", self._folder / path) for path in (row.source, row.target)]
+        sizes = [file_size_in_pixels(image.path) for image in images]
+        for which, path, size, points in zip(
+            ("source", "target"), (row.source, row.target), sizes, (row.source_points, row.target_points), strict=True
+        ):
+            _check_inside(row.pair_id, which, path, size, points)
+        return ImagePair(
+            pair_id=row.pair_id,
+            source=images[0],
+            target=images[1],
+            source_size=sizes[0],
+            target_size=sizes[1],
+            category=row.category,
+            source_points=row.source_points,
+            target_points=row.target_points,
+            keypoint_ids=row.keypoint_ids,
+            source_box=row.source_box,
+            target_box=row.target_box,
+            labels=row.labels,
+        )
+
+
+def _find_list(place: Path) -> Path:
+    if place.is_file() and place.suffix in (".json", ".csv"):
+        return place
+    for name in ("pairs.json", "pairs.csv"):
+        if (place / name).is_file():
+            return place / name
+    raise UserError(
+        f"dataset folder: no pairs.json or pairs.csv in {place}; name the list or its folder as '--datasets folder=PATH' "
+        "(docs/own-data.md shows the format)"
+    )
+
+
+def _check_inside(pair_id: str, which: str, path: str, size: Size, points: np.ndarray) -> None:
+    outside = np.isfinite(points).all(axis=1) & ((points < 0) | (points > size)).any(axis=1)
+    if outside.any():
+        x, y = points[outside][0]
+        raise DataError(
+            f"pair {pair_id}: {which} point ({x:g}, {y:g}) lies outside {path}, which has {size.width} x {size.height} pixels; "
+            "points are (x, y) in pixels of the stored picture"
+        )
+
+
+# -------------------------------------------------------------------------------------------------------------------- JSON
+
+
+def _read_json(path: Path) -> tuple[str, Threshold | None, list[_Row]]:
+    try:
+        content = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}: not valid JSON: {error}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("pairs"), list):
+        raise UserError(f"{path}: needs an object with a list 'pairs'; docs/own-data.md shows the format")
+    threshold = content.get("threshold")
+    if threshold is not None and threshold not in get_args(Threshold):
+        raise UserError(f"{path}: threshold '{threshold}' is not one of {', '.join(get_args(Threshold))}")
+    rows = [_json_row(f"{path}: pair {number}", number, pair) for number, pair in enumerate(content["pairs"], start=1)]
+    return str(content.get("name") or ""), threshold, rows
+
+
+def _json_row(where: str, number: int, pair: Any) -> _Row:
+    if not isinstance(pair, dict):
+        raise UserError(f"{where}: is {type(pair).__name__}, not an object")
+    unknown = sorted(set(pair) - _KEYS)
+    if unknown:
+        raise UserError(f"{where}: unknown key '{unknown[0]}'; known: {', '.join(sorted(_KEYS))}")
+    for key in ("source", "target", "source_points", "target_points"):
+        if key not in pair:
+            raise UserError(f"{where}: key '{key}' is missing")
+    source, target = (_points(where, key, pair[key]) for key in ("source_points", "target_points"))
+    names = tuple(str(name) for name in pair.get("keypoint_ids", range(len(source))))
+    if not len(source) == len(target) == len(names):
+        raise UserError(f"{where}: {len(source)} source points, {len(target)} target points and {len(names)} keypoint ids; need as many")
+    if len(set(names)) < len(names):
+        raise UserError(f"{where}: a keypoint id occurs twice")
+    labels = pair.get("labels", {})
+    if not isinstance(labels, dict):
+        raise UserError(f"{where}: labels must be an object such as {{\"occlusion\": 1}}")
+    return _Row(
+        pair_id=str(pair.get("id") or f"{number:06d}"),
+        source=str(pair["source"]),
+        target=str(pair["target"]),
+        category=str(pair.get("category", "object")),
+        source_points=source,
+        target_points=target,
+        keypoint_ids=names,
+        source_box=_box(where, "source_box", pair.get("source_box")),
+        target_box=_box(where, "target_box", pair.get("target_box")),
+        labels=labels,
+    )
+
+
+def _points(where: str, key: str, rows: Any) -> np.ndarray:
+    """(N, 2); null for a point, or for one of its coordinates, means that it is not there."""
+    absent = (math.nan, math.nan)
+    try:
+        points = [absent if row is None else tuple(math.nan if v is None else float(v) for v in row) for row in rows]
+        return np.array(points, dtype=np.float64).reshape(len(points), 2)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{where}: {key} must be a list of [x, y] in pixels, or null for a point that is not there") from error
+
+
+def _box(where: str, key: str, corners: Any) -> Box | None:
+    if corners is None:
+        return None
+    try:
+        x1, y1, x2, y2 = (float(value) for value in corners)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{where}: {key} must be [x1, y1, x2, y2] in pixels") from error
+    if not (x2 > x1 and y2 > y1 and all(map(math.isfinite, (x1, y1, x2, y2)))):
+        raise UserError(f"{where}: {key} [{x1:g}, {y1:g}, {x2:g}, {y2:g}] is empty; it is [x1, y1, x2, y2] with x2 > x1 and y2 > y1")
+    return x1, y1, x2, y2
+
+
+# --------------------------------------------------------------------------------------------------------------------- CSV
+
+
+def _read_csv(path: Path) -> tuple[str, Threshold | None, list[_Row]]:
+    """One row a point; rows of the same source and target are one pair."""
+    groups: dict[tuple[str, str], list[tuple[int, dict[str, str]]]] = {}
+    for line, row in enumerate(read_csv(path, ("source", "target", *_POINT_COLUMNS)), start=2):
+        groups.setdefault((row["source"], row["target"]), []).append((line, row))
+    return "", None, [_csv_row(path, number, rows) for number, rows in enumerate(groups.values(), start=1)]
+
+
+def _csv_row(path: Path, number: int, rows: list[tuple[int, dict[str, str]]]) -> _Row:
+    line, first = rows[0]
+    where = f"{path}: row {line}"
+    values = np.array([[_number(f"{path}: row {at}", row, column) for column in _POINT_COLUMNS] for at, row in rows])
+    corners = [_number(where, first, column) for column in _BOX_COLUMNS] if first.get(_BOX_COLUMNS[0]) else None
+    names = tuple(row.get("keypoint") or str(i) for i, (_, row) in enumerate(rows))
+    if len(set(names)) < len(names):
+        raise UserError(f"{where}: a keypoint occurs twice in the pair {first['source']}, {first['target']}")
+    return _Row(
+        pair_id=f"{number:06d}",
+        source=first["source"],
+        target=first["target"],
+        category=first.get("category") or "object",
+        source_points=values[:, :2],
+        target_points=values[:, 2:],
+        keypoint_ids=names,
+        source_box=None,
+        target_box=_box(where, "target box", corners),
+        labels={},
+    )
+
+
+def _number(where: str, row: dict[str, str], column: str) -> float:
+    """A coordinate; an empty field is a point that is not there."""
+    text = (row.get(column) or "").strip()
+    try:
+        return float(text) if text else math.nan
+    except ValueError as error:
+        raise UserError(f"{where}: {column} '{text}' is not a number") from error
+
+
+SPEC = DatasetSpec(
+    name="folder",
+    open=Folder,
+    threshold="image",
+    description="your own photos with pairs.json or pairs.csv: --datasets folder=PATH (docs/own-data.md)",
+)

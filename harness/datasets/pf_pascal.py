@@ -1,0 +1,140 @@
+"""PF-PASCAL (Ham et al., 2017) in the layout of the SD4Match release, with the pair lists of Rocco et al.
+
+`{trn,val,test}_pairs.csv` list pairs of `PF-dataset-PASCAL/JPEGImages/<name>.jpg`, a class number (VOC order, from 1) and, for training,
+a flip flag: a row with flip 1 is the same pair with both pictures mirrored. Points come from `PF-dataset-PASCAL/Annotations/<class>/
+<name>.mat` (`kps`, N x 2, NaN where a point is absent; `bbox`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from harness.datasets.lists import VOC_CATEGORIES, missing_dataset, read_csv
+from harness.errors import DataError
+from harness.frames import Size
+from harness.images import ImageFile, file_size_in_pixels
+from harness.specs import DatasetSpec, ImagePair, RemoteFile
+
+_LISTS = {
+    "train": ("trn_pairs.csv", "train_pairs.csv"),
+    "trn": ("trn_pairs.csv", "train_pairs.csv"),
+    "val": ("val_pairs.csv",),
+    "test": ("test_pairs.csv",),
+}
+
+
+class PFPascal:
+    """One split. Pairs come in the order of the list (a `PairDataset`)."""
+
+    def __init__(self, folder: Path, split: str) -> None:
+        self._folder = folder
+        names = [folder / name for name in _LISTS[split]]
+        self._list = next((path for path in names if path.is_file()), names[0])
+        if not self._list.is_file():
+            raise missing_dataset(SPEC, folder, self._list)
+        self._rows = read_csv(self._list, ("source_image", "target_image", "class"))
+        self.pair_ids: Sequence[str] = tuple(f"{number:06d}-{_describe(row)}" for number, row in enumerate(self._rows, start=1))
+        self._annotation = lru_cache(maxsize=4096)(read_annotation)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> ImagePair:
+        """Pair number `index`. Raises `DataError` that names the file."""
+        row = self._rows[index]
+        try:
+            category = VOC_CATEGORIES[int(row["class"]) - 1]
+        except (ValueError, IndexError) as error:
+            raise DataError(f"{self._list}: row {index + 2}: class '{row['class']}' is not a number from 1 to 20") from error
+        mirror = _mirrored(row)
+        source, target = (self._image(row[key], category, mirror) for key in ("source_image", "target_image"))
+        sizes = [file_size_in_pixels(image.path) for image in (source, target)]
+        (source_points, source_box), (target_points, target_box) = (
+            self._annotated(image, category, size) for image, size in zip((source, target), sizes, strict=True)
+        )
+        if len(source_points) != len(target_points):
+            raise DataError(f"{self.pair_ids[index]}: {len(source_points)} points in the source and {len(target_points)} in the target")
+        return ImagePair(
+            pair_id=self.pair_ids[index],
+            source=source,
+            target=target,
+            source_size=sizes[0],
+            target_size=sizes[1],
+            category=category,
+            source_points=source_points,
+            target_points=target_points,
+            keypoint_ids=tuple(str(number) for number in range(len(source_points))),
+            source_box=source_box,
+            target_box=target_box,
+        )
+
+    def _image(self, path: str, category: str, mirror: bool) -> ImageFile:
+        return ImageFile(f"{category}-{Path(path).stem}-{int(mirror)}", self._folder / path, mirror)
+
+    def _annotated(self, image: ImageFile, category: str, size: Size) -> tuple[np.ndarray, tuple[float, float, float, float] | None]:
+        """Points and box as the picture is used: x -> width - x where it is mirrored, as the SD4Match release does."""
+        points, box = self._annotation(self._folder / "PF-dataset-PASCAL" / "Annotations" / category / f"{image.path.stem}.mat")
+        if image.mirror:
+            points = np.stack([size.width - points[:, 0], points[:, 1]], axis=1)
+            box = (size.width - box[2], box[1], size.width - box[0], box[3]) if box else None
+        return points, box
+
+
+def read_annotation(path: Path) -> tuple[np.ndarray, tuple[float, float, float, float] | None]:
+    """(N, 2) points, NaN where absent, and the box of a PF-PASCAL `.mat` file. Raises `DataError`."""
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    try:
+        content = loadmat(path)
+        points = np.asarray(content["kps"], dtype=np.float64).reshape(-1, 2)
+        box = np.asarray(content["bbox"], dtype=np.float64).ravel() if "bbox" in content else None
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}; put the file there or fetch the dataset again") from error
+    except KeyError as error:
+        raise DataError(f"{path}: key {error} is missing; fetch the dataset again") from error
+    except (MatReadError, ValueError, TypeError, NotImplementedError) as error:
+        raise DataError(f"{path}: not a MATLAB file with points ({error}); fetch the dataset again") from error
+    return points, (box[0], box[1], box[2], box[3]) if box is not None and box.size == 4 else None
+
+
+def _mirrored(row: dict[str, str]) -> bool:
+    return (row.get("flip") or "0").strip() not in ("", "0")
+
+
+def _describe(row: dict[str, str]) -> str:
+    return f"{Path(row['source_image']).stem}-{Path(row['target_image']).stem}-{int(_mirrored(row))}"
+
+
+SPEC = DatasetSpec(
+    name="pf-pascal",
+    open=PFPascal,
+    home="pf-pascal",
+    splits=("test", "val", "train", "trn"),
+    threshold="image",
+    counts={
+        "train": {"pairs": 2_940, "images": 2_002},
+        "val": {"pairs": 308, "images": 521},
+        "test": {"pairs": 299, "images": 506, "keypoints": 2_414},
+    },
+    files=(
+        RemoteFile(
+            url="https://www.di.ens.fr/willow/research/proposalflow/dataset/PF-dataset-PASCAL.zip",
+            path=".",
+            unpack=True,
+            provides="PF-dataset-PASCAL/Annotations",
+        ),
+        RemoteFile(
+            url="https://www.robots.ox.ac.uk/~xinghui/sd4match/pf-pascal_image_pairs.zip",
+            path=".",
+            unpack=True,
+            strip=1,
+            provides="test_pairs.csv",
+        ),
+    ),
+    description="20 categories of PASCAL photos; threshold: the target image's longer side. A third of the test pairs occur in training",
+)

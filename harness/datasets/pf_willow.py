@@ -1,0 +1,91 @@
+"""PF-WILLOW (Ham et al., 2016) in the layout of the SD4Match release.
+
+`test_pairs.csv` holds two paths below the dataset's folder and ten points of each image a row: XA1..XA10, YA1..YA10, XB1..XB10,
+YB1..YB10. A category is the picture's folder (`car(G)`); thirty of the hundred pictures recur in a second category.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from harness.datasets.lists import missing_dataset, read_csv
+from harness.errors import DataError
+from harness.images import ImageFile, file_size_in_pixels
+from harness.specs import DatasetSpec, ImagePair, RemoteFile
+
+POINTS = 10
+_CATEGORIES = "car(G) car(M) car(S) duck(S) motorbike(G) motorbike(M) motorbike(S) winebottle(M) winebottle(wC) winebottle(woC)".split()
+
+
+class PFWillow:
+    """The test split, which is all there is. Pairs come in the order of the list (a `PairDataset`)."""
+
+    def __init__(self, folder: Path, split: str) -> None:
+        self._folder = folder
+        self._list = folder / f"{split}_pairs.csv"
+        if not self._list.is_file():
+            raise missing_dataset(SPEC, folder, self._list)
+        columns = [f"{axis}{image}{i}" for image in "AB" for axis in "XY" for i in range(1, POINTS + 1)]
+        self._rows = read_csv(self._list, ("imageA", "imageB", *columns))
+        names = ((_name(row["imageA"]), _name(row["imageB"])) for row in self._rows)
+        self.pair_ids: Sequence[str] = tuple(f"{number:06d}-{a}-{b}" for number, (a, b) in enumerate(names, start=1))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> ImagePair:
+        """Pair number `index`. Raises `DataError` that names the row."""
+        row = self._rows[index]
+        images = [ImageFile(_name(row[key]), self._folder / row[key]) for key in ("imageA", "imageB")]
+        sizes = [file_size_in_pixels(image.path) for image in images]
+        return ImagePair(
+            pair_id=self.pair_ids[index],
+            source=images[0],
+            target=images[1],
+            source_size=sizes[0],
+            target_size=sizes[1],
+            category=PurePosixPath(row["imageA"]).parent.name,
+            source_points=self._points(index, "A"),
+            target_points=self._points(index, "B"),
+            keypoint_ids=tuple(str(i) for i in range(POINTS)),
+        )
+
+    def _points(self, index: int, image: str) -> np.ndarray:
+        row = self._rows[index]
+        try:
+            return np.array([[float(row[f"{axis}{image}{i}"]) for axis in "XY"] for i in range(1, POINTS + 1)])
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{self._list}: row {index + 2}: {error}; fetch the dataset again") from error
+
+
+def _name(path: str) -> str:
+    """`PF-dataset/car(G)/Cars_006a.png` -> `car(G)-Cars_006a`."""
+    parts = PurePosixPath(path)
+    return f"{parts.parent.name}-{parts.stem}"
+
+
+SPEC = DatasetSpec(
+    name="pf-willow",
+    open=PFWillow,
+    home="pf-willow",
+    threshold="points",
+    prompt_names={category: category.partition("(")[0] for category in _CATEGORIES},
+    counts={"test": {"pairs": 900, "images": 100, "keypoints": 9_000}},
+    files=(
+        RemoteFile(
+            url="https://www.di.ens.fr/willow/research/proposalflow/dataset/PF-dataset.zip",
+            path=".",
+            unpack=True,
+            provides="PF-dataset/car(G)",
+        ),
+        RemoteFile(
+            url="https://www.robots.ox.ac.uk/~xinghui/sd4match/test_pairs.csv",
+            path="test_pairs.csv",
+            provides="test_pairs.csv",
+        ),
+    ),
+    description="900 pairs of 100 photos in 10 groups, 10 points each; threshold: the larger extent of the target's points",
+)
