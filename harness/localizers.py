@@ -7,7 +7,7 @@ Where a feature map declares no grid convention, `argmax`, `bilinear`, `soft-arg
 pixels corner to corner, `argmax-original` by half-pixel centres and `window-softmax` by patch centres, as their authors do.
 """
 
-# ruff: noqa: TID251 - this module is imported by `LocalizerSpec.make`, never by `bench list`.
+# ruff: noqa: TID253 - this module is imported by `LocalizerSpec.make`, never by `bench list`.
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ MAX_SIMILARITIES = 1 << 24
 
 def normalized(features: Tensor, dim: int) -> Tensor:
     """Features over their L2 norm along `dim`: f / (|f| + 1e-6)."""
-    return features / (features.norm(dim=dim, keepdim=True) + EPSILON)
+    norms: Tensor = torch.linalg.vector_norm(features, dim=dim, keepdim=True)
+    return features / (norms + EPSILON)
 
 
 def sample(data: Tensor, cells: Tensor) -> Tensor:
@@ -51,7 +52,7 @@ def similarities(queries: Tensor, target: Tensor, normalize: bool) -> Tensor:
     """Dot products of queries (N, C) with every cell of a map (C, h, w) -> (N, h, w); cosines with `normalize` (paper, eq. 3)."""
     if normalize:
         queries, target = normalized(queries, 1), normalized(target, 0)
-    return (queries @ target.flatten(1)).unflatten(1, target.shape[1:])
+    return (queries @ target.flatten(1)).view(len(queries), *target.shape[1:])
 
 
 def best_cells(similarity: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,8 +92,8 @@ def windowed(similarity: Tensor, reach: int) -> Tensor:
 def _axes(similarity: Tensor) -> tuple[Tensor, Tensor]:
     """Column and row numbers of maps (N, h, w), as their own kind of number."""
     height, width = similarity.shape[-2:]
-    options = {"dtype": similarity.dtype, "device": similarity.device}
-    return torch.arange(width, **options), torch.arange(height, **options)
+    columns, rows = (torch.arange(size, dtype=similarity.dtype, device=similarity.device) for size in (width, height))
+    return columns, rows
 
 
 @dataclass(frozen=True)
@@ -290,7 +291,7 @@ class ArgmaxOriginal:
         size = target.frame.original
         step = max(1, MAX_SIMILARITIES // (size.width * size.height))
         indices, scores = [], []
-        for some in queries.split(step):
+        for some in torch.split(queries, step):
             upsampled = kept.down.linear @ similarities(some, data, normalize=False) @ kept.across.linear.T
             score, index = (upsampled / kept.norms).flatten(1).max(dim=1)
             indices.append(index)
@@ -342,4 +343,3 @@ def _upsampled_norms(data: Tensor, across: _Upsampling, down: _Upsampling) -> Te
     two_rows = under @ across.square.T + crossing @ across.cross.T
     squared = down.square @ same_row + 2 * down.cross @ two_rows
     return squared.clamp_min(torch.finfo(data.dtype).tiny).sqrt()
-

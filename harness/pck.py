@@ -33,7 +33,8 @@ class Target:
 
 def valid_points(pair: ImagePair) -> np.ndarray:
     """(N) bool: keypoints that are finite in both images."""
-    return np.isfinite(pair.source_points).all(axis=1) & np.isfinite(pair.target_points).all(axis=1)
+    valid: np.ndarray = np.isfinite(pair.source_points).all(axis=1) & np.isfinite(pair.target_points).all(axis=1)
+    return valid
 
 
 def threshold_length(kind: Threshold, target: Target, frame: Frame) -> float:
@@ -77,7 +78,8 @@ def relative_errors(protocol: ProtocolSpec, kind: Threshold, target: Target, fed
     frame = frame_of(protocol, target.size, fed)
     truth = target_in_frame(protocol, target, frame)
     distance = np.linalg.norm(frame.from_original(predicted) - truth, axis=1)
-    return distance / threshold_length(kind, target, frame)
+    errors: np.ndarray = distance / threshold_length(kind, target, frame)
+    return errors
 
 
 def correct(errors: np.ndarray, alpha: float, strict: bool) -> np.ndarray:

@@ -62,6 +62,12 @@ class Plugin:
         return f"plugin '{self.name}' ({self.distribution} {self.version})"
 
 
+def _manager() -> pluggy.PluginManager:
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    return manager
+
+
 @dataclass
 class Host:
     """All plugins of a process and the records they brought, by hook and name.
@@ -72,7 +78,7 @@ class Host:
     """
 
     plugins: list[Plugin] = field(default_factory=list)
-    manager: pluggy.PluginManager = field(default_factory=lambda: _manager())
+    manager: pluggy.PluginManager = field(default_factory=_manager)
     _records: dict[str, dict[str, Any]] = field(default_factory=lambda: {hook: {} for hook in HOOKS})
     _origins: dict[tuple[str, str], Plugin] = field(default_factory=dict)
     _clashes: dict[tuple[str, str], list[Plugin]] = field(default_factory=dict)
@@ -207,7 +213,9 @@ class Host:
                 key = (hook, spec.name)
                 if key in self._origins:
                     self._clashes.setdefault(key, [self._origins[key]]).append(plugin)
-                    clashes.append(f"{hook.removeprefix('bench_').removesuffix('s')} '{spec.name}' clashes with {self._origins[key].origin}")
+                    clashes.append(
+                        f"{hook.removeprefix('bench_').removesuffix('s')} '{spec.name}' clashes with {self._origins[key].origin}"
+                    )
                 else:
                     self._records[hook][spec.name] = spec
                     self._origins[key] = plugin
@@ -248,12 +256,6 @@ def load_plugins(blocked: Iterable[str] = (), found: Iterable[EntryPoint] | None
         else:
             host.load(point.name, distribution, at, point.load)
     return host
-
-
-def _manager() -> pluggy.PluginManager:
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
-    manager.add_hookspecs(hookspecs)
-    return manager
 
 
 def _collect(manager: pluggy.PluginManager, module: object, hook: str) -> list[Any]:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from harness.errors import UserError
 from harness.frames import Frame, Size
-from harness.specs import ProtocolSpec, Threshold
+from harness.specs import ProtocolSpec
 
 SD4MATCH = ProtocolSpec(
     name="sd4match",
@@ -30,8 +27,6 @@ PADDED = ProtocolSpec(
 )
 BUILTIN = (SD4MATCH, ORIGINAL, PADDED)
 
-THRESHOLDS: tuple[Threshold, ...] = ("box", "image", "points")
-
 
 def frame_of(protocol: ProtocolSpec, original: Size, fed: Size) -> Frame:
     """The frame in which errors on an image of size `original` are measured; `fed` is the size the extractor was fed."""
@@ -40,10 +35,3 @@ def frame_of(protocol: ProtocolSpec, original: Size, fed: Size) -> Frame:
     if protocol.frame == "padded":
         return Frame.padded(original, protocol.side or max(fed))
     return Frame.unchanged(original)
-
-
-def with_threshold(protocol: ProtocolSpec, threshold: Threshold) -> ProtocolSpec:
-    """The protocol under another name, for a threshold that is not the dataset's own: tables keep the two apart."""
-    if threshold not in THRESHOLDS:
-        raise UserError(f"unknown threshold '{threshold}'; known: {', '.join(THRESHOLDS)}")
-    return replace(protocol, name=f"{protocol.name}[threshold={threshold}]")

@@ -1,0 +1,108 @@
+"""`bench`: a thin layer over the harness, one file per family of commands."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from harness.errors import BenchError, UserError
+from harness.plugins import Host, load_plugins
+
+_COMMANDS = {
+    "run": "harness.cli.run:run",
+    "list": "harness.cli.listing:list_",
+    "plugins": "harness.cli.listing:plugins",
+    "doctor": "harness.cli.doctor:doctor",
+    "leaderboard": "harness.cli.results:leaderboard",
+    "rescore": "harness.cli.results:rescore",
+    "data": "harness.cli.data:data",
+}
+"""Command -> where it is; imported when it is called for."""
+
+
+class _Bench(click.Group):
+    """The commands above and those that plugins add."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*_COMMANDS, *_host(ctx).commands})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _COMMANDS:
+            module, _, name = _COMMANDS[cmd_name].partition(":")
+            command: click.Command = getattr(import_module(module), name)
+            return command
+        spec = _host(ctx).commands.get(cmd_name)
+        return spec.make() if spec else None
+
+
+def _host(ctx: click.Context) -> Host:
+    host = ctx.find_object(Host)
+    if host is None:
+        raise click.ClickException("the plugin host is missing; start bench through harness.cli.main")
+    return host
+
+
+@click.group(
+    cls=_Bench,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="--no-plugin NAME, anywhere on the command line, keeps a plugin from being loaded; so does BENCH_BLOCK=NAME,NAME.",
+)
+@click.version_option(package_name="correspondence-bench", prog_name="bench")
+def bench() -> None:
+    """Semantic correspondence, measured: any feature extractor on every dataset, in tables that can be compared."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs `bench` and exits: 0 done, 1 a cell failed, 2 the user's mistake, told in one line."""
+    sys.exit(status(sys.argv[1:] if arguments is None else arguments))
+
+
+def status(arguments: Sequence[str]) -> int:
+    """Runs `bench` and returns its exit status."""
+    return _told(lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str]) -> int:
+    # Before anything is loaded: a blocked plugin is not even imported.
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, prog="bench", exit_on_error=False)
+    early.add_argument("--no-plugin", action="append", default=[], metavar="NAME")
+    try:
+        options, rest = early.parse_known_args(list(arguments))
+    except argparse.ArgumentError as error:
+        raise UserError(f"--no-plugin: {error.message}; name a plugin that 'bench plugins' lists") from error
+    host = load_plugins(blocked=options.no_plugin)
+    result = bench.main(args=rest, prog_name="bench", standalone_mode=False, obj=host)
+    return result if isinstance(result, int) else 0
+
+
+def _told(action: Callable[[], int]) -> int:
+    """The action's exit status; what it raises becomes one line and a status."""
+    try:
+        return action()
+    except click.ClickException as error:
+        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "bench"
+        return _say(f"{where}: {' '.join(error.format_message().split())} ('{where} --help' tells more)", error.exit_code or 2)
+    except BenchError as error:
+        return _say(f"bench: {error}", 2)
+    except (click.Abort, KeyboardInterrupt):
+        return _say("bench: interrupted; the same command goes on where it stopped", 130)
+    except BrokenPipeError:
+        # Whoever read our output has enough; without this Python complains once more when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM):
+            raise
+        return _say(f"bench: {error.filename or 'a file'}: {error.strerror}; make room or choose another folder", 1)
+
+
+def _say(line: str, code: int) -> int:
+    click.echo(line, err=True)
+    return code

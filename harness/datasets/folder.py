@@ -149,7 +149,7 @@ def _json_row(where: str, number: int, pair: Any) -> _Row:
         raise UserError(f"{where}: a keypoint id occurs twice")
     labels = pair.get("labels", {})
     if not isinstance(labels, dict):
-        raise UserError(f"{where}: labels must be an object such as {{\"occlusion\": 1}}")
+        raise UserError(f'{where}: labels must be an object such as {{"occlusion": 1}}')
     return _Row(
         pair_id=str(pair.get("id") or f"{number:06d}"),
         source=str(pair["source"]),

@@ -10,8 +10,9 @@ from harness.errors import DataError, UserError
 from harness.specs import DatasetSpec
 
 VOC_CATEGORIES = (
-    "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person pottedplant sheep sofa train tvmonitor"
-).split()
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
+)
 """The PASCAL VOC classes in their official order; files number them from 1."""
 
 

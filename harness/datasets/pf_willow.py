@@ -17,7 +17,10 @@ from harness.images import ImageFile, file_size_in_pixels
 from harness.specs import DatasetSpec, ImagePair, RemoteFile
 
 POINTS = 10
-_CATEGORIES = "car(G) car(M) car(S) duck(S) motorbike(G) motorbike(M) motorbike(S) winebottle(M) winebottle(wC) winebottle(woC)".split()
+_CATEGORIES = (
+    *("car(G)", "car(M)", "car(S)", "duck(S)", "motorbike(G)", "motorbike(M)", "motorbike(S)"),
+    *("winebottle(M)", "winebottle(wC)", "winebottle(woC)"),
+)
 
 
 class PFWillow:

@@ -1,0 +1,65 @@
+"""`bench list` and `bench plugins`: what there is. Neither imports torch or pandas."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+
+import click
+
+from harness.plugins import Host
+
+KINDS = ("methods", "datasets", "prompts", "localizers", "protocols")
+
+
+@click.command("list")
+@click.argument("kind", type=click.Choice(KINDS))
+@click.option("--json", "as_json", is_flag=True, help="A JSON list of objects.")
+@click.pass_obj
+def list_(host: Host, kind: str, as_json: bool) -> None:
+    """Methods, datasets, prompts, localizers or protocols."""
+    rows = [_described(host, kind, name) for name in getattr(host, kind)]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
+    _print_columns([(str(row["name"]), str(row["description"])) for row in rows])
+
+
+@click.command("plugins")
+@click.option("--json", "as_json", is_flag=True, help="A JSON list of objects.")
+@click.pass_obj
+def plugins(host: Host, as_json: bool) -> None:
+    """Plugins, and whether each is loaded."""
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(plugin) for plugin in host.plugins], indent=1, ensure_ascii=False))
+        return
+    _print_columns(
+        [
+            (plugin.name, f"{plugin.distribution} {plugin.version}", plugin.status, plugin.reason or ", ".join(plugin.hooks))
+            for plugin in host.plugins
+        ]
+    )
+
+
+def _described(host: Host, kind: str, name: str) -> dict[str, object]:
+    """A record's plain fields: what it makes is left out."""
+    spec = getattr(host, kind)[name]
+    fields = {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}
+    plain = {key: _plain(value) for key, value in fields.items() if not callable(value)}
+    if kind == "datasets":
+        plain["files"] = [file.url for file in spec.files]
+    plain["plugin"] = host.origin(f"bench_{kind}", name).name
+    return plain
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, frozenset):
+        return sorted(value)
+    return value if isinstance(value, str | int | float | bool | None) else json.loads(json.dumps(value, default=str))
+
+
+def _print_columns(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max((len(cell) for cell in column), default=0) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -1,0 +1,58 @@
+"""Option types that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    _ParamType = click.ParamType[tuple[Any, ...]]
+else:  # generic for type checkers only: older releases of click cannot subscript it
+    _ParamType = click.ParamType
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class CommaList(_ParamType):
+    """`a,b,c` -> a tuple; a list from a TOML file is taken as it is."""
+
+    name = "list"
+
+    def __init__(self, convert: Callable[[str], Any] = str) -> None:
+        self._convert = convert
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
+        items = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
+        try:
+            found = tuple(self._convert(str(item).strip()) for item in items if str(item).strip())
+        except ValueError:
+            self.fail(f"'{value}' is not a list of {self._convert.__name__}s separated by commas", param, ctx)
+        if not found:
+            self.fail("is empty", param, ctx)
+        return found
+
+
+def number_range(text: str) -> float:
+    """An alpha: above 0. Raises ValueError."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ValueError(text)
+    return value
+
+
+number_range.__name__ = "positive number"
+
+
+def data_root(command: Command) -> Command:
+    """--data-root"""
+    return click.option(
+        "--data-root",
+        type=click.Path(path_type=Path),
+        envvar="BENCH_DATA_ROOT",
+        default=Path("data"),
+        show_default=True,
+        help="Folder that holds SPair-71k/, pf-pascal/, pf-willow/. [env: BENCH_DATA_ROOT]",
+    )(command)

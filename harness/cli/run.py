@@ -1,0 +1,207 @@
+"""`bench run`: a sweep, from names to a table."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli.options import CommaList, data_root, number_range
+from harness.errors import UserError
+from harness.measures import measure
+from harness.plan import Cell, DatasetChoice, Sweep, plan
+from harness.plugins import Host
+
+if TYPE_CHECKING:
+    from harness.records import Record
+
+SHOWN_FAILURES = 5
+"""Different failures of one cell that are told; the record has all."""
+
+
+def _configure(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
+    """Values of a TOML file become defaults, which flags override."""
+    if path is None:
+        return
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"--config {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"--config {path}: not valid TOML: {error}") from error
+    known = {option.name for option in ctx.command.params if option.name and option.name != "config"}
+    values = {key.replace("-", "_"): value for key, value in content.items()}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise UserError(f"--config {path}: unknown key '{unknown[0]}'; known: {', '.join(sorted(known))}")
+    ctx.default_map = values
+
+
+@click.command("run")
+@click.option("--methods", type=CommaList(), required=True, metavar="A,B", help="Methods ('bench list methods').")
+@click.option("--datasets", type=CommaList(), default="shapes", show_default=True, metavar="A,B=PATH", help="Datasets, or NAME=PATH.")
+@click.option("--split", help="Split of every dataset; each one's default otherwise.")
+@click.option("--prompts", type=CommaList(), metavar="A,B", help="Prompt types; each method's own otherwise.")
+@click.option("--localizers", type=CommaList(), metavar="A,B", help="Localizers; each method's own otherwise.")
+@click.option("--protocols", type=CommaList(), default="sd4match", show_default=True, metavar="A,B", help="Protocols to score under.")
+@click.option("--alphas", type=CommaList(number_range), metavar="A,B", help="Thresholds; each protocol's own otherwise.")
+@click.option("--timestep", type=CommaList(int), metavar="T,T", help="Diffusion timesteps to sweep.")
+@click.option("--ensemble", type=CommaList(int), metavar="N,N", help="Ensemble sizes to sweep.")
+@click.option("--seed", type=CommaList(int), default="0", show_default=True, metavar="S,S", help="Seeds to sweep.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first so many pairs of each split.")
+@click.option("--weights", multiple=True, metavar="NAME=PATH", help="Local file or folder of a weight source. Repeatable.")
+@click.option("--device", default="auto", show_default=True, help="Torch device; auto takes a GPU if there is one.")
+@click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True)
+@click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Images, or pairs, computed at once.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("results"), show_default=True, help="Results folder.")
+@data_root
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    callback=_configure,
+    is_eager=True,
+    expose_value=False,
+    help="TOML file with any of these options by name; flags win.",
+)
+@click.pass_obj
+def run(host: Host, /, **options: Any) -> int:
+    """Run methods on datasets and print the table.
+
+    A finished cell is not run again, an interrupted one goes on where it stopped.
+    """
+    sweep = Sweep(
+        methods=options["methods"],
+        datasets=tuple(map(DatasetChoice.parse, options["datasets"])),
+        prompts=options["prompts"],
+        localizers=options["localizers"],
+        split=options["split"],
+        seeds=options["seed"],
+        overrides={name: options[name] for name in ("timestep", "ensemble") if options[name]},
+    )
+    cells = plan(sweep, host)
+    records = _run_cells(host, cells, options)
+    from harness.tables import leaderboard
+
+    shown = {name for cell in cells for name in cell.localizers}
+    protocols = list(dict.fromkeys(options["protocols"]))
+    tables = [
+        leaderboard(records, protocol=name, alphas=options["alphas"], localizers=sorted(shown)) for name in _scored(records, protocols)
+    ]
+    click.echo("\n".join(table.render("md") for table in tables), nl=False)
+    return int(any(record.status in ("failed", "partial") for record in records))
+
+
+def _scored(records: Sequence[Record], protocols: Sequence[str]) -> list[str | None]:
+    """The protocols asked for that some record has; one table without numbers where none does."""
+    found = {score.protocol for record in records for score in record.scores}
+    return [name for name in protocols if name in found] or [None]
+
+
+def _run_cells(host: Host, cells: Sequence[Cell], options: Mapping[str, Any]) -> list[Record]:
+    from harness.prepare import Bench, RunOptions
+    from harness.records import make_results_folder
+    from harness.runner import run_cell
+
+    measures = tuple(measure(host, name, options["alphas"]) for name in dict.fromkeys(options["protocols"]))
+    bench = Bench(
+        host,
+        RunOptions(
+            data_root=options["data_root"],
+            out=options["out"],
+            measures=measures,
+            device=_device(options["device"]),
+            precision=options["precision"],
+            batch_size=options["batch_size"],
+            limit=options["limit"],
+            weights=_weights(options["weights"]),
+        ),
+    )
+    # All of them before the first runs: what is missing is told at once, not after an hour.
+    prepared = [bench.prepare(cell) for cell in cells]
+    make_results_folder(options["out"])
+    records = []
+    for number, one in enumerate(prepared, start=1):
+        _hook(host, "bench_cell_started", cell=one.cell)
+        with _Bar(f"{number}/{len(prepared)} {one.cell.label}") as bar:
+            record = run_cell(one, bar.show)
+        _tell(record)
+        _hook(host, "bench_cell_finished", cell=one.cell, record=record)
+        records.append(record)
+    _hook(host, "bench_run_finished", records=records)
+    return records
+
+
+def _device(name: str) -> str:
+    """The device, checked. Raises `UserError`."""
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UserError(f"--device {name}: {str(error).splitlines()[0]}; 'cpu' always works") from error
+    return name
+
+
+def _weights(texts: Sequence[str]) -> dict[str, Path]:
+    found = {}
+    for text in texts:
+        name, equals, path = text.partition("=")
+        if not (name and equals and path):
+            raise UserError(f"--weights {text}: expected NAME=PATH")
+        found[name] = Path(path)
+    return found
+
+
+def _hook(host: Host, name: str, **values: object) -> None:
+    """Calls a lifecycle hook; a reporter that raises is told of and stops nothing."""
+    try:
+        getattr(host.manager.hook, name)(**values)
+    except Exception as error:  # noqa: BLE001 - a plugin's code
+        click.echo(f"bench: {name} of a plugin raised {type(error).__name__}: {error}", err=True)
+
+
+def _tell(record: Record) -> None:
+    """One line for each kind of failure in a cell."""
+    where = record.cell.id
+    if record.error:
+        click.echo(f"bench: {where}: failed: {record.error.message}", err=True)
+    if record.status == "not-applicable":
+        click.echo(f"bench: {where}: not applicable: {record.reason}", err=True)
+    kinds = Counter(failure.error for failure in record.failures)
+    for message, count in kinds.most_common(SHOWN_FAILURES):
+        click.echo(f"bench: {where}: {count} {'pair' if count == 1 else 'pairs'} failed: {message}", err=True)
+    if len(kinds) > SHOWN_FAILURES:
+        click.echo(f"bench: {where}: and {len(kinds) - SHOWN_FAILURES} more kinds of failure; its record.json has all", err=True)
+    if record.counts and (record.counts.excluded or record.counts.absent_points):
+        click.echo(
+            f"bench: {where}: {record.counts.absent_points} points are NaN or missing and not counted; "
+            f"{record.counts.excluded} pairs have no valid point and are left out",
+            err=True,
+        )
+
+
+class _Bar:
+    """A progress bar on stderr, if that is a terminal."""
+
+    def __init__(self, title: str) -> None:
+        from tqdm import tqdm
+
+        self._bar = tqdm(desc=title, unit="pair", file=sys.stderr, disable=not sys.stderr.isatty(), leave=False, total=0)
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def show(self, cell: str, done: int, total: int) -> None:
+        """A `harness.runner.Progress`."""
+        self._bar.total = total
+        self._bar.update(done - self._bar.n)

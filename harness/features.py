@@ -1,0 +1,271 @@
+"""Feature maps of pairs: computed in batches of canonical composition, kept in bounded memory.
+
+Which images share a batch follows from the dataset, the feature scope and the batch size alone: the distinct images of the split, in
+order of first use, cut into batches. Whatever is cached, limited or resumed, an image is always computed beside the same others,
+so that its features are the same to the byte.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from harness.datasets.index import SplitIndex
+from harness.errors import BenchError, DataError
+from harness.frames import Size
+from harness.specs import FeatureMap, ImageExtractor, ImagePair, ImageRequest, ImageSource, PairExtractor, Prompt, Scope
+
+CACHE_BYTES = 2 << 30
+"""Feature maps kept in memory: 2 GiB."""
+
+_BREADTH: tuple[Scope, ...] = ("dataset", "image", "category", "pair")
+
+
+class ExtractionError(BenchError):
+    """Features could not be had for an image or a pair."""
+
+
+@dataclass(frozen=True)
+class PromptUse:
+    """A prompt and what it depends on."""
+
+    make: Prompt
+    scope: Scope
+
+
+@dataclass(frozen=True)
+class _Item:
+    """What one feature map, or one pair of them, is computed from."""
+
+    key: Hashable
+    images: tuple[ImageSource, ...]
+    sizes: tuple[Size, ...]
+    category: str
+
+
+Maps = tuple[FeatureMap, ...]
+
+
+class PairFeatures:
+    """Source and target feature maps of a split's pairs.
+
+    Features are computed once per image where extractor and prompt look at nothing else, once per image and category where the
+    prompt names the category, and once per pair where either looks at both images.
+    """
+
+    def __init__(
+        self,
+        index: SplitIndex,
+        extractor: ImageExtractor | PairExtractor,
+        extractor_scope: Scope,
+        prompt: PromptUse | None = None,
+        *,
+        seed: int = 0,
+        batch_size: int = 8,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        self._index, self._extractor, self._prompt, self._seed = index, extractor, prompt, seed
+        self._pairwise_extractor = extractor_scope == "pair"
+        scopes: list[Scope] = [extractor_scope, prompt.scope if prompt else "image"]
+        self.scope = max(scopes, key=_BREADTH.index)
+        self._batch_size = batch_size
+        self._cache = _Cache(cache_bytes)
+        self._prompts: dict[Hashable, Any] = {}
+        self._items = self._plan()
+        self._position = {item.key: number for number, item in enumerate(self._items)}
+
+    def __call__(self, pair: ImagePair) -> tuple[FeatureMap, FeatureMap]:
+        """The pair's feature maps.
+
+        Raises:
+            BenchError: if a picture is broken, the extractor raised, or what it returned is no feature map.
+        """
+        if self.scope == "pair":
+            source, target = self._get(("pair", pair.pair_id))
+            return source, target
+        (source,), (target,) = (self._get(self._key(pair, image)) for image in (pair.source, pair.target))
+        return source, target
+
+    # ------------------------------------------------------------------------------------------------------ what shares what
+
+    def _key(self, pair: ImagePair, image: ImageSource) -> Hashable:
+        category = self._index.prompt_category(pair) if self.scope == "category" else ""
+        return image.identity(), category
+
+    def _plan(self) -> list[_Item]:
+        items: OrderedDict[Hashable, _Item] = OrderedDict()
+        for pair in self._index.pairs.values():
+            if pair.pair_id in self._index.excluded:
+                continue
+            category = self._index.prompt_category(pair)
+            images, sizes = (pair.source, pair.target), (pair.source_size, pair.target_size)
+            if self.scope == "pair":
+                key: Hashable = ("pair", pair.pair_id)
+                items[key] = _Item(key, images, sizes, category)
+                continue
+            for image, size in zip(images, sizes, strict=True):
+                try:
+                    key = self._key(pair, image)
+                except DataError:
+                    continue  # a missing picture: whoever asks for it gets the same error
+                items.setdefault(key, _Item(key, (image,), (size,), category))
+        return list(items.values())
+
+    # ----------------------------------------------------------------------------------------------------------- computing
+
+    def _get(self, key: Hashable) -> Maps:
+        found = self._cache.get(key)
+        if found is None:
+            first = self._position[key] // self._batch_size * self._batch_size
+            computed = self._compute(self._items[first : first + self._batch_size])
+            for other, result in computed.items():
+                self._cache.put(other, result)
+            found = computed[key]
+        if isinstance(found, BenchError):
+            raise found
+        return found
+
+    def _compute(self, items: Sequence[_Item]) -> dict[Hashable, Maps | BenchError]:
+        results: dict[Hashable, Maps | BenchError] = {}
+        ready: list[tuple[_Item, tuple[ImageRequest, ...]]] = []
+        for item in items:
+            try:
+                ready.append((item, self._requests(item)))
+            except BenchError as error:
+                results[item.key] = error
+            except Exception as error:  # noqa: BLE001 - a prompt is a plugin's code; its failure is this item's
+                results[item.key] = ExtractionError(f"prompt failed: {_told(error)}")
+        return results | self._extract(ready)
+
+    def _requests(self, item: _Item) -> tuple[ImageRequest, ...]:
+        requests = tuple(
+            ImageRequest(_opened(image, size), image.identity(), item.category, seed=self._seed)
+            for image, size in zip(item.images, item.sizes, strict=True)
+        )
+        if self._prompt is None:
+            return requests
+        value = self._prompt_value(item, requests)
+        return tuple(ImageRequest(r.image, r.identity, r.category, value, r.seed) for r in requests)
+
+    def _prompt_value(self, item: _Item, requests: tuple[ImageRequest, ...]) -> Any:
+        prompt = cast("PromptUse", self._prompt)
+        if prompt.scope in ("image", "pair"):
+            return prompt.make(item.category, requests)
+        key = item.category if prompt.scope == "category" else None
+        if key not in self._prompts:
+            self._prompts[key] = prompt.make(item.category if key else "", ())
+        return self._prompts[key]
+
+    def _extract(self, ready: Sequence[tuple[_Item, tuple[ImageRequest, ...]]]) -> dict[Hashable, Maps | BenchError]:
+        """Features of a batch; where the batch raises, of each item by itself, so that one bad image fails alone."""
+        if not ready:
+            return {}
+        try:
+            maps = self._call([requests for _, requests in ready])
+        except Exception as error:  # noqa: BLE001 - an extractor is a plugin's code; what it raises fails its own pairs only
+            if len(ready) > 1:
+                return {key: value for one in ready for key, value in self._extract([one]).items()}
+            item = ready[0][0]
+            names = " and ".join(image.name for image in item.images)
+            message = str(error) if isinstance(error, BenchError) else f"extractor failed on {names}: {_told(error)}"
+            return {item.key: ExtractionError(message)}
+        return {item.key: result for (item, _), result in zip(ready, maps, strict=True)}
+
+    def _call(self, batch: Sequence[tuple[ImageRequest, ...]]) -> list[Maps]:
+        import torch
+
+        with torch.inference_mode():
+            if self._pairwise_extractor:
+                pairs = [(requests[0], requests[1]) for requests in batch]
+                results = [tuple(maps) for maps in cast("PairExtractor", self._extractor).extract_pairs(pairs)]
+            else:
+                flat = iter(_checked_count(cast("ImageExtractor", self._extractor).extract, [one for many in batch for one in many]))
+                results = [tuple(next(flat) for _ in requests) for requests in batch]
+        if len(results) != len(batch):
+            raise ExtractionError(f"the extractor returned {len(results)} results for {len(batch)} requests")
+        for requests, maps in zip(batch, results, strict=True):
+            for request, one in zip(requests, maps, strict=True):
+                check_feature_map(one, request.size)
+        return [tuple(map(_alone, maps)) for maps in results]
+
+
+def check_feature_map(result: object, original: Size) -> None:
+    """Raises `ExtractionError` unless `result` is a finite (C, h, w) `FeatureMap` of an image of size `original`."""
+    import torch
+
+    if not isinstance(result, FeatureMap):
+        raise ExtractionError(f"the extractor returned a {type(result).__name__}, expected a FeatureMap")
+    data: object = result.data
+    if not isinstance(data, torch.Tensor) or data.ndim != 3 or not data.is_floating_point() or not data.numel():
+        shape = f"{data.dtype} of shape {tuple(data.shape)}" if isinstance(data, torch.Tensor) else type(data).__name__
+        raise ExtractionError(
+            f"a feature map is a floating-point tensor of shape (channels, height, width); the extractor returned {shape}"
+        )
+    if result.frame.original != original:
+        raise ExtractionError(
+            f"the feature map's frame is of an image of {tuple(result.frame.original)} pixels, the image has {tuple(original)}"
+        )
+    if not torch.isfinite(data).all():
+        raise ExtractionError("the feature map has NaN or infinite values; with half precision, try --precision fp32")
+
+
+def _checked_count(extract: Callable[[Sequence[ImageRequest]], Sequence[FeatureMap]], requests: list[ImageRequest]) -> Sequence[FeatureMap]:
+    maps = extract(requests)
+    if len(maps) != len(requests):
+        raise ExtractionError(f"the extractor returned {len(maps)} feature maps for {len(requests)} images")
+    return maps
+
+
+def _opened(image: ImageSource, annotated: Size) -> Any:
+    """The decoded picture. Raises `DataError` where its size is not what the annotation says: its points would be elsewhere."""
+    opened = image.open()
+    if opened.size != tuple(annotated):
+        raise DataError(
+            f"image {image.name}: has {opened.size[0]} x {opened.size[1]} pixels, its annotation says "
+            f"{annotated.width} x {annotated.height}; put the original file back"
+        )
+    return opened
+
+
+def _told(error: Exception) -> str:
+    first = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first}".rstrip(": ")
+
+
+class _Cache:
+    """The last feature maps used, within a number of bytes, and every error."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._held = limit, 0
+        self._maps: OrderedDict[Hashable, Maps] = OrderedDict()
+        self._errors: dict[Hashable, BenchError] = {}
+
+    def get(self, key: Hashable) -> Maps | BenchError | None:
+        if key in self._maps:
+            self._maps.move_to_end(key)
+            return self._maps[key]
+        return self._errors.get(key)
+
+    def put(self, key: Hashable, value: Maps | BenchError) -> None:
+        if isinstance(value, BenchError):
+            self._errors[key] = value
+            return
+        if key not in self._maps:
+            self._maps[key] = value
+            self._held += _bytes(value)
+        self._maps.move_to_end(key)
+        while self._held > self._limit and len(self._maps) > 1:
+            _, dropped = self._maps.popitem(last=False)
+            self._held -= _bytes(dropped)
+
+
+def _alone(one: FeatureMap) -> FeatureMap:
+    """The map without the rest of its batch: a slice would keep the whole batch in memory."""
+    shared = one.data.untyped_storage().nbytes() > one.data.nbytes
+    return replace(one, data=one.data.clone()) if shared else one
+
+
+def _bytes(maps: Maps) -> int:
+    return sum(one.data.nbytes for one in maps)

@@ -1,0 +1,62 @@
+"""Scores stored predictions anew: from predictions and annotations to a record, without a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.datasets.index import SplitIndex, read_split
+from harness.errors import UserError
+from harness.frames import Size
+from harness.measures import measure, measures_of, merge_measures
+from harness.plan import DatasetChoice
+from harness.plugins import Host
+from harness.records import PREDICTIONS, Record, locked, read_predictions, write_record
+from harness.scoring import score_all
+
+
+class Rescorer:
+    """Rescores records, reading each split once.
+
+    Args:
+        places: `NAME=PATH` for datasets that are not in their usual place below `data_root`.
+    """
+
+    def __init__(self, host: Host, data_root: Path, places: Sequence[str] = ()) -> None:
+        self._host, self._data_root = host, data_root
+        self._places = {choice.name: choice.place for choice in map(DatasetChoice.parse, places)}
+        self._splits: dict[tuple[str, str], SplitIndex] = {}
+
+    def rescore(
+        self, folder: Path, record: Record, protocols: Sequence[str] | None, alphas: Sequence[float] | None, threshold: str | None
+    ) -> Record:
+        """Adds scores to a record, or counts those it has anew, and writes it.
+
+        Raises:
+            UserError: if the dataset is not there, or not the one that was predicted on.
+        """
+        index = self._split(record)
+        if record.provenance and index.manifest != record.provenance.manifest:
+            raise UserError(
+                f"{record.cell.id}: dataset {index.label} differs from the one it was run on (manifest {index.manifest[:12]}, "
+                f"the record has {record.provenance.manifest[:12]}); point --data-root at that one, or run the cell again"
+            )
+        had = measures_of(record, self._host)
+        names = protocols or [one.protocol.name.partition("[")[0] for one in had]
+        suffix = f"[threshold={threshold}]" if threshold else ""
+        asked = [measure(self._host, name + suffix, alphas) for name in dict.fromkeys(names)]
+        place = folder / record.cell.id
+        with locked(place):
+            predictions = read_predictions(place / PREDICTIONS)
+            scores, thresholds = score_all(index, predictions, merge_measures(asked, had), Size(*record.cell.fed))
+            changed = record.model_copy(update={"scores": scores, "thresholds": thresholds})
+            write_record(place, changed)
+        return changed
+
+    def _split(self, record: Record) -> SplitIndex:
+        name = record.cell.dataset.partition(":")[0]
+        key = (record.cell.dataset, record.cell.split)
+        if key not in self._splits:
+            spec = self._host.dataset(name)
+            self._splits[key] = read_split(spec, self._places.get(name) or self._data_root / spec.home, record.cell.split)
+        return self._splits[key]
