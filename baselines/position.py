@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 CELLS = 128
 SIDE = 768
-CYCLES = (0.5, 4, 16, 32)
-"""Waves across the image. The slow ones tell far cells apart, the fast ones near ones, so that the most similar cell stands out."""
+CYCLES = tuple(0.5 * 1.8**k for k in range(8))
+"""Waves across the image. Slow ones tell far cells apart, fast ones near cells; no two share a period, so that a cell looks like itself alone."""
 
 
 class Position:
@@ -28,7 +28,7 @@ class Position:
         self._code = position_code(CELLS).to(context.device)
 
     def extract(self, requests: Sequence[ImageRequest]) -> list[FeatureMap]:
-        """The same (16, 128, 128) map for every image, laid corner to corner on the image stretched to 768 x 768.
+        """The same (32, 128, 128) map for every image, laid corner to corner on the image stretched to 768 x 768.
 
         A corner-to-corner grid maps the pixels of two images of different size onto each other by x' = x W' / W only if its frame is
         that of the stretched image; so it is.
