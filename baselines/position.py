@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 CELLS = 128
 SIDE = 768
 CYCLES = tuple(0.5 * 1.8**k for k in range(8))
-"""Waves across the image. Slow ones tell far cells apart, fast ones near cells; no two share a period, so that a cell looks like itself alone."""
+"""Waves across the image: slow ones tell far cells apart, fast ones near cells. No two share a period, so a cell looks like no other."""
 
 
 class Position:

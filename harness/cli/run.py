@@ -114,11 +114,11 @@ def _run_cells(host: Host, cells: Sequence[Cell], options: Mapping[str, Any]) ->
             data_root=options["data_root"],
             out=options["out"],
             measures=measures,
-            device=_device(options["device"]),
+            device=device_name(options["device"]),
             precision=options["precision"],
             batch_size=options["batch_size"],
             limit=options["limit"],
-            weights=_weights(options["weights"]),
+            weights=weight_places(options["weights"]),
         ),
     )
     # All of them before the first runs: what is missing is told at once, not after an hour.
@@ -136,7 +136,7 @@ def _run_cells(host: Host, cells: Sequence[Cell], options: Mapping[str, Any]) ->
     return records
 
 
-def _device(name: str) -> str:
+def device_name(name: str) -> str:
     """The device, checked. Raises `UserError`."""
     import torch
 
@@ -149,7 +149,7 @@ def _device(name: str) -> str:
     return name
 
 
-def _weights(texts: Sequence[str]) -> dict[str, Path]:
+def weight_places(texts: Sequence[str]) -> dict[str, Path]:
     found = {}
     for text in texts:
         name, equals, path = text.partition("=")

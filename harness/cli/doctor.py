@@ -1,0 +1,45 @@
+"""`bench doctor`: does a method keep the contract?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.plugins import Host
+
+_MARKS = {"ok": "✓", "failed": "✗", "skipped": "–"}
+
+
+@click.command("doctor")
+@click.argument("method")
+@click.option("--weights", multiple=True, metavar="NAME=PATH", help="Local file or folder of a weight source. Repeatable.")
+@click.option("--device", default="cpu", show_default=True)
+@click.pass_obj
+def doctor(host: Host, /, **options: Any) -> int:
+    """Check a method's contract on the bundled pictures: shapes, frame, scope, determinism, an image against itself."""
+    from tabulate import tabulate
+
+    from harness.cli.run import device_name, weight_places
+    from harness.doctor import Doctor
+    from harness.plan import NO_PROMPT
+    from harness.prepare import Bench, RunOptions
+    from harness.specs import MakeContext
+
+    method = host.method(options["method"])
+    extractor = host.extractor(method.extractor)
+    device = device_name(options["device"])
+    bench = Bench(host, RunOptions(data_root=Path(), out=Path(), measures=(), device=device, weights=weight_places(options["weights"])))
+    names = [*extractor.weights, *(host.prompt(method.prompt).weights if method.prompt != NO_PROMPT else ())]
+    dataset = host.dataset("shapes").open(Path(), "test")
+    context = MakeContext(
+        device=device,
+        params={**extractor.params, **method.params},
+        weights=bench.weight_paths(names),
+        categories=("cat",),
+    )
+    findings = list(Doctor(host, method.name, [dataset[0], dataset[len(dataset) // 2]], context).examine())
+    rows = [(_MARKS[one.result], one.check, one.detail) for one in findings]
+    click.echo(tabulate(rows, ("", f"{method.name}", "detail"), tablefmt="pipe"))
+    return int(any(one.result == "failed" for one in findings))

@@ -1,0 +1,3 @@
+"""A plugin for tests that cannot be imported."""
+
+raise ImportError("libbroken.so: cannot open shared object file")
