@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from harness.datasets import folder, pf_pascal, pf_willow, spair71k
 from harness.hookspecs import hookimpl
 from harness.protocols import BUILTIN
-from harness.specs import DatasetSpec, LocalizerSpec, Prompt, PromptSpec, ProtocolSpec
+from harness.specs import DatasetSpec, LocalizerSpec, PairDataset, Prompt, PromptSpec, ProtocolSpec
+
+
+def _open_shapes(folder: Path, split: str) -> PairDataset:
+    from harness.datasets.shapes import open_shapes
+
+    return open_shapes(folder, split)
+
+
+SHAPES = DatasetSpec(
+    name="shapes",
+    open=_open_shapes,
+    splits=("test", "val", "train"),
+    threshold="box",
+    counts={
+        "test": {"pairs": 600, "images": 298, "keypoints": 5_516},
+        "val": {"pairs": 250, "images": 148, "keypoints": 2_265},
+        "train": {"pairs": 6_000, "images": 4_532, "keypoints": 55_101},
+    },
+    description="10 categories of drawn objects, made from a seed, nothing to download; threshold: the target's box",
+)
 
 
 @hookimpl
 def bench_datasets() -> list[DatasetSpec]:
     """The datasets, one file each."""
-    return [spair71k.SPEC, pf_pascal.SPEC, pf_willow.SPEC, folder.SPEC]
+    return [spair71k.SPEC, pf_pascal.SPEC, pf_willow.SPEC, folder.SPEC, SHAPES]
 
 
 @hookimpl

@@ -1,0 +1,71 @@
+"""What a part typically looks like, and what it looks like on one object."""
+
+from __future__ import annotations
+
+import colorsys
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.datasets.shapes.dice import Dice
+
+Texture = Literal["plain", "stripes", "dots", "checks", "bricks", "scales", "gradient", "fur", "speckle"]
+Colour = tuple[float, float, float]
+"""Red, green and blue, 0 to 255."""
+
+
+@dataclass(frozen=True)
+class Paint:
+    """The typical look of a part of one category.
+
+    Attributes:
+        hue, saturation, value: colour, each 0 to 1 (hue wraps around).
+        texture: how the second colour is laid over the first.
+        accent: hue, saturation and value of the second colour, relative to the first.
+        pitch: period of the texture, in units of the object (most objects are about two units long).
+        turn: direction of the texture in degrees, in the object's own axes.
+        hue_spread, spread: standard deviations of the hue, and of saturation and value.
+    """
+
+    hue: float
+    saturation: float
+    value: float
+    texture: Texture = "plain"
+    accent: tuple[float, float, float] = (0.0, 0.05, -0.3)
+    pitch: float = 0.16
+    turn: float = 0.0
+    hue_spread: float = 0.04
+    spread: float = 0.08
+
+
+@dataclass(frozen=True)
+class Coat:
+    """The look of a part of one object: two colours and a texture of a certain pitch, direction and phase."""
+
+    base: Colour
+    accent: Colour
+    texture: Texture = "plain"
+    pitch: float = 0.16
+    turn: float = 0.0
+    phase: tuple[float, float] = (0.0, 0.0)
+
+
+def coat(paint: Paint, dice: Dice) -> Coat:
+    """One object's version of a typical look."""
+    hue = dice.around(paint.hue, paint.hue_spread)
+    saturation, value = dice.around(paint.saturation, paint.spread), dice.around(paint.value, paint.spread)
+    shift = paint.accent
+    strength = dice.uniform(0.6, 1.3)
+    return Coat(
+        base=colour(hue, saturation, value),
+        accent=colour(hue + shift[0], saturation + shift[1] * strength, value + shift[2] * strength),
+        texture=paint.texture,
+        pitch=paint.pitch * dice.uniform(0.75, 1.35),
+        turn=paint.turn + dice.around(0.0, 12.0),
+        phase=(dice.uniform(0, 1), dice.uniform(0, 1)),
+    )
+
+
+def colour(hue: float, saturation: float, value: float) -> Colour:
+    """HSV, each 0 to 1 and clipped (hue wraps around), as RGB."""
+    red, green, blue = colorsys.hsv_to_rgb(hue % 1.0, min(max(saturation, 0.0), 1.0), min(max(value, 0.0), 1.0))
+    return 255 * red, 255 * green, 255 * blue

@@ -1,0 +1,177 @@
+"""Pictures and pairs of `shapes`, made when they are asked for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import PIL.Image
+
+from harness.datasets.shapes.catalogue import KINDS
+from harness.datasets.shapes.dice import VERSION, Dice
+from harness.datasets.shapes.render import render
+from harness.datasets.shapes.scene import Scene, draw_scene
+from harness.errors import UserError
+from harness.frames import Size
+from harness.specs import ImagePair, Scalar
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How many pictures and pairs each category has in a split."""
+
+    images: int
+    pairs: int
+
+
+SPLITS: Mapping[str, Extent] = MappingProxyType({"test": Extent(30, 60), "val": Extent(15, 25), "train": Extent(500, 600)})
+"""The splits. A split's name is part of every seed, so that no two share a picture."""
+
+
+@dataclass(frozen=True)
+class ShapesImage:
+    """Picture `index` of a category, drawn when it is opened (an `ImageSource`)."""
+
+    split: str
+    category: str
+    index: int
+
+    @property
+    def name(self) -> str:
+        """Such as `cat-test_0007`."""
+        return f"{self.category}-{self.stem}"
+
+    @property
+    def stem(self) -> str:
+        """The name without its category: that of the exported file, without the suffix."""
+        return f"{self.split}_{self.index:04d}"
+
+    def identity(self) -> str:
+        """sha256 of what the picture is drawn from: nothing is painted to know it."""
+        recipe = f"shapes {VERSION} {self.split} {self.category} {self.index}"
+        return hashlib.sha256(recipe.encode()).hexdigest()
+
+    def open(self) -> PIL.Image.Image:
+        """RGB, 96 to 128 pixels wide and high."""
+        return render(self.scene(), self.split, self.category, self.index)
+
+    def scene(self) -> Scene:
+        """Where everything is in the picture."""
+        return draw_scene(self.split, self.category, self.index)
+
+
+@dataclass(frozen=True, eq=False)
+class Annotation:
+    """What pairs need to know of a picture: the light part of its `Scene`."""
+
+    size: Size
+    points: np.ndarray
+    box: tuple[float, float, float, float]
+    yaw: float
+    roll: float
+    mirrored: bool
+    truncated: bool
+    occluded: bool
+
+
+class Shapes:
+    """One split (a `PairDataset`).
+
+    Pairs run through the categories in alphabetical order. A pair's keypoints are those visible in both pictures, at least three;
+    `keypoint_ids` are positions in `keypoint_names(category)`, as in SPair-71k.
+    """
+
+    def __init__(self, split: str) -> None:
+        if split not in SPLITS:
+            raise UserError(f"dataset shapes: no split {split!r}; it has {', '.join(SPLITS)}")
+        self._split = split
+        self._choices = [(category, *pair) for category in KINDS for pair in _draw_pairs(split, category)]
+        self.pair_ids: Sequence[str] = tuple(
+            f"{number:06d}-{split}_{source:04d}-{split}_{target:04d}:{category}"
+            for number, (category, source, target) in enumerate(self._choices)
+        )
+        self._annotations: dict[ShapesImage, Annotation] = {}
+
+    def __len__(self) -> int:
+        return len(self._choices)
+
+    def __getitem__(self, index: int) -> ImagePair:
+        """Pair number `index`; its pictures' geometry is worked out, nothing is painted."""
+        category, *pictures = self._choices[index]
+        source, target = (ShapesImage(self._split, category, picture) for picture in pictures)
+        first, second = self.annotation(source), self.annotation(target)
+        shared = (np.isfinite(first.points) & np.isfinite(second.points)).all(axis=1)
+        return ImagePair(
+            pair_id=self.pair_ids[index],
+            source=source,
+            target=target,
+            source_size=first.size,
+            target_size=second.size,
+            category=category,
+            source_points=first.points[shared],
+            target_points=second.points[shared],
+            keypoint_ids=tuple(str(number) for number in np.flatnonzero(shared)),
+            source_box=first.box,
+            target_box=second.box,
+            labels=_labels(first, second),
+        )
+
+    def images(self) -> list[ShapesImage]:
+        """All pictures of the split, also those in no pair."""
+        return [ShapesImage(self._split, category, index) for category in KINDS for index in range(SPLITS[self._split].images)]
+
+    def annotation(self, image: ShapesImage) -> Annotation:
+        """A picture's size, keypoints and box."""
+        if image not in self._annotations:
+            scene = image.scene()
+            view = scene.view
+            self._annotations[image] = Annotation(
+                scene.size, scene.points, scene.box, view.yaw, view.roll, view.mirrored, scene.truncated, scene.occluded
+            )
+        return self._annotations[image]
+
+
+def open_shapes(folder: Path, split: str) -> Shapes:
+    """The pairs of a split; `folder` is not used. Raises `UserError` for an unknown split."""
+    return Shapes(split)
+
+
+def keypoint_names(category: str) -> tuple[str, ...]:
+    """Names of a category's keypoints, by number."""
+    return KINDS[category].keypoints
+
+
+def _draw_pairs(split: str, category: str) -> list[tuple[int, int]]:
+    """Ordered pairs of different pictures, none twice."""
+    extent, dice = SPLITS[split], Dice("pairs", split, category)
+    pairs: dict[tuple[int, int], None] = {}
+    while len(pairs) < extent.pairs:
+        source, target = dice.integer(0, extent.images - 1), dice.integer(0, extent.images - 1)
+        if source != target:
+            pairs[source, target] = None
+    return list(pairs)
+
+
+def _labels(source: Annotation, target: Annotation) -> dict[str, Scalar]:
+    """SPair-71k's difficulty labels, from the geometry.
+
+    `viewpoint_variation` and `scale_variation`: 0 small, 1 medium, 2 large. `truncation` and `occlusion`: 0 in neither picture, 1 in the
+    source, 2 in the target, 3 in both. `mirror`: 1 where the two show opposite sides.
+    """
+    turn = abs(source.yaw - target.yaw) + abs(source.roll - target.roll) / 2
+    sides = [max(x2 - x1, y2 - y1) for x1, y1, x2, y2 in (source.box, target.box)]
+    return {
+        "viewpoint_variation": _level(turn, 25, 55),
+        "scale_variation": _level(max(sides) / min(sides), 1.25, 1.6),
+        "truncation": source.truncated + 2 * target.truncated,
+        "occlusion": source.occluded + 2 * target.occluded,
+        "mirror": int(source.mirrored != target.mirrored),
+    }
+
+
+def _level(value: float, medium: float, large: float) -> int:
+    return int(value >= medium) + int(value >= large)

@@ -1,0 +1,114 @@
+"""Textures: how much of a part's second colour shows at each pixel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import cache
+
+import numpy as np
+
+from harness.datasets.shapes.dice import Dice
+from harness.datasets.shapes.paint import Coat
+
+_TILE = 64
+
+
+def amount(coat: Coat, axes: np.ndarray, turn: float, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(h, w) share of the second colour, 0 to 1.
+
+    Args:
+        axes: (2, 2) object units for each pixel.
+        turn: degrees by which the part was turned in the object.
+        x, y: (w,) and (h, 1) pixels from the part's centre.
+    """
+    angle = math.radians(coat.turn + turn)
+    cos, sin = math.cos(angle) / coat.pitch, math.sin(angle) / coat.pitch
+    (ax, ay), (bx, by) = axes.tolist()
+    u = (cos * ax + sin * bx) * x + (cos * ay + sin * by) * y
+    v = (cos * bx - sin * ax) * x + (cos * by - sin * ay) * y
+    return _PATTERNS[coat.texture](u, v, coat.phase)
+
+
+def _stripes(u: np.ndarray, v: np.ndarray, phase: tuple[float, float]) -> np.ndarray:
+    return _soft(_wave(u + phase[0]))
+
+
+def _dots(u: np.ndarray, v: np.ndarray, phase: tuple[float, float]) -> np.ndarray:
+    return _soft(_wave(u + phase[0]) + _wave(v + phase[1]) - 0.55)
+
+
+def _checks(u: np.ndarray, v: np.ndarray, phase: tuple[float, float]) -> np.ndarray:
+    return _soft(2 * _wave(u / 2 + phase[0]) * _wave(v / 2 + phase[1]))
+
+
+def _bricks(u: np.ndarray, v: np.ndarray, phase: tuple[float, float]) -> np.ndarray:
+    row = np.floor(v + phase[1])
+    seams: np.ndarray = np.maximum(_soft(_wave(v + phase[1] - 0.5) - 0.6), _soft(_wave(u / 2 + row / 2 + phase[0]) - 0.75))
+    return seams
+
+
+def _scales(u: np.ndarray, v: np.ndarray, phase: tuple[float, float]) -> np.ndarray:
+    column = np.floor(u + phase[0])
+    across, down = u + phase[0] - column - 1, v + phase[1] + column / 2
+    down = down - np.floor(down) - 0.5
+    return ((across**2 + down**2) * 1.6 - 0.35).clip(0, 1)
+
+
+def _gradient(u: np.ndarray, v: np.ndarray, phase: tuple[float, float]) -> np.ndarray:
+    """One slow change across the part: a pitch is a few times larger than the part."""
+    return (0.5 + u / 4).clip(0, 1)
+
+
+def _fur(u: np.ndarray, v: np.ndarray, phase: tuple[float, float]) -> np.ndarray:
+    return _noise(u * 3.5 + 40 * phase[0], v * 0.9 + 40 * phase[1])
+
+
+def _speckle(u: np.ndarray, v: np.ndarray, phase: tuple[float, float]) -> np.ndarray:
+    return _soft(_noise(u * 2 + 40 * phase[0], v * 2 + 40 * phase[1]) * 2 - 1.15)
+
+
+def _plain(u: np.ndarray, v: np.ndarray, phase: tuple[float, float]) -> np.ndarray:
+    return 0.35 * _noise(u + 40 * phase[0], v + 40 * phase[1])
+
+
+_PATTERNS: Mapping[str, Callable[[np.ndarray, np.ndarray, tuple[float, float]], np.ndarray]] = {
+    "plain": _plain,
+    "stripes": _stripes,
+    "dots": _dots,
+    "checks": _checks,
+    "bricks": _bricks,
+    "scales": _scales,
+    "gradient": _gradient,
+    "fur": _fur,
+    "speckle": _speckle,
+}
+
+
+def _wave(t: np.ndarray) -> np.ndarray:
+    """A triangle wave between -1 and 1 of period 1. (Sines differ in their last bit between machines.)"""
+    wave: np.ndarray = 1 - 4 * np.abs(t - np.floor(t) - 0.5)
+    return wave
+
+
+def _soft(t: np.ndarray) -> np.ndarray:
+    """A step at 0 with a soft edge."""
+    return (0.5 + 1.6 * t).clip(0, 1)
+
+
+def _noise(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Smooth noise between 0 and 1 whose grains are about one unit large."""
+    column, row = np.floor(u * 2).astype(np.int64) % _TILE, np.floor(v * 2).astype(np.int64) % _TILE
+    grains: np.ndarray = _tile()[row, column]
+    return grains
+
+
+@cache
+def _tile() -> np.ndarray:
+    """Noise that repeats in both directions, averaged over neighbours and spread over 0 to 1 again."""
+    noise = Dice("texture").array(_TILE, _TILE)
+    noise = noise + np.roll(noise, 1, axis=0)
+    noise = noise + np.roll(noise, 1, axis=1)
+    low, high = float(noise.min()), float(noise.max())
+    tile: np.ndarray = (noise - low) / (high - low)
+    return tile
