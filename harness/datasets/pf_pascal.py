@@ -120,6 +120,7 @@ SPEC = DatasetSpec(
         "train": {"pairs": 2_940, "images": 2_002},
         "val": {"pairs": 308, "images": 521},
         "test": {"pairs": 299, "images": 506, "keypoints": 2_414},
+        "trn": {"pairs": 2_940, "images": 2_002},
     },
     files=(
         RemoteFile(

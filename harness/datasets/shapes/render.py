@@ -10,7 +10,7 @@ from harness.datasets.shapes.canvas import Light, paint_patch
 from harness.datasets.shapes.catalogue import KINDS
 from harness.datasets.shapes.clutter import random_coat
 from harness.datasets.shapes.dice import Dice
-from harness.datasets.shapes.paint import coat
+from harness.datasets.shapes.paint import Coat, coat
 from harness.datasets.shapes.scene import Scene
 
 
@@ -25,6 +25,13 @@ def render(scene: Scene, split: str, category: str, index: int) -> PIL.Image.Ima
     for patch in scene.occluders:
         paint_patch(picture, patch, random_coat(front, 0.7), light)
     return _photograph(picture, Dice("photo", split, category, index))
+
+
+def draw_looks(split: str, category: str, index: int) -> tuple[Light, dict[str, Coat]]:
+    """The light in a picture, and what each kind of paint looks like on its object."""
+    dice = Dice("looks", split, category, index)
+    light = Light(degrees=dice.around(270, 35), shade=dice.uniform(0.05, 0.35), line=dice.uniform(0, 1.3), ink=dice.uniform(0.15, 0.75))
+    return light, {name: coat(paint, dice) for name, paint in KINDS[category].paints.items()}
 
 
 def _photograph(picture: PIL.Image.Image, dice: Dice) -> PIL.Image.Image:

@@ -1,0 +1,255 @@
+"""`bench data`: what datasets there are on this machine, getting them, and whether they are whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli.options import CommaList, data_root
+from harness.errors import UserError
+from harness.plan import DatasetChoice
+from harness.plugins import Host
+from harness.specs import DatasetSpec
+
+if TYPE_CHECKING:
+    from harness.datasets.fetch import Fetched
+    from harness.datasets.presence import Presence
+    from harness.datasets.verify import SplitReport
+
+SHOWN_FAULTS = 10
+"""Faults of a split that are told; --json has all."""
+
+EXPORTED = "shapes"
+"""The only dataset that is made by this package, and so the only one that may be written out."""
+
+COUNTS = ("pairs", "images", "keypoints")
+
+
+@click.group("data")
+def data() -> None:
+    """List, download, check and export datasets."""
+
+
+# --------------------------------------------------------------------------------------------------------------------- list
+
+
+@data.command("list", short_help="What there is, and where it is expected.")
+@data_root
+@click.option("--json", "as_json", is_flag=True, help="A JSON list of objects.")
+@click.pass_obj
+def list_(host: Host, data_root: Path, as_json: bool) -> None:
+    """Datasets, their official numbers, where each is expected and whether it is there."""
+    from harness.datasets.presence import folder_of, presence
+
+    found = []
+    for spec in host.datasets.values():
+        folder = folder_of(spec, DatasetChoice(spec.name), data_root)
+        found.append((spec, folder, presence(spec, folder)))
+    if as_json:
+        click.echo(json.dumps([_described(*one) for one in found], indent=1, ensure_ascii=False))
+        return
+    from tabulate import tabulate
+
+    rows = [row for one in found for row in _rows(*one)]
+    click.echo(tabulate(rows, ("dataset", "split", *COUNTS, "state", "place"), tablefmt="plain", colalign=_ALIGNED, disable_numparse=True))
+
+
+_ALIGNED = ("left", "left", "right", "right", "right", "left", "left")
+
+
+def _rows(spec: DatasetSpec, folder: Path, presence: Presence) -> list[tuple[str, ...]]:
+    """One row for each split; what holds for the dataset stands in the first."""
+    place = "" if presence.state == "bundled" else str(folder) if spec.home else f"{spec.name}=PATH"
+    rows = []
+    for number, split in enumerate(spec.splits):
+        first = (spec.name, presence.state, place) if number == 0 else ("", "", "")
+        counts = spec.counts.get(split, {})
+        rows.append((first[0], split, *(f"{counts[kind]:,}" if kind in counts else "–" for kind in COUNTS), *first[1:]))
+    return rows
+
+
+def _described(spec: DatasetSpec, folder: Path, presence: Presence) -> dict[str, object]:
+    return {
+        "name": spec.name,
+        "splits": list(spec.splits),
+        "counts": {split: dict(counts) for split, counts in spec.counts.items()},
+        "place": str(folder) if spec.home else None,
+        "state": presence.state,
+        "missing": list(presence.missing),
+        "files": [file.url for file in spec.files],
+        "description": spec.description,
+    }
+
+
+# ------------------------------------------------------------------------------------------------------------------- verify
+
+
+@data.command("verify", short_help="Check pairs, pictures and numbers.")
+@click.argument("names", nargs=-1, metavar="[NAME | NAME=PATH]...")
+@click.option("--split", help="Only this split; all of them otherwise.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON list of objects, with every fault.")
+@data_root
+@click.pass_obj
+def verify(host: Host, names: tuple[str, ...], split: str | None, as_json: bool, data_root: Path) -> int:
+    """Read every pair and decode every picture, and compare the numbers with the official ones.
+
+    Without names: all datasets that are there. Exit status 1 where something is missing, damaged or off count.
+    """
+    from harness.datasets.presence import folder_of
+    from harness.datasets.verify import verify as examine
+
+    choices = [(host.dataset(choice.name), choice) for choice in map(DatasetChoice.parse, names)] or _present(host, data_root)
+    wanted = [(spec, folder_of(spec, choice, data_root), _splits(spec, split)) for spec, choice in choices]
+    reports: list[tuple[DatasetSpec, SplitReport]] = []
+    absent: list[UserError] = []
+    for spec, folder, splits in wanted:
+        try:
+            found = examine(spec, folder, splits, lambda items, name=spec.name: _bar(items, name, "image"))  # type: ignore[misc]
+        except UserError as error:
+            absent.append(error)
+            continue
+        reports.extend((spec, report) for report in found)
+        if not as_json:
+            _show(spec, found)
+    if as_json:
+        click.echo(json.dumps([_plain(spec, report) for spec, report in reports], indent=1, ensure_ascii=False))
+    for missing in absent[:-1]:
+        click.echo(f"bench: {missing}", err=True)
+    if absent:
+        raise absent[-1]
+    return int(not all(report.whole for _, report in reports))
+
+
+def _present(host: Host, data_root: Path) -> list[tuple[DatasetSpec, DatasetChoice]]:
+    from harness.datasets.presence import folder_of, presence
+
+    choices = [(spec, DatasetChoice(spec.name)) for spec in host.datasets.values()]
+    found = [(spec, choice) for spec, choice in choices if presence(spec, folder_of(spec, choice, data_root)).state != "absent"]
+    if not found:
+        raise UserError(f"no dataset is in {data_root}; 'bench data fetch NAME' downloads one, 'bench data list' shows their names")
+    return found
+
+
+def _splits(spec: DatasetSpec, split: str | None) -> tuple[str, ...]:
+    if split is None:
+        return spec.splits
+    if split not in spec.splits:
+        raise UserError(f"dataset {spec.name} has no split '{split}'; it has {', '.join(spec.splits)}")
+    return (split,)
+
+
+def _show(spec: DatasetSpec, reports: Sequence[SplitReport]) -> None:
+    for report in reports:
+        title = f"{report.label} {report.split}"
+        if report.same_as:
+            click.echo(f"{title}: the same as {report.same_as}")
+            continue
+        numbers = ", ".join(f"{number:,} {kind}" for kind, number in report.found.items())
+        verdict = "ok" if report.whole else "not whole"
+        click.echo(f"{title}: {verdict} ({numbers or 'not read'})")
+        for fault in [*report.deviations, *report.faults[:SHOWN_FAULTS]]:
+            click.echo(f"  {fault}")
+        if len(report.faults) > SHOWN_FAULTS:
+            click.echo(f"  and {len(report.faults) - SHOWN_FAULTS:,} more; --json has all")
+
+
+def _plain(spec: DatasetSpec, report: SplitReport) -> dict[str, object]:
+    return {"dataset": spec.name, **dataclasses.asdict(report), "deviations": list(report.deviations), "whole": report.whole}
+
+
+# -------------------------------------------------------------------------------------------------------------------- fetch
+
+
+@data.command("fetch")
+@click.argument("names", nargs=-1, required=True, metavar="NAME | NAME=PATH ...")
+@click.option("--keep-archives", is_flag=True, help="Leave archives in place once they are unpacked.")
+@data_root
+@click.pass_obj
+def fetch(host: Host, names: tuple[str, ...], keep_archives: bool, data_root: Path) -> None:
+    """Download datasets from their authors' addresses.
+
+    What is there is not fetched again, and a broken download goes on where it stopped. An archive that you have put in its place
+    yourself is used as it is.
+    """
+    from harness.datasets.fetch import fetch as get
+    from harness.datasets.presence import folder_of
+
+    choices = [(host.dataset(choice.name), choice) for choice in map(DatasetChoice.parse, names)]
+    for spec, choice in choices:
+        with _Transfer() as transfer:
+            for file in get(spec, folder_of(spec, choice, data_root), transfer.show, keep_archives=keep_archives):
+                transfer.close()
+                click.echo(f"{spec.name}: {_fate(file)}")
+    click.echo(f"'bench data verify {' '.join(names)}' checks every picture")
+
+
+def _fate(file: Fetched) -> str:
+    if file.how == "there":
+        return f"{file.place} is already there"
+    what = "downloaded" if file.how == "downloaded" else "found in place"
+    note = "; not the same file as at an earlier fetch" if file.changed else ""
+    return f"{file.place} {what}, {file.size:,} bytes, sha256 {file.sha256}{note}"
+
+
+class _Transfer:
+    """A bar for each download in turn, on stderr, if that is a terminal."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+
+    def __enter__(self) -> _Transfer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Wipes the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def show(self, name: str, done: int, total: int | None) -> None:
+        """A `harness.datasets.download.Progress`."""
+        from tqdm import tqdm
+
+        if self._bar is None:
+            look: dict[str, Any] = {"unit": "B", "unit_scale": True, "unit_divisor": 1024, "leave": False}
+            # `initial` keeps an earlier run's bytes out of the speed.
+            self._bar = tqdm(desc=name, total=total, initial=done, file=sys.stderr, disable=not sys.stderr.isatty(), **look)
+        self._bar.update(done - self._bar.n)
+
+
+# ------------------------------------------------------------------------------------------------------------------- export
+
+
+@data.command("export", short_help="Write the bundled dataset as files.")
+@click.argument("name")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--split", "splits", type=CommaList(), metavar="A,B", help="Splits to write; all of them otherwise.")
+@click.pass_obj
+def export(host: Host, name: str, folder: Path, splits: tuple[str, ...] | None) -> None:
+    """Write the bundled dataset as picture files and lists, into an empty or new folder."""
+    spec = host.dataset(name)
+    if name != EXPORTED:
+        raise UserError(f"dataset {name} cannot be exported, only {EXPORTED} can: the others are files already")
+    wanted = tuple(dict.fromkeys(one for split in splits or spec.splits for one in _splits(spec, split)))
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise UserError(f"{folder} is not an empty folder; name a new one")
+    from harness.datasets.shapes import export as write
+
+    write(folder, wanted, lambda items: _bar(items, name, "image"))
+    click.echo(f"{name} {', '.join(wanted)} written to {folder}")
+
+
+def _bar(items: Iterable[Any], title: str, unit: str) -> Iterable[Any]:
+    """Hands on the items, with a progress bar on stderr, if that is a terminal."""
+    from tqdm import tqdm
+
+    return tqdm(items, desc=title, unit=unit, file=sys.stderr, disable=not sys.stderr.isatty(), leave=False)

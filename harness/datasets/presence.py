@@ -1,0 +1,42 @@
+"""Where a dataset is expected, and whether it is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from harness.datasets.fetch import is_there
+from harness.errors import BenchError
+from harness.plan import DatasetChoice
+from harness.specs import DatasetSpec
+
+
+@dataclass(frozen=True)
+class Presence:
+    """Whether a dataset is there.
+
+    Attributes:
+        state: `bundled` datasets need no files; of `partly` present ones some files are missing.
+        missing: paths that are not there, or why the dataset cannot be opened.
+    """
+
+    state: Literal["present", "partly", "absent", "bundled"]
+    missing: tuple[str, ...] = ()
+
+
+def folder_of(spec: DatasetSpec, choice: DatasetChoice, data_root: Path) -> Path:
+    """A dataset's own folder: the place the user named, or its home below the data root."""
+    return choice.place or data_root / spec.home
+
+
+def presence(spec: DatasetSpec, folder: Path) -> Presence:
+    """Whether a dataset is there, without reading its pictures."""
+    if spec.files:
+        missing = tuple(str(folder / (file.provides or file.path)) for file in spec.files if not is_there(file, folder))
+        return Presence("present" if not missing else "absent" if len(missing) == len(spec.files) else "partly", missing)
+    try:
+        spec.open(folder, spec.splits[0])
+    except BenchError as error:
+        return Presence("absent", (str(error),))
+    return Presence("present" if spec.home else "bundled")
