@@ -45,7 +45,7 @@ def leaderboard(
 @click.option("--protocols", type=CommaList(), metavar="A,B", help="Protocols to add; those of each record otherwise.")
 @click.option("--alphas", type=CommaList(number_range), metavar="A,B", help="Thresholds; each protocol's own otherwise.")
 @click.option("--threshold", type=click.Choice(["box", "image", "points"]), help="What alpha multiplies, instead of the dataset's own.")
-@click.option("--datasets", type=CommaList(), default="", metavar="NAME=PATH", help="Places of datasets that are not below --data-root.")
+@click.option("--datasets", type=CommaList(), metavar="NAME=PATH", help="Places of datasets that are not below --data-root.")
 @data_root
 @click.pass_obj
 def rescore(
@@ -54,7 +54,7 @@ def rescore(
     protocols: tuple[str, ...] | None,
     alphas: tuple[float, ...] | None,
     threshold: str | None,
-    datasets: tuple[str, ...],
+    datasets: tuple[str, ...] | None,
     data_root: Path,
 ) -> int:
     """Score stored predictions under other protocols, alphas or thresholds, without a model."""
@@ -62,7 +62,7 @@ def rescore(
     from harness.tables import leaderboard as table
 
     records, damaged = _readable(folder)
-    rescorer = Rescorer(host, data_root, datasets)
+    rescorer = Rescorer(host, data_root, datasets or ())
     changed = [rescorer.rescore(folder, record, protocols, alphas, threshold) for record in records if record.scores]
     if not changed:
         raise UserError(f"no cell in {folder} has predictions to score")

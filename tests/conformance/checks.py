@@ -1,0 +1,177 @@
+"""What is compared with the vectors: each check takes a folder of them, and raises AssertionError where a number differs."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from harness.datasets.pf_pascal import PFPascal
+from harness.datasets.pf_willow import PFWillow
+from harness.datasets.spair71k import SPair71k
+from harness.frames import Frame, Size
+from harness.localizers import Argmax, ArgmaxOriginal, Bilinear, KernelSoftmax, SoftArgmax, WindowSoftmax
+from harness.pck import Target, correct, per_pair, target_in_frame, threshold_length, valid_points
+from harness.preprocess import stretched_batch
+from harness.protocols import SD4MATCH
+from harness.specs import FeatureMap, ImagePair, ImageRequest
+
+LOCALIZERS = {"nn": Argmax, "bilinear": Bilinear, "softargmax": SoftArgmax, "kernel_softargmax": KernelSoftmax}
+SOFT = ("softargmax", "kernel_softargmax")
+FED = Size(768, 768)
+ALPHAS = (0.05, 0.1, 0.15)
+
+
+def size(height_width: np.ndarray) -> Size:
+    return Size(int(height_width[1]), int(height_width[0]))
+
+
+def feature_map(data: np.ndarray, image: Size) -> FeatureMap:
+    """A map of an image that was fed as it is."""
+    return FeatureMap(torch.from_numpy(data.copy()), Frame.unchanged(image))
+
+
+def matching_localizers(folder: Path) -> None:
+    vectors = np.load(folder / "matching.npz")
+    source_size, target_size = size(vectors["src_size_hw"]), size(vectors["trg_size_hw"])
+    for name, make in LOCALIZERS.items():
+        for suffix, normalize in (("", True), ("_nol2", False)):
+            localize = make(normalize=normalize)
+            for number, count in enumerate(vectors["n_pts"]):
+                maps = feature_map(vectors["src_featmap"][number], source_size), feature_map(vectors["trg_featmap"][number], target_size)
+                found = localize(*maps, torch.from_numpy(vectors["src_kps"][number, :count]).double())
+                expected = vectors[f"out/{name}{suffix}"][number, :count]
+                np.testing.assert_allclose(
+                    found.points.numpy(), expected, rtol=0, atol=1e-3 if name in SOFT else 1e-4, err_msg=name + suffix
+                )
+
+
+def matching_pck(folder: Path) -> None:
+    """The release's predictions -> its PCK: `<=`, clamped truth, per image and per point, over all and in each category."""
+    vectors = np.load(folder / "matching.npz")
+    target_size, counts = size(vectors["trg_size_hw"]), vectors["n_pts"]
+    short = {"nn": "nn", "bilinear": "bilinear", "softargmax": "softmax", "kernel_softargmax": "kernelsoftmax"}
+    seen = set()
+    for name in LOCALIZERS:
+        errors = []
+        for number, count in enumerate(counts):
+            truth = target_in_frame(
+                SD4MATCH, Target(vectors["trg_kps"][number, :count].astype(float), target_size, None), Frame.unchanged(target_size)
+            )
+            distance = np.linalg.norm(vectors[f"out/{name}"][number, :count] - truth, axis=1)
+            errors.append(distance / vectors["pck_threshold"][number])
+        hits = np.stack([correct(np.concatenate(errors), alpha, strict=False) for alpha in ALPHAS], axis=1)
+        right, total = per_pair(hits, np.repeat(np.arange(len(counts)), counts), len(counts))
+        for category in ("all", *sorted(set(vectors["category"]))):
+            inside = np.ones(len(counts), bool) if category == "all" else vectors["category"] == category
+            for column, alpha in enumerate(ALPHAS):
+                values = {
+                    "image": (right[inside, column] / total[inside]).mean(),
+                    "point": right[inside, column].sum() / total[inside].sum(),
+                }
+                for averaging, value in values.items():
+                    key = f"out/pck/{averaging}/{short[name]}_pck{alpha}/{category}"
+                    np.testing.assert_allclose(value, vectors[key], rtol=0, atol=1e-7, err_msg=key)
+                    seen.add(key)
+    assert seen == {key for key in vectors.files if key.startswith("out/pck/")}
+
+
+def original_argmax(folder: Path) -> None:
+    vectors = np.load(folder / "original_resolution_argmax.npz")
+    cases = sorted({key.split("/")[0] for key in vectors.files})
+    for case in cases:
+        source_size, target_size = size(vectors[f"{case}/src_size_hw"]), size(vectors[f"{case}/trg_size_hw"])
+        frames = [Frame.stretched(one, Size(96, 96)) for one in (source_size, target_size)]
+        source, target = (
+            FeatureMap(torch.from_numpy(vectors[f"{case}/{side}_featmap"].copy()), frame)
+            for side, frame in zip(("src", "trg"), frames, strict=True)
+        )
+        found = ArgmaxOriginal()(source, target, torch.from_numpy(vectors[f"{case}/src_kps"]).double())
+        np.testing.assert_allclose(found.score.numpy(), vectors[f"{case}/out/score"], rtol=0, atol=2e-6, err_msg=case)
+        cosines = upsampled_cosines(source, target, vectors[f"{case}/src_kps"])
+        width = cosines.shape[2]
+        for row, (mine, theirs) in enumerate(zip(found.points.long().numpy(), vectors[f"{case}/out/prediction_xy"], strict=True)):
+            # Where two pixels tie, rounding decides; theirs is then at least what the plain computation finds.
+            tied = cosines[row, mine[1], mine[0]] >= cosines[row].max() - 1e-6
+            plain = cosines[row].argmax()
+            right = (mine == theirs).all() or (tied and (plain % width, plain // width) == tuple(theirs))
+            assert right, f"case {case}, point {row}: {mine} instead of {theirs}"
+
+
+def upsampled_cosines(source: FeatureMap, target: FeatureMap, points: np.ndarray) -> np.ndarray:
+    """(N, H, W) float32: both maps upsampled to image size and normalised, plainly."""
+
+    def upsample(one: FeatureMap) -> torch.Tensor:
+        width, height = one.frame.original
+        full = torch.nn.functional.interpolate(one.data[None], (height, width), mode="bilinear", align_corners=False)[0]
+        return torch.nn.functional.normalize(full, dim=0)
+
+    queries = upsample(source)[:, points[:, 1], points[:, 0]]
+    return torch.einsum("cn,chw->nhw", queries, upsample(target)).numpy()
+
+
+def window_softmax(folder: Path) -> None:
+    vectors = np.load(folder / "window_softmax.npz")
+    side = int(vectors["frame_size"])
+    maps = [feature_map(vectors[f"{name}_featmap"], Size(side, side)) for name in ("src", "trg")]
+    points = torch.from_numpy(vectors["src_kps"]).double()
+    for window in (5, 7):
+        found = WindowSoftmax(window=window)(*maps, points)
+        np.testing.assert_allclose(found.points.numpy(), vectors[f"out/window{window}"], rtol=0, atol=1e-3, err_msg=f"window {window}")
+    # A window of the best patch alone, with a temperature at which nothing else counts.
+    found = WindowSoftmax(window=0, temperature=1e-4)(*maps, points)
+    np.testing.assert_allclose(found.points.numpy(), vectors["out/argmax"], rtol=0, atol=1e-3, err_msg="argmax")
+
+
+DATASETS = {
+    "spair": (SPair71k, "SPair-71k", "box"),
+    "pfpascal": (PFPascal, "pf-pascal", "image"),
+    "pfwillow": (PFWillow, "pf-willow", "points"),
+}
+
+
+def datasets(folder: Path) -> None:
+    expected = json.loads((folder / "datasets.json").read_text())
+    assert len(expected) == 7
+    for key, pairs in expected.items():
+        compare_dataset(folder, key, pairs)
+
+
+def compare_dataset(folder: Path, key: str, pairs: list[dict]) -> None:
+    """One split, such as `spair/test`."""
+    name, split = key.split("/")
+    make, home, threshold = DATASETS[name]
+    dataset = make(folder / "datasets" / home, split)
+    assert len(dataset) == len(pairs), key
+    for number, wanted in enumerate(pairs):
+        _compare_pair(f"{key} {number}", dataset[number], wanted, threshold)
+
+
+def _compare_pair(where: str, pair: ImagePair, wanted: dict, threshold: str) -> None:
+    valid = valid_points(pair)
+    assert pair.category == wanted["category"], where
+    assert valid.sum() == wanted["n_points"], where
+    for side, image, points, original in (
+        ("source", pair.source, pair.source_points, pair.source_size),
+        ("target", pair.target, pair.target_points, pair.target_size),
+    ):
+        identifier = wanted[f"{side}_identifier"]
+        # The release marks mirrored pictures with -1 and others with -0; ours have a flag.
+        mirrored = bool(getattr(image, "mirror", False))
+        assert identifier in (image.name, f"{image.name}-{int(mirrored)}"), f"{where}: {image.name} instead of {identifier}"
+        target = Target(points[valid], original, pair.target_box if side == "target" else pair.source_box)
+        frame = Frame.stretched(original, FED)
+        found = target_in_frame(SD4MATCH, target, frame)
+        np.testing.assert_allclose(found, wanted[f"{side}_keypoints"], rtol=0, atol=1e-3, err_msg=f"{where} {side}")
+        if side == "target":
+            length = threshold_length(threshold, target, frame)
+            np.testing.assert_allclose(length, wanted["pck_threshold"], rtol=0, atol=1e-3, err_msg=f"{where} threshold")
+        pixels = stretched_batch([ImageRequest(image.open(), image.identity(), pair.category)], FED)
+        means = (2 * pixels - 1).double().mean(dim=(0, 2, 3)).numpy()
+        np.testing.assert_allclose(means, wanted[f"{side}_image_mean"], rtol=0, atol=1e-6, err_msg=f"{where} {side} image")
+
+
+CHECKS: dict[str, Callable[[Path], None]] = {
+    one.__name__: one for one in (matching_localizers, matching_pck, original_argmax, window_softmax, datasets)
+}

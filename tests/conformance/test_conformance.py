@@ -1,0 +1,89 @@
+"""Agreement with the authors' own code, and that these tests would notice the lack of it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from checks import CHECKS, compare_dataset
+
+HERE = Path(__file__).parent
+OWN = HERE / "vectors"
+GIVEN = Path(os.environ.get("BENCH_CONFORMANCE") or OWN)
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_agrees_with_the_authors_code(name):
+    CHECKS[name](GIVEN)
+
+
+def changed_folder(tmp_path: Path, *names: str) -> Path:
+    """A folder in which `names` are copies and the rest leads to our own."""
+    for entry in OWN.iterdir():
+        if entry.name in names:
+            shutil.copy(entry, tmp_path / entry.name)
+        else:
+            (tmp_path / entry.name).symlink_to(entry)
+    return tmp_path
+
+
+def rewrite(path: Path, key: str, by: float) -> None:
+    """Changes one number of one array: the first that is a result for a point that counts."""
+    arrays = dict(np.load(path))
+    value = arrays[key].copy()
+    value[(0,) * value.ndim] += by
+    arrays[key] = value
+    np.savez(path, **arrays)
+
+
+LOCALIZERS = ("nn", "bilinear", "softargmax", "kernel_softargmax")
+PCK = product(("image", "point"), ("nn", "bilinear", "softmax", "kernelsoftmax"), ("0.05", "0.1", "0.15"), ("all", "cat", "car"))
+NUMBERS = [
+    *(("matching_localizers", "matching.npz", f"out/{name}{suffix}", 0.01) for name, suffix in product(LOCALIZERS, ("", "_nol2"))),
+    *(("matching_pck", "matching.npz", f"out/pck/{averaging}/{name}_pck{alpha}/{kind}", 0.01) for averaging, name, alpha, kind in PCK),
+    *(("original_argmax", "original_resolution_argmax.npz", f"{case}/out/prediction_xy", 5) for case in range(4)),
+    *(("original_argmax", "original_resolution_argmax.npz", f"{case}/out/score", 1e-4) for case in range(4)),
+    *(("window_softmax", "window_softmax.npz", f"out/{name}", 0.01) for name in ("argmax", "window5", "window7")),
+]
+
+
+@pytest.mark.parametrize(("check", "file", "key", "by"), NUMBERS)
+def test_a_changed_number_is_noticed(check, file, key, by, tmp_path):
+    folder = changed_folder(tmp_path, file)
+    rewrite(folder / file, key, by)
+    with pytest.raises(AssertionError):
+        CHECKS[check](folder)
+
+
+@pytest.mark.parametrize(
+    "dataset", ["spair/test", "spair/trn", "spair/val", "pfpascal/trn", "pfpascal/val", "pfpascal/test", "pfwillow/test"]
+)
+@pytest.mark.parametrize("key", ["source_keypoints", "target_keypoints", "pck_threshold", "source_image_mean", "category", "n_points"])
+def test_a_changed_number_of_a_dataset_is_noticed(dataset, key, tmp_path):
+    folder = changed_folder(tmp_path, "datasets.json")
+    content = json.loads((folder / "datasets.json").read_text())
+    pair = content[dataset][-1]
+    if key.endswith("keypoints"):
+        pair[key][-1][1] += 0.1
+    elif key == "source_image_mean":
+        pair[key][2] += 0.001
+    else:
+        pair[key] += "?" if key == "category" else 1
+    (folder / "datasets.json").write_text(json.dumps(content))
+    with pytest.raises(AssertionError):
+        compare_dataset(folder, dataset, content[dataset])
+
+
+def test_another_folder_is_read_where_the_environment_names_one(tmp_path):
+    """In a process of its own: the suite passes on a copy and fails on one with a changed number."""
+    folder = changed_folder(tmp_path, "window_softmax.npz")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(HERE), "-k", "agrees and window"]
+    environment = {**os.environ, "BENCH_CONFORMANCE": str(folder)}
+    assert subprocess.run(command, env=environment, capture_output=True, check=False, cwd=HERE.parents[1]).returncode == 0
+    rewrite(folder / "window_softmax.npz", "out/window5", 0.01)
+    assert subprocess.run(command, env=environment, capture_output=True, check=False, cwd=HERE.parents[1]).returncode == 1

@@ -1,0 +1,94 @@
+"""What the pages say is what the code does."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import PIL.Image
+import pytest
+import torch
+
+from harness.cli import bench as root_command
+from harness.datasets.folder import Folder
+from harness.frames import Frame, Size
+from harness.plugins import load_plugins
+from harness.specs import FeatureMap
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """Fenced blocks of a page."""
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return [content for kind, content in fenced if kind == language]
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    for page in PAGES:
+        for block in blocks(page, ""):
+            for line in block.splitlines():
+                words = line.split("#")[0].strip()
+                if re.match(r"(\.venv/bin/)?bench ", words):
+                    yield page.name, words.removeprefix(".venv/bin/")
+
+
+def test_readme_shows_the_example_plugin_as_it_is():
+    example = (ROOT / "examples" / "bench-efficientnet" / "bench_efficientnet.py").read_text(encoding="utf-8")
+    assert example in blocks(ROOT / "README.md", "python")
+
+
+@pytest.mark.parametrize(("page", "line"), list(commands()))
+def test_every_command_line_on_a_page_parses(page, line):
+    """Commands, options and choices exist; nothing is run."""
+    words = shlex.split(line)[1:]
+    command: click.Command = root_command
+    context = click.Context(command, obj=load_plugins())
+    while isinstance(command, click.Group) and words[0] not in ("--help", "--version"):
+        command = command.get_command(context, words[0])
+        assert command is not None, f"{page}: there is no command '{line}'"
+        context = click.Context(command, parent=context)
+        words = words[1:]
+    if not isinstance(command, click.Group):
+        command.make_context(command.name, words, parent=context)
+
+
+def test_links_between_pages_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("kind", ["json", "csv"])
+def test_example_lists_of_own_photos_can_be_read(kind, tmp_path):
+    (tmp_path / f"pairs.{kind}").write_text(blocks(ROOT / "docs" / "own-data.md", kind)[0], encoding="utf-8")
+    for name in ("robin_a.jpg", "robin_b.jpg"):
+        PIL.Image.new("RGB", (320, 280)).save(tmp_path / name)
+    pair = Folder(tmp_path, "test")[0]
+    assert pair.category == "bird"
+    assert pair.target_box == (40, 20, 250, 230)
+    assert pair.keypoint_ids[:2] == ("eye", "beak")
+    assert pair.source_points[1].tolist() == [200.5, 150]
+
+
+def test_the_page_on_plugins_names_every_hook():
+    from harness import hookspecs
+
+    page = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+    hooks = [name for name, value in vars(hookspecs).items() if callable(value) and name.startswith("bench_")]
+    assert len(hooks) > 8
+    for name in hooks:
+        assert f"`{name}" in page, name
+
+
+def test_example_localizer_works():
+    namespace = {}
+    exec(blocks(ROOT / "docs" / "plugins.md", "python")[0], namespace)
+    (spec,) = namespace["bench_localizers"]()
+    frame = Frame.stretched(Size(200, 100), Size(64, 64))
+    one = FeatureMap(torch.rand(3, 4, 4), frame)
+    assert spec.make()(one, one, torch.zeros(2, 2)).points.tolist() == [[100, 50], [100, 50]]
