@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from baselines import handcrafted, position
+from baselines import dino_methods, handcrafted, position, weights
 from harness.hookspecs import hookimpl
-from harness.specs import ExtractorSpec, MethodSpec
+from harness.specs import ExtractorSpec, MethodSpec, WeightSource
 
 
 @hookimpl
 def bench_extractors() -> list[ExtractorSpec]:
-    """Feature extractors that need no download."""
-    return [position.EXTRACTOR, handcrafted.EXTRACTOR]
+    """Feature extractors."""
+    return [position.EXTRACTOR, handcrafted.EXTRACTOR, *dino_methods.EXTRACTORS]
 
 
 @hookimpl
 def bench_methods() -> list[MethodSpec]:
     """Their recipes."""
-    return [position.METHOD, handcrafted.METHOD]
+    return [position.METHOD, handcrafted.METHOD, *dino_methods.METHODS]
+
+
+@hookimpl
+def bench_weights() -> list[WeightSource]:
+    """Where their weights come from, the bundled ones included."""
+    return weights.SOURCES

@@ -10,7 +10,6 @@ from typing import Any, Literal, cast
 
 from harness.errors import BenchError
 from harness.features import check_feature_map
-from harness.frames import Size
 from harness.plan import NO_PROMPT
 from harness.plugins import Host
 from harness.specs import FeatureMap, ImageExtractor, ImagePair, ImageRequest, MakeContext, PairExtractor
@@ -109,7 +108,7 @@ class Doctor:
         return f"{tuple(maps[0][0].data.shape)}, {str(maps[0][0].data.dtype).removeprefix('torch.')}"
 
     def _frame(self) -> str:
-        found, declared = self._extract(self._pairs[:1])[0][0].frame.size, Size(*self._spec.image_size)
+        found, declared = self._extract(self._pairs[:1])[0][0].frame.size, self._spec.fed(self._context.weights)
         if found != declared:
             raise _Failed(f"frame of {found.width} x {found.height}, image_size says {declared.width} x {declared.height}")
         return f"{found.width} x {found.height}"

@@ -14,6 +14,14 @@ class UserError(BenchError):
     """The request cannot be met as it stands (unknown name, missing file, bad option): exit status 2."""
 
 
+class SeveralErrors(UserError):
+    """Several mistakes of one kind, so that a user can put all of them right at once: one line each."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self.lines = tuple(lines)
+        super().__init__("\n".join(self.lines))
+
+
 class DataError(BenchError):
     """One file or pair of a dataset is damaged. The pair fails and is counted, the rest of the run goes on."""
 

@@ -18,12 +18,25 @@ from typing import Any, Literal, NamedTuple, TypeVar
 Points = TypeVar("Points", bound=Any)
 """(..., 2) numpy array or torch tensor of (x, y)."""
 
-GridConvention = Literal["corner", "half-pixel", "patch-centre"]
+
+@dataclass(frozen=True)
+class PatchGrid:
+    """Cells are patches of `patch` pixels that begin every `stride` pixels, the first at the frame's edge (dino-vit-features).
+
+    With a stride smaller than the patch the cells' centres leave (patch - stride) / 2 pixels more at the border than a tiling would.
+    """
+
+    patch: int
+    stride: int
+
+
+GridConvention = Literal["corner", "half-pixel", "patch-centre"] | PatchGrid
 """How the cells of a feature map lie on the pixels of its frame.
 
 * `corner`: first and last cell lie on the first and last pixel: x_pixel = x_cell (W - 1) / (w - 1) (SD4Match).
 * `half-pixel`: a cell covers W / w pixels and pixel centres are integers: x_pixel = (x_cell + 0.5) W / w - 0.5 (DIFT's upsampling).
 * `patch-centre`: a cell covers W / w pixels, pixel *edges* are integers: x_pixel = (x_cell + 0.5) W / w (GeoAware-SC).
+* `PatchGrid(patch, stride)`: overlapping patches, pixel *edges* are integers: x_pixel = x_cell stride + patch / 2.
 """
 
 
@@ -100,6 +113,8 @@ def cells_to_pixels(cells: Points, frame: Size, grid: Size, convention: GridConv
 
 def _grid_map(frame: Size, grid: Size, convention: GridConvention) -> tuple[float, float, float, float]:
     """(pixels per cell in x, in y, shift before the division, shift after it)."""
+    if isinstance(convention, PatchGrid):
+        return convention.stride, convention.stride, 0.0, convention.patch / 2 / convention.stride
     if convention == "corner":
         # A single row or column of cells has no spacing; every pixel then belongs to cell 0.
         return (frame.width - 1) / max(grid.width - 1, 1), (frame.height - 1) / max(grid.height - 1, 1), 0.0, 0.0

@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from harness.frames import GridConvention, cells_to_pixels, pixels_to_cells
+from harness.frames import GridConvention, PatchGrid, cells_to_pixels, pixels_to_cells
 from harness.specs import FeatureMap, Located
 
 EPSILON = 1e-6
@@ -319,7 +319,8 @@ def _pixel_cells(map_: FeatureMap, pixels: Tensor, axis: int) -> Tensor:
     """Cell coordinate of the centre of each original pixel with the given numbers, along one axis."""
     frame, grid = map_.frame, map_.grid or "half-pixel"
     # Where pixel centres are integers in the frame's own count, an original pixel's centre is half a pixel from its number.
-    inner, outer = {"corner": (0.0, 0.0), "half-pixel": (0.5, 0.5), "patch-centre": (0.5, 0.0)}[grid]
+    kind = "patch-centre" if isinstance(grid, PatchGrid) else grid
+    inner, outer = {"corner": (0.0, 0.0), "half-pixel": (0.5, 0.5), "patch-centre": (0.5, 0.0)}[kind]
     position = (pixels.double() + inner) * frame.scale[axis] + frame.offset[axis] - outer
     return pixels_to_cells(torch.stack([position, position], dim=-1), frame.size, map_.cells, grid)[..., axis]
 

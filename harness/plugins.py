@@ -91,7 +91,7 @@ class Host:
         Raises:
             UserError: if there is none (with the nearest names, and the plugins that failed and might have brought it), or two.
         """
-        kind = hook.removeprefix("bench_").removesuffix("s")
+        kind = _word(hook)
         clash = self._clashes.get((hook, name))
         if clash:
             both = " and ".join(plugin.origin for plugin in clash)
@@ -158,6 +158,11 @@ class Host:
         return self._sorted("bench_protocols")
 
     @property
+    def weight_sources(self) -> Mapping[str, WeightSource]:
+        """Every weight source, by name."""
+        return self._sorted("bench_weights")
+
+    @property
     def commands(self) -> Mapping[str, CommandSpec]:
         """Every command that plugins add, by name."""
         return self._sorted("bench_commands")
@@ -213,9 +218,7 @@ class Host:
                 key = (hook, spec.name)
                 if key in self._origins:
                     self._clashes.setdefault(key, [self._origins[key]]).append(plugin)
-                    clashes.append(
-                        f"{hook.removeprefix('bench_').removesuffix('s')} '{spec.name}' clashes with {self._origins[key].origin}"
-                    )
+                    clashes.append(f"{_word(hook)} '{spec.name}' clashes with {self._origins[key].origin}")
                 else:
                     self._records[hook][spec.name] = spec
                     self._origins[key] = plugin
@@ -274,6 +277,11 @@ def _collect(manager: pluggy.PluginManager, module: object, hook: str) -> list[A
     if repeated:
         raise UserError(f"{hook} returned '{repeated[0]}' twice")
     return specs
+
+
+def _word(hook: str) -> str:
+    """What messages call a record of a collecting hook."""
+    return "weight source" if hook == "bench_weights" else hook.removeprefix("bench_").removesuffix("s")
 
 
 def _reason(error: BaseException) -> str:

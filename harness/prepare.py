@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.datasets.index import SplitIndex, read_split
-from harness.errors import UserError
 from harness.frames import Size
 from harness.measures import Measure
 from harness.plan import NO_PROMPT, Cell, DatasetChoice, cell_id
 from harness.plugins import Host
-from harness.provenance import weight_hashes
 from harness.records import CellInfo
 from harness.specs import MethodSpec, Scalar
+from harness.weights.choice import WeightChoice, Weights, resolve
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class RunOptions:
         device: torch device name.
         precision: `fp32`, `bf16` or `fp16`.
         limit: only the first so many pairs of a split.
-        weights: weight source -> local path, instead of where it would be looked for.
+        weights: which weights to use.
         measures: protocols to score under, with alphas.
     """
 
@@ -39,7 +38,7 @@ class RunOptions:
     precision: str = "fp32"
     batch_size: int = 8
     limit: int | None = None
-    weights: Mapping[str, Path] = field(default_factory=dict)
+    weights: WeightChoice = field(default_factory=WeightChoice)
 
 
 class Bench:
@@ -48,7 +47,8 @@ class Bench:
     def __init__(self, host: Host, options: RunOptions) -> None:
         self.host, self.options = host, options
         self._splits: dict[tuple[DatasetChoice, str], SplitIndex] = {}
-        self._hashes: dict[Path, dict[str, str]] = {}
+        self._weights: dict[str, Weights] = {}
+        self._hashes: dict[tuple[str, Path], dict[str, str]] = {}
 
     def split(self, choice: DatasetChoice, split: str) -> SplitIndex:
         """A split, read once. Raises `UserError` where it is not there."""
@@ -62,22 +62,30 @@ class Bench:
         """Everything but the work: what the cell's id follows from. Raises `UserError` where data or weights are missing."""
         return PreparedCell.of(self, cell)
 
-    def weight_paths(self, names: Sequence[str]) -> dict[str, Path]:
-        """Local path of each weight source. Raises `UserError`."""
-        found = {}
-        for name in names:
-            path = self.options.weights.get(name) or self.host.weight_source(name).locate()
-            if not path.exists():
-                raise UserError(f"weights {name}: {path} does not exist; give their place with --weights {name}=PATH")
-            found[name] = path
-        return found
+    def require_weights(self, cells: Sequence[Cell]) -> None:
+        """Finds the weights of all cells. Raises `UserError` that names every source that is missing, one line each."""
+        self.weights([name for cell in cells for name in weight_names(self.host, cell)])
 
-    def hashes(self, paths: Mapping[str, Path]) -> dict[str, dict[str, str]]:
-        """Hashes of the files behind weight sources, read once."""
-        for name, path in paths.items():
-            if path not in self._hashes:
-                self._hashes[path] = weight_hashes({name: path})[name]
-        return {name: self._hashes[path] for name, path in paths.items()}
+    def weights(self, names: Sequence[str]) -> dict[str, Weights]:
+        """What each weight source stands for, looked for once. Raises `UserError`."""
+        new = [name for name in names if name not in self._weights]
+        self._weights.update(resolve(self.host, self.options.weights, new))
+        return {name: self._weights[name] for name in names}
+
+    def hashes(self, weights: Mapping[str, Weights]) -> dict[str, dict[str, str]]:
+        """Weight source -> file -> sha256, each file read once. Raises `UserError` where one is damaged."""
+        for one in weights.values():
+            if (one.source.name, one.path) not in self._hashes:
+                self._hashes[one.source.name, one.path] = one.hashes()
+        return {name: self._hashes[one.source.name, one.path] for name, one in weights.items()}
+
+
+def weight_names(host: Host, cell: Cell) -> list[str]:
+    """The weight sources that a cell reads: its extractor's, then its prompt's."""
+    if cell.not_applicable:
+        return []
+    prompt = host.prompt(cell.prompt).weights if cell.prompt != NO_PROMPT else ()
+    return [*host.extractor(cell.extractor).weights, *prompt]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +96,7 @@ class PreparedCell:
     cell: Cell
     method: MethodSpec
     index: SplitIndex
-    weights: Mapping[str, Path]
+    used: Mapping[str, Weights]
     hashes: Mapping[str, Mapping[str, str]]
     plugins: Mapping[str, str]
     id: str
@@ -98,9 +106,11 @@ class PreparedCell:
         """See `Bench.prepare`."""
         host = bench.host
         extractor, method = host.extractor(cell.extractor), host.method(cell.method)
-        names = [*extractor.weights, *(host.prompt(cell.prompt).weights if cell.prompt != NO_PROMPT else ())]
-        weights = bench.weight_paths([] if cell.not_applicable else names)
-        hashes = bench.hashes(weights)
+        used = bench.weights(weight_names(host, cell))
+        if not cell.not_applicable:
+            # Reads the backbone's configuration: a damaged one is told before the work begins.
+            extractor.fed({name: one.path for name, one in used.items()})
+        hashes = bench.hashes(used)
         index = bench.split(cell.dataset, cell.split)
         plugins = {"extractor": plugin_version(host, "bench_extractors", extractor.name)}
         prompt_params: dict[str, Scalar] = {}
@@ -114,7 +124,29 @@ class PreparedCell:
             "plugins": plugins,
             "prompt_params": prompt_params,
         }
-        return cls(bench, cell, method, index, weights, hashes, plugins, cell_id(cell, index.label, ingredients))
+        return cls(bench, cell, method, index, used, hashes, plugins, cell_id(cell, index.label, ingredients))
+
+    @property
+    def weights(self) -> dict[str, Path]:
+        """Local path of each weight source, by the name that the extractor or prompt knows it by."""
+        return {name: one.path for name, one in self.used.items()}
+
+    @property
+    def weight_files(self) -> dict[str, dict[str, str]]:
+        """Source used -> file -> sha256. Two names may stand for one source: every stand-in is shared."""
+        return {one.source.name: dict(self.hashes[name]) for name, one in self.used.items()}
+
+    @property
+    def weight_origins(self) -> dict[str, str]:
+        """Source used -> repository and commit it came from, where that is known."""
+        return {one.source.name: one.place.origin for one in self.used.values() if one.place.origin}
+
+    @property
+    def backbone(self) -> str:
+        """The weights in a table: the sources used, and the first hex digits of a hash over their files."""
+        labels = dict.fromkeys(one.label(self.hashes[name]) for name, one in self.used.items())
+        digest = hashlib.sha256(json.dumps(self.weight_files, sort_keys=True).encode()).hexdigest()[:8]
+        return f"{'+'.join(labels)}@{digest}" if labels else "none"
 
     @property
     def folder(self) -> Path:
@@ -123,12 +155,11 @@ class PreparedCell:
 
     @property
     def fed(self) -> Size:
-        """Size in pixels of the image the extractor is fed."""
-        return Size(*self.bench.host.extractor(self.cell.extractor).image_size)
+        """Size in pixels of the image the extractor is fed. Unknown where not applicable: no weights were looked for."""
+        return self.bench.host.extractor(self.cell.extractor).fed(self.weights)
 
     def info(self) -> CellInfo:
         """What the record says the cell is."""
-        digest = hashlib.sha256(json.dumps(self.hashes, sort_keys=True).encode()).hexdigest()[:8]
         return CellInfo(
             id=self.id,
             method=self.cell.method,
@@ -139,10 +170,10 @@ class PreparedCell:
             split=self.cell.split,
             seed=self.cell.seed,
             params=dict(self.cell.params),
-            backbone="@".join([*sorted(self.hashes), digest]) if self.hashes else "none",
+            backbone=self.backbone,
             supervision=self.method.supervision,
             trained_on=self.method.trained_on,
-            fed=self.fed,
+            fed=None if self.cell.not_applicable else self.fed,
             notes=self.method.notes,
         )
 

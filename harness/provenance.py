@@ -8,12 +8,11 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from harness.images import file_sha256
 from harness.records import Stage
 
 PACKAGES = ("correspondence-bench", "torch", "diffusers", "transformers", "numpy", "scipy", "scikit-image", "pillow", "pluggy")
@@ -66,15 +65,6 @@ def source_state() -> tuple[str | None, bool | None]:
         return None, None
     changes = _git(root, "status", "--porcelain", "--", *SOURCES)
     return _git(root, "rev-parse", "HEAD"), None if changes is None else bool(changes)
-
-
-def weight_hashes(paths: Mapping[str, Path]) -> dict[str, dict[str, str]]:
-    """Weight source -> file, relative to the source's path -> sha256."""
-    found: dict[str, dict[str, str]] = {}
-    for name, path in sorted(paths.items()):
-        files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-        found[name] = {str(file.relative_to(path)) if path.is_dir() else file.name: file_sha256(file) for file in files}
-    return found
 
 
 def hardware(device: str) -> dict[str, str]:

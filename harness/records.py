@@ -49,11 +49,13 @@ class CellInfo(_Model):
     params: dict[str, Scalar]
     """The extractor's parameters."""
     backbone: str
-    """The extractor, and the first hex digits of its weights' hash."""
+    """The weight sources used, and the first hex digits of a hash over their files: `tiny-stable-diffusion@1a2b3c4d`. The user's own files
+    are marked with where they lie, `stable-diffusion-2-1=my-folder@...`; `none` without weights."""
     supervision: str
     trained_on: str | None = None
-    fed: tuple[int, int]
-    """Width and height in pixels of the image the extractor was fed: the frame of protocol `sd4match`."""
+    fed: tuple[int, int] | None
+    """Width and height in pixels of the image the extractor was fed: the frame of protocol `sd4match`. None where method and prompt do
+    not fit together: no weights were looked for that would tell."""
     notes: str = ""
 
 
@@ -128,6 +130,8 @@ class Provenance(_Model):
     """Extractor, prompt and localizers -> plugin that brought it."""
     weights: dict[str, dict[str, str]]
     """Weight source -> file -> sha256."""
+    weight_origins: dict[str, str] = {}
+    """Weight source -> repository and commit, or address, that its files came from, where that is known."""
     manifest: str
     """Hash of the dataset split: pairs, points, boxes and the pictures' content."""
     hardware: dict[str, str]

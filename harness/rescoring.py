@@ -33,8 +33,10 @@ class Rescorer:
         """Adds scores to a record, or counts those it has anew, and writes it.
 
         Raises:
-            UserError: if the dataset is not there, or not the one that was predicted on.
+            UserError: if the cell has no predictions, or its dataset is not there, or not the one that was predicted on.
         """
+        if record.cell.fed is None:
+            raise UserError(f"{record.cell.id}: not applicable, so it has no predictions to score")
         index = self._split(record)
         if record.provenance and index.manifest != record.provenance.manifest:
             raise UserError(

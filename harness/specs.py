@@ -94,15 +94,15 @@ class PairDataset(Protocol):
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file on the network that belongs to a dataset.
+    """A file on the network that belongs to a dataset or a weight source.
 
     Attributes:
         url: the official address.
-        path: where it goes, relative to the dataset's folder; for an archive, the folder to unpack it in ("." for the dataset's own).
+        path: where it goes, relative to its owner's folder; for an archive, the folder to unpack it in ("." for the owner's own).
         unpack: whether it is an archive (.zip, .tar.gz).
         sha256: expected hash where one is known; otherwise the hash found is recorded beside the file.
         strip: number of leading folders of the archive's members to drop.
-        provides: a path below the dataset's folder that exists once this file has been fetched and unpacked.
+        provides: a path below the owner's folder that exists once this file has been fetched and unpacked.
     """
 
     url: str
@@ -219,6 +219,9 @@ class MakeContext:
     categories: tuple[str, ...] = ()
 
 
+ImageSize = tuple[int, int] | Callable[[Mapping[str, Path]], tuple[int, int]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ExtractorSpec:
     """A feature extractor.
@@ -227,7 +230,8 @@ class ExtractorSpec:
         make: builds it; an `ImageExtractor`, or a `PairExtractor` for scope `pair`.
         scope: what its output depends on besides the prompt.
         prompt_kinds: kinds of prompt it takes (`PromptSpec.kind`); empty for one without prompts.
-        image_size: width and height in pixels of the image it is fed: the frame of protocol `sd4match`.
+        image_size: width and height in pixels of the image it is fed: the frame of protocol `sd4match`. Where that follows from the
+            backbone, a function of the local paths of its weight sources.
         params: its parameters and their defaults; part of a cell's identity.
         weights: names of the weight sources it reads.
     """
@@ -236,22 +240,62 @@ class ExtractorSpec:
     make: Callable[[MakeContext], ImageExtractor | PairExtractor]
     scope: Literal["image", "category", "pair"] = "image"
     prompt_kinds: frozenset[str] = frozenset()
-    image_size: tuple[int, int] = (768, 768)
+    image_size: ImageSize = (768, 768)
     params: Mapping[str, Scalar] = field(default_factory=dict)
     weights: tuple[str, ...] = ()
     description: str = ""
+
+    def fed(self, weights: Mapping[str, Path]) -> Size:
+        """Size of the image it is fed, given the local paths of its weight sources. Raises `UserError` where they are damaged."""
+        return Size(*(self.image_size(weights) if callable(self.image_size) else self.image_size))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """Weights that are easily taken for a source's and are others.
+
+    Attributes:
+        why: what they are instead, in a few words.
+        names: repositories' names, without their owner.
+        marks: JSON file -> key -> value. A folder in which all of them hold is refused, whatever it is called.
+    """
+
+    why: str
+    names: tuple[str, ...] = ()
+    marks: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightSource:
     """A file or folder of weights.
 
+    A pattern is a path below the folder with `*` within its parts; of alternatives separated by `|` the first that is there counts.
+
     Attributes:
-        locate: the local path. Raises `UserError` that says what to get and where to put it.
+        locate: the local path, for weights that come with a package. Raises `UserError` that says what to get and where to put it. None
+            for weights that `bench weights fetch` gets.
+        mirrors: repositories of the Hugging Face hub that have them, in order of preference, as `owner/name` or `owner/name@revision`.
+        downloads: plain addresses, for weights that are not on the hub.
+        files: patterns that each must have a file. Only files of these patterns, and of `optional`, are fetched and hashed.
+        optional: patterns that may have files.
+        file: name of the one file they consist of; the path that extractors get is then that file's, and not its folder's.
+        sha256: file -> expected hash, where known.
+        refused: what must not be taken for them.
+        stand_in: name of the bundled source that takes their place under `--weights tiny`.
+        advice: what a user must do before they can be fetched, such as accepting a licence.
     """
 
     name: str
-    locate: Callable[[], Path]
+    locate: Callable[[], Path] | None = None
+    mirrors: tuple[str, ...] = ()
+    downloads: tuple[RemoteFile, ...] = ()
+    files: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    file: str = ""
+    sha256: Mapping[str, str] = field(default_factory=dict)
+    refused: tuple[Refusal, ...] = ()
+    stand_in: str | None = None
+    advice: str = ""
     description: str = ""
 
 

@@ -240,7 +240,7 @@ def _main_protocol(records: Sequence[Record]) -> str:
 
 
 def _caption(records: Sequence[Record], protocol: str, averaging: str) -> str:
-    sizes = sorted({record.cell.fed for record in records if record.scores})
+    sizes = sorted({record.cell.fed for record in records if record.scores and record.cell.fed})
     frame = f" in the frame each extractor was fed ({', '.join(f'{w} x {h}' for w, h in sizes)})" if protocol.startswith("sd4match") else ""
     multiplied: dict[str, set[str]] = {}
     for record in records:

@@ -123,6 +123,9 @@ def _handler(server: LocalServer) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             server.answer(self)
 
+        def do_HEAD(self) -> None:
+            server.answer(self)
+
         def log_message(self, *_: object) -> None:
             """Nothing on stderr."""
 

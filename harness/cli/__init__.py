@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import click
 
-from harness.errors import BenchError, UserError
+from harness.errors import BenchError, SeveralErrors, UserError
 from harness.plugins import Host, load_plugins
 
 _COMMANDS = {
@@ -23,6 +23,7 @@ _COMMANDS = {
     "leaderboard": "harness.cli.results:leaderboard",
     "rescore": "harness.cli.results:rescore",
     "data": "harness.cli.data:data",
+    "weights": "harness.cli.weights:weights",
 }
 """Command -> where it is; imported when it is called for."""
 
@@ -90,7 +91,8 @@ def _told(action: Callable[[], int]) -> int:
         where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "bench"
         return _say(f"{where}: {' '.join(error.format_message().split())} ('{where} --help' tells more)", error.exit_code or 2)
     except BenchError as error:
-        return _say(f"bench: {error}", 2)
+        lines = error.lines if isinstance(error, SeveralErrors) else (str(error),)
+        return _say("\n".join(f"bench: {line}" for line in lines), 2)
     except (click.Abort, KeyboardInterrupt):
         return _say("bench: interrupted; the same command goes on where it stopped", 130)
     except BrokenPipeError:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.options import CommaList, data_root
+from harness.cli.transfer import Transfer
 from harness.errors import UserError
 from harness.plan import DatasetChoice
 from harness.plugins import Host
@@ -182,7 +183,7 @@ def fetch(host: Host, names: tuple[str, ...], keep_archives: bool, data_root: Pa
 
     choices = [(host.dataset(choice.name), choice) for choice in map(DatasetChoice.parse, names)]
     for spec, choice in choices:
-        with _Transfer() as transfer:
+        with Transfer() as transfer:
             for file in get(spec, folder_of(spec, choice, data_root), transfer.show, keep_archives=keep_archives):
                 transfer.close()
                 click.echo(f"{spec.name}: {_fate(file)}")
@@ -195,35 +196,6 @@ def _fate(file: Fetched) -> str:
     what = "downloaded" if file.how == "downloaded" else "found in place"
     note = "; not the same file as at an earlier fetch" if file.changed else ""
     return f"{file.place} {what}, {file.size:,} bytes, sha256 {file.sha256}{note}"
-
-
-class _Transfer:
-    """A bar for each download in turn, on stderr, if that is a terminal."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-
-    def __enter__(self) -> _Transfer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Wipes the bar away."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
-
-    def show(self, name: str, done: int, total: int | None) -> None:
-        """A `harness.datasets.download.Progress`."""
-        from tqdm import tqdm
-
-        if self._bar is None:
-            look: dict[str, Any] = {"unit": "B", "unit_scale": True, "unit_divisor": 1024, "leave": False}
-            # `initial` keeps an earlier run's bytes out of the speed.
-            self._bar = tqdm(desc=name, total=total, initial=done, file=sys.stderr, disable=not sys.stderr.isatty(), **look)
-        self._bar.update(done - self._bar.n)
 
 
 # ------------------------------------------------------------------------------------------------------------------- export

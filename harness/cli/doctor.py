@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from harness.cli.options import weights
 from harness.plugins import Host
 
 _MARKS = {"ok": "✓", "failed": "✗", "skipped": "–"}
@@ -14,29 +15,31 @@ _MARKS = {"ok": "✓", "failed": "✗", "skipped": "–"}
 
 @click.command("doctor")
 @click.argument("method")
-@click.option("--weights", multiple=True, metavar="NAME=PATH", help="Local file or folder of a weight source. Repeatable.")
+@weights
 @click.option("--device", default="cpu", show_default=True)
 @click.pass_obj
 def doctor(host: Host, /, **options: Any) -> int:
     """Check a method's contract on the bundled pictures: shapes, frame, scope, determinism, an image against itself."""
     from tabulate import tabulate
 
-    from harness.cli.run import device_name, weight_places
+    from harness.cli.run import device_name
     from harness.doctor import Doctor
     from harness.plan import NO_PROMPT
     from harness.prepare import Bench, RunOptions
     from harness.specs import MakeContext
+    from harness.weights.choice import WeightChoice
 
     method = host.method(options["method"])
     extractor = host.extractor(method.extractor)
     device = device_name(options["device"])
-    bench = Bench(host, RunOptions(data_root=Path(), out=Path(), measures=(), device=device, weights=weight_places(options["weights"])))
+    choice = WeightChoice.parse(host, options["weights"], options["weights_root"])
+    bench = Bench(host, RunOptions(data_root=Path(), out=Path(), measures=(), device=device, weights=choice))
     names = [*extractor.weights, *(host.prompt(method.prompt).weights if method.prompt != NO_PROMPT else ())]
     dataset = host.dataset("shapes").open(Path(), "test")
     context = MakeContext(
         device=device,
         params={**extractor.params, **method.params},
-        weights=bench.weight_paths(names),
+        weights={name: one.path for name, one in bench.weights(names).items()},
         categories=("cat",),
     )
     findings = list(Doctor(host, method.name, [dataset[0], dataset[len(dataset) // 2]], context).examine())

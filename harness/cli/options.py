@@ -56,3 +56,24 @@ def data_root(command: Command) -> Command:
         show_default=True,
         help="Folder that holds SPair-71k/, pf-pascal/, pf-willow/. [env: BENCH_DATA_ROOT]",
     )(command)
+
+
+def weights_root(command: Command) -> Command:
+    """--weights-root"""
+    return click.option(
+        "--weights-root",
+        type=click.Path(path_type=Path),
+        help="Folder of fetched weights; correspondence-bench/weights/ in the user's cache otherwise. [env: BENCH_WEIGHTS]",
+    )(command)
+
+
+def weights(command: Command) -> Command:
+    """--weights and --weights-root"""
+    chosen = click.option(
+        "--weights",
+        multiple=True,
+        metavar="tiny|paper|NAME=PATH",
+        help="Bundled small weights (the default), those that the papers used, or a file or folder of your own for a source "
+        "('bench weights list' shows their names). Repeatable.",
+    )
+    return chosen(weights_root(command))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.options import CommaList, data_root, number_range
+from harness.cli.options import CommaList, data_root, number_range, weights
 from harness.errors import UserError
 from harness.measures import measure
 from harness.plan import Cell, DatasetChoice, Sweep, plan
@@ -39,7 +39,9 @@ def _configure(ctx: click.Context, param: click.Parameter, path: Path | None) ->
     unknown = sorted(set(values) - known)
     if unknown:
         raise UserError(f"--config {path}: unknown key '{unknown[0]}'; known: {', '.join(sorted(known))}")
-    ctx.default_map = values
+    # A repeatable option takes one value without a list, too; click would take a string for a list of letters.
+    repeatable = {option.name for option in ctx.command.params if option.multiple}
+    ctx.default_map = {key: [value] if key in repeatable and isinstance(value, str) else value for key, value in values.items()}
 
 
 @click.command("run")
@@ -54,7 +56,7 @@ def _configure(ctx: click.Context, param: click.Parameter, path: Path | None) ->
 @click.option("--ensemble", type=CommaList(int), metavar="N,N", help="Ensemble sizes to sweep.")
 @click.option("--seed", type=CommaList(int), default="0", show_default=True, metavar="S,S", help="Seeds to sweep.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first so many pairs of each split.")
-@click.option("--weights", multiple=True, metavar="NAME=PATH", help="Local file or folder of a weight source. Repeatable.")
+@weights
 @click.option("--device", default="auto", show_default=True, help="Torch device; auto takes a GPU if there is one.")
 @click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True)
 @click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Images, or pairs, computed at once.")
@@ -106,6 +108,7 @@ def _run_cells(host: Host, cells: Sequence[Cell], options: Mapping[str, Any]) ->
     from harness.prepare import Bench, RunOptions
     from harness.records import make_results_folder
     from harness.runner import run_cell
+    from harness.weights.choice import WeightChoice
 
     measures = tuple(measure(host, name, options["alphas"]) for name in dict.fromkeys(options["protocols"]))
     bench = Bench(
@@ -118,10 +121,11 @@ def _run_cells(host: Host, cells: Sequence[Cell], options: Mapping[str, Any]) ->
             precision=options["precision"],
             batch_size=options["batch_size"],
             limit=options["limit"],
-            weights=weight_places(options["weights"]),
+            weights=WeightChoice.parse(host, options["weights"], options["weights_root"]),
         ),
     )
     # All of them before the first runs: what is missing is told at once, not after an hour.
+    bench.require_weights(cells)
     prepared = [bench.prepare(cell) for cell in cells]
     make_results_folder(options["out"])
     records = []
@@ -147,16 +151,6 @@ def device_name(name: str) -> str:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UserError(f"--device {name}: {str(error).splitlines()[0]}; 'cpu' always works") from error
     return name
-
-
-def weight_places(texts: Sequence[str]) -> dict[str, Path]:
-    found = {}
-    for text in texts:
-        name, equals, path = text.partition("=")
-        if not (name and equals and path):
-            raise UserError(f"--weights {text}: expected NAME=PATH")
-        found[name] = Path(path)
-    return found
 
 
 def _hook(host: Host, name: str, **values: object) -> None:

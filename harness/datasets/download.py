@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
@@ -38,7 +38,15 @@ _OBJECT = re.compile(r"^(<[^>]*>|\w+\([^)]*\)): ")
 
 
 class DownloadFailed(UserError):
-    """Why a file could not be had; what did arrive is kept for the next attempt. The caller adds what the user can do instead."""
+    """Why a file could not be had; what did arrive is kept for the next attempt. The caller adds what the user can do instead.
+
+    Attributes:
+        status: the server's answer, where that is the reason.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 @dataclass(frozen=True)
@@ -65,8 +73,11 @@ def part_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.part")
 
 
-def download(url: str, path: Path, progress: Progress) -> Path:
+def download(url: str, path: Path, progress: Progress, headers: Mapping[str, str] | None = None) -> Path:
     """Downloads into `part_of(path)`, going on where an earlier attempt stopped, and returns it once it is complete.
+
+    Args:
+        headers: sent along, such as a token; an authorization is not passed on to another host.
 
     Raises:
         DownloadFailed: there is no answer, or not the file, or the connection broke off.
@@ -78,7 +89,7 @@ def download(url: str, path: Path, progress: Progress) -> Path:
         with part.open("ab") as file:
             _lock(file, part)
             try:
-                _complete(url, file, part, lambda done, total: progress(path.name, done, total))
+                _complete(url, file, part, headers or {}, lambda done, total: progress(path.name, done, total))
             except DownloadFailed:
                 if part.stat().st_size == 0:
                     part.unlink()
@@ -90,6 +101,12 @@ def settle(part: Path, path: Path) -> None:
     """Puts a complete download in its place."""
     part.replace(path)
     sync_folder(path.parent)
+    _notes(part).unlink(missing_ok=True)
+
+
+def discard(part: Path) -> None:
+    """Throws away a complete download that is not the file it should be."""
+    part.unlink()
     _notes(part).unlink(missing_ok=True)
 
 
@@ -111,7 +128,7 @@ def _lock(file: IO[bytes], part: Path) -> None:
         raise UserError(f"{part} is being downloaded by another process; wait until it is done") from error
 
 
-def _complete(url: str, file: IO[bytes], part: Path, progress: Callable[[int, int | None], None]) -> None:
+def _complete(url: str, file: IO[bytes], part: Path, headers: Mapping[str, str], progress: Callable[[int, int | None], None]) -> None:
     import requests
 
     known = _recall(_notes(part), url)
@@ -120,6 +137,7 @@ def _complete(url: str, file: IO[bytes], part: Path, progress: Callable[[int, in
         return  # only the renaming was missing
     try:
         with requests.Session() as session:
+            session.headers.update(headers)
             if known and size and known.validator:
                 with _ask(session, url, size, known) as response:
                     total = _continued(response, size, known)
@@ -146,7 +164,7 @@ def _ask(session: requests.Session, url: str, start: int = 0, known: _Version | 
     ranged = (HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE) if known else ()
     if response.status_code not in (HTTPStatus.OK, *ranged):
         response.close()
-        raise DownloadFailed(f"{url}: the server answers {response.status_code} {response.reason}".rstrip())
+        raise DownloadFailed(f"{url}: the server answers {response.status_code} {response.reason}".rstrip(), response.status_code)
     if response.headers.get("Content-Type", "").startswith("text/html"):
         response.close()
         raise DownloadFailed(f"{url}: the server answers with a web page instead of the file")

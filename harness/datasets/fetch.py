@@ -60,14 +60,21 @@ def fetch(spec: DatasetSpec, folder: Path, progress: Progress, *, keep_archives:
     """
     if not spec.files:
         raise UserError(f"dataset {spec.name} has nothing to download ({spec.description or 'its plugin names no files'})")
-    for number, file in enumerate(spec.files):
+    yield from fetch_files(f"dataset {spec.name}", spec.files, folder, progress, keep_archives=keep_archives)
+
+
+def fetch_files(
+    owner: str, files: Sequence[RemoteFile], folder: Path, progress: Progress, *, keep_archives: bool = False
+) -> Iterator[Fetched]:
+    """Gets what is lacking of somebody's files: see `fetch`. Errors begin with the owner."""
+    for number, file in enumerate(files):
         if is_there(file, folder):
             yield Fetched(folder / (file.provides or file.path), "there")
             continue
         try:
             yield _obtain(file, folder, progress, keep_archives)
         except DownloadFailed as error:
-            raise UserError(f"dataset {spec.name}: {error}; or {_by_hand(spec.files[number:], folder)}") from error
+            raise UserError(f"{owner}: {error}; or {_by_hand(files[number:], folder)}") from error
 
 
 def _obtain(file: RemoteFile, folder: Path, progress: Progress, keep_archives: bool) -> Fetched:

