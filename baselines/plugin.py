@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from baselines import dino_methods, handcrafted, position, weights
+from baselines import captioner_prompt, dift, dino_methods, handcrafted, position, sd_dino, weights
 from harness.hookspecs import hookimpl
-from harness.specs import ExtractorSpec, MethodSpec, WeightSource
+from harness.specs import ExtractorSpec, MethodSpec, PromptSpec, WeightSource
 
 
 @hookimpl
 def bench_extractors() -> list[ExtractorSpec]:
     """Feature extractors."""
-    return [position.EXTRACTOR, handcrafted.EXTRACTOR, *dino_methods.EXTRACTORS]
+    return [position.EXTRACTOR, handcrafted.EXTRACTOR, dift.EXTRACTOR, *sd_dino.EXTRACTORS, *dino_methods.EXTRACTORS]
 
 
 @hookimpl
 def bench_methods() -> list[MethodSpec]:
     """Their recipes."""
-    return [position.METHOD, handcrafted.METHOD, *dino_methods.METHODS]
+    return [position.METHOD, handcrafted.METHOD, dift.METHOD, *sd_dino.METHODS, *dino_methods.METHODS]
+
+
+@hookimpl
+def bench_prompts() -> list[PromptSpec]:
+    """Prompts that others published."""
+    return [captioner_prompt.PROMPT]
 
 
 @hookimpl

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from baselines.stable_diffusion import Conditioning, StableDiffusion, TokenEmbeddings
 from harness.datasets.pf_pascal import PFPascal
 from harness.datasets.pf_willow import PFWillow
 from harness.datasets.spair71k import SPair71k
@@ -172,6 +173,38 @@ def _compare_pair(where: str, pair: ImagePair, wanted: dict, threshold: str) -> 
         np.testing.assert_allclose(means, wanted[f"{side}_image_mean"], rtol=0, atol=1e-6, err_msg=f"{where} {side} image")
 
 
+SD_CASES = {
+    "text": (1, 261, 1),
+    "token_embeddings": (1, 50, 1),
+    "token_embeddings_ensemble4": (1, 50, 4),
+    "hidden_states": (1, 261, 1),
+    "layer0": (0, 261, 1),
+    "layer2": (2, 261, 1),
+}
+"""Name -> up-block, timestep, ensemble members."""
+
+
+def stable_diffusion(folder: Path) -> None:
+    vectors = {key: torch.from_numpy(value) for key, value in np.load(folder / "sd_features.npz").items()}
+    backbone = StableDiffusion(folder / "sd_pipeline")
+    posterior = backbone.posterior(vectors["image"])
+    torch.testing.assert_close(posterior.mean, vectors["out/latent_mean"], rtol=0, atol=5e-4)
+    torch.testing.assert_close(posterior.std, vectors["out/latent_std"], rtol=0, atol=5e-4)
+    latents = posterior.mean + posterior.std * vectors["posterior_eps"]
+    for name, (block, timestep, members) in SD_CASES.items():
+        if name == "text":
+            prompts = [backbone.condition(text) for text in ("a photo of a cat", "a photo of a dog")]
+        elif name == "hidden_states":
+            prompts = [Conditioning(states) for states in vectors["prompt"]]
+        else:
+            prompts = [backbone.condition(TokenEmbeddings(rows)) for rows in vectors["prompt"]]
+        noisy = backbone.noisy(latents.repeat_interleave(members, 0), vectors["noise"][: 2 * members], timestep)
+        place = backbone.card.levels[f"up-block {block}"]
+        passed = backbone.activations(noisy, timestep, [one for one in prompts for _ in range(members)], [place])[place]
+        found = passed.unflatten(0, (2, members)).mean(dim=1)
+        torch.testing.assert_close(found, vectors[f"out/{name}"], rtol=0, atol=5e-4, msg=lambda text, name=name: f"{name}: {text}")
+
+
 CHECKS: dict[str, Callable[[Path], None]] = {
-    one.__name__: one for one in (matching_localizers, matching_pck, original_argmax, window_softmax, datasets)
+    one.__name__: one for one in (matching_localizers, matching_pck, original_argmax, window_softmax, datasets, stable_diffusion)
 }

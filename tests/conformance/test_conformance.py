@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from checks import CHECKS, compare_dataset
+from checks import CHECKS, SD_CASES, compare_dataset
 
 HERE = Path(__file__).parent
 OWN = HERE / "vectors"
@@ -49,6 +49,7 @@ NUMBERS = [
     *(("original_argmax", "original_resolution_argmax.npz", f"{case}/out/prediction_xy", 5) for case in range(4)),
     *(("original_argmax", "original_resolution_argmax.npz", f"{case}/out/score", 1e-4) for case in range(4)),
     *(("window_softmax", "window_softmax.npz", f"out/{name}", 0.01) for name in ("argmax", "window5", "window7")),
+    *(("stable_diffusion", "sd_features.npz", f"out/{name}", 0.01) for name in (*SD_CASES, "latent_mean", "latent_std")),
 ]
 
 

@@ -1,0 +1,130 @@
+"""Features of Stable Diffusion's decoder for whole, stretched images: DIFT (Tang et al., 2023), and what SD4Match tunes prompts for."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import PIL.Image
+
+from harness.errors import UserError
+from harness.specs import ExtractorSpec, FeatureMap, ImageRequest, MakeContext, MethodSpec
+
+if TYPE_CHECKING:
+    import torch
+
+    from baselines.stable_diffusion import Conditioning
+
+SOURCE = "stable-diffusion-2-1"
+PROMPT_KINDS = frozenset({"text", "stable-diffusion"})
+"""`stable-diffusion`: any other `baselines.stable_diffusion.Prompt`."""
+
+_FILTERS = {"bilinear": PIL.Image.Resampling.BILINEAR, "bicubic": PIL.Image.Resampling.BICUBIC}
+_KEPT = 2048
+"""Posteriors kept: 150 MB at 768 x 768 is four hundred, and a pair-wise prompt asks for the same images again and again."""
+
+
+def native_size(weights: Mapping[str, Path]) -> tuple[int, int]:
+    """Width and height in pixels that the backbone was trained at."""
+    from baselines.cards import Card
+
+    side = Card.of(weights[SOURCE]).native
+    return side, side
+
+
+class StretchedFeatures:
+    """Activations of one place of the U-Net (an `ImageExtractor`).
+
+    Image, stretched to the backbone's native square -> VAE posterior -> noise at `timestep` -> the U-Net up to `level`, averaged over
+    `ensemble` draws. Posterior samples and noise belong to (seed, image, timestep, ensemble member).
+    """
+
+    def __init__(self, context: MakeContext) -> None:
+        from baselines.stable_diffusion import StableDiffusion
+
+        params = context.params
+        self._timestep, self._ensemble = int(str(params["timestep"])), int(str(params["ensemble"]))
+        self._level, self._posterior, self._filter = (str(params[name]) for name in ("level", "posterior", "resample"))
+        self.backbone = StableDiffusion(context.weights[SOURCE], context.device, context.precision)
+        card = self.backbone.card
+        if self._level not in card.levels:
+            raise UserError(f"{self._level!r} is no level of {context.weights[SOURCE]}; it has {', '.join(card.levels)}")
+        self._place = card.levels[self._level]
+        self._size = (card.native, card.native)
+        self._known: OrderedDict[str, tuple[torch.Tensor, torch.Tensor]] = OrderedDict()
+
+    def extract(self, requests: Sequence[ImageRequest]) -> list[FeatureMap]:
+        """(C, h, w) features; (1280, 48, 48) for SD 2-1 at 768 x 768 and up-block 1."""
+        from harness.preprocess import stretched_maps
+
+        prompts = [self.backbone.condition("" if request.prompt is None else request.prompt) for request in requests]
+        return stretched_maps(self.features(requests, prompts), requests, self._size)
+
+    def features(self, requests: Sequence[ImageRequest], prompts: Sequence[Conditioning]) -> torch.Tensor:
+        """(n, C, h, w) float32, one conditioning for each request."""
+        import torch
+
+        noisy = torch.cat([self._noisy(*both) for both in zip(requests, self._posteriors(requests), strict=True)])
+        repeated = [prompt for prompt in prompts for _ in range(self._ensemble)]
+        passed = self.backbone.activations(noisy, self._timestep, repeated, [self._place])[self._place]
+        members: torch.Tensor = passed.unflatten(0, (len(requests), self._ensemble))
+        return members.float().mean(dim=1)
+
+    def _noisy(self, request: ImageRequest, posterior: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        """(ensemble, 4, h, w): what the U-Net is fed for one image."""
+        import torch
+
+        from baselines.stable_diffusion import draw_noise
+
+        mean, std = posterior
+        key = (request.seed, request.identity, self._timestep)
+        noise = torch.stack([draw_noise(mean.shape, "noise", *key, member) for member in range(self._ensemble)])
+        if self._posterior == "mean":
+            latents = mean[None].expand(self._ensemble, -1, -1, -1)
+        elif self._posterior == "sampled-once":
+            latents = (mean + std * draw_noise(mean.shape, "posterior", *key).to(mean.device))[None].expand(self._ensemble, -1, -1, -1)
+        else:
+            drawn = torch.stack([draw_noise(mean.shape, "posterior", *key, member) for member in range(self._ensemble)])
+            latents = mean[None] + std[None] * drawn.to(mean.device)
+        return self.backbone.noisy(latents, noise.to(mean.device), self._timestep)
+
+    def _posteriors(self, requests: Sequence[ImageRequest]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Mean and deviation of each image's latents, (4, h, w); encoded once per image."""
+        from harness.preprocess import stretched_batch
+
+        new = {request.identity: request for request in requests if request.identity not in self._known}
+        if new:
+            pixels = 2 * stretched_batch(list(new.values()), self._size, _FILTERS[self._filter]) - 1
+            encoded = self.backbone.posterior(pixels)
+            self._known.update(zip(new, zip(encoded.mean, encoded.std, strict=True), strict=True))
+        found = [self._known[request.identity] for request in requests]
+        while len(self._known) > _KEPT:
+            self._known.popitem(last=False)
+        return found
+
+
+EXTRACTOR = ExtractorSpec(
+    name="stable-diffusion",
+    make=StretchedFeatures,
+    scope="image",
+    prompt_kinds=PROMPT_KINDS,
+    image_size=native_size,
+    params={"timestep": 261, "ensemble": 8, "level": "up-block 1", "posterior": "sampled", "resample": "bicubic"},
+    weights=(SOURCE,),
+    description="decoder features of Stable Diffusion for a stretched image",
+)
+
+METHOD = MethodSpec(
+    name="dift",
+    extractor="stable-diffusion",
+    prompt="category",
+    localizer="argmax-original",
+    description="DIFT (2023): Stable Diffusion 2-1, t 261, up-block 1, mean of 8, 'a photo of a {category}'",
+    notes=(
+        "Follows the authors' code: 768 x 768 stretched (Pillow's default filter of its time, bicubic), a sample of the VAE posterior and "
+        "noise for each of 8 ensemble members, argmax of the cosine at original resolution. Its noise is unseeded; here it belongs to "
+        "(seed, image, timestep, member)."
+    ),
+)

@@ -1,0 +1,258 @@
+"""Stable Diffusion as a backbone: noisy latents and prompts -> activations of the U-Net, which stops at the last one that is read.
+
+Everything is taken from diffusers' and transformers' public modules; hooks read what passes through them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+# ruff: noqa: TID253 - imported by extractors as they are made, never by `bench list`.
+import torch
+
+from baselines.cards import Card
+from baselines.loading import quiet, read_errors
+from harness.errors import UserError
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+POSITIONS = 8 * 96 * 96
+"""Latent positions that pass through the U-Net at once: eight images of 768 x 768. Larger batches are cut, which bounds memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class Conditioning:
+    """What the U-Net is conditioned on, for one image.
+
+    Attributes:
+        states: (77, D) what cross-attention reads.
+        time: (T,) added to the embedding of the timestep, or None.
+    """
+
+    states: torch.Tensor
+    time: torch.Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class TokenEmbeddings:
+    """(77, D) rows that take the place of CLIP's token and position embeddings and go through the frozen text encoder."""
+
+    rows: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class EmptyTextPlus:
+    """(77, D) to add to the states of the empty text, and (T,) to add to the embedding of the timestep."""
+
+    states: torch.Tensor
+    time: torch.Tensor | None = None
+
+
+Prompt = str | TokenEmbeddings | EmptyTextPlus | Conditioning
+"""A prompt for one image; a string is text."""
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """The VAE's posterior of images, before scaling: mean and standard deviation, each (n, 4, H / f, W / f)."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+
+class _Enough(Exception):
+    """Everything that is to be read has been read."""
+
+
+class StableDiffusion:
+    """A frozen Stable Diffusion.
+
+    Args:
+        folder: a pipeline as diffusers saves it (`unet/`, `vae/`, `text_encoder/`, `tokenizer/`, `scheduler/`), safetensors only.
+        precision: `fp32`, `bf16` or `fp16`; averages over ensemble members are taken in float32 whatever it is.
+
+    Raises:
+        UserError: the folder lacks something or a file is damaged.
+    """
+
+    def __init__(self, folder: Path, device: str = "cpu", precision: str = "fp32") -> None:
+        from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+
+        self.folder, self.device, self.dtype = folder, torch.device(device), DTYPES[precision]
+        self.card = Card.of(folder)
+        with _loading(folder):
+            self.unet = self._frozen(
+                UNet2DConditionModel.from_pretrained(folder, subfolder="unet", torch_dtype=self.dtype, use_safetensors=True)
+            )
+            self.vae = self._frozen(AutoencoderKL.from_pretrained(folder, subfolder="vae", torch_dtype=self.dtype, use_safetensors=True))
+            # Only the noise schedule is used, which is the same for every sampler.
+            self.scheduler = DDIMScheduler.from_pretrained(folder, subfolder="scheduler")
+        self._texts: dict[str, torch.Tensor] = {}
+
+    def _frozen(self, model: Any) -> Any:
+        return model.eval().requires_grad_(False).to(self.device)
+
+    @cached_property
+    def text_encoder(self) -> Any:
+        """CLIP's text transformer, loaded when a prompt needs it."""
+        from transformers import CLIPTextModel
+
+        with _loading(self.folder):
+            return self._frozen(CLIPTextModel.from_pretrained(self.folder / "text_encoder", dtype=self.dtype, use_safetensors=True))
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """CLIP's tokenizer."""
+        from transformers import CLIPTokenizer
+
+        with _loading(self.folder):
+            return CLIPTokenizer.from_pretrained(self.folder / "tokenizer")
+
+    @property
+    def text_width(self) -> int:
+        """D: width of the text encoder's states."""
+        return int(self.unet.config.cross_attention_dim)
+
+    # ---------------------------------------------------------------------------------------------------------------- prompts
+
+    def text_states(self, text: str) -> torch.Tensor:
+        """(77, D) last hidden states, after the final layer norm, of a text padded to 77 tokens; computed once for each text."""
+        if text not in self._texts:
+            with torch.no_grad():
+                self._texts[text] = self.text_encoder(self._tokens([text])).last_hidden_state[0]
+        return self._texts[text]
+
+    def embedding_states(self, rows: torch.Tensor) -> torch.Tensor:
+        """(n, 77, D) token embeddings -> (n, 77, D) states: through the frozen encoder, with its causal mask and final layer norm.
+
+        No position embedding is added: rows that need one carry it. Gradients pass.
+        """
+        inner = getattr(self.text_encoder, "text_model", self.text_encoder)
+        hook = inner.embeddings.register_forward_hook(lambda module, inputs, output: rows.to(output.dtype))
+        try:
+            states: torch.Tensor = self.text_encoder(self._tokens([""] * len(rows))).last_hidden_state
+        finally:
+            hook.remove()
+        return states
+
+    def token_embeddings(self, text: str) -> torch.Tensor:
+        """(77, D) token plus position embeddings of a text."""
+        inner = getattr(self.text_encoder, "text_model", self.text_encoder)
+        with torch.no_grad():
+            embedded: torch.Tensor = inner.embeddings(self._tokens([text]))[0]
+        return embedded
+
+    def condition(self, prompt: Prompt) -> Conditioning:
+        """Any kind of prompt -> what the U-Net reads."""
+        if isinstance(prompt, str):
+            return Conditioning(self.text_states(prompt))
+        if isinstance(prompt, TokenEmbeddings):
+            return Conditioning(self.embedding_states(prompt.rows.to(self.device)[None])[0])
+        if isinstance(prompt, EmptyTextPlus):
+            return Conditioning(self.text_states("").float() + prompt.states.to(self.device), prompt.time)
+        return prompt
+
+    def _tokens(self, texts: Sequence[str]) -> torch.Tensor:
+        length = self.tokenizer.model_max_length
+        ids = self.tokenizer(list(texts), padding="max_length", max_length=length, truncation=True, return_tensors="pt").input_ids
+        moved: torch.Tensor = ids.to(self.device)
+        return moved
+
+    # ---------------------------------------------------------------------------------------------------------------- latents
+
+    @torch.no_grad()
+    def posterior(self, pixels: torch.Tensor) -> Posterior:
+        """(n, 3, H, W) pixels in [-1, 1] -> the posterior, in float32, one image at a time: the encoder is what needs most memory."""
+        both = [self.vae.encode(one[None].to(self.device, self.dtype)).latent_dist for one in pixels]
+        return Posterior(torch.cat([one.mean for one in both]).float(), torch.cat([one.std for one in both]).float())
+
+    def noisy(self, latents: torch.Tensor, noise: torch.Tensor, timestep: int) -> torch.Tensor:
+        """Latents before scaling and noise of the same shape -> what the U-Net is fed at a timestep."""
+        scaled = latents * self.vae.config.scaling_factor
+        steps = torch.full((len(latents),), timestep, device=latents.device)
+        mixed: torch.Tensor = self.scheduler.add_noise(scaled, noise, steps)
+        return mixed
+
+    # ------------------------------------------------------------------------------------------------------------- activations
+
+    def activations(
+        self, noisy: torch.Tensor, timestep: int, prompts: Sequence[Conditioning], places: Sequence[str]
+    ) -> dict[str, torch.Tensor]:
+        """What passes through the U-Net at some places.
+
+        Args:
+            noisy: (n, 4, h, w).
+            prompts: one for each row.
+            places: dotted names of submodules, such as `up_blocks.1`; nothing that comes after the last of them is computed.
+
+        Returns:
+            place -> (n, C, h', w'), of the backbone's precision. Gradients reach the prompts where they are wanted.
+        """
+        rows = max(1, POSITIONS // (noisy.shape[-1] * noisy.shape[-2]))
+        parts = [self._pass(noisy[at : at + rows], timestep, prompts[at : at + rows], places) for at in range(0, len(noisy), rows)]
+        return {place: torch.cat([part[place] for part in parts]) for place in places}
+
+    def _pass(self, noisy: torch.Tensor, timestep: int, prompts: Sequence[Conditioning], places: Sequence[str]) -> dict[str, torch.Tensor]:
+        found: dict[str, torch.Tensor] = {}
+        states = torch.stack([prompt.states for prompt in prompts]).to(self.dtype)
+        with self._reading(places, found), self._shifted(prompts), suppress(_Enough):
+            self.unet(noisy.to(self.device, self.dtype), timestep, states, return_dict=False)
+        return found
+
+    @contextmanager
+    def _reading(self, places: Sequence[str], found: dict[str, torch.Tensor]) -> Iterator[None]:
+        """Hooks that note what comes out of submodules, and stop the pass after the last one."""
+
+        def note(place: str) -> Callable[[Any, Any, Any], None]:
+            def hook(module: Any, inputs: Any, output: Any) -> None:
+                found[place] = output[0] if isinstance(output, tuple) else output
+                if len(found) == len(places):
+                    raise _Enough
+
+            return hook
+
+        hooks = [self.unet.get_submodule(place).register_forward_hook(note(place)) for place in places]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    @contextmanager
+    def _shifted(self, prompts: Sequence[Conditioning]) -> Iterator[None]:
+        """Adds what prompts have to say about the timestep's embedding."""
+        if all(prompt.time is None for prompt in prompts):
+            yield
+            return
+        width = self.unet.time_embedding.linear_2.out_features
+        shift = torch.stack([torch.zeros(width) if prompt.time is None else prompt.time.cpu() for prompt in prompts])
+        shift = shift.to(self.device, self.dtype)
+        hook = self.unet.time_embedding.register_forward_hook(lambda module, inputs, output: output + shift)
+        try:
+            yield
+        finally:
+            hook.remove()
+
+
+def draw_noise(shape: Sequence[int], *key: str | int) -> torch.Tensor:
+    """Standard normal numbers, float32 on the CPU, that belong to a key such as (seed, image, timestep, ensemble member)."""
+    digest = hashlib.sha256("\x1f".join(map(str, key)).encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+    return torch.randn(*shape, generator=generator)
+
+
+@contextmanager
+def _loading(folder: Path) -> Iterator[None]:
+    """Turns what the libraries raise about a folder of weights into one line."""
+    try:
+        with quiet():
+            yield
+    except read_errors() as error:
+        told = " ".join(str(error).split())
+        raise UserError(f"{folder}: no Stable Diffusion that diffusers can read ({told[:200]}); fetch or copy it again") from error

@@ -1,0 +1,95 @@
+"""What the pictures of `shapes` are called while the tiny Stable Diffusion is trained, and the tokenizer of those words."""
+
+from __future__ import annotations
+
+import colorsys
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from harness.datasets.shapes.catalogue import KINDS
+from harness.datasets.shapes.dice import Dice
+from harness.datasets.shapes.paint import Coat
+
+PLAIN = "a photo of a {category}"
+LENGTH = 77
+"""Tokens in a prompt, start and end included, as in every published Stable Diffusion."""
+
+START, END = "<|startoftext|>", "<|endoftext|>"
+_HUES = (
+    (0.04, "red"),
+    (0.11, "orange"),
+    (0.19, "yellow"),
+    (0.44, "green"),
+    (0.53, "cyan"),
+    (0.72, "blue"),
+    (0.83, "purple"),
+    (0.95, "pink"),
+)
+
+
+def caption(category: str, looks: Mapping[str, Coat], dice: Dice) -> str:
+    """What a picture shows: its category, and now and then the colours of a few of its parts.
+
+    A network that has to put named colours where named parts are learns that words belong to places; one that only ever reads the
+    category need not.
+    """
+    plain = PLAIN.format(category=category)
+    if not dice.chance(0.35):
+        return plain
+    names = sorted({name.split("_")[-1]: look for name, look in looks.items()}.items())
+    chosen = [names[dice.integer(0, len(names) - 1)] for _ in range(dice.integer(1, 4))]
+    return f"{plain} with " + ", ".join(f"{colour_name(look)} {name}" for name, look in dict(chosen).items())
+
+
+def colour_name(look: Coat) -> str:
+    """The everyday name of a look's first colour."""
+    hue, saturation, value = colorsys.rgb_to_hsv(*(channel / 255 for channel in look.base))
+    if value < 0.25:
+        return "black"
+    if saturation < 0.18:
+        return "white" if value > 0.75 else "grey"
+    named = next((name for limit, name in _HUES if hue < limit), "red")
+    return "brown" if named in ("red", "orange") and value < 0.6 else named
+
+
+def write_tokenizer(folder: Path) -> None:
+    """A byte-pair tokenizer in CLIP's format whose merges come from the captions, so that each of their words is one token."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(pattern=r"[\s]+", behavior="removed"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)]
+    )
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=4096, special_tokens=[], initial_alphabet=alphabet, end_of_word_suffix="</w>", show_progress=False, min_frequency=1
+    )
+    tokenizer.train_from_iterator(_words(), trainer)
+    model = json.loads(tokenizer.to_str())["model"]
+    letters = [*sorted(alphabet), *(f"{letter}</w>" for letter in sorted(alphabet))]
+    words = list(dict.fromkeys([*letters, *model["vocab"], START, END]))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.json").write_text(
+        json.dumps({word: number for number, word in enumerate(words)}, ensure_ascii=False), encoding="utf-8"
+    )
+    merges = [" ".join(pair) if isinstance(pair, list) else pair for pair in model["merges"]]
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n", encoding="utf-8")
+    settings = {
+        "tokenizer_class": "CLIPTokenizer",
+        "model_max_length": LENGTH,
+        "bos_token": START,
+        "eos_token": END,
+        "unk_token": END,
+        "pad_token": END,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+def _words() -> Iterator[str]:
+    """Every word of every caption, and those of part names; often enough that all become whole tokens."""
+    colours: Iterable[str] = ("black", "white", "grey", "brown", *(name for _, name in _HUES))
+    parts = {word for kind in KINDS.values() for name in (*kind.paints, *kind.keypoints) for word in name.split("_")}
+    for word in ("a", "photo", "of", "with", ",", *colours, *KINDS, *sorted(parts)):
+        yield from (word for _ in range(3))

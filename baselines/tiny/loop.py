@@ -1,0 +1,118 @@
+"""A training loop that goes on where it was stopped, and gives the same weights as if it had not been."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.atomic import replacing
+
+if TYPE_CHECKING:
+    import torch
+
+Losses = dict[str, "torch.Tensor"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast.
+
+    Attributes:
+        steps: in all.
+        rate: AdamW's learning rate after `warmup` steps; it falls to a hundredth over the last `decay` share of all steps.
+        average: largest decay of the running mean of the weights, which is what is kept in the end.
+    """
+
+    steps: int
+    rate: float
+    warmup: int = 100
+    decay: float = 0.25
+    average: float = 0.999
+    clip: float = 1.0
+
+    def at(self, step: int) -> float:
+        """The learning rate of a step."""
+        left = (self.steps - step) / max(1.0, self.decay * self.steps)
+        return self.rate * min(1.0, (step + 1) / self.warmup) * (0.01 + 0.99 * (0.5 - 0.5 * math.cos(math.pi * min(1.0, left))))
+
+
+def train(
+    model: torch.nn.Module,
+    losses_of: Callable[[torch.Generator], Losses],
+    schedule: Schedule,
+    folder: Path,
+    save_every: int = 200,
+) -> None:
+    """Trains `model` in place and leaves it with its averaged weights.
+
+    Args:
+        losses_of: a generator that belongs to the step -> named losses, of which "loss" is minimised. Whatever is random must come
+            from the generator: that makes an interrupted training the same as an undisturbed one.
+        folder: holds `checkpoint.pt` and `log.jsonl`. Training goes on from a checkpoint that is there.
+    """
+    import torch
+    from tqdm import tqdm
+
+    folder.mkdir(parents=True, exist_ok=True)
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=schedule.rate, betas=(0.9, 0.99), weight_decay=0.01)
+    mean = [parameter.detach().clone() for parameter in parameters]
+    first, spent = _resume(folder / "checkpoint.pt", model, optimizer, mean)
+    began, sums = time.perf_counter(), dict[str, float]()
+    for step in tqdm(range(first, schedule.steps), initial=first, total=schedule.steps, desc=folder.name, disable=None):
+        losses = losses_of(torch.Generator().manual_seed(1_000_003 * (step + 1)))
+        for group in optimizer.param_groups:
+            group["lr"] = schedule.at(step)
+        optimizer.zero_grad()
+        losses["loss"].backward()
+        torch.nn.utils.clip_grad_norm_(parameters, schedule.clip)
+        optimizer.step()
+        weight = 1 - min(schedule.average, (step + 1) / (step + 10))
+        torch._foreach_lerp_(mean, [parameter.detach() for parameter in parameters], weight)
+        for name, value in losses.items():
+            sums[name] = sums.get(name, 0.0) + float(value.detach())
+        if (step + 1) % 100 == 0:
+            _log(folder / "log.jsonl", step + 1, spent + time.perf_counter() - began, sums)
+        if (step + 1) % save_every == 0 or step + 1 == schedule.steps:
+            _save(folder / "checkpoint.pt", model, optimizer, mean, step + 1, spent + time.perf_counter() - began)
+    with torch.no_grad():
+        for parameter, average in zip(parameters, mean, strict=True):
+            parameter.copy_(average)
+
+
+def _log(path: Path, step: int, seconds: float, sums: dict[str, float]) -> None:
+    """Means over the last hundred steps."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(
+            json.dumps({"step": step, "seconds": round(seconds), **{name: round(value / 100, 5) for name, value in sums.items()}}) + "\n"
+        )
+    sums.clear()
+
+
+def _save(
+    path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, mean: list[torch.Tensor], step: int, seconds: float
+) -> None:
+    import torch
+
+    with replacing(path) as file:
+        state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "mean": mean, "step": step, "seconds": seconds}
+        torch.save(state, file)
+
+
+def _resume(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, mean: list[torch.Tensor]) -> tuple[int, float]:
+    """Loads a checkpoint where there is one; the step to go on with and the seconds spent so far."""
+    import torch
+
+    if not path.is_file():
+        return 0, 0.0
+    state = torch.load(path, weights_only=True)
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    for average, saved in zip(mean, state["mean"], strict=True):
+        average.copy_(saved)
+    return int(state["step"]), float(state["seconds"])

@@ -1,0 +1,39 @@
+"""Trains the bundled backbones: `python -m baselines.tiny.train vae|unet|vit --work DIR`. A run that was stopped goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from baselines.tiny.loop import Schedule
+from baselines.tiny.pictures import training_pictures
+
+
+@click.command()
+@click.argument("network", type=click.Choice(["vae", "unet", "vit"]))
+@click.option("--work", type=click.Path(path_type=Path), default="tiny-training", help="Folder for pictures, checkpoints and results.")
+@click.option("--steps", type=int, help="Steps in all.")
+@click.option("--rate", type=float)
+@click.option("--batch", type=int, default=16)
+@click.option("--per-category", type=int, default=2000, help="Pictures of each category.")
+@click.option("--threads", type=int, default=2)
+def main(network: str, work: Path, steps: int | None, rate: float | None, batch: int, per_category: int, threads: int) -> None:
+    """Trains one network."""
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    pictures = training_pictures(work, per_category, threads)
+    from baselines.tiny import diffusion, vit
+
+    if network == "vae":
+        diffusion.train_vae(pictures, work / "vae", Schedule(steps or 4000, rate or 1e-3), batch)
+    elif network == "vit":
+        vit.train_vit(pictures, work / "vit", Schedule(steps or 6000, rate or 1e-3, clip=3.0), batch)
+    else:
+        diffusion.train_unet(pictures, work / "vae", work / "unet", Schedule(steps or 12_000, rate or 5e-4), batch)
+
+
+if __name__ == "__main__":
+    main()
