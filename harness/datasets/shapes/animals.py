@@ -69,8 +69,9 @@ def _bird(sketch: Sketch, dice: Dice) -> None:
     tip = toward(shoulder, tilt + 180 + lift, dice.uniform(0.6, 0.85))
     elbow = toward(between(shoulder, tip, 0.45), tilt + 90 if lift < 50 else tilt, dice.uniform(0.16, 0.26))
     sketch.add("wing", smooth(toward(shoulder, tilt - 60, 0.1), shoulder, elbow, tip, between(shoulder, tip, 0.5)), depth=0.2)
-    sketch.mark("wing_tip", between(tip, elbow, 0.08))
     sketch.mark("shoulder", between(between(toward(shoulder, tilt - 60, 0.1), elbow, 0.35), between(shoulder, tip, 0.5), 0.3))
+    end = between(tip, elbow, 0.08)
+    sketch.add("primaries", limb([between(tip, between(shoulder, elbow, 0.7), 0.3), end], 0.07, 0.03), depth=0.2, wing_tip=end)
 
 
 def _cat(sketch: Sketch, dice: Dice) -> None:
@@ -151,7 +152,7 @@ def _fish(sketch: Sketch, dice: Dice) -> None:
     peak = (dice.uniform(-0.3, 0.15), -tall - dice.uniform(0.12, 0.34))
     fin_front = (dice.uniform(0.2, 0.36), -tall * 0.82)
     sketch.add("dorsal", smooth(fin_front, between(fin_front, peak, 0.7), peak, (-0.45, -tall * 0.45), (-0.1, -tall * 0.7)), depth=0.0)
-    sketch.mark("dorsal_tip", between(peak, (0, 0), 0.07))
+    sketch.add("edge", limb([between(peak, (0, 0), 0.22), between(peak, (0, 0), 0.05)], 0.06, 0.03), dorsal_tip=between(peak, (0, 0), 0.09))
     low = (-dice.uniform(0.1, 0.35), tall + dice.uniform(0.08, 0.24))
     sketch.add("anal", polygon((0.02, tall * 0.8), low, (low[0] - 0.1, low[1] - 0.02), (-0.42, tall * 0.45)))
     sketch.mark("anal_fin_tip", between((low[0] - 0.04, low[1]), (-0.2, 0), 0.12))
@@ -167,8 +168,12 @@ def _fish(sketch: Sketch, dice: Dice) -> None:
             steps=3,
         ),
     )
-    sketch.mark("tail_top", between(ends[0], root, 0.1))
-    sketch.mark("tail_bottom", between(ends[1], root, 0.1))
+    sketch.add(
+        "upper", limb([between(ends[0], root, 0.3), between(ends[0], root, 0.06)], 0.05, 0.04), tail_top=between(ends[0], root, 0.12)
+    )
+    sketch.add(
+        "lower", limb([between(ends[1], root, 0.3), between(ends[1], root, 0.06)], 0.05, 0.04), tail_bottom=between(ends[1], root, 0.12)
+    )
     mouth = (0.8, dice.uniform(-0.04, 0.1))
     back = smooth(
         mouth,
@@ -315,17 +320,18 @@ BIRD = Kind(
         "right_foot",
     ),
     paints={
-        "back": Paint(0.58, 0.5, 0.6, "fur", (0.02, 0.1, -0.2), pitch=0.12, hue_spread=0.12),
-        "crown": Paint(0.6, 0.6, 0.42, "fur", (0.0, 0.0, -0.15), pitch=0.1, hue_spread=0.12),
-        "crest": Paint(0.97, 0.7, 0.7, hue_spread=0.08),
-        "breast": Paint(0.06, 0.65, 0.85, "speckle", (0.0, -0.2, 0.1), pitch=0.09, hue_spread=0.05),
-        "cheek": Paint(0.12, 0.15, 0.92, hue_spread=0.08),
-        "wing": Paint(0.62, 0.45, 0.4, "scales", (0.0, -0.15, 0.35), pitch=0.13, hue_spread=0.12),
-        "tail": Paint(0.66, 0.4, 0.35, "stripes", (0.0, -0.1, 0.35), pitch=0.1, turn=20, hue_spread=0.1),
-        "beak": Paint(0.09, 0.85, 0.92, "gradient", (-0.03, 0.0, -0.3), pitch=0.1, hue_spread=0.025),
+        "back": Paint(0.58, 0.5, 0.6, "fur", (0.02, 0.1, -0.2), pitch=0.12, hue_spread=0.06),
+        "crown": Paint(0.6, 0.6, 0.42, "fur", (0.0, 0.0, -0.15), pitch=0.1, hue_spread=0.06),
+        "crest": Paint(0.97, 0.7, 0.7, hue_spread=0.04),
+        "breast": Paint(0.06, 0.65, 0.85, "speckle", (0.0, -0.2, 0.1), pitch=0.09, hue_spread=0.04),
+        "cheek": Paint(0.12, 0.15, 0.92, hue_spread=0.04),
+        "wing": Paint(0.62, 0.45, 0.4, "scales", (0.0, -0.15, 0.35), pitch=0.13, hue_spread=0.06),
+        "primaries": Paint(0.12, 0.3, 0.88, "stripes", (0.0, 0.0, -0.4), pitch=0.07, hue_spread=0.04),
+        "tail": Paint(0.66, 0.4, 0.35, "stripes", (0.0, -0.1, 0.35), pitch=0.1, turn=20, hue_spread=0.05),
+        "beak": Paint(0.09, 0.85, 0.92, "gradient", (-0.03, 0.0, -0.3), pitch=0.1, hue_spread=0.02),
         "eye": Paint(0.0, 0.2, 0.08, spread=0.03),
-        "leg": Paint(0.05, 0.7, 0.65, hue_spread=0.03),
-        "foot": Paint(0.03, 0.75, 0.55, hue_spread=0.03),
+        "leg": Paint(0.05, 0.7, 0.65, hue_spread=0.024),
+        "foot": Paint(0.03, 0.75, 0.55, hue_spread=0.024),
     },
     draw=_bird,
 )
@@ -347,16 +353,16 @@ CAT = Kind(
         "tail_tip",
     ),
     paints={
-        "fur": Paint(0.08, 0.5, 0.62, "stripes", (0.0, 0.1, -0.25), pitch=0.16, turn=90, hue_spread=0.04, spread=0.14),
-        "face": Paint(0.08, 0.48, 0.66, "fur", (0.0, 0.1, -0.25), pitch=0.14, hue_spread=0.04, spread=0.13),
+        "fur": Paint(0.08, 0.5, 0.62, "stripes", (0.0, 0.1, -0.25), pitch=0.16, turn=90, hue_spread=0.032, spread=0.08),
+        "face": Paint(0.08, 0.48, 0.66, "fur", (0.0, 0.1, -0.25), pitch=0.14, hue_spread=0.032, spread=0.08),
         "bib": Paint(0.1, 0.1, 0.92, "fur", (0.0, 0.05, -0.12), pitch=0.12),
-        "sock": Paint(0.1, 0.1, 0.9, hue_spread=0.05),
+        "sock": Paint(0.1, 0.1, 0.9, hue_spread=0.04),
         "tip": Paint(0.08, 0.3, 0.22, "fur", (0.0, 0.0, 0.15), pitch=0.1),
-        "inner_ear": Paint(0.98, 0.4, 0.85, hue_spread=0.03),
-        "eye": Paint(0.27, 0.7, 0.8, "gradient", (0.05, 0.0, -0.3), pitch=0.1, hue_spread=0.07),
+        "inner_ear": Paint(0.98, 0.4, 0.85, hue_spread=0.024),
+        "eye": Paint(0.27, 0.7, 0.8, "gradient", (0.05, 0.0, -0.3), pitch=0.1, hue_spread=0.035),
         "pupil": Paint(0.6, 0.2, 0.06, spread=0.02),
         "muzzle": Paint(0.1, 0.12, 0.93, "dots", (0.0, 0.05, -0.2), pitch=0.07),
-        "nose": Paint(0.97, 0.55, 0.75, hue_spread=0.02),
+        "nose": Paint(0.97, 0.55, 0.75, hue_spread=0.016),
         "whisker": Paint(0.1, 0.03, 0.95),
     },
     draw=_cat,
@@ -377,17 +383,20 @@ FISH = Kind(
         "side_fin_tip",
     ),
     paints={
-        "scales": Paint(0.07, 0.75, 0.85, "scales", (0.02, 0.0, -0.28), pitch=0.13, hue_spread=0.07),
+        "scales": Paint(0.07, 0.75, 0.85, "scales", (0.02, 0.0, -0.28), pitch=0.13, hue_spread=0.035),
         "belly": Paint(0.13, 0.25, 0.94, "scales", (0.0, 0.1, -0.15), pitch=0.12),
-        "head": Paint(0.05, 0.6, 0.7, "speckle", (0.0, 0.0, -0.2), pitch=0.1, hue_spread=0.06),
-        "dorsal": Paint(0.95, 0.6, 0.6, "stripes", (0.05, 0.0, 0.25), pitch=0.09, turn=10, hue_spread=0.08),
-        "anal": Paint(0.8, 0.45, 0.6, "stripes", (0.0, 0.0, 0.25), pitch=0.09, turn=-20, hue_spread=0.06),
-        "tail": Paint(0.98, 0.75, 0.75, "stripes", (0.08, 0.0, 0.15), pitch=0.1, turn=90, hue_spread=0.06),
-        "band": Paint(0.6, 0.1, 0.93, hue_spread=0.2),
-        "lip": Paint(0.97, 0.5, 0.8, hue_spread=0.03),
+        "head": Paint(0.05, 0.6, 0.7, "speckle", (0.0, 0.0, -0.2), pitch=0.1, hue_spread=0.048),
+        "dorsal": Paint(0.95, 0.6, 0.6, "stripes", (0.05, 0.0, 0.25), pitch=0.09, turn=10, hue_spread=0.04),
+        "anal": Paint(0.8, 0.45, 0.6, "stripes", (0.0, 0.0, 0.25), pitch=0.09, turn=-20, hue_spread=0.048),
+        "tail": Paint(0.98, 0.75, 0.75, "stripes", (0.08, 0.0, 0.15), pitch=0.1, turn=90, hue_spread=0.048),
+        "band": Paint(0.6, 0.1, 0.93, hue_spread=0.05),
+        "edge": Paint(0.65, 0.5, 0.3, hue_spread=0.032),
+        "upper": Paint(0.15, 0.7, 0.92, hue_spread=0.024),
+        "lower": Paint(0.6, 0.4, 0.25, hue_spread=0.04),
+        "lip": Paint(0.97, 0.5, 0.8, hue_spread=0.024),
         "eye": Paint(0.15, 0.3, 0.95),
         "pupil": Paint(0.6, 0.2, 0.06, spread=0.02),
-        "pectoral": Paint(0.14, 0.65, 0.9, "stripes", (0.0, 0.0, -0.25), pitch=0.08, hue_spread=0.04),
+        "pectoral": Paint(0.14, 0.65, 0.9, "stripes", (0.0, 0.0, -0.25), pitch=0.08, hue_spread=0.032),
     },
     draw=_fish,
 )
@@ -408,15 +417,15 @@ HORSE = Kind(
         "right_hind_hoof",
     ),
     paints={
-        "coat": Paint(0.06, 0.6, 0.5, "fur", (0.0, 0.0, -0.1), pitch=0.25, hue_spread=0.025, spread=0.12),
-        "far_leg": Paint(0.06, 0.6, 0.32, "plain", (0.0, 0.0, -0.1), hue_spread=0.025),
+        "coat": Paint(0.06, 0.6, 0.5, "fur", (0.0, 0.0, -0.1), pitch=0.25, hue_spread=0.02, spread=0.08),
+        "far_leg": Paint(0.06, 0.6, 0.32, "plain", (0.0, 0.0, -0.1), hue_spread=0.02),
         "patch": Paint(0.1, 0.1, 0.9),
-        "mane": Paint(0.08, 0.5, 0.2, "fur", (0.02, 0.0, 0.25), pitch=0.14, turn=60, hue_spread=0.04, spread=0.1),
-        "muzzle": Paint(0.97, 0.2, 0.45, hue_spread=0.05),
+        "mane": Paint(0.08, 0.5, 0.2, "fur", (0.02, 0.0, 0.25), pitch=0.14, turn=60, hue_spread=0.032, spread=0.08),
+        "muzzle": Paint(0.97, 0.2, 0.45, hue_spread=0.04),
         "eye": Paint(0.6, 0.2, 0.08, spread=0.03),
         "sock": Paint(0.1, 0.08, 0.92),
         "hoof": Paint(0.1, 0.25, 0.25, spread=0.06),
-        "saddle": Paint(0.6, 0.6, 0.6, "checks", (0.06, -0.2, 0.2), pitch=0.15, hue_spread=0.15),
+        "saddle": Paint(0.6, 0.6, 0.6, "checks", (0.06, -0.2, 0.2), pitch=0.15, hue_spread=0.075),
     },
     draw=_horse,
 )

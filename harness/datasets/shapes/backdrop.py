@@ -37,7 +37,7 @@ def _field(size: Size, dice: Dice) -> PIL.Image.Image:
     rows, columns = dice.integer(2, 5), dice.integer(2, 5)
     saturation, value = dice.uniform(0.05, 0.5), dice.uniform(0.35, 0.9)
     cells = [
-        colour(dice.around(hue, spread), dice.around(saturation, 0.1), dice.around(value, dice.pick((0.06, 0.14))))
+        colour(dice.around(hue, spread), dice.around(saturation, 0.1), dice.around(value, dice.pick((0.04, 0.1))))
         for _ in range(rows * columns)
     ]
     pixels = np.array(cells).reshape(rows, columns, 3).astype(np.uint8)
@@ -64,7 +64,7 @@ def _stripes(picture: PIL.Image.Image, dice: Dice) -> None:
     angle, pitch = dice.uniform(0, math.pi), dice.uniform(9, 30)
     x, y = np.arange(width), np.arange(height)[:, None]
     wave = (x * math.cos(angle) + y * math.sin(angle)) / pitch + dice.uniform(0, 1)
-    share = (0.5 + 2.5 * (1 - 4 * np.abs(wave - np.floor(wave) - 0.5))).clip(0, 1) * dice.uniform(0.12, 0.4)
+    share = (0.5 + 2.5 * (1 - 4 * np.abs(wave - np.floor(wave) - 0.5))).clip(0, 1) * dice.uniform(0.1, 0.3)
     mixed = pixels + share[:, :, None] * (other - pixels)
     picture.paste(PIL.Image.fromarray(mixed.astype(np.uint8)))
 
@@ -72,7 +72,7 @@ def _stripes(picture: PIL.Image.Image, dice: Dice) -> None:
 def _shapes(picture: PIL.Image.Image, dice: Dice) -> None:
     """Blobs, boxes and stars of any colour."""
     width, height = picture.size
-    for _ in range(dice.integer(3, 8)):
+    for _ in range(dice.integer(2, 6)):
         centre = (dice.uniform(0, width), dice.uniform(0, height))
         outline = random_outline(dice, centre, min(width, height) * dice.uniform(0.06, 0.24))
         paint_patch(picture, patch(outline, "shape"), random_coat(dice, 0.6), Light(line=dice.pick((0, 0.6)), shade=0.15))

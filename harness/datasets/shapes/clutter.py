@@ -23,7 +23,7 @@ def draw_occluders(dice: Dice, points: np.ndarray, size: Size) -> tuple[Patch, .
     Args:
         points: (n, 2) pixels of the keypoints.
     """
-    number = dice.pick((0, 0, 0, 0, 1, 1, 1, 2, 3))
+    number = dice.pick((0, 0, 0, 0, 1, 1, 1, 2))
     return tuple(_occluder(dice, points, size) for _ in range(number))
 
 

@@ -33,8 +33,8 @@ class Paint:
     accent: tuple[float, float, float] = (0.0, 0.05, -0.3)
     pitch: float = 0.16
     turn: float = 0.0
-    hue_spread: float = 0.04
-    spread: float = 0.08
+    hue_spread: float = 0.03
+    spread: float = 0.06
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def coat(paint: Paint, dice: Dice) -> Coat:
     hue = dice.around(paint.hue, paint.hue_spread)
     saturation, value = dice.around(paint.saturation, paint.spread), dice.around(paint.value, paint.spread)
     shift = paint.accent
-    strength = dice.uniform(0.6, 1.3)
+    strength = dice.uniform(0.7, 1.2)
     return Coat(
         base=colour(hue, saturation, value),
         accent=colour(hue + shift[0], saturation + shift[1] * strength, value + shift[2] * strength),

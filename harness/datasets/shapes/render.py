@@ -37,8 +37,8 @@ def draw_looks(split: str, category: str, index: int) -> tuple[Light, dict[str, 
 def _photograph(picture: PIL.Image.Image, dice: Dice) -> PIL.Image.Image:
     """Brightness, contrast, tint and grain."""
     pixels = np.asarray(picture, dtype=np.float64)
-    contrast, brightness = dice.uniform(0.75, 1.15), dice.around(0, 11)
-    tint = np.array([dice.around(1, 0.04) for _ in range(3)])
-    grain = (dice.array(*pixels.shape[:2], 1) + dice.array(*pixels.shape[:2], 1) - 1) * dice.uniform(0, 14)
+    contrast, brightness = dice.uniform(0.82, 1.12), dice.around(0, 8)
+    tint = np.array([dice.around(1, 0.025) for _ in range(3)])
+    grain = (dice.array(*pixels.shape[:2], 1) + dice.array(*pixels.shape[:2], 1) - 1) * dice.uniform(0, 6)
     exposed = ((pixels - 128) * contrast + 128 + brightness) * tint + grain
     return PIL.Image.fromarray(exposed.clip(0, 255).astype(np.uint8))

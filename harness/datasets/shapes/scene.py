@@ -92,7 +92,7 @@ def lay_out(sketch: Sketch, view: View, size: Size) -> tuple[tuple[Patch, ...], 
 def _draw(dice: Dice, category: str, gentle: bool) -> Scene:
     size = Size(dice.integer(96, 128), dice.integer(96, 128))
     view = draw_view(dice)
-    if dice.chance(0.22) and not gentle:
+    if dice.chance(0.18) and not gentle:
         view = draw_cut(view, dice)
     sketch = sketch_object(category, dice)
     patches, places = lay_out(sketch, view, size)

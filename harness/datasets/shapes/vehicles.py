@@ -21,10 +21,12 @@ def _aeroplane(sketch: Sketch, dice: Dice) -> None:
     # The far side, above the fuselage in this view.
     far_wing = (root - sweep, -span * 0.75)
     sketch.add("wing", polygon((root, -0.03), far_wing, (far_wing[0] - 0.14, far_wing[1]), (root - chord, -0.03)), depth=-0.3)
-    sketch.mark("left_wing_tip", (far_wing[0] - 0.05, far_wing[1] + 0.03))
+    sketch.add("tip", limb([(far_wing[0], far_wing[1] + 0.02), (far_wing[0] - 0.14, far_wing[1] + 0.02)], 0.045, 0.045), depth=-0.3)
+    sketch.mark("left_wing_tip", (far_wing[0] - 0.07, far_wing[1] + 0.02))
     far_stab = (tail - 0.1, -thick * 0.3 - reach * 0.65)
     sketch.add("wing", polygon((tail + 0.28, -0.05), far_stab, (far_stab[0] - 0.1, far_stab[1]), (tail + 0.06, -0.05)), depth=-0.1)
-    sketch.mark("left_stabiliser_tip", (far_stab[0] - 0.02, far_stab[1] + 0.03))
+    sketch.add("end", limb([(far_stab[0], far_stab[1] + 0.02), (far_stab[0] - 0.1, far_stab[1] + 0.02)], 0.035, 0.035), depth=-0.1)
+    sketch.mark("left_stabiliser_tip", (far_stab[0] - 0.05, far_stab[1] + 0.02))
     fin_tip = (tail - dice.uniform(-0.02, 0.14), -thick * 0.6 - fin)
     sketch.add("fin", polygon((tail + dice.uniform(0.32, 0.5), -thick * 0.6), (fin_tip[0] + 0.14, fin_tip[1]), fin_tip, (tail + 0.06, 0)))
     sketch.mark("fin_tip", (fin_tip[0] + 0.06, fin_tip[1] + 0.04))
@@ -43,7 +45,9 @@ def _aeroplane(sketch: Sketch, dice: Dice) -> None:
         (nose - 0.5, thick),
         (nose - 0.12, thick * 0.75),
     )
-    sketch.add("body", body, depth=0.08, nose=(nose - 0.03, droop), tail_end=(tail + 0.02, -thick * 0.25))
+    sketch.add("body", body, depth=0.08)
+    sketch.add("cone", ellipse(tail + 0.03, -thick * 0.28, 0.06, thick * 0.3), depth=0.08, tail_end=(tail + 0.03, -thick * 0.28))
+    sketch.add("radome", ellipse(nose - 0.06, droop, 0.07, thick * 0.42), depth=0.08, nose=(nose - 0.05, droop))
     sketch.add("band", limb([(tail + 0.3, thick * 0.3), (nose - 0.3, thick * 0.4)], 0.02, 0.03), depth=0.1, line=0)
     cockpit = (nose - 0.2, -thick * 0.4)
     sketch.add(
@@ -58,13 +62,15 @@ def _aeroplane(sketch: Sketch, dice: Dice) -> None:
         sketch.add("glass", ellipse(door - 0.16 - 0.13 * window, -thick * 0.35, 0.03, 0.035), depth=0.1, line=0)
     near_stab = (tail - 0.08, thick * 0.1 + reach * 0.7)
     sketch.add("wing", polygon((tail + 0.32, -0.02), (tail + 0.05, -0.02), (near_stab[0] - 0.1, near_stab[1]), near_stab), depth=0.15)
-    sketch.mark("right_stabiliser_tip", (near_stab[0] - 0.03, near_stab[1] - 0.03))
+    sketch.add("end", limb([(near_stab[0], near_stab[1] - 0.02), (near_stab[0] - 0.1, near_stab[1] - 0.02)], 0.035, 0.035), depth=0.15)
+    sketch.mark("right_stabiliser_tip", (near_stab[0] - 0.05, near_stab[1] - 0.02))
     near_wing = (root - sweep, thick * 0.4 + span)
     engine = between((root, thick * 0.4), near_wing, dice.uniform(0.35, 0.5))
     sketch.add(
         "wing", polygon((root, thick * 0.4), (root - chord, thick * 0.4), (near_wing[0] - 0.16, near_wing[1]), near_wing), depth=0.25
     )
-    sketch.mark("right_wing_tip", (near_wing[0] - 0.08, near_wing[1] - 0.04))
+    sketch.add("tip", limb([(near_wing[0], near_wing[1] - 0.02), (near_wing[0] - 0.16, near_wing[1] - 0.02)], 0.045, 0.045), depth=0.25)
+    sketch.mark("right_wing_tip", (near_wing[0] - 0.08, near_wing[1] - 0.02))
     size = dice.uniform(0.06, 0.1)
     sketch.add("engine", box(engine[0] - 0.16, engine[1] - size, engine[0] + 0.13, engine[1] + size, 0.06), depth=0.35)
     sketch.add("intake", ellipse(engine[0] + 0.12, engine[1], 0.035, size * 0.9), depth=0.35, engine=(engine[0] + 0.11, engine[1]))
@@ -171,12 +177,11 @@ def _boat(sketch: Sketch, dice: Dice) -> None:
     sketch.add("glass", ellipse((cabin[0] + cabin[1]) / 2, deck - height / 2, 0.07, height * 0.3), depth=0.14)
     sketch.mark("cabin_window", ((cabin[0] + cabin[1]) / 2, deck - height / 2))
     hull = [bow, (0.6, keel - 0.12), (0.25, keel), (-0.5, keel), (-0.84, keel - 0.14), stern]
+    sketch.add("hull", polygon(*hull, (0.0, deck + 0.03)), depth=0.18)
+    prow, transom = between(bow, (0.2, keel - 0.1), 0.09), (stern[0] + 0.05, stern[1] + 0.08)
+    sketch.add("prow", ellipse(*prow, 0.07, 0.05), depth=0.18, bow=prow)
     sketch.add(
-        "hull",
-        polygon(*hull, (0.0, deck + 0.03)),
-        depth=0.18,
-        bow=between(bow, (0.2, keel - 0.1), 0.09),
-        stern=(stern[0] + 0.05, stern[1] + 0.05),
+        "transom", limb([(stern[0] + 0.04, stern[1] + 0.02), (stern[0] + 0.05, stern[1] + 0.16)], 0.045, 0.045), depth=0.18, stern=transom
     )
     sketch.add("stripe", limb(curve((-0.83, deck + 0.12), (0.0, deck + 0.15), (0.78, deck + 0.06)), 0.03, 0.025), depth=0.2, line=0)
     hole = dice.uniform(0.3, 0.5)
@@ -259,8 +264,8 @@ def _car(sketch: Sketch, dice: Dice) -> None:
         sketch.mark(name, (axle, floor + 0.03))
 
 
-_TYRE = Paint(0.6, 0.1, 0.16, "stripes", (0.0, 0.0, 0.12), pitch=0.07, hue_spread=0.2, spread=0.05)
-_GLASS = Paint(0.55, 0.35, 0.72, "gradient", (0.02, -0.2, 0.25), pitch=0.2, turn=60, hue_spread=0.03)
+_TYRE = Paint(0.6, 0.1, 0.16, "stripes", (0.0, 0.0, 0.12), pitch=0.07, hue_spread=0.1, spread=0.05)
+_GLASS = Paint(0.55, 0.35, 0.72, "gradient", (0.02, -0.2, 0.25), pitch=0.2, turn=60, hue_spread=0.024)
 
 AEROPLANE = Kind(
     keypoints=(
@@ -277,12 +282,16 @@ AEROPLANE = Kind(
         "front_wheel",
     ),
     paints={
-        "body": Paint(0.6, 0.08, 0.9, "plain", (0.0, 0.05, -0.12), hue_spread=0.3, spread=0.06),
-        "band": Paint(0.62, 0.75, 0.7, hue_spread=0.1),
+        "body": Paint(0.6, 0.08, 0.9, "plain", (0.0, 0.05, -0.12), hue_spread=0.15, spread=0.06),
+        "band": Paint(0.62, 0.75, 0.7, hue_spread=0.048),
+        "radome": Paint(0.6, 0.1, 0.22, hue_spread=0.05),
+        "cone": Paint(0.3, 0.55, 0.5, hue_spread=0.032),
+        "tip": Paint(0.97, 0.8, 0.8, hue_spread=0.024),
+        "end": Paint(0.13, 0.8, 0.9, hue_spread=0.024),
         "wing": Paint(0.58, 0.12, 0.66, "stripes", (0.0, 0.1, -0.2), pitch=0.22, turn=90),
-        "fin": Paint(0.02, 0.75, 0.8, "stripes", (0.08, -0.3, 0.15), pitch=0.2, turn=60, hue_spread=0.07),
+        "fin": Paint(0.02, 0.75, 0.8, "stripes", (0.08, -0.3, 0.15), pitch=0.2, turn=60, hue_spread=0.035),
         "glass": Paint(0.57, 0.6, 0.35, "gradient", (0.0, -0.3, 0.4), pitch=0.15),
-        "door": Paint(0.1, 0.55, 0.8, hue_spread=0.06),
+        "door": Paint(0.1, 0.55, 0.8, hue_spread=0.048),
         "engine": Paint(0.6, 0.1, 0.45, "stripes", (0.0, 0.1, 0.25), pitch=0.12),
         "intake": Paint(0.6, 0.1, 0.15),
         "strut": Paint(0.6, 0.05, 0.55),
@@ -309,8 +318,8 @@ BICYCLE = Kind(
         "tyre": _TYRE,
         "spoke": Paint(0.6, 0.05, 0.75),
         "hub": Paint(0.12, 0.65, 0.85, "dots", (0.0, 0.1, -0.35), pitch=0.06),
-        "frame": Paint(0.97, 0.75, 0.75, "stripes", (0.05, -0.3, 0.2), pitch=0.3, hue_spread=0.12),
-        "fork": Paint(0.6, 0.1, 0.8, hue_spread=0.2),
+        "frame": Paint(0.97, 0.75, 0.75, "stripes", (0.05, -0.3, 0.2), pitch=0.3, hue_spread=0.06),
+        "fork": Paint(0.6, 0.1, 0.8, hue_spread=0.1),
         "stem": Paint(0.6, 0.08, 0.6),
         "lamp": Paint(0.15, 0.6, 0.97, "plain", (0.0, -0.3, 0.0)),
         "saddle": Paint(0.07, 0.6, 0.4, "speckle", (0.0, 0.0, -0.2), pitch=0.08),
@@ -338,16 +347,18 @@ BOAT = Kind(
         "keel",
     ),
     paints={
-        "hull": Paint(0.05, 0.6, 0.5, "stripes", (0.0, 0.05, -0.18), pitch=0.16, turn=90, hue_spread=0.06),
+        "hull": Paint(0.05, 0.6, 0.5, "stripes", (0.0, 0.05, -0.18), pitch=0.16, turn=90, hue_spread=0.048),
         "stripe": Paint(0.6, 0.1, 0.95),
-        "keel": Paint(0.0, 0.7, 0.45, hue_spread=0.05),
+        "prow": Paint(0.13, 0.75, 0.9, hue_spread=0.024),
+        "transom": Paint(0.45, 0.6, 0.4, hue_spread=0.032),
+        "keel": Paint(0.0, 0.7, 0.45, hue_spread=0.04),
         "rudder": Paint(0.09, 0.65, 0.6, "fur", (0.0, 0.1, -0.3), pitch=0.12),
-        "sail": Paint(0.13, 0.12, 0.94, "stripes", (0.0, 0.1, -0.15), pitch=0.3, turn=80, hue_spread=0.1),
-        "jib": Paint(0.55, 0.4, 0.85, "stripes", (0.0, -0.3, 0.1), pitch=0.25, turn=40, hue_spread=0.12),
-        "emblem": Paint(0.6, 0.8, 0.6, hue_spread=0.25),
+        "sail": Paint(0.13, 0.12, 0.94, "stripes", (0.0, 0.1, -0.15), pitch=0.3, turn=80, hue_spread=0.05),
+        "jib": Paint(0.55, 0.4, 0.85, "stripes", (0.0, -0.3, 0.1), pitch=0.25, turn=40, hue_spread=0.06),
+        "emblem": Paint(0.6, 0.8, 0.6, hue_spread=0.125),
         "mast": Paint(0.09, 0.5, 0.45),
         "boom": Paint(0.09, 0.5, 0.45),
-        "flag": Paint(0.98, 0.85, 0.85, "stripes", (0.0, -0.6, 0.1), pitch=0.1, hue_spread=0.04),
+        "flag": Paint(0.98, 0.85, 0.85, "stripes", (0.0, -0.6, 0.1), pitch=0.1, hue_spread=0.032),
         "cabin": Paint(0.1, 0.25, 0.9, "plain"),
         "glass": _GLASS,
         "porthole": Paint(0.5, 0.5, 0.35, "gradient", (0.0, 0.0, 0.4), pitch=0.1),
@@ -371,17 +382,17 @@ CAR = Kind(
         "side_mirror",
     ),
     paints={
-        "body": Paint(0.6, 0.65, 0.7, "plain", (0.0, 0.0, -0.18), hue_spread=0.3, spread=0.1),
-        "door": Paint(0.6, 0.55, 0.62, "plain", (0.0, 0.0, -0.15), hue_spread=0.3, spread=0.1),
-        "roof": Paint(0.0, 0.1, 0.5, "plain", hue_spread=0.5, spread=0.15),
+        "body": Paint(0.6, 0.65, 0.7, "plain", (0.0, 0.0, -0.18), hue_spread=0.15, spread=0.08),
+        "door": Paint(0.6, 0.55, 0.62, "plain", (0.0, 0.0, -0.15), hue_spread=0.15, spread=0.08),
+        "roof": Paint(0.0, 0.1, 0.5, "plain", hue_spread=0.25, spread=0.08),
         "glass": _GLASS,
         "bumper": Paint(0.6, 0.05, 0.62, "gradient", (0.0, 0.0, -0.4), pitch=0.1),
         "headlight": Paint(0.14, 0.45, 0.98, "plain", (0.0, 0.2, -0.1)),
-        "taillight": Paint(0.99, 0.85, 0.8, "stripes", (0.02, 0.0, -0.25), pitch=0.06, hue_spread=0.02),
+        "taillight": Paint(0.99, 0.85, 0.8, "stripes", (0.02, 0.0, -0.25), pitch=0.06, hue_spread=0.016),
         "handle": Paint(0.6, 0.05, 0.88),
-        "mirror": Paint(0.6, 0.3, 0.25, hue_spread=0.2),
+        "mirror": Paint(0.6, 0.3, 0.25, hue_spread=0.1),
         "tyre": _TYRE,
-        "rim": Paint(0.6, 0.06, 0.78, "checks", (0.0, 0.0, -0.3), pitch=0.12, hue_spread=0.2),
+        "rim": Paint(0.6, 0.06, 0.78, "checks", (0.0, 0.0, -0.3), pitch=0.12, hue_spread=0.1),
     },
     draw=_car,
 )

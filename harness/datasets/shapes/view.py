@@ -43,12 +43,12 @@ def draw_view(dice: Dice) -> View:
     """A random view of the main object. Truncation is left to `draw_cut`."""
     return View(
         mirrored=dice.chance(0.5),
-        yaw=dice.uniform(-48, 48),
-        roll=dice.around(0, 15),
-        shear=dice.around(0, 0.13),
+        yaw=dice.uniform(-42, 42),
+        roll=dice.around(0, 11),
+        shear=dice.around(0, 0.09),
         stretch=math.exp(dice.around(0, 0.09)),
-        tilt=(dice.uniform(-0.2, 0.2), dice.uniform(-0.2, 0.2)),
-        fill=dice.uniform(0.62, 0.98),
+        tilt=(dice.uniform(-0.15, 0.15), dice.uniform(-0.15, 0.15)),
+        fill=dice.uniform(0.66, 0.98),
         place=(dice.uniform(-1, 1), dice.uniform(-1, 1)),
     )
 
@@ -56,7 +56,7 @@ def draw_view(dice: Dice) -> View:
 def draw_cut(view: View, dice: Dice) -> View:
     """The view with part of the object out of the picture, on one side or in one corner."""
     across, down = dice.pick(((1, 0), (1, 0), (0, 1), (1, 1)))
-    share = dice.uniform(0.08, 0.25)
+    share = dice.uniform(0.08, 0.22)
     return replace(view, cut=(across * dice.sign() * share, down * dice.sign() * share), fill=max(view.fill, 0.7))
 
 
