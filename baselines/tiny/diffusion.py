@@ -135,8 +135,7 @@ def train_unet(pictures: Pictures, vae_folder: Path, folder: Path, schedule: Sch
         words = tokens[torch.where(dropped, len(pictures.captions), rows)]
         clean = scale * (mean[rows].float() + std[rows].float() * torch.randn(mean[rows].shape, generator=generator))
         noise = torch.randn(clean.shape, generator=generator)
-        # Features are read at t of 50 to 261: half of all samples come from below 400.
-        t = (1000 * torch.rand(batch, generator=generator) ** 1.3).long()
+        t = draw_timesteps(batch, generator)
         with torch.autocast("cpu", torch.bfloat16):
             states = text(words).last_hidden_state
             predicted = unet(scheduler.add_noise(clean, noise, t), t, states).sample
@@ -147,6 +146,13 @@ def train_unet(pictures: Pictures, vae_folder: Path, folder: Path, schedule: Sch
     train(model, losses_of, schedule, folder)
     unet.save_pretrained(folder / "unet")
     text.save_pretrained(folder / "text_encoder")
+
+
+def draw_timesteps(number: int, generator: torch.Generator) -> torch.Tensor:
+    """(n,) int64 below 1000. Features are read at t of 50 to 261, so low ones come more often: half are below 400."""
+    import torch
+
+    return (1000 * torch.rand(number, generator=generator) ** 1.3).long()
 
 
 def latents(vae: Any, pictures: Pictures, folder: Path) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""Trains the bundled backbones: `python -m baselines.tiny.train vae|unet|vit --work DIR`. A run that was stopped goes on."""
+"""Trains the bundled backbones: `python -m baselines.tiny.train vae|unet|vit|captioner --work DIR`. A run that was stopped goes on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from baselines.tiny.pictures import training_pictures
 
 
 @click.command()
-@click.argument("network", type=click.Choice(["vae", "unet", "vit"]))
+@click.argument("network", type=click.Choice(["vae", "unet", "vit", "captioner"]))
 @click.option("--work", type=click.Path(path_type=Path), default="tiny-training", help="Folder for pictures, checkpoints and results.")
 @click.option("--steps", type=int, help="Steps in all.")
 @click.option("--rate", type=float)
@@ -31,6 +31,10 @@ def main(network: str, work: Path, steps: int | None, rate: float | None, batch:
         diffusion.train_vae(pictures, work / "vae", Schedule(steps or 4000, rate or 1e-3), batch)
     elif network == "vit":
         vit.train_vit(pictures, work / "vit", Schedule(steps or 6000, rate or 1e-3, clip=3.0), batch)
+    elif network == "captioner":
+        from baselines.tiny.captioner import train_captioner
+
+        train_captioner(pictures, work / "pipeline", work / "vit", work / "captioner", Schedule(steps or 2000, rate or 2e-3), batch)
     else:
         diffusion.train_unet(pictures, work / "vae", work / "unet", Schedule(steps or 12_000, rate or 5e-4), batch)
 

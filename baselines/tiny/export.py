@@ -1,0 +1,75 @@
+"""Puts trained networks together as the bundled weights: half precision, an ordinary diffusers pipeline, a DINOv2, a captioner."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import click
+
+from baselines.tiny.diffusion import make_scheduler
+
+
+@click.command()
+@click.option("--work", type=click.Path(path_type=Path), default="tiny-training", help="Folder that `baselines.tiny.train` wrote to.")
+@click.option("--to", "folder", type=click.Path(path_type=Path), required=True, help="Folder for stable-diffusion/, dino/ and captioner/.")
+def main(work: Path, folder: Path) -> None:
+    """Exports what has been trained so far."""
+    if (work / "unet" / "unet").is_dir():
+        pipeline(work, folder / "stable-diffusion")
+    if (work / "vit" / "config.json").is_file():
+        dino(work, folder / "dino")
+    if (work / "captioner" / "captioner.safetensors").is_file():
+        captioner(work, folder / "captioner")
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            click.echo(f"{path.stat().st_size:>10,}  {path.relative_to(folder)}")
+
+
+def pipeline(work: Path, folder: Path) -> None:
+    """VAE, U-Net, text encoder, tokenizer and scheduler as `StableDiffusionPipeline` saves them."""
+    import torch
+    from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    unet: Any = UNet2DConditionModel.from_pretrained(work / "unet" / "unet", low_cpu_mem_usage=False)
+    vae: Any = AutoencoderKL.from_pretrained(work / "vae", low_cpu_mem_usage=False)
+    text: Any = CLIPTextModel.from_pretrained(work / "unet" / "text_encoder")
+    whole: Any = StableDiffusionPipeline(
+        vae=vae.to(torch.float16),
+        unet=unet.to(torch.float16),
+        text_encoder=text.to(torch.float16),
+        tokenizer=CLIPTokenizer.from_pretrained(work / "unet" / "tokenizer"),
+        scheduler=make_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    shutil.rmtree(folder, ignore_errors=True)
+    whole.save_pretrained(folder, safe_serialization=True)
+
+
+def dino(work: Path, folder: Path) -> None:
+    """The vision transformer as transformers saves it."""
+    import torch
+    from transformers import Dinov2Model
+
+    vit: Any = Dinov2Model.from_pretrained(work / "vit")
+    shutil.rmtree(folder, ignore_errors=True)
+    vit.to(torch.float16).save_pretrained(folder)
+
+
+def captioner(work: Path, folder: Path) -> None:
+    """The captioner's tensors under their published names."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    tensors = {name: tensor.to(torch.float16) for name, tensor in load_file(work / "captioner" / "captioner.safetensors").items()}
+    save_file(tensors, folder / "captioner.safetensors")
+
+
+if __name__ == "__main__":
+    main()
