@@ -67,7 +67,7 @@ class Doctor:
                 yield Finding(name, "ok", check())
             except _Skipped as error:
                 yield Finding(name, "skipped", str(error))
-            except Exception as error:  # noqa: BLE001 - the method is a plugin's code, and its failing is the finding
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the method is a plugin's code, and its failing is the finding
                 detail = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
                 yield Finding(name, "failed", " ".join(detail.split()))
 
@@ -145,7 +145,10 @@ class Doctor:
         errors = torch.linalg.vector_norm(found - points, dim=1) / max(width, height)
         right = 100 * float((errors <= 0.1).double().mean())
         if right < 100:
-            raise _Failed(f"PCK@0.1 of the image is {right:.0f}: frame, grid or layout of the map is not what it says")
+            raise _Failed(
+                f"PCK@0.1 of the image is {right:.0f}: frame, grid or layout of the map is not what it says, or its features do not tell "
+                "places apart"
+            )
         return f"largest error {float(errors.max()):.3f} of the image's longer side"
 
     # ---------------------------------------------------------------------------------------------------------- extraction

@@ -100,8 +100,10 @@ class Host:
             return self._records[hook][name]
         except KeyError:
             failed = [plugin for plugin in self.plugins if plugin.status in ("failed", "blocked", "shadowed")]
-            reasons = "".join(f"; {plugin.origin} is {plugin.status}: {plugin.reason}" for plugin in failed)
-            raise UserError(f"{unknown_name(kind, name, self._records[hook])}{reasons}") from None
+            happened = {"failed": " failed", "shadowed": " is shadowed"}
+            reasons = "".join(f"; {plugin.origin}{happened.get(plugin.status, '')}: {plugin.reason}" for plugin in failed)
+            known = self.methods if hook == "bench_methods" else self._records[hook]
+            raise UserError(f"{unknown_name(kind, name, known)}{reasons}") from None
 
     def origin(self, hook: str, name: str) -> Plugin:
         """The plugin that brought a record."""

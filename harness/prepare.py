@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from harness.datasets.index import SplitIndex, read_split
 from harness.frames import Size
 from harness.measures import Measure
 from harness.plan import NO_PROMPT, Cell, DatasetChoice, cell_id
-from harness.plugins import Host
+from harness.plugins import BUILTIN, Host
 from harness.records import CellInfo
 from harness.specs import MethodSpec, Scalar
 from harness.weights.choice import WeightChoice, Weights, resolve
@@ -107,9 +109,10 @@ class PreparedCell:
         host = bench.host
         extractor, method = host.extractor(cell.extractor), host.method(cell.method)
         used = bench.weights(weight_names(host, cell))
+        fed = None
         if not cell.not_applicable:
             # Reads the backbone's configuration: a damaged one is told before the work begins.
-            extractor.fed({name: one.path for name, one in used.items()})
+            fed = extractor.fed({name: one.path for name, one in used.items()})
         hashes = bench.hashes(used)
         index = bench.split(cell.dataset, cell.split)
         plugins = {"extractor": plugin_version(host, "bench_extractors", extractor.name)}
@@ -123,6 +126,7 @@ class PreparedCell:
             "precision": bench.options.precision,
             "plugins": plugins,
             "prompt_params": prompt_params,
+            "extractor": {"fed": fed, "scope": extractor.scope, "prompt_kinds": sorted(extractor.prompt_kinds)},
         }
         return cls(bench, cell, method, index, used, hashes, plugins, cell_id(cell, index.label, ingredients))
 
@@ -189,6 +193,25 @@ class PreparedCell:
 
 
 def plugin_version(host: Host, hook: str, name: str) -> str:
-    """The plugin that brought a record, with its package and version."""
+    """The plugin that brought a record, with its package and version, and for others' plugins a hash of their code.
+
+    Whoever writes a plugin changes it many times before its version; predictions of yesterday's code must not pass for today's.
+    """
     plugin = host.origin(hook, name)
-    return f"{plugin.name} ({plugin.distribution} {plugin.version})"
+    code = "" if plugin.name in BUILTIN else _code_hash(host.manager.get_plugin(plugin.name))
+    return f"{plugin.name} ({plugin.distribution} {plugin.version}{code and ', code '}{code})"
+
+
+@cache
+def _code_hash(module: object) -> str:
+    """First hex digits of a hash over a module's source, or that of the package it belongs to; empty where there is no source."""
+    top = sys.modules.get(str(getattr(module, "__name__", "")).partition(".")[0])
+    file = getattr(top, "__file__", None)
+    if file is None:
+        return ""
+    path = Path(file)
+    sources = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
+    digest = hashlib.sha256()
+    for source in sources:
+        digest.update(f"{source.relative_to(path.parent)}\x1f".encode() + source.read_bytes())
+    return digest.hexdigest()[:8]

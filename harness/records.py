@@ -195,7 +195,9 @@ def read_record(path: Path) -> Record:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{path}: not a readable record ({error}); run the cell again, or remove its folder") from error
+        raise UserError(
+            f"{path}: not a readable record ({error}); remove this file and run the cell again, its predictions are kept"
+        ) from error
     schema = content.get("schema") if isinstance(content, dict) else None
     if isinstance(schema, int) and schema > SCHEMA:
         raise UserError(f"{path}: has record schema {schema}, this version reads up to {SCHEMA}; upgrade correspondence-bench")
@@ -204,7 +206,7 @@ def read_record(path: Path) -> Record:
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
-        raise UserError(f"{path}: {where}: {first['msg']}; run the cell again, or remove its folder") from error
+        raise UserError(f"{path}: {where}: {first['msg']}; remove this file and run the cell again, its predictions are kept") from error
 
 
 def record_paths(folder: Path) -> list[Path]:

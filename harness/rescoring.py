@@ -24,8 +24,11 @@ class Rescorer:
 
     def __init__(self, host: Host, data_root: Path, places: Sequence[str] = ()) -> None:
         self._host, self._data_root = host, data_root
-        self._places = {choice.name: choice.place for choice in map(DatasetChoice.parse, places)}
-        self._splits: dict[tuple[str, str], SplitIndex] = {}
+        self._places: dict[str, list[Path]] = {}
+        for choice in map(DatasetChoice.parse, places):
+            if choice.place:
+                self._places.setdefault(host.dataset(choice.name).name, []).append(choice.place)
+        self._splits: dict[tuple[Path, str, str], SplitIndex] = {}
 
     def rescore(
         self, folder: Path, record: Record, protocols: Sequence[str] | None, alphas: Sequence[float] | None, threshold: str | None
@@ -38,11 +41,6 @@ class Rescorer:
         if record.cell.fed is None:
             raise UserError(f"{record.cell.id}: not applicable, so it has no predictions to score")
         index = self._split(record)
-        if record.provenance and index.manifest != record.provenance.manifest:
-            raise UserError(
-                f"{record.cell.id}: dataset {index.label} differs from the one it was run on (manifest {index.manifest[:12]}, "
-                f"the record has {record.provenance.manifest[:12]}); point --data-root at that one, or run the cell again"
-            )
         had = measures_of(record, self._host)
         names = protocols or [one.protocol.name.partition("[")[0] for one in had]
         suffix = f"[threshold={threshold}]" if threshold else ""
@@ -56,9 +54,22 @@ class Rescorer:
         return changed
 
     def _split(self, record: Record) -> SplitIndex:
+        """The split a record was run on, from the first place that has it. Raises `UserError`."""
         name = record.cell.dataset.partition(":")[0]
-        key = (record.cell.dataset, record.cell.split)
-        if key not in self._splits:
-            spec = self._host.dataset(name)
-            self._splits[key] = read_split(spec, self._places.get(name) or self._data_root / spec.home, record.cell.split)
-        return self._splits[key]
+        spec = self._host.dataset(name)
+        found: list[SplitIndex] = []
+        for place in self._places.get(name) or [self._data_root / spec.home]:
+            key = (place, name, record.cell.split)
+            if key not in self._splits:
+                self._splits[key] = read_split(spec, place, record.cell.split)
+            index = self._splits[key]
+            known = record.provenance is None or index.manifest == record.provenance.manifest
+            # Lists of one's own may differ in nothing but their name and threshold.
+            if known and index.label == record.cell.dataset:
+                return index
+            found.append(index)
+        raise UserError(
+            f"{record.cell.id}: dataset {record.cell.dataset} differs from the one it was run on (manifest {found[0].manifest[:12]}, "
+            f"the record has {record.provenance.manifest[:12] if record.provenance else 'none'}); name the right place with "
+            f"--datasets {name}=PATH, or run the cell again"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
 
 SHARD_PAIRS = 32
 """Pairs whose predictions are written at once: the most work that a killed run repeats."""
+
+SHARD_SECONDS = 30.0
+"""Slow work is written more often."""
 
 Progress = Callable[[str, int, int], None]
 """Called with a cell's id, pairs done and pairs to do."""
@@ -153,12 +157,18 @@ class _Run:
         self._reset_gpu_peak()
         done = 0
         for shard, pairs in _by_shard(missing):
-            rows = _Rows()
-            for _, pair_id, names in pairs:
-                self._locate_pair(pair_id, {name: localizers[name] for name in names}, features, rows)
-                done += 1
-                self.progress(self.prepared.id, done, len(missing))
-            self._write_shard(shard, rows)
+            rows, written = _Rows(), time.monotonic()
+            try:
+                for _, pair_id, names in pairs:
+                    self._locate_pair(pair_id, {name: localizers[name] for name in names}, features, rows)
+                    done += 1
+                    self.progress(self.prepared.id, done, len(missing))
+                    if time.monotonic() - written > SHARD_SECONDS:
+                        self._write_shard(shard, rows)
+                        rows, written = _Rows(), time.monotonic()
+            finally:
+                # Also when the user interrupts.
+                self._write_shard(shard, rows)
 
     def _locate_pair(self, pair_id: str, localizers: Mapping[str, Localizer], features: PairFeatures, rows: _Rows) -> None:
         import torch

@@ -54,7 +54,8 @@ def score(index: SplitIndex, predictions: pa.Table, localizer: str, measure: Mea
 
 
 def score_all(index: SplitIndex, predictions: pa.Table, measures: Sequence[Measure], fed: Size) -> tuple[list[Score], dict[str, str]]:
-    """Scores of every localizer under every measure, and what each protocol's alpha multiplies."""
+    """Scores of every localizer under every measure, in order of protocol, and what each protocol's alpha multiplies."""
+    measures = sorted(measures, key=lambda one: one.protocol.name)
     localizers = sorted(set(predictions["localizer"].to_pylist()))
     scores = [one for measure in measures for name in localizers for one in score(index, predictions, name, measure, fed)]
     return scores, {measure.protocol.name: measure.threshold or index.threshold for measure in measures}

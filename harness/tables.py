@@ -30,6 +30,57 @@ Row = dict[str, object]
 # -------------------------------------------------------------------------------------------------------------------- rows
 
 
+def labelled(records: Sequence[Record]) -> tuple[list[Record], dict[str, str]]:
+    """Records whose methods have names that tell them apart, and what sets the renamed ones apart.
+
+    Two cells of one method, prompt, backbone and split differ in something that tables have no column for: the data behind a dataset's
+    name, the precision, the plugin's code. The best founded one (complete, then without failures) keeps the name.
+
+    Returns:
+        the records, and cell id -> what differs.
+    """
+    groups: dict[tuple[str, ...], list[Record]] = {}
+    for record in records:
+        cell = record.cell
+        groups.setdefault((cell.label, cell.prompt, cell.backbone, cell.dataset, cell.split), []).append(record)
+    renamed: dict[str, str] = {}
+    differs: dict[str, str] = {}
+    for group in groups.values():
+        first, *others = sorted(group, key=lambda one: (not one.scores, bool(one.failures), _is_limited(one), one.cell.id))
+        for other in others:
+            renamed[other.cell.id] = f"{other.cell.label} ({other.cell.id.rpartition('.')[2][:6]})"
+            differs[other.cell.id] = _difference(first, other)
+    found = [
+        one.model_copy(update={"cell": one.cell.model_copy(update={"label": renamed[one.cell.id]})}) if one.cell.id in renamed else one
+        for one in records
+    ]
+    return found, differs
+
+
+def _is_limited(record: Record) -> bool:
+    return any(record.coverage(name) == "limited" for name in record.localizers)
+
+
+def _difference(first: Record, other: Record) -> str:
+    """What sets a cell apart from another of the same name."""
+    names = [name for name, value in _aspects(first).items() if value != _aspects(other)[name]]
+    return f"other {', '.join(names)} than {first.cell.label}" if names else "another cell of this name"
+
+
+def _aspects(record: Record) -> dict[str, object]:
+    """What cells of one name can differ in, by the name that a user has for it."""
+    provenance = record.provenance
+    if provenance is None:
+        return {"data": None, "precision": None, "plugin code": None, "prompt code": None, "input size": record.cell.fed}
+    return {
+        "data": provenance.manifest,
+        "precision": provenance.precision,
+        "plugin code": provenance.plugins.get("extractor"),
+        "prompt code": provenance.plugins.get("prompt"),
+        "input size": record.cell.fed,
+    }
+
+
 def tidy(records: Iterable[Record], localizers: Sequence[str] | None = None) -> list[Row]:
     """One row per method, prompt, localizer, dataset, split, protocol, averaging, alpha and slice, sorted.
 
@@ -103,8 +154,10 @@ class Table:
 
         numeric = ["left"] * 5 + ["right"] * (len(self.header) - 6) + ["left"]
         style = {"md": "pipe", "tex": "latex_booktabs", "html": "html"}[format]
+        # In markdown a bar of a name or a message would begin a column.
+        header, *rows = [[cell.replace("|", "\\|") if format == "md" else cell for cell in row] for row in (self.header, *self.rows)]
         # Text stays text: tabulate would strip what looks like a number.
-        body = tabulate(self.rows, self.header, tablefmt=style, colalign=numeric if self.rows else None, disable_numparse=True)
+        body = tabulate(rows, header, tablefmt=style, colalign=numeric if rows else None, disable_numparse=True)
         if format == "tex":
             return _tex(self.caption, body)
         if format == "html":
@@ -134,19 +187,31 @@ def leaderboard(
     if protocol and records and not any(score.protocol == protocol for record in records for score in record.scores):
         known = sorted({score.protocol for record in records for score in record.scores})
         raise UserError(f"no record has protocol '{protocol}'; they have {', '.join(known) or 'none'}; 'bench rescore' adds one")
+    records, differs = labelled(records)
     columns = _columns(records, chosen, averaging, alphas)
-    lines = [line for record in records for line in _lines(record, chosen, averaging, localizers)]
+    lines = [line for record in records for line in _lines(record, chosen, averaging, localizers, differs.get(record.cell.id))]
     merged = _merged(lines)
     ranked = sorted((line for line in merged if line.ranked(columns)), key=lambda line: (-line.mean(columns), line.key))
     others = sorted((line for line in merged if not line.ranked(columns)), key=lambda line: line.key)
     rows = [line.cells(str(place), columns) for place, line in enumerate(ranked, start=1)] + [line.cells("", columns) for line in others]
-    titles = tuple(f"{dataset}{'' if split == 'test' else '/' + split} @{alpha:.2f}" for dataset, split, alpha in columns)
+    titles = tuple(f"{dataset}{'' if split == 'test' else '/' + split} @{_alpha(alpha)}" for dataset, split, alpha in columns)
     return Table(
         caption=_caption(records, chosen, averaging),
         header=("#", "method", "prompt", "localizer", "backbone", *titles, "note"),
         rows=tuple(rows),
         tidy=tuple(tidy(records, localizers)),
     )
+
+
+def check_asked(records: Sequence[Record], alphas: Sequence[float] | None, localizers: Sequence[str] | None) -> None:
+    """Raises `UserError` where a threshold or localizer is asked for that no record has: the table would be empty."""
+    for kind, asked, known in (
+        ("alpha", alphas, {score.alpha for record in records for score in record.scores}),
+        ("localizer", localizers, {name for record in records for name in record.localizers}),
+    ):
+        missing = [one for one in asked or () if one not in known]
+        if missing and known:
+            raise UserError(f"no record has {kind} {missing[0]}; they have {', '.join(map(str, sorted(known, key=str)))}")
 
 
 Column = tuple[str, str, float]
@@ -158,7 +223,6 @@ class _Line:
     """One method's row, before it is text."""
 
     key: tuple[str, str, str, str]
-    cell: str
     values: Mapping[Column, Score]
     notes: tuple[str, ...] = ()
 
@@ -174,12 +238,15 @@ class _Line:
         return (place, *self.key, *numbers, "; ".join(self.notes))
 
 
-def _lines(record: Record, protocol: str, averaging: Literal["image", "point"], localizers: Sequence[str] | None) -> list[_Line]:
+def _lines(
+    record: Record, protocol: str, averaging: Literal["image", "point"], localizers: Sequence[str] | None, apart: str | None
+) -> list[_Line]:
     cell = record.cell
+    unlike = [f"{cell.dataset}: {apart}"] if apart else []
     if not record.scores:
         reason = record.error.message if record.error else record.reason
         note = f"{record.status}: {reason}" if reason else record.status
-        return [_Line((cell.label, cell.prompt, "–", cell.backbone), cell.id, {}, (f"{cell.dataset}: {note}",))]
+        return [_Line((cell.label, cell.prompt, "–", cell.backbone), {}, (f"{cell.dataset}: {note}", *unlike))]
     found = []
     for localizer in sorted({score.localizer for score in record.scores}):
         if localizers is not None and localizer not in localizers:
@@ -188,8 +255,8 @@ def _lines(record: Record, protocol: str, averaging: Literal["image", "point"], 
         protocols = sorted({score.protocol for score in mine})
         used = protocol if protocol in protocols else protocols[0]
         values = {(cell.dataset, cell.split, score.alpha): score for score in mine if score.protocol == used}
-        notes = (*_notes(record, localizer), *([] if used == protocol else [f"protocol {used}"]))
-        found.append(_Line((cell.label, cell.prompt, localizer, cell.backbone), cell.id, values, notes))
+        notes = (*_notes(record, localizer), *unlike, *([] if used == protocol else [f"protocol {used}"]))
+        found.append(_Line((cell.label, cell.prompt, localizer, cell.backbone), values, notes))
     return found
 
 
@@ -198,24 +265,21 @@ def _notes(record: Record, localizer: str) -> list[str]:
     info, counts = record.localizers[localizer], record.counts
     notes = []
     if counts and record.coverage(localizer) == "limited":
-        notes.append(f"{record.cell.dataset}: limited to {info.pairs} of {counts.pairs - counts.excluded} pairs")
+        notes.append(f"{record.cell.dataset}: limited to {info.pairs + info.failed} of {counts.pairs - counts.excluded} pairs")
     if info.failed:
-        notes.append(f"{record.cell.dataset}: {info.failed} pairs failed")
+        notes.append(f"{record.cell.dataset}: {info.failed} {'pair' if info.failed == 1 else 'pairs'} failed")
     return notes
 
 
 def _merged(lines: Iterable[_Line]) -> list[_Line]:
-    """Lines of the same method on several datasets as one; two cells for one column stay apart, told by their hash."""
+    """Lines of the same method on several datasets as one."""
     merged: dict[tuple[str, ...], _Line] = {}
-    for line in sorted(lines, key=lambda line: (line.key, line.cell)):
+    for line in lines:
         same = merged.get(line.key)
         if same is None:
             merged[line.key] = line
-        elif set(same.values) & set(line.values) or not line.values:
-            label = f"{line.key[0]} ({line.cell.rpartition('.')[2][:6]})"
-            merged[(*line.key, line.cell)] = _Line((label, *line.key[1:]), line.cell, line.values, line.notes)
         else:
-            merged[line.key] = _Line(line.key, same.cell, {**same.values, **line.values}, same.notes + line.notes)
+            merged[line.key] = _Line(line.key, {**same.values, **line.values}, same.notes + line.notes)
     return list(merged.values())
 
 
@@ -241,7 +305,8 @@ def _main_protocol(records: Sequence[Record]) -> str:
 
 def _caption(records: Sequence[Record], protocol: str, averaging: str) -> str:
     sizes = sorted({record.cell.fed for record in records if record.scores and record.cell.fed})
-    frame = f" in the frame each extractor was fed ({', '.join(f'{w} x {h}' for w, h in sizes)})" if protocol.startswith("sd4match") else ""
+    fed = f" ({', '.join(f'{w} x {h}' for w, h in sizes)})" if sizes else ""
+    frame = f" in the frame each extractor was fed{fed}" if protocol.startswith("sd4match") else ""
     multiplied: dict[str, set[str]] = {}
     for record in records:
         if protocol in record.thresholds:
@@ -251,6 +316,11 @@ def _caption(records: Sequence[Record], protocol: str, averaging: str) -> str:
         f"PCK in percent at alpha, protocol {protocol}{frame}, mean per {averaging}, ± half the 95 % bootstrap interval over image pairs."
         + (f" Alpha multiplies the target's size ({threshold})." if threshold else "")
     )
+
+
+def _alpha(alpha: float) -> str:
+    """Two decimals, or as many as it needs."""
+    return f"{alpha:.2f}" if round(alpha, 2) == alpha else f"{alpha:g}"
 
 
 def _number(score: Score | None) -> str:

@@ -16,7 +16,7 @@ from harness.cli import bench as root_command
 from harness.datasets.folder import Folder
 from harness.frames import Frame, Size
 from harness.plugins import load_plugins
-from harness.specs import FeatureMap
+from harness.specs import FeatureMap, ImageRequest, MakeContext
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -85,9 +85,20 @@ def test_the_page_on_plugins_names_every_hook():
         assert f"`{name}" in page, name
 
 
-def test_example_localizer_works():
+def test_example_extractor_works():
     namespace = {}
     exec(blocks(ROOT / "docs" / "plugins.md", "python")[0], namespace)
+    (spec,) = namespace["bench_extractors"]()
+    request = ImageRequest(PIL.Image.new("RGB", (90, 60), (255, 0, 51)), "an image", "cat")
+    (one,) = spec.make(MakeContext()).extract([request])
+    assert one.data.shape == (3, 16, 16)
+    assert one.data[:, 3, 4].tolist() == pytest.approx([1, 0, 0.2], abs=1e-5)
+    assert one.frame.size == spec.fed({})
+
+
+def test_example_localizer_works():
+    namespace = {}
+    exec(blocks(ROOT / "docs" / "plugins.md", "python")[1], namespace)
     (spec,) = namespace["bench_localizers"]()
     frame = Frame.stretched(Size(200, 100), Size(64, 64))
     one = FeatureMap(torch.rand(3, 4, 4), frame)

@@ -1,11 +1,14 @@
 """The plugin host, with plugins that pip really installed."""
 
 import json
+import shutil
+import subprocess
 import sys
 import types
 from importlib.metadata import EntryPoint
 
 import pytest
+from conftest import command, plugin_environment
 
 from harness import hookimpl
 from harness.errors import UserError
@@ -72,7 +75,7 @@ def test_a_broken_plugin_stops_only_who_asks_for_it(shell_bench):
     asked = shell_bench("run", "--methods", "brokenet", "--datasets", "toy-squares")
     assert asked.status == 2
     assert "unknown method 'brokenet'" in asked.complaint
-    assert "plugin 'broken' (bench-broken 0.0.1) is failed: ImportError: libbroken.so" in asked.complaint
+    assert "plugin 'broken' (bench-broken 0.0.1) failed: ImportError: libbroken.so" in asked.complaint
 
 
 @pytest.mark.parametrize("how", ["flag", "environment"])
@@ -165,3 +168,30 @@ def test_an_extractor_that_no_method_names_is_a_method():
     recipe = MethodSpec(name="recipe", extractor="bare")
     named.load("p", "d", "1", lambda: module_plugin("p", bench_extractors=[spec], bench_methods=[recipe]))
     assert list(named.methods) == ["recipe"]
+
+
+# --------------------------------------------------------------------------------------------------------- a plugin under development
+
+
+def test_a_change_of_a_plugins_code_makes_another_cell(plugin_site, tmp_path):
+    """Whoever writes an extractor changes it without raising its version, and must not be shown yesterday's numbers."""
+    site = tmp_path / "site"
+    shutil.copytree(plugin_site, site)
+
+    def bench(*arguments: object) -> str:
+        done = subprocess.run(command(*arguments), env=plugin_environment(site), capture_output=True, text=True, check=True)
+        return done.stdout
+
+    run = ("run", "--methods", "toy", "--datasets", "toy-squares", "--out", tmp_path / "out")
+    first = bench(*run)
+    assert bench(*run) == first
+    code = (site / "bench_toy.py").read_text()
+    assert "* self.gain" in code
+    (site / "bench_toy.py").write_text(code.replace("* self.gain", "* 0 + 1"))
+    assert bench(*run) != first
+    assert len(list((tmp_path / "out").glob("*/record.json"))) == 2
+    assert "other plugin code, prompt code than toy" in bench("leaderboard", tmp_path / "out")
+    rows = json.loads(bench("leaderboard", tmp_path / "out", "--format", "json"))
+    names = ("method", "prompt", "localizer", "dataset", "split", "protocol", "averaging", "alpha", "slice")
+    keys = [tuple(str(row[name]) for name in names) for row in rows]
+    assert len(set(keys)) == len(keys) > 0

@@ -289,7 +289,7 @@ def test_points_that_are_not_there_and_pairs_without_any(bench, photos, tmp_path
     write_list(photos, content)
     done = bench("run", "--methods", "position", "--datasets", f"folder={photos}", "--out", tmp_path / "r")
     assert done.status == 0
-    assert "points are NaN or missing and not counted; 1 pairs have no valid point and are left out" in done.complaint
+    assert "points are NaN or missing and not counted; 1 pair is without a valid point and left out" in done.complaint
     record = the_record(tmp_path / "r")
     assert record["counts"] == {"pairs": 12, "excluded": 1, "absent_points": 7, "limit": None}
     assert record["localizers"]["bilinear"]["keypoints"] == 11 * 5 - 2

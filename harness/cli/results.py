@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from harness.cli.options import CommaList, data_root, number_range
-from harness.errors import UserError
+from harness.errors import SeveralErrors, UserError
 from harness.plugins import Host
 from harness.tables import FORMATS, Format
 
@@ -32,9 +32,11 @@ def leaderboard(
     localizers: tuple[str, ...] | None,
 ) -> int:
     """The table of a results folder."""
+    from harness.tables import check_asked
     from harness.tables import leaderboard as table
 
     records, damaged = _readable(folder)
+    check_asked(records, alphas, localizers)
     shown = table(records, protocol=protocol, averaging=averaging, alphas=alphas, localizers=localizers)
     click.echo(shown.render(format_), nl=False)
     return int(damaged)
@@ -63,11 +65,20 @@ def rescore(
 
     records, damaged = _readable(folder)
     rescorer = Rescorer(host, data_root, datasets or ())
-    changed = [rescorer.rescore(folder, record, protocols, alphas, threshold) for record in records if record.scores]
-    if not changed:
+    changed: list[Record] = []
+    refused: list[str] = []
+    for record in records:
+        if record.scores:
+            try:
+                changed.append(rescorer.rescore(folder, record, protocols, alphas, threshold))
+            except UserError as error:
+                refused.append(str(error))
+    if not changed and not refused:
         raise UserError(f"no cell in {folder} has predictions to score")
     for name in dict.fromkeys(score.protocol for record in changed for score in record.scores):
         click.echo(table(changed, protocol=name).render("md"))
+    if refused:
+        raise SeveralErrors(dict.fromkeys(refused))
     return int(damaged)
 
 

@@ -175,10 +175,14 @@ def _tell(record: Record) -> None:
         click.echo(f"bench: {where}: and {len(kinds) - SHOWN_FAILURES} more kinds of failure; its record.json has all", err=True)
     if record.counts and (record.counts.excluded or record.counts.absent_points):
         click.echo(
-            f"bench: {where}: {record.counts.absent_points} points are NaN or missing and not counted; "
-            f"{record.counts.excluded} pairs have no valid point and are left out",
+            f"bench: {where}: {_counted(record.counts.absent_points, 'point')} NaN or missing and not counted"
+            + (f"; {_counted(record.counts.excluded, 'pair')} without a valid point and left out" if record.counts.excluded else ""),
             err=True,
         )
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what} is" if number == 1 else f"{number} {what}s are"
 
 
 class _Bar:

@@ -61,6 +61,9 @@ class Folder:
             raise UserError(f"{path}: two pairs are called '{repeated[0]}'; give each its own id")
         if not self._rows:
             raise UserError(f"{path}: there is no pair in it; docs/own-data.md shows the format")
+        boxless = [row.pair_id for row in self._rows if row.target_box is None]
+        if threshold == "box" and boxless:
+            raise UserError(f"{path}: threshold is 'box' and pair {boxless[0]} has no target_box; add it, or choose 'image' or 'points'")
         self.label = f"folder:{name or self._folder.resolve().name}"
         self.threshold: Threshold = threshold or ("box" if all(row.target_box for row in self._rows) else "image")
         self.pair_ids: Sequence[str] = tuple(row.pair_id for row in self._rows)
@@ -77,6 +80,8 @@ class Folder:
             ("source", "target"), (row.source, row.target), sizes, (row.source_points, row.target_points), strict=True
         ):
             _check_inside(row.pair_id, which, path, size, points)
+        if self.threshold == "points":
+            _check_extent(row)
         return ImagePair(
             pair_id=row.pair_id,
             source=images[0],
@@ -115,12 +120,23 @@ def _check_inside(pair_id: str, which: str, path: str, size: Size, points: np.nd
         )
 
 
+def _check_extent(row: _Row) -> None:
+    there = row.target_points[np.isfinite(row.target_points).all(axis=1)]
+    if len(there) and not np.ptp(there, axis=0).max() > 0:
+        raise DataError(
+            f"pair {row.pair_id}: threshold is 'points' and its target points lie in one place; annotate another point, "
+            "or choose 'box' or 'image'"
+        )
+
+
 # -------------------------------------------------------------------------------------------------------------------- JSON
 
 
 def _read_json(path: Path) -> tuple[str, Threshold | None, list[_Row]]:
     try:
         content = json.loads(read_text(path))
+    except DataError as error:
+        raise UserError(str(error)) from error
     except json.JSONDecodeError as error:
         raise UserError(f"{path}: not valid JSON: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("pairs"), list):
@@ -192,7 +208,12 @@ def _box(where: str, key: str, corners: Any) -> Box | None:
 def _read_csv(path: Path) -> tuple[str, Threshold | None, list[_Row]]:
     """One row a point; rows of the same source and target are one pair."""
     groups: dict[tuple[str, str], list[tuple[int, dict[str, str]]]] = {}
-    for line, row in enumerate(read_csv(path, ("source", "target", *_POINT_COLUMNS)), start=2):
+    known = ("source", "target", "category", "keypoint", *_POINT_COLUMNS, *_BOX_COLUMNS)
+    try:
+        found = read_csv(path, ("source", "target", *_POINT_COLUMNS), known)
+    except DataError as error:
+        raise UserError(str(error)) from error
+    for line, row in enumerate(found, start=2):
         groups.setdefault((row["source"], row["target"]), []).append((line, row))
     return "", None, [_csv_row(path, number, rows) for number, rows in enumerate(groups.values(), start=1)]
 
@@ -202,6 +223,9 @@ def _csv_row(path: Path, number: int, rows: list[tuple[int, dict[str, str]]]) ->
     where = f"{path}: row {line}"
     values = np.array([[_number(f"{path}: row {at}", row, column) for column in _POINT_COLUMNS] for at, row in rows])
     corners = [_number(where, first, column) for column in _BOX_COLUMNS] if first.get(_BOX_COLUMNS[0]) else None
+    for at, row in rows:
+        if any(row.get(column) != first.get(column) for column in ("category", *_BOX_COLUMNS)):
+            raise UserError(f"{path}: row {at} has another category or box than row {line} of the same pair")
     names = tuple(row.get("keypoint") or str(i) for i, (_, row) in enumerate(rows))
     if len(set(names)) < len(names):
         raise UserError(f"{where}: a keypoint occurs twice in the pair {first['source']}, {first['target']}")

@@ -19,23 +19,39 @@ VOC_CATEGORIES = (
 def read_text(path: Path) -> str:
     """A text file's content. Raises `DataError` that names the file."""
     try:
-        return path.read_text(encoding="utf-8")
+        # With or without the mark that Excel puts first.
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}; put the file there or fetch the dataset again") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not a text file; fetch the dataset again") from error
+        raise DataError(f"{path}: not text in UTF-8; save it as that, or fetch the dataset again") from error
 
 
-def read_csv(path: Path, needed: Iterable[str]) -> list[dict[str, str]]:
-    """Rows of a CSV file with a header. Raises `UserError` where a needed column is missing."""
+def read_csv(path: Path, needed: Iterable[str], known: Iterable[str] = ()) -> list[dict[str, str]]:
+    """Rows of a CSV file with a header.
+
+    Args:
+        needed: columns that must be there.
+        known: all that may be there; anything goes where none are given.
+
+    Raises:
+        UserError: if a column is missing or unknown, or a row has more or fewer fields than the header.
+    """
     try:
-        rows = csv.DictReader(read_text(path).splitlines())
-        missing = [column for column in needed if column not in (rows.fieldnames or ())]
-        if missing:
-            raise UserError(f"{path}: column {', '.join(missing)} is missing; the header is {','.join(rows.fieldnames or ()) or 'empty'}")
-        return list(rows)
+        rows = list(csv.reader(read_text(path).splitlines()))
     except csv.Error as error:
         raise UserError(f"{path}: not a CSV file ({error})") from error
+    header, lines = (rows[0], rows[1:]) if rows else ([], [])
+    missing = [column for column in needed if column not in header]
+    if missing:
+        raise UserError(f"{path}: column {', '.join(missing)} is missing; the header is {','.join(header) or 'empty'}")
+    unknown = [column for column in header if known and column not in known]
+    if unknown:
+        raise UserError(f"{path}: unknown column '{unknown[0]}'; known: {', '.join(known)}")
+    for number, fields in enumerate(lines, start=2):
+        if fields and len(fields) != len(header):
+            raise UserError(f"{path}: row {number} has {len(fields)} fields, the header {len(header)}")
+    return [dict(zip(header, fields, strict=True)) for fields in lines if fields]
 
 
 def missing_dataset(spec: DatasetSpec, folder: Path, wanted: Path) -> UserError:

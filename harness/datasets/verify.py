@@ -79,6 +79,8 @@ def verify(spec: DatasetSpec, folder: Path, splits: Sequence[str], progress: Pro
             continue
         indexes[split] = index
         faults = [*_broken_pairs(index), *_bad_pictures(index, sizes, progress)]
+        if index.pairs and len(index.excluded) == len(index.pairs):
+            faults.append("no pair has a keypoint that is there in both pictures")
         reports.append(SplitReport(index.label, split, _count(index), _expected(spec, split), tuple(faults)))
     if absent and len(absent) == len(reports):
         raise absent[0]

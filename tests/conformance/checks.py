@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -184,9 +185,14 @@ SD_CASES = {
 """Name -> up-block, timestep, ensemble members."""
 
 
+@cache
+def _backbone(folder: Path) -> StableDiffusion:
+    return StableDiffusion(folder)
+
+
 def stable_diffusion(folder: Path) -> None:
     vectors = {key: torch.from_numpy(value) for key, value in np.load(folder / "sd_features.npz").items()}
-    backbone = StableDiffusion(folder / "sd_pipeline")
+    backbone = _backbone((folder / "sd_pipeline").resolve())
     posterior = backbone.posterior(vectors["image"])
     torch.testing.assert_close(posterior.mean, vectors["out/latent_mean"], rtol=0, atol=5e-4)
     torch.testing.assert_close(posterior.std, vectors["out/latent_std"], rtol=0, atol=5e-4)

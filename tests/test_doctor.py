@@ -1,0 +1,179 @@
+"""`bench doctor`: passes what keeps the contract, and names what does not."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import pytest
+from conftest import ROOT
+
+import harness.cli
+from harness.plugins import load_plugins
+
+PLUGIN = """
+from harness import hookimpl
+from harness.frames import Frame, Size
+from harness.specs import ExtractorSpec, FeatureMap
+{top}
+
+class Mine:
+    def __init__(self, context):
+        {init}
+
+    def extract(self, requests):
+        import numpy as np
+        import torch
+
+        maps = []
+        for r in requests:
+            small = np.asarray(r.image.convert("RGB").resize((16, 16)), dtype=np.float32) / 255
+            data = torch.from_numpy(small).permute(2, 0, 1)
+            # Where a cell is, so that no two are alike.
+            line = torch.linspace(0, 3, 16)
+            data = torch.cat([data, line.expand(1, 16, 16), line[:, None].expand(1, 16, 16)])
+            {change}
+            maps.append(FeatureMap(data, {frame}))
+        {after}
+        return maps
+
+
+@hookimpl
+def bench_extractors():
+    return [ExtractorSpec(name="mine", make=Mine, image_size=(48, 48){spec})]
+"""
+USUAL = {
+    "top": "",
+    "init": "self.count = 0",
+    "change": "pass",
+    "frame": "Frame.stretched(r.size, Size(48, 48))",
+    "after": "pass",
+    "spec": "",
+}
+
+
+@pytest.fixture
+def doctor(bench, tmp_path, monkeypatch):
+    """`bench doctor mine` of a plugin on disk that differs from the usual one; check -> (mark, detail)."""
+
+    def examine(**changes):
+        name = f"plugin_{tmp_path.name}"
+        (tmp_path / f"{name}.py").write_text(PLUGIN.format(**USUAL | changes))
+        monkeypatch.syspath_prepend(tmp_path)
+        # The check of what its import costs runs in a process of its own.
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(ROOT)]))
+
+        def load(blocked=()):
+            host = load_plugins(blocked, found=[])
+            host.load("mine", "mine", "1", lambda: importlib.import_module(name))
+            return host
+
+        monkeypatch.setattr(harness.cli, "load_plugins", load)
+        done = bench("doctor", "mine")
+        sys.modules.pop(name, None)
+        assert done.err == ""
+        return done.status, findings(done.out)
+
+    return examine
+
+
+def findings(table):
+    rows = [[cell.strip() for cell in line.strip("|").split("|", 2)] for line in table.splitlines()]
+    return {check: (mark, detail) for mark, check, detail in rows[2:]}
+
+
+CHEAP = "the plugin's import is cheap"
+MADE = "the extractor can be made"
+MAPS = "feature maps are (C, h, w), finite, of the request's image"
+FRAME = "the frame is the declared image size"
+SAME = "the same request gives the same features"
+BATCH = "features do not depend on the batch"
+SCOPE = "features do not depend on the category, as the scope says"
+ITSELF = "an image matched with itself has PCK@0.1 of 100"
+ALL = (CHEAP, MADE, MAPS, FRAME, SAME, BATCH, SCOPE, ITSELF)
+
+
+@pytest.mark.parametrize("method", ["position", "hog"])
+def test_the_baselines_keep_the_contract(bench, method):
+    done = bench("doctor", method)
+    assert (done.status, done.err) == (0, "")
+    assert {check: mark for check, (mark, _) in findings(done.out).items()} == dict.fromkeys(ALL, "✓")
+
+
+def test_a_plugin_that_keeps_the_contract(doctor):
+    status, found = doctor()
+    assert status == 0
+    assert {check: mark for check, (mark, _) in found.items()} == dict.fromkeys(ALL, "✓")
+    assert found[MADE][1] == "Mine"
+    assert found[MAPS][1] == "(5, 16, 16), float32"
+    assert found[FRAME][1] == "48 x 48"
+    assert found[SAME][1] == "equal"
+
+
+BROKEN = {
+    "four axes": ({"change": "data = data[None]"}, {MAPS: "a feature map is a floating-point tensor of shape (channels, height, width)"}),
+    "whole numbers": ({"change": "data = (data * 255).int()"}, {MAPS: "the extractor returned torch.int32 of shape (5, 16, 16)"}),
+    "NaN": ({"change": "data[0, 3, 3] = float('nan')"}, {MAPS: "the feature map has NaN or infinite values"}),
+    "infinite": ({"change": "data[4, 0, 0] = float('inf')"}, {MAPS: "the feature map has NaN or infinite values"}),
+    "another image": (
+        {"frame": "Frame.stretched(Size(7, 9), Size(48, 48))"},
+        {MAPS: "the feature map's frame is of an image of (7, 9) pixels"},
+    ),
+    "another frame": (
+        {"frame": "Frame.stretched(r.size, Size(96, 64))"},
+        {FRAME: "frame of 96 x 64, image_size says 48 x 48"},
+    ),
+    "random": (
+        {"change": "data = data + 0.01 * torch.rand(16, 16)"},
+        {SAME: "features differ by ", BATCH: "allowed 1e-03", SCOPE: "allowed 0e+00"},
+    ),
+    "counts its calls": ({"change": "self.count += 1; data = data + self.count"}, {SAME: "allowed 0e+00"}),
+    "batch statistics": (
+        {"after": "mean = torch.stack([m.data for m in maps]).mean(0); maps = [FeatureMap(m.data - mean, m.frame) for m in maps]"},
+        {BATCH: "features differ by "},
+    ),
+    "looks at the category": ({"change": "data = data * len(r.category)"}, {SCOPE: "features differ by "}),
+    "all cells alike": ({"change": "data = torch.ones(3, 16, 16)"}, {ITSELF: "PCK@0.1 of the image is "}),
+    "too few": ({"after": "maps = maps[1:]"}, {MAPS: "returned 3 feature maps for 4 images"}),
+    "raises": ({"change": "raise KeyError('layer 4')"}, {MAPS: "KeyError: 'layer 4'", ITSELF: "KeyError: 'layer 4'"}),
+    "two lines": ({"change": "raise ValueError('one\\ntwo')"}, {MAPS: "ValueError: one two"}),
+    "heavy import": ({"top": "import torch"}, {CHEAP: "imports torch; import it in make"}),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_breaks_the_contract_is_named(doctor, name):
+    changes, expected = BROKEN[name]
+    status, found = doctor(**changes)
+    assert status == 1
+    assert tuple(found) == ALL
+    for check, detail in expected.items():
+        assert found[check][0] == "✗", check
+        assert detail in found[check][1]
+
+
+@pytest.mark.parametrize("name", ["another frame", "looks at the category", "heavy import", "all cells alike"])
+def test_what_is_not_broken_is_not_blamed(doctor, name):
+    changes, expected = BROKEN[name]
+    _, found = doctor(**changes)
+    assert {check for check, (mark, _) in found.items() if mark == "✗"} == set(expected)
+
+
+def test_nothing_can_be_said_of_an_extractor_that_cannot_be_made(doctor):
+    status, found = doctor(init="raise OSError('no such layer')")
+    assert status == 1
+    assert found[MADE] == ("✗", "OSError: no such layer")
+    assert {check for check, (mark, detail) in found.items() if (mark, detail) == ("–", "no extractor")} == set(ALL) - {CHEAP, MADE}
+
+
+def test_an_extractor_without_the_method_of_its_scope(doctor):
+    status, found = doctor(spec=", scope='pair'")
+    assert status == 1
+    assert found[MADE] == ("✗", "has scope 'pair' and no method 'extract_pairs'")
+
+
+def test_an_extractor_may_look_at_the_category_where_it_says_so(doctor):
+    status, found = doctor(change="data = data * len(r.category)", spec=", scope='category'")
+    assert status == 0
+    assert found[SCOPE] == ("–", "scope 'category'")
