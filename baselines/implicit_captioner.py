@@ -192,8 +192,12 @@ class CaptionedPrompt:
 
     def __init__(self, captioner: ImplicitCaptioner, encoder: ImageEncoder) -> None:
         self._captioner, self._encoder = captioner, encoder
+        self._known: dict[str, torch.Tensor] = {}
 
     def __call__(self, category: str, images: tuple[ImageRequest, ...]) -> EmptyTextPlus:
         """What to add to the empty text for the image."""
-        states, time = self._captioner(self._encoder(images[0])[None])
+        image = images[0]
+        if image.identity not in self._known:
+            self._known[image.identity] = self._encoder(image)
+        states, time = self._captioner(self._known[image.identity][None])
         return EmptyTextPlus(states[0], time[0])

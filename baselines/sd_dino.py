@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,8 @@ LEVELS = ("s3", "s4", "s5")
 COMPONENTS = 256
 """Directions that PCA keeps at each level."""
 
-_KEPT = 64
-"""Images whose decoder states are kept: 25 MB each at 960 x 960."""
+_KEPT = 128
+"""Decoder states and DINO features that are kept: 17 and 11 MB each at the published sizes."""
 
 
 def padded_side(native: int, deepest: int) -> int:
@@ -58,7 +58,7 @@ class SDDino:
         self._crop, self._factor = card.native, card.factor
         self._side = padded_side(card.native, card.strides["s5"])
         self._dino: Any = self._make_dino(context) if self._fused else None
-        self._known: OrderedDict[tuple[Any, ...], dict[str, torch.Tensor]] = OrderedDict()
+        self._known: OrderedDict[tuple[str | int, ...], dict[str, torch.Tensor]] = OrderedDict()
 
     def _make_dino(self, context: MakeContext) -> Any:
         from baselines.dino import VisionTransformer
@@ -81,7 +81,8 @@ class SDDino:
             coarse = torch.cat([s4, _resized(s5, s4.shape[-2:])])
             joined = torch.cat([s3, _resized(coarse, s3.shape[-2:])])
             if self._fused:
-                dino = _resized(self._dino_features(request), s3.shape[-2:])
+                dino = self._once(("dino", request.identity), lambda request=request: {"dino": self._dino_features(request)})["dino"]  # type: ignore[misc]
+                dino = _resized(dino, s3.shape[-2:])
                 joined = torch.cat([F.normalize(joined, dim=0), F.normalize(dino, dim=0)])
             maps.append(FeatureMap(joined, Frame.padded(request.size, self._side), "patch-centre"))
         return maps[0], maps[1]
@@ -90,9 +91,14 @@ class SDDino:
 
     def _states(self, request: ImageRequest) -> dict[str, torch.Tensor]:
         """Level -> (C, h, w) float32 of the padded image; computed once for an image and prompt."""
-        key = (request.identity, id(request.prompt) if not isinstance(request.prompt, str | None) else request.prompt)
+        from baselines.stable_diffusion import prompt_key
+
+        return self._once((request.identity, request.seed, prompt_key(request.prompt)), lambda: self._compute(request))
+
+    def _once(self, key: tuple[str | int, ...], compute: Callable[[], dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        """What was computed under a key before, as long as it is among the last `_KEPT`."""
         if key not in self._known:
-            self._known[key] = self._compute(request)
+            self._known[key] = compute()
         self._known.move_to_end(key)
         while len(self._known) > _KEPT:
             self._known.popitem(last=False)

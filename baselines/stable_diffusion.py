@@ -240,6 +240,16 @@ class StableDiffusion:
             hook.remove()
 
 
+def prompt_key(prompt: Prompt | None) -> str:
+    """What tells prompts apart by their content: a text itself, and a hash of anything else."""
+    if prompt is None or isinstance(prompt, str):
+        return prompt or ""
+    digest = hashlib.sha256(type(prompt).__name__.encode())
+    for value in vars(prompt).values():
+        digest.update(b"none" if value is None else value.detach().float().cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
 def draw_noise(shape: Sequence[int], *key: str | int) -> torch.Tensor:
     """Standard normal numbers, float32 on the CPU, that belong to a key such as (seed, image, timestep, ensemble member)."""
     digest = hashlib.sha256("\x1f".join(map(str, key)).encode()).digest()

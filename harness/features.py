@@ -146,12 +146,14 @@ class PairFeatures:
         )
         if self._prompt is None:
             return requests
+        if self._prompt.scope == "image":
+            return tuple(replace(one, prompt=self._prompt.make(item.category, (one,))) for one in requests)
         value = self._prompt_value(item, requests)
-        return tuple(ImageRequest(r.image, r.identity, r.category, value, r.seed) for r in requests)
+        return tuple(replace(one, prompt=value) for one in requests)
 
     def _prompt_value(self, item: _Item, requests: tuple[ImageRequest, ...]) -> Any:
         prompt = cast("PromptUse", self._prompt)
-        if prompt.scope in ("image", "pair"):
+        if prompt.scope == "pair":
             return prompt.make(item.category, requests)
         key = item.category if prompt.scope == "category" else None
         if key not in self._prompts:

@@ -21,7 +21,7 @@ import harness.cli
 from harness import hookimpl
 from harness.frames import Frame, Size
 from harness.plugins import load_plugins
-from harness.specs import ExtractorSpec, FeatureMap, LocalizerSpec, Located
+from harness.specs import ExtractorSpec, FeatureMap, LocalizerSpec, Located, PromptSpec
 
 CELLS = 6
 
@@ -361,3 +361,33 @@ def _module(**hooks):
 
 def _returning(records):
     return lambda: records
+
+
+def test_a_prompt_made_from_an_image_is_made_for_each_image_of_a_pair(bench, photos, tmp_path, with_extractor, monkeypatch):
+    """Also where the extractor looks at both: source and target have a prompt each."""
+    asked, given = [], []
+
+    def extract_pairs(requests):
+        given.extend((source.prompt, target.prompt) for source, target in requests)
+        return [(small_map(source), small_map(target)) for source, target in requests]
+
+    def prompt(category, images):
+        asked.append(len(images))
+        return images[0].identity
+
+    with_extractor(extract_pairs, scope="pair", prompt_kinds=frozenset({"smell"}))
+    spec = PromptSpec(name="nose", kind="smell", scope="image", make=lambda context: prompt)
+    load = harness.cli.load_plugins
+
+    def with_prompt(blocked=()):
+        host = load(blocked)
+        module = types.ModuleType("nose")
+        module.bench_prompts = hookimpl(lambda: [spec])
+        host.load("nose", "nose", "1", lambda: module)
+        return host
+
+    monkeypatch.setattr(harness.cli, "load_plugins", with_prompt)
+    assert bench("run", "--methods", "mine", "--prompts", "nose", "--datasets", f"folder={photos}", "--out", tmp_path / "r").status == 0
+    assert set(asked) == {1}
+    assert len(given) == 12
+    assert all(source != target for source, target in given)

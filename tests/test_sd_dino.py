@@ -114,6 +114,17 @@ def test_the_global_random_stream_is_left_alone(vit):
     assert torch.equal(state, torch.get_rng_state())
 
 
+def test_states_are_computed_once_for_an_image_and_prompt(vit, monkeypatch):
+    make, encoded = extractor(vit, dino=False), []
+    original = make.backbone.posterior
+    monkeypatch.setattr(make.backbone, "posterior", lambda pixels: (encoded.append(1), original(pixels))[1])
+    shifts = [EmptyTextPlus(torch.full((77, 8), value), torch.zeros(64)) for value in (0.0, 0.0, 1.0)]
+    first, same, other = (make.extract_pairs([(request(1, one), request(2, one))])[0][0].data for one in shifts)
+    assert len(encoded) == 4
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
+
+
 # ------------------------------------------------------------------------------------------------------------------ captioner
 
 
