@@ -21,8 +21,8 @@ LEVELS = ("s3", "s4", "s5")
 COMPONENTS = 256
 """Directions that PCA keeps at each level."""
 
-_KEPT = 128
-"""Decoder states and DINO features that are kept: 17 and 11 MB each at the published sizes."""
+_KEPT = 2 << 30
+"""Bytes of decoder states and DINO features that are kept: those of eighty images at the published sizes."""
 
 
 def padded_side(native: int, deepest: int) -> int:
@@ -59,6 +59,7 @@ class SDDino:
         self._side = padded_side(card.native, card.strides["s5"])
         self._dino: Any = self._make_dino(context) if self._fused else None
         self._known: OrderedDict[tuple[str | int, ...], dict[str, torch.Tensor]] = OrderedDict()
+        self._held = 0
 
     def _make_dino(self, context: MakeContext) -> Any:
         from baselines.dino import VisionTransformer
@@ -96,12 +97,13 @@ class SDDino:
         return self._once((request.identity, request.seed, prompt_key(request.prompt)), lambda: self._compute(request))
 
     def _once(self, key: tuple[str | int, ...], compute: Callable[[], dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-        """What was computed under a key before, as long as it is among the last `_KEPT`."""
+        """What was computed under a key before, as long as it is among the last `_KEPT` bytes."""
         if key not in self._known:
             self._known[key] = compute()
+            self._held += _bytes(self._known[key])
         self._known.move_to_end(key)
-        while len(self._known) > _KEPT:
-            self._known.popitem(last=False)
+        while self._held > _KEPT and len(self._known) > 2:
+            self._held -= _bytes(self._known.popitem(last=False)[1])
         return self._known[key]
 
     def _compute(self, request: ImageRequest) -> dict[str, torch.Tensor]:
@@ -136,6 +138,10 @@ class SDDino:
         pixels = normalised(padded_batch([request], self._dino.card.side(DINOV2_SIDE)))
         tokens: torch.Tensor = self._dino.features(pixels)[0].float()
         return tokens
+
+
+def _bytes(maps: Mapping[str, torch.Tensor]) -> int:
+    return sum(one.nbytes for one in maps.values())
 
 
 def assembled(crops: torch.Tensor, corners: Sequence[tuple[int, int]], side: int, stride: int) -> torch.Tensor:
