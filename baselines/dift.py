@@ -59,8 +59,10 @@ class StretchedFeatures:
         """(C, h, w) features; (1280, 48, 48) for SD 2-1 at 768 x 768 and up-block 1."""
         from harness.preprocess import stretched_maps
 
-        prompts = [self.backbone.condition("" if request.prompt is None else request.prompt) for request in requests]
-        return stretched_maps(self.features(requests, prompts), requests, self._size)
+        # A prompt that several images share goes through the text encoder once.
+        different = {id(request.prompt): request.prompt for request in requests}
+        conditions = {key: self.backbone.condition("" if prompt is None else prompt) for key, prompt in different.items()}
+        return stretched_maps(self.features(requests, [conditions[id(request.prompt)] for request in requests]), requests, self._size)
 
     def features(self, requests: Sequence[ImageRequest], prompts: Sequence[Conditioning]) -> torch.Tensor:
         """(n, C, h, w) float32, one conditioning for each request."""

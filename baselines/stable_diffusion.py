@@ -70,29 +70,16 @@ class _Enough(Exception):
     """Everything that is to be read has been read."""
 
 
-class StableDiffusion:
-    """A frozen Stable Diffusion.
+class TextEncoder:
+    """The frozen text encoder of a Stable Diffusion: prompts -> what cross-attention reads. Loaded when a prompt needs it.
 
     Args:
-        folder: a pipeline as diffusers saves it (`unet/`, `vae/`, `text_encoder/`, `tokenizer/`, `scheduler/`), safetensors only.
-        precision: `fp32`, `bf16` or `fp16`; averages over ensemble members are taken in float32 whatever it is.
-
-    Raises:
-        UserError: the folder lacks something or a file is damaged.
+        folder: a pipeline as diffusers saves it.
+        precision: `fp32`, `bf16` or `fp16`.
     """
 
     def __init__(self, folder: Path, device: str = "cpu", precision: str = "fp32") -> None:
-        from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-
         self.folder, self.device, self.dtype = folder, torch.device(device), DTYPES[precision]
-        self.card = Card.of(folder)
-        with _loading(folder):
-            self.unet = self._frozen(
-                UNet2DConditionModel.from_pretrained(folder, subfolder="unet", torch_dtype=self.dtype, use_safetensors=True)
-            )
-            self.vae = self._frozen(AutoencoderKL.from_pretrained(folder, subfolder="vae", torch_dtype=self.dtype, use_safetensors=True))
-            # Only the noise schedule is used, which is the same for every sampler.
-            self.scheduler = DDIMScheduler.from_pretrained(folder, subfolder="scheduler")
         self._texts: dict[str, torch.Tensor] = {}
 
     def _frozen(self, model: Any) -> Any:
@@ -100,7 +87,7 @@ class StableDiffusion:
 
     @cached_property
     def text_encoder(self) -> Any:
-        """CLIP's text transformer, loaded when a prompt needs it."""
+        """CLIP's text transformer."""
         from transformers import CLIPTextModel
 
         with _loading(self.folder):
@@ -113,13 +100,6 @@ class StableDiffusion:
 
         with _loading(self.folder):
             return CLIPTokenizer.from_pretrained(self.folder / "tokenizer")
-
-    @property
-    def text_width(self) -> int:
-        """D: width of the text encoder's states."""
-        return int(self.unet.config.cross_attention_dim)
-
-    # ---------------------------------------------------------------------------------------------------------------- prompts
 
     def text_states(self, text: str) -> torch.Tensor:
         """(77, D) last hidden states, after the final layer norm, of a text padded to 77 tokens; computed once for each text."""
@@ -163,6 +143,36 @@ class StableDiffusion:
         ids = self.tokenizer(list(texts), padding="max_length", max_length=length, truncation=True, return_tensors="pt").input_ids
         moved: torch.Tensor = ids.to(self.device)
         return moved
+
+
+class StableDiffusion(TextEncoder):
+    """A frozen Stable Diffusion.
+
+    Args:
+        folder: a pipeline as diffusers saves it (`unet/`, `vae/`, `text_encoder/`, `tokenizer/`, `scheduler/`), safetensors only.
+        precision: `fp32`, `bf16` or `fp16`; averages over ensemble members are taken in float32 whatever it is.
+
+    Raises:
+        UserError: the folder lacks something or a file is damaged.
+    """
+
+    def __init__(self, folder: Path, device: str = "cpu", precision: str = "fp32") -> None:
+        from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+
+        super().__init__(folder, device, precision)
+        self.card = Card.of(folder)
+        with _loading(folder):
+            self.unet = self._frozen(
+                UNet2DConditionModel.from_pretrained(folder, subfolder="unet", torch_dtype=self.dtype, use_safetensors=True)
+            )
+            self.vae = self._frozen(AutoencoderKL.from_pretrained(folder, subfolder="vae", torch_dtype=self.dtype, use_safetensors=True))
+            # Only the noise schedule is used, which is the same for every sampler.
+            self.scheduler = DDIMScheduler.from_pretrained(folder, subfolder="scheduler")
+
+    @property
+    def text_width(self) -> int:
+        """D: width of the text encoder's states."""
+        return int(self.unet.config.cross_attention_dim)
 
     # ---------------------------------------------------------------------------------------------------------------- latents
 

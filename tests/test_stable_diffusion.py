@@ -84,11 +84,11 @@ def test_token_embeddings_of_a_text_give_the_text_itself(backbone):
 def test_the_text_encoder_looks_back_only(backbone):
     rows = backbone.token_embeddings("a photo of a cat").clone()
     before = backbone.embedding_states(rows[None])[0]
-    rows[40] += 1
+    # The layer norms would take a shift of all channels away.
+    rows[40] *= -1
     after = backbone.embedding_states(rows[None])[0]
     assert torch.equal(before[:40], after[:40])
-    # Rounding hides the change from a row here and there.
-    assert (before[40:] != after[40:]).any(dim=1).float().mean() > 0.8
+    assert (before[40:] != after[40:]).any(dim=1).all()
 
 
 def test_gradients_reach_the_prompt_and_nothing_else(backbone):

@@ -36,7 +36,7 @@ def train_captioner(pictures: Pictures, pipeline: Path, vit: Path, folder: Path,
     unet.time_embedding.register_forward_hook(lambda module, inputs, output: output + shift["time"].to(output.dtype))
     signal = scheduler.alphas_cumprod
 
-    def losses_of(generator: torch.Generator) -> Losses:
+    def losses_of(step: int, generator: torch.Generator) -> Losses:
         rows = torch.randint(len(pictures.captions), (batch,), generator=generator)
         clean = vae.config.scaling_factor * (mean[rows].float() + std[rows].float() * torch.randn(mean[rows].shape, generator=generator))
         noise = torch.randn(clean.shape, generator=generator)

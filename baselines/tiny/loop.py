@@ -43,7 +43,7 @@ class Schedule:
 
 def train(
     model: torch.nn.Module,
-    losses_of: Callable[[torch.Generator], Losses],
+    losses_of: Callable[[int, torch.Generator], Losses],
     schedule: Schedule,
     folder: Path,
     save_every: int = 200,
@@ -51,7 +51,7 @@ def train(
     """Trains `model` in place and leaves it with its averaged weights.
 
     Args:
-        losses_of: a generator that belongs to the step -> named losses, of which "loss" is minimised. Whatever is random must come
+        losses_of: step, and a generator that belongs to it -> named losses, of which "loss" is minimised. Whatever is random must come
             from the generator: that makes an interrupted training the same as an undisturbed one.
         folder: holds `checkpoint.pt` and `log.jsonl`. Training goes on from a checkpoint that is there.
     """
@@ -65,7 +65,7 @@ def train(
     first, spent = _resume(folder / "checkpoint.pt", model, optimizer, mean)
     began, sums = time.perf_counter(), dict[str, float]()
     for step in tqdm(range(first, schedule.steps), initial=first, total=schedule.steps, desc=folder.name, disable=None):
-        losses = losses_of(torch.Generator().manual_seed(1_000_003 * (step + 1)))
+        losses = losses_of(step, torch.Generator().manual_seed(1_000_003 * (step + 1)))
         for group in optimizer.param_groups:
             group["lr"] = schedule.at(step)
         optimizer.zero_grad()

@@ -18,7 +18,10 @@ from baselines.tiny.pictures import training_pictures
 @click.option("--batch", type=int, default=16)
 @click.option("--per-category", type=int, default=2000, help="Pictures of each category.")
 @click.option("--threads", type=int, default=2)
-def main(network: str, work: Path, steps: int | None, rate: float | None, batch: int, per_category: int, threads: int) -> None:
+@click.option("--compile", "compiled", is_flag=True, help="torch.compile the U-Net; needs a C++ compiler.")
+def main(
+    network: str, work: Path, steps: int | None, rate: float | None, batch: int, per_category: int, threads: int, compiled: bool
+) -> None:
     """Trains one network."""
     import torch
 
@@ -36,7 +39,7 @@ def main(network: str, work: Path, steps: int | None, rate: float | None, batch:
 
         train_captioner(pictures, work / "pipeline", work / "vit", work / "captioner", Schedule(steps or 2000, rate or 2e-3), batch)
     else:
-        diffusion.train_unet(pictures, work / "vae", work / "unet", Schedule(steps or 12_000, rate or 5e-4), batch)
+        diffusion.train_unet(pictures, work / "vae", work / "unet", Schedule(steps or 12_000, rate or 5e-4), batch, compiled)
 
 
 if __name__ == "__main__":
