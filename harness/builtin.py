@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.datasets import folder, pf_pascal, pf_willow, spair71k
+from harness.errors import NotApplicable
 from harness.hookspecs import hookimpl
 from harness.protocols import BUILTIN
-from harness.specs import DatasetSpec, LocalizerSpec, PairDataset, Prompt, PromptSpec, ProtocolSpec
+from harness.specs import DatasetSpec, LocalizerSpec, MakeContext, PairDataset, Prompt, PromptSpec, ProtocolSpec
 
 
 def _open_shapes(folder: Path, split: str) -> PairDataset:
@@ -75,6 +76,13 @@ def bench_prompts() -> list[PromptSpec]:
             make=lambda context: _text("a photo of a {category}"),
             description='"a photo of a {category}"',
         ),
+        PromptSpec(
+            name="wrong-category",
+            kind="text",
+            scope="category",
+            make=_wrong_category,
+            description='control: "a photo of a {the next category of the dataset}"',
+        ),
     ]
 
 
@@ -85,6 +93,15 @@ def _localizer(name: str, class_name: str, description: str, **options: str | fl
         return getattr(localizers, class_name)(**chosen)
 
     return LocalizerSpec(name=name, make=make, options=options, description=description)  # type: ignore[arg-type]
+
+
+def _wrong_category(context: MakeContext) -> Prompt:
+    """What a category's name is worth can be told from what another one's costs."""
+    names = context.categories
+    if len(names) < 2:
+        raise NotApplicable("the dataset has one category, so there is no wrong one")
+    others = dict(zip(names, (*names[1:], names[0]), strict=True))
+    return lambda category, images: f"a photo of a {others[category]}"
 
 
 def _text(template: str) -> Prompt:

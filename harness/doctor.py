@@ -12,7 +12,7 @@ from harness.errors import BenchError
 from harness.features import check_feature_map
 from harness.plan import NO_PROMPT
 from harness.plugins import Host
-from harness.specs import FeatureMap, ImageExtractor, ImagePair, ImageRequest, MakeContext, PairExtractor
+from harness.specs import FeatureMap, ImageExtractor, ImagePair, ImageRequest, MakeContext, PairExtractor, PairPrompt
 
 TOLERANCE = 1e-3
 """Largest difference, relative to the largest feature, that rounding explains."""
@@ -176,6 +176,8 @@ class Doctor:
         scope = self._host.prompt(self._method.prompt).scope
         both = [(source, target)] * 2 if scope == "pair" else [(source,), (target,)] if scope == "image" else [(), ()]
         values = [self._prompt(pair.category, images) for images in both]
+        if isinstance(values[0], PairPrompt):
+            values = list(values[0])
         return replace(source, prompt=values[0]), replace(target, prompt=values[1])
 
 

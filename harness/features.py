@@ -15,7 +15,7 @@ from typing import Any, cast
 from harness.datasets.index import SplitIndex
 from harness.errors import BenchError, DataError
 from harness.frames import Size
-from harness.specs import FeatureMap, ImageExtractor, ImagePair, ImageRequest, ImageSource, PairExtractor, Prompt, Scope
+from harness.specs import FeatureMap, ImageExtractor, ImagePair, ImageRequest, ImageSource, PairExtractor, PairPrompt, Prompt, Scope
 
 CACHE_BYTES = 2 << 30
 """Feature maps kept in memory: 2 GiB."""
@@ -149,7 +149,8 @@ class PairFeatures:
         if self._prompt.scope == "image":
             return tuple(replace(one, prompt=self._prompt.make(item.category, (one,))) for one in requests)
         value = self._prompt_value(item, requests)
-        return tuple(replace(one, prompt=value) for one in requests)
+        values = value if isinstance(value, PairPrompt) else (value,) * len(requests)
+        return tuple(replace(one, prompt=mine) for one, mine in zip(requests, values, strict=True))
 
     def _prompt_value(self, item: _Item, requests: tuple[ImageRequest, ...]) -> Any:
         prompt = cast("PromptUse", self._prompt)

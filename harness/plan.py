@@ -43,6 +43,9 @@ class Sweep:
         prompts, localizers: names; None leaves them to each method's recipe.
         split: one split for all datasets; None for each dataset's default.
         overrides: parameter -> values to sweep, for the methods that have that parameter.
+        prompt_files: method or prompt -> files of learned prompts, one cell each.
+        trained_on: of the learned prompts there are, those tuned on this dataset.
+        train_timestep: whether learned prompts are used at the timestep they were tuned at.
     """
 
     methods: tuple[str, ...]
@@ -52,6 +55,9 @@ class Sweep:
     split: str | None = None
     seeds: tuple[int, ...] = (0,)
     overrides: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
+    prompt_files: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    trained_on: str | None = None
+    train_timestep: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,9 @@ class Cell:
     Attributes:
         params: all of the extractor's parameters, as this cell sets them.
         changed: those of them that the user set, for telling cells apart in a table.
+        prompt_file: the user's file of a learned prompt; None for one of those there are.
+        trained_on: which of those there are; None for the first.
+        train_timestep: whether the prompt's own timestep takes the place of the parameter; `harness.prepare` puts it there.
         localizers: what to locate with. Not part of the cell's identity: a rerun may add some.
         not_applicable: why method and prompt do not fit together; empty where they do.
     """
@@ -73,6 +82,9 @@ class Cell:
     seed: int
     params: Params = ()
     changed: Params = ()
+    prompt_file: Path | None = None
+    trained_on: str | None = None
+    train_timestep: bool = False
     localizers: tuple[str, ...] = ()
     not_applicable: str = ""
 
@@ -80,6 +92,10 @@ class Cell:
     def label(self) -> str:
         """The method, with what the user changed of it: `dift[timestep=50]`."""
         changed = [f"{name}={value}" for name, value in self.changed]
+        if self.prompt_file:
+            changed.append(f"prompt-file={_short(self.prompt_file)}")
+        if self.trained_on:
+            changed.append(f"trained-on={self.trained_on}")
         if self.seed:
             changed.append(f"seed={self.seed}")
         return f"{self.method}[{','.join(changed)}]" if changed else self.method
@@ -94,6 +110,7 @@ def plan(sweep: Sweep, host: Host) -> list[Cell]:
     methods = [host.method(name) for name in _once(sweep.methods)]
     localizers = tuple(host.localizer(name).name for name in _once(sweep.localizers or ()))
     _check_overrides(sweep, host, methods)
+    _check_learned(sweep, host, methods)
     cells: list[Cell] = []
     for choice in _once(sweep.datasets):
         split = _split(sweep, host, choice)
@@ -102,7 +119,7 @@ def plan(sweep: Sweep, host: Host) -> list[Cell]:
             for prompt in _prompts(sweep, host, method, extractor):
                 for changed in _changes(sweep, extractor):
                     params = {**extractor.params, **method.params, **dict(changed)}
-                    for seed in _once(sweep.seeds):
+                    for file, seed in itertools.product(_files(sweep, host, method.name, prompt), _once(sweep.seeds)):
                         cells.append(
                             Cell(
                                 method=method.name,
@@ -113,6 +130,9 @@ def plan(sweep: Sweep, host: Host) -> list[Cell]:
                                 seed=seed,
                                 params=tuple(sorted(params.items())),
                                 changed=changed,
+                                prompt_file=file,
+                                trained_on=sweep.trained_on if _learned(host, prompt) and not file else None,
+                                train_timestep=sweep.train_timestep and _learned(host, prompt),
                                 localizers=localizers or (host.localizer(method.localizer).name,),
                                 not_applicable=_misfit(host, extractor, prompt),
                             )
@@ -172,6 +192,37 @@ def _misfit(host: Host, extractor: ExtractorSpec, prompt: str) -> str:
     if kind in extractor.prompt_kinds:
         return ""
     return f"prompt '{prompt}' is of kind '{kind}', and {extractor.name} takes {', '.join(sorted(extractor.prompt_kinds))}"
+
+
+def _learned(host: Host, prompt: str) -> bool:
+    return prompt != NO_PROMPT and host.prompt(prompt).learned is not None
+
+
+def _files(sweep: Sweep, host: Host, method: str, prompt: str) -> Sequence[Path | None]:
+    """The user's files for a method's learned prompt, one cell each; None for the one there is."""
+    if not _learned(host, prompt):
+        return (None,)
+    return list(dict.fromkeys((*sweep.prompt_files.get(method, ()), *sweep.prompt_files.get(prompt, ())))) or (None,)
+
+
+def _short(path: Path) -> str:
+    """A file's name, with its folder's where names like `best.safetensors` and `caption.pt` tell nothing."""
+    return "/".join(path.parts[-2:]) if path.suffix else path.name
+
+
+def _check_learned(sweep: Sweep, host: Host, methods: Sequence[MethodSpec]) -> None:
+    """Raises `UserError` for --prompt-file of something that no cell has, or that takes no file, and for a --trained-on without use."""
+    used = {
+        (method.name, prompt) for method in methods for prompt in _prompts(sweep, host, method, host.extractor(method.extractor))
+    }
+    learned = {name for both in used if _learned(host, both[1]) for name in both}
+    for name in sweep.prompt_files:
+        if name not in learned:
+            known = f"those are {', '.join(sorted(learned))}" if learned else "none of them has one"
+            raise UserError(f"--prompt-file {name}: expected a method of this run with a learned prompt; {known}")
+    for option, given in ((f"--trained-on {sweep.trained_on}", sweep.trained_on), ("--train-timestep", sweep.train_timestep)):
+        if given and not learned:
+            raise UserError(f"{option}: no method of this run has a learned prompt")
 
 
 def _changes(sweep: Sweep, extractor: ExtractorSpec) -> list[Params]:

@@ -6,17 +6,19 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
 from harness.datasets.index import SplitIndex, read_split
+from harness.errors import UserError
 from harness.frames import Size
+from harness.images import file_sha256
 from harness.measures import Measure
 from harness.plan import NO_PROMPT, Cell, DatasetChoice, cell_id
 from harness.plugins import BUILTIN, Host
 from harness.records import CellInfo
-from harness.specs import MethodSpec, Scalar
+from harness.specs import LearnedFile, MethodSpec, Scalar
 from harness.weights.choice import WeightChoice, Weights, resolve
 
 
@@ -86,8 +88,11 @@ def weight_names(host: Host, cell: Cell) -> list[str]:
     """The weight sources that a cell reads: its extractor's, then its prompt's."""
     if cell.not_applicable:
         return []
-    prompt = host.prompt(cell.prompt).weights if cell.prompt != NO_PROMPT else ()
-    return [*host.extractor(cell.extractor).weights, *prompt]
+    if cell.prompt == NO_PROMPT:
+        return list(host.extractor(cell.extractor).weights)
+    prompt = host.prompt(cell.prompt)
+    source = [prompt.learned.source] if prompt.learned and not cell.prompt_file else []
+    return [*host.extractor(cell.extractor).weights, *prompt.weights, *source]
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +106,7 @@ class PreparedCell:
     used: Mapping[str, Weights]
     hashes: Mapping[str, Mapping[str, str]]
     plugins: Mapping[str, str]
+    learned: LearnedFile | None
     id: str
 
     @classmethod
@@ -113,7 +119,13 @@ class PreparedCell:
         if not cell.not_applicable:
             # Reads the backbone's configuration: a damaged one is told before the work begins.
             fed = extractor.fed({name: one.path for name, one in used.items()})
-        hashes = bench.hashes(used)
+        learned = _learned_file(host, cell, used)
+        if cell.train_timestep and learned:
+            cell = _at_training(cell, learned)
+        # Of a source of prompts only the one that is used counts, or a better one of another method would make all cells new.
+        hashes = bench.hashes({name: one for name, one in used.items() if name != _prompt_source(host, cell)})
+        if learned:
+            hashes[PROMPT_FILE] = _content_hashes(learned.path)
         index = bench.split(cell.dataset, cell.split)
         plugins = {"extractor": plugin_version(host, "bench_extractors", extractor.name)}
         prompt_params: dict[str, Scalar] = {}
@@ -128,7 +140,7 @@ class PreparedCell:
             "prompt_params": prompt_params,
             "extractor": {"fed": fed, "scope": extractor.scope, "prompt_kinds": sorted(extractor.prompt_kinds)},
         }
-        return cls(bench, cell, method, index, used, hashes, plugins, cell_id(cell, index.label, ingredients))
+        return cls(bench, cell, method, index, used, hashes, plugins, learned, cell_id(cell, index.label, ingredients))
 
     @property
     def weights(self) -> dict[str, Path]:
@@ -138,7 +150,8 @@ class PreparedCell:
     @property
     def weight_files(self) -> dict[str, dict[str, str]]:
         """Source used -> file -> sha256. Two names may stand for one source: every stand-in is shared."""
-        return {one.source.name: dict(self.hashes[name]) for name, one in self.used.items()}
+        files = {one.source.name: dict(self.hashes[name]) for name, one in self.used.items() if name in self.hashes}
+        return files | ({PROMPT_FILE: dict(self.hashes[PROMPT_FILE])} if self.learned else {})
 
     @property
     def weight_origins(self) -> dict[str, str]:
@@ -148,8 +161,18 @@ class PreparedCell:
     @property
     def backbone(self) -> str:
         """The weights in a table: the sources used, and the first hex digits of a hash over their files."""
-        labels = dict.fromkeys(one.label(self.hashes[name]) for name, one in self.used.items())
-        digest = hashlib.sha256(json.dumps(self.weight_files, sort_keys=True).encode()).hexdigest()[:8]
+        return self._label(list(self.used))
+
+    @property
+    def features(self) -> str:
+        """The same for the extractor's weights alone."""
+        return self._label(self.bench.host.extractor(self.cell.extractor).weights)
+
+    def _label(self, names: Sequence[str]) -> str:
+        used = {name: self.used[name] for name in names if name in self.used and name in self.hashes}
+        labels = dict.fromkeys(one.label(self.hashes[name]) for name, one in used.items())
+        files = {one.source.name: dict(self.hashes[name]) for name, one in used.items()}
+        digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:8]
         return f"{'+'.join(labels)}@{digest}" if labels else "none"
 
     @property
@@ -175,8 +198,9 @@ class PreparedCell:
             seed=self.cell.seed,
             params=dict(self.cell.params),
             backbone=self.backbone,
+            features=self.features,
             supervision=self.method.supervision,
-            trained_on=self.method.trained_on,
+            trained_on=(self.learned.trained_on or None) if self.learned else self.method.trained_on,
             fed=None if self.cell.not_applicable else self.fed,
             notes=self.method.notes,
         )
@@ -190,6 +214,48 @@ class PreparedCell:
         """What a localizer's predictions depend on besides the cell."""
         options = json.dumps(self.localizer_options(name), sort_keys=True)
         return f"{options} of {plugin_version(self.bench.host, 'bench_localizers', name)}"
+
+
+PROMPT_FILE = "prompt file"
+"""What a learned prompt's file is called among the weights of a record."""
+
+
+def _prompt_source(host: Host, cell: Cell) -> str | None:
+    """The weight source of the learned prompts there are, where the cell uses one of them."""
+    learned = host.prompt(cell.prompt).learned if cell.prompt != NO_PROMPT and not cell.prompt_file else None
+    return learned.source if learned else None
+
+
+def _learned_file(host: Host, cell: Cell, used: Mapping[str, Weights]) -> LearnedFile | None:
+    """Where the cell's learned prompt lies. Raises `UserError` where it is missing or is none."""
+    if cell.prompt == NO_PROMPT or cell.not_applicable:
+        return None
+    learned = host.prompt(cell.prompt).learned
+    if learned is None:
+        return None
+    if cell.prompt_file is None:
+        return learned.find(used[learned.source].path, cell.trained_on)
+    if not cell.prompt_file.exists():
+        raise UserError(f"--prompt-file {cell.method}={cell.prompt_file}: no such file or folder")
+    return learned.inspect(cell.prompt_file)
+
+
+def _at_training(cell: Cell, learned: LearnedFile) -> Cell:
+    """The cell at the timestep that its prompt was tuned at. Raises `UserError` where nothing says which that was."""
+    params = dict(cell.params)
+    if learned.timestep is None or "timestep" not in params:
+        raise UserError(f"--train-timestep: {learned.path} does not say at which timestep it was tuned; give --timestep T")
+    changed = {**dict(cell.changed), "timestep": learned.timestep}
+    return replace(cell, params=tuple(sorted((params | {"timestep": learned.timestep}).items())), changed=tuple(sorted(changed.items())))
+
+
+def _content_hashes(path: Path) -> dict[str, str]:
+    """Name -> sha256 of a file, or of every file in a folder."""
+    files = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
+    try:
+        return {str(one.relative_to(path.parent)): file_sha256(one) for one in files}
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
 
 
 def plugin_version(host: Host, hook: str, name: str) -> str:

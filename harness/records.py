@@ -51,6 +51,8 @@ class CellInfo(_Model):
     backbone: str
     """The weight sources used, and the first hex digits of a hash over their files: `tiny-stable-diffusion@1a2b3c4d`. The user's own files
     are marked with where they lie, `stable-diffusion-2-1=my-folder@...`; `none` without weights."""
+    features: str = ""
+    """The same for the extractor's weights alone: what cells that differ in their prompt have in common."""
     supervision: str
     trained_on: str | None = None
     fed: tuple[int, int] | None

@@ -203,6 +203,7 @@ class _Run:
             precision=self.options.precision,
             params=dict(cell.params),
             weights=self.prepared.weights,
+            prompt_file=self.prepared.learned.path if self.prepared.learned else None,
             categories=self.index.categories,
         )
         prompt = None

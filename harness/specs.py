@@ -209,6 +209,7 @@ class MakeContext:
         precision: `fp32`, `bf16` or `fp16`.
         params: the method's parameters (timestep, ensemble, layer ...), with the user's values in place.
         weights: local path of each weight source the record names.
+        prompt_file: the file, or folder of files, that a learned prompt is read from; None for one that is not learned.
         categories: the words that prompts use for the dataset's categories, sorted.
     """
 
@@ -216,6 +217,7 @@ class MakeContext:
     precision: str = "fp32"
     params: Mapping[str, Scalar] = field(default_factory=dict)
     weights: Mapping[str, Path] = field(default_factory=dict)
+    prompt_file: Path | None = None
     categories: tuple[str, ...] = ()
 
 
@@ -302,14 +304,52 @@ class WeightSource:
 # ----------------------------------------------------------------------------------------------------------------- prompts
 
 
+class PairPrompt(NamedTuple):
+    """What a prompt of scope `pair` returns where source and target are conditioned on different things."""
+
+    source: Any
+    target: Any
+
+
 class Prompt(Protocol):
     """A prompt, made."""
 
     def __call__(self, category: str, images: tuple[ImageRequest, ...]) -> Any:
         """What the extractor is conditioned on.
 
-        `images` is empty for scope `dataset` and `category`, one image for `image`, source and target for `pair`.
+        `images` is empty for scope `dataset` and `category`, one image for `image`, source and target for `pair`. A value holds for
+        both images of a pair, unless it is a `PairPrompt`.
         """
+
+
+class LearnedFile(NamedTuple):
+    """Where a learned prompt lies, and what is known of it.
+
+    Attributes:
+        path: a file, or a folder of files that belong together.
+        trained_on: the dataset it was tuned on; empty where nothing says so.
+        timestep: the diffusion timestep it was tuned at; None where nothing says so.
+    """
+
+    path: Path
+    trained_on: str = ""
+    timestep: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnedSpec:
+    """How a prompt that was learned is found.
+
+    Attributes:
+        source: name of the weight source that holds the prompts there are.
+        find: (local path of that source, dataset the prompt was tuned on or None for the first) -> the file. Raises `UserError` that names
+            what there is.
+        inspect: what is known of a user's own file. Raises `UserError` where it is no such prompt.
+    """
+
+    source: str
+    find: Callable[[Path, str | None], LearnedFile]
+    inspect: Callable[[Path], LearnedFile]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -322,6 +362,7 @@ class PromptSpec:
         make: builds it. Raises `NotApplicable` where it does not fit the context.
         params: part of a cell's identity.
         weights: names of the weight sources it reads.
+        learned: for a prompt that is read from a file: how the file is found where `--prompt-file` names none.
     """
 
     name: str
@@ -330,6 +371,7 @@ class PromptSpec:
     scope: Scope = "dataset"
     params: Mapping[str, Scalar] = field(default_factory=dict)
     weights: tuple[str, ...] = ()
+    learned: LearnedSpec | None = None
     description: str = ""
 
 

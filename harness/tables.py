@@ -71,12 +71,13 @@ def _aspects(record: Record) -> dict[str, object]:
     """What cells of one name can differ in, by the name that a user has for it."""
     provenance = record.provenance
     if provenance is None:
-        return {"data": None, "precision": None, "plugin code": None, "prompt code": None, "input size": record.cell.fed}
+        return dict.fromkeys(("data", "precision", "plugin code", "prompt code", "prompt file")) | {"input size": record.cell.fed}
     return {
         "data": provenance.manifest,
         "precision": provenance.precision,
         "plugin code": provenance.plugins.get("extractor"),
         "prompt code": provenance.plugins.get("prompt"),
+        "prompt file": provenance.weights.get("prompt file"),
         "input size": record.cell.fed,
     }
 
@@ -137,12 +138,14 @@ class Table:
         header: column titles.
         rows: cells as text.
         tidy: the same and all further numbers, one a row, for machines.
+        names: number of columns before those with numbers; behind them is one of notes.
     """
 
     caption: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     tidy: tuple[Row, ...] = field(repr=False, default=())
+    names: int = 5
 
     def render(self, format: Format) -> str:
         """The table as markdown, CSV, LaTeX, HTML or JSON, ending with a line break."""
@@ -152,7 +155,7 @@ class Table:
             return json.dumps(list(self.tidy), indent=1, allow_nan=False) + "\n"
         from tabulate import tabulate
 
-        numeric = ["left"] * 5 + ["right"] * (len(self.header) - 6) + ["left"]
+        numeric = ["left"] * self.names + ["right"] * (len(self.header) - self.names - 1) + ["left"]
         style = {"md": "pipe", "tex": "latex_booktabs", "html": "html"}[format]
         # In markdown a bar of a name or a message would begin a column.
         header, *rows = [[cell.replace("|", "\\|") if format == "md" else cell for cell in row] for row in (self.header, *self.rows)]
@@ -183,7 +186,7 @@ def leaderboard(
         alphas: None for all that the records have.
         localizers: keep only these.
     """
-    chosen = protocol or _main_protocol(records)
+    chosen = protocol or main_protocol(records)
     if protocol and records and not any(score.protocol == protocol for record in records for score in record.scores):
         known = sorted({score.protocol for record in records for score in record.scores})
         raise UserError(f"no record has protocol '{protocol}'; they have {', '.join(known) or 'none'}; 'bench rescore' adds one")
@@ -194,9 +197,9 @@ def leaderboard(
     ranked = sorted((line for line in merged if line.ranked(columns)), key=lambda line: (-line.mean(columns), line.key))
     others = sorted((line for line in merged if not line.ranked(columns)), key=lambda line: line.key)
     rows = [line.cells(str(place), columns) for place, line in enumerate(ranked, start=1)] + [line.cells("", columns) for line in others]
-    titles = tuple(f"{dataset}{'' if split == 'test' else '/' + split} @{_alpha(alpha)}" for dataset, split, alpha in columns)
+    titles = tuple(f"{dataset}{'' if split == 'test' else '/' + split} @{alpha_text(alpha)}" for dataset, split, alpha in columns)
     return Table(
-        caption=_caption(records, chosen, averaging),
+        caption=caption_of(records, chosen, averaging),
         header=("#", "method", "prompt", "localizer", "backbone", *titles, "note"),
         rows=tuple(rows),
         tidy=tuple(tidy(records, localizers)),
@@ -234,7 +237,7 @@ class _Line:
         return sum(self.values[column].pck for column in ruling) / max(len(ruling), 1)
 
     def cells(self, place: str, columns: Sequence[Column]) -> tuple[str, ...]:
-        numbers = (_number(self.values.get(column)) for column in columns)
+        numbers = (number_text(self.values.get(column)) for column in columns)
         return (place, *self.key, *numbers, "; ".join(self.notes))
 
 
@@ -255,12 +258,12 @@ def _lines(
         protocols = sorted({score.protocol for score in mine})
         used = protocol if protocol in protocols else protocols[0]
         values = {(cell.dataset, cell.split, score.alpha): score for score in mine if score.protocol == used}
-        notes = (*_notes(record, localizer), *unlike, *([] if used == protocol else [f"protocol {used}"]))
+        notes = (*notes_of(record, localizer), *unlike, *([] if used == protocol else [f"protocol {used}"]))
         found.append(_Line((cell.label, cell.prompt, localizer, cell.backbone), values, notes))
     return found
 
 
-def _notes(record: Record, localizer: str) -> list[str]:
+def notes_of(record: Record, localizer: str) -> list[str]:
     """Why a row of this record is not ranked."""
     info, counts = record.localizers[localizer], record.counts
     notes = []
@@ -293,7 +296,8 @@ def _columns(records: Sequence[Record], protocol: str, averaging: str, alphas: S
     return sorted(column for column in found if alphas is None or column[2] in alphas)
 
 
-def _main_protocol(records: Sequence[Record]) -> str:
+def main_protocol(records: Sequence[Record]) -> str:
+    """The protocol that a table is of where none was asked for: `sd4match`, or the one that most records have."""
     counts: dict[str, int] = {}
     for record in records:
         for name in {score.protocol for score in record.scores}:
@@ -303,7 +307,8 @@ def _main_protocol(records: Sequence[Record]) -> str:
     return min(counts, key=lambda name: (-counts[name], name))
 
 
-def _caption(records: Sequence[Record], protocol: str, averaging: str) -> str:
+def caption_of(records: Sequence[Record], protocol: str, averaging: str) -> str:
+    """What the numbers of a table are, in two sentences."""
     sizes = sorted({record.cell.fed for record in records if record.scores and record.cell.fed})
     fed = f" ({', '.join(f'{w} x {h}' for w, h in sizes)})" if sizes else ""
     frame = f" in the frame each extractor was fed{fed}" if protocol.startswith("sd4match") else ""
@@ -318,12 +323,13 @@ def _caption(records: Sequence[Record], protocol: str, averaging: str) -> str:
     )
 
 
-def _alpha(alpha: float) -> str:
+def alpha_text(alpha: float) -> str:
     """Two decimals, or as many as it needs."""
     return f"{alpha:.2f}" if round(alpha, 2) == alpha else f"{alpha:g}"
 
 
-def _number(score: Score | None) -> str:
+def number_text(score: Score | None) -> str:
+    """`50.7 ±1.0`, or an en dash."""
     if score is None:
         return "–"
     if score.low is None or score.high is None:

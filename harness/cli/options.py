@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -33,6 +33,32 @@ class CommaList(_ParamType):
         if not found:
             self.fail("is empty", param, ctx)
         return found
+
+
+class NumberList(CommaList):
+    """`50,261`, `0..500:100` (both ends included) or `0..500` (in steps of 50) -> whole numbers."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
+        items = super().convert(value, param, ctx)
+        try:
+            found = tuple(number for item in items for number in _numbers(item))
+        except ValueError:
+            self.fail(f"'{value}' is no list of whole numbers such as 50,261 or 0..500:50", param, ctx)
+        return found
+
+
+def _numbers(text: str) -> Iterable[int]:
+    """One item of a list of numbers. Raises ValueError."""
+    first, dots, rest = text.partition("..")
+    if not dots:
+        return (int(first),)
+    last, _, step = rest.partition(":")
+    numbers = range(int(first), int(last) + 1, int(step or 50))
+    if not numbers:
+        raise ValueError(text)
+    return numbers
 
 
 def number_range(text: str) -> float:

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 @click.command("leaderboard")
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("results"))
 @click.option("--format", "format_", type=click.Choice(FORMATS), default="md", show_default=True)
+@click.option(
+    "--table",
+    "kind",
+    type=click.Choice(["overall", "prompt-types"]),
+    default="overall",
+    show_default=True,
+    help="overall: methods ranked; prompt-types: a column a prompt, as in SD4Match's Table 1.",
+)
 @click.option("--protocol", help="The table's protocol; sd4match where records have it.")
 @click.option("--averaging", type=click.Choice(["image", "point"]), default="image", show_default=True)
 @click.option("--alphas", type=CommaList(number_range), metavar="A,B", help="Only these thresholds.")
@@ -26,18 +34,25 @@ if TYPE_CHECKING:
 def leaderboard(
     folder: Path,
     format_: Format,
+    kind: str,
     protocol: str | None,
     averaging: Literal["image", "point"],
     alphas: tuple[float, ...] | None,
     localizers: tuple[str, ...] | None,
 ) -> int:
     """The table of a results folder."""
+    from harness.table_prompts import prompt_types
     from harness.tables import check_asked
     from harness.tables import leaderboard as table
 
     records, damaged = _readable(folder)
     check_asked(records, alphas, localizers)
-    shown = table(records, protocol=protocol, averaging=averaging, alphas=alphas, localizers=localizers)
+    if kind == "prompt-types":
+        if alphas and len(alphas) > 1:
+            raise UserError("--table prompt-types is at one threshold; give one of --alphas")
+        shown = prompt_types(records, protocol=protocol, averaging=averaging, alpha=alphas[0] if alphas else None, localizers=localizers)
+    else:
+        shown = table(records, protocol=protocol, averaging=averaging, alphas=alphas, localizers=localizers)
     click.echo(shown.render(format_), nl=False)
     return int(damaged)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.options import CommaList, data_root, number_range, weights
+from harness.cli.options import CommaList, NumberList, data_root, number_range, weights
 from harness.errors import UserError
 from harness.measures import measure
 from harness.plan import Cell, DatasetChoice, Sweep, plan
@@ -52,8 +52,17 @@ def _configure(ctx: click.Context, param: click.Parameter, path: Path | None) ->
 @click.option("--localizers", type=CommaList(), metavar="A,B", help="Localizers; each method's own otherwise.")
 @click.option("--protocols", type=CommaList(), default="sd4match", show_default=True, metavar="A,B", help="Protocols to score under.")
 @click.option("--alphas", type=CommaList(number_range), metavar="A,B", help="Thresholds; each protocol's own otherwise.")
-@click.option("--timestep", type=CommaList(int), metavar="T,T", help="Diffusion timesteps to sweep.")
+@click.option("--timestep", type=NumberList(), metavar="T,T|T..T", help="Diffusion timesteps to sweep: 50,261 or 0..500:50.")
+@click.option("--train-timestep", is_flag=True, help="Learned prompts at the timestep that they were tuned at.")
 @click.option("--ensemble", type=CommaList(int), metavar="N,N", help="Ensemble sizes to sweep.")
+@click.option(
+    "--prompt-file",
+    "prompt_files",
+    multiple=True,
+    metavar="METHOD=PATH",
+    help="A learned prompt of your own, one cell each: what 'bench train' wrote, or a file of SD4Match's release. Repeatable.",
+)
+@click.option("--trained-on", metavar="DATASET", help="Of the learned prompts there are, those tuned on this dataset.")
 @click.option("--seed", type=CommaList(int), default="0", show_default=True, metavar="S,S", help="Seeds to sweep.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first so many pairs of each split.")
 @weights
@@ -84,9 +93,13 @@ def run(host: Host, /, **options: Any) -> int:
         split=options["split"],
         seeds=options["seed"],
         overrides={name: options[name] for name in ("timestep", "ensemble") if options[name]},
+        prompt_files=_prompt_files(options["prompt_files"]),
+        trained_on=options["trained_on"],
+        train_timestep=options["train_timestep"],
     )
     cells = plan(sweep, host)
     records = _run_cells(host, cells, options)
+    from harness.table_prompts import prompt_types
     from harness.tables import leaderboard
 
     shown = {name for cell in cells for name in cell.localizers}
@@ -94,8 +107,24 @@ def run(host: Host, /, **options: Any) -> int:
     tables = [
         leaderboard(records, protocol=name, alphas=options["alphas"], localizers=sorted(shown)) for name in _scored(records, protocols)
     ]
+    if len(set(options["prompts"] or ())) > 1:
+        tables += [
+            prompt_types(records, protocol=name, localizers=sorted(shown), prompts=options["prompts"])
+            for name in _scored(records, protocols)
+        ]
     click.echo("\n".join(table.render("md") for table in tables), nl=False)
     return int(any(record.status in ("failed", "partial") for record in records))
+
+
+def _prompt_files(texts: Sequence[str]) -> dict[str, tuple[Path, ...]]:
+    """The values of --prompt-file. Raises `UserError` for one that is not METHOD=PATH."""
+    found: dict[str, tuple[Path, ...]] = {}
+    for text in texts:
+        name, _, path = text.partition("=")
+        if not (name and path):
+            raise UserError(f"--prompt-file {text}: expected METHOD=PATH")
+        found[name] = (*found.get(name, ()), Path(path).expanduser())
+    return found
 
 
 def _scored(records: Sequence[Record], protocols: Sequence[str]) -> list[str | None]:
