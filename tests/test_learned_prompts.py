@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import the_record
+import torch
 
 from harness import hookimpl
 from harness.errors import NotApplicable, UserError
@@ -17,8 +17,6 @@ from harness.prepare import Bench, RunOptions
 from harness.runner import run_cell
 from harness.specs import (
     ExtractorSpec,
-    FeatureMap,
-    ImageRequest,
     LearnedFile,
     LearnedSpec,
     MethodSpec,
@@ -39,9 +37,8 @@ class Shifted:
 
         self.seen += [request.prompt for request in requests]
         pixels = stretched_batch(requests, (16, 16))
-        for row, request in zip(pixels, requests, strict=True):
-            row += float(request.prompt)
-        return stretched_maps(pixels, requests, (16, 16))
+        shifts = torch.tensor([float(request.prompt) for request in requests])
+        return stretched_maps(pixels + shifts[:, None, None, None], requests, (16, 16))
 
 
 def find(folder: Path, trained_on: str | None) -> LearnedFile:
@@ -78,11 +75,16 @@ def made_host(folder: Path, seen: list, scope: str = "dataset") -> Host:
         "bench_weights": [WeightSource(name="numbers", locate=lambda: folder)],
     }
     for hook, specs in records.items():
-        setattr(module, hook, hookimpl((lambda found: lambda: found)(specs)))
+        setattr(module, hook, hookimpl(returning(specs)))
     host = load_plugins()
     host.load("made", "made", "1", lambda: module)
     assert host.plugins[-1].status == "loaded", host.plugins[-1].reason
     return host
+
+
+def returning(specs):
+    """A hook implementation; pluggy would take a default argument for a hook's."""
+    return lambda: specs
 
 
 @pytest.fixture
@@ -177,7 +179,7 @@ def test_the_timestep_of_training(numbers, tmp_path):
 
 
 def test_a_missing_file_is_told_before_the_work(numbers, tmp_path):
-    with pytest.raises(UserError, match="--prompt-file tuned=.*gone.txt: no such file"):
+    with pytest.raises(UserError, match=r"--prompt-file tuned=.*gone\.txt: no such file"):
         run(made_host(numbers, []), tmp_path / "out", prompt_files={"tuned": (numbers / "gone.txt",)})
 
 

@@ -18,6 +18,9 @@ from harness.pck import Target, correct, per_pair, target_in_frame, threshold_le
 from harness.preprocess import stretched_batch
 from harness.protocols import SD4MATCH
 from harness.specs import FeatureMap, ImagePair, ImageRequest
+from sd4match_plugin.cpm import ConditionalPrompting, CpmConfig
+from sd4match_plugin.loss import matching_loss as loss_of_maps
+from sd4match_plugin.tokens import Boundaries, assemble
 
 LOCALIZERS = {"nn": Argmax, "bilinear": Bilinear, "softargmax": SoftArgmax, "kernel_softargmax": KernelSoftmax}
 SOFT = ("softargmax", "kernel_softargmax")
@@ -77,6 +80,19 @@ def matching_pck(folder: Path) -> None:
                     np.testing.assert_allclose(value, vectors[key], rtol=0, atol=1e-7, err_msg=key)
                     seen.add(key)
     assert seen == {key for key in vectors.files if key.startswith("out/pck/")}
+
+
+def matching_loss(folder: Path) -> None:
+    """The training loss, and its gradient in both maps."""
+    vectors = np.load(folder / "matching.npz")
+    maps = {side: torch.from_numpy(vectors[f"{side}_featmap"].copy()).requires_grad_() for side in ("src", "trg")}
+    points = [torch.from_numpy(vectors[f"{side}_kps"]) for side in ("src", "trg")]
+    sizes = [size(vectors[f"{side}_size_hw"]) for side in ("src", "trg")]
+    loss = loss_of_maps(maps["src"], maps["trg"], *points, torch.from_numpy(vectors["n_pts"]), *sizes)
+    np.testing.assert_allclose(loss.item(), vectors["out/loss"], rtol=0, atol=1e-5)
+    for side, gradient in zip(("src", "trg"), torch.autograd.grad(loss, list(maps.values())), strict=True):
+        expected = vectors[f"out/loss_grad_{side}"]
+        np.testing.assert_allclose(gradient.numpy(), expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max(), err_msg=f"gradient of {side}")
 
 
 def original_argmax(folder: Path) -> None:
@@ -211,6 +227,35 @@ def stable_diffusion(folder: Path) -> None:
         torch.testing.assert_close(found, vectors[f"out/{name}"], rtol=0, atol=5e-4, msg=lambda text, name=name: f"{name}: {text}")
 
 
+def _waves(shape: tuple[int, ...], number: int, scale: float) -> torch.Tensor:
+    """The made-up weights with a number, see the folder's README."""
+    index = np.arange(np.prod(shape), dtype=np.float64)
+    values = np.sin(index * 0.7311 * (1 + number * 0.013) + number) * scale
+    return torch.from_numpy(values.astype(np.float32)).reshape(shape)
+
+
+def cpm(folder: Path) -> None:
+    """The conditional prompting module's variants, and the whole prompts that are made of what they return."""
+    vectors = np.load(folder / "cpm.npz")
+    seed, cases = int(vectors["seed"]), [key for key in vectors.files if key.startswith("out/")]
+    assert len(cases) == 5
+    start, end, positions = _waves((1024,), 901, 0.05), _waves((1024,), 902, 0.05), _waves((77, 1024), 903, 0.05)
+    boundaries = Boundaries(start, end, torch.zeros(1024), positions)
+    for key in cases:
+        config = CpmConfig.from_release_name(key.removeprefix("out/"))
+        module = ConditionalPrompting(config)
+        names = sorted(module.state_dict())
+        scales = {name: 0.05 if "linear" in name else 0.5 for name in names}
+        module.load_state_dict({name: _waves(config.shapes[name], seed + k, scales[name]) for k, name in enumerate(names)})
+        both = [vectors[f"{image}_pool"] if config.descriptor == "head" else vectors[f"{image}_seq"][1:] for image in ("a", "b")]
+        descriptors = [torch.from_numpy(one.copy())[None] for one in both]
+        with torch.no_grad():
+            found = assemble(module(*descriptors[: 1 if config.inputs == "image" else 2]), boundaries)[0].numpy()
+        expected = vectors[key]
+        np.testing.assert_allclose(found[:, :: 1024 // expected.shape[1]], expected, rtol=0, atol=1e-5, err_msg=key)
+
+
 CHECKS: dict[str, Callable[[Path], None]] = {
-    one.__name__: one for one in (matching_localizers, matching_pck, original_argmax, window_softmax, datasets, stable_diffusion)
+    one.__name__: one
+    for one in (matching_localizers, matching_pck, matching_loss, original_argmax, window_softmax, datasets, stable_diffusion, cpm)
 }

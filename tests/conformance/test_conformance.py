@@ -43,13 +43,17 @@ def rewrite(path: Path, key: str, by: float) -> None:
 
 LOCALIZERS = ("nn", "bilinear", "softargmax", "kernel_softargmax")
 PCK = product(("image", "point"), ("nn", "bilinear", "softmax", "kernelsoftmax"), ("0.05", "0.1", "0.15"), ("all", "cat", "car"))
+CPM = (*(f"{images}-DINO-{part}-G25-C50" for images, part in product(("Pair", "Img"), ("Feat", "Head"))), "Pair-DINO-Feat-G0-C50")
 NUMBERS = [
     *(("matching_localizers", "matching.npz", f"out/{name}{suffix}", 0.01) for name, suffix in product(LOCALIZERS, ("", "_nol2"))),
     *(("matching_pck", "matching.npz", f"out/pck/{averaging}/{name}_pck{alpha}/{kind}", 0.01) for averaging, name, alpha, kind in PCK),
+    ("matching_loss", "matching.npz", "out/loss", 2e-5),
+    *(("matching_loss", "matching.npz", f"out/loss_grad_{side}", 1e-5) for side in ("src", "trg")),
     *(("original_argmax", "original_resolution_argmax.npz", f"{case}/out/prediction_xy", 5) for case in range(4)),
     *(("original_argmax", "original_resolution_argmax.npz", f"{case}/out/score", 1e-4) for case in range(4)),
     *(("window_softmax", "window_softmax.npz", f"out/{name}", 0.01) for name in ("argmax", "window5", "window7")),
     *(("stable_diffusion", "sd_features.npz", f"out/{name}", 0.01) for name in (*SD_CASES, "latent_mean", "latent_std")),
+    *(("cpm", "cpm.npz", f"out/{name}", 1e-4) for name in CPM),
 ]
 
 
