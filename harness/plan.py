@@ -212,9 +212,7 @@ def _short(path: Path) -> str:
 
 def _check_learned(sweep: Sweep, host: Host, methods: Sequence[MethodSpec]) -> None:
     """Raises `UserError` for --prompt-file of something that no cell has, or that takes no file, and for a --trained-on without use."""
-    used = {
-        (method.name, prompt) for method in methods for prompt in _prompts(sweep, host, method, host.extractor(method.extractor))
-    }
+    used = {(method.name, prompt) for method in methods for prompt in _prompts(sweep, host, method, host.extractor(method.extractor))}
     learned = {name for both in used if _learned(host, both[1]) for name in both}
     for name in sweep.prompt_files:
         if name not in learned:

@@ -20,7 +20,7 @@ from harness.errors import UserError, unknown_name
 from harness.specs import CommandSpec, DatasetSpec, ExtractorSpec, LocalizerSpec, MethodSpec, PromptSpec, ProtocolSpec, WeightSource
 
 DISTRIBUTION = "correspondence-bench"
-BUILTIN = {"harness": "harness.builtin", "baselines": "baselines.plugin"}
+BUILTIN = {"harness": "harness.builtin", "baselines": "baselines.plugin", "sd4match": "sd4match_plugin.plugin"}
 """Plugins that come with this distribution: name -> module."""
 
 HOOKS: Mapping[str, type[Any]] = {

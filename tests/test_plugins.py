@@ -57,10 +57,13 @@ def test_a_plugin_brings_extractor_localizer_prompt_and_dataset(shell_bench, tmp
     )
     assert done.status == 0, done.err
     assert not done.err
-    rows = [line for line in done.out.splitlines() if line.startswith("|")][2:]
+    ranked, by_prompt = done.out.split("\n\n| method ")
+    rows = [line for line in ranked.splitlines() if line.startswith("|")][2:]
     found = {tuple(cell.strip() for cell in row.split("|")[2:5]) for row in rows}
     prompted = {("toy", prompt, name) for prompt in ("toy-shout", "empty") for name in ("argmax", "toy-centre")}
     assert found == prompted | {("position", "none", "argmax"), ("position", "none", "toy-centre")}
+    header = [cell.strip() for cell in by_prompt.splitlines()[0].split("|")]
+    assert header[1:6] == ["localizer", "backbone", "toy-shout", "empty", "none"]
 
 
 def test_colours_find_the_squares(shell_bench, tmp_path):

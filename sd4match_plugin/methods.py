@@ -1,0 +1,124 @@
+"""SD4Match's methods, prompt types and weight sources, described without importing what makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from baselines.dift import SOURCE
+from harness.errors import UserError
+from harness.specs import LearnedFile, LearnedSpec, MakeContext, MethodSpec, Prompt, PromptSpec, RemoteFile, Scope, WeightSource
+
+DINO = "dinov2-base"
+"""Source of the DINO whose patches the conditional prompting module sees."""
+
+RELEASED = "sd4match-prompts"
+BUNDLED = Path(__file__).parent / "tiny"
+"""Folder of the prompts that come with the package."""
+
+
+def _locate() -> Path:
+    if not BUNDLED.is_dir():
+        raise UserError(
+            f"weights tiny-sd4match-prompts: {BUNDLED} is missing from this installation; install correspondence-bench anew, "
+            "or give --prompt-file METHOD=PATH ('bench train' makes one)"
+        )
+    return BUNDLED
+
+
+WEIGHTS = (
+    WeightSource(
+        name=RELEASED,
+        downloads=(RemoteFile("https://www.robots.ox.ac.uk/~xinghui/sd4match/pretrained_prompts.zip", ".", unpack=True),),
+        # What lies where in the archive is told by folders' names alone: see `sd4match_plugin.prompts.find`.
+        stand_in="tiny-sd4match-prompts",
+        description="the prompts that SD4Match's authors tuned for Stable Diffusion 2-1 on SPair-71k and PF-PASCAL",
+    ),
+    WeightSource(
+        name="tiny-sd4match-prompts",
+        locate=_locate,
+        files=("*.safetensors",),
+        optional=("*.json",),
+        description="prompts tuned on shapes for tiny-stable-diffusion; come with the package",
+    ),
+)
+
+
+def _maker(kind: str) -> Callable[[MakeContext], Prompt]:
+    def made(context: MakeContext) -> Prompt:
+        from sd4match_plugin.prompts import make
+
+        return make(kind, context)
+
+    return made
+
+
+def _finder(kind: str) -> Callable[[Path, str | None], LearnedFile]:
+    def found(folder: Path, trained_on: str | None) -> LearnedFile:
+        from sd4match_plugin.prompts import find
+
+        return find(kind, folder, trained_on)
+
+    return found
+
+
+def _inspector(kind: str) -> Callable[[Path], LearnedFile]:
+    def inspected(path: Path) -> LearnedFile:
+        from sd4match_plugin.prompts import inspect
+
+        return inspect(kind, path)
+
+    return inspected
+
+
+def _prompt(kind: str, scope: Scope, weights: tuple[str, ...], description: str) -> PromptSpec:
+    return PromptSpec(
+        name=f"sd4match-{kind}",
+        kind="stable-diffusion",
+        scope=scope,
+        make=_maker(kind),
+        weights=weights,
+        learned=LearnedSpec(source=RELEASED, find=_finder(kind), inspect=_inspector(kind)),
+        description=description,
+    )
+
+
+PROMPTS = (
+    _prompt("single", "dataset", (SOURCE,), "tuned: one prompt for all images (SD4Match)"),
+    _prompt("class", "category", (SOURCE,), "tuned: one prompt for each category (SD4Match)"),
+    _prompt("cpm", "pair", (SOURCE, DINO), "tuned: made from the image pair by the conditional prompting module (SD4Match)"),
+)
+
+_NOTES = (
+    "Follows the authors' code: 768 x 768 stretched (Pillow, bilinear), t 50 at evaluation and 261 at training, one sample of the VAE "
+    "posterior with 8 draws of noise, up-block 1, learned rows without position embeddings through the frozen text encoder, "
+    "kernel-softmax with temperature 0.04 and sigma 7 of 48 cells, in proportion on other grids. Their noise follows the order of a "
+    "shuffled loader; here it belongs to (seed, image, timestep, member). Their half precision is --precision fp16 here."
+)
+_CPM_NOTES = (
+    " The gate is the code's, tanh(alpha) (position + x), where the paper has x alpha + position (eq. in section 3.3); files tuned with "
+    "'bench train --gate paper' say so. DINOv2 sees its processor's 224 x 224 crop."
+)
+
+_PARAMS: Mapping[str, str | int] = {"timestep": 50, "posterior": "sampled-once", "resample": "bilinear"}
+
+
+def _method(kind: str, description: str, notes: str = _NOTES) -> MethodSpec:
+    return MethodSpec(
+        name=f"sd4match-{kind}",
+        extractor="stable-diffusion",
+        prompt=f"sd4match-{kind}",
+        localizer="kernel-softmax",
+        params=_PARAMS,
+        localizer_options={"kernel-softmax": {"relative_to": 48}},
+        supervision="K",
+        description=description,
+        notes=notes,
+    )
+
+
+METHODS = (
+    _method("single", "SD4Match (2024): one tuned prompt for all images"),
+    _method("class", "SD4Match (2024): one tuned prompt for each category"),
+    _method("cpm", "SD4Match (2024): a prompt made from the image pair", _NOTES + _CPM_NOTES),
+)

@@ -1,0 +1,51 @@
+"""The plugin that brings SD4Match."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.hookspecs import hookimpl
+from harness.specs import CommandSpec, MethodSpec, PromptSpec, WeightSource
+from sd4match_plugin import methods
+
+if TYPE_CHECKING:
+    import click
+
+
+@hookimpl
+def bench_methods() -> list[MethodSpec]:
+    """Single, Class and CPM."""
+    return list(methods.METHODS)
+
+
+@hookimpl
+def bench_prompts() -> list[PromptSpec]:
+    """Their prompts, which other methods on Stable Diffusion may use as well."""
+    return list(methods.PROMPTS)
+
+
+@hookimpl
+def bench_weights() -> list[WeightSource]:
+    """Prompts that are there: the authors', and those that come with the package."""
+    return list(methods.WEIGHTS)
+
+
+@hookimpl
+def bench_commands() -> list[CommandSpec]:
+    """`bench train` and `bench prompt`."""
+    return [
+        CommandSpec(name="train", make=_train, description="Tune a prompt on a dataset with keypoints."),
+        CommandSpec(name="prompt", make=_prompt, description="Pictures that a prompt generates."),
+    ]
+
+
+def _train() -> click.Command:
+    from sd4match_plugin.train_command import train_command
+
+    return train_command()
+
+
+def _prompt() -> click.Command:
+    from sd4match_plugin.prompt_command import prompt_command
+
+    return prompt_command()
