@@ -50,7 +50,8 @@ class Settings(pydantic.BaseModel):
     rate_decay: Literal["constant", "cosine"] = "constant"
     warmup: int = 0
     """Steps over which the rate rises to its value."""
-    init: Literal["random", "empty"] = "random"
+    init: Literal["random", "empty", "text"] = "random"
+    """Where Single and Class start: random tokens, the empty text's, or those of "a photo of a" with Class's category behind it."""
     tokens: int = 75
     """N of Single and Class."""
     ablation: str = ""

@@ -59,7 +59,7 @@ def _setting(name: str, kind: Any, help_: str) -> Callable[[Command], Command]:
 @_setting("linear_rate", number_range, "Of the linear layers of sd4match-cpm.")
 @_setting("rate_decay", click.Choice(["constant", "cosine"]), "How the rate goes on; constant is the paper's.")
 @_setting("warmup", click.IntRange(min=0), "Steps over which the rate rises.")
-@_setting("init", click.Choice(["random", "empty"]), "Single and Class start from random tokens, or from the empty text's.")
+@_setting("init", click.Choice(["random", "empty", "text"]), "Single and Class start from random tokens, '', or 'a photo of a (category)'.")
 @_setting("tokens", click.IntRange(min=1), "Learned tokens of Single and Class.")
 @_setting("ablation", str, "sd4match-cpm: a case of the paper's Fig. 3(a), such as pair-head, image-patches or no-global.")
 @_setting("gate", click.Choice(["release", "paper"]), "sd4match-cpm: tanh(alpha) (position + x), or x alpha + position.")

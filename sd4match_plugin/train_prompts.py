@@ -117,13 +117,19 @@ def make_learned(settings: Settings, backbone: StableDiffusion, index: SplitInde
         raise UserError(f"--tokens {settings.tokens}: a prompt holds 1 to {LEARNED} learned tokens")
     single = settings.method == "sd4match-single"
     keys = [SINGLE] if single else list(index.categories)
-    if settings.init == "empty":
-        rows = backbone.token_embeddings("").float()[1 : settings.tokens + 1]
-        module = LearnedPrompts(dict.fromkeys(keys, rows))
-    else:
+    if settings.init == "random":
         module = LearnedPrompts.random(keys, backbone, torch.Generator().manual_seed(settings.seed), settings.tokens)
+    else:
+        module = LearnedPrompts({key: backbone.token_embeddings(_start(settings, key)).float()[1 : settings.tokens + 1] for key in keys})
     # Class alone leaves parameters out of a step: those of absent categories.
     return Learned(module.to(backbone.device), partial=not single, index=None if single else index)
+
+
+def _start(settings: Settings, key: str) -> str:
+    """The text that a prompt starts from."""
+    if settings.init == "empty":
+        return ""
+    return "a photo of a" if key == SINGLE else f"a photo of a {key}"
 
 
 def ablation_case(name: str) -> CpmConfig:

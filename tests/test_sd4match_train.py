@@ -205,6 +205,14 @@ def test_empty_start_is_the_empty_text(host, place, tmp_path):
     torch.testing.assert_close(made.material.encoder(rows)[0, :76], backbone.text_states("")[:76], rtol=0, atol=1e-5)
 
 
+def test_text_start_is_the_text_of_the_category(host, place, tmp_path):
+    made = job(host, place, tmp_path, method="sd4match-class", init="text")
+    backbone = made.material.maps._backbone
+    for key in made.material.prompting.names:
+        found = made.material.encoder(made.material.prompting.module([key]))[0, :76]
+        torch.testing.assert_close(found, backbone.text_states(f"a photo of a {key}")[:76], rtol=0, atol=1e-5)
+
+
 # ------------------------------------------------------------------------------------------------------------- stop and resume
 
 

@@ -19,6 +19,7 @@ def train_captioner(pictures: Pictures, pipeline: Path, vit: Path, folder: Path,
     """Trains projections, positions and gates with the loss that the U-Net was trained with; every network is frozen."""
     import torch
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+    from diffusers.models.attention_processor import AttnProcessor
     from safetensors.torch import save_file
 
     from baselines.implicit_captioner import ImplicitCaptioner
@@ -27,6 +28,7 @@ def train_captioner(pictures: Pictures, pipeline: Path, vit: Path, folder: Path,
     backbone = StableDiffusion(pipeline)
     empty = backbone.text_states("")
     unet: Any = UNet2DConditionModel.from_pretrained(pipeline, subfolder="unet", low_cpu_mem_usage=False).requires_grad_(False).float()
+    unet.set_attn_processor(AttnProcessor())
     scheduler: Any = DDIMScheduler.from_pretrained(pipeline, subfolder="scheduler")
     vae: Any = AutoencoderKL.from_pretrained(pipeline, subfolder="vae", low_cpu_mem_usage=False)
     mean, std = latents(vae, pictures, folder.parent)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from baselines.tiny.loop import Schedule
-from baselines.tiny.pictures import training_pictures
+from baselines.tiny.pictures import padded_pictures, training_pictures
 
 
 @click.command()
@@ -33,7 +33,14 @@ def main(
     if network == "vae":
         diffusion.train_vae(pictures, work / "vae", Schedule(steps or 4000, rate or 1e-3), batch)
     elif network == "vit":
-        vit.train_vit(pictures, work / "vit", Schedule(steps or 6000, rate or 1e-3, clip=3.0), batch)
+        from diffusers import AutoencoderKL
+
+        autoencoder = AutoencoderKL.from_pretrained(work / "vae", low_cpu_mem_usage=False)
+        posteriors = diffusion.latents(autoencoder, pictures, work)
+        padded = padded_pictures(work, per_category, vit.FED, threads)
+        vit.train_vit(
+            padded, pictures.categories, work / "pipeline", posteriors, work / "vit", Schedule(steps or 6000, rate or 1e-3), batch
+        )
     elif network == "captioner":
         from baselines.tiny.captioner import train_captioner
 

@@ -1,39 +1,48 @@
-"""The tiny DINO: DINOv2's architecture, trained without labels as a masked autoencoder (He et al., 2022).
+"""The tiny DINO: DINOv2's architecture, which learns to give the patches of a picture the features of the tiny Stable Diffusion.
 
-Three quarters of a picture's patches are left out; from the rest the network has to say what they show. That takes knowing which part of
-which object a visible patch is, and what lies beside it. Self-distillation between views, as DINO does it, was tried first: on so few
-pictures it is solved by colours alone.
+DINO's own self-distillation needs far more pictures than a laptop gets through: after 50,000 of them it told patches apart by their
+colours alone. A network that has learned to draw the objects knows their parts. Its features of a noisy latent, as DIFT reads them with the
+prompt "a photo of a {category}", are what this one predicts from the clean picture, in one pass, without noise and without being told the
+category (as CleanDIFT does for a U-Net, Stracke et al., 2025). So, unlike a real DINO, it stands on captions.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from baselines.dino import normalised
+from baselines.dino_methods import DINOV2_SIDE
+from baselines.tiny.captions import PLAIN
 from baselines.tiny.loop import Losses, Schedule, train
-from baselines.tiny.pictures import SIDE, Pictures
+from baselines.tiny.pictures import SIDE, PaddedPictures
 
 if TYPE_CHECKING:
     import torch
 
-PATCH = 6
-GRID = SIDE // PATCH
-WIDTH = 144
-LAYERS = 6
-DECODER_WIDTH, DECODER_LAYERS = 96, 2
-VISIBLE = 64
-"""Patches of 256 that the network sees."""
+PATCH = 8
+WIDTH = 128
+"""That of the features it predicts: a patch's token is their prediction, so that its cosines are theirs."""
+
+FED = PATCH * round(SIDE * DINOV2_SIDE / PATCH)
+"""Side in pixels of the padded picture, as DINOv2's recipe feeds it: 152."""
+
+GRID = FED // PATCH
+TIMESTEP = 100
+PLACE = "up_blocks.1"
 
 
-def make_vit(width: int = WIDTH, layers: int = LAYERS) -> Any:
-    """DINOv2's architecture: six layers of width 144, patches of 6 x 6 pixels."""
+def make_vit() -> Any:
+    """DINOv2's architecture: six layers of width 128, patches of 8 x 8 pixels."""
     from transformers import Dinov2Config, Dinov2Model
 
     config = Dinov2Config(
-        hidden_size=width,
-        num_hidden_layers=layers,
-        num_attention_heads=width // 24,
+        hidden_size=WIDTH,
+        num_hidden_layers=6,
+        num_attention_heads=4,
         mlp_ratio=4,
         image_size=SIDE,
         patch_size=PATCH,
@@ -45,84 +54,77 @@ def make_vit(width: int = WIDTH, layers: int = LAYERS) -> Any:
     return Dinov2Model(config)
 
 
-def make_decoder() -> Any:
-    """Visible tokens, and one token in the place of each other patch -> pixels; thrown away after training."""
+def train_vit(
+    pictures: PaddedPictures,
+    categories: Sequence[str],
+    pipeline: Path,
+    posteriors: tuple[torch.Tensor, torch.Tensor],
+    folder: Path,
+    schedule: Schedule,
+    batch: int,
+) -> None:
+    """Trains it and keeps its running mean.
+
+    Args:
+        categories: of the pictures.
+        pipeline: folder of the tiny Stable Diffusion.
+        posteriors: mean and deviation of each picture's latents, stretched, in the pictures' order.
+    """
     import torch
-    from torch import nn
+    import torch.nn.functional as F
 
-    class Decoder(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.enter = nn.Linear(WIDTH, DECODER_WIDTH)
-            self.absent = nn.Parameter(torch.zeros(1, 1, DECODER_WIDTH))
-            self.position = nn.Parameter(0.02 * torch.randn(1, GRID * GRID, DECODER_WIDTH))
-            self.layers = make_vit(DECODER_WIDTH, DECODER_LAYERS).encoder
-            self.leave = nn.Sequential(nn.LayerNorm(DECODER_WIDTH), nn.Linear(DECODER_WIDTH, 3 * PATCH * PATCH))
+    from baselines.stable_diffusion import StableDiffusion
 
-        def forward(self, states: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
-            """(n, 1 + visible, WIDTH) and (n, 256) patches, visible ones first -> (n, 256, 108) in that order."""
-            tokens = self.enter(states[:, 1:])
-            absent = self.absent.to(tokens.dtype).expand(len(tokens), order.shape[1] - tokens.shape[1], -1)
-            position = self.position.expand(len(tokens), -1, -1).gather(1, order[..., None].expand(-1, -1, DECODER_WIDTH))
-            decoded = self.layers(torch.cat([tokens, absent], dim=1) + position)
-            pixels: torch.Tensor = self.leave(getattr(decoded, "last_hidden_state", decoded))
-            return pixels
+    backbone = StableDiffusion(pipeline, precision="bf16")
+    prompts = [backbone.condition(PLAIN.format(category=category)) for category in categories]
+    mean, deviation = posteriors
+    vit = make_vit()
 
-    return Decoder()
+    def features(rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """(n, 128, 24, 24) of the stretched pictures."""
+        with torch.no_grad():
+            latents = mean[rows].float() + deviation[rows].float() * torch.randn(mean[rows].shape, generator=generator)
+            noisy = backbone.noisy(latents, torch.randn(latents.shape, generator=generator), TIMESTEP)
+            return backbone.activations(noisy, TIMESTEP, [prompts[row] for row in rows.tolist()], [PLACE])[PLACE].float()
 
-
-def train_vit(pictures: Pictures, folder: Path, schedule: Schedule, batch: int) -> None:
-    """Trains encoder and decoder and keeps the encoder's running mean."""
-    import torch
-
-    model = torch.nn.ModuleDict({"vit": make_vit(), "decoder": make_decoder()})
-    vit: Any = model["vit"]
+    # Channels differ in size: each is brought to mean 0 and deviation 1.
+    sample = features(torch.arange(256), torch.Generator().manual_seed(0))
+    shift, scale = sample.mean(dim=(0, 2, 3))[:, None], sample.std(dim=(0, 2, 3))[:, None]
 
     def losses_of(step: int, generator: torch.Generator) -> Losses:
-        rows = torch.randint(len(pictures.captions), (batch,), generator=generator).numpy()
-        images = torch.from_numpy(pictures.pixels[rows]).permute(0, 3, 1, 2).float() / 255
-        views = normalised(_cut(images, _crops(batch, generator)))
-        order = torch.rand(batch, GRID * GRID, generator=generator).argsort(dim=1)
+        rows = torch.randint(len(pictures.sizes), (batch,), generator=generator)
+        places, inside = _places(pictures.sizes[rows.numpy()])
+        wanted = F.grid_sample(features(rows, generator), places, mode="bilinear", padding_mode="border", align_corners=False)
+        wanted = ((wanted.flatten(2) - shift) / scale).transpose(1, 2)
+        pixels = torch.from_numpy(pictures.pixels[rows.numpy()]).permute(0, 3, 1, 2).float() / 255
         with torch.autocast("cpu", torch.bfloat16):
-            embedded = vit.embeddings(views)
-            seen = _gathered(embedded[:, 1:], order[:, :VISIBLE])
-            states = vit.encoder(torch.cat([embedded[:, :1], seen], dim=1))
-            states = vit.layernorm(getattr(states, "last_hidden_state", states))
-            predicted = model["decoder"](states, order)[:, VISIBLE:].float()
-        errors = (predicted - _gathered(_patches(views), order[:, VISIBLE:])).square()
-        return {"loss": errors.mean()}
+            states = vit.encoder(vit.embeddings(normalised(pixels)))
+        tokens = getattr(states, "last_hidden_state", states)[:, 1:].float()
+        errors = (tokens - wanted).square().mean(dim=2)
+        apart = 1 - F.cosine_similarity(tokens, wanted, dim=2)
+        loss, cosine = ((one * inside).sum() / inside.sum() for one in (errors + apart, apart))
+        return {"loss": loss, "cosine": cosine}
 
-    train(model, losses_of, schedule, folder)
+    train(vit, losses_of, schedule, folder)
     vit.save_pretrained(folder)
 
 
-def _gathered(tokens: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    """(n, tokens, width) and (n, m) -> (n, m, width)."""
-    return tokens.gather(1, places[..., None].expand(-1, -1, tokens.shape[2]))
+def _places(sizes: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where the patches' centres of padded pictures lie in the stretched ones.
 
+    Args:
+        sizes: (n, 2) widths and heights.
 
-def _patches(images: torch.Tensor) -> torch.Tensor:
-    """(n, 3, 96, 96) -> (n, 256, 108), in rows from the top left."""
-    import torch.nn.functional as F
-
-    return F.unfold(images, PATCH, stride=PATCH).transpose(1, 2)
-
-
-def _crops(number: int, generator: torch.Generator) -> torch.Tensor:
-    """(n, 4) boxes x, y, width, height in shares of the picture, covering 35 to 100 % of it, nearly square."""
+    Returns:
+        (n, 19, 19, 2) coordinates for `grid_sample`, from -1 to 1, and (n, 361): whether a centre lies on the picture.
+    """
     import torch
 
-    area, tall = 0.35 + 0.65 * torch.rand(number, generator=generator), torch.exp(0.25 * (2 * torch.rand(number, generator=generator) - 1))
-    size = torch.stack([(area / tall).sqrt(), (area * tall).sqrt()], dim=1).clamp(max=1)
-    return torch.cat([torch.rand(number, 2, generator=generator) * (1 - size), size], dim=1)
+    from harness.frames import Frame, Size
 
-
-def _cut(images: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
-    """The crops, resized to the pictures' size."""
-    import torch
-    import torch.nn.functional as F
-
-    steps = (torch.arange(SIDE) + 0.5) / SIDE
-    x, y = (boxes[:, axis, None] + boxes[:, axis + 2, None] * steps for axis in (0, 1))
-    grid = torch.stack([x[:, None, :].expand(-1, SIDE, -1), y[:, :, None].expand(-1, -1, SIDE)], dim=-1)
-    return F.grid_sample(images, 2 * grid - 1, mode="bilinear", padding_mode="border", align_corners=False)
+    steps = PATCH * (torch.arange(GRID) + 0.5)
+    centres = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1)
+    places = torch.stack(
+        [2 * Frame.padded(Size(*size), FED).to_original(centres) / torch.tensor(size, dtype=torch.float32) - 1 for size in sizes.tolist()]
+    )
+    return places, (places.abs() <= 1).all(dim=-1).flatten(1)
