@@ -51,13 +51,29 @@ def pipeline(work: Path, folder: Path) -> None:
 
 
 def dino(work: Path, folder: Path) -> None:
-    """The vision transformer as transformers saves it."""
+    """The vision transformer as transformers saves it, with a processor that feeds it squares of the size it was trained on."""
+    import json
+
     import torch
     from transformers import Dinov2Model
+
+    from baselines.dino import IMAGENET_MEAN, IMAGENET_STD
+    from baselines.tiny.vit import FED
 
     vit: Any = Dinov2Model.from_pretrained(work / "vit")
     shutil.rmtree(folder, ignore_errors=True)
     vit.to(torch.float16).save_pretrained(folder)
+    processor = {
+        "do_resize": True,
+        "size": {"height": FED, "width": FED},
+        "resample": 2,
+        "do_center_crop": False,
+        "do_rescale": True,
+        "do_normalize": True,
+        "image_mean": IMAGENET_MEAN,
+        "image_std": IMAGENET_STD,
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor, indent=2) + "\n", encoding="utf-8")
 
 
 def captioner(work: Path, folder: Path) -> None:
