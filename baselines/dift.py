@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,8 +21,6 @@ PROMPT_KINDS = frozenset({"text", "stable-diffusion"})
 """`stable-diffusion`: any other `baselines.stable_diffusion.Prompt`."""
 
 _FILTERS = {"bilinear": PIL.Image.Resampling.BILINEAR, "bicubic": PIL.Image.Resampling.BICUBIC}
-_KEPT = 2048
-"""Posteriors kept: 150 MB at 768 x 768 is four hundred, and a pair-wise prompt asks for the same images again and again."""
 
 
 def native_size(weights: Mapping[str, Path]) -> tuple[int, int]:
@@ -42,18 +39,17 @@ class StretchedFeatures:
     """
 
     def __init__(self, context: MakeContext) -> None:
-        from baselines.stable_diffusion import StableDiffusion
+        from baselines.kept import shared
 
         params = context.params
         self._timestep, self._ensemble = int(str(params["timestep"])), int(str(params["ensemble"]))
         self._level, self._posterior, self._filter = (str(params[name]) for name in ("level", "posterior", "resample"))
-        self.backbone = StableDiffusion(context.weights[SOURCE], context.device, context.precision)
+        self.backbone, self._kept = shared(context.weights[SOURCE], context.device, context.precision)
         card = self.backbone.card
         if self._level not in card.levels:
             raise UserError(f"{self._level!r} is no level of {context.weights[SOURCE]}; it has {', '.join(card.levels)}")
         self._place = card.levels[self._level]
         self._size = (card.native, card.native)
-        self._known: OrderedDict[str, tuple[torch.Tensor, torch.Tensor]] = OrderedDict()
 
     def extract(self, requests: Sequence[ImageRequest]) -> list[FeatureMap]:
         """(C, h, w) features; (1280, 48, 48) for SD 2-1 at 768 x 768 and up-block 1."""
@@ -68,19 +64,18 @@ class StretchedFeatures:
         """(n, C, h, w) float32, one conditioning for each request."""
         import torch
 
-        noisy = torch.cat([self._noisy(*both) for both in zip(requests, self._posteriors(requests), strict=True)])
+        noisy = torch.cat([self._noisy(request, *self._posterior_of(request)) for request in requests])
         repeated = [prompt for prompt in prompts for _ in range(self._ensemble)]
         passed = self.backbone.activations(noisy, self._timestep, repeated, [self._place])[self._place]
         members: torch.Tensor = passed.unflatten(0, (len(requests), self._ensemble))
         return members.float().mean(dim=1)
 
-    def _noisy(self, request: ImageRequest, posterior: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    def _noisy(self, request: ImageRequest, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
         """(ensemble, 4, h, w): what the U-Net is fed for one image."""
         import torch
 
         from baselines.stable_diffusion import draw_noise
 
-        mean, std = posterior
         key = (request.seed, request.identity, self._timestep)
         noise = torch.stack([draw_noise(mean.shape, "noise", *key, member) for member in range(self._ensemble)])
         if self._posterior == "mean":
@@ -92,19 +87,17 @@ class StretchedFeatures:
             latents = mean[None] + std[None] * drawn.to(mean.device)
         return self.backbone.noisy(latents, noise.to(mean.device), self._timestep)
 
-    def _posteriors(self, requests: Sequence[ImageRequest]) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Mean and deviation of each image's latents, (4, h, w); encoded once per image."""
-        from harness.preprocess import stretched_batch
+    def _posterior_of(self, request: ImageRequest) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and deviation of an image's latents, (4, h, w); encoded once per image, since a pair-wise prompt asks again and again."""
 
-        new = {request.identity: request for request in requests if request.identity not in self._known}
-        if new:
-            pixels = 2 * stretched_batch(list(new.values()), self._size, _FILTERS[self._filter]) - 1
-            encoded = self.backbone.posterior(pixels)
-            self._known.update(zip(new, zip(encoded.mean, encoded.std, strict=True), strict=True))
-        found = [self._known[request.identity] for request in requests]
-        while len(self._known) > _KEPT:
-            self._known.popitem(last=False)
-        return found
+        def encode() -> dict[str, torch.Tensor]:
+            from harness.preprocess import stretched_batch
+
+            posterior = self.backbone.posterior(2 * stretched_batch([request], self._size, _FILTERS[self._filter]) - 1)
+            return {"mean": posterior.mean[0], "std": posterior.std[0]}
+
+        found = self._kept.once(("stretched", self._size, self._filter, request.identity), encode)
+        return found["mean"], found["std"]
 
 
 EXTRACTOR = ExtractorSpec(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +19,6 @@ SD, DINO = "stable-diffusion-1-5", "dinov2-base"
 LEVELS = ("s3", "s4", "s5")
 COMPONENTS = 256
 """Directions that PCA keeps at each level."""
-
-_KEPT = 2 << 30
-"""Bytes of decoder states and DINO features that are kept: those of eighty images at the published sizes."""
 
 
 def padded_side(native: int, deepest: int) -> int:
@@ -48,18 +44,17 @@ class SDDino:
     """
 
     def __init__(self, context: MakeContext) -> None:
-        from baselines.stable_diffusion import StableDiffusion
+        from baselines.kept import shared
 
         self._timestep, self._fused = int(str(context.params["timestep"])), bool(context.params["dino"])
-        self.backbone = StableDiffusion(context.weights[SD], context.device, context.precision)
+        self.backbone, self._kept = shared(context.weights[SD], context.device, context.precision)
         card = self.backbone.card
         if any(level not in card.levels for level in LEVELS):
             raise UserError(f"{context.weights[SD]}: its decoder has fewer than three blocks; SD+DINO reads {', '.join(LEVELS)}")
         self._crop, self._factor = card.native, card.factor
         self._side = padded_side(card.native, card.strides["s5"])
         self._dino: Any = self._make_dino(context) if self._fused else None
-        self._known: OrderedDict[tuple[str | int, ...], dict[str, torch.Tensor]] = OrderedDict()
-        self._held = 0
+        self._dino_key = (str(context.weights[DINO]), context.precision) if self._fused else ()
 
     def _make_dino(self, context: MakeContext) -> Any:
         from baselines.dino import VisionTransformer
@@ -82,7 +77,7 @@ class SDDino:
             coarse = torch.cat([s4, _resized(s5, s4.shape[-2:])])
             joined = torch.cat([s3, _resized(coarse, s3.shape[-2:])])
             if self._fused:
-                dino = self._once(("dino", request.identity), lambda request=request: {"dino": self._dino_features(request)})["dino"]  # type: ignore[misc]
+                dino = self._dino_features(request)
                 dino = _resized(dino, s3.shape[-2:])
                 joined = torch.cat([F.normalize(joined, dim=0), F.normalize(dino, dim=0)])
             maps.append(FeatureMap(joined, Frame.padded(request.size, self._side), "patch-centre"))
@@ -90,21 +85,12 @@ class SDDino:
 
     # ----------------------------------------------------------------------------------------------------- Stable Diffusion's part
 
-    def _states(self, request: ImageRequest) -> dict[str, torch.Tensor]:
+    def _states(self, request: ImageRequest) -> Mapping[str, torch.Tensor]:
         """Level -> (C, h, w) float32 of the padded image; computed once for an image and prompt."""
         from baselines.stable_diffusion import prompt_key
 
-        return self._once((request.identity, request.seed, prompt_key(request.prompt)), lambda: self._compute(request))
-
-    def _once(self, key: tuple[str | int, ...], compute: Callable[[], dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-        """What was computed under a key before, as long as it is among the last `_KEPT` bytes."""
-        if key not in self._known:
-            self._known[key] = compute()
-            self._held += _bytes(self._known[key])
-        self._known.move_to_end(key)
-        while self._held > _KEPT and len(self._known) > 2:
-            self._held -= _bytes(self._known.popitem(last=False)[1])
-        return self._known[key]
+        key = ("states", self._timestep, request.identity, request.seed, prompt_key(request.prompt))
+        return self._kept.once(key, lambda: self._compute(request))
 
     def _compute(self, request: ImageRequest) -> dict[str, torch.Tensor]:
         import torch
@@ -116,7 +102,7 @@ class SDDino:
         offsets = sorted({0, self._side - self._crop})
         corners = [(y, x) for y in offsets for x in offsets]
         crops = torch.stack([pixels[:, y : y + self._crop, x : x + self._crop] for y, x in corners])
-        latents = self.backbone.posterior(crops).mean
+        latents = self._kept.once(("crops", request.identity), lambda: {"mean": self.backbone.posterior(crops).mean})["mean"]
         # The same noise for every crop and image, as in the authors' code, where it comes from seed 42.
         noise = draw_noise(latents.shape[1:], "noise", request.seed, "shared", self._timestep).to(latents.device)
         noisy = self.backbone.noisy(latents, noise.expand_as(latents), self._timestep)
@@ -132,16 +118,15 @@ class SDDino:
 
     def _dino_features(self, request: ImageRequest) -> torch.Tensor:
         """(C, h, w) tokens of the last block before the final norm, of the image padded to 840/518 of DINOv2's native size."""
-        from baselines.dino import normalised
-        from harness.preprocess import padded_batch
 
-        pixels = normalised(padded_batch([request], self._dino.card.side(DINOV2_SIDE)))
-        tokens: torch.Tensor = self._dino.features(pixels)[0].float()
-        return tokens
+        def compute() -> dict[str, torch.Tensor]:
+            from baselines.dino import normalised
+            from harness.preprocess import padded_batch
 
+            pixels = normalised(padded_batch([request], self._dino.card.side(DINOV2_SIDE)))
+            return {"tokens": self._dino.features(pixels)[0].float()}
 
-def _bytes(maps: Mapping[str, torch.Tensor]) -> int:
-    return sum(one.nbytes for one in maps.values())
+        return self._kept.once(("dino", *self._dino_key, request.identity), compute)["tokens"]
 
 
 def assembled(crops: torch.Tensor, corners: Sequence[tuple[int, int]], side: int, stride: int) -> torch.Tensor:

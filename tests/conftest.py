@@ -30,6 +30,14 @@ class Outcome:
         return lines[0]
 
 
+@pytest.fixture(autouse=True)
+def nothing_kept():
+    """No test sees a backbone, or features, of another one."""
+    yield
+    if "baselines.kept" in sys.modules:
+        sys.modules["baselines.kept"].forget()
+
+
 @pytest.fixture
 def bench(capsys):
     """`bench ...` in this process."""

@@ -115,14 +115,55 @@ def test_the_global_random_stream_is_left_alone(vit):
 
 
 def test_states_are_computed_once_for_an_image_and_prompt(vit, monkeypatch):
-    make, encoded = extractor(vit, dino=False), []
-    original = make.backbone.posterior
-    monkeypatch.setattr(make.backbone, "posterior", lambda pixels: (encoded.append(1), original(pixels))[1])
+    make, called = extractor(vit, dino=False), []
+
+    def counted(name):
+        original = getattr(make.backbone, name)
+        monkeypatch.setattr(make.backbone, name, lambda *given: (called.append(name), original(*given))[1])
+
+    counted("posterior")
+    counted("activations")
     shifts = [EmptyTextPlus(torch.full((77, 8), value), torch.zeros(64)) for value in (0.0, 0.0, 1.0)]
     first, same, other = (make.extract_pairs([(request(1, one), request(2, one))])[0][0].data for one in shifts)
-    assert len(encoded) == 4
+    # Two images under two prompts; what the encoder makes of an image does not depend on the prompt.
+    assert (called.count("posterior"), called.count("activations")) == (2, 4)
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
+
+
+def test_what_one_method_computed_serves_the_next(vit, monkeypatch):
+    star = extractor(vit, dino=False)
+    alone = star.extract_pairs([(request(1), request(2))])[0][0].data
+    both = extractor(vit, dino=True)
+    assert both.backbone is star.backbone
+    monkeypatch.setattr(both.backbone, "activations", lambda *given: pytest.fail("computed again"))
+    joined = both.extract_pairs([(request(1), request(2))])[0][0].data
+    torch.testing.assert_close(joined[: len(alone)], torch.nn.functional.normalize(alone, dim=0))
+
+
+def test_changed_weights_are_loaded_anew(tmp_path):
+    from shutil import copytree
+
+    from baselines.kept import shared
+
+    folder = copytree(PIPELINE, tmp_path / "pipeline")
+    first, kept = shared(folder, "cpu", "fp32")
+    assert shared(folder, "cpu", "fp32") == (first, kept)
+    (folder / "unet" / "config.json").touch()
+    assert shared(folder, "cpu", "fp32")[0] is not first
+
+
+def test_no_more_is_kept_than_may_be():
+    from baselines.kept import Kept
+
+    kept, computed = Kept(limit=3 * 400), []
+
+    def ask(key):
+        return kept.once(key, lambda: (computed.append(key), {"x": torch.zeros(100)})[1])
+
+    for key in ("a", "b", "c", "a", "d", "a", "b"):
+        ask(key)
+    assert computed == ["a", "b", "c", "d", "b"]
 
 
 # ------------------------------------------------------------------------------------------------------------------ captioner

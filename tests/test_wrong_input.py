@@ -17,7 +17,7 @@ WRONG = [
     ((), "run --methods position,zzzzzz", "unknown method 'zzzzzz'; known: "),
     ((), "run --methods position --datasets spair71k", "unknown dataset 'spair71k'; did you mean spair-71k?"),
     ((), "run --methods position --localizers argmax,kernel", "unknown localizer 'kernel'; did you mean kernel-softmax"),
-    ((), "run --methods position --prompts categories", "unknown prompt 'categories'; did you mean category?"),
+    ((), "run --methods position --prompts categories", "unknown prompt 'categories'; did you mean category or wrong-category?"),
     ((), "run --methods position --protocols orginal", "unknown protocol 'orginal'; did you mean original?"),
     ((), "run --methods position --protocols sd4match[threshold=bbox]", "unknown threshold 'bbox'; known: box, image, points"),
     ((), "run --methods position --split dev", "dataset shapes has no split 'dev'; it has test, val, train"),

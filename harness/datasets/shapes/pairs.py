@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
@@ -57,11 +58,17 @@ class ShapesImage:
 
     def open(self) -> PIL.Image.Image:
         """RGB, 96 to 128 pixels wide and high."""
-        return render(self.scene(), self.split, self.category, self.index)
+        return _drawn(self.split, self.category, self.index).copy()
 
     def scene(self) -> Scene:
         """Where everything is in the picture."""
         return draw_scene(self.split, self.category, self.index)
+
+
+@lru_cache(maxsize=512)
+def _drawn(split: str, category: str, index: int) -> PIL.Image.Image:
+    """Painting takes 8 ms, and a picture is in several pairs: 25 MB keep those of an evaluation."""
+    return render(draw_scene(split, category, index), split, category, index)
 
 
 @dataclass(frozen=True, eq=False)
