@@ -38,7 +38,7 @@ WRONG = [
     (RUN, "--precision fp8", "'fp8' is not one of 'fp32', 'bf16', 'fp16'"),
     (RUN, "--device gpu", "--device gpu: "),
     (RUN, "--timestep 50", "--timestep: none of position has a parameter 'timestep'"),
-    (RUN, "--timestep many", "'many' is not a list of ints"),
+    (RUN, "--timestep many", "'many' is no list of whole numbers such as 50,261 or 0..500:50"),
     (RUN, "--ensemble 2", "--ensemble: none of position has a parameter 'ensemble'"),
     # Options.
     (RUN, "--methds hog", "No such option '--methds'"),
