@@ -20,8 +20,8 @@ BUNDLED = Path(__file__).parent / "tiny"
 def _locate() -> Path:
     if not BUNDLED.is_dir():
         raise UserError(
-            f"weights tiny-sd4match-prompts: {BUNDLED} is missing from this installation; install correspondence-bench anew, "
-            "or give --prompt-file METHOD=PATH ('bench train' makes one)"
+            "weights tiny-sd4match-prompts: no tuned prompts for the bundled networks come with this version; "
+            "'bench train METHOD' makes one, --prompt-file METHOD=PATH uses it"
         )
     return BUNDLED
 
@@ -39,7 +39,7 @@ WEIGHTS = (
         locate=_locate,
         files=("*.safetensors",),
         optional=("*.json",),
-        description="prompts tuned on shapes for tiny-stable-diffusion; come with the package",
+        description="prompts tuned on shapes for tiny-stable-diffusion; not part of this version yet",
     ),
 )
 
