@@ -8,9 +8,10 @@ import json
 import pickle
 import re
 import struct
+import warnings
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -70,18 +71,10 @@ class PromptFile:
         """D."""
         return self.config.text_width if self.config is not None else next(iter(self.prompts.values())).shape[1]
 
-    def check_fits(self, text_width: int, image_width: int | None = None, patches: int | None = None) -> None:
-        """Raises `UserError` unless the prompt is for text states and, for `cpm`, image patches of such sizes; None is not compared."""
-        found: list[tuple[str, int, int | None]] = [("text states of width", self.text_width, text_width)]
-        if self.config is not None:
-            found.append(("image patches of width", self.config.image_width, image_width))
-            if self.config.mixing:
-                found.append(("this number of image patches:", self.config.patches, patches))
-        for what, own, given in found:
-            if given not in (None, own):
-                raise UserError(
-                    f"{self.origin or 'prompt'}: made for {what} {own}, the backbone's is {given}; use the backbone it was trained on"
-                )
+    def half(self) -> PromptFile:
+        """The same with its tensors rounded to half precision."""
+        prompts, state = ({name: one.half() for name, one in tensors.items()} for tensors in (self.prompts, self.state))
+        return replace(self, prompts=prompts, state=state)
 
 
 # ----------------------------------------------------------------------------------------------------------------------- reading
@@ -172,14 +165,19 @@ def _released(file: Path, config: CpmConfig | None) -> PromptFile:
 def _load(file: Path) -> dict[str, Tensor]:
     """The dictionary of tensors in a PyTorch file."""
     try:
-        content: Any = torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # About the pickle protocol of what is no file of PyTorch's.
+            warnings.simplefilter("ignore")
+            content: Any = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(f"{file}: not a prompt: it holds more than tensors, or is damaged; nothing in it was run") from error
     except (
         *(OSError, RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError),
         *(AssertionError, OverflowError, MemoryError, zipfile.BadZipFile, struct.error),
     ) as error:
-        raise UserError(f"{file}: not a prompt, or damaged ({_told(error)})") from error
+        # What the others say is about pickle's opcodes, such as "101".
+        told = f" ({_told(error)})" if isinstance(error, OSError | RuntimeError | zipfile.BadZipFile) else ""
+        raise UserError(f"{file}: not a prompt, or damaged{told}; nothing in it was run") from error
     if not isinstance(content, Mapping) or not content:
         raise UserError(f"{file}: not a prompt: it holds no dictionary of tensors")
     for name, value in content.items():

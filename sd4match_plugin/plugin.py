@@ -32,9 +32,10 @@ def bench_weights() -> list[WeightSource]:
 
 @hookimpl
 def bench_commands() -> list[CommandSpec]:
-    """`bench train` and `bench prompt`."""
+    """`bench train`, `bench ablation` and `bench prompt`."""
     return [
         CommandSpec(name="train", make=_train, description="Tune a prompt on a dataset with keypoints."),
+        CommandSpec(name="ablation", make=_ablation, description="Tune and compare the variants of sd4match-cpm."),
         CommandSpec(name="prompt", make=_prompt, description="Pictures that a prompt generates."),
     ]
 
@@ -43,6 +44,12 @@ def _train() -> click.Command:
     from sd4match_plugin.train_command import train_command
 
     return train_command()
+
+
+def _ablation() -> click.Command:
+    from sd4match_plugin.ablation_command import ablation_command
+
+    return ablation_command()
 
 
 def _prompt() -> click.Command:

@@ -1,4 +1,4 @@
-"""`bench prompt`: pictures that Stable Diffusion draws from a learned prompt (SD4Match, Figs. 4 and 5)."""
+"""`bench prompt`: pictures that Stable Diffusion draws from a learned prompt (SD4Match, Figs. 4 and 5), and learned prompts' files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,28 @@ def prompt_command() -> click.Group:
 
 @click.group("prompt")
 def prompt() -> None:
-    """Look at prompts."""
+    """Look at prompts, and pass them on."""
+
+
+@prompt.command("export", short_help="A learned prompt as another file.")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("place", type=click.Path(path_type=Path))
+@click.option("--half", is_flag=True, help="In half precision, half as large.")
+def export(file: Path, place: Path, half: bool) -> None:
+    """Write the learned prompt FILE to PLACE: a file if it ends in .safetensors, else a folder like those of SD4Match's release.
+
+    FILE is what 'bench train' wrote, or a file or folder of the release.
+    """
+    from sd4match_plugin import files
+
+    found = files.read(file.expanduser())
+    if half:
+        found = found.half()
+    if place.suffix == ".safetensors":
+        files.write(place.expanduser(), found)
+        click.echo(str(place))
+    else:
+        click.echo(str(files.export(place.expanduser(), found)))
 
 
 @prompt.command("show", short_help="Pictures drawn from a prompt, on one sheet.")

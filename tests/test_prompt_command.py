@@ -1,6 +1,7 @@
 """`bench prompt show`: which rows a sheet has, what they are drawn from, and mistakes in one line."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -163,6 +164,27 @@ def test_the_seed_changes_every_picture(show):
     before = show.rows["empty"]
     show("empty", *FEW, "--seed", 1)
     assert not any(alike([one], [other]) for one, other in zip(before, show.rows["empty"], strict=True))
+
+
+def test_a_prompt_goes_to_the_release_s_form_and_back(show, bench, tmp_path):
+    own = files.read(tmp_path / "prompts" / "class-shapes.safetensors")
+    files.write(tmp_path / "told.safetensors", replace(own, metadata={"dataset": "spair-71k"}))
+    there = bench("prompt", "export", tmp_path / "told.safetensors", tmp_path / "release")
+    folder = tmp_path / "release" / "Class_spair_sd-width-8_TokenEmbeds75"
+    assert (there.status, there.out.strip()) == (0, str(folder))
+    back = bench("prompt", "export", folder, tmp_path / "back.safetensors", "--half")
+    assert back.status == 0
+    found = files.read(tmp_path / "back.safetensors")
+    assert found.metadata["dataset"] == "spair-71k"
+    assert all(torch.equal(found.prompts[name], one.half()) for name, one in own.prompts.items())
+
+
+def test_what_cannot_be_exported_is_one_line(show, bench, tmp_path):
+    done = bench("prompt", "export", tmp_path / "A.png", tmp_path / "B.safetensors")
+    assert done.status == 2 and "A.png: not a prompt" in done.complaint
+    files.write(tmp_path / "mute.safetensors", replace(files.read(tmp_path / "own.safetensors"), metadata={}))
+    done = bench("prompt", "export", tmp_path / "mute.safetensors", tmp_path / "release")
+    assert done.status == 2 and "does not say what it was trained on" in done.complaint
 
 
 WRONG = [

@@ -1,6 +1,7 @@
 """Files of tuned prompts: ours, the release's, and files that are neither."""
 
 import json
+import re
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -254,16 +255,18 @@ def test_safetensors_of_another_program(tmp_path):
     assert "not a prompt" in complaint(tmp_path / "model.safetensors")
 
 
-@pytest.mark.parametrize(
-    ("sizes", "told"),
-    [((5, 6, 7), None), ((5,), None), ((8,), "width 5, the backbone's is 8"), ((5, 9, 7), "width 6"), ((5, 6, 9), "patches: 7")],
-)
-def test_backbones_that_a_prompt_was_not_made_for(sizes, told, tmp_path):
-    write(tmp_path / "ours", PromptFile("cpm", config=CONFIG, state=state(CONFIG)))
-    prompt = read(tmp_path / "ours")
-    if told is None:
-        prompt.check_fits(*sizes)
-        return
-    with pytest.raises(UserError, match=told) as raised:
-        prompt.check_fits(*sizes)
-    assert str(tmp_path / "ours") in str(raised.value)
+@pytest.mark.parametrize("content", [b"e is text\n", b"(dp0\n", b"\x80\x05e", b"", b"# A README\n"])
+def test_what_is_no_prompt_is_told_without_the_library_s_codes(tmp_path, content):
+    (tmp_path / "README.md").write_bytes(content)
+    told = complaint(tmp_path / "README.md")
+    assert "not a prompt" in told and "nothing in it was run" in told
+    assert not re.search(r"\(\d+\)", told)
+
+
+def test_half_precision_rounds_and_no_more(tmp_path):
+    whole = PromptFile("cpm", config=CONFIG, state=state(CONFIG), metadata={"dataset": "shapes"})
+    write(tmp_path / "half.safetensors", whole.half())
+    found = read(tmp_path / "half.safetensors")
+    assert (found.config, found.metadata) == (whole.config, whole.metadata)
+    for name, one in whole.state.items():
+        assert torch.equal(found.state[name], one.half())

@@ -19,6 +19,7 @@ from harness.plugins import load_plugins
 from harness.provenance import StageClock
 from harness.weights.choice import WeightChoice
 from sd4match_plugin import files
+from sd4match_plugin.cpm import ABLATION
 from sd4match_plugin.loss import matching_loss
 from sd4match_plugin.recipe import Settings
 from sd4match_plugin.train_checkpoint import load
@@ -357,6 +358,26 @@ def test_every_case_of_the_ablation_trains(host, place, tmp_path, case):
     read = files.read(tmp_path / "last.safetensors")
     assert read.config == made.material.prompting.config
     assert read.config.gate == "paper"
+
+
+def test_one_command_tunes_and_compares_all_cases(place, tmp_path, bench):
+    given = words(place, "sd4match-cpm", steps=1, limit_validation=2, limit_train=3, out=tmp_path / "cases")
+    command = ["ablation", *given[2:], "--results", tmp_path / "results"]
+    done = bench(*command)
+    assert done.status == 0, done.err
+    rows = [line for line in done.out.splitlines() if line.startswith("| ") and "sd4match-cpm[" in line]
+    assert {row.split("prompt-file=")[1].split("/")[0] for row in rows} == set(ABLATION)
+    assert all("±" in row for row in rows)
+    # Again: every training is finished, every cell is there.
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "results").rglob("predictions.parquet")}
+    assert bench(*command).status == 0
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "results").rglob("predictions.parquet")}
+
+
+def test_an_ablation_is_for_one_process(place, bench, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    done = bench("ablation")
+    assert done.status == 2 and "one process" in done.complaint
 
 
 # ------------------------------------------------------------------------------------------------------------ what users are told
