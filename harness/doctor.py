@@ -98,7 +98,8 @@ class Doctor:
         if not callable(getattr(self._made, wanted, None)):
             self._made = None
             raise _Failed(f"has scope '{self._spec.scope}' and no method '{wanted}'")
-        return type(self._made).__name__
+        with_prompt = f", with prompt '{self._method.prompt}'" if self._prompt else ""
+        return f"{type(self._made).__name__}{with_prompt}"
 
     def _maps(self) -> str:
         maps = self._extract(self._pairs)

@@ -19,7 +19,7 @@ from harness.plan import NO_PROMPT, Cell, DatasetChoice, cell_id
 from harness.plugins import BUILTIN, Host
 from harness.records import CellInfo
 from harness.specs import LearnedFile, MethodSpec, Scalar
-from harness.weights.choice import WeightChoice, Weights, resolve
+from harness.weights.choice import WeightChoice, Weights, backbone_label, resolve
 
 
 @dataclass(frozen=True)
@@ -169,11 +169,7 @@ class PreparedCell:
         return self._label(self.bench.host.extractor(self.cell.extractor).weights)
 
     def _label(self, names: Sequence[str]) -> str:
-        used = {name: self.used[name] for name in names if name in self.used and name in self.hashes}
-        labels = dict.fromkeys(one.label(self.hashes[name]) for name, one in used.items())
-        files = {one.source.name: dict(self.hashes[name]) for name, one in used.items()}
-        digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:8]
-        return f"{'+'.join(labels)}@{digest}" if labels else "none"
+        return backbone_label({name: self.used[name] for name in names if name in self.used and name in self.hashes}, self.hashes)
 
     @property
     def folder(self) -> Path:

@@ -34,8 +34,10 @@ _SCHEMA, _KIND, _CONFIG = _RESERVED = ("prompt_file", "kind", "cpm")
 
 CAPTION, CHECKPOINT = "caption.pt", "ckpt.pt"
 _RELEASE_FOLDER = re.compile(r"(?:Single|Class|CPM)_([^_]+)_sd([^_]+)_(?:TokenEmbeds(\d+)|HiddenState|(?:Pair|Img)-)")
-_RELEASE_DATASETS = {"spair-71k": "spair", "pf-pascal": "pfpascal", "pf-willow": "pfwillow"}
-_TIMESTEP = "261"
+RELEASE_DATASETS = {"spair-71k": "spair", "pf-pascal": "pfpascal", "pf-willow": "pfwillow"}
+"""Datasets -> what the release calls them in the names of its folders."""
+
+RELEASE_TIMESTEP = 261
 """At which the release tunes its prompts (paper, section 4.1)."""
 _STABLE_DIFFUSION = {1024: "2-1", 768: "1-5"}
 """Text width -> version, for folder names of prompts that do not say it."""
@@ -190,8 +192,8 @@ def _metadata(folder: str) -> dict[str, str]:
     found = _RELEASE_FOLDER.search(folder)
     if found is None:
         return {}
-    ours = {theirs: name for name, theirs in _RELEASE_DATASETS.items()}
-    values = {"dataset": ours.get(found[1], found[1]), "stable_diffusion": found[2], "tokens": found[3], "timestep": _TIMESTEP}
+    ours = {theirs: name for name, theirs in RELEASE_DATASETS.items()}
+    values = {"dataset": ours.get(found[1], found[1]), "stable_diffusion": found[2], "tokens": found[3], "timestep": str(RELEASE_TIMESTEP)}
     return {name: value for name, value in values.items() if value}
 
 
@@ -329,7 +331,7 @@ def _release_folder(prompt: PromptFile, where: str) -> str:
     if not metadata.get("dataset"):
         raise UserError(f"{where}: does not say what it was trained on (metadata 'dataset'), which the release's folder is named after")
     # The release cuts the name at underscores.
-    dataset = re.sub(r"[^\w.-]|_", "-", _RELEASE_DATASETS.get(metadata["dataset"], metadata["dataset"]))
+    dataset = re.sub(r"[^\w.-]|_", "-", RELEASE_DATASETS.get(metadata["dataset"], metadata["dataset"]))
     version = metadata.get("stable_diffusion") or _STABLE_DIFFUSION.get(prompt.text_width, f"-width-{prompt.text_width}")
     if prompt.config is not None:
         try:

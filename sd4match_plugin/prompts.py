@@ -22,12 +22,6 @@ from sd4match_plugin.learned import SINGLE
 from sd4match_plugin.methods import DINO
 from sd4match_plugin.tokens import Boundaries, assemble
 
-DATASETS = {"spair-71k": "spair", "pf-pascal": "pfpascal"}
-"""Datasets -> what the release calls them in the names of its folders."""
-
-_RELEASE_TIMESTEP = 261
-"""The timestep at which every prompt of the release was tuned."""
-
 _FOLDERS = {"single": "Single", "class": "Class", "cpm": "CPM"}
 
 
@@ -61,9 +55,9 @@ def _ours(kind: str, folder: Path) -> dict[str, Path]:
 
 
 def _released(kind: str, folder: Path) -> dict[str, Path]:
-    """Dataset -> folder, in the order of `DATASETS`; the archive may hold a folder of folders."""
+    """Dataset -> folder, in the order of `files.RELEASE_DATASETS`; the archive may hold a folder of folders."""
     found = {}
-    for dataset, name in DATASETS.items():
+    for dataset, name in files.RELEASE_DATASETS.items():
         matching = sorted(path for path in folder.rglob(f"{_FOLDERS[kind]}_{name}_*") if path.is_dir())
         if matching:
             found[dataset] = matching[0]
@@ -75,7 +69,7 @@ def inspect(kind: str, path: Path) -> LearnedFile:
     file = _read(kind, path)
     told = file.metadata.get("timestep", "")
     # The release's files tell nothing of themselves; all were tuned alike.
-    timestep = _RELEASE_TIMESTEP if not file.metadata else int(told) if told.isdigit() else None
+    timestep = files.RELEASE_TIMESTEP if not file.metadata else int(told) if told.isdigit() else None
     return LearnedFile(path, file.metadata.get("dataset", ""), timestep)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ from harness.plan import DatasetChoice
 from harness.plugins import Host
 from harness.provenance import StageClock, hardware, package_versions, source_state
 from harness.specs import DatasetSpec, ImagePair
-from harness.weights.choice import WeightChoice, Weights, resolve
+from harness.weights.choice import WeightChoice, Weights, backbone_label, resolve
 from sd4match_plugin.methods import DINO
 from sd4match_plugin.recipe import METHODS, Settings
 from sd4match_plugin.train_checkpoint import load
@@ -240,20 +239,12 @@ def _settings(host: Host, request: Request, data: Data, used: Mapping[str, Weigh
         "validation_manifest": data.validation_index.manifest if data.validation_index else None,
         "limit_train": request.limit_train,
         "limit_validation": request.limit_validation,
-        "weights": _label(used, hashes),
+        "weights": backbone_label(used, hashes),
         "validate_every": request.validate_every or max(EVERY, math.ceil(len(data.pairs) / int(request.settings["batch"]))),
     }
     made = Settings.model_validate({**own, **request.settings, **facts})
     made.check()
     return made
-
-
-def _label(used: Mapping[str, Weights], hashes: Mapping[str, Mapping[str, str]]) -> str:
-    """The sources used, and the first hex digits of a hash over their files, as tables have them."""
-    labels = dict.fromkeys(one.label(hashes[name]) for name, one in used.items())
-    files = {one.source.name: dict(hashes[name]) for name, one in used.items()}
-    digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:8]
-    return f"{'+'.join(labels)}@{digest}"
 
 
 def _check(settings: Settings, processes: Processes, data: Data) -> None:

@@ -34,13 +34,16 @@ def doctor(host: Host, /, **options: Any) -> int:
     device = device_name(options["device"])
     choice = WeightChoice.parse(host, options["weights"], options["weights_root"])
     bench = Bench(host, RunOptions(data_root=Path(), out=Path(), measures=(), device=device, weights=choice))
-    names = [*extractor.weights, *(host.prompt(method.prompt).weights if method.prompt != NO_PROMPT else ())]
+    prompt = host.prompt(method.prompt) if method.prompt != NO_PROMPT else None
+    learned = prompt.learned if prompt else None
+    found = bench.weights([*extractor.weights, *(prompt.weights if prompt else ()), *([learned.source] if learned else ())])
     dataset = host.dataset("shapes").open(Path(), "test")
     context = MakeContext(
         device=device,
         params={**extractor.params, **method.params},
-        weights={name: one.path for name, one in bench.weights(names).items()},
+        weights={name: one.path for name, one in found.items()},
         categories=("cat",),
+        prompt_file=learned.find(found[learned.source].path, None).path if learned else None,
     )
     findings = list(Doctor(host, method.name, [dataset[0], dataset[len(dataset) // 2]], context).examine())
     rows = [(_MARKS[one.result], one.check, one.detail) for one in findings]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,6 +96,14 @@ class Weights:
         return self.source.name if self.place.kind != "own" or published else f"{self.source.name}={self.path.name}"
 
 
+def backbone_label(used: Mapping[str, Weights], hashes: Mapping[str, Mapping[str, str]]) -> str:
+    """What tables call weights together: their sources, and the first hex digits of a hash over all their files; `none` for none."""
+    labels = dict.fromkeys(one.label(hashes[name]) for name, one in used.items())
+    files = {one.source.name: dict(hashes[name]) for name, one in used.items()}
+    digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:8]
+    return f"{'+'.join(labels)}@{digest}" if labels else "none"
+
+
 def resolve(host: Host, choice: WeightChoice, names: Iterable[str]) -> dict[str, Weights]:
     """What the names of sources stand for, by name.
 
@@ -133,7 +143,7 @@ def _own(source: WeightSource, path: Path) -> Weights:
         raise UserError(f"weights {source.name}: {refused}")
     if not path.exists():
         ways = f"; for a repository of the hub: 'bench weights fetch {source.name} --from {path}'" if _repository(path) else ""
-        raise UserError(f"weights {source.name}: {path} does not exist; give their place with --weights {source.name}=PATH{ways}")
+        raise UserError(f"weights {source.name}: {path} does not exist; --weights {source.name}=PATH takes a file or folder{ways}")
     inner = path / source.file
     if source.file and path.is_dir() and inner.is_file():
         path = inner
