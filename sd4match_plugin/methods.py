@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from baselines.dift import SOURCE
-from harness.errors import UserError
 from harness.specs import LearnedFile, LearnedSpec, MakeContext, MethodSpec, Prompt, PromptSpec, RemoteFile, Scope, WeightSource
 
 DINO = "dinov2-base"
@@ -18,11 +17,6 @@ BUNDLED = Path(__file__).parent / "tiny"
 
 
 def _locate() -> Path:
-    if not BUNDLED.is_dir():
-        raise UserError(
-            "weights tiny-sd4match-prompts: no tuned prompts for the bundled networks come with this version; "
-            "'bench train METHOD' makes one, --prompt-file METHOD=PATH uses it"
-        )
     return BUNDLED
 
 
@@ -39,7 +33,7 @@ WEIGHTS = (
         locate=_locate,
         files=("*.safetensors",),
         optional=("*.json",),
-        description="prompts tuned on shapes for tiny-stable-diffusion; not part of this version yet",
+        description="prompts tuned on shapes for tiny-stable-diffusion",
     ),
 )
 

@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 import torch
 from conftest import the_record
+from transformers import CLIPTextModel
 
+from baselines.stable_diffusion import TextEncoder
 from baselines.tiny.captions import PLAIN, caption, write_tokenizer
 from baselines.tiny.loop import Schedule, train
 from baselines.tiny.measure import difference
+from baselines.tiny.text import REACH, train_text
+from baselines.tiny.text import start as text_start
 from baselines.tiny.vit import FED, GRID, PATCH, _places
 from baselines.weights import BUNDLED
 from harness.datasets.shapes import open_shapes
@@ -63,6 +67,18 @@ def test_features_are_the_same_in_every_batch(name, requests):
         for request, one in zip(requests, together, strict=True):
             alone = made.extract([request])[0].data
             assert float((one.data - alone).abs().max()) <= 1e-5 * float(alone.abs().max())
+
+
+def test_learned_tokens_reach_further_than_words():
+    """The room that tuned prompts need: a caption's states use a part of what the last layer norm can give."""
+    encoder = TextEncoder(BUNDLED / "stable-diffusion")
+    words = torch.stack([encoder.text_states(text) for text in ("", *(PLAIN.format(category=category) for category in KINDS))])
+    rows = torch.randn(1, 77, 192, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        # Rows ten times a token's embedding already outweigh what surrounds them.
+        reached = encoder.embedding_states(rows)[0, 1:]
+    assert words.norm(dim=-1).mean() < 10
+    assert reached.norm(dim=-1).mean() > 2 * words.norm(dim=-1).mean()
 
 
 @pytest.mark.parametrize("method", ["dift", "sd-dino-star", "sd-dino", "dinov1", "dinov2", "dinov3"])
@@ -130,6 +146,23 @@ def test_the_tokenizer_knows_every_word(tmp_path):
         f"{word}</w>" for word in ["a", "photo", "of", "a", "horse", "with", "brown", "mane"]
     ]
     assert json.loads((tmp_path / "tokenizer_config.json").read_text())["model_max_length"] == 77
+
+
+def test_a_text_encoder_learns_another_one_s_states(tmp_path):
+    taught = BUNDLED / "stable-diffusion"
+    captions = [caption(category, draw_looks("train", category, 1)[1], Dice("caption", "train", category, 1)) for category in KINDS]
+    torch.manual_seed(0)
+    train_text(captions, taught, tmp_path, Schedule(60, 2e-3, warmup=10), batch=5)
+    found, wanted = TextEncoder(tmp_path), TextEncoder(taught)
+    found.tokenizer = wanted.tokenizer
+    text = PLAIN.format(category="cat")
+    there, aim = found.text_states(text), wanted.text_states(text)
+    start = CLIPTextModel(wanted.text_encoder.config)
+    norm = text_start(start, aim.mean(dim=0))
+    assert not norm.weight.requires_grad and (norm.weight == REACH).all()
+    with torch.no_grad():
+        before = start(wanted._tokens([text])).last_hidden_state[0]
+    assert (there - aim).norm() < 0.5 * (before - aim).norm()
 
 
 def test_patches_of_padded_pictures_are_found_in_stretched_ones():

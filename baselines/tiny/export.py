@@ -35,7 +35,7 @@ def pipeline(work: Path, folder: Path) -> None:
 
     unet: Any = UNet2DConditionModel.from_pretrained(work / "unet" / "unet", low_cpu_mem_usage=False)
     vae: Any = AutoencoderKL.from_pretrained(work / "vae", low_cpu_mem_usage=False)
-    text: Any = CLIPTextModel.from_pretrained(work / "unet" / "text_encoder")
+    text: Any = CLIPTextModel.from_pretrained(work / "text" / "text_encoder")
     whole: Any = StableDiffusionPipeline(
         vae=vae.to(torch.float16),
         unet=unet.to(torch.float16),

@@ -1,4 +1,4 @@
-"""Trains the bundled backbones: `python -m baselines.tiny.train vae|unet|vit|captioner --work DIR`. A run that was stopped goes on."""
+"""Trains the bundled backbones: `python -m baselines.tiny.train vae|unet|text|vit|captioner --work DIR`. A run that was stopped goes on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from baselines.tiny.pictures import padded_pictures, training_pictures
 
 
 @click.command()
-@click.argument("network", type=click.Choice(["vae", "unet", "vit", "captioner"]))
+@click.argument("network", type=click.Choice(["vae", "unet", "text", "vit", "captioner"]))
 @click.option("--work", type=click.Path(path_type=Path), default="tiny-training", help="Folder for pictures, checkpoints and results.")
 @click.option("--steps", type=int, help="Steps in all.")
 @click.option("--rate", type=float)
@@ -41,6 +41,10 @@ def main(
         vit.train_vit(
             padded, pictures.categories, work / "pipeline", posteriors, work / "vit", Schedule(steps or 6000, rate or 1e-3), batch
         )
+    elif network == "text":
+        from baselines.tiny.text import train_text
+
+        train_text(pictures.captions, work / "unet", work / "text", Schedule(steps or 6000, rate or 2e-3, decay=1.0), batch)
     elif network == "captioner":
         from baselines.tiny.captioner import train_captioner
 
