@@ -6,7 +6,7 @@ OUT ?= results
 .PHONY: demo test lint clean
 
 demo: .venv/installed
-	$(BIN)/bench run --methods dift,dinov2,hog,position --out $(OUT)
+	$(BIN)/bench run --methods sd4match-cpm,dift --out $(OUT)
 
 test: .venv/developed
 	$(BIN)/python -m pytest
