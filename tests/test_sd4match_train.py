@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -368,6 +369,9 @@ def test_one_command_tunes_and_compares_all_cases(place, tmp_path, bench):
     rows = [line for line in done.out.splitlines() if line.startswith("| ") and "sd4match-cpm[" in line]
     assert {row.split("prompt-file=")[1].split("/")[0] for row in rows} == set(ABLATION)
     assert all("±" in row for row in rows)
+    tuned = {case: files.read(tmp_path / "cases" / case / "best.safetensors").config for case in ABLATION}
+    sizes = {name: getattr(tuned["pair-patches"], name) for name in ("image_width", "patches", "text_width")}
+    assert tuned == {case: replace(config, **sizes) for case, config in ABLATION.items()}
     # Again: every training is finished, every cell is there.
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "results").rglob("predictions.parquet")}
     assert bench(*command).status == 0
