@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 @click.option(
     "--table",
     "kind",
-    type=click.Choice(["overall", "prompt-types"]),
+    type=click.Choice(["overall", "prompt-types", "timesteps"]),
     default="overall",
     show_default=True,
-    help="overall: methods ranked; prompt-types: a column a prompt, as in SD4Match's Table 1.",
+    help="overall: methods ranked; prompt-types: a column a prompt, as in SD4Match's Table 1; timesteps: a row a timestep, Fig. 3(b).",
 )
 @click.option("--protocol", help="The table's protocol; sd4match where records have it.")
 @click.option("--averaging", type=click.Choice(["image", "point"]), default="image", show_default=True)
@@ -42,15 +42,17 @@ def leaderboard(
 ) -> int:
     """The table of a results folder."""
     from harness.table_prompts import prompt_types
+    from harness.table_timesteps import timesteps
     from harness.tables import check_asked
     from harness.tables import leaderboard as table
 
     records, damaged = _readable(folder)
     check_asked(records, alphas, localizers)
-    if kind == "prompt-types":
+    if kind != "overall":
         if alphas and len(alphas) > 1:
-            raise UserError("--table prompt-types is at one threshold; give one of --alphas")
-        shown = prompt_types(records, protocol=protocol, averaging=averaging, alpha=alphas[0] if alphas else None, localizers=localizers)
+            raise UserError(f"--table {kind} is at one threshold; give one of --alphas")
+        made = prompt_types if kind == "prompt-types" else timesteps
+        shown = made(records, protocol=protocol, averaging=averaging, alpha=alphas[0] if alphas else None, localizers=localizers)
     else:
         shown = table(records, protocol=protocol, averaging=averaging, alphas=alphas, localizers=localizers)
     click.echo(shown.render(format_), nl=False)

@@ -100,6 +100,7 @@ def run(host: Host, /, **options: Any) -> int:
     cells = plan(sweep, host)
     records = _run_cells(host, cells, options)
     from harness.table_prompts import prompt_types
+    from harness.table_timesteps import timesteps
     from harness.tables import leaderboard
 
     shown = {name for cell in cells for name in cell.localizers}
@@ -112,6 +113,8 @@ def run(host: Host, /, **options: Any) -> int:
             prompt_types(records, protocol=name, localizers=sorted(shown), prompts=options["prompts"])
             for name in _scored(records, protocols)
         ]
+    if len(set(options["timestep"] or ())) > 1:
+        tables += [timesteps(records, protocol=name, localizers=sorted(shown)) for name in _scored(records, protocols)]
     click.echo("\n".join(table.render("md") for table in tables), nl=False)
     return int(any(record.status in ("failed", "partial") for record in records))
 
