@@ -91,7 +91,8 @@ def _train(host: Host, /, **options: Any) -> int:
     """Tune the prompt of sd4match-single, sd4match-class or sd4match-cpm on a dataset with keypoints.
 
     The defaults are the paper's. The networks stay as they are. A training that was interrupted goes on where it stopped when the same
-    command is given again. On several GPUs: accelerate launch -m harness.cli train ...
+    command is given again. On several GPUs: accelerate launch --multi_gpu -m harness.cli train ...; on several CPU processes, which
+    accelerate starts through MPI alone: torchrun --nproc-per-node 2 -m harness.cli train ...
     """
     from harness.cli.run import device_name
     from sd4match_plugin.train_job import known_method
