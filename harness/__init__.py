@@ -1,6 +1,22 @@
 """A benchmark harness for semantic correspondence."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from harness.hookspecs import BENCH_API, hookimpl
 
-__all__ = ["BENCH_API", "hookimpl"]
+if TYPE_CHECKING:
+    from harness.matching import match
+
+__all__ = ["BENCH_API", "hookimpl", "match"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when it is called for: whoever writes a plugin imports this package, and `bench list` stays fast.
+    if name == "match":
+        from harness.matching import match
+
+        return match
+    raise AttributeError(f"module 'harness' has no attribute '{name}'")

@@ -305,7 +305,7 @@ class ArgmaxOriginal:
         size = source.frame.original
         x = points[:, 0].floor().clamp(0, size.width - 1)
         y = points[:, 1].floor().clamp(0, size.height - 1)
-        cells = torch.stack([_pixel_cells(source, x, 0), _pixel_cells(source, y, 1)], dim=1)
+        cells = torch.stack([pixel_cells(source, x, 0), pixel_cells(source, y, 1)], dim=1)
         return sample(_Grid(source, "half-pixel").data, cells.to(source.data.device))
 
     def _of(self, target: FeatureMap) -> _OriginalResolution:
@@ -315,7 +315,7 @@ class ArgmaxOriginal:
         return kept
 
 
-def _pixel_cells(map_: FeatureMap, pixels: Tensor, axis: int) -> Tensor:
+def pixel_cells(map_: FeatureMap, pixels: Tensor, axis: int) -> Tensor:
     """Cell coordinate of the centre of each original pixel with the given numbers, along one axis."""
     frame, grid = map_.frame, map_.grid or "half-pixel"
     # Where pixel centres are integers in the frame's own count, an original pixel's centre is half a pixel from its number.
@@ -328,8 +328,8 @@ def _pixel_cells(map_: FeatureMap, pixels: Tensor, axis: int) -> Tensor:
 def _original_resolution(target: FeatureMap) -> _OriginalResolution:
     data = _Grid(target, "half-pixel").data
     width, height = target.frame.original
-    across = _Upsampling.at(_pixel_cells(target, torch.arange(width), 0), data.shape[2], data)
-    down = _Upsampling.at(_pixel_cells(target, torch.arange(height), 1), data.shape[1], data)
+    across = _Upsampling.at(pixel_cells(target, torch.arange(width), 0), data.shape[2], data)
+    down = _Upsampling.at(pixel_cells(target, torch.arange(height), 1), data.shape[1], data)
     return _OriginalResolution(across, down, _upsampled_norms(data, across, down))
 
 

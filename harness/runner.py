@@ -152,8 +152,8 @@ class _Run:
         if not missing:
             return
         with self.clock.stage("load"):
-            features = self._features()
-            localizers = {name: self._localizer(name) for name in self.prepared.cell.localizers}
+            features = pair_features(self.prepared)
+            localizers = {name: make_localizer(self.prepared, name) for name in self.prepared.cell.localizers}
         self._reset_gpu_peak()
         done = 0
         for shard, pairs in _by_shard(missing):
@@ -189,32 +189,12 @@ class _Run:
         for name, localizer in localizers.items():
             try:
                 with self.clock.stage("locate"), torch.inference_mode():
-                    xy, score = _located(localizer, source, target, points)
+                    xy, score = located(localizer, source, target, points)
             except Exception as error:  # noqa: BLE001 - a localizer is a plugin's code; what it raises fails this pair only
                 message = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
                 self.failures.append(Failure(pair_id=pair_id, localizer=name, error=f"localizer {name}: {message.splitlines()[0]}"))
                 continue
             rows.add(pair_id, self.index.keypoint_ids(pair_id), name, xy, score)
-
-    def _features(self) -> PairFeatures:
-        cell, extractor = self.prepared.cell, self.host.extractor(self.prepared.cell.extractor)
-        context = MakeContext(
-            device=self.options.device,
-            precision=self.options.precision,
-            params=dict(cell.params),
-            weights=self.prepared.weights,
-            prompt_file=self.prepared.learned.path if self.prepared.learned else None,
-            categories=self.index.categories,
-        )
-        prompt = None
-        if cell.prompt != NO_PROMPT:
-            spec = self.host.prompt(cell.prompt)
-            prompt = PromptUse(spec.make(context), spec.scope)
-        made = extractor.make(context)
-        return PairFeatures(self.index, made, extractor.scope, prompt, seed=cell.seed, batch_size=self.options.batch_size)
-
-    def _localizer(self, name: str) -> Localizer:
-        return self.host.localizer(name).make(**self.prepared.localizer_options(name))
 
     def _write_shard(self, number: int, rows: _Rows) -> None:
         if not rows.columns["x"]:
@@ -333,7 +313,32 @@ class _Rows:
             column.extend(more)
 
 
-def _located(localizer: Localizer, source: FeatureMap, target: FeatureMap, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def pair_features(prepared: PreparedCell) -> PairFeatures:
+    """Makes the cell's extractor and prompt. Raises `NotApplicable`, and whatever a plugin raises."""
+    cell, options, host = prepared.cell, prepared.bench.options, prepared.bench.host
+    extractor = host.extractor(cell.extractor)
+    context = MakeContext(
+        device=options.device,
+        precision=options.precision,
+        params=dict(cell.params),
+        weights=prepared.weights,
+        prompt_file=prepared.learned.path if prepared.learned else None,
+        categories=prepared.index.categories,
+    )
+    prompt = None
+    if cell.prompt != NO_PROMPT:
+        spec = host.prompt(cell.prompt)
+        prompt = PromptUse(spec.make(context), spec.scope)
+    made = extractor.make(context)
+    return PairFeatures(prepared.index, made, extractor.scope, prompt, seed=cell.seed, batch_size=options.batch_size)
+
+
+def make_localizer(prepared: PreparedCell, name: str) -> Localizer:
+    """A localizer, with the options that the method's recipe gives it."""
+    return prepared.bench.host.localizer(name).make(**prepared.localizer_options(name))
+
+
+def located(localizer: Localizer, source: FeatureMap, target: FeatureMap, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Predictions (N, 2) and scores (N) in float64 on the CPU. Raises `ExtractionError` where they are not that."""
     import torch
 

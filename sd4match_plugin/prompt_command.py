@@ -134,7 +134,7 @@ class _Shown:
         requests = _requests(spec, options["images"], given)
 
         from baselines.stable_diffusion import StableDiffusion
-        from harness.cli.run import device_name
+        from harness.devices import device_name
 
         device, found = device_name(options["device"]), _weights(host, spec, options)
         file = _learned_file(spec, found, options)

@@ -94,7 +94,7 @@ def _train(host: Host, /, **options: Any) -> int:
     command is given again. On several GPUs: accelerate launch --multi_gpu -m harness.cli train ...; on several CPU processes, which
     accelerate starts through MPI alone: torchrun --nproc-per-node 2 -m harness.cli train ...
     """
-    from harness.cli.run import device_name
+    from harness.devices import device_name
     from sd4match_plugin.train_job import known_method
     from sd4match_plugin.train_processes import processes
     from sd4match_plugin.train_record import wants_tensorboard

@@ -20,6 +20,7 @@ _COMMANDS = {
     "list": "harness.cli.listing:list_",
     "plugins": "harness.cli.listing:plugins",
     "doctor": "harness.cli.doctor:doctor",
+    "match": "harness.cli.match:match",
     "leaderboard": "harness.cli.results:leaderboard",
     "rescore": "harness.cli.results:rescore",
     "data": "harness.cli.data:data",

@@ -22,7 +22,7 @@ def doctor(host: Host, /, **options: Any) -> int:
     """Check a method's contract on the bundled pictures: shapes, frame, scope, determinism, an image against itself."""
     from tabulate import tabulate
 
-    from harness.cli.run import device_name
+    from harness.devices import device_name
     from harness.doctor import Doctor
     from harness.plan import NO_PROMPT
     from harness.prepare import Bench, RunOptions

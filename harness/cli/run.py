@@ -137,6 +137,7 @@ def _scored(records: Sequence[Record], protocols: Sequence[str]) -> list[str | N
 
 
 def _run_cells(host: Host, cells: Sequence[Cell], options: Mapping[str, Any]) -> list[Record]:
+    from harness.devices import device_name
     from harness.prepare import Bench, RunOptions
     from harness.records import make_results_folder
     from harness.runner import run_cell
@@ -170,19 +171,6 @@ def _run_cells(host: Host, cells: Sequence[Cell], options: Mapping[str, Any]) ->
         records.append(record)
     _hook(host, "bench_run_finished", records=records)
     return records
-
-
-def device_name(name: str) -> str:
-    """The device, checked. Raises `UserError`."""
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UserError(f"--device {name}: {str(error).splitlines()[0]}; 'cpu' always works") from error
-    return name
 
 
 def _hook(host: Host, name: str, **values: object) -> None:

@@ -1,0 +1,205 @@
+"""`bench match`: points of one picture found in another, printed and drawn."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli.options import weights
+from harness.errors import UserError
+from harness.plugins import Host
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from harness.matching import Match, Matcher
+
+    _PointType = click.ParamType[tuple[float, float]]
+else:  # generic for type checkers only: older releases of click cannot subscript it
+    _PointType = click.ParamType
+
+_NUMBERS = re.compile(r"(?=.*(?:\d|nan|inf))(?:[-+.,;\d\s]|(?<=\d)e|nan|inf)+", re.IGNORECASE)
+"""What goes on with a list of points; a picture's name and an option do not."""
+
+
+class _Point(_PointType):
+    """`120,80` -> (120.0, 80.0)"""
+
+    name = "point"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            x, y = map(float, str(value).split(","))
+        except ValueError:
+            self.fail(f"'{value}' is no point; a point is X,Y in pixels of A, such as 120,80", param, ctx)
+        return x, y
+
+
+class _Command(click.Command):
+    """Takes several values after one `--points`, which click itself does not."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, list(_repeated(args)))
+
+
+def _repeated(args: Sequence[str]) -> Iterator[str]:
+    """`--points 1,2 3,4` -> `--points 1,2 --points 3,4`."""
+    rest = iter(args)
+    listed = False
+    for word in rest:
+        if word == "--":
+            yield word
+            yield from rest
+        elif word == "--points":
+            yield from (word, *(value for value in [next(rest, None)] if value is not None))
+            listed = True
+        elif listed and _NUMBERS.fullmatch(word):
+            yield from ("--points", word)
+        else:
+            yield word
+            listed = word.startswith("--points=")
+
+
+@click.command("match", cls=_Command)
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
+@click.option("--points", type=_Point(), multiple=True, metavar="X,Y ...", help="Points of A in its pixels; several, and repeatable.")
+@click.option("--method", required=True, help="Method ('bench list methods').")
+@click.option("--category", default="", help="What both pictures show, for a prompt that names it.")
+@click.option("--prompt", help="Prompt type; the method's own otherwise.")
+@click.option("--localizer", help="Localizer; the method's own otherwise.")
+@click.option("--timestep", type=click.IntRange(min=0), help="Diffusion timestep; the method's own otherwise.")
+@click.option("--ensemble", type=click.IntRange(min=1), help="Draws of noise to average; the method's own otherwise.")
+@click.option("--prompt-file", type=click.Path(path_type=Path), help="A learned prompt of your own.")
+@click.option("--trained-on", metavar="DATASET", help="Of the learned prompts there are, the one tuned on this dataset.")
+@weights
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--device", default="auto", show_default=True, help="Torch device; auto takes a GPU if there is one.")
+@click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True)
+@click.option("--dense", is_flag=True, help="Paint the correspondence of a grid of points in both pictures.")
+@click.option("--grid", type=click.IntRange(2, 100), default=16, show_default=True, help="Points of --dense along the longer side of A.")
+@click.option("--heatmap", is_flag=True, help="Draw how similar B is to the one point given.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Picture to write: .png, .jpg or .webp.")
+@click.pass_obj
+def match(host: Host, /, **options: Any) -> None:
+    """Find points of picture A in picture B, with the features and the localizer that 'bench run' uses.
+
+    x and y are pixels of the pictures as they are stored; (0, 0) is the top left corner.
+    """
+    _check(options)
+    out: Path | None = options["out"].expanduser() if options["out"] else None
+    if out:
+        from harness.sheet import check_place
+
+        check_place(out)
+
+    from dataclasses import fields
+
+    from harness.matching import Choice, Matcher
+
+    choice = Choice(**{field.name: options[field.name] for field in fields(Choice)})
+    matcher = Matcher(host, options["a"], options["b"], choice)
+    _tell_turned([options["a"], options["b"]])
+    if options["points"]:
+        matcher.checked(options["points"])  # before the models load
+    points = matcher.locate(options["points"]) if options["points"] else None
+    dense = matcher.locate(matcher.grid(options["grid"])) if options["dense"] else None
+    if out:
+        _draw(matcher, points, dense, options["points"][0] if options["heatmap"] else None, out)
+    click.echo(_json(points, dense, out) if options["as_json"] else _text(points, dense, out))
+
+
+def _check(options: dict[str, Any]) -> None:
+    """Raises `UserError` for options that do not go together."""
+    count = len(options["points"])
+    if not count and not options["dense"]:
+        raise UserError("--points: give at least one point of A, such as --points 120,80, or --dense for a grid")
+    if options["heatmap"] and count != 1:
+        raise UserError(f"--heatmap shows the similarity map of one point; --points has {count}")
+    if options["heatmap"] and not options["out"]:
+        raise UserError("--heatmap is drawn; give -o FILE")
+    if options["dense"] and not (options["out"] or options["as_json"]):
+        raise UserError("--dense is drawn, or printed with --json; give -o FILE")
+
+
+def _draw(matcher: Matcher, points: Match | None, dense: Match | None, hot: tuple[float, float] | None, out: Path) -> None:
+    from harness.matching_picture import Heat, panel_size, picture
+    from harness.sheet import write_sheet
+
+    heat = Heat(matcher.heat(hot, panel_size(matcher.sizes[1])), matcher.cells) if hot else None
+    write_sheet(picture(matcher.images, points, dense=dense, heat=heat), out)
+
+
+def _text(points: Match | None, dense: Match | None, out: Path | None) -> str:
+    from tabulate import tabulate
+
+    shown = points or dense
+    assert shown is not None
+    prompt = f", prompt {shown.prompt}" if shown.prompt != "none" else ""
+    lines = [
+        f"A: {shown.a}, {shown.a_size.width} x {shown.a_size.height} px",
+        f"B: {shown.b}, {shown.b_size.width} x {shown.b_size.height} px",
+        f"{shown.method}{prompt}, localizer {shown.localizer}, backbone {shown.backbone}",
+    ]
+    if points:
+        rows = [
+            (number, *(f"{value:.1f}" for value in (*a, *b)), f"{similarity:.3f}")
+            for number, (a, b, similarity) in enumerate(zip(points.points, points.found, points.similarity, strict=True), start=1)
+        ]
+        heads = ("point", "x in A (px)", "y in A (px)", "x in B (px)", "y in B (px)", "similarity")
+        table = tabulate(rows, heads, tablefmt="pipe", disable_numparse=True, colalign=("right",) * len(heads))
+        lines += ["", table, "", f"n = {_points(points)}; similarity: cosine of the features at both places."]
+    if dense:
+        lines += [f"grid: n = {_points(dense)}; mean similarity {dense.similarity.mean():.3f}."]
+    return "\n".join([*lines, *([str(out)] if out else [])])
+
+
+def _points(match: Match) -> str:
+    return f"{len(match)} {'point' if len(match) == 1 else 'points'}"
+
+
+def _json(points: Match | None, dense: Match | None, out: Path | None) -> str:
+    shown = points or dense
+    assert shown is not None
+    content = {
+        "a": {"path": str(shown.a), "width": shown.a_size.width, "height": shown.a_size.height},
+        "b": {"path": str(shown.b), "width": shown.b_size.width, "height": shown.b_size.height},
+        "method": shown.method,
+        "backbone": shown.backbone,
+        "prompt": shown.prompt,
+        "category": shown.category,
+        "localizer": shown.localizer,
+        "seed": shown.seed,
+        "params": shown.params,
+        "points": _rows(points),
+        "grid": _rows(dense),
+        "picture": str(out) if out else None,
+    }
+    return json.dumps(content, indent=2)
+
+
+def _rows(match: Match | None) -> list[dict[str, Any]]:
+    """Points in pixels of A and of B, the cosine at both, and the localizer's own score."""
+    columns: Sequence[np.ndarray] = (match.points, match.found, match.similarity, match.score) if match else ()
+    return [dict(zip(("a", "b", "similarity", "score"), row, strict=True)) for row in zip(*(one.tolist() for one in columns), strict=True)]
+
+
+def _tell_turned(paths: Sequence[Path]) -> None:
+    """Viewers turn such a picture, and points read off there would be elsewhere."""
+    import PIL.ExifTags
+    import PIL.Image
+
+    for path in dict.fromkeys(paths):
+        with PIL.Image.open(path.expanduser()) as file:
+            if file.getexif().get(PIL.ExifTags.Base.Orientation, 1) != 1:
+                click.echo(
+                    f"bench match: {path}: its orientation tag is ignored; x and y are pixels as stored, and as -o draws them", err=True
+                )
