@@ -40,7 +40,7 @@ class Rescorer:
         """
         if record.cell.fed is None:
             raise UserError(f"{record.cell.id}: not applicable, so it has no predictions to score")
-        index = self._split(record)
+        index = self.split(record)
         had = measures_of(record, self._host)
         names = protocols or [one.protocol.name.partition("[")[0] for one in had]
         suffix = f"[threshold={threshold}]" if threshold else ""
@@ -53,8 +53,8 @@ class Rescorer:
             write_record(place, changed)
         return changed
 
-    def _split(self, record: Record) -> SplitIndex:
-        """The split a record was run on, from the first place that has it. Raises `UserError`."""
+    def split(self, record: Record) -> SplitIndex:
+        """The split a record was run on, from the first place that has it, read once. Raises `UserError`."""
         name = record.cell.dataset.partition(":")[0]
         spec = self._host.dataset(name)
         found: list[SplitIndex] = []

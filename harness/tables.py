@@ -139,6 +139,7 @@ class Table:
         rows: cells as text.
         tidy: the same and all further numbers, one a row, for machines.
         names: number of columns before those with numbers; behind them is one of notes.
+        columns: those of the CSV.
     """
 
     caption: str
@@ -146,11 +147,12 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     tidy: tuple[Row, ...] = field(repr=False, default=())
     names: int = 5
+    columns: tuple[str, ...] = TIDY_KEYS
 
     def render(self, format: Format) -> str:
         """The table as markdown, CSV, LaTeX, HTML or JSON, ending with a line break."""
         if format == "csv":
-            return _csv(self.tidy)
+            return _csv(self.tidy, self.columns)
         if format == "json":
             return json.dumps(list(self.tidy), indent=1, allow_nan=False) + "\n"
         from tabulate import tabulate
@@ -340,11 +342,11 @@ def number_text(score: Score | None) -> str:
 # ----------------------------------------------------------------------------------------------------------------- formats
 
 
-def _csv(rows: Sequence[Row]) -> str:
+def _csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
     import pandas as pd
 
     buffer = io.StringIO()
-    pd.DataFrame(list(rows), columns=TIDY_KEYS).to_csv(buffer, index=False, lineterminator="\n")
+    pd.DataFrame(list(rows), columns=list(columns)).to_csv(buffer, index=False, lineterminator="\n")
     return buffer.getvalue()
 
 

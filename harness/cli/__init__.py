@@ -22,6 +22,7 @@ _COMMANDS = {
     "doctor": "harness.cli.doctor:doctor",
     "match": "harness.cli.match:match",
     "leaderboard": "harness.cli.results:leaderboard",
+    "compare": "harness.cli.compare:compare",
     "rescore": "harness.cli.results:rescore",
     "data": "harness.cli.data:data",
     "weights": "harness.cli.weights:weights",
