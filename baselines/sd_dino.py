@@ -48,6 +48,7 @@ class SDDino:
 
         self._timestep, self._fused = int(str(context.params["timestep"])), bool(context.params["dino"])
         self.backbone, self._kept = shared(context.weights[SD], context.device, context.precision)
+        self.backbone.check_timestep(self._timestep)
         card = self.backbone.card
         if any(level not in card.levels for level in LEVELS):
             raise UserError(f"{context.weights[SD]}: its decoder has fewer than three blocks; SD+DINO reads {', '.join(LEVELS)}")

@@ -175,6 +175,12 @@ class StableDiffusion(TextEncoder):
             # Only the noise schedule is used, which is the same for every sampler.
             self.scheduler = DDIMScheduler.from_pretrained(folder, subfolder="scheduler")
 
+    def check_timestep(self, timestep: int) -> None:
+        """Raises `UserError` for a timestep that the noise schedule does not have."""
+        last = len(self.scheduler.alphas_cumprod) - 1
+        if not 0 <= timestep <= last:
+            raise UserError(f"--timestep {timestep}: the backbone has timesteps 0 to {last}")
+
     @property
     def text_width(self) -> int:
         """D: width of the text encoder's states."""

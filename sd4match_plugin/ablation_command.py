@@ -10,6 +10,8 @@ import click
 
 from harness.cli.run import run
 from harness.errors import UserError
+from harness.plan import DatasetChoice
+from harness.plugins import Host
 from sd4match_plugin.train_command import train_command
 
 METHOD = "sd4match-cpm"
@@ -47,6 +49,10 @@ def _ablation(ctx: click.Context, /, out: Path, results: Path, test_split: str |
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError("bench ablation is for one process; on several, tune each case with 'bench train sd4match-cpm --ablation CASE'")
+    host: Host = ctx.obj
+    dataset = host.dataset(DatasetChoice.parse(options["dataset_name"]).name)
+    if test_split and test_split not in dataset.splits:
+        raise UserError(f"--test-split {test_split}: dataset '{dataset.name}' has the splits {', '.join(dataset.splits)}")
     shared = {"cache": options.pop("cache") or out / "encoded"}
     tuned, failed = [], 0
     for number, case in enumerate(ABLATION, start=1):

@@ -33,9 +33,16 @@ _SCHEMA, _KIND, _CONFIG = _RESERVED = ("prompt_file", "kind", "cpm")
 """Entries of a file's header that say how to read it; the others are the caller's."""
 
 CAPTION, CHECKPOINT = "caption.pt", "ckpt.pt"
+BEST = "best.safetensors"
+"""What a training leaves in its folder."""
+
+_WANTED = f"a prompt is {BEST} or another file that 'bench train' wrote, or a file or folder of SD4Match's release"
 _RELEASE_FOLDER = re.compile(r"(?:Single|Class|CPM)_([^_]+)_sd([^_]+)_(?:TokenEmbeds(\d+)|HiddenState|(?:Pair|Img)-)")
 RELEASE_DATASETS = {"spair-71k": "spair", "pf-pascal": "pfpascal", "pf-willow": "pfwillow"}
 """Datasets -> what the release calls them in the names of its folders."""
+
+RELEASED = ("spair-71k", "pf-pascal")
+"""Those that the authors published prompts for."""
 
 RELEASE_TIMESTEP = 261
 """At which the release tunes its prompts (paper, section 4.1)."""
@@ -111,12 +118,15 @@ def read(path: Path, config: CpmConfig | None = None) -> PromptFile:
 
 def _file(path: Path) -> Path:
     if not path.exists():
-        raise UserError(f"{path}: no such file or folder; a prompt is a file that training wrote, or a folder of SD4Match's release")
+        raise UserError(f"{path}: no such file or folder; {_WANTED}")
     if not path.is_dir():
         return path
-    found = [path / name for name in (CAPTION, CHECKPOINT) if (path / name).is_file()]
+    names = (CAPTION, CHECKPOINT, BEST)
+    # The folder itself, or what `export` makes in one.
+    found = [one for name in names for one in (path / name, *sorted(path.glob(f"*/{name}"))) if one.is_file()]
     if len(found) != 1:
-        raise UserError(f"{path}: {'both' if found else 'neither'} {CAPTION} {'and' if found else 'nor'} {CHECKPOINT} in it; name the file")
+        there = f"{len(found)} of {CAPTION}, {CHECKPOINT} and {BEST}" if found else f"neither {CAPTION} nor {CHECKPOINT} nor {BEST}"
+        raise UserError(f"{path}: {there} in it; name the file")
     return found[0]
 
 
@@ -130,7 +140,7 @@ def _own(file: Path, config: CpmConfig | None) -> PromptFile:
     kinds: tuple[Kind, ...] = get_args(Kind)
     schema, kind = header.get(_SCHEMA), next((one for one in kinds if one == header.get(_KIND)), None)
     if schema is None:
-        raise UserError(f"{file}: not a prompt (its header has no '{_SCHEMA}')")
+        raise UserError(f"{file}: not a prompt (its header has no '{_SCHEMA}'); {_WANTED}")
     if schema != str(SCHEMA):
         raise UserError(f"{file}: written with schema {schema}, this version reads {SCHEMA}; update correspondence-bench")
     if kind is None:
@@ -172,19 +182,19 @@ def _load(file: Path) -> dict[str, Tensor]:
             warnings.simplefilter("ignore")
             content: Any = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise UserError(f"{file}: not a prompt: it holds more than tensors, or is damaged; nothing in it was run") from error
+        raise UserError(f"{file}: not a prompt: it holds more than tensors, or is damaged; nothing in it was run; {_WANTED}") from error
     except (
         *(OSError, RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError),
-        *(AssertionError, OverflowError, MemoryError, zipfile.BadZipFile, struct.error),
+        *(AssertionError, OverflowError, MemoryError, zipfile.BadZipFile, struct.error, SafetensorError),
     ) as error:
         # What the others say is about pickle's opcodes, such as "101".
         told = f" ({_told(error)})" if isinstance(error, OSError | RuntimeError | zipfile.BadZipFile) else ""
-        raise UserError(f"{file}: not a prompt, or damaged{told}; nothing in it was run") from error
+        raise UserError(f"{file}: not a prompt, or damaged{told}; nothing in it was run; {_WANTED}") from error
     if not isinstance(content, Mapping) or not content:
         raise UserError(f"{file}: not a prompt: it holds no dictionary of tensors")
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, Tensor) or value.layout != torch.strided:
-            raise UserError(f"{file}: not a prompt: '{name}' is no tensor with a name")
+            raise UserError(f"{file}: not a prompt: '{name}' is no tensor with a name; {_WANTED}")
     return {name: value.detach() for name, value in content.items()}
 
 

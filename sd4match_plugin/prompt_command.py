@@ -53,11 +53,14 @@ def export(file: Path, place: Path, half: bool) -> None:
     found = files.read(file.expanduser())
     if half:
         found = found.half()
-    if place.suffix == ".safetensors":
-        files.write(place.expanduser(), found)
-        click.echo(str(place))
-    else:
-        click.echo(str(files.export(place.expanduser(), found)))
+    try:
+        if place.suffix == ".safetensors":
+            files.write(place.expanduser(), found)
+            click.echo(str(place))
+        else:
+            click.echo(str(files.export(place.expanduser(), found)))
+    except OSError as error:
+        raise UserError(f"{place}: {error.strerror}; give a file that ends in .safetensors, or a folder") from error
 
 
 @prompt.command("show", short_help="Pictures drawn from a prompt, on one sheet.")

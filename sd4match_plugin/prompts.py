@@ -43,7 +43,8 @@ def find(kind: str, folder: Path, trained_on: str | None) -> LearnedFile:
     if trained_on is not None and trained_on not in found:
         raise UserError(
             f"--trained-on {trained_on}: {folder} has sd4match-{kind} for {', '.join(found)}; "
-            f"'bench train sd4match-{kind} --dataset {trained_on}' makes one, --prompt-file uses it"
+            f"'bench train sd4match-{kind} --dataset {trained_on}' makes one, --prompt-file uses it; "
+            f"'bench weights fetch sd4match-prompts' gets the authors' for {' and '.join(files.RELEASED)}, --weights paper uses them"
         )
     return inspect(kind, found[trained_on] if trained_on else next(iter(found.values())))._replace(
         trained_on=trained_on or next(iter(found))
@@ -78,7 +79,7 @@ def _read(kind: str, path: Path) -> files.PromptFile:
     found = "single" if file.kind == "hidden-states" and set(file.prompts) == {SINGLE} else file.kind
     found = "class" if found == "hidden-states" else found
     if found != kind:
-        raise UserError(f"{path}: is a prompt of sd4match-{found}; --prompt-file sd4match-{found}={path} uses it")
+        raise UserError(f"{path}: is a prompt of sd4match-{found}, not of sd4match-{kind}; use it with sd4match-{found}")
     return file
 
 

@@ -32,8 +32,7 @@ class Maps:
         card = backbone.card
         if settings.level not in card.levels:
             raise UserError(f"'{settings.level}' is no level of {backbone.folder}; it has {', '.join(card.levels)}")
-        if settings.timestep >= len(backbone.scheduler.alphas_cumprod):
-            raise UserError(f"--timestep {settings.timestep}: the backbone has timesteps 0 to {len(backbone.scheduler.alphas_cumprod) - 1}")
+        backbone.check_timestep(settings.timestep)
         self._backbone, self._posteriors, self._settings = backbone, posteriors, settings
         self._place = card.levels[settings.level]
         self.frame = Size(card.native, card.native)

@@ -27,7 +27,7 @@ from sd4match_plugin.train_prompts import Conditional, Learned, PromptEncoder, P
 from sd4match_plugin.train_record import Log
 from sd4match_plugin.validation import Validation
 
-BEST, LAST = "best.safetensors", "last.safetensors"
+BEST, LAST = files.BEST, "last.safetensors"
 MILESTONES = 60
 """Lines of the log over a whole training, but no step has more than one and every 100th has one."""
 

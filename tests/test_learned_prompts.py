@@ -218,6 +218,19 @@ def test_ranges_of_timesteps(value, found):
     assert NumberList().convert(value, None, None) == found
 
 
-@pytest.mark.parametrize("value", ["5..1", "a..b", "1..9:0", "1..2:x", ""])
+@pytest.mark.parametrize("value", ["5..1", "a..b", "1..9:0", "1..2:x", "", "-5", "-5..5"])
 def test_wrong_ranges_are_refused(value, bench):
-    assert bench("run", "--methods", "dift", "--timestep", value).status == 2
+    assert bench("run", "--methods", "dift", f"--timestep={value}").status == 2
+
+
+@pytest.mark.parametrize("value", ["0", "8,0", "-1", "x"])
+def test_an_ensemble_has_a_member(value, bench):
+    done = bench("run", "--methods", "dift", f"--ensemble={value}")
+    assert done.status == 2 and "number above 0" in done.complaint
+
+
+@pytest.mark.parametrize("method", ["dift", "sd-dino-star"])
+def test_a_timestep_that_the_backbone_lacks_fails_the_cell_at_once(method, bench, tmp_path):
+    done = bench("run", "--methods", method, "--timestep", 1000, "--limit", 2, "--out", tmp_path)
+    assert done.status == 1
+    assert "timesteps 0 to 999" in done.err and "pairs failed" not in done.err

@@ -182,6 +182,8 @@ def test_a_prompt_goes_to_the_release_s_form_and_back(show, bench, tmp_path):
 def test_what_cannot_be_exported_is_one_line(show, bench, tmp_path):
     done = bench("prompt", "export", tmp_path / "A.png", tmp_path / "B.safetensors")
     assert done.status == 2 and "A.png: not a prompt" in done.complaint
+    done = bench("prompt", "export", tmp_path / "own.safetensors", tmp_path / "A.png")
+    assert done.status == 2 and "A.png: Not a directory" in done.complaint
     files.write(tmp_path / "mute.safetensors", replace(files.read(tmp_path / "own.safetensors"), metadata={}))
     done = bench("prompt", "export", tmp_path / "mute.safetensors", tmp_path / "release")
     assert done.status == 2 and "does not say what it was trained on" in done.complaint

@@ -207,10 +207,10 @@ def test_files_of_something_else(content, tmp_path):
 
 def test_paths_that_lead_nowhere(tmp_path):
     assert "no such file" in complaint(tmp_path / "missing.safetensors")
-    assert "neither caption.pt nor ckpt.pt" in complaint(tmp_path)
+    assert "neither caption.pt nor ckpt.pt nor best.safetensors" in complaint(tmp_path)
     for name in ("caption.pt", "ckpt.pt"):
         saved(tmp_path / name, {})
-    assert "both caption.pt and ckpt.pt" in complaint(tmp_path)
+    assert "2 of caption.pt, ckpt.pt" in complaint(tmp_path)
 
 
 def rewritten(file: Path, **header: str | None) -> Path:
@@ -256,9 +256,10 @@ def test_safetensors_of_another_program(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"e is text\n", b"(dp0\n", b"\x80\x05e", b"", b"# A README\n"])
-def test_what_is_no_prompt_is_told_without_the_library_s_codes(tmp_path, content):
-    (tmp_path / "README.md").write_bytes(content)
-    told = complaint(tmp_path / "README.md")
+@pytest.mark.parametrize("name", ["README.md", "junk.safetensors"])
+def test_what_is_no_prompt_is_told_without_the_library_s_codes(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    told = complaint(tmp_path / name)
     assert "not a prompt" in told and "nothing in it was run" in told
     assert not re.search(r"\(\d+\)", told)
 
@@ -270,3 +271,13 @@ def test_half_precision_rounds_and_no_more(tmp_path):
     assert (found.config, found.metadata) == (whole.config, whole.metadata)
     for name, one in whole.state.items():
         assert torch.equal(found.state[name], one.half())
+
+
+def test_a_folder_stands_for_the_one_prompt_in_it(tmp_path):
+    prompt = PromptFile("cpm", config=CONFIG, state=state(CONFIG), metadata={"dataset": "shapes"})
+    write(tmp_path / "training" / "best.safetensors", prompt)
+    assert read(tmp_path / "training").config == CONFIG
+    inner = export(tmp_path / "release", prompt)
+    assert read(tmp_path / "release").state.keys() == read(inner).state.keys() == prompt.state.keys()
+    export(tmp_path / "release", replace(prompt, metadata={"dataset": "pf-pascal"}))
+    assert "2 of" in complaint(tmp_path / "release") and "name the file" in complaint(tmp_path / "release")

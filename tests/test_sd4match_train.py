@@ -384,6 +384,12 @@ def test_an_ablation_is_for_one_process(place, bench, monkeypatch):
     assert done.status == 2 and "one process" in done.complaint
 
 
+def test_a_wrong_split_stops_an_ablation_before_it_tunes(bench, tmp_path):
+    done = bench("ablation", "--test-split", "tset", "--out", tmp_path / "cases")
+    assert done.status == 2 and "has the splits test, val, train" in done.complaint
+    assert not (tmp_path / "cases").exists()
+
+
 # ------------------------------------------------------------------------------------------------------------ what users are told
 
 

@@ -45,7 +45,7 @@ class NumberList(CommaList):
         try:
             found = tuple(number for item in items for number in _numbers(item))
         except ValueError:
-            self.fail(f"'{value}' is no list of whole numbers such as 50,261 or 0..500:50", param, ctx)
+            self.fail(f"'{value}' is no list of whole numbers such as 50,261 or 0..500:50 (0 or more, upwards)", param, ctx)
         return found
 
 
@@ -53,12 +53,29 @@ def _numbers(text: str) -> Iterable[int]:
     """One item of a list of numbers. Raises ValueError."""
     first, dots, rest = text.partition("..")
     if not dots:
-        return (int(first),)
+        return (_whole(first),)
     last, _, step = rest.partition(":")
-    numbers = range(int(first), int(last) + 1, int(step or 50))
+    numbers = range(_whole(first), _whole(last) + 1, int(step or 50))
     if not numbers:
         raise ValueError(text)
     return numbers
+
+
+def _whole(text: str) -> int:
+    """A number from 0. Raises ValueError."""
+    if int(text) < 0:
+        raise ValueError(text)
+    return int(text)
+
+
+def positive(text: str) -> int:
+    """A number from 1. Raises ValueError."""
+    if int(text) < 1:
+        raise ValueError(text)
+    return int(text)
+
+
+positive.__name__ = "number above 0"
 
 
 def number_range(text: str) -> float:

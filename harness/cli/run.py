@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.options import CommaList, NumberList, data_root, number_range, weights
+from harness.cli.options import CommaList, NumberList, data_root, number_range, positive, weights
 from harness.errors import UserError
 from harness.measures import measure
 from harness.plan import Cell, DatasetChoice, Sweep, plan
@@ -52,9 +52,11 @@ def _configure(ctx: click.Context, param: click.Parameter, path: Path | None) ->
 @click.option("--localizers", type=CommaList(), metavar="A,B", help="Localizers; each method's own otherwise.")
 @click.option("--protocols", type=CommaList(), default="sd4match", show_default=True, metavar="A,B", help="Protocols to score under.")
 @click.option("--alphas", type=CommaList(number_range), metavar="A,B", help="Thresholds; each protocol's own otherwise.")
-@click.option("--timestep", type=NumberList(), metavar="T,T|T..T", help="Diffusion timesteps to sweep: 50,261 or 0..500:50.")
+@click.option(
+    "--timestep", type=NumberList(), metavar="T,T|T..T", help="Timesteps to sweep: 50,261 or 0..500:100; 0..500 is in steps of 50."
+)
 @click.option("--train-timestep", is_flag=True, help="Learned prompts at the timestep that they were tuned at.")
-@click.option("--ensemble", type=CommaList(int), metavar="N,N", help="Ensemble sizes to sweep.")
+@click.option("--ensemble", type=CommaList(positive), metavar="N,N", help="Ensemble sizes to sweep.")
 @click.option(
     "--prompt-file",
     "prompt_files",
