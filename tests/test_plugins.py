@@ -108,7 +108,9 @@ def test_prompt_of_another_kind_is_not_applicable(shell_bench, tmp_path):
 
 def test_only_methods_with_a_parameter_are_swept(shell_bench, tmp_path):
     done = shell_bench("run", "--methods", "toy,position", "--datasets", "toy-squares", "--timestep", "3,9", "--out", tmp_path / "r")
-    methods = [line.split("|")[2].strip() for line in done.out.splitlines() if line.startswith("|")][2:]
+    ranked, _, curves = done.out.partition("a row a timestep")
+    methods = [line.split("|")[2].strip() for line in ranked.splitlines() if line.startswith("|")][2:]
+    assert [line.split("|")[1].strip() for line in curves.splitlines() if line.startswith("| ")] == ["timestep", "3", "9"]
     assert sorted(methods) == ["position", "toy[timestep=3]", "toy[timestep=9]"]
 
 
