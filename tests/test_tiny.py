@@ -36,6 +36,11 @@ def test_all_of_it_is_small():
     assert sum(path.stat().st_size for path in BUNDLED.rglob("*") if path.is_file()) < 20 * MEGABYTE
 
 
+def test_no_machine_s_folders_are_named():
+    for path in BUNDLED.rglob("*.json"):
+        assert '"_name_or_path": "/' not in path.read_text(encoding="utf-8"), path
+
+
 def test_every_word_of_a_caption_is_one_token():
     from transformers import CLIPTokenizer
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -48,12 +49,15 @@ def pipeline(work: Path, folder: Path) -> None:
     )
     shutil.rmtree(folder, ignore_errors=True)
     whole.save_pretrained(folder, safe_serialization=True)
+    for path in folder.glob("*/config.json"):
+        # Where the parts lay on this machine is nobody's business, and would be part of the weights' hash.
+        config = json.loads(path.read_text(encoding="utf-8"))
+        config.pop("_name_or_path", None)
+        path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def dino(work: Path, folder: Path) -> None:
     """The vision transformer as transformers saves it, with a processor that feeds it squares of the size it was trained on."""
-    import json
-
     import torch
     from transformers import Dinov2Model
 
