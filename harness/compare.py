@@ -22,7 +22,7 @@ from harness.pck import correct, per_pair, relative_errors
 from harness.records import PREDICTIONS, read_predictions
 from harness.runs import StoredCell
 from harness.scoring import predicted_points, slices_of
-from harness.tables import RANKING_ALPHA, Row, Table, alpha_text, notes_of
+from harness.tables import RANKING_ALPHA, Row, Table, alpha_text, notes_of, split_name
 
 Averaging = Literal["image", "point"]
 Format = Literal["md", "csv", "json"]
@@ -306,7 +306,7 @@ def _line(one: Comparison, row: Row) -> tuple[str, ...]:
     note = "; ".join(one.notes) if whole else "partial" if one.notes else ""
     interval = f"{_number(row['low'], '+')} to {_number(row['high'], '+')}" if row["low"] is not None else "–"
     return (
-        f"{row['dataset']}{'' if row['split'] == 'test' else '/' + str(row['split'])}",
+        split_name(str(row["dataset"]), str(row["split"])),
         str(row["slice"]).removeprefix("category="),
         alpha_text(float(str(row["alpha"]))),
         _number(row["pck_a"]),

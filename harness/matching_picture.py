@@ -260,9 +260,7 @@ class _Paper:
         shades = viridis(np.linspace(0, 1, _BAR.width * _FINE))
         self._made.paste(PIL.Image.fromarray(shades[None].repeat(_BAR.height * _FINE, axis=0)), (_MARGIN * _FINE, top * _FINE))
         for share in (0.0, 0.5, 1.0):
-            self._write(
-                _MARGIN + share * _BAR.width, top + _BAR.height + 3, f"{low + share * (high - low):.2f}", _font(14), (0.5 * share) * 2
-            )
+            self._write(_MARGIN + share * _BAR.width, top + _BAR.height + 3, f"{low + share * (high - low):.2f}", _font(14), share)
         self._write(_MARGIN + _BAR.width + 20, top - 2, label, _font(_TEXT))
 
     def field(self, image: Size) -> None:

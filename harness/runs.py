@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.errors import SeveralErrors, UserError, unknown_name
 from harness.records import RECORD, Record, read_record, record_paths
+from harness.tables import why
 
 
 @dataclass(frozen=True)
@@ -101,18 +102,13 @@ def _run(text: str, paths: Iterable[Path], folder: Path = Path(), wanted: str | 
     exact = [one for one in read if wanted in (one.record.cell.label, one.name)]
     meant = exact or [one for one in read if wanted is None or wanted in one.names]
     cells = tuple(one for one in meant if one.record.scores)
-    left = tuple(f"{one.record.cell.id}: no predictions to compare ({_why(one.record)})" for one in meant if not one.record.scores)
+    left = tuple(f"{one.record.cell.id}: no predictions to compare ({why(one.record)})" for one in meant if not one.record.scores)
     if read and not meant:
         # One of the damaged ones may be meant.
         raise SeveralErrors([*damaged, str(unknown_name(f"method in {folder},", wanted or "", {one.name for one in read}))])
     if not cells:
         raise SeveralErrors([*damaged, *left])
     return Run(text, cells, left, tuple(damaged))
-
-
-def _why(record: Record) -> str:
-    reason = record.error.message if record.error else record.reason
-    return f"{record.status}: {reason}" if reason else record.status
 
 
 # ------------------------------------------------------------------------------------------------------------- two runs

@@ -8,7 +8,20 @@ from typing import Literal
 
 from harness.plan import NO_PROMPT
 from harness.records import Record, Score
-from harness.tables import RANKING_ALPHA, Table, alpha_text, caption_of, labelled, main_protocol, notes_of, number_text, tidy
+from harness.tables import (
+    Table,
+    alpha_text,
+    caption_of,
+    labelled,
+    main_protocol,
+    notes_of,
+    number_text,
+    one_alpha,
+    score_of,
+    split_name,
+    tidy,
+    why,
+)
 
 
 @dataclass
@@ -41,8 +54,7 @@ def prompt_types(
         prompts: order of the columns; those of the records otherwise.
     """
     chosen = protocol or main_protocol(records)
-    found = sorted({score.alpha for record in records for score in record.scores})
-    at = alpha if alpha is not None else RANKING_ALPHA if RANKING_ALPHA in found or not found else found[0]
+    at = one_alpha(records, alpha)
     records, differs = labelled(records)
     rows: dict[tuple[str, str, str], _Row] = {}
     for record in records:
@@ -78,8 +90,7 @@ def _place(
     cell = record.cell
     where = f"{cell.prompt} on {_dataset(record)}"
     if not record.scores:
-        reason = record.error.message if record.error else record.reason
-        told = f"{where}: {record.status}{reason and ': '}{reason}"
+        told = f"{where}: {why(record)}"
         mine = [row for key, row in rows.items() if key[0] == cell.label] or [rows.setdefault((cell.label, "–", cell.features), _Row())]
         mine[0].notes.append(told)
         return
@@ -89,12 +100,9 @@ def _place(
         row = rows.setdefault((cell.label, localizer, cell.features), _Row())
         row.backbones[cell.backbone] = None
         row.notes += [f"{cell.prompt}: {note}" for note in (*notes_of(record, localizer), *([apart] if apart else []))]
-        for score in record.scores:
-            if (score.localizer, score.slice, score.averaging, score.protocol, score.alpha) == (
-                *(localizer, "all", averaging, protocol, alpha),
-            ):
-                row.scores[cell.prompt, _dataset(record)] = score
+        if score := score_of(record, localizer, averaging, protocol, alpha):
+            row.scores[cell.prompt, _dataset(record)] = score
 
 
 def _dataset(record: Record) -> str:
-    return record.cell.dataset if record.cell.split == "test" else f"{record.cell.dataset}/{record.cell.split}"
+    return split_name(record.cell.dataset, record.cell.split)

@@ -8,7 +8,20 @@ from typing import Literal, NamedTuple
 
 from harness.errors import UserError
 from harness.records import Record, Score
-from harness.tables import RANKING_ALPHA, Table, alpha_text, caption_of, labelled, main_protocol, notes_of, number_text, tidy
+from harness.tables import (
+    Table,
+    alpha_text,
+    caption_of,
+    labelled,
+    main_protocol,
+    notes_of,
+    number_text,
+    one_alpha,
+    score_of,
+    split_name,
+    tidy,
+    why,
+)
 
 TIMESTEP = "timestep"
 
@@ -46,8 +59,7 @@ def timesteps(
     if not records:
         raise UserError("no cell has a timestep; 'bench run --timestep 0..500:50' sweeps those of methods that have one")
     chosen = protocol or main_protocol(records)
-    found = sorted({score.alpha for record in records for score in record.scores})
-    at = alpha if alpha is not None else RANKING_ALPHA if RANKING_ALPHA in found or not found else found[0]
+    at = one_alpha(records, alpha)
     records, differs = labelled(records)
     curves: dict[_Column, dict[int, Score]] = {}
     remarks: dict[int, list[tuple[_Column, str]]] = {}
@@ -56,16 +68,14 @@ def timesteps(
         for localizer in record.localizers:
             if localizers is not None and localizer not in localizers:
                 continue
-            column, wanted = _column(record, localizer), (localizer, "all", averaging, chosen, at)
+            column = _column(record, localizer)
             curve, noted = curves.setdefault(column, {}), remarks.setdefault(step, [])
-            for score in record.scores:
-                if (score.localizer, score.slice, score.averaging, score.protocol, score.alpha) == wanted:
-                    curve[step] = score
+            if score := score_of(record, localizer, averaging, chosen, at):
+                curve[step] = score
             apart = differs.get(record.cell.id)
             noted += [(column, note) for note in (*notes_of(record, localizer), *([apart] if apart else []))]
         if not record.scores:
-            reason = record.error.message if record.error else record.reason
-            remarks.setdefault(step, []).append((_column(record, ""), f"{record.status}{reason and ': '}{reason}"))
+            remarks.setdefault(step, []).append((_column(record, ""), why(record)))
     heads = _heads(list(curves))
     datasets = list(dict.fromkeys(column.dataset for column in curves))
     return Table(
@@ -86,11 +96,17 @@ def timesteps(
 
 def _column(record: Record, localizer: str) -> _Column:
     cell = record.cell
-    # The label without the timestep, which the row has.
-    changed = re.sub(rf"(?<=[\[,]){TIMESTEP}=\d+,?", "", cell.label)
-    method = re.sub(r",?\]|\[\]", lambda end: "]" if end.group() != "[]" else "", changed)
-    dataset = cell.dataset if cell.split == "test" else f"{cell.dataset}/{cell.split}"
-    return _Column(method, cell.prompt, localizer, cell.backbone, dataset)
+    return _Column(_without_timestep(cell.label), cell.prompt, localizer, cell.backbone, split_name(cell.dataset, cell.split))
+
+
+def _without_timestep(label: str) -> str:
+    """`dift[ensemble=1,timestep=50]` -> `dift[ensemble=1]`: the row has it."""
+    method, bracket, rest = label.partition("[")
+    if not bracket:
+        return label
+    inside, _, behind = rest.rpartition("]")
+    kept = ",".join(one for one in inside.split(",") if not re.fullmatch(rf"{TIMESTEP}=\d+", one))
+    return f"{method}[{kept}]{behind}" if kept else f"{method}{behind}"
 
 
 def _heads(columns: Sequence[_Column]) -> dict[_Column, str]:

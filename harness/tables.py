@@ -199,7 +199,7 @@ def leaderboard(
     ranked = sorted((line for line in merged if line.ranked(columns)), key=lambda line: (-line.mean(columns), line.key))
     others = sorted((line for line in merged if not line.ranked(columns)), key=lambda line: line.key)
     rows = [line.cells(str(place), columns) for place, line in enumerate(ranked, start=1)] + [line.cells("", columns) for line in others]
-    titles = tuple(f"{dataset}{'' if split == 'test' else '/' + split} @{alpha_text(alpha)}" for dataset, split, alpha in columns)
+    titles = tuple(f"{split_name(dataset, split)} @{alpha_text(alpha)}" for dataset, split, alpha in columns)
     return Table(
         caption=caption_of(records, chosen, averaging),
         header=("#", "method", "prompt", "localizer", "backbone", *titles, "note"),
@@ -249,9 +249,7 @@ def _lines(
     cell = record.cell
     unlike = [f"{cell.dataset}: {apart}"] if apart else []
     if not record.scores:
-        reason = record.error.message if record.error else record.reason
-        note = f"{record.status}: {reason}" if reason else record.status
-        return [_Line((cell.label, cell.prompt, "–", cell.backbone), {}, (f"{cell.dataset}: {note}", *unlike))]
+        return [_Line((cell.label, cell.prompt, "–", cell.backbone), {}, (f"{cell.dataset}: {why(record)}", *unlike))]
     found = []
     for localizer in sorted({score.localizer for score in record.scores}):
         if localizers is not None and localizer not in localizers:
@@ -263,6 +261,31 @@ def _lines(
         notes = (*notes_of(record, localizer), *unlike, *([] if used == protocol else [f"protocol {used}"]))
         found.append(_Line((cell.label, cell.prompt, localizer, cell.backbone), values, notes))
     return found
+
+
+def split_name(dataset: str, split: str) -> str:
+    """`birds` for its test split, `birds/val` for another."""
+    return dataset if split == "test" else f"{dataset}/{split}"
+
+
+def one_alpha(records: Sequence[Record], asked: float | None) -> float:
+    """The threshold of a table at one: the one asked for; else 0.10 or, where the records lack it, their smallest."""
+    if asked is not None:
+        return asked
+    found = {score.alpha for record in records for score in record.scores}
+    return RANKING_ALPHA if RANKING_ALPHA in found or not found else min(found)
+
+
+def score_of(record: Record, localizer: str, averaging: str, protocol: str, alpha: float) -> Score | None:
+    """A record's number over all pairs, if it has that one."""
+    wanted = (localizer, "all", averaging, protocol, alpha)
+    return next((one for one in record.scores if (one.localizer, one.slice, one.averaging, one.protocol, one.alpha) == wanted), None)
+
+
+def why(record: Record) -> str:
+    """A record's status, with the reason where there is one: what stands in the place of its numbers."""
+    reason = record.error.message if record.error else record.reason
+    return f"{record.status}: {reason}" if reason else record.status
 
 
 def notes_of(record: Record, localizer: str) -> list[str]:

@@ -107,16 +107,12 @@ def run(host: Host, /, **options: Any) -> int:
 
     shown = {name for cell in cells for name in cell.localizers}
     protocols = list(dict.fromkeys(options["protocols"]))
-    tables = [
-        leaderboard(records, protocol=name, alphas=options["alphas"], localizers=sorted(shown)) for name in _scored(records, protocols)
-    ]
+    scored = _scored(records, protocols)
+    tables = [leaderboard(records, protocol=name, alphas=options["alphas"], localizers=sorted(shown)) for name in scored]
     if len(set(options["prompts"] or ())) > 1:
-        tables += [
-            prompt_types(records, protocol=name, localizers=sorted(shown), prompts=options["prompts"])
-            for name in _scored(records, protocols)
-        ]
+        tables += [prompt_types(records, protocol=name, localizers=sorted(shown), prompts=options["prompts"]) for name in scored]
     if len(set(options["timestep"] or ())) > 1:
-        tables += [timesteps(records, protocol=name, localizers=sorted(shown)) for name in _scored(records, protocols)]
+        tables += [timesteps(records, protocol=name, localizers=sorted(shown)) for name in scored]
     click.echo("\n".join(table.render("md") for table in tables), nl=False)
     return int(any(record.status in ("failed", "partial") for record in records))
 

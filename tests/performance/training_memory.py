@@ -107,16 +107,14 @@ def main(configs: Path, level: str, precision: str) -> None:
     card, dtype = Card.of(configs), DTYPES[precision]
     with torch.device("meta"):
         unet: Any = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(configs / "unet")).to(dtype).requires_grad_(False)
-    unet.train()
     own = sum(parameter.numel() * parameter.element_size() for parameter in unet.parameters())
     side = card.native // card.factor
     click.echo(f"U-Net {own / GIGABYTE:.2f} GB in {precision}; {card.native} x {card.native} pixels, up to {level}")
     for pairs in (1, 2, 4, 9):
-        kept, _ = count(unet, card.levels[level], side, 2 * pairs, card.text_width, dtype)
+        kept, layer = count(unet, card.levels[level], side, 2 * pairs, card.text_width, dtype)
         unet.enable_gradient_checkpointing()
         ends, _ = count(unet, card.levels[level], side, 2 * pairs, card.text_width, dtype)
         unet.disable_gradient_checkpointing()
-        _, layer = count(unet, card.levels[level], side, 2 * pairs, card.text_width, dtype)
         click.echo(
             f"{pairs} pairs at once: {kept / GIGABYTE:.2f} GB of activations; with --checkpointing {(ends + layer) / GIGABYTE:.2f} GB "
             f"({ends / GIGABYTE:.2f} between layers, {layer / GIGABYTE:.2f} in the largest)"
