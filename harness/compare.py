@@ -14,17 +14,14 @@ import numpy as np
 
 from harness.datasets.index import SplitIndex
 from harness.errors import UserError
-from harness.frames import Size
-from harness.images import MIRRORED
+from harness.hits import counted, hits, pictures, stored_points
+from harness.lines import RANKING_ALPHA, Averaging, alpha_text, notes_of, split_name
 from harness.measures import Measure
 from harness.paired import RESAMPLES, holm, image_bootstrap, mcnemar
-from harness.pck import correct, per_pair, relative_errors
-from harness.records import PREDICTIONS, read_predictions
 from harness.runs import StoredCell
-from harness.scoring import predicted_points, slices_of
-from harness.tables import RANKING_ALPHA, Row, Table, alpha_text, notes_of, split_name
+from harness.scoring import slices_of
+from harness.table import Row, Table
 
-Averaging = Literal["image", "point"]
 Format = Literal["md", "csv", "json"]
 FORMATS: tuple[Format, ...] = ("md", "csv", "json")
 
@@ -116,54 +113,28 @@ def compare(first: Side, other: Side, index: SplitIndex) -> Comparison:
         UserError: if predictions are damaged, or the sides have no pair in common.
         DataError: if a protocol's threshold does not exist for the dataset.
     """
-    points = [_points(side) for side in (first, other)]
+    points = [stored_points(side.cell.place, side.localizer) for side in (first, other)]
     pair_ids = tuple(pair_id for pair_id in index.pair_ids if all(pair_id in one for one in points))
     if not pair_ids:
         names = " and ".join(side.cell.record.cell.id for side in (first, other))
         raise UserError(f"{names}: no pair was predicted in both; run the cells again without --limit")
-    ids = [index.keypoint_ids(pair_id) for pair_id in pair_ids]
-    hits = np.stack([_hits(side, index, one, pair_ids) for side, one in zip((first, other), points, strict=True)])
-    pair_of = np.repeat(np.arange(len(pair_ids)), [len(one) for one in ids])
-    right, only = (
-        np.stack([per_pair(one, pair_of, len(pair_ids))[0] for one in counted])
-        for counted in (hits, (hits[0] & ~hits[1], hits[1] & ~hits[0]))
-    )
-    pictures = [
-        [image.identity().removesuffix(MIRRORED) for image in (pair.source, pair.target)] for pair in map(index.pairs.get, pair_ids) if pair
+    right = [
+        hits(side.cell.place, side.cell.record, side.measure, index, one, pair_ids)
+        for side, one in zip((first, other), points, strict=True)
     ]
+    (first_right, total), (other_right, _) = (counted(one, index, pair_ids) for one in right)
+    only = [counted(one, index, pair_ids)[0] for one in (right[0] & ~right[1], right[1] & ~right[0])]
     return Comparison(
         first=first,
         other=other,
         pair_ids=pair_ids,
         left_out=(len(points[0]) - len(pair_ids), len(points[1]) - len(pair_ids)),
-        right=right,
-        only=only,
-        total=np.bincount(pair_of, minlength=len(pair_ids)),
-        images=np.unique(pictures, return_inverse=True)[1].reshape(-1, 2),
+        right=np.stack([first_right, other_right]),
+        only=np.stack(only),
+        total=total,
+        images=pictures(index, pair_ids),
         slices=_slices(index, pair_ids),
     )
-
-
-def _points(side: Side) -> dict[str, dict[str, tuple[float, float]]]:
-    return predicted_points(read_predictions(side.cell.place / PREDICTIONS), side.localizer)
-
-
-def _hits(side: Side, index: SplitIndex, points: Mapping[str, Mapping[str, tuple[float, float]]], pair_ids: Sequence[str]) -> np.ndarray:
-    """(keypoints of all pairs, alphas) bool. Raises `UserError` where a keypoint has no prediction."""
-    record, protocol = side.cell.record, side.measure.protocol
-    errors = []
-    for pair_id in pair_ids:
-        names = index.keypoint_ids(pair_id)
-        missing = [name for name in names if name not in points[pair_id]]
-        if missing:
-            raise UserError(
-                f"{side.cell.place / PREDICTIONS}: pair {pair_id} has no keypoint {missing[0]}; remove the file and run the cell again"
-            )
-        predicted = np.array([points[pair_id][name] for name in names])
-        fed = Size(*record.cell.fed) if record.cell.fed else Size(0, 0)
-        errors.append(relative_errors(protocol, side.measure.threshold or index.threshold, index.target(pair_id), fed, predicted))
-    together = np.concatenate(errors)
-    return np.stack([correct(together, alpha, protocol.strict) for alpha in side.measure.alphas], axis=1)
 
 
 def _slices(index: SplitIndex, pair_ids: Sequence[str]) -> dict[str, np.ndarray]:

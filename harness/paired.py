@@ -36,6 +36,43 @@ class Difference(NamedTuple):
 def image_bootstrap(numerators: np.ndarray, denominators: np.ndarray, images: np.ndarray, seed: int = 0) -> Difference:
     """Differences of the form sum(numerator) / sum(denominator), with intervals by bootstrap over images.
 
+    Args:
+        numerators, denominators, images: see `image_draws`.
+    """
+    drawn = image_draws(numerators, denominators, images, seed)
+    return drawn.difference()
+
+
+class Draws(NamedTuple):
+    """Differences and what they come to on other images."""
+
+    value: np.ndarray
+    """(K,)"""
+    deviations: np.ndarray
+    """(RESAMPLES, K), to be added to `value`."""
+    known: np.ndarray
+    """(K,) bool: whether there are two pairs of different images, without which nothing is known of the spread."""
+
+    def difference(self) -> Difference:
+        """Intervals and p-values from the draws."""
+        # Rounded, so that no tie hangs on the order of adding.
+        drawn = np.round(self.value + self.deviations, 12)
+        tail = (1 - LEVEL) / 2
+        low, high = np.quantile(drawn, [tail, 1 - tail], axis=0)
+        beyond = np.minimum((drawn <= 0).sum(axis=0), (drawn >= 0).sum(axis=0))
+        p = np.minimum(1, 2 * (1 + beyond) / (RESAMPLES + 1))
+        return Difference(self.value, *(np.where(self.known, one, np.nan) for one in (low, high, p)))
+
+
+def mean_of(draws: Sequence[Draws]) -> Draws:
+    """The mean of differences on several datasets that share no image. Their draws must come from different seeds."""
+    value, deviations = (sum(getattr(one, name) for one in draws) / len(draws) for name in ("value", "deviations"))
+    return Draws(value, deviations, np.logical_and.reduce([one.known for one in draws]))
+
+
+def image_draws(numerators: np.ndarray, denominators: np.ndarray, images: np.ndarray, seed: int = 0) -> Draws:
+    """Draws of differences of the form sum(numerator) / sum(denominator) by bootstrap over images.
+
     A score bootstrap (Kline and Santos 2012, J. Econometric Methods 1): a pair's score is what it adds to the difference, an image's the
     sum over its pairs, and images are drawn with replacement. That is the first-order part of the pigeonhole bootstrap (Owen 2007, Ann.
     Appl. Stat. 1), where a pair weighs the product of its images' counts, and has no ratios that blow up in small slices.
@@ -68,14 +105,7 @@ def image_bootstrap(numerators: np.ndarray, denominators: np.ndarray, images: np
     deviations[:, shared] = _deviations(by_image[:, shared] * shrunk * _tails(number[shared]), seed)
     deviations[:, ~shared] = _deviations(by_dyad[:, ~shared] * _tails(number_of_dyads[~shared]), seed)
 
-    # Rounded, so that no tie hangs on the order of adding.
-    drawn = np.round(value + deviations, 12)
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail], axis=0)
-    beyond = np.minimum((drawn <= 0).sum(axis=0), (drawn >= 0).sum(axis=0))
-    p = np.minimum(1, 2 * (1 + beyond) / (RESAMPLES + 1))
-    known = number_of_dyads >= 2
-    return Difference(value, *(np.where(known, one, np.nan) for one in (low, high, p)))
+    return Draws(value, deviations, number_of_dyads >= 2)
 
 
 def _leverage(parts: np.ndarray, total: np.ndarray) -> np.ndarray:

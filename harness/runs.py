@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import SeveralErrors, UserError, unknown_name
+from harness.lines import why
 from harness.records import RECORD, Record, read_record, record_paths
-from harness.tables import why
 
 
 @dataclass(frozen=True)

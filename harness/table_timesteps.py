@@ -4,24 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from harness.errors import UserError
+from harness.lines import Averaging, alpha_text, notes_of, number_text, split_name, why
 from harness.records import Record, Score
-from harness.tables import (
-    Table,
-    alpha_text,
-    caption_of,
-    labelled,
-    main_protocol,
-    notes_of,
-    number_text,
-    one_alpha,
-    score_of,
-    split_name,
-    tidy,
-    why,
-)
+from harness.table import Table
+from harness.tables import caption_of, chosen_protocol, labelled, one_alpha, score_of, tidy
 
 TIMESTEP = "timestep"
 
@@ -40,7 +29,7 @@ def timesteps(
     records: Sequence[Record],
     *,
     protocol: str | None = None,
-    averaging: Literal["image", "point"] = "image",
+    averaging: Averaging = "image",
     alpha: float | None = None,
     localizers: Sequence[str] | None = None,
 ) -> Table:
@@ -58,7 +47,7 @@ def timesteps(
     records = [record for record in records if TIMESTEP in record.cell.params]
     if not records:
         raise UserError("no cell has a timestep; 'bench run --timestep 0..500:50' sweeps those of methods that have one")
-    chosen = protocol or main_protocol(records)
+    chosen = chosen_protocol(records, protocol)
     at = one_alpha(records, alpha)
     records, differs = labelled(records)
     curves: dict[_Column, dict[int, Score]] = {}

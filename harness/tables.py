@@ -1,31 +1,25 @@
-"""From records to rows to tables: one row object, one table object, five formats."""
+"""From records to tables: tidy rows, and the ranked leaderboard."""
 
 from __future__ import annotations
 
-import io
-import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Callable, Iterable, Sequence
 
 from harness.errors import UserError
-from harness.records import Record, Score
-
-TIDY_KEYS = (
-    *("method", "prompt", "localizer", "dataset", "split", "protocol", "averaging", "alpha", "slice"),
-    *("pck", "low", "high", "pairs", "keypoints", "failed", "backbone", "status", "source"),
+from harness.lines import (
+    NOTHING,
+    RANKING_ALPHA,
+    Averaging,
+    Column,
+    Line,
+    alpha_text,
+    lines_of,
+    marked,
+    ruling_of,
+    split_name,
 )
-"""Columns of the CSV and JSON leaderboards."""
-
-RANKING_ALPHA = 0.10
-"""The field's headline threshold."""
-
-Format = Literal["md", "csv", "tex", "html", "json"]
-FORMATS: tuple[Format, ...] = ("md", "csv", "tex", "html", "json")
-
-Row = dict[str, object]
-
+from harness.records import Record, Score
+from harness.reported import Reported
+from harness.table import TIDY_KEYS, Row, Table
 
 # -------------------------------------------------------------------------------------------------------------------- rows
 
@@ -126,86 +120,160 @@ def _row(record: Record, score: Score | None) -> Row:
     }
 
 
-# ------------------------------------------------------------------------------------------------------------------- table
+# ------------------------------------------------------------------------------------------------------------- leaderboard
 
-
-@dataclass(frozen=True)
-class Table:
-    """A table ready to print.
-
-    Attributes:
-        caption: what the numbers are, in a sentence or two.
-        header: column titles.
-        rows: cells as text.
-        tidy: the same and all further numbers, one a row, for machines.
-        names: number of columns before those with numbers; behind them is one of notes.
-        columns: those of the CSV.
-    """
-
-    caption: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    tidy: tuple[Row, ...] = field(repr=False, default=())
-    names: int = 5
-    columns: tuple[str, ...] = TIDY_KEYS
-
-    def render(self, format: Format) -> str:
-        """The table as markdown, CSV, LaTeX, HTML or JSON, ending with a line break."""
-        if format == "csv":
-            return _csv(self.tidy, self.columns)
-        if format == "json":
-            return json.dumps(list(self.tidy), indent=1, allow_nan=False) + "\n"
-        from tabulate import tabulate
-
-        numeric = ["left"] * self.names + ["right"] * (len(self.header) - self.names - 1) + ["left"]
-        style = {"md": "pipe", "tex": "latex_booktabs", "html": "html"}[format]
-        # In markdown a bar of a name or a message would begin a column.
-        header, *rows = [[cell.replace("|", "\\|") if format == "md" else cell for cell in row] for row in (self.header, *self.rows)]
-        # Text stays text: tabulate would strip what looks like a number.
-        body = tabulate(rows, header, tablefmt=style, colalign=numeric if rows else None, disable_numparse=True)
-        if format == "tex":
-            return _tex(self.caption, body)
-        if format == "html":
-            return f"<p>{_html(self.caption)}</p>\n{body}\n"
-        return f"{self.caption}\n\n{body}\n"
+Places = Callable[[Sequence[Line], Sequence[Column]], Sequence[int] | None]
+"""(rows in order, columns) -> the place of each, rows that are tied having the same one; None where that cannot be told."""
 
 
 def leaderboard(
     records: Sequence[Record],
     *,
     protocol: str | None = None,
-    averaging: Literal["image", "point"] = "image",
+    averaging: Averaging = "image",
     alphas: Sequence[float] | None = None,
     localizers: Sequence[str] | None = None,
+    full: bool = False,
+    places: Places | None = None,
+    reported: Reported | None = None,
+    rank_reported: bool = False,
 ) -> Table:
     """Methods as rows, datasets and alphas as columns.
 
     Complete rows of the table's protocol are ranked by their mean over datasets at alpha 0.10 (over all alphas where that is not among
-    them); limited, failed and foreign-protocol rows follow, marked.
+    them); limited, failed and foreign-protocol rows follow, marked, and then what papers printed.
 
     Args:
         protocol: the table's protocol; None for the one most records have, `sd4match` first.
         alphas: None for all that the records have.
         localizers: keep only these.
+        full: with what a reader needs to trust a row (supervision, timestep, ensemble, training data, pairs, seconds per pair), the best
+            of each group in bold and the second underlined.
+        places: finds ties; None for the order alone.
+        reported: numbers that papers printed, to stand beside the measured ones.
+        rank_reported: ranks those that have all of the ranking columns among the measured ones.
     """
-    chosen = protocol or main_protocol(records)
-    if protocol and records and not any(score.protocol == protocol for record in records for score in record.scores):
-        known = sorted({score.protocol for record in records for score in record.scores})
-        raise UserError(f"no record has protocol '{protocol}'; they have {', '.join(known) or 'none'}; 'bench rescore' adds one")
+    chosen = chosen_protocol(records, protocol)
     records, differs = labelled(records)
-    columns = _columns(records, chosen, averaging, alphas)
-    lines = [line for record in records for line in _lines(record, chosen, averaging, localizers, differs.get(record.cell.id))]
-    merged = _merged(lines)
-    ranked = sorted((line for line in merged if line.ranked(columns)), key=lambda line: (-line.mean(columns), line.key))
-    others = sorted((line for line in merged if not line.ranked(columns)), key=lambda line: line.key)
-    rows = [line.cells(str(place), columns) for place, line in enumerate(ranked, start=1)] + [line.cells("", columns) for line in others]
-    titles = tuple(f"{split_name(dataset, split)} @{alpha_text(alpha)}" for dataset, split, alpha in columns)
+    measured = columns_of(records, chosen, averaging, alphas)
+    columns = [*measured, *(reported_columns(reported, measured, alphas) if reported else [])]
+    lines = lines_of(records, chosen, averaging, localizers, differs)
+    printed: list[Line] = []
+    if reported:
+        lines = [reported.claimed(line, chosen, averaging) for line in lines]
+        printed = reported.lines(columns, chosen, averaging)
+    ranking = [line for line in lines if line.complete(measured)]
+    if rank_reported:
+        ruling = ruling_of(measured)
+        ranking += [line for line in printed if line.complete(ruling)]
+        printed = [line for line in printed if not line.complete(ruling)]
+    ranked = sorted(ranking, key=lambda line: (-line.mean(measured), line.key))
+    found = places(ranked, measured) if places and len(ranked) > 1 and not rank_reported else None
+    others = sorted((line for line in lines if not line.complete(measured)), key=lambda line: line.key)
+    shown = [*ranked, *others, *printed]
+    numbers = [str(place) for place in found or range(1, len(ranked) + 1)] + [""] * (len(shown) - len(ranked))
+    caption = [caption_of(records, chosen, averaging)]
+    if found:
+        caption.append(_TIES)
+    elif places and len(ranked) > 1:
+        caption.append(_NO_TIES)
+    if full:
+        caption += trusted_caption(records, shown)
+    if reported:
+        caption.append(reported_caption(any(line.claims for line in lines), any(line.reported for line in shown)))
+    titles = tuple(f"{split_name(column.dataset, column.split)} @{alpha_text(column.alpha)}" for column in columns)
     return Table(
-        caption=caption_of(records, chosen, averaging),
-        header=("#", "method", "prompt", "localizer", "backbone", *titles, "note"),
-        rows=tuple(rows),
-        tidy=tuple(tidy(records, localizers)),
+        caption=" ".join(caption),
+        header=(*_NAMED, *titles, *(_DETAILS if full else ()), "note"),
+        rows=tuple(
+            (
+                *(number, line.method, line.prompt, line.localizer, line.backbone),
+                *(line.text(column) for column in columns),
+                *(_details(line) if full else ()),
+                "; ".join((*line.notes, *line.remarks)),
+            )
+            for number, line in zip(numbers, shown, strict=True)
+        ),
+        tidy=(*tidy(records, localizers), *(reported.tidy() if reported else ())),
+        names=len(_NAMED),
+        marks=marked(shown, columns, len(_NAMED), mixed=rank_reported) if full else {},
+        breaks=frozenset({len(ranked), len(ranked) + len(others)}) if full else frozenset(),
     )
+
+
+_NAMED = ("#", "method", "prompt", "localizer", "backbone")
+_DETAILS = ("sup.", "t", "ensemble", "trained on", "pairs", "s/pair")
+
+_TIES = "Rows of one number are tied: not told apart from the first of them (paired bootstrap over images, 95 %, Holm's correction)."
+
+_NO_TIES = "Places are by value alone, not tested for ties."
+
+
+def chosen_protocol(records: Sequence[Record], asked: str | None) -> str:
+    """The protocol asked for, or `main_protocol`. Raises `UserError` where no record has the one asked for."""
+    if asked and records and not any(score.protocol == asked for record in records for score in record.scores):
+        known = sorted({score.protocol for record in records for score in record.scores})
+        raise UserError(f"no record has protocol '{asked}'; they have {', '.join(known) or 'none'}; 'bench rescore' adds one")
+    return asked or main_protocol(records)
+
+
+def reported_columns(reported: Reported, measured: Sequence[Column], alphas: Sequence[float] | None) -> list[Column]:
+    """The columns of printed numbers that a table gets besides the measured ones.
+
+    Those of datasets that were measured; where nobody printed a number for any of them, those of all datasets, so that what was asked for
+    is there.
+    """
+    known = [column for column in reported.columns() if alphas is None or column.alpha in alphas]
+    here = [column for column in known if column.dataset in {one.dataset for one in measured}]
+    return [column for column in here or known if column not in measured]
+
+
+def trusted_caption(records: Sequence[Record], lines: Sequence[Line]) -> list[str]:
+    """What the columns mean that say whether to trust a row."""
+    found = ["Bold: best of its supervision group (Z zero-shot, I image-level labels or pairs, K keypoints); underlined: second."]
+    if any(len(line.pairs) > 1 for line in lines):
+        found.append("Pairs and seconds in the order of the datasets.")
+    if any(line.seconds for line in lines):
+        used = {record.provenance.hardware.get("gpu", record.provenance.hardware["processor"]) for record in records if record.provenance}
+        found.append(f"s/pair: features and points, on {', '.join(sorted(used))}.")
+    return found
+
+
+def reported_caption(claims: bool, printed: bool) -> str:
+    """What reported rows and the numbers in brackets are.
+
+    Args:
+        claims: whether there are numbers in brackets.
+        printed: whether there are reported rows.
+    """
+    found = (
+        "Rows called reported are what papers printed; nobody measured them here."
+        if printed
+        else "No paper of those known printed such numbers."
+    )
+    if claims:
+        found += " In brackets: measured less reported, in points."
+    return found
+
+
+def pairs_text(line: Line) -> str:
+    """`900`, or `299 / 900` on several datasets."""
+    return " / ".join(str(number) for _, number in sorted(line.pairs.items())) or NOTHING
+
+
+def _details(line: Line) -> tuple[str, ...]:
+    texts = (line.supervision, line.timestep, line.ensemble, line.trained_on)
+    return (*map(or_nothing, texts), pairs_text(line), _seconds(line))
+
+
+def _seconds(line: Line) -> str:
+    found = [f"{line.seconds[split]:.3f}" if split in line.seconds else NOTHING for split in sorted(line.pairs)]
+    return " / ".join(found) or NOTHING
+
+
+def or_nothing(text: str) -> str:
+    """The text, or an en dash."""
+    return text or NOTHING
 
 
 def check_asked(records: Sequence[Record], alphas: Sequence[float] | None, localizers: Sequence[str] | None) -> None:
@@ -217,55 +285,6 @@ def check_asked(records: Sequence[Record], alphas: Sequence[float] | None, local
         missing = [one for one in asked or () if one not in known]
         if missing and known:
             raise UserError(f"no record has {kind} {missing[0]}; they have {', '.join(map(str, sorted(known, key=str)))}")
-
-
-Column = tuple[str, str, float]
-"""(dataset, split, alpha)"""
-
-
-@dataclass(frozen=True)
-class _Line:
-    """One method's row, before it is text."""
-
-    key: tuple[str, str, str, str]
-    values: Mapping[Column, Score]
-    notes: tuple[str, ...] = ()
-
-    def ranked(self, columns: Sequence[Column]) -> bool:
-        return not self.notes and all(column in self.values for column in columns)
-
-    def mean(self, columns: Sequence[Column]) -> float:
-        ruling = [column for column in columns if column[2] == RANKING_ALPHA] or columns
-        return sum(self.values[column].pck for column in ruling) / max(len(ruling), 1)
-
-    def cells(self, place: str, columns: Sequence[Column]) -> tuple[str, ...]:
-        numbers = (number_text(self.values.get(column)) for column in columns)
-        return (place, *self.key, *numbers, "; ".join(self.notes))
-
-
-def _lines(
-    record: Record, protocol: str, averaging: Literal["image", "point"], localizers: Sequence[str] | None, apart: str | None
-) -> list[_Line]:
-    cell = record.cell
-    unlike = [f"{cell.dataset}: {apart}"] if apart else []
-    if not record.scores:
-        return [_Line((cell.label, cell.prompt, "–", cell.backbone), {}, (f"{cell.dataset}: {why(record)}", *unlike))]
-    found = []
-    for localizer in sorted({score.localizer for score in record.scores}):
-        if localizers is not None and localizer not in localizers:
-            continue
-        mine = [score for score in record.scores if score.localizer == localizer and score.slice == "all" and score.averaging == averaging]
-        protocols = sorted({score.protocol for score in mine})
-        used = protocol if protocol in protocols else protocols[0]
-        values = {(cell.dataset, cell.split, score.alpha): score for score in mine if score.protocol == used}
-        notes = (*notes_of(record, localizer), *unlike, *([] if used == protocol else [f"protocol {used}"]))
-        found.append(_Line((cell.label, cell.prompt, localizer, cell.backbone), values, notes))
-    return found
-
-
-def split_name(dataset: str, split: str) -> str:
-    """`birds` for its test split, `birds/val` for another."""
-    return dataset if split == "test" else f"{dataset}/{split}"
 
 
 def one_alpha(records: Sequence[Record], asked: float | None) -> float:
@@ -282,43 +301,15 @@ def score_of(record: Record, localizer: str, averaging: str, protocol: str, alph
     return next((one for one in record.scores if (one.localizer, one.slice, one.averaging, one.protocol, one.alpha) == wanted), None)
 
 
-def why(record: Record) -> str:
-    """A record's status, with the reason where there is one: what stands in the place of its numbers."""
-    reason = record.error.message if record.error else record.reason
-    return f"{record.status}: {reason}" if reason else record.status
-
-
-def notes_of(record: Record, localizer: str) -> list[str]:
-    """Why a row of this record is not ranked."""
-    info, counts = record.localizers[localizer], record.counts
-    notes = []
-    if counts and record.coverage(localizer) == "limited":
-        notes.append(f"{record.cell.dataset}: limited to {info.pairs + info.failed} of {counts.pairs - counts.excluded} pairs")
-    if info.failed:
-        notes.append(f"{record.cell.dataset}: {info.failed} {'pair' if info.failed == 1 else 'pairs'} failed")
-    return notes
-
-
-def _merged(lines: Iterable[_Line]) -> list[_Line]:
-    """Lines of the same method on several datasets as one."""
-    merged: dict[tuple[str, ...], _Line] = {}
-    for line in lines:
-        same = merged.get(line.key)
-        if same is None:
-            merged[line.key] = line
-        else:
-            merged[line.key] = _Line(line.key, {**same.values, **line.values}, same.notes + line.notes)
-    return list(merged.values())
-
-
-def _columns(records: Sequence[Record], protocol: str, averaging: str, alphas: Sequence[float] | None) -> list[Column]:
+def columns_of(records: Sequence[Record], protocol: str, averaging: Averaging, alphas: Sequence[float] | None) -> list[Column]:
+    """Datasets and alphas that records have numbers of; of another protocol where a record has no other."""
     found: set[Column] = set()
     for record in records:
         protocols = {score.protocol for score in record.scores}
         for score in record.scores:
             if (score.slice == "all" and score.averaging == averaging and score.protocol == protocol) or protocol not in protocols:
-                found.add((record.cell.dataset, record.cell.split, score.alpha))
-    return sorted(column for column in found if alphas is None or column[2] in alphas)
+                found.add(Column(record.cell.dataset, record.cell.split, score.alpha))
+    return sorted(column for column in found if alphas is None or column.alpha in alphas)
 
 
 def main_protocol(records: Sequence[Record]) -> str:
@@ -346,39 +337,3 @@ def caption_of(records: Sequence[Record], protocol: str, averaging: str) -> str:
         f"PCK in percent at alpha, protocol {protocol}{frame}, mean per {averaging}, ± half the 95 % bootstrap interval over image pairs."
         + (f" Alpha multiplies the target's size ({threshold})." if threshold else "")
     )
-
-
-def alpha_text(alpha: float) -> str:
-    """Two decimals, or as many as it needs."""
-    return f"{alpha:.2f}" if round(alpha, 2) == alpha else f"{alpha:g}"
-
-
-def number_text(score: Score | None) -> str:
-    """`50.7 ±1.0`, or an en dash."""
-    if score is None:
-        return "–"
-    if score.low is None or score.high is None:
-        return f"{score.pck:.1f}"
-    return f"{score.pck:.1f} ±{(score.high - score.low) / 2:.1f}"
-
-
-# ----------------------------------------------------------------------------------------------------------------- formats
-
-
-def _csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
-    import pandas as pd
-
-    buffer = io.StringIO()
-    pd.DataFrame(list(rows), columns=list(columns)).to_csv(buffer, index=False, lineterminator="\n")
-    return buffer.getvalue()
-
-
-def _tex(caption: str, body: str) -> str:
-    escaped = re.sub(r"([&%$#_{}])", r"\\\1", caption)
-    return f"\\begin{{table}}\n\\centering\n\\caption{{{escaped}}}\n{body}\n\\end{{table}}\n"
-
-
-def _html(text: str) -> str:
-    from html import escape
-
-    return escape(text)

@@ -16,7 +16,8 @@ from conftest import make_photos, read_list, write_list
 from harness.cli import status
 from harness.errors import UserError
 from harness.records import RECORD, CellInfo, Counts, Error, LocalizerInfo, Record, Score, write_record
-from harness.tables import FORMATS, TIDY_KEYS, leaderboard, tidy
+from harness.table import FORMATS, TIDY_KEYS
+from harness.tables import leaderboard, tidy
 
 PROMISED = (
     *("method", "prompt", "localizer", "dataset", "split", "protocol", "averaging", "alpha", "slice", "pck", "low", "high"),
@@ -133,11 +134,13 @@ def cells_of_html(text):
 
 def cells_of_tex(text):
     lines = [line.strip() for line in text.splitlines() if line.rstrip().endswith("\\\\")]
-    plain = {"\\ensuremath{<}": "<", "\\ensuremath{>}": ">", "\\%": "%", "\\_": "_", "\\#": "#"}
+    plain = {"$\\pm$": "±", "--": "–", "\\ensuremath{<}": "<", "\\ensuremath{>}": ">", "\\%": "%", "\\_": "_", "\\#": "#"}
     for escaped, character in plain.items():
         lines = [line.replace(escaped, character) for line in lines]
     return [[cell.strip().replace("\\&", "&") for cell in re.split(r"(?<!\\)&", line.removesuffix("\\\\"))] for line in lines]
 
+
+DETAILS = ["sup.", "t", "ensemble", "trained on", "pairs", "s/pair"]
 
 RECORDS = [
     a_record("first", 81.25, localizers=("argmax", "soft-argmax")),
@@ -305,9 +308,15 @@ def test_the_same_folder_gives_the_same_bytes(bench, results, format):
     assert first.out.endswith("\n")
 
 
-def test_leaderboard_is_the_table_that_run_printed(bench, photos, results):
+def test_leaderboard_has_the_numbers_that_run_printed(bench, photos, results):
     again = bench("run", "--methods", "hog,position", "--datasets", f"folder={photos}", "--localizers", "argmax", "--out", results)
-    assert again.out == bench("leaderboard", results).out
+    printed = cells_of_markdown(again.out)
+    shown = [
+        [cell.replace("**", "") for cell in row] for row in cells_of_markdown(re.sub("</?ins>", "", bench("leaderboard", results).out))
+    ]
+    columns = [shown[0].index(title) for title in printed[0]]
+    assert [[row[column] for column in columns] for row in (shown[0], *shown[2:])] == [printed[0], *printed[2:]]
+    assert shown[0][8:] == [*DETAILS, "note"]
 
 
 def test_a_limited_run_says_so_and_is_not_ranked(bench, photos, results):
@@ -395,7 +404,7 @@ def test_localizers_and_alphas_can_be_chosen(bench, photos, results):
     bench("run", "--methods", "hog", "--datasets", f"folder={photos}", "--localizers", "soft-argmax", "--out", results)
     done = bench("leaderboard", results, "--localizers", "soft-argmax", "--alphas", "0.1")
     rows = cells_of_markdown(done.out)
-    assert rows[0] == ["#", "method", "prompt", "localizer", "backbone", "folder:photos @0.10", "note"]
+    assert rows[0] == ["#", "method", "prompt", "localizer", "backbone", "folder:photos @0.10", *DETAILS, "note"]
     assert [row[1:4] for row in rows[2:]] == [["hog", "none", "soft-argmax"]]
 
 

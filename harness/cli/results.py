@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from harness.cli.options import CommaList, data_root, number_range
 from harness.errors import SeveralErrors, UserError
 from harness.plugins import Host
-from harness.tables import FORMATS, Format
+from harness.table import FORMATS, Format
 
 if TYPE_CHECKING:
     from harness.records import Record
+
+
+TABLES = ("overall", "prompt-types", "per-category", "generalisation", "timesteps")
 
 
 @click.command("leaderboard")
@@ -22,16 +25,29 @@ if TYPE_CHECKING:
 @click.option(
     "--table",
     "kind",
-    type=click.Choice(["overall", "prompt-types", "timesteps"]),
+    type=click.Choice(TABLES),
     default="overall",
     show_default=True,
-    help="overall: methods ranked; prompt-types: a column a prompt, as in SD4Match's Table 1; timesteps: a row a timestep, Fig. 3(b).",
+    help="overall: methods ranked; prompt-types, per-category, generalisation: the shapes of SD4Match's Tables 1, 2 and 3 (columns are "
+    "prompts, categories, datasets); timesteps: a row a timestep, Fig. 3(b).",
 )
 @click.option("--protocol", help="The table's protocol; sd4match where records have it.")
 @click.option("--averaging", type=click.Choice(["image", "point"]), default="image", show_default=True)
 @click.option("--alphas", type=CommaList(number_range), metavar="A,B", help="Only these thresholds.")
 @click.option("--localizers", type=CommaList(), metavar="A,B", help="Only these localizers.")
+@click.option("--reported", is_flag=True, help="Beside them, marked, what papers printed, and how far the measured numbers are from it.")
+@click.option("--rank-reported", is_flag=True, help="The same, ranked among the measured rows.")
+@click.option(
+    "--ties/--no-ties",
+    default=True,
+    show_default=True,
+    help="overall: rows that are not told apart share their place. Reads predictions and the dataset's annotations.",
+)
+@click.option("--datasets", type=CommaList(), metavar="NAME=PATH", help="Places of datasets that are not below --data-root.")
+@data_root
+@click.pass_obj
 def leaderboard(
+    host: Host,
     folder: Path,
     format_: Format,
     kind: str,
@@ -39,23 +55,57 @@ def leaderboard(
     averaging: Literal["image", "point"],
     alphas: tuple[float, ...] | None,
     localizers: tuple[str, ...] | None,
+    reported: bool,
+    rank_reported: bool,
+    ties: bool,
+    datasets: tuple[str, ...] | None,
+    data_root: Path,
 ) -> int:
-    """The table of a results folder."""
+    """The tables of a results folder.
+
+    Best in bold and second underlined, per column and supervision group.
+    """
+    from harness.measures import measure
+    from harness.reported import read_reported
+    from harness.rescoring import Rescorer
+    from harness.table import together
+    from harness.table_categories import per_category
+    from harness.table_generalisation import generalisation
     from harness.table_prompts import prompt_types
     from harness.table_timesteps import timesteps
-    from harness.tables import check_asked
-    from harness.tables import leaderboard as table
+    from harness.tables import check_asked, main_protocol
+    from harness.tables import leaderboard as overall
+    from harness.ties import Ties
 
+    if kind in ("prompt-types", "per-category", "timesteps") and alphas and len(alphas) > 1:
+        raise UserError(f"--table {kind} is at one threshold; give one of --alphas")
+    if kind in ("prompt-types", "timesteps") and rank_reported:
+        raise UserError(f"--table {kind} ranks nothing; give --reported instead of --rank-reported")
+    if kind == "timesteps" and reported:
+        raise UserError("--table timesteps: no paper printed numbers by timestep; SD4Match's Fig. 3(b) is a drawing")
     records, damaged = _readable(folder)
     check_asked(records, alphas, localizers)
-    if kind != "overall":
-        if alphas and len(alphas) > 1:
-            raise UserError(f"--table {kind} is at one threshold; give one of --alphas")
-        made = prompt_types if kind == "prompt-types" else timesteps
-        shown = made(records, protocol=protocol, averaging=averaging, alpha=alphas[0] if alphas else None, localizers=localizers)
+    printed = read_reported() if reported or rank_reported else None
+    one: dict[str, Any] = {"protocol": protocol, "averaging": averaging, "localizers": localizers, "alpha": alphas[0] if alphas else None}
+    several: dict[str, Any] = {"protocol": protocol, "averaging": averaging, "localizers": localizers, "alphas": alphas}
+    with_printed: dict[str, Any] = {"reported": printed, "rank_reported": rank_reported}
+    rescorer = Rescorer(host, data_root, datasets or ())
+    if kind == "prompt-types":
+        tables = [prompt_types(records, **one, reported=printed)]
+    elif kind == "timesteps":
+        tables = [timesteps(records, **one)]
+    elif kind == "per-category":
+        tables = per_category(records, **one, **with_printed)
+    elif kind == "generalisation":
+        tables = [generalisation(records, **several, **with_printed)]
     else:
-        shown = table(records, protocol=protocol, averaging=averaging, alphas=alphas, localizers=localizers)
-    click.echo(shown.render(format_), nl=False)
+        counted = protocol or main_protocol(records)
+        finder = Ties(folder, rescorer.split, lambda name, values: measure(host, name, values), counted, averaging)
+        wanted = ties and format_ not in ("csv", "json")
+        tables = [overall(records, **several, **with_printed, full=True, places=finder if wanted else None)]
+        for problem in finder.problems:
+            click.echo(f"bench: ties could not be told: {problem}", err=True)
+    click.echo(together(tables, format_), nl=False)
     return int(damaged)
 
 
