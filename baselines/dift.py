@@ -44,7 +44,7 @@ class StretchedFeatures:
         params = context.params
         self._timestep, self._ensemble = int(str(params["timestep"])), int(str(params["ensemble"]))
         self._level, self._posterior, self._filter = (str(params[name]) for name in ("level", "posterior", "resample"))
-        self.backbone, self._kept = shared(context.weights[SOURCE], context.device, context.precision)
+        self.backbone, self._kept = shared(context.weights[SOURCE], context.device, context.precision, context.cache_bytes)
         self.backbone.check_timestep(self._timestep)
         card = self.backbone.card
         if self._level not in card.levels:

@@ -12,17 +12,18 @@ if TYPE_CHECKING:
 
     from baselines.stable_diffusion import StableDiffusion
 
-LIMIT = 2 << 30
-"""Bytes that are kept: decoder states of eighty images at the published sizes, or seven thousand posteriors."""
-
 Tensors = Mapping[str, "torch.Tensor"]
 
 
 class Kept:
-    """The last results used, within a number of bytes. A key says all that a result depends on besides the backbone."""
+    """The last results used, within a number of bytes. A key says all that a result depends on besides the backbone.
 
-    def __init__(self, limit: int = LIMIT) -> None:
-        self._limit, self._held = limit, 0
+    Attributes:
+        limit: bytes that are kept: 1 GB are decoder states of forty images at the published sizes, or three thousand posteriors.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self._held = limit, 0
         self._known: OrderedDict[Hashable, Tensors] = OrderedDict()
 
     def once(self, key: Hashable, compute: Callable[[], Tensors]) -> Tensors:
@@ -32,7 +33,7 @@ class Kept:
             self._held += _bytes(self._known[key])
         self._known.move_to_end(key)
         # Two stay whatever their size: those of the pair at work.
-        while self._held > self._limit and len(self._known) > 2:
+        while self._held > self.limit and len(self._known) > 2:
             self._held -= _bytes(self._known.popitem(last=False)[1])
         return self._known[key]
 
@@ -44,8 +45,11 @@ def _bytes(tensors: Tensors) -> int:
 _last: tuple[Hashable, StableDiffusion, Kept] | None = None
 
 
-def shared(folder: Path, device: str, precision: str) -> tuple[StableDiffusion, Kept]:
+def shared(folder: Path, device: str, precision: str, limit: int) -> tuple[StableDiffusion, Kept]:
     """The Stable Diffusion in a folder, and what is kept of it; loaded anew where the last one asked for was another.
+
+    Args:
+        limit: bytes of what is kept.
 
     Raises:
         UserError: the folder lacks something or a file is damaged.
@@ -58,7 +62,8 @@ def shared(folder: Path, device: str, precision: str) -> tuple[StableDiffusion, 
     if _last is None or _last[0] != key:
         # Before the next one is loaded: two need twice the memory.
         forget()
-        _last = (key, StableDiffusion(folder, device, precision), Kept())
+        _last = (key, StableDiffusion(folder, device, precision), Kept(limit))
+    _last[2].limit = limit
     return _last[1:]
 
 

@@ -47,7 +47,7 @@ class SDDino:
         from baselines.kept import shared
 
         self._timestep, self._fused = int(str(context.params["timestep"])), bool(context.params["dino"])
-        self.backbone, self._kept = shared(context.weights[SD], context.device, context.precision)
+        self.backbone, self._kept = shared(context.weights[SD], context.device, context.precision, context.cache_bytes)
         self.backbone.check_timestep(self._timestep)
         card = self.backbone.card
         if any(level not in card.levels for level in LEVELS):

@@ -17,9 +17,6 @@ from harness.errors import BenchError, DataError
 from harness.frames import Size
 from harness.specs import FeatureMap, ImageExtractor, ImagePair, ImageRequest, ImageSource, PairExtractor, PairPrompt, Prompt, Scope
 
-CACHE_BYTES = 2 << 30
-"""Feature maps kept in memory: 2 GiB."""
-
 _BREADTH: tuple[Scope, ...] = ("dataset", "image", "category", "pair")
 
 
@@ -64,7 +61,7 @@ class PairFeatures:
         *,
         seed: int = 0,
         batch_size: int = 8,
-        cache_bytes: int = CACHE_BYTES,
+        cache_bytes: int = 2 << 30,
     ) -> None:
         self._index, self._extractor, self._prompt, self._seed = index, extractor, prompt, seed
         self._pairwise_extractor = extractor_scope == "pair"

@@ -96,6 +96,10 @@ def _axes(similarity: Tensor) -> tuple[Tensor, Tensor]:
     return columns, rows
 
 
+KEPT_NORMS = 1 << 26
+"""Norms of upsampled features that `argmax-original` keeps, 256 MB: those of 350 pictures of 500 x 375 pixels."""
+
+
 @dataclass(frozen=True)
 class _Grid:
     """One feature map and how its cells lie: original pixels <-> cells."""
@@ -282,6 +286,7 @@ class ArgmaxOriginal:
     """
 
     _kept: WeakKeyDictionary[FeatureMap, _OriginalResolution] = field(default_factory=WeakKeyDictionary, repr=False, compare=False)
+    """Of maps that are still in use, the last ones, up to `KEPT_NORMS` values."""
 
     def __call__(self, source: FeatureMap, target: FeatureMap, points: Tensor) -> Located:
         """See `harness.specs.Localizer`. Predictions are whole pixels."""
@@ -312,6 +317,9 @@ class ArgmaxOriginal:
         kept = self._kept.get(target)
         if kept is None:
             kept = self._kept[target] = _original_resolution(target)
+            # A photo of ten megapixels has more norms than its feature map has values.
+            while len(self._kept) > 1 and sum(one.norms.numel() for one in self._kept.values()) > KEPT_NORMS:
+                del self._kept[next(iter(self._kept))]
         return kept
 
 

@@ -33,6 +33,7 @@ class RunOptions:
         limit: only the first so many pairs of a split.
         weights: which weights to use.
         measures: protocols to score under, with alphas.
+        cache_bytes: memory for what is kept of pictures: a half for feature maps, a quarter each for what extractor and prompt keep.
     """
 
     data_root: Path
@@ -43,6 +44,7 @@ class RunOptions:
     batch_size: int = 8
     limit: int | None = None
     weights: WeightChoice = field(default_factory=WeightChoice)
+    cache_bytes: int = 4 << 30
 
 
 class Bench:

@@ -324,13 +324,22 @@ def pair_features(prepared: PreparedCell) -> PairFeatures:
         weights=prepared.weights,
         prompt_file=prepared.learned.path if prepared.learned else None,
         categories=prepared.index.categories,
+        cache_bytes=options.cache_bytes // 4,
     )
     prompt = None
     if cell.prompt != NO_PROMPT:
         spec = host.prompt(cell.prompt)
         prompt = PromptUse(spec.make(context), spec.scope)
     made = extractor.make(context)
-    return PairFeatures(prepared.index, made, extractor.scope, prompt, seed=cell.seed, batch_size=options.batch_size)
+    return PairFeatures(
+        prepared.index,
+        made,
+        extractor.scope,
+        prompt,
+        seed=cell.seed,
+        batch_size=options.batch_size,
+        cache_bytes=options.cache_bytes // 2,
+    )
 
 
 def make_localizer(prepared: PreparedCell, name: str) -> Localizer:

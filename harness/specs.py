@@ -211,6 +211,7 @@ class MakeContext:
         weights: local path of each weight source the record names.
         prompt_file: the file, or folder of files, that a learned prompt is read from; None for one that is not learned.
         categories: the words that prompts use for the dataset's categories, sorted.
+        cache_bytes: memory that it may use for what it keeps of pictures from one call to the next.
     """
 
     device: str = "cpu"
@@ -219,6 +220,7 @@ class MakeContext:
     weights: Mapping[str, Path] = field(default_factory=dict)
     prompt_file: Path | None = None
     categories: tuple[str, ...] = ()
+    cache_bytes: int = 1 << 30
 
 
 ImageSize = tuple[int, int] | Callable[[Mapping[str, Path]], tuple[int, int]]

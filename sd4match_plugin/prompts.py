@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from baselines.cards import Card
 from baselines.dift import SOURCE
+from baselines.kept import Kept
 from baselines.stable_diffusion import Conditioning, TextEncoder, TokenEmbeddings
 from harness.errors import NotApplicable, UserError
 from harness.specs import ImageRequest, LearnedFile, MakeContext, PairPrompt, Prompt
@@ -142,14 +143,14 @@ def _check_width(own: int, width: int) -> None:
 class ConditionalPrompt:
     """SD4Match-CPM (paper, section 3.3; eq. 7): one prompt for both images of a pair; for inputs `image`, one for each.
 
-    Descriptors of images are computed once and kept: a picture is in some fifty pairs of SPair-71k.
+    Descriptors of images are kept: a picture is in some fifty pairs of SPair-71k.
     """
 
     module: ConditionalPrompting
     boundaries: Boundaries
     describe: ImagePatches
     device: str
-    known: dict[str, torch.Tensor] = field(default_factory=dict)
+    kept: Kept
 
     @torch.no_grad()
     def __call__(self, category: str, images: tuple[ImageRequest, ...]) -> TokenEmbeddings | PairPrompt:
@@ -163,10 +164,8 @@ class ConditionalPrompt:
         return TokenEmbeddings(assemble(rows, self.boundaries)[0])
 
     def _described(self, image: ImageRequest) -> torch.Tensor:
-        if image.identity not in self.known:
-            read = self.describe.heads if self.module.config.descriptor == "head" else self.describe.patches
-            self.known[image.identity] = read([image.image])[0]
-        return self.known[image.identity].to(self.device)
+        read = self.describe.heads if self.module.config.descriptor == "head" else self.describe.patches
+        return self.kept.once(image.identity, lambda: {"tokens": read([image.image])[0]})["tokens"].to(self.device)
 
 
 def _make_conditional(context: MakeContext, file: files.PromptFile, width: int) -> ConditionalPrompt:
@@ -184,4 +183,5 @@ def _make_conditional(context: MakeContext, file: files.PromptFile, width: int) 
     module = ConditionalPrompting(config)
     module.load_state_dict(dict(file.state))
     boundaries = Boundaries.of(TextEncoder(context.weights[SOURCE], context.device))
-    return ConditionalPrompt(module.to(context.device).eval().requires_grad_(False), boundaries, describe, context.device)
+    frozen = module.to(context.device).eval().requires_grad_(False)
+    return ConditionalPrompt(frozen, boundaries, describe, context.device, Kept(context.cache_bytes))

@@ -147,10 +147,10 @@ def test_changed_weights_are_loaded_anew(tmp_path):
     from baselines.kept import shared
 
     folder = copytree(PIPELINE, tmp_path / "pipeline")
-    first, kept = shared(folder, "cpu", "fp32")
-    assert shared(folder, "cpu", "fp32") == (first, kept)
+    first, kept = shared(folder, "cpu", "fp32", 1 << 20)
+    assert shared(folder, "cpu", "fp32", 1 << 20) == (first, kept)
     (folder / "unet" / "config.json").touch()
-    assert shared(folder, "cpu", "fp32")[0] is not first
+    assert shared(folder, "cpu", "fp32", 1 << 20)[0] is not first
 
 
 def test_no_more_is_kept_than_may_be():

@@ -78,6 +78,17 @@ def positive(text: str) -> int:
 positive.__name__ = "number above 0"
 
 
+def gigabytes(text: str) -> int:
+    """GB -> bytes, from 0. Raises ValueError."""
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise ValueError(text)
+    return round(value * 10**9)
+
+
+gigabytes.__name__ = "number of GB"
+
+
 def number_range(text: str) -> float:
     """An alpha: above 0. Raises ValueError."""
     value = float(text)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.options import CommaList, NumberList, data_root, number_range, positive, weights
+from harness.cli.options import CommaList, NumberList, data_root, gigabytes, number_range, positive, weights
 from harness.errors import UserError
 from harness.measures import measure
 from harness.plan import Cell, DatasetChoice, Sweep, plan
@@ -71,6 +71,15 @@ def _configure(ctx: click.Context, param: click.Parameter, path: Path | None) ->
 @click.option("--device", default="auto", show_default=True, help="Torch device; auto takes a GPU if there is one.")
 @click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True)
 @click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Images, or pairs, computed at once.")
+@click.option(
+    "--cache-gb",
+    "cache_bytes",
+    type=gigabytes,
+    metavar="GB",
+    default="4",
+    show_default=True,
+    help="Memory in GB for what is kept of pictures; with less of it, more is computed again.",
+)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("results"), show_default=True, help="Results folder.")
 @data_root
 @click.option(
@@ -153,6 +162,7 @@ def _run_cells(host: Host, cells: Sequence[Cell], options: Mapping[str, Any]) ->
             batch_size=options["batch_size"],
             limit=options["limit"],
             weights=WeightChoice.parse(host, options["weights"], options["weights_root"]),
+            cache_bytes=options["cache_bytes"],
         ),
     )
     # All of them before the first runs: what is missing is told at once, not after an hour.

@@ -1,0 +1,129 @@
+"""Memory is bounded by a number of bytes, not by the dataset, and what is dropped is computed again to the same bytes."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+
+from baselines.kept import Kept
+from harness import localizers
+from harness.datasets.index import SplitIndex
+from harness.features import PairFeatures
+from harness.frames import Frame, Size
+from harness.specs import FeatureMap, ImagePair, ImageRequest
+
+IMAGES = 2000
+SIDE = Size(32, 24)
+MAP_BYTES = 16 * 12 * 16 * 4
+
+
+@dataclass(frozen=True)
+class Made:
+    """A picture that is made when it is opened."""
+
+    number: int
+
+    @property
+    def name(self) -> str:
+        return f"made-{self.number}"
+
+    def identity(self) -> str:
+        return f"{self.number:064x}"
+
+    def open(self) -> PIL.Image.Image:
+        return PIL.Image.new("RGB", SIDE, (self.number % 256, self.number // 256, 0))
+
+
+def a_split(pairs: list[tuple[int, int]]) -> SplitIndex:
+    points = np.array([[1.0, 2.0]])
+    made = {
+        f"{number:05d}": ImagePair(f"{number:05d}", Made(a), Made(b), SIDE, SIDE, "thing", points, points, ("eye",))
+        for number, (a, b) in enumerate(pairs)
+    }
+    return SplitIndex("made", "test", tuple(made), made, {}, frozenset(), 0, "image")
+
+
+class Watched:
+    """An extractor that knows which of its maps are still held by someone."""
+
+    def __init__(self) -> None:
+        self.alive: weakref.WeakSet[FeatureMap] = weakref.WeakSet()
+        self.peak = self.computed = 0
+
+    def extract(self, requests: list[ImageRequest]) -> list[FeatureMap]:
+        maps = []
+        for request in requests:
+            generator = torch.Generator().manual_seed(int(request.identity, 16))
+            maps.append(FeatureMap(torch.randn(16, 12, 16, generator=generator), Frame.stretched(request.size, Size(64, 48))))
+        self.alive.update(maps)
+        self.computed += len(maps)
+        self.peak = max(self.peak, sum(one.data.nbytes for one in self.alive))
+        return maps
+
+
+def in_order(images: int, uses: int) -> list[tuple[int, int]]:
+    """Each picture as the source of `uses` pairs, with the pictures that follow it: the order of SPair-71k's lists."""
+    return [(number, (number + step) % images) for number in range(images) for step in range(1, uses + 1)]
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2])
+def test_feature_maps_of_2000_pictures_stay_within_the_limit(share):
+    index, extractor = a_split(in_order(IMAGES, 3)), Watched()
+    limit, batch = int(share * IMAGES * MAP_BYTES), 8
+    features = PairFeatures(index, extractor, "image", batch_size=batch, cache_bytes=limit)
+    for pair in index.pairs.values():
+        features(pair)
+    assert extractor.peak <= limit + 2 * batch * MAP_BYTES
+    # In an order that stays near itself, a bounded cache loses little: all but the last few pairs, which reach back to the first.
+    assert extractor.computed <= IMAGES + 4 * batch
+
+
+def test_what_was_dropped_comes_back_the_same():
+    pairs = in_order(40, 3)
+    index = a_split(pairs)
+    roomy, tight = (PairFeatures(index, Watched(), "image", batch_size=4, cache_bytes=limit) for limit in (1 << 30, 1))
+    for pair in (*index.pairs.values(), *reversed(index.pairs.values())):
+        for one, other in zip(roomy(pair), tight(pair), strict=True):
+            assert torch.equal(one.data, other.data)
+
+
+def test_what_an_extractor_keeps_stays_within_the_limit():
+    kept = Kept(limit=10 * 400)
+    for number in range(IMAGES):
+        kept.once(number, lambda: {"x": torch.zeros(100)})
+    assert len(kept._known) == 10
+
+
+def test_norms_of_large_photos_stay_within_the_limit(monkeypatch):
+    monkeypatch.setattr(localizers, "KEPT_NORMS", 3 * 100 * 80)
+    localizer = localizers.ArgmaxOriginal()
+    maps = [FeatureMap(torch.randn(4, 6, 8), Frame.stretched(Size(100, 80), Size(64, 48))) for _ in range(20)]
+    fresh = localizers.ArgmaxOriginal()
+    for one in (*maps, *maps):
+        found = localizer(maps[0], one, torch.tensor([[10.0, 20.0]]))
+        assert torch.equal(found.points, fresh(maps[0], one, torch.tensor([[10.0, 20.0]])).points)
+        assert len(localizer._kept) <= 3
+
+
+def test_less_memory_gives_the_same_predictions(bench, tmp_path):
+    """The module of the conditional prompt, the encoder and the maps all compute again what they may not keep."""
+    run = ("run", "--methods", "sd4match-cpm,dift", "--limit", 3, "--ensemble", 1, "--batch-size", 2)
+    for name, gigabytes in (("roomy", 4), ("tight", 0)):
+        assert bench(*run, "--cache-gb", gigabytes, "--out", tmp_path / name).status == 0
+    roomy, tight = (
+        {path.parent.name: path.read_bytes() for path in (tmp_path / name).glob("*/predictions.parquet")} for name in ("roomy", "tight")
+    )
+    assert len(roomy) == 2
+    assert roomy == tight
+
+
+@pytest.mark.parametrize("value", ["-1", "nan", "inf", "much"])
+def test_a_wrong_size_is_told(bench, tmp_path, value):
+    told = bench("run", "--methods", "position", "--cache-gb", value, "--out", tmp_path)
+    assert told.status == 2
+    assert "--cache-gb" in told.complaint
