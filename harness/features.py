@@ -67,7 +67,7 @@ class PairFeatures:
         self._pairwise_extractor = extractor_scope == "pair"
         scopes: list[Scope] = [extractor_scope, prompt.scope if prompt else "image"]
         self.scope = max(scopes, key=_BREADTH.index)
-        self._batch_size = batch_size
+        self._batch_size = self._fits = batch_size
         self._cache = _Cache(cache_bytes)
         self._prompts: dict[Hashable, Any] = {}
         self._items = self._plan()
@@ -159,19 +159,37 @@ class PairFeatures:
         return self._prompts[key]
 
     def _extract(self, ready: Sequence[tuple[_Item, tuple[ImageRequest, ...]]]) -> dict[Hashable, Maps | BenchError]:
-        """Features of a batch; where the batch raises, of each item by itself, so that one bad image fails alone."""
+        """Features of a batch. Where memory runs out, of its halves, and from then on of no more than fitted; where it raises otherwise, of
+        each item by itself, so that one bad image fails alone.
+        """
         if not ready:
             return {}
+        if len(ready) > self._fits:
+            return self._in_parts(ready, self._fits)
         try:
             maps = self._call([requests for _, requests in ready])
         except Exception as error:  # noqa: BLE001 - an extractor is a plugin's code; what it raises fails its own pairs only
-            if len(ready) > 1:
-                return {key: value for one in ready for key, value in self._extract([one]).items()}
-            item = ready[0][0]
-            names = " and ".join(image.name for image in item.images)
-            message = str(error) if isinstance(error, BenchError) else f"extractor failed on {names}: {_told(error)}"
-            return {item.key: ExtractionError(message)}
-        return {item.key: result for (item, _), result in zip(ready, maps, strict=True)}
+            failure = error
+            # Its frames hold what filled the memory.
+            failure.__traceback__ = None
+        else:
+            return {item.key: result for (item, _), result in zip(ready, maps, strict=True)}
+        exhausted = _is_out_of_memory(failure)
+        if exhausted:
+            _release_memory()
+        if len(ready) > 1:
+            if exhausted:
+                self._fits = len(ready) // 2
+            return self._in_parts(ready, self._fits if exhausted else 1)
+        item = ready[0][0]
+        names = " and ".join(image.name for image in item.images)
+        hint = "; one at a time is too much, try --precision bf16 or a smaller --ensemble" if exhausted else ""
+        message = str(failure) if isinstance(failure, BenchError) else f"extractor failed on {names}: {_told(failure)}{hint}"
+        return {item.key: ExtractionError(message)}
+
+    def _in_parts(self, ready: Sequence[tuple[_Item, tuple[ImageRequest, ...]]], size: int) -> dict[Hashable, Maps | BenchError]:
+        parts = [ready[at : at + size] for at in range(0, len(ready), size)]
+        return {key: value for part in parts for key, value in self._extract(part).items()}
 
     def _call(self, batch: Sequence[tuple[ImageRequest, ...]]) -> list[Maps]:
         import torch
@@ -228,6 +246,25 @@ def _opened(image: ImageSource, annotated: Size) -> Any:
             f"{annotated.width} x {annotated.height}; put the original file back"
         )
     return opened
+
+
+def _is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error, or what it was raised from, is for want of memory, of a GPU or of the machine."""
+    import torch
+
+    while error is not None:
+        if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _release_memory() -> None:
+    """Gives back what PyTorch's allocator holds without using it: pieces too small for the next try."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _told(error: Exception) -> str:

@@ -13,7 +13,7 @@ import torch
 from baselines.kept import Kept
 from harness import localizers
 from harness.datasets.index import SplitIndex
-from harness.features import PairFeatures
+from harness.features import ExtractionError, PairFeatures
 from harness.frames import Frame, Size
 from harness.specs import FeatureMap, ImagePair, ImageRequest
 
@@ -127,3 +127,55 @@ def test_a_wrong_size_is_told(bench, tmp_path, value):
     told = bench("run", "--methods", "position", "--cache-gb", value, "--out", tmp_path)
     assert told.status == 2
     assert "--cache-gb" in told.complaint
+
+
+# -------------------------------------------------------------------------------------------------------- out of memory
+
+
+class Narrow(Watched):
+    """Runs out of memory with more than `room` pictures at once."""
+
+    def __init__(self, room: int, error: Exception) -> None:
+        super().__init__()
+        self.room, self.error = room, error
+        self.asked: list[int] = []
+
+    def extract(self, requests: list[ImageRequest]) -> list[FeatureMap]:
+        self.asked.append(len(requests))
+        if len(requests) > self.room:
+            raise self.error
+        return super().extract(requests)
+
+
+EXHAUSTED = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"),
+    MemoryError(),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:116] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+]
+
+
+@pytest.mark.parametrize("error", EXHAUSTED, ids=lambda error: type(error).__name__)
+def test_a_batch_that_is_too_large_is_halved_once_and_for_all(error):
+    index = a_split(in_order(32, 1))
+    narrow, roomy = Narrow(3, error), Watched()
+    features = PairFeatures(index, narrow, "image", batch_size=8)
+    others = PairFeatures(index, roomy, "image", batch_size=8)
+    for pair in index.pairs.values():
+        for one, other in zip(features(pair), others(pair), strict=True):
+            assert torch.equal(one.data, other.data)
+    assert narrow.asked == [8, 4] + [2] * 16
+
+
+def test_another_error_is_no_reason_to_go_slower():
+    index = a_split(in_order(16, 1))
+    narrow = Narrow(3, ValueError("a bad picture"))
+    features = PairFeatures(index, narrow, "image", batch_size=8)
+    features(next(iter(index.pairs.values())))
+    assert narrow.asked == [8] + [1] * 8
+
+
+def test_one_that_does_not_fit_alone_fails_its_pair_and_says_what_to_do():
+    index = a_split(in_order(4, 1))
+    features = PairFeatures(index, Narrow(0, EXHAUSTED[0]), "image", batch_size=2)
+    with pytest.raises(ExtractionError, match=r"made-0: .*out of memory.*--precision bf16"):
+        features(next(iter(index.pairs.values())))

@@ -70,7 +70,13 @@ def _configure(ctx: click.Context, param: click.Parameter, path: Path | None) ->
 @weights
 @click.option("--device", default="auto", show_default=True, help="Torch device; auto takes a GPU if there is one.")
 @click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True)
-@click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Images, or pairs, computed at once.")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="Images, or pairs, computed at once, or as many as memory is enough for.",
+)
 @click.option(
     "--cache-gb",
     "cache_bytes",
