@@ -17,7 +17,7 @@ from harness.lines import (
     ruling_of,
     split_name,
 )
-from harness.records import Record, Score
+from harness.records import Provenance, Record, Score
 from harness.reported import Reported
 from harness.table import TIDY_KEYS, Row, Table
 
@@ -234,9 +234,14 @@ def trusted_caption(records: Sequence[Record], lines: Sequence[Line]) -> list[st
     if any(len(line.pairs) > 1 for line in lines):
         found.append("Pairs and seconds in the order of the datasets.")
     if any(line.seconds for line in lines):
-        used = {record.provenance.hardware.get("gpu", record.provenance.hardware["processor"]) for record in records if record.provenance}
+        used = {_processor(record.provenance) for record in records if record.provenance}
         found.append(f"s/pair: features and points, on {', '.join(sorted(used))}.")
     return found
+
+
+def _processor(provenance: Provenance) -> str:
+    hardware = provenance.hardware
+    return hardware.get("gpu") or hardware.get("processor") or "hardware that is not recorded"
 
 
 def reported_caption(claims: bool, printed: bool) -> str:

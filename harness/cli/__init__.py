@@ -24,6 +24,7 @@ _COMMANDS = {
     "leaderboard": "harness.cli.results:leaderboard",
     "compare": "harness.cli.compare:compare",
     "rescore": "harness.cli.results:rescore",
+    "report": "harness.cli.report:report",
     "data": "harness.cli.data:data",
     "weights": "harness.cli.weights:weights",
 }

@@ -83,7 +83,7 @@ def leaderboard(
         raise UserError(f"--table {kind} ranks nothing; give --reported instead of --rank-reported")
     if kind == "timesteps" and reported:
         raise UserError("--table timesteps: no paper printed numbers by timestep; SD4Match's Fig. 3(b) is a drawing")
-    records, damaged = _readable(folder)
+    records, damaged = readable(folder)
     check_asked(records, alphas, localizers)
     printed = read_reported() if reported or rank_reported else None
     one: dict[str, Any] = {"protocol": protocol, "averaging": averaging, "localizers": localizers, "alpha": alphas[0] if alphas else None}
@@ -106,7 +106,7 @@ def leaderboard(
         for problem in finder.problems:
             click.echo(f"bench: ties could not be told: {problem}", err=True)
     click.echo(together(tables, format_), nl=False)
-    return int(damaged)
+    return int(bool(damaged))
 
 
 @click.command("rescore")
@@ -130,7 +130,7 @@ def rescore(
     from harness.rescoring import Rescorer
     from harness.tables import leaderboard as table
 
-    records, damaged = _readable(folder)
+    records, damaged = readable(folder)
     rescorer = Rescorer(host, data_root, datasets or ())
     changed: list[Record] = []
     refused: list[str] = []
@@ -146,19 +146,23 @@ def rescore(
         click.echo(table(changed, protocol=name).render("md"))
     if refused:
         raise SeveralErrors(dict.fromkeys(refused))
-    return int(damaged)
+    return int(bool(damaged))
 
 
-def _readable(folder: Path) -> tuple[list[Record], bool]:
-    """The records that can be read, and whether there are others, each told in one line."""
+def readable(folder: Path) -> tuple[list[Record], list[str]]:
+    """The records that can be read, and a line for each of the others, which is told.
+
+    Raises:
+        UserError: there is no results folder, or no record in it that can be read.
+    """
     from harness.records import read_record, record_paths
 
-    records, damaged = [], False
+    records, damaged = [], []
     for path in record_paths(folder):
         try:
             records.append(read_record(path))
         except UserError as error:
-            damaged = True
+            damaged.append(str(error))
             click.echo(f"bench: {error}", err=True)
     if not records:
         raise UserError(f"no finished cell in {folder}; 'bench run --out {folder}' makes some")

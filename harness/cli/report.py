@@ -1,0 +1,68 @@
+"""`bench report`: a results folder as one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from harness.cli.options import CommaList, data_root, number_range
+from harness.cli.results import readable
+from harness.plugins import Host
+
+
+@click.command("report")
+@click.argument("folder", type=click.Path(path_type=Path), default=Path("results"))
+@click.option(
+    "-o",
+    "--output",
+    "out",
+    type=click.Path(path_type=Path),
+    default=Path("report.html"),
+    show_default=True,
+    help="The page; takes the place of one of that name.",
+)
+@click.option("--title", help="The page's heading; the folder's name otherwise.")
+@click.option("--protocol", help="The page's protocol; sd4match where records have it.")
+@click.option("--averaging", type=click.Choice(["image", "point"]), default="image", show_default=True)
+@click.option("--alphas", type=CommaList(number_range), metavar="A,B", help="Only these thresholds.")
+@click.option("--localizers", type=CommaList(), metavar="A,B", help="Only these localizers.")
+@click.option("--reported", is_flag=True, help="Beside the measured numbers, marked, what papers printed.")
+@click.option("--datasets", type=CommaList(), metavar="NAME=PATH", help="Places of datasets that are not below --data-root.")
+@data_root
+@click.pass_obj
+def report(
+    host: Host,
+    folder: Path,
+    out: Path,
+    title: str | None,
+    protocol: str | None,
+    averaging: Literal["image", "point"],
+    alphas: tuple[float, ...] | None,
+    localizers: tuple[str, ...] | None,
+    reported: bool,
+    datasets: tuple[str, ...] | None,
+    data_root: Path,
+) -> int:
+    """One self-contained page of a results folder: tables, charts, and pairs with their points.
+
+    The page needs no network and no other file. Pairs are shown where the dataset is at hand.
+    """
+    from harness.report.page import check_place, make, write
+    from harness.report.series import View
+    from harness.reported import read_reported
+    from harness.rescoring import Rescorer
+    from harness.tables import check_asked, main_protocol
+
+    check_place(out)
+    records, damaged = readable(folder)
+    check_asked(records, alphas, localizers)
+    view = View(protocol or main_protocol(records), averaging, alphas, localizers)
+    printed = read_reported() if reported else None
+    made = make(records, damaged, folder, view, title, host, Rescorer(host, data_root, datasets or ()), printed)
+    write(made, out)
+    for line in (*made.absent, *made.damaged):
+        click.echo(f"bench: {line}", err=True)
+    click.echo(str(out))
+    return int(bool(damaged or made.damaged))
