@@ -187,6 +187,13 @@ def test_reported_rows_are_ranked_only_when_asked():
     assert order == sorted(order, reverse=True)
 
 
+def test_printed_numbers_have_no_predictions_to_test_for_ties():
+    def asked(lines, columns):
+        raise AssertionError("ties of reported rows")
+
+    leaderboard([DIFT, measured("mine", 10.0)], full=True, reported=REPORTED, rank_reported=True, places=asked)
+
+
 def test_bold_is_for_measured_and_reported_apart_unless_asked():
     records = [DIFT, measured("mine", 10.0)]
 

@@ -196,6 +196,11 @@ def test_datasets_are_columns_and_training_at_home_is_marked():
     assert "†: trained on this dataset." in table.caption
 
 
+def test_a_dash_is_of_no_training():
+    table = generalisation([of("tuned", 50.0, trained_on="birds", dataset="fish"), of("zero", 60.0)], alphas=[0.1])
+    assert rows_of(table)[1]["birds @0.10"] == "–"
+
+
 def test_one_method_of_two_trainings_is_two_rows():
     records = [of("m[trained-on=a]", 10.0, trained_on="a"), of("m[trained-on=b]", 20.0, trained_on="b")]
     assert [row["trained on"] for row in rows_of(generalisation(records))] == ["a", "b"]
@@ -232,6 +237,11 @@ def test_latex_has_a_rule_between_groups():
     assert len(rules) == 3  # below the header, above I and above K
     assert "weak" in lines[rules[1] + 1]
     assert "tuned" in lines[rules[2] + 1]
+
+
+def test_latex_of_rows_without_a_place_has_no_rule_of_its_own_above_them():
+    table = leaderboard([of("half", 99.0, stored=4), of("part", 98.0, stored=4)], full=True)
+    assert table.render("tex").count("\\midrule") == 1
 
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex: apt-get install texlive-latex-recommended")

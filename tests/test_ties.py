@@ -93,6 +93,21 @@ def test_the_first_row_that_is_told_apart_leads_the_next_group():
     assert _places(1, {}) == [1]
 
 
+@pytest.mark.parametrize(("value", "places"), [(1.0, [1, 1]), (1.5, [1, 1]), (2.5, [1, 2])])
+def test_rows_are_told_apart_at_the_95_percent_level(value, places):
+    """The difference is `value` standard errors: p is 0.32, 0.13 and 0.01."""
+
+    class Known(Ties):
+        def _draws(self, cells, index, alphas, seed):
+            spread = np.random.default_rng(0).normal(0, 1, (10_000, 1))
+            return Draws(np.array([value]), spread, np.array([True]))
+
+    column = Column("birds", "test", 0.1)
+    line = Line("a", "none", "argmax", "none", "Z", cells={("birds", "test"): None})  # type: ignore[dict-item]
+    ties = Known(None, lambda record: None, None, "sd4match", "image")  # type: ignore[arg-type, return-value]
+    assert ties([line, replace(line, method="b")], [column]) == places
+
+
 def draws(value, seed):
     """Differences of 40 pairs of 12 images."""
     random = np.random.default_rng(seed)
