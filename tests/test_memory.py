@@ -122,6 +122,32 @@ def test_less_memory_gives_the_same_predictions(bench, tmp_path):
     assert roomy == tight
 
 
+def test_the_flag_reaches_all_that_is_kept(bench, tmp_path, monkeypatch):
+    from baselines import kept
+    from harness import runner
+    from sd4match_plugin import prompts
+
+    limits: dict[str, list[int]] = {"maps": [], "prompt": [], "extractor": []}
+
+    def maps(*arguments, cache_bytes, **options):
+        limits["maps"].append(cache_bytes)
+        return PairFeatures(*arguments, cache_bytes=cache_bytes, **options)
+
+    def keeping(name):
+        def made(limit):
+            limits[name].append(limit)
+            return Kept(limit)
+
+        return made
+
+    monkeypatch.setattr(runner, "PairFeatures", maps)
+    monkeypatch.setattr(prompts, "Kept", keeping("prompt"))
+    monkeypatch.setattr(kept, "Kept", keeping("extractor"))
+    run = ("run", "--methods", "sd4match-cpm", "--limit", 1, "--ensemble", 1, "--cache-gb", 2, "--out", tmp_path)
+    assert bench(*run).status == 0
+    assert limits == {"maps": [10**9], "prompt": [5 * 10**8], "extractor": [5 * 10**8]}
+
+
 @pytest.mark.parametrize("value", ["-1", "nan", "inf", "much"])
 def test_a_wrong_size_is_told(bench, tmp_path, value):
     told = bench("run", "--methods", "position", "--cache-gb", value, "--out", tmp_path)
@@ -164,6 +190,25 @@ def test_a_batch_that_is_too_large_is_halved_once_and_for_all(error):
         for one, other in zip(features(pair), others(pair), strict=True):
             assert torch.equal(one.data, other.data)
     assert narrow.asked == [8, 4] + [2] * 16
+
+
+def test_what_filled_the_memory_is_gone_before_the_next_try():
+    class Block:
+        """Stands for tensors of a batch."""
+
+    class Full(Narrow):
+        blocks: list[weakref.ref[Block]] = []  # noqa: RUF012
+
+        def extract(self, requests: list[ImageRequest]) -> list[FeatureMap]:
+            assert all(block() is None for block in self.blocks)
+            held = Block()
+            self.blocks.append(weakref.ref(held))
+            return super().extract(requests)
+
+    index = a_split(in_order(8, 1))
+    extractor = Full(2, torch.OutOfMemoryError("CUDA out of memory"))
+    PairFeatures(index, extractor, "image", batch_size=8)(next(iter(index.pairs.values())))
+    assert extractor.asked == [8, 4, 2, 2, 2, 2]
 
 
 def test_another_error_is_no_reason_to_go_slower():

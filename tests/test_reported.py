@@ -222,6 +222,11 @@ def test_prompt_types_beside_table_1():
     ]
 
 
+def test_methods_without_prompts_stay_the_last_column():
+    table = prompt_types([measured("dinov2", 40.0)], reported=REPORTED)
+    assert table.header[3:] == ("empty", "category", "implicit-captioner", "none", "note")
+
+
 def test_per_category_beside_table_2():
     record = measured("dift", 40.0, prompt="category", localizer="argmax-original")
     birds = [score.model_copy(update={"slice": score.slice.replace("robin", "bird")}) for score in record.scores]
