@@ -3,13 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= results
 
-.PHONY: demo test lint clean
+.PHONY: demo test bench lint clean
 
 demo: .venv/installed
 	$(BIN)/bench run --methods sd4match-cpm,dift --out $(OUT)
 
 test: .venv/developed
 	$(BIN)/python -m pytest
+
+bench: .venv/developed
+	$(BIN)/python tests/performance/bench.py $(ARGS)
 
 lint: .venv/developed
 	$(BIN)/ruff check .
