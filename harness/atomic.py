@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from harness.errors import UserError
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
@@ -28,6 +30,24 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             temporary.unlink()
         raise
     sync_folder(path.parent)
+
+
+def check_place(path: Path) -> Path:
+    """Where a user's file is to be written: the path itself or, of a link, what it leads to. To be asked before the work.
+
+    Raises:
+        UserError: it cannot be written there, or something else than a file is there, which would be lost.
+    """
+    place = path.resolve() if path.is_symlink() else path
+    if place.is_dir():
+        raise UserError(f"{path}: is a folder; name a file")
+    if place.exists() and not place.is_file():
+        raise UserError(f"{path}: is no file but a device, a pipe or the like; name a file")
+    if not place.parent.is_dir():
+        raise UserError(f"{path}: {place.parent} is not a folder; make it first")
+    if not os.access(place.parent, os.W_OK):
+        raise UserError(f"{path}: {place.parent} cannot be written to; choose another folder")
+    return place
 
 
 def sync_folder(folder: Path) -> None:

@@ -268,6 +268,8 @@ def read_predictions(path: Path, signatures: Mapping[str, str] | None = None) ->
             table = pq.read_table(file)
         stored: dict[str, str] = json.loads((table.schema.metadata or {})[b"localizers"])
         table = table.select([*KEY_COLUMNS, "x", "y", "score"])
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: is not there; run the cell again") from error
     except (OSError, pa.ArrowInvalid, KeyError, ValueError) as error:
         raise UserError(f"{path}: not readable as predictions ({_first_line(error)}); remove the file and run the cell again") from error
     if signatures is None:

@@ -141,9 +141,10 @@ class Reported:
         if not claims:
             return line
         used = "+".join(same[0].weights)
-        other: tuple[str, ...] = () if all(one.has_weights(line) for one in same) else (f"other weights than the reported {used}",)
-        if not same[0].stated:
-            other = ("settings of the reported number are not stated",)
+        stated = same[0].stated
+        other: list[str] = [] if stated else ["settings of the reported number are not stated"]
+        if not all(one.has_weights(line) for one in same):
+            other.append(f"other weights than {'the reported' if stated else 'the published'} {used}")
         return replace(line, claims=claims, remarks=(*line.remarks, *other))
 
     def columns(self) -> list[Column]:

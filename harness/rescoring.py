@@ -26,8 +26,9 @@ class Rescorer:
         self._host, self._data_root = host, data_root
         self._places: dict[str, list[Path]] = {}
         for choice in map(DatasetChoice.parse, places):
-            if choice.place:
-                self._places.setdefault(host.dataset(choice.name).name, []).append(choice.place)
+            if not choice.place:
+                raise UserError(f"--datasets {choice.name}: expected NAME=PATH, the place of a dataset")
+            self._places.setdefault(host.dataset(choice.name).name, []).append(choice.place)
         self._splits: dict[tuple[Path, str, str], SplitIndex] = {}
 
     def rescore(

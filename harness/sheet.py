@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
 
-from harness.atomic import replacing
+from harness.atomic import check_place, replacing
 from harness.errors import UserError
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
@@ -90,23 +89,18 @@ def wrapped(text: str, font: Font, width: int) -> list[str]:
     return lines
 
 
-def check_place(path: Path) -> None:
-    """Whether a sheet can be written there, to be asked before the work. Raises `UserError` that says why not."""
+def check_sheet(path: Path) -> Path:
+    """Where a sheet is to be written, to be asked before the work. Raises `UserError` that says why it cannot be."""
     if path.suffix.lower() not in FORMATS:
         raise UserError(f"{path}: a sheet is written as {', '.join(FORMATS)}; the suffix says which")
-    if not path.parent.is_dir():
-        raise UserError(f"{path}: {path.parent} is not a folder; make it first")
-    if path.is_dir():
-        raise UserError(f"{path}: is a folder; name a file")
-    if not os.access(path.parent, os.W_OK):
-        raise UserError(f"{path}: {path.parent} cannot be written to; choose another folder")
+    return check_place(path)
 
 
 def write_sheet(picture: PIL.Image.Image, path: Path) -> None:
     """Writes a sheet, whole or not at all, in the format of the suffix. Raises `UserError`."""
-    check_place(path)
+    place = check_sheet(path)
     try:
-        with replacing(path) as file:
+        with replacing(place) as file:
             picture.save(file, format=FORMATS[path.suffix.lower()])
     except (OSError, ValueError) as error:  # ValueError: larger than the format's largest picture
         raise UserError(f"{path}: not written: {getattr(error, 'strerror', None) or error}") from error

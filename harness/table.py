@@ -6,7 +6,7 @@ import io
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Format = Literal["md", "csv", "tex", "html", "json"]
@@ -76,9 +76,19 @@ class Table:
             return _csv(self.tidy, self.columns)
         if format == "json":
             return json.dumps(list(self.tidy), indent=1, allow_nan=False) + "\n"
+        if format == "tex" and self.rows and not any(row[-1] for row in self.rows):
+            # Width is what a page has least of.
+            return replace(self, header=self.header[:-1], rows=tuple(row[:-1] for row in self.rows))._text(format, notes=False)
+        return self._text(format, notes=True)
+
+    def _text(self, format: Literal["md", "tex", "html"], *, notes: bool) -> str:
+        """
+        Args:
+            notes: whether the last column is one of notes.
+        """
         from tabulate import tabulate
 
-        numeric = ["left"] * self.names + ["right"] * (len(self.header) - self.names - 1) + ["left"]
+        numeric = ["left"] * self.names + ["right"] * (len(self.header) - self.names - notes) + ["left"] * notes
         style = {"md": "pipe", "tex": "latex_booktabs", "html": "html"}[format]
         rows = [[self._cell(row, column, format) for column in range(len(self.header))] for row in range(len(self.rows))]
         # Text stays text: tabulate would strip what looks like a number.
@@ -150,6 +160,16 @@ def _html(text: str) -> str:
     from html import escape
 
     return escape(text)
+
+
+def only(table: Table, wanted: Mapping[str, Sequence[object] | None]) -> Table:
+    """The table with those of its rows for machines that have one of the wanted values, and those that have none at all.
+
+    Args:
+        wanted: column -> values; None for every value.
+    """
+    rows = tuple(row for row in table.tidy if all(values is None or row[key] in values or not row[key] for key, values in wanted.items()))
+    return replace(table, tidy=rows)
 
 
 def together(tables: Sequence[Table], format: Format) -> str:

@@ -71,7 +71,7 @@ def _table(
     caption = [caption_of(records, protocol, averaging), f"Alpha {alpha_text(alpha)}; {split_name(*split)}; a column a category."]
     caption += [_sizes(lines, columns), *trusted_caption(records, [])]
     if reported:
-        caption.append(reported_caption(any(line.claims for line in lines), bool(printed)))
+        caption.append(reported_caption(any(line.claims for line in lines), bool(printed), rank_reported))
     return Table(
         caption=" ".join(filter(None, caption)),
         header=(*_NAMED, *(column.slice.removeprefix("category=") for column in columns), "note"),

@@ -61,7 +61,7 @@ def generalisation(
     if any(_at_home(line, column) for line in shown for column in columns):
         caption.append(f"{_AT_HOME}: trained on this dataset.")
     if reported:
-        caption.append(reported_caption(any(line.claims for line in lines), bool(printed)))
+        caption.append(reported_caption(any(line.claims for line in lines), bool(printed), rank_reported))
     return Table(
         caption=" ".join(caption),
         header=(*_NAMED, *(f"{split_name(one.dataset, one.split)} @{alpha_text(one.alpha)}" for one in columns), "pairs", "note"),

@@ -63,7 +63,8 @@ def prompt_types(
         columns = sorted(dict.fromkeys(columns), key=lambda one: one[0] == NO_PROMPT)
         datasets = list(dict.fromkeys(dataset for _, dataset in columns))
         rows |= printed
-        caption.append(reported_caption(any("(" in text for row in rows.values() for text in row.texts.values()), bool(printed)))
+        claims = any("(" in text for row in rows.values() for text in row.texts.values())
+        caption.append(reported_caption(claims, bool(printed), mixed=True))
     caption.append(f"Alpha {alpha_text(at)}; {', '.join(datasets)}; a column a prompt type.")
     several = len(datasets) > 1
     return Table(

@@ -168,11 +168,14 @@ def leaderboard(
         ranking += [line for line in printed if line.complete(ruling)]
         printed = [line for line in printed if not line.complete(ruling)]
     ranked = sorted(ranking, key=lambda line: (-line.mean(measured), line.key))
-    found = places(ranked, measured) if places and len(ranked) > 1 and not rank_reported else None
+    tested = len(ranked) > 1 and not any(line.reported for line in ranked)
+    found = places(ranked, measured) if places and tested else None
     others = sorted((line for line in lines if not line.complete(measured)), key=lambda line: line.key)
     shown = [*ranked, *others, *printed]
     numbers = [str(place) for place in found or range(1, len(ranked) + 1)] + [""] * (len(shown) - len(ranked))
     caption = [caption_of(records, chosen, averaging)]
+    if full and ranked:
+        caption.append(f"Places: {_ruling(measured)}.")
     if found:
         caption.append(_TIES)
     elif places and len(ranked) > 1:
@@ -180,7 +183,7 @@ def leaderboard(
     if full:
         caption += trusted_caption(records, shown)
     if reported:
-        caption.append(reported_caption(any(line.claims for line in lines), any(line.reported for line in shown)))
+        caption.append(reported_caption(any(line.claims for line in lines), any(line.reported for line in shown), rank_reported))
     titles = tuple(f"{split_name(column.dataset, column.split)} @{alpha_text(column.alpha)}" for column in columns)
     return Table(
         caption=" ".join(caption),
@@ -204,9 +207,19 @@ def leaderboard(
 _NAMED = ("#", "method", "prompt", "localizer", "backbone")
 _DETAILS = ("sup.", "t", "ensemble", "trained on", "pairs", "s/pair")
 
-_TIES = "Rows of one number are tied: not told apart from the first of them (paired bootstrap over images, 95 %, Holm's correction)."
+_TIES = (
+    "Rows of one number are tied: not told apart from the first of them (paired bootstrap over images, 95 %, Holm's correction). "
+    "± takes pairs as independent: since they share images, it is too narrow to tell rows apart."
+)
 
-_NO_TIES = "Places are by value alone, not tested for ties."
+_NO_TIES = "They are by value alone, not tested for ties."
+
+
+def _ruling(columns: Sequence[Column]) -> str:
+    """What rows are in order of."""
+    ruling = ruling_of(columns)
+    what = f"PCK at alpha {', '.join(dict.fromkeys(alpha_text(column.alpha) for column in ruling))}"
+    return f"mean of {what}" if len(ruling) > 1 else what
 
 
 def chosen_protocol(records: Sequence[Record], asked: str | None) -> str:
@@ -244,21 +257,24 @@ def _processor(provenance: Provenance) -> str:
     return hardware.get("gpu") or hardware.get("processor") or "hardware that is not recorded"
 
 
-def reported_caption(claims: bool, printed: bool) -> str:
+def reported_caption(claims: bool, printed: bool, mixed: bool) -> str:
     """What reported rows and the numbers in brackets are.
 
     Args:
         claims: whether there are numbers in brackets.
         printed: whether there are reported rows.
+        mixed: whether those are marked among the measured ones, or not at all.
     """
-    found = (
-        "Rows called reported are what papers printed; nobody measured them here."
-        if printed
-        else "No paper of those known printed such numbers."
-    )
+    found = []
+    if printed:
+        found.append("Rows called reported are what papers printed; nobody measured them here.")
+        if not mixed:
+            found.append("Their best and second are marked among themselves.")
+    elif not claims:
+        found.append("No paper that is known here printed such numbers.")
     if claims:
-        found += " In brackets: measured less reported, in points."
-    return found
+        found.append("In brackets: measured less reported, in points.")
+    return " ".join(found)
 
 
 def pairs_text(line: Line) -> str:

@@ -84,10 +84,10 @@ def show(host: Host, /, **options: Any) -> None:
     A prompt that is made from images takes them: bench prompt show sd4match-cpm A.jpg B.jpg. Pictures of one column start from the same
     noise.
     """
-    from harness.sheet import check_place, sheet, write_sheet
+    from harness.sheet import check_sheet, sheet, write_sheet
 
     out = (options["out"] or Path(f"{options['name']}.png")).expanduser()
-    check_place(out)
+    check_sheet(out)
     shown = _Shown.of(host, options)
     lines = shown.lines()
     drawn = shown.draw([line.states for line in lines])

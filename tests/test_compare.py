@@ -363,7 +363,7 @@ def test_predictions_that_are_missing(compare, results):
     (cell(results, "hog") / "predictions.parquet").unlink()
     done = compare(f"{results}:hog", f"{results}:position")
     assert done.status == 2
-    assert "not readable as predictions" in done.complaint
+    assert "is not there; run the cell again" in done.complaint
 
 
 def test_the_demo(bench, tmp_path):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -129,7 +131,7 @@ def rows_of(page, key):
     """Texts of a table's body."""
     body = re.search(rf'<table id="{key}">.*?<tbody>(.*?)</tbody>', page, re.DOTALL)
     assert body, key
-    return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in re.findall(r"<tr>(.*?)</tr>", body[1], re.DOTALL)]
+    return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in re.findall(r"<tr[^>]*>(.*?)</tr>", body[1], re.DOTALL)]
 
 
 # --------------------------------------------------------------------------------------------------------------- the page
@@ -152,7 +154,7 @@ def test_the_page_has_everything_that_there_are_records_of(report, finished):
 
 
 def test_what_papers_printed_stands_beside_it_when_asked(report, finished):
-    assert "reported" not in report(finished / "r")[1]
+    assert "(reported)" not in report(finished / "r")[1]
     done, page = report(finished / "r", "--reported")
     assert (done.status, done.err) == (0, "")
     names = [row[1] for row in rows_of(page, "leaderboard")]
@@ -741,3 +743,32 @@ def store(results, method, index, points, names):
     folder.mkdir(parents=True)
     write_record(folder, record)
     write_table(folder / "predictions.parquet", prediction_table(columns, {"argmax": "x"}))
+
+
+# ------------------------------------------------------------------------------------------------------------ the file
+
+
+@pytest.mark.parametrize("command", ["report", "match"])
+def test_what_is_no_file_is_not_replaced(bench, finished, tmp_path, command):
+    pipe = tmp_path / "pipe.png"
+    os.mkfifo(pipe)
+    photos = sorted((finished / "photos").glob("*.png"))[:2]
+    words = (
+        ("report", finished / "r", "-o", pipe)
+        if command == "report"
+        else ("match", *photos, "--points", "5,5", "--method", "hog", "-o", pipe)
+    )
+    told = bench(*words)
+    assert told.status == 2
+    assert "is no file but a device, a pipe or the like" in told.complaint
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+def test_a_link_stays_one_and_leads_to_the_page(report, finished, tmp_path):
+    place, link = tmp_path / "real.html", tmp_path / "page.html"
+    place.write_text("old")
+    link.symlink_to(place)
+    done, page = report(finished / "r")
+    assert done.status == 0
+    assert link.is_symlink()
+    assert place.read_text(encoding="utf-8") == page != "old"

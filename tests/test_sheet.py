@@ -5,7 +5,7 @@ import PIL.Image
 import PIL.ImageFont
 import pytest
 
-from harness import sheet as module
+from harness import atomic
 from harness.errors import UserError
 from harness.sheet import FORMATS, THUMB, fitted, sheet, wrapped, write_sheet
 
@@ -97,7 +97,7 @@ def test_places_that_cannot_be_written_are_one_line(tmp_path, monkeypatch):
         with pytest.raises(UserError, match=said) as told:
             write_sheet(plain(RED), tmp_path / name)
         assert "\n" not in str(told.value)
-    monkeypatch.setattr(module.os, "access", lambda path, mode: False)  # the superuser may write anywhere
+    monkeypatch.setattr(atomic.os, "access", lambda path, mode: False)  # the superuser may write anywhere
     with pytest.raises(UserError, match="cannot be written to"):
         write_sheet(plain(RED), tmp_path / "sheet.png")
     assert [one.name for one in tmp_path.iterdir()] == ["folder.png"]

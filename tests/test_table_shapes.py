@@ -239,6 +239,11 @@ def test_latex_has_a_rule_between_groups():
     assert "tuned" in lines[rules[2] + 1]
 
 
+def test_latex_has_a_column_of_notes_only_where_there_are_some():
+    assert "note" in leaderboard([of("a", 50.0), of("half", 99.0, stored=4)], full=True).render("tex")
+    assert "note" not in leaderboard([of("a", 50.0)], full=True).render("tex")
+
+
 def test_latex_of_rows_without_a_place_has_no_rule_of_its_own_above_them():
     table = leaderboard([of("half", 99.0, stored=4), of("part", 98.0, stored=4)], full=True)
     assert table.render("tex").count("\\midrule") == 1

@@ -425,3 +425,13 @@ def test_asking_for_what_no_record_has_is_told(bench, photos, tmp_path, option, 
 def test_thresholds_in_a_header_are_never_rounded_into_each_other(bench, photos, tmp_path):
     done = bench("run", "--methods", "position", "--datasets", f"folder={photos}", "--out", tmp_path / "out", "--alphas", "0.001,0.004,0.1")
     assert [title for title in ("@0.001 ", "@0.004 ", "@0.10 ") if title in done.out] == ["@0.001 ", "@0.004 ", "@0.10 "]
+
+
+def test_csv_and_json_have_what_was_asked_for_and_otherwise_everything(bench, results):
+    def values(*options):
+        rows = json.loads(bench("leaderboard", results, "--format", "json", *options).out)
+        return {key: {row[key] for row in rows} for key in ("averaging", "alpha", "localizer", "protocol")}
+
+    assert values() == {"averaging": {"image", "point"}, "alpha": {0.05, 0.1, 0.15}, "localizer": {"argmax"}, "protocol": {"sd4match"}}
+    asked = values("--averaging", "point", "--alphas", "0.1", "--protocol", "sd4match")
+    assert asked == {"averaging": {"point"}, "alpha": {0.1}, "localizer": {"argmax"}, "protocol": {"sd4match"}}

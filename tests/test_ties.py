@@ -63,7 +63,7 @@ def test_damaged_predictions_leave_places_by_value_and_say_so(bench, results, tm
     folder = copytree(results, tmp_path / "copy")
     next(folder.glob("*hog*/predictions.parquet")).write_bytes(b"PAR1")
     told = bench("leaderboard", folder)
-    assert told.status == 0
+    assert told.status == 1
     assert "ties could not be told" in told.complaint
     assert "predictions.parquet" in told.complaint
     assert [row["#"] for row in rows_of(told.out)] == ["1", "2", "3", "4"]
@@ -80,7 +80,7 @@ def test_a_dataset_that_is_not_at_hand_leaves_places_by_value(bench, results, tm
         path.write_text(json.dumps(content))
     told = bench("leaderboard", folder)
     assert (told.status, told.err) == (0, "")
-    assert "Places are by value alone, not tested for ties." in told.out
+    assert "Places: PCK at alpha 0.10. They are by value alone, not tested for ties." in told.out
     assert [row["#"] for row in rows_of(told.out)] == ["1", "2", "3", "4"]
 
 

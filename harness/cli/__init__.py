@@ -105,7 +105,7 @@ def _told(action: Callable[[], int]) -> int:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM):
             raise
-        return _say(f"bench: {error.filename or 'a file'}: {error.strerror}; make room or choose another folder", 1)
+        return _say(f"bench: {error.filename or 'the output'}: {error.strerror}; make room or choose another folder", 1)
 
 
 def _say(line: str, code: int) -> int:

@@ -97,9 +97,9 @@ def match(host: Host, /, **options: Any) -> None:
     _check(options)
     out: Path | None = options["out"].expanduser() if options["out"] else None
     if out:
-        from harness.sheet import check_place
+        from harness.sheet import check_sheet
 
-        check_place(out)
+        check_sheet(out)
 
     from dataclasses import fields
 

@@ -49,7 +49,8 @@ def report(
 
     The page needs no network and no other file. Pairs are shown where the dataset is at hand.
     """
-    from harness.report.page import check_place, make, write
+    from harness.atomic import check_place
+    from harness.report.page import make, write
     from harness.report.series import View
     from harness.reported import read_reported
     from harness.rescoring import Rescorer

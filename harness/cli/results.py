@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,7 @@ from harness.plugins import Host
 from harness.table import FORMATS, Format
 
 if TYPE_CHECKING:
+    from harness.lines import Averaging
     from harness.records import Record
 
 
@@ -21,7 +22,14 @@ TABLES = ("overall", "prompt-types", "per-category", "generalisation", "timestep
 
 @click.command("leaderboard")
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("results"))
-@click.option("--format", "format_", type=click.Choice(FORMATS), default="md", show_default=True)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(FORMATS),
+    default="md",
+    show_default=True,
+    help="csv and json have all numbers, one a row, whatever the --table.",
+)
 @click.option(
     "--table",
     "kind",
@@ -32,7 +40,7 @@ TABLES = ("overall", "prompt-types", "per-category", "generalisation", "timestep
     "prompts, categories, datasets); timesteps: a row a timestep, Fig. 3(b).",
 )
 @click.option("--protocol", help="The table's protocol; sd4match where records have it.")
-@click.option("--averaging", type=click.Choice(["image", "point"]), default="image", show_default=True)
+@click.option("--averaging", type=click.Choice(["image", "point"]), help="Mean per image unless said; csv and json have both unless said.")
 @click.option("--alphas", type=CommaList(number_range), metavar="A,B", help="Only these thresholds.")
 @click.option("--localizers", type=CommaList(), metavar="A,B", help="Only these localizers.")
 @click.option("--reported", is_flag=True, help="Beside them, marked, what papers printed, and how far the measured numbers are from it.")
@@ -52,7 +60,7 @@ def leaderboard(
     format_: Format,
     kind: str,
     protocol: str | None,
-    averaging: Literal["image", "point"],
+    averaging: Averaging | None,
     alphas: tuple[float, ...] | None,
     localizers: tuple[str, ...] | None,
     reported: bool,
@@ -68,7 +76,7 @@ def leaderboard(
     from harness.measures import measure
     from harness.reported import read_reported
     from harness.rescoring import Rescorer
-    from harness.table import together
+    from harness.table import only, together
     from harness.table_categories import per_category
     from harness.table_generalisation import generalisation
     from harness.table_prompts import prompt_types
@@ -85,9 +93,10 @@ def leaderboard(
         raise UserError("--table timesteps: no paper printed numbers by timestep; SD4Match's Fig. 3(b) is a drawing")
     records, damaged = readable(folder)
     check_asked(records, alphas, localizers)
+    meaned = averaging or "image"
     printed = read_reported() if reported or rank_reported else None
-    one: dict[str, Any] = {"protocol": protocol, "averaging": averaging, "localizers": localizers, "alpha": alphas[0] if alphas else None}
-    several: dict[str, Any] = {"protocol": protocol, "averaging": averaging, "localizers": localizers, "alphas": alphas}
+    one: dict[str, Any] = {"protocol": protocol, "averaging": meaned, "localizers": localizers, "alpha": alphas[0] if alphas else None}
+    several: dict[str, Any] = {"protocol": protocol, "averaging": meaned, "localizers": localizers, "alphas": alphas}
     with_printed: dict[str, Any] = {"reported": printed, "rank_reported": rank_reported}
     rescorer = Rescorer(host, data_root, datasets or ())
     if kind == "prompt-types":
@@ -100,12 +109,14 @@ def leaderboard(
         tables = [generalisation(records, **several, **with_printed)]
     else:
         counted = protocol or main_protocol(records)
-        finder = Ties(folder, rescorer.split, lambda name, values: measure(host, name, values), counted, averaging)
+        finder = Ties(folder, rescorer.split, lambda name, values: measure(host, name, values), counted, meaned)
         wanted = ties and format_ not in ("csv", "json")
         tables = [overall(records, **several, **with_printed, full=True, places=finder if wanted else None)]
         for problem in finder.problems:
             click.echo(f"bench: ties could not be told: {problem}", err=True)
-    click.echo(together(tables, format_), nl=False)
+        damaged += finder.problems
+    wanted_rows = {"protocol": protocol and [protocol], "averaging": averaging and [averaging], "alpha": alphas}
+    click.echo(together([only(table, wanted_rows) for table in tables], format_), nl=False)
     return int(bool(damaged))
 
 

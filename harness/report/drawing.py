@@ -67,7 +67,7 @@ def drawing(card: Mapping[str, Any], method: int, name: str) -> Drawing | None:
         name=name,
         score=score,
         wrong=wrong,
-        text=f"Pair {card['id']}, {name}: {score} correct." + (f" Wrong: {wrong}." if wrong else ""),
+        text=f"Pair {card['id']}, {name}: {score} correct." + (f" Wrong keypoints: {wrong}." if wrong else ""),
     )
 
 

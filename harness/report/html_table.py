@@ -43,6 +43,7 @@ class Shown:
     Attributes:
         key: unique in the page.
         lively: whether it can be sorted and filtered.
+        reported: numbers of the rows that nobody measured.
     """
 
     key: str
@@ -52,6 +53,7 @@ class Shown:
     rows: tuple[tuple[Cell, ...], ...]
     choices: tuple[Choice, ...]
     lively: bool
+    reported: frozenset[int]
 
 
 def shown(table: Table, key: str, title: str, *, lively: bool = True) -> Shown:
@@ -78,4 +80,5 @@ def shown(table: Table, key: str, title: str, *, lively: bool = True) -> Shown:
         values = sorted({row[column].text for row in rows})
         if lively and name in _CHOICES and 1 < len(values) <= 60:
             choices.append(Choice(column, name, tuple(values)))
-    return Shown(key, title, plain(table.caption), tuple(map(plain, table.header)), rows, tuple(choices), lively)
+    reported = frozenset(number for number, row in enumerate(rows) if row[heading].text.endswith("(reported)"))
+    return Shown(key, title, plain(table.caption), tuple(map(plain, table.header)), rows, tuple(choices), lively, reported)

@@ -131,14 +131,14 @@
     const picture = element("svg", {
       viewBox: `0 0 ${left + widths[1]} ${HEIGHT}`,
       role: "img",
-      "aria-label": `Pair ${card.id}, ${name}: ${score} correct.${wrong ? ` Wrong: ${wrong}.` : ""}`,
+      "aria-label": `Pair ${card.id}, ${name}: ${score} correct.${wrong ? ` Wrong keypoints: ${wrong}.` : ""}`,
     });
     card.pictures.forEach((number, side) => picture.append(element("use", {
       href: `#picture${number}`, transform: `translate(${side * left} 0) scale(${widths[side]} ${HEIGHT})`,
     })));
     picture.append(...marks(card, found, scales, left));
     const made = html("div", "drawn", html("p", "", html("b", "", name), " ", html("span", "score", score)), picture);
-    if (wrong) made.append(html("p", "missed", `Wrong: ${wrong}`));
+    if (wrong) made.append(html("p", "missed", `Wrong keypoints: ${wrong}`));
     return made;
   };
 

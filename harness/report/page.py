@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.atomic import replacing
+from harness.atomic import check_place, replacing
 from harness.errors import UserError
 from harness.lines import RANKING_ALPHA, split_name
 from harness.measures import measure
@@ -63,21 +62,11 @@ class Made:
     damaged: tuple[str, ...]
 
 
-def check_place(path: Path) -> None:
-    """Whether a page can be written there, to be asked before the work. Raises `UserError` that says why not."""
-    if path.is_dir():
-        raise UserError(f"{path}: is a folder; name a file")
-    if not path.parent.is_dir():
-        raise UserError(f"{path}: {path.parent} is not a folder; make it first")
-    if not os.access(path.parent, os.W_OK):
-        raise UserError(f"{path}: {path.parent} cannot be written to; choose another folder")
-
-
 def write(made: Made, path: Path) -> None:
     """Puts the page in place, whole or not at all. Raises `UserError`."""
-    check_place(path)
+    place = check_place(path)
     try:
-        with replacing(path) as file:
+        with replacing(place) as file:
             file.write(made.html.encode())
     except OSError as error:
         raise UserError(f"{path}: not written: {error.strerror or error}") from error
