@@ -14,10 +14,11 @@ import numpy as np
 
 from harness.datasets.index import SplitIndex
 from harness.errors import UserError
-from harness.hits import counted, hits, pictures, stored_points
+from harness.hits import hits, pair_numbers, pictures, stored_points
 from harness.lines import RANKING_ALPHA, Averaging, alpha_text, notes_of, split_name
 from harness.measures import Measure
 from harness.paired import RESAMPLES, holm, image_bootstrap, mcnemar
+from harness.pck import per_pair
 from harness.runs import StoredCell
 from harness.scoring import slices_of
 from harness.table import Row, Table
@@ -122,8 +123,9 @@ def compare(first: Side, other: Side, index: SplitIndex) -> Comparison:
         hits(side.cell.place, side.cell.record, side.measure, index, one, pair_ids)
         for side, one in zip((first, other), points, strict=True)
     ]
-    (first_right, total), (other_right, _) = (counted(one, index, pair_ids) for one in right)
-    only = [counted(one, index, pair_ids)[0] for one in (right[0] & ~right[1], right[1] & ~right[0])]
+    pair_of = pair_numbers(index, pair_ids)
+    (first_right, total), (other_right, _) = (per_pair(one, pair_of, len(pair_ids)) for one in right)
+    only = [per_pair(one, pair_of, len(pair_ids))[0] for one in (right[0] & ~right[1], right[1] & ~right[0])]
     return Comparison(
         first=first,
         other=other,

@@ -12,7 +12,7 @@ from harness.errors import UserError
 from harness.frames import Size
 from harness.images import MIRRORED
 from harness.measures import Measure
-from harness.pck import correct, per_pair, relative_errors
+from harness.pck import correct, relative_errors
 from harness.records import PREDICTIONS, Record, read_predictions
 from harness.scoring import predicted_points
 
@@ -52,17 +52,9 @@ def hits(place: Path, record: Record, measure: Measure, index: SplitIndex, point
     return np.stack([correct(together, alpha, measure.protocol.strict) for alpha in measure.alphas], axis=1)
 
 
-def counted(flags: np.ndarray, index: SplitIndex, pair_ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Sums over each pair's keypoints.
-
-    Args:
-        flags: (keypoints of all pairs, K) bool.
-
-    Returns:
-        (P, K) those that are true, and (P) all of them.
-    """
-    pair_of = np.repeat(np.arange(len(pair_ids)), [len(index.keypoint_ids(pair_id)) for pair_id in pair_ids])
-    return per_pair(flags, pair_of, len(pair_ids))
+def pair_numbers(index: SplitIndex, pair_ids: Sequence[str]) -> np.ndarray:
+    """(keypoints of all pairs) number of the pair that each belongs to: `pair_of` of `harness.pck.per_pair`."""
+    return np.repeat(np.arange(len(pair_ids)), [len(index.keypoint_ids(pair_id)) for pair_id in pair_ids])
 
 
 def pictures(index: SplitIndex, pair_ids: Sequence[str]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
@@ -118,6 +119,16 @@ def alpha_text(alpha: float) -> str:
 def split_name(dataset: str, split: str) -> str:
     """`birds` for its test split, `birds/val` for another."""
     return dataset if split == "test" else f"{dataset}/{split}"
+
+
+def without_change(label: str, pattern: str) -> str:
+    """A method's label without one of its changes: `dift[ensemble=1,timestep=50]` -> `dift[ensemble=1]`."""
+    method, bracket, rest = label.partition("[")
+    if not bracket:
+        return label
+    inside, _, behind = rest.rpartition("]")
+    kept = ",".join(one for one in inside.split(",") if not re.fullmatch(pattern, one))
+    return f"{method}[{kept}]{behind}" if kept else f"{method}{behind}"
 
 
 # ------------------------------------------------------------------------------------------------------------ from records

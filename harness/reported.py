@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
-from harness.lines import NOTHING, Column, Line, ruling_of
+from harness.lines import NOTHING, Column, Line
 from harness.records import Score
 from harness.table import Row
 
@@ -68,6 +68,11 @@ class Printed:
         """The method as measured rows of the same training data are labelled: what was tuned on SPair-71k is the default."""
         return self.method if self.trained_on in ("", _DEFAULT_TRAINING) else f"{self.method}[trained-on={self.trained_on}]"
 
+    @property
+    def backbone(self) -> str:
+        """The weights that the paper says it used; empty where it does not say, or we have no name for them."""
+        return "+".join(self.weights) if self.stated else ""
+
     def has_weights(self, line: Line) -> bool:
         """Whether a measured line has the weights that the paper used, by name. `own=folder` may hold anything, and is not one of them."""
         return set(self.weights) <= set(line.backbone.partition("@")[0].split("+"))
@@ -101,7 +106,7 @@ class Reported:
                         f"{one.name} (reported)",
                         one.prompt,
                         one.localizer if one.stated else NOTHING,
-                        ("+".join(one.weights) if one.stated else "") or NOTHING,
+                        one.backbone or NOTHING,
                         one.supervision,
                         one.trained_on,
                         values=values,
@@ -110,12 +115,7 @@ class Reported:
                         reported=True,
                     )
                 )
-
-        def best_first(line: Line) -> tuple[float, tuple[str, ...]]:
-            ruling = ruling_of([column for column in columns if column in line.values])
-            return -sum(line.values[column].pck for column in ruling) / len(ruling), line.key
-
-        return sorted(found, key=best_first)
+        return sorted(found, key=lambda line: (-line.mean([column for column in columns if column in line.values]), line.key))
 
     def score(self, one: Printed, column: Column) -> Score:
         """A printed number in the form of a measured one, without interval."""
@@ -175,7 +175,7 @@ class Reported:
                         "pairs": None,
                         "keypoints": None,
                         "failed": None,
-                        "backbone": "+".join(one.weights) if one.stated else "",
+                        "backbone": one.backbone,
                         "status": "reported",
                         "source": "reported",
                     }
@@ -209,7 +209,6 @@ def _joined(first: Printed, other: Printed) -> Printed:
         raise ValueError(f"two values for {first.name} in {different[0]}")
     return replace(
         first,
-        name=first.name if first.name != "DINO" else other.name,
         values={**first.values, **other.values},
         tables={column: (*first.tables.get(column, ()), *other.tables.get(column, ())) for column in {**first.tables, **other.tables}},
     )

@@ -122,11 +122,11 @@ def _printed(reported: Reported, alpha: float, datasets: set[str]) -> dict[tuple
     found: dict[tuple[str, str, str], _Row] = {}
     for (name, dataset), printed in (here or several).items():
         first = printed[0][0]
-        backbone = "+".join(first.weights)
-        row = found.setdefault((f"{name} (reported)", first.localizer, backbone), _Row())
-        row.backbones[backbone] = None
+        row = found.setdefault((f"{name} (reported)", first.localizer, first.backbone), _Row())
+        row.backbones[first.backbone] = None
         row.texts |= {(one.prompt, dataset): f"{one.values[column]:.1f}" for one, column in printed}
-        row.notes += [note for note in [cited(printed)] if note not in row.notes]
+        if cited(printed) not in row.notes:
+            row.notes.append(cited(printed))
     return found
 
 

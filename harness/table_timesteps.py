@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from harness.errors import UserError
-from harness.lines import Averaging, alpha_text, notes_of, number_text, split_name, why
+from harness.lines import Averaging, alpha_text, notes_of, number_text, split_name, why, without_change
 from harness.records import Record, Score
 from harness.table import Table
 from harness.tables import caption_of, chosen_protocol, labelled, one_alpha, score_of, tidy
@@ -85,17 +84,9 @@ def timesteps(
 
 def _column(record: Record, localizer: str) -> _Column:
     cell = record.cell
-    return _Column(_without_timestep(cell.label), cell.prompt, localizer, cell.backbone, split_name(cell.dataset, cell.split))
-
-
-def _without_timestep(label: str) -> str:
-    """`dift[ensemble=1,timestep=50]` -> `dift[ensemble=1]`: the row has it."""
-    method, bracket, rest = label.partition("[")
-    if not bracket:
-        return label
-    inside, _, behind = rest.rpartition("]")
-    kept = ",".join(one for one in inside.split(",") if not re.fullmatch(rf"{TIMESTEP}=\d+", one))
-    return f"{method}[{kept}]{behind}" if kept else f"{method}{behind}"
+    return _Column(
+        without_change(cell.label, rf"{TIMESTEP}=\d+"), cell.prompt, localizer, cell.backbone, split_name(cell.dataset, cell.split)
+    )
 
 
 def _heads(columns: Sequence[_Column]) -> dict[_Column, str]:

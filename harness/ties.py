@@ -10,10 +10,11 @@ import numpy as np
 
 from harness.datasets.index import SplitIndex
 from harness.errors import BenchError, UserError
-from harness.hits import counted, hits, pictures, stored_points
+from harness.hits import hits, pair_numbers, pictures, stored_points
 from harness.lines import Averaging, Column, Line, ruling_of
 from harness.measures import Measure
 from harness.paired import Draws, holm, image_draws, mean_of
+from harness.pck import per_pair
 from harness.records import Record
 from harness.statistics import LEVEL
 
@@ -84,7 +85,9 @@ class Ties:
             if found and mine != pair_ids:
                 raise UserError(f"{place}: has predictions of other pairs than {cells[0][0].cell.id}; run the cell again")
             pair_ids = mine
-            right, total = counted(hits(place, record, measure, index, points, pair_ids), index, pair_ids)
+            if not found:
+                pair_of = pair_numbers(index, pair_ids)
+            right, total = per_pair(hits(place, record, measure, index, points, pair_ids), pair_of, len(pair_ids))
             found.append(right.mean(axis=1))
         weight = total.astype(np.float64) if self._averaging == "point" else np.ones(len(total))
         share = [one * weight / total for one in found]

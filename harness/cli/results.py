@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,7 +110,7 @@ def leaderboard(
         tables = [generalisation(records, **several, **with_printed)]
     else:
         counted = protocol or main_protocol(records)
-        finder = Ties(folder, rescorer.split, lambda name, values: measure(host, name, values), counted, meaned)
+        finder = Ties(folder, rescorer.split, partial(measure, host), counted, meaned)
         wanted = ties and format_ not in ("csv", "json")
         tables = [overall(records, **several, **with_printed, full=True, places=finder if wanted else None)]
         for problem in finder.problems:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from harness.lines import alpha_text, number_text
+from harness.lines import alpha_text, number_text, without_change
 from harness.records import Record, Score
 from harness.report import charts
 from harness.report.charts import MOST_SERIES, Line, Value
@@ -103,7 +103,7 @@ def sections(records: Sequence[Record], view: View) -> list[Section]:
 
 def _alpha(group: Group, view: View, key: str) -> Figure:
     alphas = sorted({alpha for one in group.series for alpha in one.alphas})
-    drawn = _first(group, MOST_SERIES)
+    drawn = group.series[:MOST_SERIES]
     lines = [Line(style, [_value(one.scores.get(("all", alpha))) for alpha in alphas]) for style, one in enumerate(drawn)]
     axis = f"alpha (share of {group.threshold})" if group.threshold else "alpha"
     best = drawn[0].scores.get(("all", group.at))
@@ -122,7 +122,7 @@ def _alpha(group: Group, view: View, key: str) -> Figure:
 def _heat(group: Group, view: View, key: str) -> Figure:
     names = _categories(group)
     parts = ["all", *(f"category={name}" for name in names)]
-    drawn = _first(group, MOST_ROWS)
+    drawn = group.series[:MOST_ROWS]
     values = [[score.pck if (score := one.scores.get((part, group.at))) else None for part in parts] for one in drawn]
     return Figure(
         key=key,
@@ -140,7 +140,7 @@ def _heat(group: Group, view: View, key: str) -> Figure:
 def _bars(group: Group, view: View, key: str) -> Figure:
     names = _categories(group)
     parts = [f"category={name}" for name in names]
-    drawn = _first(group, MOST_BARS)
+    drawn = group.series[:MOST_BARS]
     lines = [Line(style, [_value(one.scores.get((part, group.at))) for part in parts]) for style, one in enumerate(drawn)]
     return Figure(
         key=key,
@@ -157,7 +157,7 @@ def _bars(group: Group, view: View, key: str) -> Figure:
 
 def _difficulty(group: Group, view: View, key: str) -> Figure:
     labels = _labels(group)
-    drawn = _first(group, MOST_SERIES)
+    drawn = group.series[:MOST_SERIES]
     shown = {name: values[:MOST_VALUES] for name, values in labels.items()}
     lines = [
         [Line(style, [_value(one.scores.get((f"{name}={value}", group.at))) for value in values]) for style, one in enumerate(drawn)]
@@ -188,12 +188,12 @@ def _timesteps(records: Sequence[Record], view: View, keys: _Keys) -> Iterator[F
         found: dict[tuple[str, ...], dict[int, Series]] = {}
         for one in group.series:
             cell = one.record.cell
-            curve = (_without(one.label, rf"{TIMESTEP}=\d+"), cell.prompt, one.localizer, cell.backbone, str(cell.seed))
+            curve = (without_change(one.label, rf"{TIMESTEP}=\d+"), cell.prompt, one.localizer, cell.backbone, str(cell.seed))
             found.setdefault(curve, {})[int(str(cell.params[TIMESTEP]))] = one
         swept = [steps for steps in found.values() if len(steps) > 1]
         if not swept:
             continue
-        heads = named([next(iter(steps.values())) for steps in swept], lambda one: _without(one.label, rf"{TIMESTEP}=\d+"))
+        heads = named([next(iter(steps.values())) for steps in swept], lambda one: without_change(one.label, rf"{TIMESTEP}=\d+"))
         curves = [(replace(head, note=_notes(steps.values())), steps) for head, steps in zip(heads, swept, strict=True)]
         curves.sort(key=lambda curve: (-max(one.pck(group.at) for one in curve[1].values()), curve[0].name))
         yield _timestep_chart(group, view, curves, keys.new("timestep"))
@@ -229,7 +229,7 @@ def _ablations(records: Sequence[Record], view: View, keys: _Keys) -> Iterator[F
     for group in groups_of([record for record in records if _prompt_file(record)], view):
         found: dict[tuple[str, ...], list[Series]] = {}
         for one in group.series:
-            rest = _without(one.label, _PROMPT_FILE.pattern)
+            rest = without_change(one.label, _PROMPT_FILE.pattern)
             found.setdefault((rest, one.record.cell.prompt, one.localizer, one.record.cell.features), []).append(one)
         for (rest, prompt, localizer, _), series in found.items():
             files = [_prompt_file(one.record) for one in series]
@@ -262,10 +262,6 @@ def _ablation_chart(group: Group, view: View, title: str, more: str, key: str) -
 
 
 # ----------------------------------------------------------------------------------------------------------------- parts
-
-
-def _first(group: Group, most: int) -> tuple[Series, ...]:
-    return group.series[:most]
 
 
 def _value(score: Score | None) -> Value | None:
@@ -346,16 +342,6 @@ def _per_category(group: Group, names: Sequence[str]) -> str:
 def _notes(series: Iterable[Series]) -> str:
     """The notes of a curve's points, each once."""
     return "; ".join(dict.fromkeys(one.note for one in series if one.note))
-
-
-def _without(label: str, pattern: str) -> str:
-    """A label without one of its changes: `dift[ensemble=1,timestep=50]` -> `dift[ensemble=1]`."""
-    method, bracket, rest = label.partition("[")
-    if not bracket:
-        return label
-    inside, _, behind = rest.rpartition("]")
-    kept = ",".join(one for one in inside.split(",") if not re.fullmatch(pattern, one))
-    return f"{method}[{kept}]{behind}" if kept else f"{method}{behind}"
 
 
 def _prompt_file(record: Record) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from harness.lines import RANKING_ALPHA, split_name
 from harness.measures import measure
 from harness.records import Record
 from harness.report import summary
-from harness.report.drawing import Drawing, drawing, first_cards
+from harness.report.drawing import drawing, first_cards
 from harness.report.figures import sections
 from harness.report.gallery import Gallery, Pictures, galleries
 from harness.report.html_table import Shown, shown
@@ -97,7 +98,7 @@ def make(
     charts = sections(records, view)
     groups = groups_of(records, view)
     name = folder.resolve().name or "results"
-    ties = Ties(folder, rescorer.split, lambda protocol, alphas: measure(host, protocol, alphas), view.protocol, view.averaging)
+    ties = Ties(folder, rescorer.split, partial(measure, host), view.protocol, view.averaging)
     content = {
         "title": title or f"Semantic correspondence: {name}",
         "folder": name,
@@ -187,7 +188,7 @@ def _gallery(one: Gallery, number: int) -> dict[str, Any]:
         {
             "id": card["id"],
             "category": card["category"],
-            "drawings": [made for method in range(min(2, len(methods))) if (made := _drawn(card, method, methods))],
+            "drawings": [made for method in range(min(2, len(methods))) if (made := drawing(card, method, methods[method]))],
         }
         for card in first_cards(cards, len(methods), AT_FIRST)
     ]
@@ -202,10 +203,6 @@ def _gallery(one: Gallery, number: int) -> dict[str, Any]:
         "first": first,
         "count": len(cards),
     }
-
-
-def _drawn(card: Mapping[str, Any], method: int, methods: Sequence[str]) -> Drawing | None:
-    return drawing(card, method, methods[method])
 
 
 def _json(content: Any) -> str:
