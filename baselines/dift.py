@@ -39,12 +39,16 @@ class StretchedFeatures:
     """
 
     def __init__(self, context: MakeContext) -> None:
-        from baselines.kept import shared
+        from baselines.kept import Kept, shared
 
         params = context.params
         self._timestep, self._ensemble = int(str(params["timestep"])), int(str(params["ensemble"]))
         self._level, self._posterior, self._filter = (str(params[name]) for name in ("level", "posterior", "resample"))
-        self.backbone, self._kept = shared(context.weights[SOURCE], context.device, context.precision, context.cache_bytes)
+        # With a prompt from the pair an image passes through the U-Net many times, and begins alike each time.
+        self._repeats = context.prompt_scope == "pair"
+        limit = context.cache_bytes // 2 if self._repeats else context.cache_bytes
+        self.backbone, self._kept = shared(context.weights[SOURCE], context.device, context.precision, limit)
+        self._begun = Kept(limit)
         self.backbone.check_timestep(self._timestep)
         card = self.backbone.card
         if self._level not in card.levels:
@@ -65,11 +69,32 @@ class StretchedFeatures:
         """(n, C, h, w) float32, one conditioning for each request."""
         import torch
 
-        noisy = torch.cat([self._noisy(request, *self._posterior_of(request)) for request in requests])
+        # As many pictures as pass through the U-Net together: what it begins with takes more memory than what comes out.
+        latents = [side // self.backbone.card.factor for side in self._size]
+        step = max(1, self.backbone.rows_at_once(*latents) // self._ensemble)
+        return torch.cat([self._together(requests[at : at + step], prompts[at : at + step]) for at in range(0, len(requests), step)])
+
+    def _together(self, requests: Sequence[ImageRequest], prompts: Sequence[Conditioning]) -> torch.Tensor:
+        import torch
+
         repeated = [prompt for prompt in prompts for _ in range(self._ensemble)]
-        passed = self.backbone.activations(noisy, self._timestep, repeated, [self._place])[self._place]
-        members: torch.Tensor = passed.unflatten(0, (len(requests), self._ensemble))
-        return members.float().mean(dim=1)
+        begin = self._repeats and all(prompt.time is None for prompt in prompts)
+        states = [dict(self._begun_of(request) if begin else self._fed(request)) for request in requests]
+        joined = {name: torch.cat([state[name] for state in states]) if len(states) > 1 else states[0][name] for name in states[0]}
+        noisy = joined.pop("noisy")
+        return self.backbone.mean_activations(noisy, self._timestep, repeated, self._place, self._ensemble, joined)
+
+    def _begun_of(self, request: ImageRequest) -> Mapping[str, torch.Tensor]:
+        """What an image's draws are before a prompt comes in, and the draws themselves; computed once per image as far as memory goes."""
+
+        def begin() -> Mapping[str, torch.Tensor]:
+            noisy = self._fed(request)["noisy"]
+            return {"noisy": noisy, **self.backbone.begin(noisy, self._timestep)}
+
+        return self._begun.once((request.identity, request.seed), begin)
+
+    def _fed(self, request: ImageRequest) -> Mapping[str, torch.Tensor]:
+        return {"noisy": self._noisy(request, *self._posterior_of(request))}
 
     def _noisy(self, request: ImageRequest, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
         """(ensemble, 4, h, w): what the U-Net is fed for one image."""

@@ -6,8 +6,8 @@ Everything is taken from diffusers' and transformers' public modules; hooks read
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ import torch
 
 from baselines.cards import Card
 from baselines.loading import quiet, read_errors
+from baselines.prefix import Complete, collecting, prefix_of, put_in_place
 from harness.errors import UserError
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -204,7 +205,12 @@ class StableDiffusion(TextEncoder):
     # ------------------------------------------------------------------------------------------------------------- activations
 
     def activations(
-        self, noisy: torch.Tensor, timestep: int, prompts: Sequence[Conditioning], places: Sequence[str]
+        self,
+        noisy: torch.Tensor,
+        timestep: int,
+        prompts: Sequence[Conditioning],
+        places: Sequence[str],
+        begun: Mapping[str, torch.Tensor] | None = None,
     ) -> dict[str, torch.Tensor]:
         """What passes through the U-Net at some places.
 
@@ -212,19 +218,78 @@ class StableDiffusion(TextEncoder):
             noisy: (n, 4, h, w).
             prompts: one for each row.
             places: dotted names of submodules, such as `up_blocks.1`; nothing that comes after the last of them is computed.
+            begun: what `begin` returned for the same latents and timestep; computed with the rest otherwise.
 
         Returns:
             place -> (n, C, h', w'), of the backbone's precision. Gradients reach the prompts where they are wanted.
         """
-        positions = min(POSITIONS, CPU_POSITIONS) if self.device.type == "cpu" else POSITIONS
-        rows = max(1, positions // (noisy.shape[-1] * noisy.shape[-2]))
-        parts = [self._pass(noisy[at : at + rows], timestep, prompts[at : at + rows], places) for at in range(0, len(noisy), rows)]
+        parts = [
+            self._pass(noisy[rows], timestep, prompts[rows], places, {name: values[rows] for name, values in (begun or {}).items()})
+            for rows in self._parts(noisy)
+        ]
         return {place: torch.cat([part[place] for part in parts]) for place in places}
 
-    def _pass(self, noisy: torch.Tensor, timestep: int, prompts: Sequence[Conditioning], places: Sequence[str]) -> dict[str, torch.Tensor]:
+    def begin(self, noisy: torch.Tensor, timestep: int) -> dict[str, torch.Tensor]:
+        """What the U-Net makes of latents (n, 4, h, w) before a prompt comes in (`baselines.prefix`); for prompts that leave time alone."""
+        parts: list[dict[str, torch.Tensor]] = []
+        for rows in self._parts(noisy) if prefix_of(self.unet) else ():
+            found: dict[str, torch.Tensor] = {}
+            unread = torch.zeros(len(noisy[rows]), 1, self.text_width, device=self.device, dtype=self.dtype)
+            with collecting(self.unet, found), suppress(Complete):
+                self.unet(noisy[rows].to(self.device, self.dtype), timestep, unread, return_dict=False)
+            parts.append(found)
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]} if parts else {}
+
+    def mean_activations(
+        self,
+        noisy: torch.Tensor,
+        timestep: int,
+        prompts: Sequence[Conditioning],
+        place: str,
+        members: int,
+        begun: Mapping[str, torch.Tensor] | None = None,
+    ) -> torch.Tensor:
+        """`activations` at one place for (n members, 4, h, w), averaged over the draws of each picture -> (n, C, h', w') in float32.
+
+        A decoder block ends with a convolution of its upsampled state. That is linear, so it is computed once, of the mean.
+        """
+
+        def mean(where: str) -> torch.Tensor:
+            averaged: torch.Tensor = self.activations(noisy, timestep, prompts, [where], begun)[where].unflatten(0, (-1, members)).float()
+            return averaged.mean(dim=1)
+
+        block = self.unet.get_submodule(place)
+        # Other sizes are upsampled to what the encoder had, which the block is told from outside.
+        even = all(side % 2**self.unet.num_upsamplers == 0 for side in noisy.shape[-2:])
+        if members == 1 or not (even and place.startswith("up_blocks.") and getattr(block, "upsamplers", None)):
+            return mean(place)
+        layers = "attentions" if getattr(block, "attentions", None) else "resnets"
+        state = mean(f"{place}.{layers}.{len(block.resnets) - 1}").to(self.dtype)
+        for upsampler in block.upsamplers:
+            state = upsampler(state)
+        return state.float()
+
+    def rows_at_once(self, height: int, width: int) -> int:
+        """Latents (4, height, width) that pass through the U-Net together; at least one."""
+        positions = min(POSITIONS, CPU_POSITIONS) if self.device.type == "cpu" else POSITIONS
+        return max(1, positions // (height * width))
+
+    def _parts(self, noisy: torch.Tensor) -> list[slice]:
+        rows = self.rows_at_once(*noisy.shape[-2:])
+        return [slice(at, at + rows) for at in range(0, len(noisy), rows)]
+
+    def _pass(
+        self,
+        noisy: torch.Tensor,
+        timestep: int,
+        prompts: Sequence[Conditioning],
+        places: Sequence[str],
+        begun: Mapping[str, torch.Tensor],
+    ) -> dict[str, torch.Tensor]:
         found: dict[str, torch.Tensor] = {}
         states = torch.stack([prompt.states for prompt in prompts]).to(self.dtype)
-        with self._reading(places, found), self._shifted(prompts), suppress(_Enough):
+        in_place = put_in_place(self.unet, begun) if begun else nullcontext()
+        with self._reading(places, found), self._shifted(prompts), in_place, suppress(_Enough):
             self.unet(noisy.to(self.device, self.dtype), timestep, states, return_dict=False)
         return found
 

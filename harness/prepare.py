@@ -33,7 +33,8 @@ class RunOptions:
         limit: only the first so many pairs of a split.
         weights: which weights to use.
         measures: protocols to score under, with alphas.
-        cache_bytes: memory for what is kept of pictures: a half for feature maps, a quarter each for what extractor and prompt keep.
+        cache_bytes: memory for what is kept of pictures: a half for feature maps, a quarter each for what extractor and prompt keep; where
+            features follow from the pair, a half for the extractor and a quarter for maps.
     """
 
     data_root: Path

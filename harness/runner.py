@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
@@ -317,6 +318,7 @@ def pair_features(prepared: PreparedCell) -> PairFeatures:
     """Makes the cell's extractor and prompt. Raises `NotApplicable`, and whatever a plugin raises."""
     cell, options, host = prepared.cell, prepared.bench.options, prepared.bench.host
     extractor = host.extractor(cell.extractor)
+    spec = host.prompt(cell.prompt) if cell.prompt != NO_PROMPT else None
     context = MakeContext(
         device=options.device,
         precision=options.precision,
@@ -324,13 +326,13 @@ def pair_features(prepared: PreparedCell) -> PairFeatures:
         weights=prepared.weights,
         prompt_file=prepared.learned.path if prepared.learned else None,
         categories=prepared.index.categories,
+        prompt_scope=spec.scope if spec else "image",
         cache_bytes=options.cache_bytes // 4,
     )
-    prompt = None
-    if cell.prompt != NO_PROMPT:
-        spec = host.prompt(cell.prompt)
-        prompt = PromptUse(spec.make(context), spec.scope)
-    made = extractor.make(context)
+    prompt = PromptUse(spec.make(context), spec.scope) if spec else None
+    # Maps that follow from the pair are read once, and what the extractor keeps of pictures is read with every pair.
+    maps, kept = (4, 2) if "pair" in (extractor.scope, context.prompt_scope) else (2, 4)
+    made = extractor.make(replace(context, cache_bytes=options.cache_bytes // kept))
     return PairFeatures(
         prepared.index,
         made,
@@ -338,7 +340,7 @@ def pair_features(prepared: PreparedCell) -> PairFeatures:
         prompt,
         seed=cell.seed,
         batch_size=options.batch_size,
-        cache_bytes=options.cache_bytes // 2,
+        cache_bytes=options.cache_bytes // maps,
     )
 
 

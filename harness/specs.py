@@ -211,6 +211,7 @@ class MakeContext:
         weights: local path of each weight source the record names.
         prompt_file: the file, or folder of files, that a learned prompt is read from; None for one that is not learned.
         categories: the words that prompts use for the dataset's categories, sorted.
+        prompt_scope: what the prompt depends on; with `pair`, features of an image are asked for again with every pair that it is in.
         cache_bytes: memory that it may use for what it keeps of pictures from one call to the next.
     """
 
@@ -220,6 +221,7 @@ class MakeContext:
     weights: Mapping[str, Path] = field(default_factory=dict)
     prompt_file: Path | None = None
     categories: tuple[str, ...] = ()
+    prompt_scope: Scope = "image"
     cache_bytes: int = 1 << 30
 
 
