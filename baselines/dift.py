@@ -61,8 +61,8 @@ class StretchedFeatures:
         from harness.preprocess import stretched_maps
 
         # A prompt that several images share goes through the text encoder once.
-        different = {id(request.prompt): request.prompt for request in requests}
-        conditions = {key: self.backbone.condition("" if prompt is None else prompt) for key, prompt in different.items()}
+        different = {id(request.prompt): "" if request.prompt is None else request.prompt for request in requests}
+        conditions = dict(zip(different, self.backbone.conditions(list(different.values())), strict=True))
         return stretched_maps(self.features(requests, [conditions[id(request.prompt)] for request in requests]), requests, self._size)
 
     def features(self, requests: Sequence[ImageRequest], prompts: Sequence[Conditioning]) -> torch.Tensor:

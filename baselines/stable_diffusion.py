@@ -142,6 +142,12 @@ class TextEncoder:
             return Conditioning(self.text_states("").float() + prompt.states.to(self.device), prompt.time)
         return prompt
 
+    def conditions(self, prompts: Sequence[Prompt]) -> list[Conditioning]:
+        """Prompts of any kinds -> what the U-Net reads; rows of embeddings go through the encoder together."""
+        rows = [prompt.rows.to(self.device) for prompt in prompts if isinstance(prompt, TokenEmbeddings)]
+        states = iter(self.embedding_states(torch.stack(rows)) if rows else ())
+        return [Conditioning(next(states)) if isinstance(prompt, TokenEmbeddings) else self.condition(prompt) for prompt in prompts]
+
     def _tokens(self, texts: Sequence[str]) -> torch.Tensor:
         length = self.tokenizer.model_max_length
         ids = self.tokenizer(list(texts), padding="max_length", max_length=length, truncation=True, return_tensors="pt").input_ids

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 from harness.datasets import folder, pf_pascal, pf_willow, spair71k
@@ -47,20 +48,20 @@ def bench_protocols() -> list[ProtocolSpec]:
 def bench_localizers() -> list[LocalizerSpec]:
     """The published localizers."""
     return [
-        _localizer("argmax", "Argmax", "the most similar cell", normalize=True),
-        _localizer("argmax-original", "ArgmaxOriginal", "the most similar pixel at original resolution (DIFT)"),
-        _localizer("bilinear", "Bilinear", "most similar cells of the query's four neighbours, blended", normalize=True),
-        _localizer("soft-argmax", "SoftArgmax", "mean position under softmax", temperature=0.04, normalize=True),
+        _localizer("argmax", "localizers.Argmax", "the most similar cell", normalize=True),
+        _localizer("argmax-original", "original_resolution.ArgmaxOriginal", "the most similar pixel at original resolution (DIFT)"),
+        _localizer("bilinear", "localizers.Bilinear", "most similar cells of the query's four neighbours, blended", normalize=True),
+        _localizer("soft-argmax", "localizers.SoftArgmax", "mean position under softmax", temperature=0.04, normalize=True),
         _localizer(
             "kernel-softmax",
-            "KernelSoftmax",
+            "localizers.KernelSoftmax",
             "soft-argmax around the most similar cell (the SD4Match paper's)",
             sigma=7.0,
             temperature=0.04,
             relative_to=None,
             normalize=True,
         ),
-        _localizer("window-softmax", "WindowSoftmax", "soft-argmax in a window (GeoAware-SC)", window=7, temperature=0.02),
+        _localizer("window-softmax", "localizers.WindowSoftmax", "soft-argmax in a window (GeoAware-SC)", window=7, temperature=0.02),
     ]
 
 
@@ -86,11 +87,10 @@ def bench_prompts() -> list[PromptSpec]:
     ]
 
 
-def _localizer(name: str, class_name: str, description: str, **options: str | float | bool | None) -> LocalizerSpec:
+def _localizer(name: str, place: str, description: str, **options: str | float | bool | None) -> LocalizerSpec:
     def make(**chosen: object) -> object:
-        from harness import localizers
-
-        return getattr(localizers, class_name)(**chosen)
+        module, _, class_name = place.partition(".")
+        return getattr(import_module(f"harness.{module}"), class_name)(**chosen)
 
     return LocalizerSpec(name=name, make=make, options=options, description=description)  # type: ignore[arg-type]
 

@@ -11,20 +11,22 @@ pixels corner to corner, `argmax-original` by half-pixel centres and `window-sof
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from weakref import WeakKeyDictionary
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from harness.frames import GridConvention, PatchGrid, cells_to_pixels, pixels_to_cells
+from harness.frames import GridConvention, cells_to_pixels, pixels_to_cells
 from harness.specs import FeatureMap, Located
 
 EPSILON = 1e-6
 """Added to a feature's norm before division (SD4Match's value)."""
 
-MAX_SIMILARITIES = 1 << 24
-"""Similarities held at once by `argmax-original`: 64 MiB of float32."""
+ROWS = 64
+"""Points whose similarity maps pass together where there are many pairs. Always as many, so that what comes out of one does not depend on
+what else there is: sums are split by the shape of what they are sums of."""
 
 
 # ------------------------------------------------------------------------------------------------------- parts of a localizer
@@ -48,11 +50,17 @@ def sample(data: Tensor, cells: Tensor) -> Tensor:
     return (upper * (1 - b) + lower * b).T
 
 
-def similarities(queries: Tensor, target: Tensor, normalize: bool) -> Tensor:
-    """Dot products of queries (N, C) with every cell of a map (C, h, w) -> (N, h, w); cosines with `normalize` (paper, eq. 3)."""
-    if normalize:
-        queries, target = normalized(queries, 1), normalized(target, 0)
-    return (queries @ target.flatten(1)).view(len(queries), *target.shape[1:])
+def similarities(queries: Tensor, target: Tensor, normalize: bool, norms: Tensor | None = None) -> Tensor:
+    """Dot products of queries (N, C) with every cell of a map (C, h, w) -> (N, h, w); cosines with `normalize` (paper, eq. 3).
+
+    Args:
+        norms: (h, w) of the map's features, where they are known.
+    """
+    if not normalize:
+        return (queries @ target.flatten(1)).view(len(queries), *target.shape[1:])
+    norms = torch.linalg.vector_norm(target, dim=0) if norms is None else norms
+    # Products are divided and not the map, which has a hundred times as many values.
+    return similarities(normalized(queries, 1), target, normalize=False) / (norms + EPSILON)
 
 
 def best_cells(similarity: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,12 +104,8 @@ def _axes(similarity: Tensor) -> tuple[Tensor, Tensor]:
     return columns, rows
 
 
-KEPT_NORMS = 1 << 26
-"""Norms of upsampled features that `argmax-original` keeps, 256 MB: those of 350 pictures of 500 x 375 pixels."""
-
-
 @dataclass(frozen=True)
-class _Grid:
+class Grid:
     """One feature map and how its cells lie: original pixels <-> cells."""
 
     map: FeatureMap
@@ -129,17 +133,60 @@ class _Grid:
 # ----------------------------------------------------------------------------------------------------------------- localizers
 
 
+class _OfSimilarities:
+    """A localizer that follows from the similarity map of each point by itself."""
+
+    grid: ClassVar[GridConvention] = "corner"
+    normalize: bool = True
+
+    def similarity(self, source: FeatureMap, target: FeatureMap, points: Tensor) -> Tensor:
+        """Similarity maps (N, h, w) of queries sampled bilinearly from the raw source map; normalised after sampling, not before."""
+        start, goal = Grid(source, self.grid), Grid(target, self.grid)
+        return similarities(sample(start.data, self.read_at(start.cells(points))), goal.data, self.normalize, target.norms)
+
+    def read_at(self, cells: Tensor) -> Tensor:
+        """Where the source map is sampled for points that lie at cells (N, 2)."""
+        return cells
+
+    def cells(self, similarity: Tensor) -> Tensor:
+        """Predicted cells (N, 2) from similarity maps (N, h, w)."""
+        raise NotImplementedError
+
+    def __call__(self, source: FeatureMap, target: FeatureMap, points: Tensor) -> Located:
+        """See `harness.specs.Localizer`."""
+        similarity = self.similarity(source, target, points)
+        return Located(Grid(target, self.grid).points(self.cells(similarity)), best_cells(similarity.detach())[1])
+
+    def many(self, tasks: Sequence[tuple[FeatureMap, FeatureMap, Tensor]]) -> list[Located]:
+        """See `harness.specs.Localizer`. Points of all pairs pass together, `ROWS` at a time, so that a point's numbers are its own."""
+        maps = [self.similarity(*task) for task in tasks]
+        alike: dict[tuple[object, ...], list[int]] = {}
+        for number, one in enumerate(maps):
+            alike.setdefault((one.shape[1:], one.dtype, one.device), []).append(number)
+        found: dict[int, Located] = {}
+        for numbers in alike.values():
+            cells, scores = self._in_rows(torch.cat([maps[number] for number in numbers]))
+            counts = [len(maps[number]) for number in numbers]
+            for number, some, score in zip(numbers, cells.split(counts), scores.split(counts), strict=True):
+                found[number] = Located(Grid(tasks[number][1], self.grid).points(some), score)
+        return [found[number] for number in range(len(tasks))]
+
+    def _in_rows(self, similarity: Tensor) -> tuple[Tensor, Tensor]:
+        padding = similarity.new_zeros(-len(similarity) % ROWS, *similarity.shape[1:])
+        parts = torch.cat([similarity, padding]).split(ROWS)
+        cells, scores = torch.cat([self.cells(part) for part in parts]), torch.cat([best_cells(part)[1] for part in parts])
+        return cells[: len(similarity)], scores[: len(similarity)]
+
+
 @dataclass(frozen=True)
-class Argmax:
+class Argmax(_OfSimilarities):
     """The cell whose feature is most similar to the query's, which is sampled bilinearly from the raw source map (SD4Match `nn`)."""
 
     normalize: bool = True
 
-    def __call__(self, source: FeatureMap, target: FeatureMap, points: Tensor) -> Located:
-        """See `harness.specs.Localizer`."""
-        grid = _Grid(target, "corner")
-        cells, score = best_cells(_query(source, target, points, self.normalize))
-        return Located(grid.points(cells), score)
+    def cells(self, similarity: Tensor) -> Tensor:
+        """The best ones."""
+        return best_cells(similarity)[0]
 
 
 @dataclass(frozen=True)
@@ -150,7 +197,7 @@ class Bilinear:
 
     def __call__(self, source: FeatureMap, target: FeatureMap, points: Tensor) -> Located:
         """See `harness.specs.Localizer`."""
-        start, goal = _Grid(source, "corner"), _Grid(target, "corner")
+        start, goal = Grid(source, "corner"), Grid(target, "corner")
         width, height = source.cells
         # The margin keeps the right and lower neighbour inside the map (SD4Match); in single precision, as there, since at the border
         # the rounding of 1e-5 shows in the result.
@@ -163,28 +210,26 @@ class Bilinear:
         blended, score = torch.zeros_like(x)[:, None].repeat(1, 2), torch.zeros_like(x)
         for (right, down), weight in weights.items():
             queries = sample(start.data, torch.stack([left + right, top + down], dim=1))
-            cells, similarity = best_cells(similarities(queries, goal.data, self.normalize))
+            cells, similarity = best_cells(similarities(queries, goal.data, self.normalize, target.norms))
             blended = blended + weight[:, None] * cells
             score = score + weight * similarity
         return Located(goal.points(blended), score)
 
 
 @dataclass(frozen=True)
-class SoftArgmax:
+class SoftArgmax(_OfSimilarities):
     """The mean position under softmax of the similarities over the whole map (SD4Match `softmax`)."""
 
     temperature: float = 0.04
     normalize: bool = True
 
-    def __call__(self, source: FeatureMap, target: FeatureMap, points: Tensor) -> Located:
-        """See `harness.specs.Localizer`."""
-        similarity = _query(source, target, points, self.normalize)
-        cells = expected_cells(similarity, self.temperature)
-        return Located(_Grid(target, "corner").points(cells), best_cells(similarity.detach())[1])
+    def cells(self, similarity: Tensor) -> Tensor:
+        """Mean cells."""
+        return expected_cells(similarity, self.temperature)
 
 
 @dataclass(frozen=True)
-class KernelSoftmax:
+class KernelSoftmax(_OfSimilarities):
     """Soft-argmax of the similarities times a Gaussian around the best cell (SD4Match `kernelsoftmax`; the paper's localizer).
 
     Attributes:
@@ -197,16 +242,14 @@ class KernelSoftmax:
     relative_to: int | None = None
     normalize: bool = True
 
-    def __call__(self, source: FeatureMap, target: FeatureMap, points: Tensor) -> Located:
-        """See `harness.specs.Localizer`."""
-        similarity = _query(source, target, points, self.normalize)
-        sigma = self.sigma * max(target.cells) / self.relative_to if self.relative_to else self.sigma
-        cells = expected_cells(kernel_weighted(similarity, sigma), self.temperature)
-        return Located(_Grid(target, "corner").points(cells), best_cells(similarity.detach())[1])
+    def cells(self, similarity: Tensor) -> Tensor:
+        """Mean cells around the best ones."""
+        sigma = self.sigma * max(similarity.shape[1:]) / self.relative_to if self.relative_to else self.sigma
+        return expected_cells(kernel_weighted(similarity, sigma), self.temperature)
 
 
 @dataclass(frozen=True)
-class WindowSoftmax:
+class WindowSoftmax(_OfSimilarities):
     """Soft-argmax with similarities outside a window around the best patch set to zero (GeoAware-SC).
 
     The query is the feature of the patch that the point falls into.
@@ -217,138 +260,12 @@ class WindowSoftmax:
 
     window: int = 7
     temperature: float = 0.02
+    grid: ClassVar[GridConvention] = "patch-centre"
 
-    def __call__(self, source: FeatureMap, target: FeatureMap, points: Tensor) -> Located:
-        """See `harness.specs.Localizer`."""
-        start, goal = _Grid(source, "patch-centre"), _Grid(target, "patch-centre")
-        patch = (start.cells(points) + 0.5).floor()
-        similarity = similarities(sample(start.data, patch), goal.data, normalize=True)
-        cells = expected_cells(windowed(similarity, self.window), self.temperature)
-        return Located(goal.points(cells), best_cells(similarity.detach())[1])
+    def read_at(self, cells: Tensor) -> Tensor:
+        """The patches that points fall into."""
+        return (cells + 0.5).floor()
 
-
-def _query(source: FeatureMap, target: FeatureMap, points: Tensor, normalize: bool) -> Tensor:
-    """Similarity maps (N, h, w) of queries sampled bilinearly from the raw source map; normalised after sampling, not before."""
-    start = _Grid(source, "corner")
-    return similarities(sample(start.data, start.cells(points)), _Grid(target, "corner").data, normalize)
-
-
-# --------------------------------------------------------------------------------------------- argmax at original resolution
-
-
-@dataclass(frozen=True)
-class _Upsampling:
-    """Bilinear interpolation along one axis, from n cells to m pixels, as matrices (m, n).
-
-    With neighbours i, i + 1 and weight a of the second, a row holds:
-
-    Attributes:
-        linear: 1 - a at i, a at i + 1.
-        square: (1 - a)^2 at i, a^2 at i + 1.
-        cross: a (1 - a) at i.
-    """
-
-    linear: Tensor
-    square: Tensor
-    cross: Tensor
-
-    @classmethod
-    def at(cls, cells: Tensor, n: int, like: Tensor) -> _Upsampling:
-        """Interpolation at positions `cells` (m), clamped to the border."""
-        cells = cells.clamp(0, n - 1)
-        first = cells.floor().long().clamp(max=max(n - 2, 0))
-        second = (first + 1).clamp(max=n - 1)
-        a = (cells - first)[:, None]
-        at_first = torch.nn.functional.one_hot(first, n).double()
-        at_second = torch.nn.functional.one_hot(second, n).double()
-        parts = (1 - a) * at_first + a * at_second, (1 - a) ** 2 * at_first + a**2 * at_second, a * (1 - a) * at_first
-        return cls(*(part.to(like.device, like.dtype) for part in parts))
-
-
-@dataclass(frozen=True, eq=False)
-class _OriginalResolution:
-    """What `argmax-original` keeps of a map: its interpolation to original pixels and the upsampled features' norms (H, W)."""
-
-    across: _Upsampling
-    down: _Upsampling
-    norms: Tensor
-
-
-@dataclass(frozen=True)
-class ArgmaxOriginal:
-    """The pixel of highest cosine similarity after both maps are upsampled to their images' original sizes (DIFT).
-
-    No image-sized feature map is built. The dot product of a query with a bilinearly upsampled map is the upsampled dot product, and
-    the norm of the upsampled feature follows from each cell's dot products with itself and with its right, lower and diagonal
-    neighbours: |sum_i w_i f_i|^2 = sum_ij w_i w_j <f_i, f_j>.
-
-    The query is the pixel a point lies in, clamped to the image.
-    """
-
-    _kept: WeakKeyDictionary[FeatureMap, _OriginalResolution] = field(default_factory=WeakKeyDictionary, repr=False, compare=False)
-    """Of maps that are still in use, the last ones, up to `KEPT_NORMS` values."""
-
-    def __call__(self, source: FeatureMap, target: FeatureMap, points: Tensor) -> Located:
-        """See `harness.specs.Localizer`. Predictions are whole pixels."""
-        queries = normalized(self._queries(source, points), 1)
-        data = _Grid(target, "half-pixel").data
-        kept = self._of(target)
-        size = target.frame.original
-        step = max(1, MAX_SIMILARITIES // (size.width * size.height))
-        indices, scores = [], []
-        for some in torch.split(queries, step):
-            upsampled = kept.down.linear @ similarities(some, data, normalize=False) @ kept.across.linear.T
-            score, index = (upsampled / kept.norms).flatten(1).max(dim=1)
-            indices.append(index)
-            scores.append(score)
-        index = torch.cat(indices)
-        predicted = torch.stack([index % size.width, index // size.width], dim=1).double()
-        return Located(predicted, torch.cat(scores))
-
-    @staticmethod
-    def _queries(source: FeatureMap, points: Tensor) -> Tensor:
-        size = source.frame.original
-        x = points[:, 0].floor().clamp(0, size.width - 1)
-        y = points[:, 1].floor().clamp(0, size.height - 1)
-        cells = torch.stack([pixel_cells(source, x, 0), pixel_cells(source, y, 1)], dim=1)
-        return sample(_Grid(source, "half-pixel").data, cells.to(source.data.device))
-
-    def _of(self, target: FeatureMap) -> _OriginalResolution:
-        kept = self._kept.get(target)
-        if kept is None:
-            kept = self._kept[target] = _original_resolution(target)
-            # A photo of ten megapixels has more norms than its feature map has values.
-            while len(self._kept) > 1 and sum(one.norms.numel() for one in self._kept.values()) > KEPT_NORMS:
-                del self._kept[next(iter(self._kept))]
-        return kept
-
-
-def pixel_cells(map_: FeatureMap, pixels: Tensor, axis: int) -> Tensor:
-    """Cell coordinate of the centre of each original pixel with the given numbers, along one axis."""
-    frame, grid = map_.frame, map_.grid or "half-pixel"
-    # Where pixel centres are integers in the frame's own count, an original pixel's centre is half a pixel from its number.
-    kind = "patch-centre" if isinstance(grid, PatchGrid) else grid
-    inner, outer = {"corner": (0.0, 0.0), "half-pixel": (0.5, 0.5), "patch-centre": (0.5, 0.0)}[kind]
-    position = (pixels.double() + inner) * frame.scale[axis] + frame.offset[axis] - outer
-    return pixels_to_cells(torch.stack([position, position], dim=-1), frame.size, map_.cells, grid)[..., axis]
-
-
-def _original_resolution(target: FeatureMap) -> _OriginalResolution:
-    data = _Grid(target, "half-pixel").data
-    width, height = target.frame.original
-    across = _Upsampling.at(pixel_cells(target, torch.arange(width), 0), data.shape[2], data)
-    down = _Upsampling.at(pixel_cells(target, torch.arange(height), 1), data.shape[1], data)
-    return _OriginalResolution(across, down, _upsampled_norms(data, across, down))
-
-
-def _upsampled_norms(data: Tensor, across: _Upsampling, down: _Upsampling) -> Tensor:
-    """Norms (H, W) of the features of a bilinearly upsampled map, from neighbour products of the map (C, h, w) itself."""
-    right = torch.nn.functional.pad(data[:, :, 1:], (0, 1))
-    below = torch.nn.functional.pad(data[:, 1:], (0, 0, 0, 1))
-    diagonal = torch.nn.functional.pad(data[:, 1:, 1:], (0, 1, 0, 1))
-    itself, beside, under = ((data * other).sum(0) for other in (data, right, below))
-    crossing = (data * diagonal).sum(0) + (right * below).sum(0)
-    same_row = itself @ across.square.T + 2 * beside @ across.cross.T
-    two_rows = under @ across.square.T + crossing @ across.cross.T
-    squared = down.square @ same_row + 2 * down.cross @ two_rows
-    return squared.clamp_min(torch.finfo(data.dtype).tiny).sqrt()
+    def cells(self, similarity: Tensor) -> Tensor:
+        """Mean cells within the windows."""
+        return expected_cells(windowed(similarity, self.window), self.temperature)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from harness.frames import GridConvention, pixels_to_cells
-from harness.localizers import normalized, pixel_cells, sample
+from harness.localizers import normalized, sample
+from harness.original_resolution import pixel_cells
 from harness.specs import FeatureMap
 
 _STEP = 4096

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
@@ -160,6 +161,15 @@ class FeatureMap:
     def cells(self) -> Size:
         """Number of cells across and down."""
         return Size(self.data.shape[-1], self.data.shape[-2])
+
+    @cached_property
+    def norms(self) -> torch.Tensor:
+        """(h, w) L2 norms of the features, at least in single precision; computed once, since a map is a target many times."""
+        import torch
+
+        data = self.data.float() if self.data.dtype in (torch.float16, torch.bfloat16) else self.data
+        norms: torch.Tensor = torch.linalg.vector_norm(data, dim=0)
+        return norms
 
 
 @dataclass(frozen=True, eq=False)
@@ -390,7 +400,11 @@ class Located(NamedTuple):
 
 
 class Localizer(Protocol):
-    """Source feature + target map -> point."""
+    """Source feature + target map -> point.
+
+    One that can do many pairs at once may offer `many(tasks)` as well, with a list of (source, target, points) and a `Located` for each,
+    whose bytes do not depend on what else is in the list; `bench run` then calls that.
+    """
 
     def __call__(self, source: FeatureMap, target: FeatureMap, points: torch.Tensor) -> Located:
         """(N, 2) float64 original pixels of the source image -> predictions in original pixels of the target image."""

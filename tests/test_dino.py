@@ -23,7 +23,8 @@ from baselines.vit_card import VitCard
 from harness import hookimpl
 from harness.errors import UserError
 from harness.frames import Frame, PatchGrid, Size, cells_to_pixels, pixels_to_cells
-from harness.localizers import Argmax, ArgmaxOriginal
+from harness.localizers import Argmax
+from harness.original_resolution import ArgmaxOriginal
 from harness.plugins import load_plugins
 from harness.preprocess import padded_batch
 from harness.specs import ExtractorSpec, FeatureMap, ImageRequest, MakeContext

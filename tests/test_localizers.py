@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import localizers
 from harness.frames import Frame, GridConvention, PatchGrid, Size, cells_to_pixels
-from harness.localizers import Argmax, ArgmaxOriginal, Bilinear, KernelSoftmax, SoftArgmax, WindowSoftmax
+from harness.localizers import Argmax, Bilinear, KernelSoftmax, SoftArgmax, WindowSoftmax
+from harness.original_resolution import ArgmaxOriginal
 from harness.specs import FeatureMap
 
 ALL = [Argmax(), ArgmaxOriginal(), Bilinear(), SoftArgmax(), KernelSoftmax(), WindowSoftmax()]
@@ -78,7 +78,7 @@ def test_argmax_original_is_the_best_pixel_of_the_upsampled_maps(seed, source_ce
 def test_argmax_original_in_small_pieces_is_the_same(monkeypatch):
     source, target, points = two_maps(3)
     whole = ArgmaxOriginal()(source, target, points)
-    monkeypatch.setattr(localizers, "MAX_SIMILARITIES", 1)
+    monkeypatch.setattr("harness.original_resolution.MAX_SIMILARITIES", 1)
     pieces = ArgmaxOriginal()(source, target, points)
     assert (whole.points == pieces.points).all()
     assert (whole.score - pieces.score).abs().max() < 1e-6
@@ -217,6 +217,46 @@ def test_without_normalisation_length_counts(kind):
     # About half of the queries have a positive product with the loud feature.
     assert 0.2 < found_there(normalize=False).double().mean() < 0.8
     assert found_there(normalize=True).double().mean() < 0.2
+
+
+# ---------------------------------------------------------------------------------------------------------- many pairs at once
+
+MANY = [Argmax(), SoftArgmax(), KernelSoftmax(relative_to=48), WindowSoftmax()]
+
+
+def tasks(counts: tuple[int, ...] = (5, 1, 70, 9, 0, 3)) -> list[tuple[FeatureMap, FeatureMap, torch.Tensor]]:
+    """Pairs of two grids, with few points and with more than pass at once."""
+    grids = [(8, 11) if number % 3 else (12, 9) for number in range(len(counts))]
+    maps = [(random_map(10 + number, grid, (60, 110)), random_map(50 + number, grid, (90, 70))) for number, grid in enumerate(grids)]
+    return [
+        (source, target, random_points(number, count, (60, 110)))
+        for number, (count, (source, target)) in enumerate(zip(counts, maps, strict=True))
+    ]
+
+
+@pytest.mark.parametrize("localizer", MANY, ids=name)
+def test_many_pairs_at_once_are_those_pairs(localizer):
+    found = localizer.many(tasks())
+    assert [len(one.points) for one in found] == [5, 1, 70, 9, 0, 3]
+    for task, one in zip(tasks(), found, strict=True):
+        alone = localizer(*task)
+        torch.testing.assert_close(one.points, alone.points, rtol=0, atol=1e-3)
+        torch.testing.assert_close(one.score, alone.score, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("localizer", MANY, ids=name)
+def test_a_pair_among_many_has_the_bytes_it_has_alone(localizer):
+    every = tasks()
+    together, backwards = localizer.many(every), localizer.many(every[::-1])[::-1]
+    for task, one, other in zip(every, together, backwards, strict=True):
+        (alone,) = localizer.many([task])
+        for found in (one, other):
+            assert torch.equal(found.points, alone.points)
+            assert torch.equal(found.score, alone.score)
+
+
+def test_no_pairs_at_all():
+    assert KernelSoftmax().many([]) == []
 
 
 # ----------------------------------------------------------------------------------------------------------- soft localizers

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from baselines.kept import Kept
-from harness import localizers
+from harness import original_resolution
 from harness.datasets.index import SplitIndex
 from harness.features import ExtractionError, PairFeatures
 from harness.frames import Frame, Size
@@ -100,10 +100,10 @@ def test_what_an_extractor_keeps_stays_within_the_limit():
 
 
 def test_norms_of_large_photos_stay_within_the_limit(monkeypatch):
-    monkeypatch.setattr(localizers, "KEPT_NORMS", 3 * 100 * 80)
-    localizer = localizers.ArgmaxOriginal()
+    monkeypatch.setattr(original_resolution, "KEPT_NORMS", 3 * 100 * 80)
+    localizer = original_resolution.ArgmaxOriginal()
     maps = [FeatureMap(torch.randn(4, 6, 8), Frame.stretched(Size(100, 80), Size(64, 48))) for _ in range(20)]
-    fresh = localizers.ArgmaxOriginal()
+    fresh = original_resolution.ArgmaxOriginal()
     for one in (*maps, *maps):
         found = localizer(maps[0], one, torch.tensor([[10.0, 20.0]]))
         assert torch.equal(found.points, fresh(maps[0], one, torch.tensor([[10.0, 20.0]])).points)

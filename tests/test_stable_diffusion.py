@@ -64,7 +64,8 @@ def test_nothing_after_the_last_place_is_computed(backbone):
 
 
 def test_large_batches_are_cut_without_a_trace(backbone, monkeypatch):
-    noisy, prompts = torch.randn(5, 4, 8, 8), [backbone.condition(text) for text in ("", "a", "cat", "photo", "of")]
+    noisy = torch.randn(5, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    prompts = [backbone.condition(text) for text in ("", "a", "cat", "photo", "of")]
     whole = backbone.activations(noisy, 50, prompts, ["up_blocks.1"])["up_blocks.1"]
     monkeypatch.setattr("baselines.stable_diffusion.POSITIONS", 2 * 64)
     cut = backbone.activations(noisy, 50, prompts, ["up_blocks.1"])["up_blocks.1"]
@@ -110,6 +111,19 @@ def test_what_a_captioner_adds_at_zero_is_the_empty_text(backbone):
     )
     torch.testing.assert_close(plain, same, rtol=0, atol=1e-6)
     assert (plain - shifted).abs().max() > 1e-3
+
+
+def test_prompts_of_several_kinds_are_conditioned_in_their_order(backbone):
+    """Rows of embeddings pass together; what they become is theirs."""
+    rows = [TokenEmbeddings(backbone.token_embeddings(text)) for text in ("a cat", "a dog")]
+    passes = []
+    hook = backbone.text_encoder.register_forward_hook(lambda module, inputs, output: passes.append(len(output.last_hidden_state)))
+    found = backbone.conditions([rows[0], "a bus", Conditioning(torch.zeros(77, 8)), rows[1]])
+    hook.remove()
+    assert passes.count(2) == 1
+    for one, text in zip((found[0], found[1], found[3]), ("a cat", "a bus", "a dog"), strict=True):
+        torch.testing.assert_close(one.states, backbone.text_states(text), rtol=0, atol=1e-5)
+    assert not found[2].states.any()
 
 
 # ----------------------------------------------------------------------------------------------------------- noise and images

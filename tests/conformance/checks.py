@@ -13,7 +13,8 @@ from harness.datasets.pf_pascal import PFPascal
 from harness.datasets.pf_willow import PFWillow
 from harness.datasets.spair71k import SPair71k
 from harness.frames import Frame, Size
-from harness.localizers import Argmax, ArgmaxOriginal, Bilinear, KernelSoftmax, SoftArgmax, WindowSoftmax
+from harness.localizers import Argmax, Bilinear, KernelSoftmax, SoftArgmax, WindowSoftmax
+from harness.original_resolution import ArgmaxOriginal
 from harness.pck import Target, correct, per_pair, target_in_frame, threshold_length, valid_points
 from harness.preprocess import stretched_batch
 from harness.protocols import SD4MATCH
