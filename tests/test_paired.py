@@ -89,7 +89,7 @@ def test_a_true_difference_of_zero_is_rejected_as_often_as_p_says():
     assert 0.12 <= (p < 0.2).mean() <= 0.28
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 30), st.integers(0, 1000))
 def test_equal_runs_differ_by_exactly_nothing(pairs, seed):
     random = np.random.default_rng(seed)
