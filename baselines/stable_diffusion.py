@@ -20,6 +20,7 @@ from baselines.cards import Card
 from baselines.loading import quiet, read_errors
 from baselines.prefix import Complete, collecting, prefix_of, put_in_place
 from harness.errors import UserError
+from harness.imports import uncollected
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -167,7 +168,8 @@ class StableDiffusion(TextEncoder):
     """
 
     def __init__(self, folder: Path, device: str = "cpu", precision: str = "fp32") -> None:
-        from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+        with uncollected():
+            from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 
         super().__init__(folder, device, precision)
         self.card = Card.of(folder)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from harness.errors import UserError
+from harness.imports import uncollected
 
 
 def device_name(name: str) -> str:
     """The device, checked; for `auto` a GPU if there is one. Raises `UserError`."""
-    import torch
+    with uncollected():
+        import torch
 
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"

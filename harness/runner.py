@@ -133,10 +133,10 @@ class _Run:
 
     def _missing(self) -> list[tuple[int, str, list[str]]]:
         """(number, pair_id, localizers) of every pair to be worked on, in the dataset's order."""
-        import pyarrow.compute as pc
-
         done: set[tuple[str, str]] = set()
         for table in self._stored():
+            import pyarrow.compute as pc
+
             keys = table.select(["pair_id", "localizer"]).group_by(["pair_id", "localizer"]).aggregate([])
             done |= set(zip(pc.cast(keys["pair_id"], "string").to_pylist(), keys["localizer"].to_pylist(), strict=True))
         wanted: list[tuple[int, str, list[str]]] = []

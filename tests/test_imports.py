@@ -1,10 +1,13 @@
 """What must stay cheap: naming things imports neither torch nor pandas."""
 
+import gc
 import json
 import subprocess
 import sys
 
 import pytest
+
+from harness.imports import uncollected
 
 HEAVY = ("torch", "pandas", "diffusers", "transformers", "scipy", "skimage", "pyarrow", "matplotlib", "PIL.ImageFilter")
 
@@ -34,3 +37,16 @@ def test_json_lists_objects_with_names(bench, kind):
     assert rows
     assert all(row["name"] for row in rows)
     assert [row["name"] for row in rows] == sorted(row["name"] for row in rows)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_collector_is_left_as_it_was_found(enabled):
+    before = gc.isenabled()
+    (gc.enable if enabled else gc.disable)()
+    try:
+        with pytest.raises(ImportError), uncollected():
+            assert not gc.isenabled()
+            raise ImportError
+        assert gc.isenabled() == enabled
+    finally:
+        (gc.enable if before else gc.disable)()

@@ -13,7 +13,7 @@ from harness.datasets.index import read_split
 from harness.datasets.shapes import SPLITS, Shapes, ShapesImage, export, keypoint_names
 from harness.datasets.shapes.catalogue import KINDS
 from harness.datasets.shapes.dice import Dice
-from harness.datasets.shapes.outlines import covering
+from harness.datasets.shapes.outlines import covering, limb
 from harness.datasets.shapes.scene import draw_scene, lay_out, sketch_object
 from harness.datasets.shapes.sketch import Sketch
 from harness.datasets.shapes.view import View
@@ -97,6 +97,28 @@ def test_looks_are_the_released_ones() -> None:
     """As above for what is painted; a mean over a picture forgives the last bit of another machine's arithmetic."""
     means = [float(np.asarray(ShapesImage("test", category, 0).open(), dtype=np.float64).mean()) for category in KINDS]
     assert means == pytest.approx([168.4, 145.7, 113.2, 161.3, 126.3, 139.5, 118.1, 131.8, 109.8, 83.5], abs=0.5)
+
+
+def test_a_stroke_is_as_wide_as_asked_at_right_angles_to_its_path() -> None:
+    path = [(0.0, 0.0), (1.0, 0.5), (1.5, 2.0), (3.0, 2.0)]
+    points = np.array(path)
+    along = np.gradient(points, axis=0)
+    along /= np.sqrt((along**2).sum(axis=1, keepdims=True))
+    across = np.stack([-along[:, 1], along[:, 0]], axis=1) * np.linspace(0.3, 0.1, 4)[:, None]
+    for given in (path, points):
+        outline = limb(given, 0.3, 0.1)
+        assert outline[:4].tolist() == (points + across).tolist()
+        assert outline[7:11].tolist() == (points - across)[::-1].tolist()
+        assert outline[5] == pytest.approx(points[-1] + along[-1] * 0.1)
+        assert outline[12] == pytest.approx(points[0] - along[0] * 0.3)
+
+
+def test_a_point_is_moved_as_an_outline_is_to_the_last_bit() -> None:
+    dice = Dice("points")
+    points = [(dice.uniform(-1, 1), dice.uniform(-1, 1)) for _ in range(50)]
+    for sketch in (Sketch(), Sketch().posed((0.3, -0.7), 31.0, 1.3).posed((0.1, 0.2), -12.0)):
+        sketch.add("paint", np.array(points), **{str(number): point for number, point in enumerate(points)})
+        assert [sketch.marks[str(number)].xy for number in range(50)] == list(map(tuple, sketch.parts[-1].outline.tolist()))
 
 
 def test_a_part_is_painted_where_its_keypoint_is() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 
@@ -46,13 +47,25 @@ def curve(*knots: XY, steps: int = 4) -> Outline:
 
 
 def limb(path: Sequence[XY] | Outline, start: float, end: float) -> Outline:
-    """A stroke along a path with round ends; `start` and `end` are half its width there."""
-    points = np.asarray(path, dtype=np.float64)
-    along = np.gradient(points, axis=0)
-    along /= np.maximum(np.sqrt((along**2).sum(axis=1, keepdims=True)), 1e-9)
-    across = np.stack([-along[:, 1], along[:, 0]], axis=1) * np.linspace(start, end, len(points))[:, None]
-    caps = [_cap(points[-1], across[-1], along[-1] * end), _cap(points[0], -across[0], -along[0] * start)]
-    return np.concatenate([points + across, caps[0], (points - across)[::-1], caps[1]])
+    """A stroke along a path of two points or more with round ends; `start` and `end` are half its width there."""
+    # Plain floats: most paths have two or three points, for which each of numpy's calls takes longer than all of this.
+    points: list[XY] = path.tolist() if isinstance(path, np.ndarray) else [(float(x), float(y)) for x, y in path]
+    last = len(points) - 1
+    step = (end - start) / last
+    one, other = [], []
+    for number, (x, y) in enumerate(points):
+        (x1, y1), (x2, y2) = points[max(number - 1, 0)], points[min(number + 1, last)]
+        along_x, along_y = x2 - x1, y2 - y1
+        length = max(math.sqrt(along_x * along_x + along_y * along_y), 1e-9)
+        along_x, along_y = along_x / length, along_y / length
+        half = end if number == last else number * step + start
+        across_x, across_y = -along_y * half, along_x * half
+        one.append((x + across_x, y + across_y))
+        other.append((x - across_x, y - across_y))
+        if number == 0:
+            first = _cap((x, y), (-across_x, -across_y), (-along_x * start, -along_y * start))
+    final = _cap((x, y), (across_x, across_y), (along_x * end, along_y * end))
+    return np.array([*one, *final, *reversed(other), *first])
 
 
 def ring(x: float, y: float, radius: float, width: float) -> Outline:
@@ -64,7 +77,17 @@ def ring(x: float, y: float, radius: float, width: float) -> Outline:
 def rotated(points: Outline, degrees: float) -> Outline:
     """Points turned clockwise (as seen, y pointing down) about the origin."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    return np.stack([points[:, 0] * cos - points[:, 1] * sin, points[:, 0] * sin + points[:, 1] * cos], axis=1)
+    x, y = points[:, 0], points[:, 1]
+    turned = np.empty(points.shape)
+    np.subtract(x * cos, y * sin, out=turned[:, 0])
+    np.add(x * sin, y * cos, out=turned[:, 1])
+    return turned
+
+
+def rotated_point(point: XY, degrees: float) -> XY:
+    """The same for one point."""
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    return point[0] * cos - point[1] * sin, point[0] * sin + point[1] * cos
 
 
 def between(a: XY, b: XY, share: float) -> XY:
@@ -92,13 +115,21 @@ def covering(points: np.ndarray, outlines: Sequence[Outline]) -> np.ndarray:
     return odd
 
 
+@cache
 def _circle(steps: int) -> Outline:
     angles = [2 * math.pi * step / steps for step in range(steps)]
-    return np.array([(math.cos(angle), math.sin(angle)) for angle in angles])
+    circle = np.array([(math.cos(angle), math.sin(angle)) for angle in angles])
+    circle.flags.writeable = False
+    return circle
 
 
-def _cap(tip: np.ndarray, across: np.ndarray, forward: np.ndarray) -> Outline:
-    return np.stack([tip + across * 0.7 + forward * 0.7, tip + forward, tip - across * 0.7 + forward * 0.7])
+def _cap(tip: XY, across: XY, forward: XY) -> tuple[XY, XY, XY]:
+    (x, y), (across_x, across_y), (forward_x, forward_y) = tip, across, forward
+    return (
+        (x + across_x * 0.7 + forward_x * 0.7, y + across_y * 0.7 + forward_y * 0.7),
+        (x + forward_x, y + forward_y),
+        (x - across_x * 0.7 + forward_x * 0.7, y - across_y * 0.7 + forward_y * 0.7),
+    )
 
 
 def _spline(before: Outline, start: Outline, end: Outline, after: Outline, steps: int) -> Outline:

@@ -73,8 +73,10 @@ def sketch_object(category: str, dice: Dice) -> Sketch:
 def lay_out(sketch: Sketch, view: View, size: Size) -> tuple[tuple[Patch, ...], dict[str, np.ndarray]]:
     """The parts of an object, and its keypoints by name, in pixels. Mirroring swaps the names of left and right."""
     marks = list(sketch.marks.values())
-    centres = np.array([(part.outline.min(axis=0) + part.outline.max(axis=0)) / 2 for part in sketch.parts])
     groups = [part.outline for part in sketch.parts]
+    corners = np.concatenate(groups)
+    first = np.cumsum([0, *(len(outline) for outline in groups[:-1])])
+    centres = (np.minimum.reduceat(corners, first, axis=0) + np.maximum.reduceat(corners, first, axis=0)) / 2
     groups += [centres, centres + (0.02, 0.0), centres + (0.0, 0.02), np.array([mark.xy for mark in marks])]
     depths = [part.depth for part in sketch.parts]
     lengths = [len(group) for group in groups]
@@ -83,8 +85,8 @@ def lay_out(sketch: Sketch, view: View, size: Size) -> tuple[tuple[Patch, ...], 
     *outlines, middle, right, down, points = np.split(pixels, np.cumsum(lengths)[:-1])
     axes = _inverse((right - middle) / 0.02, (down - middle) / 0.02)
     patches = tuple(
-        Patch(part.paint, outline, axis, (float(centre[0]), float(centre[1])), part.line, part.turn)
-        for part, outline, axis, centre in zip(sketch.parts, outlines, axes, middle, strict=True)
+        Patch(part.paint, outline, axis, (x, y), part.line, part.turn)
+        for part, outline, axis, (x, y) in zip(sketch.parts, outlines, axes, middle.tolist(), strict=True)
     )
     return patches, {_seen_name(name, view.mirrored): point for name, point in zip(sketch.marks, points, strict=True)}
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from harness.datasets.shapes.dice import Dice
-from harness.datasets.shapes.outlines import XY, Outline, rotated
+from harness.datasets.shapes.outlines import XY, Outline, rotated, rotated_point
 from harness.datasets.shapes.paint import Paint
 
 
@@ -65,16 +63,22 @@ class Sketch:
 
     def mark(self, name: str, xy: XY) -> None:
         """Puts a keypoint on the part painted last."""
-        x, y = self._moved(np.array([xy], dtype=np.float64))[0].tolist()
-        self.marks[name] = Mark((x, y), len(self.parts) - 1, self.parts[-1].depth)
+        self.marks[name] = Mark(self._moved_point(xy), len(self.parts) - 1, self.parts[-1].depth)
 
     def posed(self, origin: XY, degrees: float = 0.0, scale: float = 1.0, depth: float = 0.0) -> Sketch:
         """The same drawing with coordinates whose origin lies at `origin`, turned clockwise and scaled."""
-        x, y = self._moved(np.array([origin], dtype=np.float64))[0].tolist()
-        return Sketch(self.parts, self.marks, (x, y), self.degrees + degrees, self.scale * scale, self.depth + depth)
+        moved = self._moved_point(origin)
+        return Sketch(self.parts, self.marks, moved, self.degrees + degrees, self.scale * scale, self.depth + depth)
 
     def _moved(self, points: Outline) -> Outline:
+        if self.degrees == 0 and self.scale == 1:
+            return points + self.origin
         return rotated(points * self.scale, self.degrees) + self.origin
+
+    def _moved_point(self, xy: XY) -> XY:
+        """The same of one point, to the last bit, without an array."""
+        x, y = rotated_point((xy[0] * self.scale, xy[1] * self.scale), self.degrees)
+        return x + self.origin[0], y + self.origin[1]
 
 
 @dataclass(frozen=True)
