@@ -39,6 +39,7 @@ class StretchedFeatures:
     """
 
     def __init__(self, context: MakeContext) -> None:
+        from baselines.encoded import posterior_store
         from baselines.kept import Kept, shared
 
         params = context.params
@@ -55,6 +56,7 @@ class StretchedFeatures:
             raise UserError(f"{self._level!r} is no level of {context.weights[SOURCE]}; it has {', '.join(card.levels)}")
         self._place = card.levels[self._level]
         self._size = (card.native, card.native)
+        self._store = posterior_store(context.cache, SOURCE, card, self._filter) if context.cache else None
 
     def extract(self, requests: Sequence[ImageRequest]) -> list[FeatureMap]:
         """(C, h, w) features; (1280, 48, 48) for SD 2-1 at 768 x 768 and up-block 1."""
@@ -115,15 +117,21 @@ class StretchedFeatures:
 
     def _posterior_of(self, request: ImageRequest) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and deviation of an image's latents, (4, h, w); encoded once per image, since a pair-wise prompt asks again and again."""
+        import torch
 
-        def encode() -> dict[str, torch.Tensor]:
+        from baselines.encoded import stored
+
+        def encode() -> torch.Tensor:
             from harness.preprocess import stretched_batch
 
             posterior = self.backbone.posterior(2 * stretched_batch([request], self._size, _FILTERS[self._filter]) - 1)
-            return {"mean": posterior.mean[0], "std": posterior.std[0]}
+            return torch.stack([posterior.mean[0], posterior.std[0]])
 
-        found = self._kept.once(("stretched", self._size, self._filter, request.identity), encode)
-        return found["mean"], found["std"]
+        found = self._kept.once(
+            ("stretched", self._size, self._filter, request.identity),
+            lambda: {"both": stored(self._store, request.identity, encode, self.backbone.device)},
+        )["both"]
+        return found[0], found[1]
 
 
 EXTRACTOR = ExtractorSpec(

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from baselines.dift import PROMPT_KINDS
 from baselines.dino_methods import DINOV2_SIDE
+from baselines.vit_card import VitCard
 from harness.errors import UserError
 from harness.frames import Frame
 from harness.specs import ExtractorSpec, FeatureMap, ImageRequest, MakeContext, MethodSpec
 
 if TYPE_CHECKING:
     import torch
+
+    from harness.cache import Cache
+    from harness.store import Store
 
 SD, DINO = "stable-diffusion-1-5", "dinov2-base"
 LEVELS = ("s3", "s4", "s5")
@@ -54,13 +59,44 @@ class SDDino:
             raise UserError(f"{context.weights[SD]}: its decoder has fewer than three blocks; SD+DINO reads {', '.join(LEVELS)}")
         self._crop, self._factor = card.native, card.factor
         self._side = padded_side(card.native, card.strides["s5"])
-        self._dino: Any = self._make_dino(context) if self._fused else None
-        self._dino_key = (str(context.weights[DINO]), context.precision) if self._fused else ()
+        offsets = sorted({0, self._side - self._crop})
+        self._corners = [(y, x) for y in offsets for x in offsets]
+        self._crops = self._crop_store(context.cache) if context.cache else None
+        if self._fused:
+            self._prepare_dino(context)
 
-    def _make_dino(self, context: MakeContext) -> Any:
+    def _crop_store(self, cache: Cache) -> Store:
+        """(n, 4, h, w) posterior means of the n crops."""
+        from baselines.encoded import LATENTS
+
+        cells = self._crop // self._factor
+        return cache.store(
+            "crops",
+            (len(self._corners), LATENTS, cells, cells),
+            source=SD,
+            part="vae/",
+            package="diffusers",
+            padded=self._side,
+            resample="lanczos",
+            crop=self._crop,
+            corners=self._corners,
+        )
+
+    def _prepare_dino(self, context: MakeContext) -> None:
         from baselines.dino import VisionTransformer
 
-        return VisionTransformer(context.weights[DINO], context.device, context.precision)
+        folder, cache = context.weights[DINO], context.cache
+        card = VitCard.of(folder)
+        self._dino_key, self._dino_side = (str(folder), context.precision), card.side(DINOV2_SIDE)
+        self._make_dino = partial(VisionTransformer, folder, context.device, context.precision)
+        # With a cache there may be nothing to compute.
+        self._dino: Any = None if cache else self._make_dino()
+        self._tokens = self._token_store(cache, card) if cache else None
+
+    def _token_store(self, cache: Cache, card: VitCard) -> Store:
+        """(C, h, w) tokens of DINO's last block."""
+        side, cells = self._dino_side, self._dino_side // card.patch
+        return cache.store("dino-padded", (card.width, cells, cells), source=DINO, package="transformers", padded=side, resample="lanczos")
 
     def extract_pairs(self, requests: Sequence[tuple[ImageRequest, ImageRequest]]) -> list[tuple[FeatureMap, FeatureMap]]:
         """Feature maps of both images of each pair: (768, 60, 60) at 960 x 960, (1536, 60, 60) with DINOv2."""
@@ -96,22 +132,26 @@ class SDDino:
     def _compute(self, request: ImageRequest) -> dict[str, torch.Tensor]:
         import torch
 
+        from baselines.encoded import stored
         from baselines.stable_diffusion import draw_noise
         from harness.preprocess import padded_batch
 
-        pixels = 2 * padded_batch([request], self._side)[0] - 1
-        offsets = sorted({0, self._side - self._crop})
-        corners = [(y, x) for y in offsets for x in offsets]
-        crops = torch.stack([pixels[:, y : y + self._crop, x : x + self._crop] for y, x in corners])
-        latents = self._kept.once(("crops", request.identity), lambda: {"mean": self.backbone.posterior(crops).mean})["mean"]
+        def encode() -> torch.Tensor:
+            pixels = 2 * padded_batch([request], self._side)[0] - 1
+            crops = torch.stack([pixels[:, y : y + self._crop, x : x + self._crop] for y, x in self._corners])
+            return self.backbone.posterior(crops).mean
+
+        latents = self._kept.once(
+            ("crops", request.identity), lambda: {"mean": stored(self._crops, request.identity, encode, self.backbone.device)}
+        )["mean"]
         # The same noise for every crop and image, as in the authors' code, where it comes from seed 42.
         noise = draw_noise(latents.shape[1:], "noise", request.seed, "shared", self._timestep).to(latents.device)
         noisy = self.backbone.noisy(latents, noise.expand_as(latents), self._timestep)
         prompt = self.backbone.condition("" if request.prompt is None else request.prompt)
         places = [self.backbone.card.levels[level] for level in reversed(LEVELS)]
-        passed = self.backbone.activations(noisy, self._timestep, [prompt] * len(crops), places)
+        passed = self.backbone.activations(noisy, self._timestep, [prompt] * len(latents), places)
         return {
-            level: assembled(passed[self.backbone.card.levels[level]].float(), corners, self._side, self.backbone.card.strides[level])
+            level: assembled(passed[self.backbone.card.levels[level]].float(), self._corners, self._side, self.backbone.card.strides[level])
             for level in LEVELS
         }
 
@@ -119,15 +159,20 @@ class SDDino:
 
     def _dino_features(self, request: ImageRequest) -> torch.Tensor:
         """(C, h, w) tokens of the last block before the final norm, of the image padded to 840/518 of DINOv2's native size."""
+        from baselines.encoded import stored
 
-        def compute() -> dict[str, torch.Tensor]:
+        def compute() -> torch.Tensor:
             from baselines.dino import normalised
             from harness.preprocess import padded_batch
 
-            pixels = normalised(padded_batch([request], self._dino.card.side(DINOV2_SIDE)))
-            return {"tokens": self._dino.features(pixels)[0].float()}
+            self._dino = self._dino or self._make_dino()
+            features: torch.Tensor = self._dino.features(normalised(padded_batch([request], self._dino_side)))
+            return features[0]
 
-        return self._kept.once(("dino", *self._dino_key, request.identity), compute)["tokens"]
+        return self._kept.once(
+            ("dino", *self._dino_key, request.identity),
+            lambda: {"tokens": stored(self._tokens, request.identity, compute, self.backbone.device)},
+        )["tokens"]
 
 
 def assembled(crops: torch.Tensor, corners: Sequence[tuple[int, int]], side: int, stride: int) -> torch.Tensor:

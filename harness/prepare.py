@@ -7,9 +7,10 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
+from harness.cache import Cache
 from harness.datasets.index import SplitIndex, read_split
 from harness.errors import UserError
 from harness.frames import Size
@@ -35,6 +36,7 @@ class RunOptions:
         measures: protocols to score under, with alphas.
         cache_bytes: memory for what is kept of pictures: a half for feature maps, a quarter each for what extractor and prompt keep; where
             features follow from the pair, a half for the extractor and a quarter for maps.
+        cache: folder in which that is also kept on disk; None for memory alone.
     """
 
     data_root: Path
@@ -46,6 +48,7 @@ class RunOptions:
     limit: int | None = None
     weights: WeightChoice = field(default_factory=WeightChoice)
     cache_bytes: int = 4 << 30
+    cache: Path | None = None
 
 
 class Bench:
@@ -183,6 +186,12 @@ class PreparedCell:
     def fed(self) -> Size:
         """Size in pixels of the image the extractor is fed. Unknown where not applicable: no weights were looked for."""
         return self.bench.host.extractor(self.cell.extractor).fed(self.weights)
+
+    @cached_property
+    def cache(self) -> Cache | None:
+        """Where what networks make of pictures is kept on disk; None without `--cache`."""
+        options = self.bench.options
+        return Cache(options.cache, self.hashes, options.device, options.precision) if options.cache else None
 
     def info(self) -> CellInfo:
         """What the record says the cell is."""

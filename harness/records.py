@@ -120,6 +120,15 @@ class Stage(_Model):
     """High-water mark of the process's memory when the stage ended."""
 
 
+class CacheUse(_Model):
+    """What a store of `--cache` was good for in the last run."""
+
+    found: int
+    """Pictures whose arrays were read."""
+    computed: int
+    """Pictures whose arrays were not there."""
+
+
 class Provenance(_Model):
     """What made the numbers."""
 
@@ -145,6 +154,8 @@ class Provenance(_Model):
     computed_pairs: int
     """Pairs that the last run extracted features for; `stages` speaks of those."""
     stages: dict[str, Stage]
+    cache: dict[str, CacheUse] = {}
+    """Folder below that of `--cache` -> its use."""
     gpu_peak_memory_bytes: int | None
 
 

@@ -21,6 +21,7 @@ from harness.records import (
     PREDICTIONS,
     RECORD,
     SHARDS,
+    CacheUse,
     Counts,
     Error,
     Failure,
@@ -269,6 +270,7 @@ class _Run:
         if not self.computed and earlier and earlier.provenance:
             return earlier.provenance
         commit, dirty = source_state()
+        stores = self.prepared.cache.stores if self.prepared.cache else {}
         localizers = {f"localizer {name}": plugin_version(self.host, "bench_localizers", name) for name in self.prepared.cell.localizers}
         return Provenance(
             versions=package_versions(),
@@ -285,6 +287,7 @@ class _Run:
             started=self.started.isoformat(timespec="seconds"),
             computed_pairs=self.computed,
             stages=self.clock.stages(),
+            cache={name: CacheUse(found=one.found, computed=one.computed) for name, one in stores.items()},
             gpu_peak_memory_bytes=self._gpu_peak(),
         )
 
@@ -328,6 +331,7 @@ def pair_features(prepared: PreparedCell) -> PairFeatures:
         categories=prepared.index.categories,
         prompt_scope=spec.scope if spec else "image",
         cache_bytes=options.cache_bytes // 4,
+        cache=prepared.cache,
     )
     prompt = PromptUse(spec.make(context), spec.scope) if spec else None
     # Maps that follow from the pair are read once, and what the extractor keeps of pictures is read with every pair.

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import PIL.Image
     import torch
 
+    from harness.cache import Cache
+
 Scope = Literal["dataset", "category", "image", "pair"]
 """What an output depends on. A feature extractor's is `image`, `category` or `pair`; a prompt's may also be `dataset`: one for all."""
 
@@ -223,6 +225,7 @@ class MakeContext:
         categories: the words that prompts use for the dataset's categories, sorted.
         prompt_scope: what the prompt depends on; with `pair`, features of an image are asked for again with every pair that it is in.
         cache_bytes: memory that it may use for what it keeps of pictures from one call to the next.
+        cache: where it may keep that on disk; None without `--cache`.
     """
 
     device: str = "cpu"
@@ -233,6 +236,7 @@ class MakeContext:
     categories: tuple[str, ...] = ()
     prompt_scope: Scope = "image"
     cache_bytes: int = 1 << 30
+    cache: Cache | None = None
 
 
 ImageSize = tuple[int, int] | Callable[[Mapping[str, Path]], tuple[int, int]]

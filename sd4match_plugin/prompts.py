@@ -12,13 +12,15 @@ import torch
 
 from baselines.cards import Card
 from baselines.dift import SOURCE
+from baselines.encoded import stored
 from baselines.kept import Kept
 from baselines.stable_diffusion import Conditioning, TextEncoder, TokenEmbeddings
 from harness.errors import NotApplicable, UserError
 from harness.specs import ImageRequest, LearnedFile, MakeContext, PairPrompt, Prompt
+from harness.store import Store
 from sd4match_plugin import files
 from sd4match_plugin.cpm import ConditionalPrompting
-from sd4match_plugin.dino import ImagePatches
+from sd4match_plugin.descriptors import Describer
 from sd4match_plugin.learned import SINGLE
 from sd4match_plugin.methods import DINO
 from sd4match_plugin.tokens import Boundaries, assemble
@@ -144,13 +146,17 @@ class ConditionalPrompt:
     """SD4Match-CPM (paper, section 3.3; eq. 7): one prompt for both images of a pair; for inputs `image`, one for each.
 
     Descriptors of images are kept: a picture is in some fifty pairs of SPair-71k.
+
+    Attributes:
+        store: where they are on disk; None without `--cache`.
     """
 
     module: ConditionalPrompting
     boundaries: Boundaries
-    describe: ImagePatches
+    describe: Describer
     device: str
     kept: Kept
+    store: Store | None = None
 
     @torch.no_grad()
     def __call__(self, category: str, images: tuple[ImageRequest, ...]) -> TokenEmbeddings | PairPrompt:
@@ -164,8 +170,10 @@ class ConditionalPrompt:
         return TokenEmbeddings(assemble(rows, self.boundaries)[0])
 
     def _described(self, image: ImageRequest) -> torch.Tensor:
-        read = self.describe.heads if self.module.config.descriptor == "head" else self.describe.patches
-        return self.kept.once(image.identity, lambda: {"tokens": read([image.image])[0]})["tokens"].to(self.device)
+        def describe() -> dict[str, torch.Tensor]:
+            return {"tokens": stored(self.store, image.identity, lambda: self.describe(image.image), "cpu")}
+
+        return self.kept.once(image.identity, describe)["tokens"].to(self.device)
 
 
 def _make_conditional(context: MakeContext, file: files.PromptFile, width: int) -> ConditionalPrompt:
@@ -173,15 +181,19 @@ def _make_conditional(context: MakeContext, file: files.PromptFile, width: int) 
     if config is None:
         raise UserError(f"{context.prompt_file}: holds no conditional prompting module")
     _check_width(config.text_width, width)
-    describe = ImagePatches(context.weights[DINO], context.device, context.precision)
+    describe = Describer(context.weights[DINO], config.descriptor, context.device, context.precision)
     wanted = {"image features of width": (config.image_width, describe.width)}
     if config.mixing:
         wanted["patches"] = (config.patches, describe.count)
     for what, (own, found) in wanted.items():
         if own != found:
             raise NotApplicable(f"the conditional prompting module was tuned for {what} {own}, {DINO}'s are {found}")
+    store = describe.store(context.cache) if context.cache else None
+    if store is None:
+        # With a cache there may be nothing to describe.
+        describe.load()
     module = ConditionalPrompting(config)
     module.load_state_dict(dict(file.state))
     boundaries = Boundaries.of(TextEncoder(context.weights[SOURCE], context.device))
     frozen = module.to(context.device).eval().requires_grad_(False)
-    return ConditionalPrompt(frozen, boundaries, describe, context.device, Kept(context.cache_bytes))
+    return ConditionalPrompt(frozen, boundaries, describe, context.device, Kept(context.cache_bytes), store)

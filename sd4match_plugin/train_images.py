@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -13,16 +11,15 @@ import PIL.Image
 # ruff: noqa: TID253 - imported when a prompt is trained, never by `bench list`.
 import torch
 
+from baselines.dift import SOURCE
+from baselines.encoded import posterior_store
 from baselines.stable_diffusion import Posterior, StableDiffusion
+from harness.cache import Cache
 from harness.errors import UserError
 from harness.specs import ImagePair, ImageSource
-from sd4match_plugin.cache import Store
-from sd4match_plugin.dino import ImagePatches, Preprocessing, token_shape
+from sd4match_plugin.descriptors import Describer
 
 FILTERS = {"bilinear": PIL.Image.Resampling.BILINEAR, "bicubic": PIL.Image.Resampling.BICUBIC}
-LATENTS = 4
-"""Channels of a latent."""
-
 Progress = Callable[[str, int, int], None]
 """Called with what is encoded, pictures done and pictures to do."""
 
@@ -31,17 +28,15 @@ class Posteriors:
     """Means and deviations of the latents of pictures stretched to the backbone's native square.
 
     Args:
-        hashes: file -> sha256 of the Stable Diffusion; of those only the VAE's matter.
-        precision: what the VAE computes in; float32 is what is kept.
+        resample: how they are stretched, `bilinear` or `bicubic`.
+
+    Attributes:
+        store: where they are kept, in float32; that of `baselines.dift`.
     """
 
-    def __init__(self, root: Path, backbone: StableDiffusion, hashes: Mapping[str, str], precision: str, resample: str) -> None:
+    def __init__(self, cache: Cache, backbone: StableDiffusion, resample: str) -> None:
         self._backbone, self._resample = backbone, resample
-        side = backbone.card.native
-        own = {name: digest for name, digest in hashes.items() if name.startswith("vae/")}
-        key = {"weights": own, "precision": precision, "frame": [side, side], "resample": resample}
-        cells = side // backbone.card.factor
-        self.store = Store(root, "posterior", key, (2, LATENTS, cells, cells))
+        self.store = posterior_store(cache, SOURCE, backbone.card, resample)
 
     def compute(self, image: PIL.Image.Image) -> np.ndarray:
         """(2, 4, h, w): mean and deviation."""
@@ -59,35 +54,27 @@ class Posteriors:
 
 
 class Descriptors:
-    """A DINO's features of pictures: (P, W) of all patches, or (W,) of the class token.
+    """A DINO's features of pictures, as `sd4match_plugin.prompts` keeps them.
 
-    Args:
-        kind: `patches` or `head`.
+    Attributes:
+        width, count: W channels of a token, and P patches of a picture.
     """
 
-    def __init__(self, root: Path, folder: Path, hashes: Mapping[str, str], kind: str, device: str, precision: str) -> None:
-        self._folder, self._kind, self._device, self._precision = folder, kind, device, precision
-        self.width, self.count = token_shape(folder)
-        key = {"weights": dict(hashes), "precision": precision, "preprocessing": Preprocessing.of(folder).key}
-        self.store = Store(root, f"dino-{kind}", key, (self.count, self.width) if kind == "patches" else (self.width,))
-
-    @cached_property
-    def _network(self) -> ImagePatches:
-        """Loaded where a picture is missing."""
-        return ImagePatches(self._folder, self._device, self._precision)
+    def __init__(self, cache: Cache, describe: Describer) -> None:
+        self._describe, self.store = describe, describe.store(cache)
+        self.width, self.count = describe.width, describe.count
 
     def compute(self, image: PIL.Image.Image) -> np.ndarray:
         """One picture's features."""
-        describe = self._network.patches if self._kind == "patches" else self._network.heads
-        return describe([image])[0].numpy()
+        return self._describe(image).numpy()
 
     def __call__(self, identities: Sequence[str]) -> torch.Tensor:
-        """(n, P, W) or (n, W) on the CPU."""
+        """(n, P, W) patches or (n, W) class tokens, on the CPU."""
         return torch.from_numpy(np.stack([self.store[identity] for identity in identities]))
 
     def release(self) -> None:
         """Gives the network's memory back: training needs none of it."""
-        self.__dict__.pop("_network", None)
+        self._describe.release()
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,16 @@ import torch
 
 from baselines.dift import SOURCE
 from baselines.stable_diffusion import StableDiffusion
+from harness.cache import Cache
 from harness.datasets.index import SplitIndex, read_split
 from harness.errors import UserError
 from harness.plan import DatasetChoice
 from harness.plugins import Host
 from harness.provenance import StageClock, hardware, package_versions, source_state
 from harness.specs import DatasetSpec, ImagePair
+from harness.store import make_cache_folder
 from harness.weights.choice import WeightChoice, Weights, backbone_label, resolve
+from sd4match_plugin.descriptors import Describer
 from sd4match_plugin.methods import DINO
 from sd4match_plugin.recipe import METHODS, Settings
 from sd4match_plugin.train_checkpoint import load
@@ -144,6 +147,7 @@ def prepare(host: Host, request: Request, processes: Processes, progress: Progre
     state = load(request.out, settings, processes.device)
     if state and state.step > settings.steps:
         raise UserError(f"{request.out} has {state.step} steps already, --steps is {settings.steps}; choose another --out")
+    make_cache_folder(request.cache)
     with clock.stage("load"):
         backbone = StableDiffusion(used[SOURCE].path, processes.device, settings.precision)
         images = _images(request, settings, backbone, used, hashes, processes)
@@ -286,11 +290,12 @@ def _images(
     hashes: Mapping[str, Mapping[str, str]],
     processes: Processes,
 ) -> Images:
-    posteriors = Posteriors(request.cache, backbone, hashes[SOURCE], settings.precision, settings.resample)
+    cache = Cache(request.cache, hashes, processes.device, settings.precision)
+    posteriors = Posteriors(cache, backbone, settings.resample)
     if DINO not in used:
         return Images(posteriors)
     kind = ablation_case(settings.ablation).descriptor
-    return Images(posteriors, Descriptors(request.cache, used[DINO].path, hashes[DINO], kind, processes.device, settings.precision))
+    return Images(posteriors, Descriptors(cache, Describer(used[DINO].path, kind, processes.device, settings.precision)))
 
 
 def _prompting(settings: Settings, backbone: StableDiffusion, data: Data, images: Images) -> Prompting:

@@ -138,7 +138,7 @@ def test_only_the_prompt_learns_and_nothing_is_encoded_in_a_step(host, place, tm
     made = job(host, place, tmp_path, "sd4match-cpm")
     backbone = made.material.maps._backbone
     monkeypatch.setattr(backbone, "posterior", lambda pixels: pytest.fail("the VAE ran in a step"))
-    monkeypatch.setattr("sd4match_plugin.train_images.ImagePatches", lambda *_: pytest.fail("DINO ran in a step"))
+    monkeypatch.setattr("sd4match_plugin.descriptors.ImagePatches", lambda *_: pytest.fail("DINO ran in a step"))
     before = {name: value.clone() for name, value in made.material.prompting.module.state_dict().items()}
     frozen = [*backbone.unet.parameters(), *backbone.vae.parameters(), *backbone.text_encoder.parameters()]
     made.training.run(None)

@@ -18,7 +18,7 @@ from harness.builtin import folder
 from harness.datasets.index import read_split
 from harness.errors import UserError
 from harness.frames import Size
-from sd4match_plugin.cache import Store
+from harness.store import Store
 from sd4match_plugin.dino import ImagePatches, Preprocessing, fed_side, token_shape
 from sd4match_plugin.recipe import Settings, refuse_other
 from sd4match_plugin.train_pairs import PairOrder, points_of, usable_pairs
@@ -148,7 +148,7 @@ def test_a_killed_encoding_goes_on(tmp_path):
     code = (
         "import os, signal, sys, numpy as np\n"
         "from pathlib import Path\n"
-        "from sd4match_plugin.cache import Store\n"
+        "from harness.store import Store\n"
         "def compute(identity):\n"
         "    if identity == 'c3': os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return np.full(3, int(identity[1]), dtype=np.float32)\n"

@@ -86,6 +86,9 @@ def _configure(ctx: click.Context, param: click.Parameter, path: Path | None) ->
     show_default=True,
     help="Memory in GB for what is kept of pictures; with less of it, more is computed again.",
 )
+@click.option(
+    "--cache", type=click.Path(path_type=Path), metavar="DIR", help="Folder that keeps latents and DINO's features for later runs."
+)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("results"), show_default=True, help="Results folder.")
 @data_root
 @click.option(
@@ -154,6 +157,7 @@ def _run_cells(host: Host, cells: Sequence[Cell], options: Mapping[str, Any]) ->
     from harness.prepare import Bench, RunOptions
     from harness.records import make_results_folder
     from harness.runner import run_cell
+    from harness.store import make_cache_folder
     from harness.weights.choice import WeightChoice
 
     measures = tuple(measure(host, name, options["alphas"]) for name in dict.fromkeys(options["protocols"]))
@@ -169,18 +173,25 @@ def _run_cells(host: Host, cells: Sequence[Cell], options: Mapping[str, Any]) ->
             limit=options["limit"],
             weights=WeightChoice.parse(host, options["weights"], options["weights_root"]),
             cache_bytes=options["cache_bytes"],
+            cache=options["cache"],
         ),
     )
     # All of them before the first runs: what is missing is told at once, not after an hour.
     bench.require_weights(cells)
     prepared = [bench.prepare(cell) for cell in cells]
     make_results_folder(options["out"])
-    records = []
+    if options["cache"]:
+        make_cache_folder(options["cache"])
+    records: list[Record] = []
+    trouble = ""
     for number, one in enumerate(prepared, start=1):
         _hook(host, "bench_cell_started", cell=one.cell)
         with _Bar(f"{number}/{len(prepared)} {one.cell.label}") as bar:
             record = run_cell(one, bar.show)
         _tell(record)
+        if one.cache and one.cache.trouble and not trouble:
+            trouble = one.cache.trouble
+            click.echo(f"bench: cache folder {options['cache']}: {trouble}; the run goes on without writing all of it", err=True)
         _hook(host, "bench_cell_finished", cell=one.cell, record=record)
         records.append(record)
     _hook(host, "bench_run_finished", records=records)

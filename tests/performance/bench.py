@@ -41,8 +41,20 @@ from harness.provenance import hardware, package_versions
 @click.option("--precision", type=click.Choice(list(DTYPES)), help="fp32 on a CPU and bf16 on a GPU otherwise.")
 @click.option("--threads", type=click.IntRange(min=1), help="Of PyTorch; its own choice otherwise.")
 @click.option("--quick", is_flag=True, help="Little of everything: whether it works, not how fast.")
+@click.option(
+    "--cache", type=click.Path(path_type=Path), help="Of 'bench run'; whole evaluations are then those with it, from the second on warm."
+)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Also written here.")
-def main(size: str, configs: Path | None, device: str, precision: str | None, threads: int | None, quick: bool, out: Path | None) -> None:
+def main(
+    size: str,
+    configs: Path | None,
+    device: str,
+    precision: str | None,
+    threads: int | None,
+    quick: bool,
+    cache: Path | None,
+    out: Path | None,
+) -> None:
     """Measure ours against the published way."""
     if size == "sd21" and configs is None:
         raise click.UsageError("--size sd21 needs --configs, a Stable Diffusion pipeline without weights")
@@ -53,10 +65,10 @@ def main(size: str, configs: Path | None, device: str, precision: str | None, th
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         data = write_folder(place / "data", scale.extent)
-        setup = Setup(data, place / "work", device, precision)
+        setup = Setup(data, place / "work", device, precision, cache=cache)
         if configs is not None and size == "sd21":
             weights, prompt = write_networks(configs, place / "networks")
-            setup = Setup(data, place / "work", device, precision, weights, prompt)
+            setup = Setup(data, place / "work", device, precision, weights, prompt, cache)
         try:
             parts = list(_measured(setup, scale, size, quick))
         except agreement.Disagreement as error:

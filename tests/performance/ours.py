@@ -41,6 +41,7 @@ class Setup:
         work: a folder for what runs leave behind.
         weights: values of `--weights`.
         prompt_file: of `sd4match-cpm`; None for the bundled one.
+        cache: folder of `bench run --cache`; None for memory alone.
     """
 
     data: Path
@@ -49,6 +50,7 @@ class Setup:
     precision: str = "fp32"
     weights: tuple[str, ...] = ("tiny",)
     prompt_file: Path | None = None
+    cache: Path | None = None
     host: Host = field(default_factory=load_plugins)
 
     def prepared(self, method: str, out: str = "results", limit: int | None = None, **overrides: int) -> PreparedCell:
@@ -71,6 +73,7 @@ class Setup:
             precision=self.precision,
             limit=limit,
             weights=WeightChoice.parse(self.host, self.weights),
+            cache=self.cache,
         )
         (cell,) = plan(sweep, self.host)
         return Bench(self.host, options).prepare(cell)
@@ -160,6 +163,8 @@ def evaluate(setup: Setup, prepared: PreparedCell) -> Evaluation:
     stages = {name: stage.seconds for name, stage in record.provenance.stages.items()}
     pairs = record.provenance.computed_pairs
     caches["feature maps of pictures"].asked = 2 * pairs
+    on_disk = record.provenance.cache.items()
+    caches |= {f"{name} on disk": Counts(use.found + use.computed, use.computed) for name, use in on_disk}
     return Evaluation(pairs, seconds - stages["load"], stages, caches)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import agreement
 import published
 import pytest
@@ -102,6 +104,13 @@ def test_caches_are_counted(setup):
     assert maps.asked == 2 * LITTLE.categories * LITTLE.pairs
     assert maps.computed == posteriors.asked == posteriors.computed <= LITTLE.categories * LITTLE.images
     assert "DINO features" not in caches
+
+
+def test_a_cache_on_disk_is_counted(setup, tmp_path):
+    cold, warm = (evaluate(setup, replace(setup, cache=tmp_path).prepared("dift", ensemble=1)).caches for _ in range(2))
+    (name,) = (name for name in cold if name.endswith(" on disk"))
+    assert cold[name].asked == cold[name].computed == cold["posteriors"].computed > 0
+    assert (warm[name].asked, warm[name].hit_rate, warm["posteriors"].computed) == (cold[name].asked, 1, 0)
 
 
 # ----------------------------------------------------------------------------------------------------------------------- measuring
