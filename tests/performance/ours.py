@@ -171,20 +171,35 @@ def evaluate(setup: Setup, prepared: PreparedCell) -> Evaluation:
 @contextmanager
 def _counted(backbone: StableDiffusion, memory: kept.Kept) -> Iterator[dict[str, Counts]]:
     """Counters at what is kept of pictures."""
-    caches = {name: Counts() for name in ("feature maps of pictures", "posteriors", "DINO features")}
-    once, posterior, patches = memory.once, backbone.posterior, ImagePatches.patches
-    describing = caches["DINO features"]
+    caches = {name: Counts() for name in ("feature maps of pictures", "posteriors", "what comes before the prompt", "DINO features")}
+    maps, posteriors, beginnings, describing = caches.values()
+    once, posterior, mean, begin, patches = (
+        memory.once,
+        backbone.posterior,
+        backbone.mean_activations,
+        backbone.begin,
+        ImagePatches.patches,
+    )
 
     def counted_once(key: Any, compute: Callable[[], Any]) -> Any:
-        # An extractor asks for a picture's posterior once for each map that it makes.
-        caches["feature maps of pictures"].computed += 1
-        caches["posteriors"].asked += 1
-        describing.asked += 1
+        posteriors.asked += 1
         return once(key, compute)
 
     def counted_posterior(pixels: Any) -> Any:
-        caches["posteriors"].computed += len(pixels)
+        posteriors.computed += len(pixels)
         return posterior(pixels)
+
+    def counted_mean(noisy: Any, timestep: int, prompts: Any, place: str, members: int, begun: Any = None) -> Any:
+        pictures = len(noisy) // members
+        maps.computed += pictures
+        # A pair's prompt is made of DINO's view of both.
+        for asked in (beginnings, describing):
+            asked.asked += pictures if begun else 0
+        return mean(noisy, timestep, prompts, place, members, begun)
+
+    def counted_begin(noisy: Any, timestep: int) -> Any:
+        beginnings.computed += 1
+        return begin(noisy, timestep)
 
     def counted_patches(self: Any, images: Any) -> Any:
         describing.computed += len(images)
@@ -193,11 +208,13 @@ def _counted(backbone: StableDiffusion, memory: kept.Kept) -> Iterator[dict[str,
     with (
         patch.object(memory, "once", counted_once),
         patch.object(backbone, "posterior", counted_posterior),
+        patch.object(backbone, "mean_activations", counted_mean),
+        patch.object(backbone, "begin", counted_begin),
         patch.object(ImagePatches, "patches", counted_patches),
     ):
         yield caches
-    if not describing.computed:
-        del caches["DINO features"]
+    for name in [name for name, count in caches.items() if not count.asked and name != "feature maps of pictures"]:
+        del caches[name]
 
 
 # -------------------------------------------------------------------------------------------------------------------- training

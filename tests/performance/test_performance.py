@@ -106,6 +106,15 @@ def test_caches_are_counted(setup):
     assert "DINO features" not in caches
 
 
+def test_what_a_prompt_from_the_pair_leaves_alone_is_counted(setup):
+    """Pictures are in several pairs; each is encoded, described and begun once."""
+    caches = evaluate(setup, setup.prepared("sd4match-cpm", ensemble=1, limit=6)).caches
+    pictures = caches["posteriors"].computed
+    assert 1 < pictures < 12
+    for name in ("what comes before the prompt", "DINO features"):
+        assert (caches[name].asked, caches[name].computed) == (caches["feature maps of pictures"].computed, pictures)
+
+
 def test_a_cache_on_disk_is_counted(setup, tmp_path):
     cold, warm = (evaluate(setup, replace(setup, cache=tmp_path).prepared("dift", ensemble=1)).caches for _ in range(2))
     (name,) = (name for name in cold if name.endswith(" on disk"))
