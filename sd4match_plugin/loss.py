@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from harness.frames import Size, pixels_to_cells
-from harness.localizers import sample, similarities
+from harness.localizers import EPSILON, normalized
 
 
 def matching_loss(
@@ -60,11 +60,12 @@ def matching_loss(
     losses = []
     # Autocast would take the dot products in half precision, whatever they are given.
     with torch.autocast(source_maps.device.type, enabled=False):
-        for row, count in enumerate(numbers):
-            source, target = _single(source_maps[row]), _single(target_maps[row])
-            queries = sample(source, _cells(source_points[row, :count], source_size, source))
-            similarity = similarities(queries, target, normalize=True)
-            logarithm = (similarity.flatten(1) / temperature).log_softmax(dim=1).view_as(similarity)
+        # Channels last, as the network leaves them: every cell's features side by side, and gradients come back in that order, too.
+        # Taken apart once: the gradient of one row of a batch would be as large as the batch.
+        maps = [_single(one).movedim(1, -1).unbind() for one in (source_maps, target_maps)]
+        for row, (source, target, count) in enumerate(zip(*maps, numbers, strict=True)):
+            queries = normalized(_sampled(source, _cells(source_points[row, :count], source_size, source)), 1)
+            logarithm = (_cosines(queries, target) / temperature).log_softmax(dim=1).view(count, *target.shape[:2])
             losses.append(_cross_entropies(logarithm, _cells(target_points[row, :count], target_size, target), kernel).mean())
     return torch.stack(losses).mean()
 
@@ -75,9 +76,33 @@ def _single(data: Tensor) -> Tensor:
 
 
 def _cells(points: Tensor, frame: Size, data: Tensor) -> Tensor:
-    """Frame pixels (N, 2) -> cells of a map (C, h, w), in its precision and on its device."""
-    height, width = data.shape[-2:]
+    """Frame pixels (N, 2) -> cells of a map (h, w, C), in its precision and on its device."""
+    height, width = data.shape[:2]
     return pixels_to_cells(points.to(data.device, data.dtype), frame, Size(width, height), "corner")
+
+
+def _sampled(data: Tensor, cells: Tensor) -> Tensor:
+    """Bilinear samples of a map (h, w, C) at cells (N, 2), clamped to its border -> (N, C)."""
+    indices, weights = _corners(cells, data.shape[1], data.shape[0])
+    return (data.flatten(0, 1)[indices] * weights[..., None]).sum(dim=0)
+
+
+def _cosines(queries: Tensor, target: Tensor) -> Tensor:
+    """Of normal queries (N, C) with every cell of a raw map (h, w, C) -> (N, h w). Products are divided, which are fewer than features."""
+    flat = target.flatten(0, 1)
+    norms: Tensor = torch.linalg.vector_norm(flat, dim=1)
+    return queries @ flat.T / (norms + EPSILON)
+
+
+def _corners(cells: Tensor, width: int, height: int) -> tuple[Tensor, Tensor]:
+    """The four cells around cells (..., 2), clamped to the map's border: numbers in row order, and bilinear weights, each (4, ...)."""
+    x, y = cells[..., 0].clamp(0, width - 1), cells[..., 1].clamp(0, height - 1)
+    left, top = x.floor().long(), y.floor().long()
+    right, bottom = (left + 1).clamp(max=width - 1), (top + 1).clamp(max=height - 1)
+    a, b = x - left, y - top
+    indices = [row * width + column for row in (top, bottom) for column in (left, right)]
+    weights = [down * across for down in (1 - b, b) for across in (1 - a, a)]
+    return torch.stack(indices), torch.stack(weights)
 
 
 def _cross_entropies(logarithm: Tensor, cells: Tensor, kernel: int) -> Tensor:
@@ -103,14 +128,9 @@ def _sampled_logarithm(logarithm: Tensor, positions: Tensor) -> Tensor:
     """Logarithm of bilinear samples, clamped to the border: maps of logarithms (N, h, w), cells (N, K, 2) -> (N, K)."""
     height, width = logarithm.shape[1:]
     positions = _rounded(positions, positions.new_tensor([width - 1, height - 1]))
-    x, y = positions[..., 0].clamp(0, width - 1), positions[..., 1].clamp(0, height - 1)
-    left, top = x.floor().long(), y.floor().long()
-    a, b = x - left, y - top
-    flat, terms = logarithm.flatten(1), []
-    for column, across in ((left, 1 - a), ((left + 1).clamp(max=width - 1), a)):
-        for row, down in ((top, 1 - b), ((top + 1).clamp(max=height - 1), b)):
-            terms.append(flat.gather(1, row * width + column) + (across * down).log().to(flat.dtype))
-    return torch.stack(terms).logsumexp(dim=0)
+    indices, weights = _corners(positions, width, height)
+    found = logarithm.flatten(1).expand(4, -1, -1).gather(2, indices)
+    return (found + weights.log().to(found.dtype)).logsumexp(dim=0)
 
 
 def _rounded(positions: Tensor, last: Tensor) -> Tensor:

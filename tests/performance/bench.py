@@ -89,7 +89,7 @@ def _measured(setup: Setup, scale: Scale, size: str, quick: bool) -> Iterator[st
     stages = Stages(setup, diffusion, scale)
     _tell("agreement")
     told = [*agreement.check_dift(setup, diffusion, scale.checked), *agreement.check_cpm(setup, diffusion, scale.checked)]
-    ours = CountedTraining(setup)
+    ours = CountedTraining(setup, scale.step_pairs, scale.training_pairs)
     theirs = PublishedTraining(ours, diffusion)
     told += agreement.check_training(ours, theirs)
     _tell("training")

@@ -225,12 +225,13 @@ class CountedTraining:
 
     Args:
         batch: pairs of a step.
+        limit: pairs to train on, spread over all of them; None for all.
 
     Attributes:
         posteriors: how often a picture's posterior was asked for by steps, and how many were encoded before.
     """
 
-    def __init__(self, setup: Setup, batch: int = Settings.model_fields["batch"].default) -> None:
+    def __init__(self, setup: Setup, batch: int = Settings.model_fields["batch"].default, limit: int | None = None) -> None:
         settings = {"batch": batch, "steps": 1000, "precision": setup.precision}
         request = Request(
             method="sd4match-cpm",
@@ -243,6 +244,7 @@ class CountedTraining:
             settings=settings,
             split="test",
             validation_split="none",
+            limit_train=limit,
         )
         self.job: Job = prepare(setup.host, request, Processes(0, 1, setup.device), lambda what, done, total: None, StageClock(), "")
         self.posteriors = Counts(computed=int(self.job.record["encoded_images"]) // 2)
