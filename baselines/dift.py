@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,7 @@ class StretchedFeatures:
     def __init__(self, context: MakeContext) -> None:
         from baselines.encoded import posterior_store
         from baselines.kept import Kept, shared
+        from harness.preprocess import stretched
 
         params = context.params
         self._timestep, self._ensemble = int(str(params["timestep"])), int(str(params["ensemble"]))
@@ -57,6 +59,7 @@ class StretchedFeatures:
         self._place = card.levels[self._level]
         self._size = (card.native, card.native)
         self._store = posterior_store(context.cache, SOURCE, card, self._filter) if context.cache else None
+        self.prepare = partial(stretched, size=self._size, resample=_FILTERS[self._filter])
 
     def extract(self, requests: Sequence[ImageRequest]) -> list[FeatureMap]:
         """(C, h, w) features; (1280, 48, 48) for SD 2-1 at 768 x 768 and up-block 1."""
@@ -122,9 +125,9 @@ class StretchedFeatures:
         from baselines.encoded import stored
 
         def encode() -> torch.Tensor:
-            from harness.preprocess import stretched_batch
+            from harness.preprocess import prepared_batch
 
-            posterior = self.backbone.posterior(2 * stretched_batch([request], self._size, _FILTERS[self._filter]) - 1)
+            posterior = self.backbone.posterior(2 * prepared_batch([request], self.prepare, self.backbone.device) - 1)
             return torch.stack([posterior.mean[0], posterior.std[0]])
 
         found = self._kept.once(

@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
+
+import PIL.Image
 
 from baselines.vit_card import VitCard
 from harness.frames import PatchGrid
@@ -58,19 +61,21 @@ class PatchFeatures:
 
     def __init__(self, context: MakeContext, fed: PaddedInput) -> None:
         from baselines.dino import VisionTransformer
+        from harness.preprocess import padded
 
         folder = context.weights[fed.weights]
         self.backbone = VisionTransformer(folder, context.device, context.precision)
         card = self.backbone.card
         self._side, self._stride = card.side(fed.factor), card.stride(Fraction(str(context.params["stride"])))
         self._layer, self._facet = int(str(context.params["layer"])), cast("Facet", context.params["facet"])
+        self.prepare = partial(padded, side=self._side, resample=PIL.Image.Resampling.LANCZOS)
 
     def extract(self, requests: Sequence[ImageRequest]) -> list[FeatureMap]:
         """(C, h, w) of each image, longer side resized to the square's, on black; (768, 60, 60) for DINOv2's base model."""
         from baselines.dino import normalised
-        from harness.preprocess import padded_batch, padded_maps
+        from harness.preprocess import padded_maps, prepared_batch
 
-        pixels = normalised(padded_batch(requests, self._side))
+        pixels = normalised(prepared_batch(requests, self.prepare, self.backbone.device))
         features = self.backbone.features(pixels, self._layer, self._facet, self._stride)
         return padded_maps(features, requests, self._side, PatchGrid(self.backbone.card.patch, self._stride))
 

@@ -2,19 +2,23 @@
 
 Which images share a batch follows from the dataset, the feature scope and the batch size alone: the distinct images of the split, in
 order of first use, cut into batches. Whatever is cached, limited or resumed, an image is always computed beside the same others,
-so that its features are the same to the byte.
+so that its features are the same to the byte. That leaves the order of pairs free: it is chosen so that few maps are computed twice.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Generator, Hashable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from harness.datasets.index import SplitIndex
 from harness.errors import BenchError, DataError
 from harness.frames import Size
+from harness.map_cache import MapCache, Maps, size_of
+from harness.ordering import Step, steps
+from harness.pictures import Pictures, picture_key
 from harness.specs import FeatureMap, ImageExtractor, ImagePair, ImageRequest, ImageSource, PairExtractor, PairPrompt, Prompt, Scope
 
 _BREADTH: tuple[Scope, ...] = ("dataset", "image", "category", "pair")
@@ -42,14 +46,16 @@ class _Item:
     category: str
 
 
-Maps = tuple[FeatureMap, ...]
-
-
 class PairFeatures:
     """Source and target feature maps of a split's pairs.
 
     Features are computed once per image where extractor and prompt look at nothing else, once per image and category where the
     prompt names the category, and once per pair where either looks at both images.
+
+    Args:
+        cache_bytes: memory for maps that are kept. Those of the batches at work are, whatever it says.
+        workers: processes that decode pictures ahead, for `ordered`.
+        pin: whether what they decode is in page-locked memory.
     """
 
     def __init__(
@@ -62,13 +68,18 @@ class PairFeatures:
         seed: int = 0,
         batch_size: int = 8,
         cache_bytes: int = 2 << 30,
+        workers: int = 0,
+        pin: bool = False,
     ) -> None:
         self._index, self._extractor, self._prompt, self._seed = index, extractor, prompt, seed
         self._pairwise_extractor = extractor_scope == "pair"
         scopes: list[Scope] = [extractor_scope, prompt.scope if prompt else "image"]
         self.scope = max(scopes, key=_BREADTH.index)
         self._batch_size = self._fits = batch_size
-        self._cache = _Cache(cache_bytes)
+        self._cache = MapCache(cache_bytes)
+        self._pictures = Pictures()
+        self._workers, self._pin = workers, pin
+        self._uses: Counter[int] | None = None
         self._prompts: dict[Hashable, Any] = {}
         self._items = self._plan()
         self._position = {item.key: number for number, item in enumerate(self._items)}
@@ -84,6 +95,83 @@ class PairFeatures:
             return source, target
         (source,), (target,) = (self._get(self._key(pair, image)) for image in (pair.source, pair.target))
         return source, target
+
+    # ------------------------------------------------------------------------------------------------------------------ order
+
+    def ordered(self, pairs: Sequence[ImagePair]) -> Generator[ImagePair, None, None]:
+        """The pairs, in the order in which they should be asked for: the one given, unless maps would have to be computed again.
+
+        While they are, pictures are decoded ahead, and maps that no pair to come reads are dropped.
+        """
+        needs = [self._needs(pair) for pair in pairs]
+        self._uses = Counter(number for need in needs for number in need)
+        try:
+            done = 0
+            # How many maps there is room for is known from the first.
+            while done < len(pairs) and self.scope != "pair" and not self._cache.largest:
+                yield pairs[done]
+                self._used(needs[done])
+                done += 1
+            pairs, needs = pairs[done:], needs[done:]
+            plan = [Step((), tuple(range(len(pairs))))] if self.scope == "pair" else self._plan_steps(needs)
+            self._begin_ahead([needs[number] for step in plan for number in step.pairs])
+            for step in plan:
+                self._drop(step.dropped)
+                for number in step.pairs:
+                    yield pairs[number]
+                    self._used(needs[number])
+        finally:
+            self._uses = None
+            if self._pictures.ahead:
+                self._pictures.ahead.close()
+
+    def _plan_steps(self, needs: Sequence[Sequence[int]]) -> list[Step]:
+        held = sorted({self._position[key] // self._batch_size for key in self._cache})
+        return list(steps(needs, self._batch_size, self._cache.limit // max(1, self._cache.largest), held))
+
+    def _needs(self, pair: ImagePair) -> list[int]:
+        """Numbers of the items that a pair's maps come from, up to a picture that is missing."""
+        if self.scope == "pair":
+            return [self._position["pair", pair.pair_id]]
+        numbers: list[int] = []
+        with suppress(DataError):
+            for image in (pair.source, pair.target):
+                numbers.append(self._position[self._key(pair, image)])
+        return numbers
+
+    def _used(self, need: Sequence[int]) -> None:
+        """Drops maps that were needed for the last time."""
+        if self._uses is None:
+            return
+        for number in need:
+            self._uses[number] -= 1
+            if not self._uses[number]:
+                self._cache.drop(self._items[number].key)
+
+    def _drop(self, batches: Sequence[int]) -> None:
+        for batch in batches:
+            for item in self._batch(batch):
+                self._cache.drop(item.key)
+
+    def _begin_ahead(self, needs: Sequence[Sequence[int]]) -> None:
+        """Lets workers decode what batches to come are computed from, each picture once, in order of first use."""
+        if not self._workers:
+            return
+        from harness.ahead import Ahead, Wanted
+
+        held = {self._position[key] for key in self._cache}
+        batches = OrderedDict.fromkeys(number // self._batch_size for need in needs for number in need if number not in held)
+        wanted: OrderedDict[Hashable, Wanted] = OrderedDict()
+        for batch in batches:
+            for item in self._batch(batch):
+                for image, size in zip(item.images, item.sizes, strict=True):
+                    if key := picture_key(image, size):
+                        wanted.setdefault(key, Wanted(key, image, size))
+        prepare = getattr(self._extractor, "prepare", None)
+        # A prompt that looks at pictures looks at them as they are.
+        images = prepare is None or (self._prompt is not None and self._prompt.scope in ("image", "pair"))
+        at_once = self._batch_size * (2 if self.scope == "pair" else 1)
+        self._pictures.ahead = Ahead(list(wanted.values()), prepare, images=images, workers=self._workers, batch=at_once, pin=self._pin)
 
     # ------------------------------------------------------------------------------------------------------ what shares what
 
@@ -115,14 +203,20 @@ class PairFeatures:
     def _get(self, key: Hashable) -> Maps:
         found = self._cache.get(key)
         if found is None:
-            first = self._position[key] // self._batch_size * self._batch_size
-            computed = self._compute(self._items[first : first + self._batch_size])
+            computed = self._compute(self._batch(self._position[key] // self._batch_size))
+            # Whatever the limit, the batches of the pair at work stay: without them each of its pairs computes a whole batch anew.
+            at_work = (1 if self.scope == "pair" else 2) * sum(size_of(one) for one in computed.values() if not isinstance(one, BenchError))
+            self._cache.limit = max(self._cache.limit, at_work)
             for other, result in computed.items():
-                self._cache.put(other, result)
+                if self._uses is None or self._uses[self._position[other]]:
+                    self._cache.put(other, result)
             found = computed[key]
         if isinstance(found, BenchError):
             raise found
         return found
+
+    def _batch(self, number: int) -> Sequence[_Item]:
+        return self._items[number * self._batch_size : (number + 1) * self._batch_size]
 
     def _compute(self, items: Sequence[_Item]) -> dict[Hashable, Maps | BenchError]:
         results: dict[Hashable, Maps | BenchError] = {}
@@ -137,10 +231,7 @@ class PairFeatures:
         return results | self._extract(ready)
 
     def _requests(self, item: _Item) -> tuple[ImageRequest, ...]:
-        requests = tuple(
-            ImageRequest(_opened(image, size), image.identity(), item.category, seed=self._seed)
-            for image, size in zip(item.images, item.sizes, strict=True)
-        )
+        requests = tuple(self._request(image, size, item.category) for image, size in zip(item.images, item.sizes, strict=True))
         if self._prompt is None:
             return requests
         if self._prompt.scope == "image":
@@ -148,6 +239,10 @@ class PairFeatures:
         value = self._prompt_value(item, requests)
         values = value if isinstance(value, PairPrompt) else (value,) * len(requests)
         return tuple(replace(one, prompt=mine) for one, mine in zip(requests, values, strict=True))
+
+    def _request(self, image: ImageSource, size: Size, category: str) -> ImageRequest:
+        picture, prepared = self._pictures.get(image, size)
+        return ImageRequest(picture, image.identity(), category, seed=self._seed, prepared=prepared)
 
     def _prompt_value(self, item: _Item, requests: tuple[ImageRequest, ...]) -> Any:
         prompt = cast("PromptUse", self._prompt)
@@ -237,17 +332,6 @@ def _checked_count(extract: Callable[[Sequence[ImageRequest]], Sequence[FeatureM
     return maps
 
 
-def _opened(image: ImageSource, annotated: Size) -> Any:
-    """The decoded picture. Raises `DataError` where its size is not what the annotation says: its points would be elsewhere."""
-    opened = image.open()
-    if opened.size != tuple(annotated):
-        raise DataError(
-            f"image {image.name}: has {opened.size[0]} x {opened.size[1]} pixels, its annotation says "
-            f"{annotated.width} x {annotated.height}; put the original file back"
-        )
-    return opened
-
-
 def _is_out_of_memory(error: BaseException | None) -> bool:
     """Whether an error, or what it was raised from, is for want of memory, of a GPU or of the machine."""
     import torch
@@ -272,38 +356,7 @@ def _told(error: Exception) -> str:
     return f"{type(error).__name__}: {first}".rstrip(": ")
 
 
-class _Cache:
-    """The last feature maps used, within a number of bytes, and every error."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit, self._held = limit, 0
-        self._maps: OrderedDict[Hashable, Maps] = OrderedDict()
-        self._errors: dict[Hashable, BenchError] = {}
-
-    def get(self, key: Hashable) -> Maps | BenchError | None:
-        if key in self._maps:
-            self._maps.move_to_end(key)
-            return self._maps[key]
-        return self._errors.get(key)
-
-    def put(self, key: Hashable, value: Maps | BenchError) -> None:
-        if isinstance(value, BenchError):
-            self._errors[key] = value
-            return
-        if key not in self._maps:
-            self._maps[key] = value
-            self._held += _bytes(value)
-        self._maps.move_to_end(key)
-        while self._held > self._limit and len(self._maps) > 1:
-            _, dropped = self._maps.popitem(last=False)
-            self._held -= _bytes(dropped)
-
-
 def _alone(one: FeatureMap) -> FeatureMap:
     """The map without the rest of its batch: a slice would keep the whole batch in memory."""
     shared = one.data.untyped_storage().nbytes() > one.data.nbytes
     return replace(one, data=one.data.clone()) if shared else one
-
-
-def _bytes(maps: Maps) -> int:
-    return sum(one.data.nbytes for one in maps)

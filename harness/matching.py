@@ -161,7 +161,8 @@ class Matcher:
         """Points (N, 2) of A in B. Raises `BenchError` for a point outside A, or where the method fails."""
         import torch
 
-        from harness.runner import located, make_localizer
+        from harness.locating import located
+        from harness.runner import make_localizer
 
         given = self.checked(points)
         asked = torch.from_numpy(given)

@@ -37,6 +37,7 @@ class RunOptions:
         cache_bytes: memory for what is kept of pictures: a half for feature maps, a quarter each for what extractor and prompt keep; where
             features follow from the pair, a half for the extractor and a quarter for maps.
         cache: folder in which that is also kept on disk; None for memory alone.
+        workers: processes that decode pictures ahead.
     """
 
     data_root: Path
@@ -49,6 +50,7 @@ class RunOptions:
     weights: WeightChoice = field(default_factory=WeightChoice)
     cache_bytes: int = 4 << 30
     cache: Path | None = None
+    workers: int = 0
 
 
 class Bench:

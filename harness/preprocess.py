@@ -11,26 +11,50 @@ import PIL.Image
 import torch
 
 from harness.frames import Frame, GridConvention, Size, padded_content
-from harness.specs import FeatureMap, ImageRequest
+from harness.specs import FeatureMap, ImageRequest, Prepare
+
+
+def stretched(image: PIL.Image.Image, size: tuple[int, int], resample: PIL.Image.Resampling) -> torch.Tensor:
+    """RGB picture, stretched to `size` (width, height) -> (height, width, 3) uint8."""
+    return torch.from_numpy(np.array(image.resize(size, resample)))
+
+
+def padded(image: PIL.Image.Image, side: int, resample: PIL.Image.Resampling) -> torch.Tensor:
+    """RGB picture in the frame of `Frame.padded`, on black -> (side, side, 3) uint8."""
+    size, pixels = Size(*image.size), np.zeros((side, side, 3), dtype=np.uint8)
+    inner, (left, top) = padded_content(size, side), Frame.padded(size, side).offset
+    pixels[int(top) :, int(left) :][: inner.height, : inner.width] = np.asarray(image.resize(inner, resample))
+    return torch.from_numpy(pixels)
+
+
+def prepared_batch(requests: Sequence[ImageRequest], prepare: Prepare, device: torch.device | str = "cpu") -> torch.Tensor:
+    """What an extractor's `prepare` makes of each picture, or has made of it already -> (N, 3, height, width) float32 RGB in [0, 1].
+
+    Args:
+        prepare: picture -> (height, width, 3) uint8.
+        device: where the result is; pixels go there as bytes, a quarter of what they are as numbers.
+    """
+    each = [prepare(request.image) if request.prepared is None else request.prepared for request in requests]
+    return _numbers(torch.stack([one.to(device, non_blocking=True) for one in each]))
 
 
 def stretched_batch(
     requests: Sequence[ImageRequest], size: tuple[int, int], resample: PIL.Image.Resampling = PIL.Image.Resampling.BILINEAR
 ) -> torch.Tensor:
     """The requests' pictures stretched to `size` (width, height) -> (N, 3, height, width) float32 RGB in [0, 1]."""
-    pixels = np.stack([np.asarray(request.image.resize(size, resample)) for request in requests])
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+    return _numbers(torch.stack([stretched(request.image, size, resample) for request in requests]))
 
 
 def padded_batch(
     requests: Sequence[ImageRequest], side: int, resample: PIL.Image.Resampling = PIL.Image.Resampling.LANCZOS
 ) -> torch.Tensor:
     """The requests' pictures in the frame of `Frame.padded`, on black -> (N, 3, side, side) float32 RGB in [0, 1] (SD+DINO)."""
-    pixels = np.zeros((len(requests), side, side, 3), dtype=np.uint8)
-    for square, request in zip(pixels, requests, strict=True):
-        inner, (left, top) = padded_content(request.size, side), Frame.padded(request.size, side).offset
-        square[int(top) :, int(left) :][: inner.height, : inner.width] = np.asarray(request.image.resize(inner, resample))
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+    return _numbers(torch.stack([padded(request.image, side, resample) for request in requests]))
+
+
+def _numbers(pixels: torch.Tensor) -> torch.Tensor:
+    """(N, height, width, 3) uint8 -> (N, 3, height, width) float32 in [0, 1]."""
+    return pixels.permute(0, 3, 1, 2).float() / 255
 
 
 def padded_maps(

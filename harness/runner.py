@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
+from harness.ahead import start_server
 from harness.datasets.index import SplitIndex
 from harness.errors import BenchError, DataError, NotApplicable
 from harness.features import ExtractionError, PairFeatures, PromptUse
+from harness.locating import Queue, told
 from harness.measures import measures_of, merge_measures
 from harness.pck import valid_points
 from harness.plan import NO_PROMPT
@@ -32,7 +34,6 @@ from harness.records import (
     Status,
     locked,
     merge_tables,
-    prediction_table,
     read_predictions,
     read_record,
     remove_shards,
@@ -40,17 +41,11 @@ from harness.records import (
     write_table,
 )
 from harness.scoring import score_all
-from harness.specs import FeatureMap, Localizer, MakeContext
+from harness.shards import SHARD_PAIRS, Shards
+from harness.specs import ImagePair, Localizer, MakeContext
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    import torch
-
-SHARD_PAIRS = 32
-"""Pairs whose predictions are written at once: the most work that a killed run repeats."""
-
-SHARD_SECONDS = 30.0
-"""Slow work is written more often."""
 
 Progress = Callable[[str, int, int], None]
 """Called with a cell's id, pairs done and pairs to do."""
@@ -107,6 +102,8 @@ class _Run:
         self.computed = 0
         self.failures: list[Failure] = []
         self.attempted: set[tuple[str, str]] = set()
+        self.numbers = {pair_id: number for number, pair_id in enumerate(self.index.pair_ids)}
+        self.queue = Queue()
 
     def record(self) -> Record:
         """Runs, scores, writes."""
@@ -132,19 +129,19 @@ class _Run:
         paths = [path for path in (folder / PREDICTIONS, *sorted((folder / SHARDS).glob("*.parquet"))) if path.exists()]
         return [read_predictions(path, known) for path in paths]
 
-    def _missing(self) -> list[tuple[int, str, list[str]]]:
-        """(number, pair_id, localizers) of every pair to be worked on, in the dataset's order."""
+    def _missing(self) -> dict[str, list[str]]:
+        """Pair -> localizers, of every pair to be worked on, in the dataset's order."""
         done: set[tuple[str, str]] = set()
         for table in self._stored():
             import pyarrow.compute as pc
 
             keys = table.select(["pair_id", "localizer"]).group_by(["pair_id", "localizer"]).aggregate([])
             done |= set(zip(pc.cast(keys["pair_id"], "string").to_pylist(), keys["localizer"].to_pylist(), strict=True))
-        wanted: list[tuple[int, str, list[str]]] = []
-        for number, pair_id in enumerate(self.index.pair_ids[: self.options.limit]):
+        wanted: dict[str, list[str]] = {}
+        for pair_id in self.index.pair_ids[: self.options.limit]:
             localizers = [name for name in self.prepared.cell.localizers if (pair_id, name) not in done]
             if localizers and pair_id not in self.index.excluded:
-                wanted.append((number, pair_id, localizers))
+                wanted[pair_id] = localizers
         return wanted
 
     # ---------------------------------------------------------------------------------------------------------------- the work
@@ -157,57 +154,52 @@ class _Run:
             features = pair_features(self.prepared)
             localizers = {name: make_localizer(self.prepared, name) for name in self.prepared.cell.localizers}
         self._reset_gpu_peak()
-        done = 0
-        for shard, pairs in _by_shard(missing):
-            rows, written = _Rows(), time.monotonic()
-            try:
-                for _, pair_id, names in pairs:
-                    self._locate_pair(pair_id, {name: localizers[name] for name in names}, features, rows)
-                    done += 1
+        self.attempted = {(pair_id, name) for pair_id, names in missing.items() for name in names}
+        self.failures = [Failure(pair_id=one, localizer=None, error=self.index.broken[one]) for one in missing if one in self.index.broken]
+        pairs = [self.index.pairs[pair_id] for pair_id in missing if pair_id not in self.index.broken]
+        shards = Shards(self.prepared.folder, self.prepared.signature)
+        try:
+            with closing(features.ordered(pairs)) as ordered:
+                for done, pair in enumerate(ordered, start=len(self.failures) + 1):
+                    self._locate_pair(pair, {name: localizers[name] for name in missing[pair.pair_id]}, features)
                     self.progress(self.prepared.id, done, len(missing))
-                    if time.monotonic() - written > SHARD_SECONDS:
-                        self._write_shard(shard, rows)
-                        rows, written = _Rows(), time.monotonic()
-            finally:
-                # Also when the user interrupts.
-                self._write_shard(shard, rows)
+                    if done % SHARD_PAIRS == 0 or shards.overdue:
+                        self._store(shards)
+        finally:
+            # Also when the user interrupts.
+            self._store(shards)
+        self.failures.sort(key=self._place)
 
-    def _locate_pair(self, pair_id: str, localizers: Mapping[str, Localizer], features: PairFeatures, rows: _Rows) -> None:
+    def _locate_pair(self, pair: ImagePair, localizers: Mapping[str, Localizer], features: PairFeatures) -> None:
         import torch
 
-        self.attempted |= {(pair_id, name) for name in localizers}
-        if pair_id in self.index.broken:
-            self.failures.append(Failure(pair_id=pair_id, localizer=None, error=self.index.broken[pair_id]))
-            return
-        pair = self.index.pairs[pair_id]
         try:
             with self.clock.stage("extract"):
                 source, target = features(pair)
         except BenchError as error:
-            self.failures.append(Failure(pair_id=pair_id, localizer=None, error=str(error)))
+            self.failures.append(Failure(pair_id=pair.pair_id, localizer=None, error=str(error)))
             return
         self.computed += 1
         points = torch.from_numpy(pair.source_points[valid_points(pair)])
         for name, localizer in localizers.items():
-            try:
-                with self.clock.stage("locate"), torch.inference_mode():
-                    xy, score = located(localizer, source, target, points)
-            except Exception as error:  # noqa: BLE001 - a localizer is a plugin's code; what it raises fails this pair only
-                message = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
-                self.failures.append(Failure(pair_id=pair_id, localizer=name, error=f"localizer {name}: {message.splitlines()[0]}"))
-                continue
-            rows.add(pair_id, self.index.keypoint_ids(pair_id), name, xy, score)
+            with self.clock.stage("locate"):
+                self.queue.add(pair.pair_id, name, localizer, (source, target, points))
 
-    def _write_shard(self, number: int, rows: _Rows) -> None:
-        if not rows.columns["x"]:
-            return
-        folder = self.prepared.folder / SHARDS
-        signatures = {name: self.prepared.signature(name) for name in set(cast("list[str]", rows.columns["localizer"]))}
-        table = prediction_table(rows.columns, signatures)
-        path = folder / f"{number:06d}.parquet"
-        if path.exists():
-            table = merge_tables([table, read_predictions(path)])
-        write_table(path, table)
+    def _store(self, shards: Shards) -> None:
+        """Fetches and writes what was predicted since the last time."""
+        with self.clock.stage("locate"):
+            results = self.queue.fetch()
+        for pair_id, name, result in results:
+            if isinstance(result, Exception):
+                self.failures.append(Failure(pair_id=pair_id, localizer=name, error=f"localizer {name}: {told(result)}"))
+            else:
+                shards.add(self.numbers[pair_id], pair_id, self.index.keypoint_ids(pair_id), name, result)
+        shards.write()
+
+    def _place(self, failure: Failure) -> tuple[int, int]:
+        """Where a failure is told: in the dataset's order, whatever order the pairs were worked on in."""
+        names = self.prepared.cell.localizers
+        return self.numbers[failure.pair_id], names.index(failure.localizer) if failure.localizer else -1
 
     def _finish(self) -> pa.Table:
         """All predictions of the cell, in one file."""
@@ -303,23 +295,11 @@ class _Run:
         return torch.cuda.max_memory_allocated(self.options.device) if self.options.device.startswith("cuda") else None
 
 
-class _Rows:
-    """Predictions of a shard, as columns."""
-
-    def __init__(self) -> None:
-        self.columns: dict[str, list[object]] = {name: [] for name in ("pair_id", "keypoint_id", "localizer", "x", "y", "score")}
-
-    def add(self, pair_id: str, keypoint_ids: Sequence[str], localizer: str, xy: torch.Tensor, score: torch.Tensor) -> None:
-        """One localizer's predictions for one pair."""
-        count = len(keypoint_ids)
-        values = ([pair_id] * count, keypoint_ids, [localizer] * count, xy[:, 0].tolist(), xy[:, 1].tolist(), score.tolist())
-        for column, more in zip(self.columns.values(), values, strict=True):
-            column.extend(more)
-
-
 def pair_features(prepared: PreparedCell) -> PairFeatures:
     """Makes the cell's extractor and prompt. Raises `NotApplicable`, and whatever a plugin raises."""
     cell, options, host = prepared.cell, prepared.bench.options, prepared.bench.host
+    if options.workers:
+        start_server()
     extractor = host.extractor(cell.extractor)
     spec = host.prompt(cell.prompt) if cell.prompt != NO_PROMPT else None
     context = MakeContext(
@@ -345,35 +325,14 @@ def pair_features(prepared: PreparedCell) -> PairFeatures:
         seed=cell.seed,
         batch_size=options.batch_size,
         cache_bytes=options.cache_bytes // maps,
+        workers=options.workers,
+        pin=options.device.startswith("cuda"),
     )
 
 
 def make_localizer(prepared: PreparedCell, name: str) -> Localizer:
     """A localizer, with the options that the method's recipe gives it."""
     return prepared.bench.host.localizer(name).make(**prepared.localizer_options(name))
-
-
-def located(localizer: Localizer, source: FeatureMap, target: FeatureMap, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Predictions (N, 2) and scores (N) in float64 on the CPU. Raises `ExtractionError` where they are not that."""
-    import torch
-
-    if source.data.shape[0] != target.data.shape[0]:
-        raise ExtractionError(f"the source map has {source.data.shape[0]} channels and the target map {target.data.shape[0]}")
-    found = localizer(source, target, points)
-    xy, score = found.points.detach().double().cpu(), found.score.detach().double().cpu()
-    if xy.shape != points.shape or score.shape != points.shape[:1]:
-        raise ExtractionError(f"expected points {tuple(points.shape)} and as many scores, got {tuple(xy.shape)} and {tuple(score.shape)}")
-    if not (torch.isfinite(xy).all() and torch.isfinite(score).all()):
-        raise ExtractionError("a prediction is NaN or infinite")
-    return xy, score
-
-
-def _by_shard(missing: Sequence[tuple[int, str, list[str]]]) -> Iterator[tuple[int, list[tuple[int, str, list[str]]]]]:
-    """The pairs to work on, in canonical shards of the dataset's order."""
-    shards: dict[int, list[tuple[int, str, list[str]]]] = {}
-    for pair in missing:
-        shards.setdefault(pair[0] // SHARD_PAIRS, []).append(pair)
-    yield from shards.items()
 
 
 def _nothing_worked(failures: Sequence[Failure], index: SplitIndex) -> BenchError:

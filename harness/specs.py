@@ -174,39 +174,71 @@ class FeatureMap:
         return norms
 
 
+class Undecoded:
+    """A picture that is decoded when somebody first looks at it.
+
+    Attributes:
+        size: width and height in original pixels.
+    """
+
+    def __init__(self, size: Size, decode: Callable[[], PIL.Image.Image]) -> None:
+        self.size, self._decode = size, decode
+
+    @cached_property
+    def image(self) -> PIL.Image.Image:
+        """RGB, original pixels. Raises `DataError` where the picture has been damaged meanwhile."""
+        return self._decode()
+
+
 @dataclass(frozen=True, eq=False)
 class ImageRequest:
     """What an extractor gets for one image.
 
     Attributes:
-        image: RGB, original pixels.
+        picture: what `image` is or is decoded from.
         identity: hash of its content; together with `seed` the only thing that noise may be drawn from.
         category: the name a prompt would use for the object.
         prompt: what the prompt made, of a kind the extractor declared; None for an extractor without prompts.
         seed: the cell's seed.
+        prepared: what the extractor's `prepare` made of the picture in a worker process; None where that is the extractor's to do.
     """
 
-    image: PIL.Image.Image
+    picture: PIL.Image.Image | Undecoded
     identity: str
     category: str
     prompt: Any = None
     seed: int = 0
+    prepared: torch.Tensor | None = None
+
+    @property
+    def image(self) -> PIL.Image.Image:
+        """RGB, original pixels. A picture that was seen before may be decoded only now: what is kept of it needs no second look."""
+        return self.picture.image if isinstance(self.picture, Undecoded) else self.picture
 
     @property
     def size(self) -> Size:
         """Width and height in original pixels."""
-        return Size(*self.image.size)
+        return Size(*self.picture.size)
+
+
+Prepare = Callable[["PIL.Image.Image"], "torch.Tensor"]
+"""RGB picture, original pixels -> what an extractor is fed of it, on the CPU, a tensor that follows from the picture alone."""
 
 
 class ImageExtractor(Protocol):
-    """An extractor of scope `image` or `category`."""
+    """An extractor of scope `image` or `category`.
+
+    It may have an attribute `prepare`, a `Prepare` that worker processes run while the network is busy (`bench run --workers`): a function
+    or a `functools.partial` of one, since it is pickled, and a bound method would take the network along. The extractor does the same
+    itself where a request's `prepared` is None (`harness.preprocess.prepared_batch`).
+    """
 
     def extract(self, requests: Sequence[ImageRequest]) -> Sequence[FeatureMap]:
         """One feature map per request, in their order. The map must not depend on the other requests but by rounding."""
 
 
 class PairExtractor(Protocol):
-    """An extractor of scope `pair`."""
+    """An extractor of scope `pair`. It may have a `prepare`, as an `ImageExtractor` may."""
 
     def extract_pairs(self, requests: Sequence[tuple[ImageRequest, ImageRequest]]) -> Sequence[tuple[FeatureMap, FeatureMap]]:
         """Feature maps of source and target for every pair, in their order."""

@@ -232,10 +232,10 @@ def test_missing_and_broken_pictures(pair, bench):
 
 
 def test_a_localizer_that_raises_is_one_line(pair, bench, monkeypatch):
-    def broken(self, source, target, points):
+    def broken(self, similarity):
         raise ZeroDivisionError("no luck")
 
-    monkeypatch.setattr("harness.localizers.Argmax.__call__", broken)
+    monkeypatch.setattr("harness.localizers.Argmax.cells", broken)
     done = bench("match", "a.png", "b.png", *HOG, *ONE)
     assert done.status == 2
     assert done.complaint == "bench: localizer argmax: ZeroDivisionError: no luck"

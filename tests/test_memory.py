@@ -9,13 +9,15 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from conftest import make_photos, photo_list, predictions, the_record, write_list
+from test_runner import small_map, with_extractor  # noqa: F401 - a fixture
 
 from baselines.kept import Kept
 from harness import original_resolution
 from harness.datasets.index import SplitIndex
 from harness.features import ExtractionError, PairFeatures
 from harness.frames import Frame, Size
-from harness.specs import FeatureMap, ImagePair, ImageRequest
+from harness.specs import FeatureMap, ImagePair, ImageRequest, LocalizerSpec, Located
 
 IMAGES = 2000
 SIDE = Size(32, 24)
@@ -39,10 +41,10 @@ class Made:
         return PIL.Image.new("RGB", SIDE, (self.number % 256, self.number // 256, 0))
 
 
-def a_split(pairs: list[tuple[int, int]]) -> SplitIndex:
+def a_split(pairs: list[tuple[int, int]], made_of: type[Made] = Made) -> SplitIndex:
     points = np.array([[1.0, 2.0]])
     made = {
-        f"{number:05d}": ImagePair(f"{number:05d}", Made(a), Made(b), SIDE, SIDE, "thing", points, points, ("eye",))
+        f"{number:05d}": ImagePair(f"{number:05d}", made_of(a), made_of(b), SIDE, SIDE, "thing", points, points, ("eye",))
         for number, (a, b) in enumerate(pairs)
     }
     return SplitIndex("made", "test", tuple(made), made, {}, frozenset(), 0, "image")
@@ -64,6 +66,14 @@ class Watched:
         self.computed += len(maps)
         self.peak = max(self.peak, sum(one.data.nbytes for one in self.alive))
         return maps
+
+
+class WatchedPairs(Watched):
+    """The same for pairs."""
+
+    def extract_pairs(self, requests: list[tuple[ImageRequest, ImageRequest]]) -> list[tuple[FeatureMap, ...]]:
+        maps = self.extract([one for both in requests for one in both])
+        return list(zip(maps[::2], maps[1::2], strict=True))
 
 
 def in_order(images: int, uses: int) -> list[tuple[int, int]]:
@@ -90,6 +100,85 @@ def test_what_was_dropped_comes_back_the_same():
     for pair in (*index.pairs.values(), *reversed(index.pairs.values())):
         for one, other in zip(roomy(pair), tight(pair), strict=True):
             assert torch.equal(one.data, other.data)
+
+
+def at_random(images: int, pairs: int) -> list[tuple[int, int]]:
+    """Every picture in turn, so that batches are those of the pictures' numbers, and then pairs at random."""
+    dice = np.random.default_rng(3)
+    return [(number, (number + 1) % images) for number in range(images)] + [
+        tuple(dice.choice(images, 2, replace=False).tolist()) for _ in range(pairs)
+    ]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 1])
+def test_pairs_are_ordered_so_that_few_maps_are_computed_again(share):
+    """60 pictures, 700 pairs: in the dataset's order and with a tenth of the maps, each is computed 150 times."""
+    index, extractor, plain = a_split(at_random(60, 640)), Watched(), Watched()
+    limit, batch = int(share * 60 * MAP_BYTES), 3
+    features = PairFeatures(index, extractor, "image", batch_size=batch, cache_bytes=limit)
+    roomy = PairFeatures(index, plain, "image", batch_size=batch)
+    order = []
+    for pair in features.ordered(list(index.pairs.values())):
+        order.append(pair.pair_id)
+        for one, other in zip(features(pair), roomy(pair), strict=True):
+            assert torch.equal(one.data, other.data)
+    assert sorted(order) == list(index.pairs)
+    assert (order == list(index.pairs)) == (share == 1)
+    assert extractor.computed <= {0.1: 9.3, 0.3: 2.5, 1: 1}[share] * 60
+    assert extractor.peak <= limit + 2 * batch * MAP_BYTES
+
+
+def test_maps_of_pairs_are_not_kept_after_use_and_not_computed_twice():
+    """Also where there is no room at all: the batch at work stays."""
+    index, extractor = a_split(in_order(30, 2)), WatchedPairs()
+    features = PairFeatures(index, extractor, "pair", batch_size=4, cache_bytes=0)
+    for pair in features.ordered(list(index.pairs.values())):
+        features(pair)
+    assert extractor.computed == 2 * 60
+    # The last pair of a batch is still at hand while the next batch is computed.
+    assert extractor.peak <= 2 * 5 * MAP_BYTES
+
+
+def test_order_of_work_changes_nothing(bench, tmp_path, with_extractor):  # noqa: F811
+    """With little memory pairs are worked on in another order: the same predictions, and the same failures in the same order, to the byte.
+
+    Also where a run is interrupted in between and goes on with yet another order.
+    """
+    photos = make_photos(tmp_path / "photos", images=14)
+    content = photo_list(14)
+    np.random.default_rng(0).shuffle(content["pairs"])
+    write_list(photos, content)
+    (photos / "photo3.png").write_bytes((photos / "photo3.png").read_bytes()[:200])
+    seen, stop = [], []
+
+    def extract(requests):
+        if stop and len(seen) > 20:
+            raise KeyboardInterrupt
+        seen.extend(request.identity for request in requests)
+        return [small_map(request) for request in requests]
+
+    def locate(source, target, points):
+        broken = target.data[0, 0, 0] > 0.8
+        return Located(points * float("nan") if broken else points + target.data[0, 0, 0], torch.ones(len(points)))
+
+    with_extractor(extract, localizers=[LocalizerSpec(name="picky", make=lambda: locate)])
+    run = ("run", "--methods", "mine", "--localizers", "picky,argmax", "--datasets", f"folder={photos}", "--batch-size", 2)
+    assert bench(*run, "--out", tmp_path / "roomy").status == 1
+    assert len(seen) == 13
+    assert bench(*run, "--cache-gb", 0, "--out", tmp_path / "tight").status == 1
+    assert len(seen) > 3 * 13
+    seen.clear()
+    stop.append(1)
+    assert bench(*run, "--cache-gb", 0, "--out", tmp_path / "stopped").status == 130
+    stop.clear()
+    shards = list((tmp_path / "stopped").glob("*/shards/*.parquet"))
+    assert shards
+    assert bench(*run, "--cache-gb", 0, "--out", tmp_path / "stopped").status == 1
+    assert predictions(tmp_path / "roomy") == predictions(tmp_path / "tight") == predictions(tmp_path / "stopped")
+    roomy, tight, stopped = (the_record(tmp_path / name) for name in ("roomy", "tight", "stopped"))
+    assert len({one["error"] for one in roomy["failures"]}) == 2
+    for other in (tight, stopped):
+        assert {**other, "provenance": 0} == {**roomy, "provenance": 0}
 
 
 def test_what_an_extractor_keeps_stays_within_the_limit():

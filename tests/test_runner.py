@@ -76,6 +76,8 @@ def test_killed_at_any_instant_and_run_again(plugin_site, tmp_path):
         return sum(len(set(rows(path)["pair_id"])) for path in (tmp_path / "killed").glob("*/shards/*.parquet"))
 
     assert start("whole", "0").wait() == 0
+    # What reading a table imports is imported now, not while a process should be watched.
+    assert all(len(rows(path)) for path in (tmp_path / "whole").glob("*/predictions.parquet"))
     # A shard takes a second, so that each kill falls where it should: before the first is stored, and after one and two are.
     for shards, delay in enumerate(np.random.default_rng(5).uniform(0.0, 0.4, size=3)):
         process = start("killed", "0.03")

@@ -89,6 +89,12 @@ def _configure(ctx: click.Context, param: click.Parameter, path: Path | None) ->
 @click.option(
     "--cache", type=click.Path(path_type=Path), metavar="DIR", help="Folder that keeps latents and DINO's features for later runs."
 )
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Processes that decode pictures ahead: up to 4 beside a GPU, none on a CPU, unless this says otherwise.",
+)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("results"), show_default=True, help="Results folder.")
 @data_root
 @click.option(
@@ -153,6 +159,7 @@ def _scored(records: Sequence[Record], protocols: Sequence[str]) -> list[str | N
 
 
 def _run_cells(host: Host, cells: Sequence[Cell], options: Mapping[str, Any]) -> list[Record]:
+    from harness.ahead import default_workers
     from harness.devices import device_name
     from harness.prepare import Bench, RunOptions
     from harness.records import make_results_folder
@@ -161,19 +168,21 @@ def _run_cells(host: Host, cells: Sequence[Cell], options: Mapping[str, Any]) ->
     from harness.weights.choice import WeightChoice
 
     measures = tuple(measure(host, name, options["alphas"]) for name in dict.fromkeys(options["protocols"]))
+    device = device_name(options["device"])
     bench = Bench(
         host,
         RunOptions(
             data_root=options["data_root"],
             out=options["out"],
             measures=measures,
-            device=device_name(options["device"]),
+            device=device,
             precision=options["precision"],
             batch_size=options["batch_size"],
             limit=options["limit"],
             weights=WeightChoice.parse(host, options["weights"], options["weights_root"]),
             cache_bytes=options["cache_bytes"],
             cache=options["cache"],
+            workers=default_workers(device) if options["workers"] is None else options["workers"],
         ),
     )
     # All of them before the first runs: what is missing is told at once, not after an hour.
