@@ -8,8 +8,9 @@ OUT ?= results
 demo: .venv/installed
 	$(BIN)/bench run --methods sd4match-cpm,dift --out $(OUT)
 
+# One process for each core, up to four, and one thread each: most tests are too small for more.
 test: .venv/developed
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 bench: .venv/developed
 	$(BIN)/python tests/performance/bench.py $(ARGS)
