@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= results
 
-.PHONY: demo test bench lint clean
+.PHONY: demo test bench bench-precision lint clean
 
 demo: .venv/installed
 	$(BIN)/bench run --methods sd4match-cpm,dift --out $(OUT)
@@ -14,6 +14,9 @@ test: .venv/developed
 
 bench: .venv/developed
 	$(BIN)/python tests/performance/bench.py $(ARGS)
+
+bench-precision: .venv/developed
+	$(BIN)/python tests/performance/precision.py $(ARGS)
 
 lint: .venv/developed
 	$(BIN)/ruff check .

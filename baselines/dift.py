@@ -49,13 +49,13 @@ class StretchedFeatures:
         self._level, self._posterior, self._filter = (str(params[name]) for name in ("level", "posterior", "resample"))
         # With a prompt from the pair an image passes through the U-Net many times, and begins alike each time.
         self._repeats = context.prompt_scope == "pair"
-        limit = context.cache_bytes // 2 if self._repeats else context.cache_bytes
-        self.backbone, self._kept = shared(context.weights[SOURCE], context.device, context.precision, limit)
-        self._begun = Kept(limit)
+        folder, memory = context.weights[SOURCE], context.cache_bytes // 2 if self._repeats else context.cache_bytes
+        self.backbone, self._kept = shared(folder, context.device, context.precision, memory, context.compiled)
+        self._begun = Kept(memory)
         self.backbone.check_timestep(self._timestep)
         card = self.backbone.card
         if self._level not in card.levels:
-            raise UserError(f"{self._level!r} is no level of {context.weights[SOURCE]}; it has {', '.join(card.levels)}")
+            raise UserError(f"{self._level!r} is no level of {folder}; it has {', '.join(card.levels)}")
         self._place = card.levels[self._level]
         self._size = (card.native, card.native)
         self._store = posterior_store(context.cache, SOURCE, card, self._filter) if context.cache else None

@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 # ruff: noqa: TID253 - imported by extractors as they are made, never by `bench list`.
 import torch
 
+from baselines.compiled import compile_blocks
 from baselines.vit_card import VitCard
 from harness.errors import UserError
 
@@ -52,6 +53,7 @@ class VisionTransformer:
         folder: as transformers saves it: `config.json`, which names the architecture (DINOv1 `vit`, DINOv2 with or without registers,
             DINOv3), and safetensors. Nothing is fetched.
         precision: `fp32`, `bf16` or `fp16`.
+        compiled: whether the blocks are compiled.
 
     Attributes:
         card: the backbone's sizes.
@@ -60,10 +62,16 @@ class VisionTransformer:
         UserError: the folder lacks something, is damaged, or holds another network.
     """
 
-    def __init__(self, folder: Path, device: str = "cpu", precision: str = "fp32") -> None:
+    def __init__(self, folder: Path, device: str = "cpu", precision: str = "fp32", compiled: bool = False) -> None:
         self.card = VitCard.of(folder)
         self.device, self.dtype = torch.device(device), DTYPES[precision]
         self.model = _loaded(folder, self.card, self.dtype).eval().requires_grad_(False).to(self.device)
+        if compiled:
+            compile_blocks(self.model, {type(block).__name__ for block in self._blocks})
+
+    @property
+    def _blocks(self) -> torch.nn.ModuleList:
+        return next(module for module in self.model.modules() if isinstance(module, torch.nn.ModuleList))
 
     def cells(self, height: int, width: int, stride: int | None = None) -> tuple[int, int]:
         """Rows and columns of the feature map of an image: 1 + (side - patch) // stride of each (dino-vit-features).
@@ -120,8 +128,7 @@ class VisionTransformer:
             if number != self.card.layers - 1:
                 raise UserError(f"facet 'token-norm' is the last layer's, {self.card.layers - 1}, not that of layer {layer}")
             return _submodule(self.model, ("layernorm", "norm"))
-        blocks = next(module for module in self.model.modules() if isinstance(module, torch.nn.ModuleList))
-        block: torch.nn.Module = blocks[number]
+        block = self._blocks[number]
         return _submodule(block, _PROJECTIONS[facet]) if facet in _PROJECTIONS else block
 
     def _read(self, pixels: torch.Tensor, place: torch.nn.Module) -> torch.Tensor:

@@ -64,7 +64,7 @@ class PatchFeatures:
         from harness.preprocess import padded
 
         folder = context.weights[fed.weights]
-        self.backbone = VisionTransformer(folder, context.device, context.precision)
+        self.backbone = VisionTransformer(folder, context.device, context.precision, context.compiled)
         card = self.backbone.card
         self._side, self._stride = card.side(fed.factor), card.stride(Fraction(str(context.params["stride"])))
         self._layer, self._facet = int(str(context.params["layer"])), cast("Facet", context.params["facet"])

@@ -156,7 +156,7 @@ class ImageEncoder:
         if self._clip:
             return self._network(pixels).image_embeds.float()  # type: ignore[no-any-return]
         tokens: torch.Tensor = self._network(pixels).last_hidden_state[:, self._prefix :]
-        return tokens.mean(dim=1).float()
+        return tokens.float().mean(dim=1)
 
     def _pixels(self, request: ImageRequest) -> torch.Tensor:
         import numpy as np

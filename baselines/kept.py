@@ -45,7 +45,7 @@ def _bytes(tensors: Tensors) -> int:
 _last: tuple[Hashable, StableDiffusion, Kept] | None = None
 
 
-def shared(folder: Path, device: str, precision: str, limit: int) -> tuple[StableDiffusion, Kept]:
+def shared(folder: Path, device: str, precision: str, limit: int, compiled: bool = False) -> tuple[StableDiffusion, Kept]:
     """The Stable Diffusion in a folder, and what is kept of it; loaded anew where the last one asked for was another.
 
     Args:
@@ -58,11 +58,12 @@ def shared(folder: Path, device: str, precision: str, limit: int) -> tuple[Stabl
     from baselines.stable_diffusion import StableDiffusion
 
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    key = (folder.resolve(), device, precision, tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files))
+    state = tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files)
+    key = (folder.resolve(), device, precision, compiled, state)
     if _last is None or _last[0] != key:
         # Before the next one is loaded: two need twice the memory.
         forget()
-        _last = (key, StableDiffusion(folder, device, precision), Kept(limit))
+        _last = (key, StableDiffusion(folder, device, precision, compiled), Kept(limit))
     _last[2].limit = limit
     return _last[1:]
 

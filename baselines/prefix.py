@@ -35,6 +35,12 @@ def prefix_of(unet: Any) -> tuple[str, ...]:
     return ()
 
 
+def reaching_into(unet: Any) -> frozenset[str]:
+    """Names of the submodules whose `forward` is exchanged by `put_in_place`, and of all those that they are in."""
+    names = (name.split(".") for name in prefix_of(unet))
+    return frozenset(".".join(parts[:length]) for parts in names for length in range(1, len(parts) + 1))
+
+
 @contextmanager
 def collecting(unet: Any, found: dict[str, torch.Tensor]) -> Iterator[None]:
     """Notes what comes out of the prefix, and leaves the pass with `Complete` behind it."""

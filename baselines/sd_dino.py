@@ -52,11 +52,12 @@ class SDDino:
         from baselines.kept import shared
 
         self._timestep, self._fused = int(str(context.params["timestep"])), bool(context.params["dino"])
-        self.backbone, self._kept = shared(context.weights[SD], context.device, context.precision, context.cache_bytes)
+        folder, memory = context.weights[SD], context.cache_bytes
+        self.backbone, self._kept = shared(folder, context.device, context.precision, memory, context.compiled)
         self.backbone.check_timestep(self._timestep)
         card = self.backbone.card
         if any(level not in card.levels for level in LEVELS):
-            raise UserError(f"{context.weights[SD]}: its decoder has fewer than three blocks; SD+DINO reads {', '.join(LEVELS)}")
+            raise UserError(f"{folder}: its decoder has fewer than three blocks; SD+DINO reads {', '.join(LEVELS)}")
         self._crop, self._factor = card.native, card.factor
         self._side = padded_side(card.native, card.strides["s5"])
         offsets = sorted({0, self._side - self._crop})
@@ -88,7 +89,7 @@ class SDDino:
         folder, cache = context.weights[DINO], context.cache
         card = VitCard.of(folder)
         self._dino_key, self._dino_side = (str(folder), context.precision), card.side(DINOV2_SIDE)
-        self._make_dino = partial(VisionTransformer, folder, context.device, context.precision)
+        self._make_dino = partial(VisionTransformer, folder, context.device, context.precision, context.compiled)
         # With a cache there may be nothing to compute.
         self._dino: Any = None if cache else self._make_dino()
         self._tokens = self._token_store(cache, card) if cache else None

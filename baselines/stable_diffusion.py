@@ -17,8 +17,9 @@ from typing import Any
 import torch
 
 from baselines.cards import Card
+from baselines.compiled import DIFFUSION_BLOCKS, compile_blocks
 from baselines.loading import quiet, read_errors
-from baselines.prefix import Complete, collecting, prefix_of, put_in_place
+from baselines.prefix import Complete, collecting, prefix_of, put_in_place, reaching_into
 from harness.errors import UserError
 from harness.imports import uncollected
 
@@ -162,12 +163,13 @@ class StableDiffusion(TextEncoder):
     Args:
         folder: a pipeline as diffusers saves it (`unet/`, `vae/`, `text_encoder/`, `tokenizer/`, `scheduler/`), safetensors only.
         precision: `fp32`, `bf16` or `fp16`; averages over ensemble members are taken in float32 whatever it is.
+        compiled: whether blocks of the U-Net are compiled.
 
     Raises:
         UserError: the folder lacks something or a file is damaged.
     """
 
-    def __init__(self, folder: Path, device: str = "cpu", precision: str = "fp32") -> None:
+    def __init__(self, folder: Path, device: str = "cpu", precision: str = "fp32", compiled: bool = False) -> None:
         with uncollected():
             from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 
@@ -183,6 +185,8 @@ class StableDiffusion(TextEncoder):
                 network.to(memory_format=torch.channels_last)
             # Only the noise schedule is used, which is the same for every sampler.
             self.scheduler = DDIMScheduler.from_pretrained(folder, subfolder="scheduler")
+        if compiled:
+            compile_blocks(self.unet, DIFFUSION_BLOCKS, reaching_into(self.unet))
 
     def check_timestep(self, timestep: int) -> None:
         """Raises `UserError` for a timestep that the noise schedule does not have."""

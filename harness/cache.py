@@ -22,6 +22,7 @@ class Cache:
         root: the folder.
         weights: weight source -> file -> sha256.
         device, precision: what networks compute on, and in.
+        compiled: whether they are compiled.
         stores: those in use, by the names of their folders.
     """
 
@@ -29,6 +30,7 @@ class Cache:
     weights: Mapping[str, Mapping[str, str]]
     device: str
     precision: str
+    compiled: bool = False
     stores: dict[str, Store] = field(default_factory=dict)
 
     def store(self, name: str, shape: Sequence[int], *, source: str, part: str = "", package: str, **preprocessing: object) -> Store:
@@ -47,6 +49,7 @@ class Cache:
         key = {
             "weights": {file: digest for file, digest in self.weights[source].items() if file.startswith(part)},
             "precision": self.precision,
+            "compiled": self.compiled,
             "computer": _computer(self.device),
             "versions": {one: versions.get(one) for one in (*_PACKAGES, package)},
             **preprocessing,

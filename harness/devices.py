@@ -18,3 +18,22 @@ def device_name(name: str) -> str:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UserError(f"--device {name}: {str(error).splitlines()[0]}; 'cpu' always works") from error
     return name
+
+
+def require_compiler(device: str) -> None:
+    """Compiles a trifle for a device, which a machine without a compiler cannot. Raises `UserError`.
+
+    Some seconds the first time on a machine; PyTorch keeps what it compiled.
+    """
+    import torch
+
+    def trifle(one: torch.Tensor) -> torch.Tensor:
+        return one.sin() + 1
+
+    try:
+        torch.compile(trifle, fullgraph=True, dynamic=False)(torch.zeros(64, device=device))
+    except Exception as error:
+        lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        needed = "Triton and a C compiler" if device.startswith("cuda") else "a C++ compiler such as g++"
+        told = f"--compile: PyTorch cannot compile for {device} ({lines[0][:200]})"
+        raise UserError(f"{told}; install {needed}, or leave --compile out") from error

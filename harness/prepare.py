@@ -31,6 +31,7 @@ class RunOptions:
         data_root: folder that holds the datasets' own folders.
         device: torch device name.
         precision: `fp32`, `bf16` or `fp16`.
+        compiled: whether networks are compiled, which changes numbers by rounding only, as device and batch size do.
         limit: only the first so many pairs of a split.
         weights: which weights to use.
         measures: protocols to score under, with alphas.
@@ -45,6 +46,7 @@ class RunOptions:
     measures: tuple[Measure, ...]
     device: str = "cpu"
     precision: str = "fp32"
+    compiled: bool = False
     batch_size: int = 8
     limit: int | None = None
     weights: WeightChoice = field(default_factory=WeightChoice)
@@ -193,7 +195,7 @@ class PreparedCell:
     def cache(self) -> Cache | None:
         """Where what networks make of pictures is kept on disk; None without `--cache`."""
         options = self.bench.options
-        return Cache(options.cache, self.hashes, options.device, options.precision) if options.cache else None
+        return Cache(options.cache, self.hashes, options.device, options.precision, options.compiled) if options.cache else None
 
     def info(self) -> CellInfo:
         """What the record says the cell is."""

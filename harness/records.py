@@ -147,6 +147,8 @@ class Provenance(_Model):
     """Hash of the dataset split: pairs, points, boxes and the pictures' content."""
     hardware: dict[str, str]
     precision: str
+    compiled: bool = False
+    """Whether `--compile` was given; records from before it have no such field."""
     device: str
     batch_size: int
     started: str

@@ -274,6 +274,7 @@ class _Run:
             manifest=self.index.manifest,
             hardware=hardware(self.options.device),
             precision=self.options.precision,
+            compiled=self.options.compiled,
             device=self.options.device,
             batch_size=self.options.batch_size,
             started=self.started.isoformat(timespec="seconds"),
@@ -305,6 +306,7 @@ def pair_features(prepared: PreparedCell) -> PairFeatures:
     context = MakeContext(
         device=options.device,
         precision=options.precision,
+        compiled=options.compiled,
         params=dict(cell.params),
         weights=prepared.weights,
         prompt_file=prepared.learned.path if prepared.learned else None,

@@ -251,6 +251,7 @@ class MakeContext:
     Attributes:
         device: a torch device name.
         precision: `fp32`, `bf16` or `fp16`.
+        compiled: whether networks are to be compiled (`torch.compile`), as far as the extractor can; results may differ by rounding.
         params: the method's parameters (timestep, ensemble, layer ...), with the user's values in place.
         weights: local path of each weight source the record names.
         prompt_file: the file, or folder of files, that a learned prompt is read from; None for one that is not learned.
@@ -262,6 +263,7 @@ class MakeContext:
 
     device: str = "cpu"
     precision: str = "fp32"
+    compiled: bool = False
     params: Mapping[str, Scalar] = field(default_factory=dict)
     weights: Mapping[str, Path] = field(default_factory=dict)
     prompt_file: Path | None = None

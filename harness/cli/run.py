@@ -70,6 +70,7 @@ def _configure(ctx: click.Context, param: click.Parameter, path: Path | None) ->
 @weights
 @click.option("--device", default="auto", show_default=True, help="Torch device; auto takes a GPU if there is one.")
 @click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True)
+@click.option("--compile", is_flag=True, help="Compile the networks (torch.compile): minutes once, then faster.")
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1),
@@ -160,7 +161,7 @@ def _scored(records: Sequence[Record], protocols: Sequence[str]) -> list[str | N
 
 def _run_cells(host: Host, cells: Sequence[Cell], options: Mapping[str, Any]) -> list[Record]:
     from harness.ahead import default_workers
-    from harness.devices import device_name
+    from harness.devices import device_name, require_compiler
     from harness.prepare import Bench, RunOptions
     from harness.records import make_results_folder
     from harness.runner import run_cell
@@ -169,6 +170,8 @@ def _run_cells(host: Host, cells: Sequence[Cell], options: Mapping[str, Any]) ->
 
     measures = tuple(measure(host, name, options["alphas"]) for name in dict.fromkeys(options["protocols"]))
     device = device_name(options["device"])
+    if options["compile"]:
+        require_compiler(device)
     bench = Bench(
         host,
         RunOptions(
@@ -177,6 +180,7 @@ def _run_cells(host: Host, cells: Sequence[Cell], options: Mapping[str, Any]) ->
             measures=measures,
             device=device,
             precision=options["precision"],
+            compiled=options["compile"],
             batch_size=options["batch_size"],
             limit=options["limit"],
             weights=WeightChoice.parse(host, options["weights"], options["weights_root"]),
