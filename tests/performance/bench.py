@@ -115,7 +115,7 @@ def _measured(setup: Setup, scale: Scale, size: str, quick: bool) -> Iterator[st
         _tell("start-up")
         start = startup.measured(setup.work / "startup", 1 if quick else 3)
     best = max(limits)
-    yield _head(setup, size, quick, best, load, time.monotonic() - began)
+    yield head(setup, size, quick, best, load, time.monotonic() - began)
     yield "### Ours and the published way\n\n" + report.ratios(rows, best)
     yield "Ratio: published seconds over ours. " + _READING
     yield "### Both ways agree\n\n" + "\n".join(f"- {line}" for line in told)
@@ -154,7 +154,7 @@ def _growths(setup: Setup, scale: Scale, diffusion: Diffusion, dift: Measured) -
     yield growth.ensemble(setup, diffusion, min(4, scale.images), scale.repeats)
 
 
-def _head(setup: Setup, size: str, quick: bool, limit: float, load: str, seconds: float) -> str:
+def head(setup: Setup, size: str, quick: bool, limit: float, load: str, seconds: float) -> str:
     machine, versions = hardware(setup.device), package_versions()
     networks = "bundled tiny networks" if size == "tiny" else "true shapes, random weights"
     lines = [
