@@ -58,6 +58,9 @@ class Store:
         if not self.trouble:
             try:
                 self._put(identity, array)
+            except IsADirectoryError:
+                # Somebody's folder where this file belongs; it is no reason to leave the others out.
+                return array
             except OSError as error:
                 self.trouble = _told(error)
         return array

@@ -226,6 +226,17 @@ def test_whatever_a_picture_is_called_its_file_lies_in_the_store(tmp_path, ident
     assert store.once(identity, lambda: pytest.fail("computed again")).tolist() == [1, 1, 1]
 
 
+def test_a_folder_where_a_file_belongs_leaves_out_that_picture_alone(tmp_path):
+    store = Store(tmp_path, "arrays", {}, (2,))
+    array = np.ones(2, dtype=np.float32)
+    store._path("first").mkdir(parents=True)
+    for identity in ("first", "second"):
+        assert (store.once(identity, lambda: array) == array).all()
+    assert store.trouble == ""
+    assert store.get("first") is None
+    assert (store.get("second") == array).all()
+
+
 def test_one_store_may_be_filled_by_several_processes_at_once(tmp_path):
     code = (
         "import sys, numpy as np\n"

@@ -228,7 +228,7 @@ def test_a_config_file_is_the_same_as_flags(bench, photos, tmp_path):
     config = tmp_path / "run.toml"
     config.write_text(
         f"methods = ['position', 'hog']\ndatasets = \"folder={photos}\"\nlimit = 3\nalphas = [0.1, 0.2]\n"
-        f"batch-size = 2\nlocalizers = 'argmax'\nout = '{tmp_path / 'a'}'\n"
+        f"batch-size = 2\nlocalizers = 'argmax'\nout = '{tmp_path / 'a'}'\ncache-gb = 0.5\ncompile = false\nseed = 0\n"
     )
     by_file = bench("run", "--config", config)
     flags = ("--methods", "position,hog", "--datasets", f"folder={photos}", "--limit", 3, "--alphas", "0.1,0.2", "--localizers", "argmax")
@@ -260,6 +260,16 @@ def test_flags_win_over_the_config_file(bench, photos, tmp_path):
         ("methods = 'position'\nprecision = 'fp8'", "'fp8' is not one of"),
         ("methods = 'possition'", "unknown method 'possition'; did you mean position?"),
         ("methods = []", "is empty"),
+        ("methods = 'position'\ncompile = 1", "compile = 1: expected true or false"),
+        ("methods = 'position'\ncompile = 'yes'", "compile = 'yes': expected true or false"),
+        ("methods = 'position'\nworkers = []", "workers = []: expected one value, not a list"),
+        ("methods = 'position'\nworkers = 1.5", "'1.5' is not a valid integer"),
+        ("methods = 'position'\nworkers = true", "workers = True: expected a text or a number"),
+        ("methods = 'position'\ncache-gb = [1]", "cache-gb = [1]: expected one value, not a list"),
+        ("methods = 'position'\ncache_bytes = 1", "unknown key 'cache_bytes'; known: "),
+        ("methods = 'position'\ncache = true", "cache = True: expected a text or a number"),
+        ("methods = 'position'\ncache = ''", "--cache: is empty; give a folder"),
+        ("methods = [['position']]", "expected a text or a number, or a list of them"),
         ("limit = 3", "Missing option '--methods'"),
     ],
 )

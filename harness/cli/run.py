@@ -34,14 +34,44 @@ def _configure(ctx: click.Context, param: click.Parameter, path: Path | None) ->
         raise UserError(f"--config {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"--config {path}: not valid TOML: {error}") from error
-    known = {option.name for option in ctx.command.params if option.name and option.name != "config"}
-    values = {key.replace("-", "_"): value for key, value in content.items()}
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise UserError(f"--config {path}: unknown key '{unknown[0]}'; known: {', '.join(sorted(known))}")
+    options = {name: option for option in ctx.command.params for name in _keys(option) if option.name != "config"}
+    found: dict[str, Any] = {}
+    for key, value in content.items():
+        option = options.get(key.replace("-", "_"))
+        if option is None:
+            raise UserError(f"--config {path}: unknown key '{key}'; known: {', '.join(sorted(options))}")
+        try:
+            found[str(option.name)] = _given(option, value)
+        except ValueError as error:
+            raise UserError(f"--config {path}: {key} = {value!r}: {error}") from error
+    ctx.default_map = found
+
+
+def _keys(option: click.Parameter) -> list[str]:
+    """What a file may call an option: as on the command line, with dashes or without."""
+    return [name.lstrip("-").replace("-", "_") for name in option.opts]
+
+
+def _given(option: click.Parameter, value: Any) -> Any:
+    """A value of a file as click takes it from a command line. Raises ValueError for one of the wrong kind."""
+    if getattr(option, "is_flag", False):
+        if not isinstance(value, bool):
+            raise ValueError("expected true or false")
+        return value
+    several = getattr(option, "multiple", False) or isinstance(option.type, CommaList)
+    if isinstance(value, list) and not several:
+        raise ValueError("expected one value, not a list")
+    if any(not isinstance(one, str | int | float) or isinstance(one, bool) for one in (value if isinstance(value, list) else [value])):
+        raise ValueError("expected a text or a number" + (", or a list of them" if several else ""))
     # A repeatable option takes one value without a list, too; click would take a string for a list of letters.
-    repeatable = {option.name for option in ctx.command.params if option.multiple}
-    ctx.default_map = {key: [value] if key in repeatable and isinstance(value, str) else value for key, value in values.items()}
+    texts = [str(one) for one in value] if isinstance(value, list) else [str(value)]
+    return texts if several else texts[0]
+
+
+def _cache_folder(ctx: click.Context, param: click.Parameter, value: str | None) -> Path | None:
+    if value is not None and not value.strip():
+        raise UserError("--cache: is empty; give a folder")
+    return Path(value).expanduser() if value else None
 
 
 @click.command("run")
@@ -87,9 +117,7 @@ def _configure(ctx: click.Context, param: click.Parameter, path: Path | None) ->
     show_default=True,
     help="Memory in GB for what is kept of pictures; with less of it, more is computed again.",
 )
-@click.option(
-    "--cache", type=click.Path(path_type=Path), metavar="DIR", help="Folder that keeps latents and DINO's features for later runs."
-)
+@click.option("--cache", callback=_cache_folder, metavar="DIR", help="Folder that keeps latents and DINO's features for later runs.")
 @click.option(
     "--workers",
     type=click.IntRange(min=0),

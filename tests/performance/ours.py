@@ -128,8 +128,8 @@ class Counts:
 
     @property
     def hit_rate(self) -> float:
-        """Share of requests that something kept answered."""
-        return 1 - self.computed / self.asked if self.asked else 0.0
+        """Share of requests that something kept answered; 0 where more was computed than asked for, as of the last batch."""
+        return max(0.0, 1 - self.computed / self.asked) if self.asked else 0.0
 
 
 @dataclass(frozen=True)
