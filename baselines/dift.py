@@ -84,7 +84,7 @@ class StretchedFeatures:
 
         repeated = [prompt for prompt in prompts for _ in range(self._ensemble)]
         begin = self._repeats and all(prompt.time is None for prompt in prompts)
-        states = [dict(self._begun_of(request) if begin else self._fed(request)) for request in requests]
+        states = [self._begun_of(request) if begin else {"noisy": self._fed(request)} for request in requests]
         joined = {name: torch.cat([state[name] for state in states]) if len(states) > 1 else states[0][name] for name in states[0]}
         noisy = joined.pop("noisy")
         return self.backbone.mean_activations(noisy, self._timestep, repeated, self._place, self._ensemble, joined)
@@ -93,13 +93,13 @@ class StretchedFeatures:
         """What an image's draws are before a prompt comes in, and the draws themselves; computed once per image as far as memory goes."""
 
         def begin() -> Mapping[str, torch.Tensor]:
-            noisy = self._fed(request)["noisy"]
+            noisy = self._fed(request)
             return {"noisy": noisy, **self.backbone.begin(noisy, self._timestep)}
 
         return self._begun.once((request.identity, request.seed), begin)
 
-    def _fed(self, request: ImageRequest) -> Mapping[str, torch.Tensor]:
-        return {"noisy": self._noisy(request, *self._posterior_of(request))}
+    def _fed(self, request: ImageRequest) -> torch.Tensor:
+        return self._noisy(request, *self._posterior_of(request))
 
     def _noisy(self, request: ImageRequest, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
         """(ensemble, 4, h, w): what the U-Net is fed for one image."""

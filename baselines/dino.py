@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args
 import torch
 
 from baselines.compiled import compile_blocks
+from baselines.reading import reading
 from baselines.vit_card import VitCard
 from harness.errors import UserError
 
@@ -40,10 +41,6 @@ def normalised(pixels: torch.Tensor) -> torch.Tensor:
     """(..., 3, H, W) RGB in [0, 1] -> what a DINO is fed."""
     mean, std = (torch.tensor(values, device=pixels.device)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
     return (pixels - mean) / std
-
-
-class _Enough(Exception):
-    """What is to be read has been read."""
 
 
 class VisionTransformer:
@@ -133,21 +130,13 @@ class VisionTransformer:
 
     def _read(self, pixels: torch.Tensor, place: torch.nn.Module) -> torch.Tensor:
         """(n, tokens, C): the output of a submodule, after which nothing is computed."""
-        found: list[torch.Tensor] = []
-
-        def note(module: Any, inputs: Any, output: Any) -> None:
-            found.append(output[0] if isinstance(output, tuple) else output)
-            raise _Enough
-
+        found: dict[str, Any] = {}
         # DINOv1 takes other sizes than its own only when told to; the others always do.
         options = {"interpolate_pos_encoding": True} if self.card.architecture == "ViTModel" else {}
-        hook = place.register_forward_hook(note)
-        try:
-            with suppress(_Enough):
-                self.model(pixels, **options)
-        finally:
-            hook.remove()
-        return found[0]
+        with reading({"": place}, found):
+            self.model(pixels, **options)
+        output: torch.Tensor = found[""][0] if isinstance(found[""], tuple) else found[""]
+        return output
 
     # ------------------------------------------------------------------------------------------------------------ denser grids
 

@@ -17,10 +17,6 @@ if TYPE_CHECKING:
     """Submodule, or submodule and number for one that gives several -> what came out of it, (n, ...)."""
 
 
-class Complete(Exception):
-    """All of it has been computed."""
-
-
 def prefix_of(unet: Any) -> tuple[str, ...]:
     """Submodules whose outputs are all that a pass needs of what comes before the first cross-attention; none where a prompt comes first.
 
@@ -41,29 +37,13 @@ def reaching_into(unet: Any) -> frozenset[str]:
     return frozenset(".".join(parts[:length]) for parts in names for length in range(1, len(parts) + 1))
 
 
-@contextmanager
-def collecting(unet: Any, found: dict[str, torch.Tensor]) -> Iterator[None]:
-    """Notes what comes out of the prefix, and leaves the pass with `Complete` behind it."""
-    names = prefix_of(unet)
-
-    def note(name: str) -> Callable[[Any, Any, Any], None]:
-        def hook(module: Any, inputs: Any, output: Any) -> None:
-            if isinstance(output, tuple):
-                # An encoder block returns its last state, and all states for the decoder, the last one among them.
-                found.update({f"{name} {number}": state for number, state in enumerate(output[1])})
-            else:
-                found[name] = output
-            if name == names[-1]:
-                raise Complete
-
-        return hook
-
-    hooks = [unet.get_submodule(name).register_forward_hook(note(name)) for name in names]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
+def collected(outputs: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """What came out of the prefix, as `put_in_place` takes it."""
+    found: dict[str, torch.Tensor] = {}
+    for name, output in outputs.items():
+        # An encoder block returns its last state, and all states for the decoder, the last one among them.
+        found |= {f"{name} {number}": state for number, state in enumerate(output[1])} if isinstance(output, tuple) else {name: output}
+    return found
 
 
 @contextmanager

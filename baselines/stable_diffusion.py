@@ -6,8 +6,8 @@ Everything is taken from diffusers' and transformers' public modules; hooks read
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,8 @@ import torch
 from baselines.cards import Card
 from baselines.compiled import DIFFUSION_BLOCKS, compile_blocks
 from baselines.loading import quiet, read_errors
-from baselines.prefix import Complete, collecting, prefix_of, put_in_place, reaching_into
+from baselines.prefix import collected, prefix_of, put_in_place, reaching_into
+from baselines.reading import reading
 from harness.errors import UserError
 from harness.imports import uncollected
 
@@ -70,10 +71,6 @@ class Posterior:
 
     mean: torch.Tensor
     std: torch.Tensor
-
-
-class _Enough(Exception):
-    """Everything that is to be read has been read."""
 
 
 class TextEncoder:
@@ -244,12 +241,13 @@ class StableDiffusion(TextEncoder):
     def begin(self, noisy: torch.Tensor, timestep: int) -> dict[str, torch.Tensor]:
         """What the U-Net makes of latents (n, 4, h, w) before a prompt comes in (`baselines.prefix`); for prompts that leave time alone."""
         parts: list[dict[str, torch.Tensor]] = []
-        for rows in self._parts(noisy) if prefix_of(self.unet) else ():
-            found: dict[str, torch.Tensor] = {}
+        places = prefix_of(self.unet)
+        for rows in self._parts(noisy) if places else ():
+            found: dict[str, Any] = {}
             unread = torch.zeros(len(noisy[rows]), 1, self.text_width, device=self.device, dtype=self.dtype)
-            with collecting(self.unet, found), suppress(Complete):
+            with reading(self._named(places), found):
                 self.unet(noisy[rows].to(self.device, self.dtype), timestep, unread, return_dict=False)
-            parts.append(found)
+            parts.append(collected(found))
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]} if parts else {}
 
     def mean_activations(
@@ -298,31 +296,15 @@ class StableDiffusion(TextEncoder):
         places: Sequence[str],
         begun: Mapping[str, torch.Tensor],
     ) -> dict[str, torch.Tensor]:
-        found: dict[str, torch.Tensor] = {}
+        found: dict[str, Any] = {}
         states = torch.stack([prompt.states for prompt in prompts]).to(self.dtype)
         in_place = put_in_place(self.unet, begun) if begun else nullcontext()
-        with self._reading(places, found), self._shifted(prompts), in_place, suppress(_Enough):
+        with reading(self._named(places), found), self._shifted(prompts), in_place:
             self.unet(noisy.to(self.device, self.dtype), timestep, states, return_dict=False)
-        return found
+        return {place: output[0] if isinstance(output, tuple) else output for place, output in found.items()}
 
-    @contextmanager
-    def _reading(self, places: Sequence[str], found: dict[str, torch.Tensor]) -> Iterator[None]:
-        """Hooks that note what comes out of submodules, and stop the pass after the last one."""
-
-        def note(place: str) -> Callable[[Any, Any, Any], None]:
-            def hook(module: Any, inputs: Any, output: Any) -> None:
-                found[place] = output[0] if isinstance(output, tuple) else output
-                if len(found) == len(places):
-                    raise _Enough
-
-            return hook
-
-        hooks = [self.unet.get_submodule(place).register_forward_hook(note(place)) for place in places]
-        try:
-            yield
-        finally:
-            for hook in hooks:
-                hook.remove()
+    def _named(self, places: Sequence[str]) -> dict[str, Any]:
+        return {place: self.unet.get_submodule(place) for place in places}
 
     @contextmanager
     def _shifted(self, prompts: Sequence[Conditioning]) -> Iterator[None]:

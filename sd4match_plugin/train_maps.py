@@ -7,7 +7,7 @@ from collections.abc import Sequence
 # ruff: noqa: TID253 - imported when a prompt is trained, never by `bench list`.
 import torch
 
-from baselines.stable_diffusion import CPU_POSITIONS, POSITIONS, Conditioning, StableDiffusion, draw_noise
+from baselines.stable_diffusion import Conditioning, StableDiffusion, draw_noise
 from harness.errors import UserError
 from harness.frames import Size
 from sd4match_plugin.recipe import Settings
@@ -54,8 +54,7 @@ class Maps:
     def pairs_at_once(self) -> int:
         """Pairs that pass through the U-Net at once by default: as many as it takes without cutting the batch."""
         side = self.frame.width // self._backbone.card.factor
-        positions = CPU_POSITIONS if self.device.type == "cpu" else POSITIONS
-        return max(1, positions // (2 * side * side))
+        return max(1, self._backbone.rows_at_once(side, side) // 2)
 
     def drawn(self, identities: Sequence[str], step: int, places: Sequence[str]) -> torch.Tensor:
         """(n, 4, h, w) what the U-Net is fed at a training step: a sample of each picture's posterior, scaled, with noise.
