@@ -13,10 +13,10 @@ test: .venv/developed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 bench: .venv/developed
-	$(BIN)/python tests/performance/bench.py $(ARGS)
+	$(BIN)/python benchmarks/bench.py $(ARGS)
 
 bench-precision: .venv/developed
-	$(BIN)/python tests/performance/precision.py $(ARGS)
+	$(BIN)/python benchmarks/precision.py $(ARGS)
 
 lint: .venv/developed
 	$(BIN)/ruff check .

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from baselines import captioner_prompt, dift, dino_methods, handcrafted, position, sd_dino, weights
+from baselines import weights
+from baselines.methods import dift, position, sd_dino
+from baselines.methods import dino as dino_methods
+from baselines.methods import hog as handcrafted
+from baselines.prompts import spec as captioner_prompt
 from harness.hookspecs import hookimpl
 from harness.specs import ExtractorSpec, MethodSpec, PromptSpec, WeightSource
 
@@ -10,7 +14,13 @@ from harness.specs import ExtractorSpec, MethodSpec, PromptSpec, WeightSource
 @hookimpl
 def bench_extractors() -> list[ExtractorSpec]:
     """Feature extractors."""
-    return [position.EXTRACTOR, handcrafted.EXTRACTOR, dift.EXTRACTOR, *sd_dino.EXTRACTORS, *dino_methods.EXTRACTORS]
+    return [
+        position.EXTRACTOR,
+        handcrafted.EXTRACTOR,
+        dift.EXTRACTOR,
+        *sd_dino.EXTRACTORS,
+        *dino_methods.EXTRACTORS,
+    ]
 
 
 @hookimpl

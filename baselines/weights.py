@@ -52,11 +52,16 @@ STABLE_DIFFUSION_2_1 = WeightSource(
     },
     refused=(
         Refusal(
-            names=("stable-diffusion-2-1-base", "stable-diffusion-2-base"), why=_SMALL, marks={"unet/config.json": {"sample_size": 64}}
+            names=("stable-diffusion-2-1-base", "stable-diffusion-2-base"),
+            why=_SMALL,
+            marks={"unet/config.json": {"sample_size": 64}},
         ),
         Refusal(
             why=_SMALL,
-            marks={"unet/config.json": {"sample_size": 96}, "scheduler/scheduler_config.json": {"prediction_type": "epsilon"}},
+            marks={
+                "unet/config.json": {"sample_size": 96},
+                "scheduler/scheduler_config.json": {"prediction_type": "epsilon"},
+            },
         ),
     ),
     stand_in="tiny-stable-diffusion",
@@ -79,7 +84,9 @@ STABLE_DIFFUSION_1_5 = WeightSource(
 )
 
 
-def _transformer(name: str, repository: str, description: str, advice: str = "", more: tuple[str, ...] = ()) -> WeightSource:
+def _transformer(
+    name: str, repository: str, description: str, advice: str = "", more: tuple[str, ...] = ()
+) -> WeightSource:
     return WeightSource(
         name=name,
         mirrors=(repository,),

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness.hookspecs import BENCH_API, hookimpl
+from harness.version import __version__
 
 if TYPE_CHECKING:
-    from harness.matching import match
+    from harness.matching.match import match
 
-__all__ = ["BENCH_API", "hookimpl", "match"]
-__version__ = "0.1.0"
+__all__ = ["BENCH_API", "__version__", "hookimpl", "match"]
 
 
 def __getattr__(name: str) -> Any:
     # Imported when it is called for: whoever writes a plugin imports this package, and `bench list` stays fast.
     if name == "match":
-        from harness.matching import match
+        from harness.matching.match import match
 
         return match
     raise AttributeError(f"module 'harness' has no attribute '{name}'")

@@ -3,33 +3,13 @@
 from __future__ import annotations
 
 from importlib import import_module
-from pathlib import Path
 
 from harness.datasets import folder, pf_pascal, pf_willow, spair71k
+from harness.datasets.shapes.spec import SHAPES
 from harness.errors import NotApplicable
 from harness.hookspecs import hookimpl
-from harness.protocols import BUILTIN
-from harness.specs import DatasetSpec, LocalizerSpec, MakeContext, PairDataset, Prompt, PromptSpec, ProtocolSpec
-
-
-def _open_shapes(folder: Path, split: str) -> PairDataset:
-    from harness.datasets.shapes import open_shapes
-
-    return open_shapes(folder, split)
-
-
-SHAPES = DatasetSpec(
-    name="shapes",
-    open=_open_shapes,
-    splits=("test", "val", "train"),
-    threshold="box",
-    counts={
-        "test": {"pairs": 600, "images": 298, "keypoints": 5_739},
-        "val": {"pairs": 250, "images": 148, "keypoints": 2_374},
-        "train": {"pairs": 6_000, "images": 4_532, "keypoints": 57_066},
-    },
-    description="10 categories of drawn objects, made from a seed, nothing to download; threshold: the target's box",
-)
+from harness.scoring.protocols import BUILTIN
+from harness.specs import DatasetSpec, LocalizerSpec, MakeContext, Prompt, PromptSpec, ProtocolSpec
 
 
 @hookimpl
@@ -48,20 +28,41 @@ def bench_protocols() -> list[ProtocolSpec]:
 def bench_localizers() -> list[LocalizerSpec]:
     """The published localizers."""
     return [
-        _localizer("argmax", "localizers.Argmax", "the most similar cell", normalize=True),
-        _localizer("argmax-original", "original_resolution.ArgmaxOriginal", "the most similar pixel at original resolution (DIFT)"),
-        _localizer("bilinear", "localizers.Bilinear", "most similar cells of the query's four neighbours, blended", normalize=True),
-        _localizer("soft-argmax", "localizers.SoftArgmax", "mean position under softmax", temperature=0.04, normalize=True),
+        _localizer("argmax", "on_grid.Argmax", "the most similar cell", normalize=True),
+        _localizer(
+            "argmax-original",
+            "original_resolution.ArgmaxOriginal",
+            "the most similar pixel at original resolution (DIFT)",
+        ),
+        _localizer(
+            "bilinear",
+            "on_grid.Bilinear",
+            "most similar cells of the query's four neighbours, blended",
+            normalize=True,
+        ),
+        _localizer(
+            "soft-argmax",
+            "on_grid.SoftArgmax",
+            "mean position under softmax",
+            temperature=0.04,
+            normalize=True,
+        ),
         _localizer(
             "kernel-softmax",
-            "localizers.KernelSoftmax",
+            "on_grid.KernelSoftmax",
             "soft-argmax around the most similar cell (the SD4Match paper's)",
             sigma=7.0,
             temperature=0.04,
             relative_to=None,
             normalize=True,
         ),
-        _localizer("window-softmax", "localizers.WindowSoftmax", "soft-argmax in a window (GeoAware-SC)", window=7, temperature=0.02),
+        _localizer(
+            "window-softmax",
+            "on_grid.WindowSoftmax",
+            "soft-argmax in a window (GeoAware-SC)",
+            window=7,
+            temperature=0.02,
+        ),
     ]
 
 
@@ -69,7 +70,9 @@ def bench_localizers() -> list[LocalizerSpec]:
 def bench_prompts() -> list[PromptSpec]:
     """Prompts that are plain text."""
     return [
-        PromptSpec(name="empty", kind="text", make=lambda context: _text(""), description='the empty string ""'),
+        PromptSpec(
+            name="empty", kind="text", make=lambda context: _text(""), description='the empty string ""'
+        ),
         PromptSpec(
             name="category",
             kind="text",
@@ -87,10 +90,12 @@ def bench_prompts() -> list[PromptSpec]:
     ]
 
 
-def _localizer(name: str, place: str, description: str, **options: str | float | bool | None) -> LocalizerSpec:
+def _localizer(
+    name: str, place: str, description: str, **options: str | float | bool | None
+) -> LocalizerSpec:
     def make(**chosen: object) -> object:
         module, _, class_name = place.partition(".")
-        return getattr(import_module(f"harness.{module}"), class_name)(**chosen)
+        return getattr(import_module(f"harness.localizers.{module}"), class_name)(**chosen)
 
     return LocalizerSpec(name=name, make=make, options=options, description=description)  # type: ignore[arg-type]
 

@@ -9,10 +9,18 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 from harness.errors import BenchError
-from harness.features import check_feature_map
-from harness.plan import NO_PROMPT
-from harness.plugins import Host
-from harness.specs import FeatureMap, ImageExtractor, ImagePair, ImageRequest, MakeContext, PairExtractor, PairPrompt
+from harness.features.extraction import check_feature_map
+from harness.plugins.host import Host
+from harness.specs import (
+    FeatureMap,
+    ImageExtractor,
+    ImagePair,
+    ImageRequest,
+    MakeContext,
+    PairExtractor,
+    PairPrompt,
+)
+from harness.sweep import NO_PROMPT
 
 TOLERANCE = 1e-3
 """Largest difference, relative to the largest feature, that rounding explains."""
@@ -45,8 +53,8 @@ class Doctor:
 
     def __init__(self, host: Host, method: str, pairs: Sequence[ImagePair], context: MakeContext) -> None:
         self._host, self._pairs, self._context = host, pairs, context
-        self._method = host.method(method)
-        self._spec = host.extractor(self._method.extractor)
+        self._method = host.methods[method]
+        self._spec = host.extractors[self._method.extractor]
         self._made: ImageExtractor | PairExtractor | None = None
         self._prompt: Callable[..., Any] | None = None
 
@@ -74,7 +82,7 @@ class Doctor:
     # ------------------------------------------------------------------------------------------------------------- checks
 
     def _cheap(self) -> str:
-        plugin = self._host.origin("bench_extractors", self._spec.name)
+        plugin = self._host.extractors.origin(self._spec.name)
         module = getattr(self._host.manager.get_plugin(plugin.name), "__name__", None)
         if module is None:
             raise _Skipped("the plugin is no module")
@@ -90,9 +98,11 @@ class Doctor:
     def _make(self) -> str:
         self._made = self._spec.make(self._context)
         if self._spec.prompt_kinds and self._method.prompt != NO_PROMPT:
-            spec = self._host.prompt(self._method.prompt)
+            spec = self._host.prompts[self._method.prompt]
             if spec.kind not in self._spec.prompt_kinds:
-                raise _Failed(f"its own prompt '{spec.name}' is of kind '{spec.kind}', which it does not take")
+                raise _Failed(
+                    f"its own prompt '{spec.name}' is of kind '{spec.kind}', which it does not take"
+                )
             self._prompt = spec.make(self._context)
         wanted = "extract_pairs" if self._spec.scope == "pair" else "extract"
         if not callable(getattr(self._made, wanted, None)):
@@ -109,9 +119,14 @@ class Doctor:
         return f"{tuple(maps[0][0].data.shape)}, {str(maps[0][0].data.dtype).removeprefix('torch.')}"
 
     def _frame(self) -> str:
-        found, declared = self._extract(self._pairs[:1])[0][0].frame.size, self._spec.fed(self._context.weights)
+        found, declared = (
+            self._extract(self._pairs[:1])[0][0].frame.size,
+            self._spec.fed(self._context.weights),
+        )
         if found != declared:
-            raise _Failed(f"frame of {found.width} x {found.height}, image_size says {declared.width} x {declared.height}")
+            raise _Failed(
+                f"frame of {found.width} x {found.height}, image_size says {declared.width} x {declared.height}"
+            )
         return f"{found.width} x {found.height}"
 
     def _deterministic(self) -> str:
@@ -137,7 +152,7 @@ class Doctor:
         pair = self._pairs[0]
         twin = replace(pair, target=pair.source, target_size=pair.source_size)
         source, target = self._extract([twin])[0]
-        localizer = self._host.localizer(self._method.localizer)
+        localizer = self._host.localizers[self._method.localizer]
         options = {**localizer.options, **self._method.localizer_options.get(localizer.name, {})}
         width, height = pair.source_size
         grid = torch.linspace(0.2, 0.8, 5, dtype=torch.float64)
@@ -157,7 +172,9 @@ class Doctor:
     def _extract(self, pairs: Sequence[ImagePair]) -> list[tuple[FeatureMap, FeatureMap]]:
         return self._call([self._requests(pair) for pair in pairs])
 
-    def _call(self, requests: Sequence[tuple[ImageRequest, ImageRequest]]) -> list[tuple[FeatureMap, FeatureMap]]:
+    def _call(
+        self, requests: Sequence[tuple[ImageRequest, ImageRequest]]
+    ) -> list[tuple[FeatureMap, FeatureMap]]:
         import torch
 
         if self._made is None:
@@ -171,11 +188,20 @@ class Doctor:
         return [(maps[2 * number], maps[2 * number + 1]) for number in range(len(requests))]
 
     def _requests(self, pair: ImagePair) -> tuple[ImageRequest, ImageRequest]:
-        source, target = (ImageRequest(image.open(), image.identity(), pair.category) for image in (pair.source, pair.target))
+        source, target = (
+            ImageRequest(image.open(), image.identity(), pair.category)
+            for image in (pair.source, pair.target)
+        )
         if self._prompt is None:
             return source, target
-        scope = self._host.prompt(self._method.prompt).scope
-        both = [(source, target)] * 2 if scope == "pair" else [(source,), (target,)] if scope == "image" else [(), ()]
+        scope = self._host.prompts[self._method.prompt].scope
+        both = (
+            [(source, target)] * 2
+            if scope == "pair"
+            else [(source,), (target,)]
+            if scope == "image"
+            else [(), ()]
+        )
         values = [self._prompt(pair.category, images) for images in both]
         if isinstance(values[0], PairPrompt):
             values = list(values[0])

@@ -36,3 +36,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names) or 'none'}"
     return UserError(f"unknown {kind} '{name}'; {hint}")
+
+
+class ExtractionError(BenchError):
+    """Features could not be had for an image or a pair."""

@@ -80,7 +80,12 @@ class Frame:
         """
         scale = side / max(original)
         inner = padded_content(original, side)
-        return cls(original, Size(side, side), (scale, scale), ((side - inner.width) // 2, (side - inner.height) // 2))
+        return cls(
+            original,
+            Size(side, side),
+            (scale, scale),
+            ((side - inner.width) // 2, (side - inner.height) // 2),
+        )
 
     def from_original(self, points: Points) -> Points:
         """Original pixels -> frame pixels."""
@@ -102,13 +107,17 @@ def padded_content(original: Size, side: int) -> Size:
 def pixels_to_cells(points: Points, frame: Size, grid: Size, convention: GridConvention) -> Points:
     """Frame pixels -> cells, unclamped."""
     ratio_x, ratio_y, before, after = _grid_map(frame, grid, convention)
-    return _stack(points, (points[..., 0] + before) / ratio_x - after, (points[..., 1] + before) / ratio_y - after)
+    return _stack(
+        points, (points[..., 0] + before) / ratio_x - after, (points[..., 1] + before) / ratio_y - after
+    )
 
 
 def cells_to_pixels(cells: Points, frame: Size, grid: Size, convention: GridConvention) -> Points:
     """Cells -> frame pixels: the inverse of `pixels_to_cells`."""
     ratio_x, ratio_y, before, after = _grid_map(frame, grid, convention)
-    return _stack(cells, (cells[..., 0] + after) * ratio_x - before, (cells[..., 1] + after) * ratio_y - before)
+    return _stack(
+        cells, (cells[..., 0] + after) * ratio_x - before, (cells[..., 1] + after) * ratio_y - before
+    )
 
 
 def _grid_map(frame: Size, grid: Size, convention: GridConvention) -> tuple[float, float, float, float]:
@@ -117,7 +126,12 @@ def _grid_map(frame: Size, grid: Size, convention: GridConvention) -> tuple[floa
         return convention.stride, convention.stride, 0.0, convention.patch / 2 / convention.stride
     if convention == "corner":
         # A single row or column of cells has no spacing; every pixel then belongs to cell 0.
-        return (frame.width - 1) / max(grid.width - 1, 1), (frame.height - 1) / max(grid.height - 1, 1), 0.0, 0.0
+        return (
+            (frame.width - 1) / max(grid.width - 1, 1),
+            (frame.height - 1) / max(grid.height - 1, 1),
+            0.0,
+            0.0,
+        )
     ratio_x, ratio_y = frame.width / grid.width, frame.height / grid.height
     if convention == "half-pixel":
         return ratio_x, ratio_y, 0.5, 0.5
@@ -128,7 +142,11 @@ def _grid_map(frame: Size, grid: Size, convention: GridConvention) -> tuple[floa
 
 def clamp(points: Points, size: Size, margin: float) -> Points:
     """Points moved into [margin, side - 1 - margin] of a frame."""
-    return _stack(points, points[..., 0].clip(margin, size.width - 1 - margin), points[..., 1].clip(margin, size.height - 1 - margin))
+    return _stack(
+        points,
+        points[..., 0].clip(margin, size.width - 1 - margin),
+        points[..., 1].clip(margin, size.height - 1 - margin),
+    )
 
 
 def _stack(like: Points, x: Any, y: Any) -> Points:

@@ -10,11 +10,20 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from harness.specs import CommandSpec, DatasetSpec, ExtractorSpec, LocalizerSpec, MethodSpec, PromptSpec, ProtocolSpec, WeightSource
+from harness.specs import (
+    CommandSpec,
+    DatasetSpec,
+    ExtractorSpec,
+    LocalizerSpec,
+    MethodSpec,
+    PromptSpec,
+    ProtocolSpec,
+    WeightSource,
+)
 
 if TYPE_CHECKING:
-    from harness.plan import Cell
-    from harness.records import Record
+    from harness.records.schema import Record
+    from harness.sweep import Cell
 
 BENCH_API = 1
 """Number of this set of hooks. A plugin that needs a certain one says `bench_api = 1` in its module."""

@@ -1,7 +1,5 @@
 """What nearly every extractor does before and after its network."""
 
-# ruff: noqa: TID253 - imported by extractors as they are made, never by `bench list`.
-
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -27,7 +25,9 @@ def padded(image: PIL.Image.Image, side: int, resample: PIL.Image.Resampling) ->
     return torch.from_numpy(pixels)
 
 
-def prepared_batch(requests: Sequence[ImageRequest], prepare: Prepare, device: torch.device | str = "cpu") -> torch.Tensor:
+def prepared_batch(
+    requests: Sequence[ImageRequest], prepare: Prepare, device: torch.device | str = "cpu"
+) -> torch.Tensor:
     """What an extractor's `prepare` makes of each picture, or has made of it already -> (N, 3, height, width) float32 RGB in [0, 1].
 
     Args:
@@ -39,7 +39,9 @@ def prepared_batch(requests: Sequence[ImageRequest], prepare: Prepare, device: t
 
 
 def stretched_batch(
-    requests: Sequence[ImageRequest], size: tuple[int, int], resample: PIL.Image.Resampling = PIL.Image.Resampling.BILINEAR
+    requests: Sequence[ImageRequest],
+    size: tuple[int, int],
+    resample: PIL.Image.Resampling = PIL.Image.Resampling.BILINEAR,
 ) -> torch.Tensor:
     """The requests' pictures stretched to `size` (width, height) -> (N, 3, height, width) float32 RGB in [0, 1]."""
     return _numbers(torch.stack([stretched(request.image, size, resample) for request in requests]))
@@ -64,14 +66,23 @@ def padded_maps(
 
     `grid` says how cells lie on the square's pixels; None leaves it to the localizer.
     """
-    return [FeatureMap(one, Frame.padded(request.size, side), grid) for one, request in zip(features, requests, strict=True)]
+    return [
+        FeatureMap(one, Frame.padded(request.size, side), grid)
+        for one, request in zip(features, requests, strict=True)
+    ]
 
 
 def stretched_maps(
-    features: torch.Tensor, requests: Sequence[ImageRequest], size: tuple[int, int], grid: GridConvention | None = None
+    features: torch.Tensor,
+    requests: Sequence[ImageRequest],
+    size: tuple[int, int],
+    grid: GridConvention | None = None,
 ) -> list[FeatureMap]:
     """(N, C, h, w) features of pictures stretched to `size` (width, height) -> their feature maps.
 
     `grid` says how cells lie on the stretched picture's pixels; None leaves it to the localizer.
     """
-    return [FeatureMap(one, Frame.stretched(request.size, Size(*size)), grid) for one, request in zip(features, requests, strict=True)]
+    return [
+        FeatureMap(one, Frame.stretched(request.size, Size(*size)), grid)
+        for one, request in zip(features, requests, strict=True)
+    ]

@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from baselines.dift import SOURCE
-from harness.specs import LearnedFile, LearnedSpec, MakeContext, MethodSpec, Prompt, PromptSpec, RemoteFile, Scope, WeightSource
-
-DINO = "dinov2-base"
-"""Source of the DINO whose patches the conditional prompting module sees."""
+from baselines.sources import DINO, SOURCE
+from harness.specs import (
+    LearnedFile,
+    LearnedSpec,
+    MakeContext,
+    MethodSpec,
+    Prompt,
+    PromptSpec,
+    RemoteFile,
+    Scope,
+    WeightSource,
+)
 
 RELEASED = "sd4match-prompts"
+
 BUNDLED = Path(__file__).parent / "tiny"
 """Folder of the prompts that come with the package."""
 
@@ -23,8 +31,12 @@ def _locate() -> Path:
 WEIGHTS = (
     WeightSource(
         name=RELEASED,
-        downloads=(RemoteFile("https://www.robots.ox.ac.uk/~xinghui/sd4match/pretrained_prompts.zip", ".", unpack=True),),
-        # What lies where in the archive is told by folders' names alone: see `sd4match_plugin.prompts.find`.
+        downloads=(
+            RemoteFile(
+                "https://www.robots.ox.ac.uk/~xinghui/sd4match/pretrained_prompts.zip", ".", unpack=True
+            ),
+        ),
+        # What lies where in the archive is told by folders' names alone: see `sd4match_plugin.prompts.make.find`.
         stand_in="tiny-sd4match-prompts",
         description="the prompts that SD4Match's authors tuned for Stable Diffusion 2-1 on SPair-71k and PF-PASCAL",
     ),
@@ -40,7 +52,7 @@ WEIGHTS = (
 
 def _maker(kind: str) -> Callable[[MakeContext], Prompt]:
     def made(context: MakeContext) -> Prompt:
-        from sd4match_plugin.prompts import make
+        from sd4match_plugin.prompts.make import make
 
         return make(kind, context)
 
@@ -49,7 +61,7 @@ def _maker(kind: str) -> Callable[[MakeContext], Prompt]:
 
 def _finder(kind: str) -> Callable[[Path, str | None], LearnedFile]:
     def found(folder: Path, trained_on: str | None) -> LearnedFile:
-        from sd4match_plugin.prompts import find
+        from sd4match_plugin.prompts.make import find
 
         return find(kind, folder, trained_on)
 
@@ -58,7 +70,7 @@ def _finder(kind: str) -> Callable[[Path, str | None], LearnedFile]:
 
 def _inspector(kind: str) -> Callable[[Path], LearnedFile]:
     def inspected(path: Path) -> LearnedFile:
-        from sd4match_plugin.prompts import inspect
+        from sd4match_plugin.prompts.make import inspect
 
         return inspect(kind, path)
 
@@ -80,7 +92,12 @@ def _prompt(kind: str, scope: Scope, weights: tuple[str, ...], description: str)
 PROMPTS = (
     _prompt("single", "dataset", (SOURCE,), "tuned: one prompt for all images (SD4Match)"),
     _prompt("class", "category", (SOURCE,), "tuned: one prompt for each category (SD4Match)"),
-    _prompt("cpm", "pair", (SOURCE, DINO), "tuned: made from the image pair by the conditional prompting module (SD4Match)"),
+    _prompt(
+        "cpm",
+        "pair",
+        (SOURCE, DINO),
+        "tuned: made from the image pair by the conditional prompting module (SD4Match)",
+    ),
 )
 
 _NOTES = (
@@ -89,6 +106,7 @@ _NOTES = (
     "kernel-softmax with temperature 0.04 and sigma 7 of 48 cells, in proportion on other grids. Their noise follows the order of a "
     "shuffled loader; here it belongs to (seed, image, timestep, member). Their half precision is --precision fp16 here."
 )
+
 _CPM_NOTES = (
     " The gate is the code's, tanh(alpha) (position + x), where the paper has x alpha + position (eq. in section 3.3); files tuned with "
     "'bench train --gate paper' say so. DINOv2 sees its processor's 224 x 224 crop."

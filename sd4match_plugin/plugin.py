@@ -35,24 +35,26 @@ def bench_commands() -> list[CommandSpec]:
     """`bench train`, `bench ablation` and `bench prompt`."""
     return [
         CommandSpec(name="train", make=_train, description="Tune a prompt on a dataset with keypoints."),
-        CommandSpec(name="ablation", make=_ablation, description="Tune and compare the variants of sd4match-cpm."),
+        CommandSpec(
+            name="ablation", make=_ablation, description="Tune and compare the variants of sd4match-cpm."
+        ),
         CommandSpec(name="prompt", make=_prompt, description="Pictures that a prompt generates."),
     ]
 
 
 def _train() -> click.Command:
-    from sd4match_plugin.train_command import train_command
+    from sd4match_plugin.commands.train import train_command
 
     return train_command()
 
 
 def _ablation() -> click.Command:
-    from sd4match_plugin.ablation_command import ablation_command
+    from sd4match_plugin.commands.ablation import ablation_command
 
     return ablation_command()
 
 
 def _prompt() -> click.Command:
-    from sd4match_plugin.prompt_command import prompt_command
+    from sd4match_plugin.commands.prompt import prompt_command
 
     return prompt_command()

@@ -1,46 +1,38 @@
 """What tests share: the command line in this process and in others, real plugins, small photo collections."""
 
-import json
-import os
+from __future__ import annotations
+
 import subprocess
 import sys
-from dataclasses import dataclass
+import types
 from pathlib import Path
 
-import numpy as np
-import PIL.Image
 import pytest
 from hypothesis import settings
+from support.commands import Outcome, command, plugin_environment
+from support.extractors import small_map
+from support.paths import ROOT
+from support.photos import make_photos
 
+import harness.cli
+import harness.files
 from harness.cli import status
+from harness.hookspecs import hookimpl
+from harness.plugins.loading import load_plugins
+from harness.specs import ExtractorSpec
 
 # A busy machine is no failure.
 settings.register_profile("untimed", deadline=None)
+
 settings.load_profile("untimed")
-
-ROOT = Path(__file__).parent.parent
-
-
-@dataclass(frozen=True)
-class Outcome:
-    status: int
-    out: str
-    err: str
-
-    @property
-    def complaint(self) -> str:
-        """The one line told on stderr."""
-        lines = self.err.splitlines()
-        assert len(lines) == 1, self.err
-        return lines[0]
 
 
 @pytest.fixture(autouse=True)
 def nothing_kept():
     """No test sees a backbone, or features, of another one."""
     yield
-    if "baselines.kept" in sys.modules:
-        sys.modules["baselines.kept"].forget()
+    if "baselines.stable_diffusion.shared" in sys.modules:
+        sys.modules["baselines.stable_diffusion.shared"].forget()
 
 
 @pytest.fixture
@@ -66,8 +58,19 @@ def plugin_site(tmp_path_factory) -> Path:
         # From a copy: building writes beside the source.
         packages.append(str(source / name))
         subprocess.run(["cp", "-r", str(ROOT / "tests" / "packages" / name), str(source)], check=True)
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
-    subprocess.run([*pip, "--no-index", "--target", str(site), *packages], check=True, stderr=subprocess.DEVNULL)
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--disable-pip-version-check",
+    ]
+    subprocess.run(
+        [*pip, "--no-index", "--target", str(site), *packages], check=True, stderr=subprocess.DEVNULL
+    )
     return site
 
 
@@ -77,46 +80,15 @@ def shell_bench(plugin_site):
 
     def run(*arguments: object, **environment: str) -> Outcome:
         done = subprocess.run(
-            command(*arguments), env=plugin_environment(plugin_site, **environment), capture_output=True, text=True, check=False
+            command(*arguments),
+            env=plugin_environment(plugin_site, **environment),
+            capture_output=True,
+            text=True,
+            check=False,
         )
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     return run
-
-
-def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "harness.cli", *map(str, arguments)]
-
-
-def plugin_environment(site: Path, **more: str) -> dict[str, str]:
-    path = os.pathsep.join([str(site), str(ROOT)])
-    return {**os.environ, "PYTHONPATH": path, "BENCH_BLOCK": "", **more}
-
-
-def draw(path: Path, seed: int, size: tuple[int, int] = (60, 48)) -> None:
-    """A picture of smooth colour noise."""
-    coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    PIL.Image.fromarray(coarse).resize(size, PIL.Image.Resampling.BICUBIC).save(path)
-
-
-def photo_list(images: int = 4) -> dict:
-    """All ordered pairs of a few pictures, five points each."""
-    points = np.array([[10, 10], [50, 10], [30, 24], [10, 40], [50, 40]], dtype=float)
-    names = [f"photo{i}.png" for i in range(images)]
-    pairs = [
-        {
-            "source": a,
-            "target": b,
-            "category": "blob",
-            "source_points": points.tolist(),
-            "target_points": (points + (i % 3, i % 2)).tolist(),
-            "target_box": [5, 5, 55, 45],
-            "labels": {"viewpoint_variation": i % 3},
-        }
-        for i, (a, b) in enumerate((a, b) for a in names for b in names if a != b)
-    ]
-    return {"name": "photos", "pairs": pairs}
 
 
 @pytest.fixture
@@ -125,27 +97,25 @@ def photos(tmp_path) -> Path:
     return make_photos(tmp_path / "photos")
 
 
-def make_photos(folder: Path, images: int = 4) -> Path:
-    for number in range(images):
-        draw(folder / f"photo{number}.png", number)
-    write_list(folder, photo_list(images))
-    return folder
+@pytest.fixture
+def with_extractor(monkeypatch):
+    """Adds an extractor `mine` (and localizers) to what `bench` in this process loads."""
 
+    def add(extract=None, scope="image", localizers=(), **spec):
+        module = types.ModuleType("mine")
+        name = "extract_pairs" if scope == "pair" else "extract"
+        made = types.SimpleNamespace(**{name: extract or (lambda requests: [small_map(r) for r in requests])})
+        records = [
+            ExtractorSpec(name="mine", make=lambda context: made, scope=scope, image_size=(48, 48), **spec)
+        ]
+        module.bench_extractors = hookimpl(lambda: records)
+        module.bench_localizers = hookimpl(lambda: list(localizers))
 
-def write_list(folder: Path, content: object) -> None:
-    (folder / "pairs.json").write_text(json.dumps(content))
+        def load(blocked=()):
+            host = load_plugins(blocked, found=[])
+            host.load("mine", "mine", "1", lambda: module)
+            return host
 
+        monkeypatch.setattr(harness.cli, "load_plugins", load)
 
-def read_list(folder: Path) -> dict:
-    return json.loads((folder / "pairs.json").read_text())
-
-
-def predictions(results: Path) -> dict[str, bytes]:
-    """Cell id -> bytes of its predictions."""
-    return {path.parent.name: path.read_bytes() for path in sorted(results.glob("*/predictions.parquet"))}
-
-
-def the_record(results: Path) -> dict:
-    """The only record of a results folder."""
-    (path,) = results.glob("*/record.json")
-    return json.loads(path.read_text())
+    return add

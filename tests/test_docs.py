@@ -5,27 +5,19 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
 import PIL.Image
 import pytest
 import torch
+from support.pages import PAGES, blocks
+from support.paths import ROOT
 
 from harness.cli import bench as root_command
 from harness.datasets.folder import Folder
 from harness.frames import Frame, Size
-from harness.plugins import load_plugins
+from harness.plugins.loading import load_plugins
 from harness.specs import FeatureMap, ImageRequest, MakeContext
-
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    """Fenced blocks of a page."""
-    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    return [content for kind, content in fenced if kind == language]
 
 
 def commands() -> Iterator[tuple[str, str]]:

@@ -7,10 +7,10 @@ import os
 import sys
 
 import pytest
-from conftest import ROOT
+from support.paths import ROOT
 
 import harness.cli
-from harness.plugins import load_plugins
+from harness.plugins.loading import load_plugins
 
 PLUGIN = """
 from harness import hookimpl
@@ -112,10 +112,19 @@ def test_a_plugin_that_keeps_the_contract(doctor):
 
 
 BROKEN = {
-    "four axes": ({"change": "data = data[None]"}, {MAPS: "a feature map is a floating-point tensor of shape (channels, height, width)"}),
-    "whole numbers": ({"change": "data = (data * 255).int()"}, {MAPS: "the extractor returned torch.int32 of shape (5, 16, 16)"}),
+    "four axes": (
+        {"change": "data = data[None]"},
+        {MAPS: "a feature map is a floating-point tensor of shape (channels, height, width)"},
+    ),
+    "whole numbers": (
+        {"change": "data = (data * 255).int()"},
+        {MAPS: "the extractor returned torch.int32 of shape (5, 16, 16)"},
+    ),
     "NaN": ({"change": "data[0, 3, 3] = float('nan')"}, {MAPS: "the feature map has NaN or infinite values"}),
-    "infinite": ({"change": "data[4, 0, 0] = float('inf')"}, {MAPS: "the feature map has NaN or infinite values"}),
+    "infinite": (
+        {"change": "data[4, 0, 0] = float('inf')"},
+        {MAPS: "the feature map has NaN or infinite values"},
+    ),
     "another image": (
         {"frame": "Frame.stretched(Size(7, 9), Size(48, 48))"},
         {MAPS: "the feature map's frame is of an image of (7, 9) pixels"},
@@ -130,13 +139,18 @@ BROKEN = {
     ),
     "counts its calls": ({"change": "self.count += 1; data = data + self.count"}, {SAME: "allowed 0e+00"}),
     "batch statistics": (
-        {"after": "mean = torch.stack([m.data for m in maps]).mean(0); maps = [FeatureMap(m.data - mean, m.frame) for m in maps]"},
+        {
+            "after": "mean = torch.stack([m.data for m in maps]).mean(0); maps = [FeatureMap(m.data - mean, m.frame) for m in maps]"
+        },
         {BATCH: "features differ by "},
     ),
     "looks at the category": ({"change": "data = data * len(r.category)"}, {SCOPE: "features differ by "}),
     "all cells alike": ({"change": "data = torch.ones(3, 16, 16)"}, {ITSELF: "PCK@0.1 of the image is "}),
     "too few": ({"after": "maps = maps[1:]"}, {MAPS: "returned 3 feature maps for 4 images"}),
-    "raises": ({"change": "raise KeyError('layer 4')"}, {MAPS: "KeyError: 'layer 4'", ITSELF: "KeyError: 'layer 4'"}),
+    "raises": (
+        {"change": "raise KeyError('layer 4')"},
+        {MAPS: "KeyError: 'layer 4'", ITSELF: "KeyError: 'layer 4'"},
+    ),
     "two lines": ({"change": "raise ValueError('one\\ntwo')"}, {MAPS: "ValueError: one two"}),
     "heavy import": ({"top": "import torch"}, {CHEAP: "imports torch; import it in make"}),
 }
@@ -153,7 +167,9 @@ def test_what_breaks_the_contract_is_named(doctor, name):
         assert detail in found[check][1]
 
 
-@pytest.mark.parametrize("name", ["another frame", "looks at the category", "heavy import", "all cells alike"])
+@pytest.mark.parametrize(
+    "name", ["another frame", "looks at the category", "heavy import", "all cells alike"]
+)
 def test_what_is_not_broken_is_not_blamed(doctor, name):
     changes, expected = BROKEN[name]
     _, found = doctor(**changes)
@@ -164,7 +180,9 @@ def test_nothing_can_be_said_of_an_extractor_that_cannot_be_made(doctor):
     status, found = doctor(init="raise OSError('no such layer')")
     assert status == 1
     assert found[MADE] == ("✗", "OSError: no such layer")
-    assert {check for check, (mark, detail) in found.items() if (mark, detail) == ("–", "no extractor")} == set(ALL) - {CHEAP, MADE}
+    assert {
+        check for check, (mark, detail) in found.items() if (mark, detail) == ("–", "no extractor")
+    } == set(ALL) - {CHEAP, MADE}
 
 
 def test_an_extractor_without_the_method_of_its_scope(doctor):

@@ -8,16 +8,28 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.frames import Frame, GridConvention, PatchGrid, Size, cells_to_pixels, clamp, padded_content, pixels_to_cells
+from harness.frames import (
+    Frame,
+    GridConvention,
+    PatchGrid,
+    Size,
+    cells_to_pixels,
+    clamp,
+    padded_content,
+    pixels_to_cells,
+)
 
 sides = st.integers(1, 3000)
 sizes = st.builds(Size, sides, sides)
 # A corner grid of one row or column has no spacing, so that nothing comes back from it; it is tested by itself.
 grids = st.builds(Size, st.integers(2, 200), st.integers(2, 200))
 conventions: st.SearchStrategy[GridConvention] = st.one_of(
-    st.sampled_from(("corner", "half-pixel", "patch-centre")), st.builds(PatchGrid, st.integers(1, 32), st.integers(1, 32))
+    st.sampled_from(("corner", "half-pixel", "patch-centre")),
+    st.builds(PatchGrid, st.integers(1, 32), st.integers(1, 32)),
 )
-points = st.lists(st.tuples(st.floats(-100, 4000), st.floats(-100, 4000)), min_size=1, max_size=6).map(np.array)
+points = st.lists(st.tuples(st.floats(-100, 4000), st.floats(-100, 4000)), min_size=1, max_size=6).map(
+    np.array
+)
 frames = st.one_of(
     sizes.map(Frame.unchanged),
     st.builds(Frame.stretched, sizes, sizes),
@@ -53,8 +65,14 @@ def test_tensors_are_mapped_as_arrays_are(frame, grid, convention, points):
         assert isinstance(mapped, torch.Tensor)
         assert (mapped.numpy() == function(points)).all()
     size = Size(max(frame.size.width, 2), max(frame.size.height, 2))
-    assert (pixels_to_cells(tensor, size, grid, convention).numpy() == pixels_to_cells(points, size, grid, convention)).all()
-    assert (cells_to_pixels(tensor, size, grid, convention).numpy() == cells_to_pixels(points, size, grid, convention)).all()
+    assert (
+        pixels_to_cells(tensor, size, grid, convention).numpy()
+        == pixels_to_cells(points, size, grid, convention)
+    ).all()
+    assert (
+        cells_to_pixels(tensor, size, grid, convention).numpy()
+        == cells_to_pixels(points, size, grid, convention)
+    ).all()
 
 
 @given(frames, points)
@@ -111,7 +129,10 @@ def test_conventions_are_those_of_the_authors():
 @given(st.integers(1, 64), grids, points)
 def test_patches_side_by_side_are_patch_centres(patch, grid, points):
     frame = Size(grid.width * patch, grid.height * patch)
-    near(pixels_to_cells(points, frame, grid, PatchGrid(patch, patch)), pixels_to_cells(points, frame, grid, "patch-centre"))
+    near(
+        pixels_to_cells(points, frame, grid, PatchGrid(patch, patch)),
+        pixels_to_cells(points, frame, grid, "patch-centre"),
+    )
 
 
 @given(sizes, points)
@@ -121,7 +142,9 @@ def test_every_pixel_of_a_single_corner_cell_comes_from_it(frame, points):
 
 
 def test_an_unknown_convention_is_refused():
-    with pytest.raises(ValueError, match="unknown grid convention 'middle'; known: corner, half-pixel, patch-centre"):
+    with pytest.raises(
+        ValueError, match="unknown grid convention 'middle'; known: corner, half-pixel, patch-centre"
+    ):
         cells_to_pixels(np.zeros((1, 2)), Size(4, 4), Size(2, 2), "middle")
 
 

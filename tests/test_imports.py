@@ -9,7 +9,17 @@ import pytest
 
 from harness.imports import uncollected
 
-HEAVY = ("torch", "pandas", "diffusers", "transformers", "scipy", "skimage", "pyarrow", "matplotlib", "PIL.ImageFilter")
+HEAVY = (
+    "torch",
+    "pandas",
+    "diffusers",
+    "transformers",
+    "scipy",
+    "skimage",
+    "pyarrow",
+    "matplotlib",
+    "PIL.ImageFilter",
+)
 
 
 @pytest.mark.parametrize(

@@ -15,19 +15,25 @@ if TYPE_CHECKING:
     import torch
 
 
-def train_captioner(pictures: Pictures, pipeline: Path, vit: Path, folder: Path, schedule: Schedule, batch: int) -> None:
+def train_captioner(
+    pictures: Pictures, pipeline: Path, vit: Path, folder: Path, schedule: Schedule, batch: int
+) -> None:
     """Trains projections, positions and gates with the loss that the U-Net was trained with; every network is frozen."""
     import torch
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
     from diffusers.models.attention_processor import AttnProcessor
     from safetensors.torch import save_file
 
-    from baselines.implicit_captioner import ImplicitCaptioner
-    from baselines.stable_diffusion import StableDiffusion
+    from baselines.prompts.implicit_captioner import ImplicitCaptioner
+    from baselines.stable_diffusion.backbone import StableDiffusion
 
     backbone = StableDiffusion(pipeline)
     empty = backbone.text_states("")
-    unet: Any = UNet2DConditionModel.from_pretrained(pipeline, subfolder="unet", low_cpu_mem_usage=False).requires_grad_(False).float()
+    unet: Any = (
+        UNet2DConditionModel.from_pretrained(pipeline, subfolder="unet", low_cpu_mem_usage=False)
+        .requires_grad_(False)
+        .float()
+    )
     unet.set_attn_processor(AttnProcessor())
     scheduler: Any = DDIMScheduler.from_pretrained(pipeline, subfolder="scheduler")
     vae: Any = AutoencoderKL.from_pretrained(pipeline, subfolder="vae", low_cpu_mem_usage=False)
@@ -35,12 +41,16 @@ def train_captioner(pictures: Pictures, pipeline: Path, vit: Path, folder: Path,
     embeddings = _embeddings(pictures, vit)
     captioner = ImplicitCaptioner(embeddings.shape[1], empty.shape[1], backbone.card.time_width)
     shift: dict[str, torch.Tensor] = {}
-    unet.time_embedding.register_forward_hook(lambda module, inputs, output: output + shift["time"].to(output.dtype))
+    unet.time_embedding.register_forward_hook(
+        lambda module, inputs, output: output + shift["time"].to(output.dtype)
+    )
     signal = scheduler.alphas_cumprod
 
     def losses_of(step: int, generator: torch.Generator) -> Losses:
         rows = torch.randint(len(pictures.captions), (batch,), generator=generator)
-        clean = vae.config.scaling_factor * (mean[rows].float() + std[rows].float() * torch.randn(mean[rows].shape, generator=generator))
+        clean = vae.config.scaling_factor * (
+            mean[rows].float() + std[rows].float() * torch.randn(mean[rows].shape, generator=generator)
+        )
         noise = torch.randn(clean.shape, generator=generator)
         t = draw_timesteps(batch, generator)
         states, shift["time"] = captioner(embeddings[rows])
@@ -58,12 +68,16 @@ def _embeddings(pictures: Pictures, vit: Path) -> torch.Tensor:
     """(n, image_width) of all pictures, as the prompt computes them."""
     import torch
 
-    from baselines.implicit_captioner import ImageEncoder
+    from baselines.prompts.implicit_captioner import ImageEncoder
 
     encoder = ImageEncoder(vit, "cpu", "fp32")
-    means, stds = (torch.tensor(values)[:, None, None] for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    means, stds = (
+        torch.tensor(values)[:, None, None] for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    )
     parts = []
     for start in range(0, len(pictures.captions), 100):
-        pixels = torch.from_numpy(pictures.pixels[np.arange(start, start + 100)]).permute(0, 3, 1, 2).float() / 255
+        pixels = (
+            torch.from_numpy(pictures.pixels[np.arange(start, start + 100)]).permute(0, 3, 1, 2).float() / 255
+        )
         parts.append(encoder.embed((pixels - means) / stds))
     return torch.cat(parts)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from harness.datasets.shapes.catalogue import KINDS
-from harness.datasets.shapes.dice import Dice
+from harness.datasets.shapes.dice import KeyedRandom
 from harness.datasets.shapes.paint import Coat
 
 PLAIN = "a photo of a {category}"
@@ -28,7 +28,7 @@ _HUES = (
 )
 
 
-def caption(category: str, looks: Mapping[str, Coat], dice: Dice) -> str:
+def caption(category: str, looks: Mapping[str, Coat], dice: KeyedRandom) -> str:
     """What a picture shows: its category, and now and then the colours of a few of its parts.
 
     A network that has to put named colours where named parts are learns that words belong to places; one that only ever reads the
@@ -60,11 +60,19 @@ def write_tokenizer(folder: Path) -> None:
     tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(pattern=r"[\s]+", behavior="removed"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)]
+        [
+            pre_tokenizers.Split(pattern=r"[\s]+", behavior="removed"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+        ]
     )
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
-        vocab_size=4096, special_tokens=[], initial_alphabet=alphabet, end_of_word_suffix="</w>", show_progress=False, min_frequency=1
+        vocab_size=4096,
+        special_tokens=[],
+        initial_alphabet=alphabet,
+        end_of_word_suffix="</w>",
+        show_progress=False,
+        min_frequency=1,
     )
     tokenizer.train_from_iterator(_words(), trainer)
     model = json.loads(tokenizer.to_str())["model"]
@@ -90,6 +98,11 @@ def write_tokenizer(folder: Path) -> None:
 def _words() -> Iterator[str]:
     """Every word of every caption, and those of part names; often enough that all become whole tokens."""
     colours: Iterable[str] = ("black", "white", "grey", "brown", *(name for _, name in _HUES))
-    parts = {word for kind in KINDS.values() for name in (*kind.paints, *kind.keypoints) for word in name.split("_")}
+    parts = {
+        word
+        for kind in KINDS.values()
+        for name in (*kind.paints, *kind.keypoints)
+        for word in name.split("_")
+    }
     for word in ("a", "photo", "of", "with", ",", *colours, *KINDS, *sorted(parts)):
         yield from (word for _ in range(3))

@@ -85,7 +85,12 @@ def make_scheduler() -> Any:
     from diffusers import DDIMScheduler
 
     return DDIMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=False, steps_offset=1
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
     )
 
 
@@ -116,13 +121,20 @@ def train_vae(pictures: Pictures, folder: Path, schedule: Schedule, batch: int) 
 
     train(vae, losses_of, schedule, folder)
     with torch.no_grad():
-        means = torch.cat([vae.encode(_pixels(pictures, np.arange(start, start + 50))).latent_dist.mean for start in range(0, 1000, 50)])
+        means = torch.cat(
+            [
+                vae.encode(_pixels(pictures, np.arange(start, start + 50))).latent_dist.mean
+                for start in range(0, 1000, 50)
+            ]
+        )
     vae.register_to_config(scaling_factor=round(1 / float(means.std()), 5))
     vae.save_pretrained(folder)
     return vae
 
 
-def train_unet(pictures: Pictures, vae_folder: Path, folder: Path, schedule: Schedule, batch: int, compiled: bool = False) -> None:
+def train_unet(
+    pictures: Pictures, vae_folder: Path, folder: Path, schedule: Schedule, batch: int, compiled: bool = False
+) -> None:
     """The noise that was added to a latent, given its caption, by U-Net and text encoder together.
 
     Args:
@@ -143,7 +155,11 @@ def train_unet(pictures: Pictures, vae_folder: Path, folder: Path, schedule: Sch
     if compiled:
         unet.compile()
     model = torch.nn.ModuleDict({"unet": unet, "text_encoder": text})
-    tokens = torch.tensor(tokenizer([*pictures.captions, ""], padding="max_length", max_length=LENGTH, truncation=True).input_ids)
+    tokens = torch.tensor(
+        tokenizer(
+            [*pictures.captions, ""], padding="max_length", max_length=LENGTH, truncation=True
+        ).input_ids
+    )
     signal = scheduler.alphas_cumprod
     scale = vae.config.scaling_factor
 
@@ -151,7 +167,9 @@ def train_unet(pictures: Pictures, vae_folder: Path, folder: Path, schedule: Sch
         rows = torch.randint(len(pictures.captions), (batch,), generator=generator)
         dropped = torch.rand(batch, generator=generator) < EMPTY
         words = tokens[torch.where(dropped, len(pictures.captions), rows)]
-        clean = scale * (mean[rows].float() + std[rows].float() * torch.randn(mean[rows].shape, generator=generator))
+        clean = scale * (
+            mean[rows].float() + std[rows].float() * torch.randn(mean[rows].shape, generator=generator)
+        )
         noise = torch.randn(clean.shape, generator=generator)
         t = draw_timesteps(batch, generator)
         with torch.autocast("cpu", torch.bfloat16):

@@ -13,8 +13,19 @@ from baselines.tiny.diffusion import make_scheduler
 
 
 @click.command()
-@click.option("--work", type=click.Path(path_type=Path), default="tiny-training", help="Folder that `baselines.tiny.train` wrote to.")
-@click.option("--to", "folder", type=click.Path(path_type=Path), required=True, help="Folder for stable-diffusion/, dino/ and captioner/.")
+@click.option(
+    "--work",
+    type=click.Path(path_type=Path),
+    default="tiny-training",
+    help="Folder that `baselines.tiny.train` wrote to.",
+)
+@click.option(
+    "--to",
+    "folder",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder for stable-diffusion/, dino/ and captioner/.",
+)
 def main(work: Path, folder: Path) -> None:
     """Exports what has been trained so far."""
     if (work / "unet" / "unet").is_dir():
@@ -61,8 +72,8 @@ def dino(work: Path, folder: Path) -> None:
     import torch
     from transformers import Dinov2Model
 
-    from baselines.dino import IMAGENET_MEAN, IMAGENET_STD
     from baselines.tiny.vit import FED
+    from baselines.vit.backbone import IMAGENET_MEAN, IMAGENET_STD
 
     vit: Any = Dinov2Model.from_pretrained(work / "vit")
     shutil.rmtree(folder, ignore_errors=True)
@@ -87,7 +98,10 @@ def captioner(work: Path, folder: Path) -> None:
 
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    tensors = {name: tensor.to(torch.float16) for name, tensor in load_file(work / "captioner" / "captioner.safetensors").items()}
+    tensors = {
+        name: tensor.to(torch.float16)
+        for name, tensor in load_file(work / "captioner" / "captioner.safetensors").items()
+    }
     save_file(tensors, folder / "captioner.safetensors")
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.atomic import replacing
+from harness.files import replacing
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +38,11 @@ class Schedule:
     def at(self, step: int) -> float:
         """The learning rate of a step."""
         left = (self.steps - step) / max(1.0, self.decay * self.steps)
-        return self.rate * min(1.0, (step + 1) / self.warmup) * (0.01 + 0.99 * (0.5 - 0.5 * math.cos(math.pi * min(1.0, left))))
+        return (
+            self.rate
+            * min(1.0, (step + 1) / self.warmup)
+            * (0.01 + 0.99 * (0.5 - 0.5 * math.cos(math.pi * min(1.0, left))))
+        )
 
 
 def train(
@@ -64,7 +68,9 @@ def train(
     mean = [parameter.detach().clone() for parameter in parameters]
     first, spent = _resume(folder / "checkpoint.pt", model, optimizer, mean)
     began, sums = time.perf_counter(), dict[str, float]()
-    for step in tqdm(range(first, schedule.steps), initial=first, total=schedule.steps, desc=folder.name, disable=None):
+    for step in tqdm(
+        range(first, schedule.steps), initial=first, total=schedule.steps, desc=folder.name, disable=None
+    ):
         losses = losses_of(step, torch.Generator().manual_seed(1_000_003 * (step + 1)))
         for group in optimizer.param_groups:
             group["lr"] = schedule.at(step)
@@ -79,7 +85,14 @@ def train(
         if (step + 1) % 100 == 0:
             _log(folder / "log.jsonl", step + 1, spent + time.perf_counter() - began, sums)
         if (step + 1) % save_every == 0 or step + 1 == schedule.steps:
-            _save(folder / "checkpoint.pt", model, optimizer, mean, step + 1, spent + time.perf_counter() - began)
+            _save(
+                folder / "checkpoint.pt",
+                model,
+                optimizer,
+                mean,
+                step + 1,
+                spent + time.perf_counter() - began,
+            )
     with torch.no_grad():
         for parameter, average in zip(parameters, mean, strict=True):
             parameter.copy_(average)
@@ -89,22 +102,42 @@ def _log(path: Path, step: int, seconds: float, sums: dict[str, float]) -> None:
     """Means over the last hundred steps."""
     with path.open("a", encoding="utf-8") as file:
         file.write(
-            json.dumps({"step": step, "seconds": round(seconds), **{name: round(value / 100, 5) for name, value in sums.items()}}) + "\n"
+            json.dumps(
+                {
+                    "step": step,
+                    "seconds": round(seconds),
+                    **{name: round(value / 100, 5) for name, value in sums.items()},
+                }
+            )
+            + "\n"
         )
     sums.clear()
 
 
 def _save(
-    path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, mean: list[torch.Tensor], step: int, seconds: float
+    path: Path,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    mean: list[torch.Tensor],
+    step: int,
+    seconds: float,
 ) -> None:
     import torch
 
     with replacing(path) as file:
-        state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "mean": mean, "step": step, "seconds": seconds}
+        state = {
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "mean": mean,
+            "step": step,
+            "seconds": seconds,
+        }
         torch.save(state, file)
 
 
-def _resume(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, mean: list[torch.Tensor]) -> tuple[int, float]:
+def _resume(
+    path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, mean: list[torch.Tensor]
+) -> tuple[int, float]:
     """Loads a checkpoint where there is one; the step to go on with and the seconds spent so far."""
     import torch
 

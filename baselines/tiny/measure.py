@@ -13,15 +13,17 @@ from pathlib import Path
 import click
 import numpy as np
 
-from harness.datasets.index import SplitIndex, read_split
+from harness.datasets.splits import SplitIndex, read_split
 from harness.frames import Size
-from harness.measures import measure
-from harness.pck import correct, relative_errors
-from harness.plugins import Host, load_plugins
-from harness.records import PREDICTIONS, Record, read_predictions, read_record, record_paths
-from harness.scoring import predicted_points
+from harness.plugins.host import Host
+from harness.plugins.loading import load_plugins
+from harness.records.folders import read_record, record_paths
+from harness.records.predictions import PREDICTIONS, predicted_points, read_predictions
+from harness.records.schema import Record
+from harness.scoring.criteria import criterion
+from harness.scoring.intervals import bootstrap_ratios
+from harness.scoring.pck import correct, relative_errors
 from harness.specs import ProtocolSpec
-from harness.statistics import bootstrap_ratios
 
 ALPHA = 0.10
 
@@ -34,16 +36,26 @@ def main(results: Path) -> None:
 
     host = load_plugins()
     records = [record for record in map(read_record, record_paths(results)) if record.scores]
-    splits = {split: read_split(host.dataset("shapes"), Path(), split) for split in {record.cell.split for record in records}}
+    splits = {
+        split: read_split(host.datasets["shapes"], Path(), split)
+        for split in {record.cell.split for record in records}
+    }
     shares: dict[tuple[str, str], np.ndarray] = {}
     for record in records:
         for localizer in record.localizers:
             name = f"{record.cell.label} {record.cell.prompt} {localizer} {record.cell.features}"
-            shares[name, record.cell.split] = pair_scores(host, splits[record.cell.split], results, record, localizer)
+            shares[name, record.cell.split] = pair_scores(
+                host, splits[record.cell.split], results, record, localizer
+            )
     cells = [(name, split, f"{100 * np.nanmean(one):.1f}") for (name, split), one in sorted(shares.items())]
     click.echo(tabulate(cells, ("cell", "split", "PCK@0.10"), tablefmt="pipe"))
     differences = [
-        (first, other, split, "{:+.1f}, {:+.1f} to {:+.1f}".format(*difference(shares[first, split], shares[other, split])))
+        (
+            first,
+            other,
+            split,
+            "{:+.1f}, {:+.1f} to {:+.1f}".format(*difference(shares[first, split], shares[other, split])),
+        )
         for (first, split), (other, split_too) in combinations(sorted(shares), 2)
         if split == split_too
     ]
@@ -52,13 +64,21 @@ def main(results: Path) -> None:
 
 def pair_scores(host: Host, index: SplitIndex, results: Path, record: Record, localizer: str) -> np.ndarray:
     """(pairs,) share of a pair's points that were found, protocol `sd4match`; NaN for a pair without predictions."""
-    protocol = measure(host, "sd4match", None).protocol
+    protocol = criterion(host, "sd4match", None).protocol
     points = predicted_points(read_predictions(results / record.cell.id / PREDICTIONS), localizer)
     fed = Size(*record.cell.fed) if record.cell.fed else Size(0, 0)
-    return np.array([_share(index, pair_id, points.get(pair_id), protocol, fed) for pair_id in index.pair_ids])
+    return np.array(
+        [_share(index, pair_id, points.get(pair_id), protocol, fed) for pair_id in index.pair_ids]
+    )
 
 
-def _share(index: SplitIndex, pair_id: str, points: dict[str, tuple[float, float]] | None, protocol: ProtocolSpec, fed: Size) -> float:
+def _share(
+    index: SplitIndex,
+    pair_id: str,
+    points: dict[str, tuple[float, float]] | None,
+    protocol: ProtocolSpec,
+    fed: Size,
+) -> float:
     if points is None:
         return float("nan")
     predicted = np.array([points[name] for name in index.keypoint_ids(pair_id)])

@@ -11,11 +11,11 @@ import numpy as np
 import PIL.Image
 
 from baselines.tiny.captions import caption
-from harness.atomic import replacing
-from harness.datasets.shapes import ShapesImage
 from harness.datasets.shapes.catalogue import KINDS
-from harness.datasets.shapes.dice import VERSION, Dice
+from harness.datasets.shapes.dice import VERSION, KeyedRandom
+from harness.datasets.shapes.pairs import ShapesImage
 from harness.datasets.shapes.render import draw_looks
+from harness.files import replacing
 from harness.frames import Frame, Size, padded_content
 
 SIDE = 96
@@ -70,7 +70,9 @@ def padded_pictures(folder: Path, per_category: int, side: int, workers: int) ->
         found = np.zeros((len(keys), 2), dtype=np.int64)
         with ProcessPoolExecutor(workers) as pool:
             drawn = pool.map(_padded, keys, chunksize=64)
-            for number, (picture, size) in enumerate(tqdm(drawn, total=len(keys), desc="drawing", disable=None)):
+            for number, (picture, size) in enumerate(
+                tqdm(drawn, total=len(keys), desc="drawing", disable=None)
+            ):
                 pixels[number], found[number] = picture, size
         pixels.flush()
         with replacing(sizes) as file:
@@ -83,7 +85,9 @@ def _padded(key: tuple[str, int, int]) -> tuple[np.ndarray, tuple[int, int]]:
     image = ShapesImage(SPLIT, category, index).open()
     inner, (left, top) = padded_content(Size(*image.size), side), Frame.padded(Size(*image.size), side).offset
     square = np.zeros((side, side, 3), dtype=np.uint8)
-    square[int(top) :, int(left) :][: inner.height, : inner.width] = np.asarray(image.resize(inner, PIL.Image.Resampling.LANCZOS))
+    square[int(top) :, int(left) :][: inner.height, : inner.width] = np.asarray(
+        image.resize(inner, PIL.Image.Resampling.LANCZOS)
+    )
     return square, image.size
 
 
@@ -101,10 +105,14 @@ def _draw(array: Path, listing: Path, per_category: int, workers: int) -> None:
             captions.append(words)
     pixels.flush()
     with replacing(listing) as file:
-        file.write(json.dumps({"captions": captions, "categories": [category for category, _ in keys]}).encode())
+        file.write(
+            json.dumps({"captions": captions, "categories": [category for category, _ in keys]}).encode()
+        )
 
 
 def _picture(key: tuple[str, int]) -> tuple[np.ndarray, str]:
     category, index = key
     small = ShapesImage(SPLIT, category, index).open().resize((SIDE, SIDE), PIL.Image.Resampling.BILINEAR)
-    return np.asarray(small), caption(category, draw_looks(SPLIT, category, index)[1], Dice("caption", SPLIT, category, index))
+    return np.asarray(small), caption(
+        category, draw_looks(SPLIT, category, index)[1], KeyedRandom("caption", SPLIT, category, index)
+    )

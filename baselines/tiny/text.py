@@ -42,7 +42,9 @@ def train_text(captions: list[str], taught: Path, folder: Path, schedule: Schedu
     tokenizer = CLIPTokenizer.from_pretrained(taught / "tokenizer")
     old: Any = CLIPTextModel.from_pretrained(taught / "text_encoder").eval().requires_grad_(False)
     different = [text for text in dict.fromkeys(captions) if text not in OFTEN]
-    tokens = torch.tensor(tokenizer([*OFTEN, *different], padding="max_length", max_length=LENGTH, truncation=True).input_ids)
+    tokens = torch.tensor(
+        tokenizer([*OFTEN, *different], padding="max_length", max_length=LENGTH, truncation=True).input_ids
+    )
     with torch.no_grad():
         some = old(tokens[:500]).last_hidden_state
     mean, spread = some.mean(dim=(0, 1)), some.std()

@@ -12,7 +12,12 @@ from baselines.tiny.pictures import padded_pictures, training_pictures
 
 @click.command()
 @click.argument("network", type=click.Choice(["vae", "unet", "text", "vit", "captioner"]))
-@click.option("--work", type=click.Path(path_type=Path), default="tiny-training", help="Folder for pictures, checkpoints and results.")
+@click.option(
+    "--work",
+    type=click.Path(path_type=Path),
+    default="tiny-training",
+    help="Folder for pictures, checkpoints and results.",
+)
 @click.option("--steps", type=int, help="Steps in all.")
 @click.option("--rate", type=float)
 @click.option("--batch", type=int, default=16)
@@ -20,7 +25,14 @@ from baselines.tiny.pictures import padded_pictures, training_pictures
 @click.option("--threads", type=int, default=2)
 @click.option("--compile", "compiled", is_flag=True, help="torch.compile the U-Net; needs a C++ compiler.")
 def main(
-    network: str, work: Path, steps: int | None, rate: float | None, batch: int, per_category: int, threads: int, compiled: bool
+    network: str,
+    work: Path,
+    steps: int | None,
+    rate: float | None,
+    batch: int,
+    per_category: int,
+    threads: int,
+    compiled: bool,
 ) -> None:
     """Trains one network."""
     import torch
@@ -39,18 +51,39 @@ def main(
         posteriors = diffusion.latents(autoencoder, pictures, work)
         padded = padded_pictures(work, per_category, vit.FED, threads)
         vit.train_vit(
-            padded, pictures.categories, work / "pipeline", posteriors, work / "vit", Schedule(steps or 6000, rate or 1e-3), batch
+            padded,
+            pictures.categories,
+            work / "pipeline",
+            posteriors,
+            work / "vit",
+            Schedule(steps or 6000, rate or 1e-3),
+            batch,
         )
     elif network == "text":
         from baselines.tiny.text import train_text
 
-        train_text(pictures.captions, work / "unet", work / "text", Schedule(steps or 6000, rate or 2e-3, decay=1.0), batch)
+        train_text(
+            pictures.captions,
+            work / "unet",
+            work / "text",
+            Schedule(steps or 6000, rate or 2e-3, decay=1.0),
+            batch,
+        )
     elif network == "captioner":
         from baselines.tiny.captioner import train_captioner
 
-        train_captioner(pictures, work / "pipeline", work / "vit", work / "captioner", Schedule(steps or 2000, rate or 2e-3), batch)
+        train_captioner(
+            pictures,
+            work / "pipeline",
+            work / "vit",
+            work / "captioner",
+            Schedule(steps or 2000, rate or 2e-3),
+            batch,
+        )
     else:
-        diffusion.train_unet(pictures, work / "vae", work / "unet", Schedule(steps or 12_000, rate or 5e-4), batch, compiled)
+        diffusion.train_unet(
+            pictures, work / "vae", work / "unet", Schedule(steps or 12_000, rate or 5e-4), batch, compiled
+        )
 
 
 if __name__ == "__main__":

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from baselines.dino import normalised
-from baselines.dino_methods import DINOV2_SIDE
+from baselines.methods.dino import DINOV2_SIDE
 from baselines.tiny.captions import PLAIN
 from baselines.tiny.loop import Losses, Schedule, train
 from baselines.tiny.pictures import SIDE, PaddedPictures
+from baselines.vit.backbone import normalised
 
 if TYPE_CHECKING:
     import torch
@@ -73,7 +73,7 @@ def train_vit(
     import torch
     import torch.nn.functional as F
 
-    from baselines.stable_diffusion import StableDiffusion
+    from baselines.stable_diffusion.backbone import StableDiffusion
 
     backbone = StableDiffusion(pipeline, precision="bf16")
     prompts = [backbone.condition(PLAIN.format(category=category)) for category in categories]
@@ -83,9 +83,13 @@ def train_vit(
     def features(rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """(n, 128, 24, 24) of the stretched pictures."""
         with torch.no_grad():
-            latents = mean[rows].float() + deviation[rows].float() * torch.randn(mean[rows].shape, generator=generator)
+            latents = mean[rows].float() + deviation[rows].float() * torch.randn(
+                mean[rows].shape, generator=generator
+            )
             noisy = backbone.noisy(latents, torch.randn(latents.shape, generator=generator), TIMESTEP)
-            return backbone.activations(noisy, TIMESTEP, [prompts[row] for row in rows.tolist()], [PLACE])[PLACE].float()
+            return backbone.activations(noisy, TIMESTEP, [prompts[row] for row in rows.tolist()], [PLACE])[
+                PLACE
+            ].float()
 
     # Channels differ in size: each is brought to mean 0 and deviation 1.
     sample = features(torch.arange(256), torch.Generator().manual_seed(0))
@@ -94,7 +98,9 @@ def train_vit(
     def losses_of(step: int, generator: torch.Generator) -> Losses:
         rows = torch.randint(len(pictures.sizes), (batch,), generator=generator)
         places, inside = _places(pictures.sizes[rows.numpy()])
-        wanted = F.grid_sample(features(rows, generator), places, mode="bilinear", padding_mode="border", align_corners=False)
+        wanted = F.grid_sample(
+            features(rows, generator), places, mode="bilinear", padding_mode="border", align_corners=False
+        )
         wanted = ((wanted.flatten(2) - shift) / scale).transpose(1, 2)
         pixels = torch.from_numpy(pictures.pixels[rows.numpy()]).permute(0, 3, 1, 2).float() / 255
         with torch.autocast("cpu", torch.bfloat16):
@@ -125,6 +131,10 @@ def _places(sizes: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
     steps = PATCH * (torch.arange(GRID) + 0.5)
     centres = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1)
     places = torch.stack(
-        [2 * Frame.padded(Size(*size), FED).to_original(centres) / torch.tensor(size, dtype=torch.float32) - 1 for size in sizes.tolist()]
+        [
+            2 * Frame.padded(Size(*size), FED).to_original(centres) / torch.tensor(size, dtype=torch.float32)
+            - 1
+            for size in sizes.tolist()
+        ]
     )
     return places, (places.abs() <= 1).all(dim=-1).flatten(1)

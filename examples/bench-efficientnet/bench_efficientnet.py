@@ -37,7 +37,14 @@ def weights():
 
 @hookimpl
 def bench_extractors():
-    return [ExtractorSpec(name="efficientnet-lite0", make=EfficientNetLite0, image_size=SIZE, weights=("efficientnet-lite0",))]
+    return [
+        ExtractorSpec(
+            name="efficientnet-lite0",
+            make=EfficientNetLite0,
+            image_size=SIZE,
+            weights=("efficientnet-lite0",),
+        )
+    ]
 
 
 @hookimpl

@@ -13,7 +13,8 @@ from typing import NoReturn
 import click
 
 from harness.errors import BenchError, SeveralErrors, UserError
-from harness.plugins import Host, load_plugins
+from harness.plugins.host import Host
+from harness.plugins.loading import load_plugins
 
 _COMMANDS = {
     "run": "harness.cli.run:run",
@@ -21,9 +22,9 @@ _COMMANDS = {
     "plugins": "harness.cli.listing:plugins",
     "doctor": "harness.cli.doctor:doctor",
     "match": "harness.cli.match:match",
-    "leaderboard": "harness.cli.results:leaderboard",
+    "leaderboard": "harness.cli.leaderboard:leaderboard",
     "compare": "harness.cli.compare:compare",
-    "rescore": "harness.cli.results:rescore",
+    "rescore": "harness.cli.rescore:rescore",
     "report": "harness.cli.report:report",
     "data": "harness.cli.data:data",
     "weights": "harness.cli.weights:weights",
@@ -92,7 +93,10 @@ def _told(action: Callable[[], int]) -> int:
         return action()
     except click.ClickException as error:
         where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "bench"
-        return _say(f"{where}: {' '.join(error.format_message().split())} ('{where} --help' tells more)", error.exit_code or 2)
+        return _say(
+            f"{where}: {' '.join(error.format_message().split())} ('{where} --help' tells more)",
+            error.exit_code or 2,
+        )
     except BenchError as error:
         lines = error.lines if isinstance(error, SeveralErrors) else (str(error),)
         return _say("\n".join(f"bench: {line}" for line in lines), 2)
@@ -105,7 +109,10 @@ def _told(action: Callable[[], int]) -> int:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM):
             raise
-        return _say(f"bench: {error.filename or 'the output'}: {error.strerror}; make room or choose another folder", 1)
+        return _say(
+            f"bench: {error.filename or 'the output'}: {error.strerror}; make room or choose another folder",
+            1,
+        )
 
 
 def _say(line: str, code: int) -> int:

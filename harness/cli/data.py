@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli.options import CommaList, data_root
+from harness.cli.progress import bar
 from harness.cli.transfer import Transfer
 from harness.errors import UserError
-from harness.plan import DatasetChoice
-from harness.plugins import Host
+from harness.plugins.host import Host
 from harness.specs import DatasetSpec
+from harness.sweep import DatasetChoice
 
 if TYPE_CHECKING:
-    from harness.datasets.fetch import Fetched
     from harness.datasets.presence import Presence
     from harness.datasets.verify import SplitReport
+    from harness.downloads.files import Fetched
 
 SHOWN_FAULTS = 10
 """Faults of a split that are told; --json has all."""
@@ -35,9 +35,6 @@ COUNTS = ("pairs", "images", "keypoints")
 @click.group("data")
 def data() -> None:
     """List, download, check and export datasets."""
-
-
-# --------------------------------------------------------------------------------------------------------------------- list
 
 
 @data.command("list", short_help="What there is, and where it is expected.")
@@ -58,7 +55,15 @@ def list_(host: Host, data_root: Path, as_json: bool) -> None:
     from tabulate import tabulate
 
     rows = [row for one in found for row in _rows(*one)]
-    click.echo(tabulate(rows, ("dataset", "split", *COUNTS, "state", "place"), tablefmt="plain", colalign=_ALIGNED, disable_numparse=True))
+    click.echo(
+        tabulate(
+            rows,
+            ("dataset", "split", *COUNTS, "state", "place"),
+            tablefmt="plain",
+            colalign=_ALIGNED,
+            disable_numparse=True,
+        )
+    )
 
 
 _ALIGNED = ("left", "left", "right", "right", "right", "left", "left")
@@ -71,7 +76,14 @@ def _rows(spec: DatasetSpec, folder: Path, presence: Presence) -> list[tuple[str
     for number, split in enumerate(spec.splits):
         first = (spec.name, presence.state, place) if number == 0 else ("", "", "")
         counts = spec.counts.get(split, {})
-        rows.append((first[0], split, *(f"{counts[kind]:,}" if kind in counts else "–" for kind in COUNTS), *first[1:]))
+        rows.append(
+            (
+                first[0],
+                split,
+                *(f"{counts[kind]:,}" if kind in counts else "–" for kind in COUNTS),
+                *first[1:],
+            )
+        )
     return rows
 
 
@@ -88,9 +100,6 @@ def _described(spec: DatasetSpec, folder: Path, presence: Presence) -> dict[str,
     }
 
 
-# ------------------------------------------------------------------------------------------------------------------- verify
-
-
 @data.command("verify", short_help="Check pairs, pictures and numbers.")
 @click.argument("names", nargs=-1, metavar="[NAME | NAME=PATH]...")
 @click.option("--split", help="Only this split; all of them otherwise.")
@@ -105,13 +114,15 @@ def verify(host: Host, names: tuple[str, ...], split: str | None, as_json: bool,
     from harness.datasets.presence import folder_of
     from harness.datasets.verify import verify as examine
 
-    choices = [(host.dataset(choice.name), choice) for choice in map(DatasetChoice.parse, names)] or _present(host, data_root)
+    choices = [
+        (host.datasets[choice.name], choice) for choice in map(DatasetChoice.parse, names)
+    ] or _present(host, data_root)
     wanted = [(spec, folder_of(spec, choice, data_root), _splits(spec, split)) for spec, choice in choices]
     reports: list[tuple[DatasetSpec, SplitReport]] = []
     absent: list[UserError] = []
     for spec, folder, splits in wanted:
         try:
-            found = examine(spec, folder, splits, lambda items, name=spec.name: _bar(items, name, "image"))  # type: ignore[misc]
+            found = examine(spec, folder, splits, lambda items, name=spec.name: bar(items, name, "image"))  # type: ignore[misc]
         except UserError as error:
             absent.append(error)
             continue
@@ -119,7 +130,9 @@ def verify(host: Host, names: tuple[str, ...], split: str | None, as_json: bool,
         if not as_json:
             _show(spec, found)
     if as_json:
-        click.echo(json.dumps([_plain(spec, report) for spec, report in reports], indent=1, ensure_ascii=False))
+        click.echo(
+            json.dumps([_plain(spec, report) for spec, report in reports], indent=1, ensure_ascii=False)
+        )
     for missing in absent[:-1]:
         click.echo(f"bench: {missing}", err=True)
     if absent:
@@ -131,9 +144,15 @@ def _present(host: Host, data_root: Path) -> list[tuple[DatasetSpec, DatasetChoi
     from harness.datasets.presence import folder_of, presence
 
     choices = [(spec, DatasetChoice(spec.name)) for spec in host.datasets.values()]
-    found = [(spec, choice) for spec, choice in choices if presence(spec, folder_of(spec, choice, data_root)).state != "absent"]
+    found = [
+        (spec, choice)
+        for spec, choice in choices
+        if presence(spec, folder_of(spec, choice, data_root)).state != "absent"
+    ]
     if not found:
-        raise UserError(f"no dataset is in {data_root}; 'bench data fetch NAME' downloads one, 'bench data list' shows their names")
+        raise UserError(
+            f"no dataset is in {data_root}; 'bench data fetch NAME' downloads one, 'bench data list' shows their names"
+        )
     return found
 
 
@@ -161,10 +180,12 @@ def _show(spec: DatasetSpec, reports: Sequence[SplitReport]) -> None:
 
 
 def _plain(spec: DatasetSpec, report: SplitReport) -> dict[str, object]:
-    return {"dataset": spec.name, **dataclasses.asdict(report), "deviations": list(report.deviations), "whole": report.whole}
-
-
-# -------------------------------------------------------------------------------------------------------------------- fetch
+    return {
+        "dataset": spec.name,
+        **dataclasses.asdict(report),
+        "deviations": list(report.deviations),
+        "whole": report.whole,
+    }
 
 
 @data.command("fetch")
@@ -181,10 +202,12 @@ def fetch(host: Host, names: tuple[str, ...], keep_archives: bool, data_root: Pa
     from harness.datasets.fetch import fetch as get
     from harness.datasets.presence import folder_of
 
-    choices = [(host.dataset(choice.name), choice) for choice in map(DatasetChoice.parse, names)]
+    choices = [(host.datasets[choice.name], choice) for choice in map(DatasetChoice.parse, names)]
     for spec, choice in choices:
         with Transfer() as transfer:
-            for file in get(spec, folder_of(spec, choice, data_root), transfer.show, keep_archives=keep_archives):
+            for file in get(
+                spec, folder_of(spec, choice, data_root), transfer.show, keep_archives=keep_archives
+            ):
                 transfer.close()
                 click.echo(f"{spec.name}: {_fate(file)}")
     click.echo(f"'bench data verify {' '.join(names)}' checks every picture")
@@ -198,30 +221,24 @@ def _fate(file: Fetched) -> str:
     return f"{file.place} {what}, {file.size:,} bytes, sha256 {file.sha256}{note}"
 
 
-# ------------------------------------------------------------------------------------------------------------------- export
-
-
 @data.command("export", short_help="Write the bundled dataset as files.")
 @click.argument("name")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--split", "splits", type=CommaList(), metavar="A,B", help="Splits to write; all of them otherwise.")
+@click.option(
+    "--split", "splits", type=CommaList(), metavar="A,B", help="Splits to write; all of them otherwise."
+)
 @click.pass_obj
 def export(host: Host, name: str, folder: Path, splits: tuple[str, ...] | None) -> None:
     """Write the bundled dataset as picture files and lists, into an empty or new folder."""
-    spec = host.dataset(name)
+    spec = host.datasets[name]
     if name != EXPORTED:
-        raise UserError(f"dataset {name} cannot be exported, only {EXPORTED} can: the others are files already")
+        raise UserError(
+            f"dataset {name} cannot be exported, only {EXPORTED} can: the others are files already"
+        )
     wanted = tuple(dict.fromkeys(one for split in splits or spec.splits for one in _splits(spec, split)))
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise UserError(f"{folder} is not an empty folder; name a new one")
-    from harness.datasets.shapes import export as write
+    from harness.datasets.shapes.export import export as write
 
-    write(folder, wanted, lambda items: _bar(items, name, "image"))
+    write(folder, wanted, lambda items: bar(items, name, "image"))
     click.echo(f"{name} {', '.join(wanted)} written to {folder}")
-
-
-def _bar(items: Iterable[Any], title: str, unit: str) -> Iterable[Any]:
-    """Hands on the items, with a progress bar on stderr, if that is a terminal."""
-    from tqdm import tqdm
-
-    return tqdm(items, desc=title, unit=unit, file=sys.stderr, disable=not sys.stderr.isatty(), leave=False)

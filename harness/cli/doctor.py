@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from harness.cli.options import weights
-from harness.plugins import Host
+from harness.plugins.host import Host
 
 _MARKS = {"ok": "✓", "failed": "✗", "skipped": "–"}
 
@@ -22,22 +22,26 @@ def doctor(host: Host, /, **options: Any) -> int:
     """Check a method's contract on the bundled pictures: shapes, frame, scope, determinism, an image against itself."""
     from tabulate import tabulate
 
-    from harness.devices import device_name
     from harness.doctor import Doctor
-    from harness.plan import NO_PROMPT
-    from harness.prepare import Bench, RunOptions
+    from harness.environment import device_name
+    from harness.running.resources import Resources, RunOptions
     from harness.specs import MakeContext
+    from harness.sweep import NO_PROMPT
     from harness.weights.choice import WeightChoice
 
-    method = host.method(options["method"])
-    extractor = host.extractor(method.extractor)
+    method = host.methods[options["method"]]
+    extractor = host.extractors[method.extractor]
     device = device_name(options["device"])
     choice = WeightChoice.parse(host, options["weights"], options["weights_root"])
-    bench = Bench(host, RunOptions(data_root=Path(), out=Path(), measures=(), device=device, weights=choice))
-    prompt = host.prompt(method.prompt) if method.prompt != NO_PROMPT else None
+    bench = Resources(
+        host, RunOptions(data_root=Path(), out=Path(), criteria=(), device=device, weights=choice)
+    )
+    prompt = host.prompts[method.prompt] if method.prompt != NO_PROMPT else None
     learned = prompt.learned if prompt else None
-    found = bench.weights([*extractor.weights, *(prompt.weights if prompt else ()), *([learned.source] if learned else ())])
-    dataset = host.dataset("shapes").open(Path(), "test")
+    found = bench.weights(
+        [*extractor.weights, *(prompt.weights if prompt else ()), *([learned.source] if learned else ())]
+    )
+    dataset = host.datasets["shapes"].open(Path(), "test")
     context = MakeContext(
         device=device,
         params={**extractor.params, **method.params},

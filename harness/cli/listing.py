@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import click
 
-from harness.plugins import Host
+from harness.plugins.host import Host
 
 KINDS = ("methods", "datasets", "prompts", "localizers", "protocols")
 
@@ -32,11 +32,18 @@ def list_(host: Host, kind: str, as_json: bool) -> None:
 def plugins(host: Host, as_json: bool) -> None:
     """Plugins, and whether each is loaded."""
     if as_json:
-        click.echo(json.dumps([dataclasses.asdict(plugin) for plugin in host.plugins], indent=1, ensure_ascii=False))
+        click.echo(
+            json.dumps([dataclasses.asdict(plugin) for plugin in host.plugins], indent=1, ensure_ascii=False)
+        )
         return
     _print_columns(
         [
-            (plugin.name, f"{plugin.distribution} {plugin.version}", plugin.status, plugin.reason or ", ".join(plugin.hooks))
+            (
+                plugin.name,
+                f"{plugin.distribution} {plugin.version}",
+                plugin.status,
+                plugin.reason or ", ".join(plugin.hooks),
+            )
             for plugin in host.plugins
         ]
     )
@@ -49,14 +56,18 @@ def _described(host: Host, kind: str, name: str) -> dict[str, object]:
     plain = {key: _plain(value) for key, value in fields.items() if not callable(value)}
     if kind == "datasets":
         plain["files"] = [file.url for file in spec.files]
-    plain["plugin"] = host.origin(f"bench_{kind}", name).name
+    plain["plugin"] = host.registries[f"bench_{kind}"].origin(name).name
     return plain
 
 
 def _plain(value: object) -> object:
     if isinstance(value, frozenset):
         return sorted(value)
-    return value if isinstance(value, str | int | float | bool | None) else json.loads(json.dumps(value, default=str))
+    return (
+        value
+        if isinstance(value, str | int | float | bool | None)
+        else json.loads(json.dumps(value, default=str))
+    )
 
 
 def _print_columns(rows: Sequence[Sequence[str]]) -> None:

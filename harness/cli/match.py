@@ -12,12 +12,12 @@ import click
 
 from harness.cli.options import weights
 from harness.errors import UserError
-from harness.plugins import Host
+from harness.plugins.host import Host
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from harness.matching import Match, Matcher
+    from harness.matching.match import Match, Matcher
 
     _PointType = click.ParamType[tuple[float, float]]
 else:  # generic for type checkers only: older releases of click cannot subscript it
@@ -32,7 +32,9 @@ class _Point(_PointType):
 
     name = "point"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, float]:
         if isinstance(value, tuple):
             return value
         try:
@@ -70,21 +72,41 @@ def _repeated(args: Sequence[str]) -> Iterator[str]:
 @click.command("match", cls=_Command)
 @click.argument("a", type=click.Path(path_type=Path))
 @click.argument("b", type=click.Path(path_type=Path))
-@click.option("--points", type=_Point(), multiple=True, metavar="X,Y ...", help="Points of A in its pixels; several, and repeatable.")
+@click.option(
+    "--points",
+    type=_Point(),
+    multiple=True,
+    metavar="X,Y ...",
+    help="Points of A in its pixels; several, and repeatable.",
+)
 @click.option("--method", required=True, help="Method ('bench list methods').")
 @click.option("--category", default="", help="What both pictures show, for a prompt that names it.")
 @click.option("--prompt", help="Prompt type; the method's own otherwise.")
 @click.option("--localizer", help="Localizer; the method's own otherwise.")
-@click.option("--timestep", type=click.IntRange(min=0), help="Diffusion timestep; the method's own otherwise.")
-@click.option("--ensemble", type=click.IntRange(min=1), help="Draws of noise to average; the method's own otherwise.")
+@click.option(
+    "--timestep", type=click.IntRange(min=0), help="Diffusion timestep; the method's own otherwise."
+)
+@click.option(
+    "--ensemble", type=click.IntRange(min=1), help="Draws of noise to average; the method's own otherwise."
+)
 @click.option("--prompt-file", type=click.Path(path_type=Path), help="A learned prompt of your own.")
-@click.option("--trained-on", metavar="DATASET", help="Of the learned prompts there are, the one tuned on this dataset.")
+@click.option(
+    "--trained-on", metavar="DATASET", help="Of the learned prompts there are, the one tuned on this dataset."
+)
 @weights
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--device", default="auto", show_default=True, help="Torch device; auto takes a GPU if there is one.")
+@click.option(
+    "--device", default="auto", show_default=True, help="Torch device; auto takes a GPU if there is one."
+)
 @click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True)
 @click.option("--dense", is_flag=True, help="Paint the correspondence of a grid of points in both pictures.")
-@click.option("--grid", type=click.IntRange(2, 100), default=16, show_default=True, help="Points of --dense along the longer side of A.")
+@click.option(
+    "--grid",
+    type=click.IntRange(2, 100),
+    default=16,
+    show_default=True,
+    help="Points of --dense along the longer side of A.",
+)
 @click.option("--heatmap", is_flag=True, help="Draw how similar B is to the one point given.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Picture to write: .png, .jpg or .webp.")
@@ -97,15 +119,15 @@ def match(host: Host, /, **options: Any) -> None:
     _check(options)
     out: Path | None = options["out"].expanduser() if options["out"] else None
     if out:
-        from harness.sheet import check_sheet
+        from harness.drawing.contact_sheet import check_sheet
 
         check_sheet(out)
 
     from dataclasses import fields
 
-    from harness.matching import Choice, Matcher
+    from harness.matching.match import Matcher, MatchRequest
 
-    choice = Choice(**{field.name: options[field.name] for field in fields(Choice)})
+    choice = MatchRequest(**{field.name: options[field.name] for field in fields(MatchRequest)})
     matcher = Matcher(host, options["a"], options["b"], choice)
     _tell_turned([options["a"], options["b"]])
     if options["points"]:
@@ -121,7 +143,9 @@ def _check(options: dict[str, Any]) -> None:
     """Raises `UserError` for options that do not go together."""
     count = len(options["points"])
     if not count and not options["dense"]:
-        raise UserError("--points: give at least one point of A, such as --points 120,80, or --dense for a grid")
+        raise UserError(
+            "--points: give at least one point of A, such as --points 120,80, or --dense for a grid"
+        )
     if options["heatmap"] and count != 1:
         raise UserError(f"--heatmap shows the similarity map of one point; --points has {count}")
     if options["heatmap"] and not options["out"]:
@@ -130,9 +154,11 @@ def _check(options: dict[str, Any]) -> None:
         raise UserError("--dense is drawn, or printed with --json; give -o FILE")
 
 
-def _draw(matcher: Matcher, points: Match | None, dense: Match | None, hot: tuple[float, float] | None, out: Path) -> None:
-    from harness.matching_picture import Heat, panel_size, picture
-    from harness.sheet import write_sheet
+def _draw(
+    matcher: Matcher, points: Match | None, dense: Match | None, hot: tuple[float, float] | None, out: Path
+) -> None:
+    from harness.drawing.contact_sheet import write_sheet
+    from harness.matching.picture import Heat, panel_size, picture
 
     heat = Heat(matcher.heat(hot, panel_size(matcher.sizes[1])), matcher.cells) if hot else None
     write_sheet(picture(matcher.images, points, dense=dense, heat=heat), out)
@@ -152,10 +178,14 @@ def _text(points: Match | None, dense: Match | None, out: Path | None) -> str:
     if points:
         rows = [
             (number, *(f"{value:.1f}" for value in (*a, *b)), f"{similarity:.3f}")
-            for number, (a, b, similarity) in enumerate(zip(points.points, points.found, points.similarity, strict=True), start=1)
+            for number, (a, b, similarity) in enumerate(
+                zip(points.points, points.found, points.similarity, strict=True), start=1
+            )
         ]
         heads = ("point", "x in A (px)", "y in A (px)", "x in B (px)", "y in B (px)", "similarity")
-        table = tabulate(rows, heads, tablefmt="pipe", disable_numparse=True, colalign=("right",) * len(heads))
+        table = tabulate(
+            rows, heads, tablefmt="pipe", disable_numparse=True, colalign=("right",) * len(heads)
+        )
         lines += ["", table, "", f"n = {_points(points)}; similarity: cosine of the features at both places."]
     if dense:
         lines += [f"grid: n = {_points(dense)}; mean similarity {dense.similarity.mean():.3f}."]
@@ -188,8 +218,13 @@ def _json(points: Match | None, dense: Match | None, out: Path | None) -> str:
 
 def _rows(match: Match | None) -> list[dict[str, Any]]:
     """Points in pixels of A and of B, the cosine at both, and the localizer's own score."""
-    columns: Sequence[np.ndarray] = (match.points, match.found, match.similarity, match.score) if match else ()
-    return [dict(zip(("a", "b", "similarity", "score"), row, strict=True)) for row in zip(*(one.tolist() for one in columns), strict=True)]
+    columns: Sequence[np.ndarray] = (
+        (match.points, match.found, match.similarity, match.score) if match else ()
+    )
+    return [
+        dict(zip(("a", "b", "similarity", "score"), row, strict=True))
+        for row in zip(*(one.tolist() for one in columns), strict=True)
+    ]
 
 
 def _tell_turned(paths: Sequence[Path]) -> None:
@@ -201,5 +236,6 @@ def _tell_turned(paths: Sequence[Path]) -> None:
         with PIL.Image.open(path.expanduser()) as file:
             if file.getexif().get(PIL.ExifTags.Base.Orientation, 1) != 1:
                 click.echo(
-                    f"bench match: {path}: its orientation tag is ignored; x and y are pixels as stored, and as -o draws them", err=True
+                    f"bench match: {path}: its orientation tag is ignored; x and y are pixels as stored, and as -o draws them",
+                    err=True,
                 )

@@ -24,8 +24,16 @@ class CommaList(_ParamType):
     def __init__(self, convert: Callable[[str], Any] = str) -> None:
         self._convert = convert
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
-        items = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[Any, ...]:
+        items = (
+            value.split(",")
+            if isinstance(value, str)
+            else value
+            if isinstance(value, list | tuple)
+            else [value]
+        )
         try:
             found = tuple(self._convert(str(item).strip()) for item in items if str(item).strip())
         except ValueError:
@@ -40,12 +48,18 @@ class NumberList(CommaList):
 
     name = "numbers"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[Any, ...]:
         items = super().convert(value, param, ctx)
         try:
             found = tuple(number for item in items for number in _numbers(item))
         except ValueError:
-            self.fail(f"'{value}' is no list of whole numbers such as 50,261 or 0..500:50 (0 or more, upwards)", param, ctx)
+            self.fail(
+                f"'{value}' is no list of whole numbers such as 50,261 or 0..500:50 (0 or more, upwards)",
+                param,
+                ctx,
+            )
         return found
 
 

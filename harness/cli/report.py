@@ -8,8 +8,8 @@ from typing import Literal
 import click
 
 from harness.cli.options import CommaList, data_root, number_range
-from harness.cli.results import readable
-from harness.plugins import Host
+from harness.plugins.host import Host
+from harness.records.folders import readable
 
 
 @click.command("report")
@@ -29,7 +29,12 @@ from harness.plugins import Host
 @click.option("--alphas", type=CommaList(number_range), metavar="A,B", help="Only these thresholds.")
 @click.option("--localizers", type=CommaList(), metavar="A,B", help="Only these localizers.")
 @click.option("--reported", is_flag=True, help="Beside the measured numbers, marked, what papers printed.")
-@click.option("--datasets", type=CommaList(), metavar="NAME=PATH", help="Places of datasets that are not below --data-root.")
+@click.option(
+    "--datasets",
+    type=CommaList(),
+    metavar="NAME=PATH",
+    help="Places of datasets that are not below --data-root.",
+)
 @data_root
 @click.pass_obj
 def report(
@@ -49,19 +54,20 @@ def report(
 
     The page needs no network and no other file. Pairs are shown where the dataset is at hand.
     """
-    from harness.atomic import check_place
+    from harness.files import check_place
     from harness.report.page import make, write
-    from harness.report.series import View
-    from harness.reported import read_reported
-    from harness.rescoring import Rescorer
-    from harness.tables import check_asked, main_protocol
+    from harness.scoring.rescore import Rescorer
+    from harness.tables.reported import read_reported
+    from harness.tables.view import View, check_asked, main_protocol
 
     check_place(out)
     records, damaged = readable(folder)
     check_asked(records, alphas, localizers)
     view = View(protocol or main_protocol(records), averaging, alphas, localizers)
     printed = read_reported() if reported else None
-    made = make(records, damaged, folder, view, title, host, Rescorer(host, data_root, datasets or ()), printed)
+    made = make(
+        records, damaged, folder, view, title, host, Rescorer(host, data_root, datasets or ()), printed
+    )
     write(made, out)
     for line in (*made.absent, *made.damaged):
         click.echo(f"bench: {line}", err=True)

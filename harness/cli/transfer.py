@@ -26,7 +26,7 @@ class Transfer:
             self._bar = None
 
     def show(self, name: str, done: int, total: int | None) -> None:
-        """A `harness.datasets.download.Progress`."""
+        """A `harness.downloads.download.Progress`."""
         from tqdm import tqdm
 
         if name != self._name:
@@ -34,6 +34,8 @@ class Transfer:
         if self._bar is None:
             look: dict[str, Any] = {"unit": "B", "unit_scale": True, "unit_divisor": 1024, "leave": False}
             # `initial` keeps an earlier run's bytes out of the speed.
-            self._bar = tqdm(desc=name, total=total, initial=done, file=sys.stderr, disable=not sys.stderr.isatty(), **look)
+            self._bar = tqdm(
+                desc=name, total=total, initial=done, file=sys.stderr, disable=not sys.stderr.isatty(), **look
+            )
             self._name = name
         self._bar.update(done - self._bar.n)

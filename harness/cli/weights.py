@@ -12,7 +12,7 @@ import click
 from harness.cli.options import weights_root
 from harness.cli.transfer import Transfer
 from harness.errors import BenchError, SeveralErrors, UserError
-from harness.plugins import Host
+from harness.plugins.host import Host
 from harness.specs import WeightSource
 
 if TYPE_CHECKING:
@@ -54,11 +54,26 @@ def list_(host: Host, weights_root: Path | None, as_json: bool) -> None:
     from harness.weights.places import weights_root as resolved_root
 
     rows = [
-        (spec.name, state.state, _readable(state.size), spec.stand_in or "", state.origin or _whence(spec), _shown(state))
+        (
+            spec.name,
+            state.state,
+            _readable(state.size),
+            spec.stand_in or "",
+            state.origin or _whence(spec),
+            _shown(state),
+        )
         for spec, state in found
     ]
     header = ("source", "state", "size", "with tiny", "from", "place")
-    click.echo(tabulate(rows, header, tablefmt="plain", colalign=("left", "left", "right", "left", "left", "left"), disable_numparse=True))
+    click.echo(
+        tabulate(
+            rows,
+            header,
+            tablefmt="plain",
+            colalign=("left", "left", "right", "left", "left", "left"),
+            disable_numparse=True,
+        )
+    )
     click.echo(f"\n'bench weights fetch SOURCE' puts it into {resolved_root(weights_root) / 'SOURCE'}")
 
 
@@ -73,7 +88,9 @@ def _state(source: WeightSource, root: Path | None) -> _State:
         reason = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
         folder = home(source, root)
         there = () if source.locate else choose_in(source, folder).files
-        return _State("partly" if there else "absent", None if source.locate else folder / source.file, reason=reason)
+        return _State(
+            "partly" if there else "absent", None if source.locate else folder / source.file, reason=reason
+        )
     return _State("bundled" if place.kind == "package" else place.kind, place.path, size, place.origin)  # type: ignore[arg-type]
 
 
@@ -107,7 +124,9 @@ def _readable(size: int | None) -> str:
     """Bytes, in the decimal units of disks and downloads."""
     if size is None:
         return "–"
-    unit, scale = next(((unit, scale) for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)) if size >= scale), ("B", 1))
+    unit, scale = next(
+        ((unit, scale) for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)) if size >= scale), ("B", 1)
+    )
     return f"{size / scale:.3g} {unit}" if scale > 1 else f"{size} B"
 
 
@@ -131,7 +150,7 @@ def verify(host: Host, names: tuple[str, ...], as_json: bool, weights_root: Path
     absent: list[str] = []
     for text in names or sorted(host.weight_sources):
         name, own, path = text.partition("=")
-        source = host.weight_source(name)
+        source = host.weight_sources[name]
         if own and not Path(path).exists():
             raise UserError(f"weights {name}: {path} does not exist")
         try:
@@ -143,7 +162,13 @@ def verify(host: Host, names: tuple[str, ...], as_json: bool, weights_root: Path
         if not as_json:
             _show(reports[-1])
     if as_json:
-        click.echo(json.dumps([{**dataclasses.asdict(one), "whole": one.whole} for one in reports], indent=1, ensure_ascii=False))
+        click.echo(
+            json.dumps(
+                [{**dataclasses.asdict(one), "whole": one.whole} for one in reports],
+                indent=1,
+                ensure_ascii=False,
+            )
+        )
     if absent and (names or not reports):
         raise SeveralErrors(absent)
     return int(not all(report.whole for report in reports))
@@ -151,7 +176,11 @@ def verify(host: Host, names: tuple[str, ...], as_json: bool, weights_root: Path
 
 def _show(report: Report) -> None:
     fetched = set(report.recorded) - set(report.published)
-    found = [(report.published, "as published"), (fetched, "as fetched"), (report.unknown, "without a known hash")]
+    found = [
+        (report.published, "as published"),
+        (fetched, "as fetched"),
+        (report.unknown, "without a known hash"),
+    ]
     counts = ", ".join(f"{len(files)} {what}" for files, what in found if files)
     click.echo(
         f"{report.source}: {'ok' if report.whole else 'not whole'} ({counts or 'no file is right'}), {report.origin or report.place}"
@@ -167,7 +196,12 @@ def _show(report: Report) -> None:
 
 @weights.command("fetch")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("--from", "repository", metavar="OWNER/NAME[@REVISION]", help="A repository of the hub to use instead of the known ones.")
+@click.option(
+    "--from",
+    "repository",
+    metavar="OWNER/NAME[@REVISION]",
+    help="A repository of the hub to use instead of the known ones.",
+)
 @weights_root
 @click.pass_obj
 def fetch(host: Host, names: tuple[str, ...], repository: str | None, weights_root: Path | None) -> None:
@@ -178,7 +212,7 @@ def fetch(host: Host, names: tuple[str, ...], repository: str | None, weights_ro
     """
     from harness.weights.fetch import fetch as get
 
-    sources = [host.weight_source(name) for name in names]
+    sources = [host.weight_sources[name] for name in names]
     if repository and len(sources) > 1:
         raise UserError("--from is for one source at a time")
     failed: list[str] = []
@@ -210,7 +244,7 @@ def path(host: Host, name: str, weights_root: Path | None) -> None:
     from harness.weights.content import files_at
     from harness.weights.places import find
 
-    source = host.weight_source(name)
+    source = host.weight_sources[name]
     found = find(source, weights_root).path
     files_at(source, found)
     click.echo(found)

@@ -15,13 +15,24 @@ from typing import Any, get_args
 
 import numpy as np
 
+from harness.datasets.images import ImageFile, file_size_in_pixels
 from harness.datasets.lists import read_csv, read_text
 from harness.errors import DataError, UserError
 from harness.frames import Size
-from harness.images import ImageFile, file_size_in_pixels
 from harness.specs import DatasetSpec, ImagePair, Scalar, Threshold
 
-_KEYS = {"id", "source", "target", "category", "source_points", "target_points", "keypoint_ids", "source_box", "target_box", "labels"}
+_KEYS = {
+    "id",
+    "source",
+    "target",
+    "category",
+    "source_points",
+    "target_points",
+    "keypoint_ids",
+    "source_box",
+    "target_box",
+    "labels",
+}
 _POINT_COLUMNS = ("source_x", "source_y", "target_x", "target_y")
 _BOX_COLUMNS = ("target_x1", "target_y1", "target_x2", "target_y2")
 
@@ -56,16 +67,22 @@ class Folder:
         path = _find_list(folder)
         self._folder = path.parent
         name, threshold, self._rows = (_read_json if path.suffix == ".json" else _read_csv)(path)
-        repeated = [pair_id for pair_id, count in Counter(row.pair_id for row in self._rows).items() if count > 1]
+        repeated = [
+            pair_id for pair_id, count in Counter(row.pair_id for row in self._rows).items() if count > 1
+        ]
         if repeated:
             raise UserError(f"{path}: two pairs are called '{repeated[0]}'; give each its own id")
         if not self._rows:
             raise UserError(f"{path}: there is no pair in it; docs/own-data.md shows the format")
         boxless = [row.pair_id for row in self._rows if row.target_box is None]
         if threshold == "box" and boxless:
-            raise UserError(f"{path}: threshold is 'box' and pair {boxless[0]} has no target_box; add it, or choose 'image' or 'points'")
+            raise UserError(
+                f"{path}: threshold is 'box' and pair {boxless[0]} has no target_box; add it, or choose 'image' or 'points'"
+            )
         self.label = f"folder:{name or self._folder.resolve().name}"
-        self.threshold: Threshold = threshold or ("box" if all(row.target_box for row in self._rows) else "image")
+        self.threshold: Threshold = threshold or (
+            "box" if all(row.target_box for row in self._rows) else "image"
+        )
         self.pair_ids: Sequence[str] = tuple(row.pair_id for row in self._rows)
 
     def __len__(self) -> int:
@@ -74,10 +91,16 @@ class Folder:
     def __getitem__(self, index: int) -> ImagePair:
         """Pair number `index`. Raises `DataError` where a picture is missing or a point lies outside it."""
         row = self._rows[index]
-        images = [ImageFile(f"{row.category}-{path}", self._folder / path) for path in (row.source, row.target)]
+        images = [
+            ImageFile(f"{row.category}-{path}", self._folder / path) for path in (row.source, row.target)
+        ]
         sizes = [file_size_in_pixels(image.path) for image in images]
         for which, path, size, points in zip(
-            ("source", "target"), (row.source, row.target), sizes, (row.source_points, row.target_points), strict=True
+            ("source", "target"),
+            (row.source, row.target),
+            sizes,
+            (row.source_points, row.target_points),
+            strict=True,
         ):
             _check_inside(row.pair_id, which, path, size, points)
         if self.threshold == "points":
@@ -144,7 +167,10 @@ def _read_json(path: Path) -> tuple[str, Threshold | None, list[_Row]]:
     threshold = content.get("threshold")
     if threshold is not None and threshold not in get_args(Threshold):
         raise UserError(f"{path}: threshold '{threshold}' is not one of {', '.join(get_args(Threshold))}")
-    rows = [_json_row(f"{path}: pair {number}", number, pair) for number, pair in enumerate(content["pairs"], start=1)]
+    rows = [
+        _json_row(f"{path}: pair {number}", number, pair)
+        for number, pair in enumerate(content["pairs"], start=1)
+    ]
     return str(content.get("name") or ""), threshold, rows
 
 
@@ -160,7 +186,9 @@ def _json_row(where: str, number: int, pair: Any) -> _Row:
     source, target = (_points(where, key, pair[key]) for key in ("source_points", "target_points"))
     names = tuple(str(name) for name in pair.get("keypoint_ids", range(len(source))))
     if not len(source) == len(target) == len(names):
-        raise UserError(f"{where}: {len(source)} source points, {len(target)} target points and {len(names)} keypoint ids; need as many")
+        raise UserError(
+            f"{where}: {len(source)} source points, {len(target)} target points and {len(names)} keypoint ids; need as many"
+        )
     if len(set(names)) < len(names):
         raise UserError(f"{where}: a keypoint id occurs twice")
     labels = pair.get("labels", {})
@@ -184,10 +212,14 @@ def _points(where: str, key: str, rows: Any) -> np.ndarray:
     """(N, 2); null for a point, or for one of its coordinates, means that it is not there."""
     absent = (math.nan, math.nan)
     try:
-        points = [absent if row is None else tuple(math.nan if v is None else float(v) for v in row) for row in rows]
+        points = [
+            absent if row is None else tuple(math.nan if v is None else float(v) for v in row) for row in rows
+        ]
         return np.array(points, dtype=np.float64).reshape(len(points), 2)
     except (TypeError, ValueError) as error:
-        raise UserError(f"{where}: {key} must be a list of [x, y] in pixels, or null for a point that is not there") from error
+        raise UserError(
+            f"{where}: {key} must be a list of [x, y] in pixels, or null for a point that is not there"
+        ) from error
 
 
 def _box(where: str, key: str, corners: Any) -> Box | None:
@@ -198,7 +230,9 @@ def _box(where: str, key: str, corners: Any) -> Box | None:
     except (TypeError, ValueError) as error:
         raise UserError(f"{where}: {key} must be [x1, y1, x2, y2] in pixels") from error
     if not (x2 > x1 and y2 > y1 and all(map(math.isfinite, (x1, y1, x2, y2)))):
-        raise UserError(f"{where}: {key} [{x1:g}, {y1:g}, {x2:g}, {y2:g}] is empty; it is [x1, y1, x2, y2] with x2 > x1 and y2 > y1")
+        raise UserError(
+            f"{where}: {key} [{x1:g}, {y1:g}, {x2:g}, {y2:g}] is empty; it is [x1, y1, x2, y2] with x2 > x1 and y2 > y1"
+        )
     return x1, y1, x2, y2
 
 
@@ -221,8 +255,12 @@ def _read_csv(path: Path) -> tuple[str, Threshold | None, list[_Row]]:
 def _csv_row(path: Path, number: int, rows: list[tuple[int, dict[str, str]]]) -> _Row:
     line, first = rows[0]
     where = f"{path}: row {line}"
-    values = np.array([[_number(f"{path}: row {at}", row, column) for column in _POINT_COLUMNS] for at, row in rows])
-    corners = [_number(where, first, column) for column in _BOX_COLUMNS] if first.get(_BOX_COLUMNS[0]) else None
+    values = np.array(
+        [[_number(f"{path}: row {at}", row, column) for column in _POINT_COLUMNS] for at, row in rows]
+    )
+    corners = (
+        [_number(where, first, column) for column in _BOX_COLUMNS] if first.get(_BOX_COLUMNS[0]) else None
+    )
     for at, row in rows:
         if any(row.get(column) != first.get(column) for column in ("category", *_BOX_COLUMNS)):
             raise UserError(f"{path}: row {at} has another category or box than row {line} of the same pair")

@@ -11,7 +11,18 @@ from harness.specs import DatasetSpec
 
 VOC_CATEGORIES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
-    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
+    *(
+        "diningtable",
+        "dog",
+        "horse",
+        "motorbike",
+        "person",
+        "pottedplant",
+        "sheep",
+        "sofa",
+        "train",
+        "tvmonitor",
+    ),
 )
 """The PASCAL VOC classes in their official order; files number them from 1."""
 
@@ -22,7 +33,9 @@ def read_text(path: Path) -> str:
         # With or without the mark that Excel puts first.
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}; put the file there or fetch the dataset again") from error
+        raise DataError(
+            f"{path}: {error.strerror or error}; put the file there or fetch the dataset again"
+        ) from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not text in UTF-8; save it as that, or fetch the dataset again") from error
 
@@ -44,7 +57,9 @@ def read_csv(path: Path, needed: Iterable[str], known: Iterable[str] = ()) -> li
     header, lines = (rows[0], rows[1:]) if rows else ([], [])
     missing = [column for column in needed if column not in header]
     if missing:
-        raise UserError(f"{path}: column {', '.join(missing)} is missing; the header is {','.join(header) or 'empty'}")
+        raise UserError(
+            f"{path}: column {', '.join(missing)} is missing; the header is {','.join(header) or 'empty'}"
+        )
     unknown = [column for column in header if known and column not in known]
     if unknown:
         raise UserError(f"{path}: unknown column '{unknown[0]}'; known: {', '.join(known)}")

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.datasets.images import ImageFile, file_size_in_pixels
 from harness.datasets.lists import VOC_CATEGORIES, missing_dataset, read_csv
 from harness.errors import DataError
 from harness.frames import Size
-from harness.images import ImageFile, file_size_in_pixels
 from harness.specs import DatasetSpec, ImagePair, RemoteFile
 
 _LISTS = {
@@ -37,7 +37,9 @@ class PFPascal:
         if not self._list.is_file():
             raise missing_dataset(SPEC, folder, self._list)
         self._rows = read_csv(self._list, ("source_image", "target_image", "class"))
-        self.pair_ids: Sequence[str] = tuple(f"{number:06d}-{_describe(row)}" for number, row in enumerate(self._rows, start=1))
+        self.pair_ids: Sequence[str] = tuple(
+            f"{number:06d}-{_describe(row)}" for number, row in enumerate(self._rows, start=1)
+        )
         self._annotation = lru_cache(maxsize=4096)(read_annotation)
 
     def __len__(self) -> int:
@@ -49,15 +51,20 @@ class PFPascal:
         try:
             category = VOC_CATEGORIES[int(row["class"]) - 1]
         except (ValueError, IndexError) as error:
-            raise DataError(f"{self._list}: row {index + 2}: class '{row['class']}' is not a number from 1 to 20") from error
+            raise DataError(
+                f"{self._list}: row {index + 2}: class '{row['class']}' is not a number from 1 to 20"
+            ) from error
         mirror = _mirrored(row)
         source, target = (self._image(row[key], category, mirror) for key in ("source_image", "target_image"))
         sizes = [file_size_in_pixels(image.path) for image in (source, target)]
         (source_points, source_box), (target_points, target_box) = (
-            self._annotated(image, category, size) for image, size in zip((source, target), sizes, strict=True)
+            self._annotated(image, category, size)
+            for image, size in zip((source, target), sizes, strict=True)
         )
         if len(source_points) != len(target_points):
-            raise DataError(f"{self.pair_ids[index]}: {len(source_points)} points in the source and {len(target_points)} in the target")
+            raise DataError(
+                f"{self.pair_ids[index]}: {len(source_points)} points in the source and {len(target_points)} in the target"
+            )
         return ImagePair(
             pair_id=self.pair_ids[index],
             source=source,
@@ -75,9 +82,13 @@ class PFPascal:
     def _image(self, path: str, category: str, mirror: bool) -> ImageFile:
         return ImageFile(f"{category}-{Path(path).stem}-{int(mirror)}", self._folder / path, mirror)
 
-    def _annotated(self, image: ImageFile, category: str, size: Size) -> tuple[np.ndarray, tuple[float, float, float, float] | None]:
+    def _annotated(
+        self, image: ImageFile, category: str, size: Size
+    ) -> tuple[np.ndarray, tuple[float, float, float, float] | None]:
         """Points and box as the picture is used: x -> width - x where it is mirrored, as the SD4Match release does."""
-        points, box = self._annotation(self._folder / "PF-dataset-PASCAL" / "Annotations" / category / f"{image.path.stem}.mat")
+        points, box = self._annotation(
+            self._folder / "PF-dataset-PASCAL" / "Annotations" / category / f"{image.path.stem}.mat"
+        )
         if image.mirror:
             points = np.stack([size.width - points[:, 0], points[:, 1]], axis=1)
             box = (size.width - box[2], box[1], size.width - box[0], box[3]) if box else None
@@ -94,11 +105,15 @@ def read_annotation(path: Path) -> tuple[np.ndarray, tuple[float, float, float, 
         points = np.asarray(content["kps"], dtype=np.float64).reshape(-1, 2)
         box = np.asarray(content["bbox"], dtype=np.float64).ravel() if "bbox" in content else None
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}; put the file there or fetch the dataset again") from error
+        raise DataError(
+            f"{path}: {error.strerror or error}; put the file there or fetch the dataset again"
+        ) from error
     except KeyError as error:
         raise DataError(f"{path}: key {error} is missing; fetch the dataset again") from error
     except (MatReadError, ValueError, TypeError, NotImplementedError) as error:
-        raise DataError(f"{path}: not a MATLAB file with points ({error}); fetch the dataset again") from error
+        raise DataError(
+            f"{path}: not a MATLAB file with points ({error}); fetch the dataset again"
+        ) from error
     return points, (box[0], box[1], box[2], box[3]) if box is not None and box.size == 4 else None
 
 

@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from harness.datasets.images import ImageFile, file_size_in_pixels
 from harness.datasets.lists import missing_dataset, read_csv
 from harness.errors import DataError
-from harness.images import ImageFile, file_size_in_pixels
 from harness.specs import DatasetSpec, ImagePair, RemoteFile
 
 POINTS = 10
@@ -34,7 +34,9 @@ class PFWillow:
         columns = [f"{axis}{image}{i}" for image in "AB" for axis in "XY" for i in range(1, POINTS + 1)]
         self._rows = read_csv(self._list, ("imageA", "imageB", *columns))
         names = ((_name(row["imageA"]), _name(row["imageB"])) for row in self._rows)
-        self.pair_ids: Sequence[str] = tuple(f"{number:06d}-{a}-{b}" for number, (a, b) in enumerate(names, start=1))
+        self.pair_ids: Sequence[str] = tuple(
+            f"{number:06d}-{a}-{b}" for number, (a, b) in enumerate(names, start=1)
+        )
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -59,7 +61,9 @@ class PFWillow:
     def _points(self, index: int, image: str) -> np.ndarray:
         row = self._rows[index]
         try:
-            return np.array([[float(row[f"{axis}{image}{i}"]) for axis in "XY"] for i in range(1, POINTS + 1)])
+            return np.array(
+                [[float(row[f"{axis}{image}{i}"]) for axis in "XY"] for i in range(1, POINTS + 1)]
+            )
         except (TypeError, ValueError) as error:
             raise DataError(f"{self._list}: row {index + 2}: {error}; fetch the dataset again") from error
 

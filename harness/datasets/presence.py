@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from harness.datasets.fetch import is_there
+from harness.downloads.files import is_there
 from harness.errors import BenchError
-from harness.plan import DatasetChoice
 from harness.specs import DatasetSpec
+from harness.sweep import DatasetChoice
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,12 @@ def folder_of(spec: DatasetSpec, choice: DatasetChoice, data_root: Path) -> Path
 def presence(spec: DatasetSpec, folder: Path) -> Presence:
     """Whether a dataset is there, without reading its pictures."""
     if spec.files:
-        missing = tuple(str(folder / (file.provides or file.path)) for file in spec.files if not is_there(file, folder))
-        return Presence("present" if not missing else "absent" if len(missing) == len(spec.files) else "partly", missing)
+        missing = tuple(
+            str(folder / (file.provides or file.path)) for file in spec.files if not is_there(file, folder)
+        )
+        return Presence(
+            "present" if not missing else "absent" if len(missing) == len(spec.files) else "partly", missing
+        )
     try:
         spec.open(folder, spec.splits[0])
     except BenchError as error:

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from harness.datasets.images import ImageFile
 from harness.datasets.lists import missing_dataset, read_text
 from harness.errors import DataError
 from harness.frames import Size
-from harness.images import ImageFile
 from harness.specs import DatasetSpec, ImagePair, RemoteFile, Scalar
 
 LABELS = ("viewpoint_variation", "scale_variation", "truncation", "occlusion", "mirror")
@@ -56,7 +56,9 @@ class SPair71k:
         points = [_points(annotation[key]) for key in ("src_kps", "trg_kps")]
         names = tuple(str(name) for name in annotation["kps_ids"])
         if not len(points[0]) == len(points[1]) == len(names):
-            raise ValueError(f"src_kps, trg_kps and kps_ids have {len(points[0])}, {len(points[1])} and {len(names)} entries")
+            raise ValueError(
+                f"src_kps, trg_kps and kps_ids have {len(points[0])}, {len(points[1])} and {len(names)} entries"
+            )
         labels: dict[str, Scalar] = {label: annotation[label] for label in LABELS if label in annotation}
         return ImagePair(
             pair_id=pair_id,
@@ -74,7 +76,9 @@ class SPair71k:
         )
 
     def _image(self, category: str, file_name: str) -> ImageFile:
-        return ImageFile(f"{category}-{Path(file_name).stem}", self._folder / "JPEGImages" / category / file_name)
+        return ImageFile(
+            f"{category}-{Path(file_name).stem}", self._folder / "JPEGImages" / category / file_name
+        )
 
 
 def _points(rows: list[list[float | None]]) -> np.ndarray:
@@ -92,7 +96,12 @@ SPEC = DatasetSpec(
     home="SPair-71k",
     splits=("test", "val", "train", "trn"),
     threshold="box",
-    counts={"train": {"pairs": 53_340}, "trn": {"pairs": 53_340}, "val": {"pairs": 5_384}, "test": {"pairs": 12_234}},
+    counts={
+        "train": {"pairs": 53_340},
+        "trn": {"pairs": 53_340},
+        "val": {"pairs": 5_384},
+        "test": {"pairs": 12_234},
+    },
     files=(
         RemoteFile(
             url="https://cvlab.postech.ac.kr/research/SPair-71k/data/SPair-71k.tar.gz",

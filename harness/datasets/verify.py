@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.datasets.index import SplitIndex, read_split
+from harness.datasets.splits import SplitIndex, read_split
 from harness.errors import BenchError, DataError, UserError
 from harness.frames import Size
-from harness.pck import valid_points
-from harness.specs import DatasetSpec, ImageSource
+from harness.specs import DatasetSpec, ImageSource, valid_points
 
 Progress = Callable[[Sequence[Any]], Iterable[Any]]
 """Hands on what it is given, and may draw a bar."""
@@ -53,7 +52,9 @@ class SplitReport:
         return not (self.faults or self.deviations)
 
 
-def verify(spec: DatasetSpec, folder: Path, splits: Sequence[str], progress: Progress = iter) -> list[SplitReport]:
+def verify(
+    spec: DatasetSpec, folder: Path, splits: Sequence[str], progress: Progress = iter
+) -> list[SplitReport]:
     """Goes through splits of a dataset; a fault is noted and stops nothing.
 
     Raises:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from harness.colours import OKABE_ITO, viridis
+from harness.drawing.colours import OKABE_ITO, viridis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +33,16 @@ _ORDER = (4, 3, 2, 5, 0, 1)
 # The palette's black is the page's ink; its yellow cannot be seen on white, so grey takes its place.
 _COLOURS = (*("#{:02x}{:02x}{:02x}".format(*OKABE_ITO[number]) for number in _ORDER), _INK, "#808080")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), "-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
+_DASHES: tuple[Any, ...] = (
+    "-",
+    (0, (5, 2)),
+    (0, (1, 1.5)),
+    (0, (6, 2, 1, 2)),
+    "-",
+    (0, (5, 2)),
+    (0, (1, 1.5)),
+    (0, (6, 2, 1, 2)),
+)
 _HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "----", "", "++++")
 
 
@@ -111,7 +120,9 @@ def bars(names: Sequence[str], lines: Sequence[Line], key: str) -> str:
         return _svg(figure, key)
 
 
-def heat(rows: Sequence[str], columns: Sequence[str], values: Sequence[Sequence[float | None]], key: str) -> str:
+def heat(
+    rows: Sequence[str], columns: Sequence[str], values: Sequence[Sequence[float | None]], key: str
+) -> str:
     """A cell for each row and column in viridis from 0 to 100, with its number; none where there is no value."""
     heads = [_cut(name, 18) for name in columns]
     labels = [_cut(name, 64) for name in rows]
@@ -120,7 +131,9 @@ def heat(rows: Sequence[str], columns: Sequence[str], values: Sequence[Sequence[
     cell, high = 25.0, 28.0 if any("\n" in label for label in labels) else 20.0
     width, height = left + cell * len(columns) + 24, above + high * len(rows) + 34
     with _figure(width, height, constrained=False) as figure:
-        axes = figure.add_axes((left / width, 34 / height, cell * len(columns) / width, high * len(rows) / height))
+        axes = figure.add_axes(
+            (left / width, 34 / height, cell * len(columns) / width, high * len(rows) / height)
+        )
         for down, row in enumerate(values):
             for across, value in enumerate(row):
                 if value is None:
@@ -140,7 +153,9 @@ def heat(rows: Sequence[str], columns: Sequence[str], values: Sequence[Sequence[
         return _svg(figure, key)
 
 
-def panels(titles: Sequence[str], ticks: Sequence[Sequence[str]], lines: Sequence[Sequence[Line]], key: str) -> str:
+def panels(
+    titles: Sequence[str], ticks: Sequence[Sequence[str]], lines: Sequence[Sequence[Line]], key: str
+) -> str:
     """A panel for each difficulty label, on one y axis: its values across, the series beside each other with their intervals."""
     columns = 2 if all(len(one) <= 4 for one in ticks) and len(titles) > 1 else 1
     down = -(-len(titles) // columns)
@@ -169,9 +184,20 @@ def swatch(style: int, kind: Literal["line", "marker", "bar"], key: str) -> str:
         axes.set_xlim(0, 30)
         axes.set_ylim(0, 12)
         if kind == "bar":
-            axes.barh([6], [26], left=2, height=9, color=_COLOURS[style], edgecolor=_INK, linewidth=0.5, hatch=_HATCHES[style])
+            axes.barh(
+                [6],
+                [26],
+                left=2,
+                height=9,
+                color=_COLOURS[style],
+                edgecolor=_INK,
+                linewidth=0.5,
+                hatch=_HATCHES[style],
+            )
         else:
-            _draw_line(axes, [2, 15, 28], Line(style, [Value(6, None, None)] * 3), joined=kind == "line", only=1)
+            _draw_line(
+                axes, [2, 15, 28], Line(style, [Value(6, None, None)] * 3), joined=kind == "line", only=1
+            )
         return _svg(figure, key)
 
 
@@ -220,7 +246,9 @@ def _ends(values: Sequence[Value]) -> list[list[float]] | None:
 
 def _ceiling(lines: Sequence[Line]) -> float:
     """The end of a percent axis: the next ten above everything, 100 at most."""
-    top = max((value.high or value.pck for line in lines for value in line.values if value is not None), default=0.0)
+    top = max(
+        (value.high or value.pck for line in lines for value in line.values if value is not None), default=0.0
+    )
     return min(100.0, 10.0 * (int(top // 10) + 1))
 
 
@@ -289,7 +317,10 @@ def _figure(width: float, height: float, *, constrained: bool = True) -> Iterato
         "hatch.linewidth": 0.6,
         "axes.spines.top": False,
         "axes.spines.right": False,
-        **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "hatch.color"), _INK),
+        **dict.fromkeys(
+            ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "hatch.color"),
+            _INK,
+        ),
     }
     with mpl.rc_context(), warnings.catch_warnings():
         # The viewer's browser has its own fonts.
@@ -302,7 +333,9 @@ def _figure(width: float, height: float, *, constrained: bool = True) -> Iterato
 def _svg(figure: Figure, key: str) -> str:
     """The figure as an `<svg>` element that can stand in a page beside others."""
     file = io.StringIO()
-    figure.savefig(file, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    figure.savefig(
+        file, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    )
     text = file.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)

@@ -11,20 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.datasets.index import SplitIndex
+from harness.datasets.splits import SplitIndex
 from harness.errors import BenchError, DataError, UserError
-from harness.hits import hits, stored_points
-from harness.lines import alpha_text
-from harness.measures import Measure, measure
-from harness.pck import valid_points
-from harness.report.plain import counted, plain
+from harness.messages import counted
+from harness.records.predictions import stored_points
+from harness.report.redact import plain
 from harness.report.selection import in_turn
-from harness.report.series import LENGTHS, Group, Series, View
-from harness.specs import ImageSource
+from harness.report.series import LENGTHS, Group, Series
+from harness.scoring.correctness import correct_keypoints
+from harness.scoring.criteria import Criterion, criterion
+from harness.specs import ImageSource, valid_points
+from harness.tables.text import alpha_text
+from harness.tables.view import View
 
 if TYPE_CHECKING:
-    from harness.plugins import Host
-    from harness.rescoring import Rescorer
+    from harness.plugins.host import Host
+    from harness.scoring.rescore import Rescorer
 
 MOST_METHODS = 10
 """Most series of one gallery: pairs are chosen for every two of them."""
@@ -87,7 +89,7 @@ class Gallery:
 
 
 @dataclass(frozen=True)
-class Found:
+class GalleryResult:
     """Galleries, and what stood in the way of others.
 
     Attributes:
@@ -100,7 +102,9 @@ class Found:
     damaged: tuple[str, ...]
 
 
-def galleries(groups: Sequence[Group], view: View, folder: Path, host: Host, rescorer: Rescorer, pictures: Pictures) -> Found:
+def galleries(
+    groups: Sequence[Group], view: View, folder: Path, host: Host, rescorer: Rescorer, pictures: Pictures
+) -> GalleryResult:
     """A gallery of each split whose dataset is at hand; they share the pictures' bytes evenly."""
     made: list[Gallery] = []
     absent: list[str] = []
@@ -112,19 +116,22 @@ def galleries(groups: Sequence[Group], view: View, folder: Path, host: Host, res
         pictures.left -= kept
         try:
             index, manifest = _split(group, rescorer)
-            rule = measure(host, view.protocol, [group.at])
+            rule = criterion(host, view.protocol, [group.at])
         except (UserError, DataError) as error:
             absent.append(f"{group.short}: no pairs shown: {error}")
         else:
             one = _gallery(group, folder, index, manifest, rule, pictures, absent, damaged)
             made += [one] if one else []
         pictures.left += kept
-    return Found(tuple(made), tuple(dict.fromkeys(absent)), tuple(dict.fromkeys(damaged)))
+    return GalleryResult(tuple(made), tuple(dict.fromkeys(absent)), tuple(dict.fromkeys(damaged)))
 
 
 def _split(group: Group, rescorer: Rescorer) -> tuple[SplitIndex, str | None]:
     """The split that the first of the group's records was run on whose data is at hand, and that record's manifest. Raises `UserError`."""
-    records = {one.record.provenance.manifest if one.record.provenance else None: one.record for one in reversed(group.series)}
+    records = {
+        one.record.provenance.manifest if one.record.provenance else None: one.record
+        for one in reversed(group.series)
+    }
     problem: UserError | None = None
     for manifest, record in reversed(records.items()):
         try:
@@ -148,14 +155,18 @@ def _gallery(
     folder: Path,
     index: SplitIndex,
     manifest: str | None,
-    rule: Measure,
+    rule: Criterion,
     pictures: Pictures,
     absent: list[str],
     damaged: list[str],
 ) -> Gallery | None:
     """A split's gallery, if there are predictions to show; what cannot be shown is told in `absent` and `damaged`."""
     first = group.series[:MOST_METHODS]
-    same = [one for one in first if (one.record.provenance.manifest if one.record.provenance else None) == manifest]
+    same = [
+        one
+        for one in first
+        if (one.record.provenance.manifest if one.record.provenance else None) == manifest
+    ]
     answers: list[_Answers] = []
     for series in same:
         try:
@@ -166,7 +177,12 @@ def _gallery(
     if not pair_ids:
         return None
     total = np.array([len(index.keypoint_ids(one)) for one in pair_ids], dtype=np.float64)
-    right = np.array([[answer.right[one].sum() if one in answer.right else np.nan for one in pair_ids] for answer in answers])
+    right = np.array(
+        [
+            [answer.right[one].sum() if one in answer.right else np.nan for one in pair_ids]
+            for answer in answers
+        ]
+    )
     order = in_turn(right, total, pair_ids, [index.pairs[one].category for one in pair_ids], DEPTH)
     cards, broken = _cards(index, answers, [pair_ids[one] for one in order], pictures)
     if broken:
@@ -179,7 +195,9 @@ def _gallery(
     shown = "All" if len(cards) == len(pair_ids) else f"{len(cards):,} of"
     told = [f"{shown} {counted(len(pair_ids), 'pair')} of {group.title} are in this page."]
     if len(cards) < len(pair_ids):
-        told.append("They are the best and worst of each method and those on which two differ most, of all and of each category.")
+        told.append(
+            "They are the best and worst of each method and those on which two differ most, of all and of each category."
+        )
     if len(group.series) > len(first):
         told.append(f"The first {len(first)} of {len(group.series)} series can be chosen.")
     if len(same) < len(first):
@@ -193,13 +211,13 @@ def _gallery(
     return Gallery(group, content, " ".join(told), _rule(rule, index))
 
 
-def _rule(rule: Measure, index: SplitIndex) -> str:
+def _rule(rule: Criterion, index: SplitIndex) -> str:
     than = "less than" if rule.protocol.strict else "at most"
     length = LENGTHS[rule.threshold or index.threshold]
     return f"Correct: {than} {alpha_text(rule.alphas[0])} times {length} away from the truth, protocol {rule.protocol.name}."
 
 
-def _answers(series: Series, folder: Path, index: SplitIndex, rule: Measure) -> _Answers:
+def _answers(series: Series, folder: Path, index: SplitIndex, rule: Criterion) -> _Answers:
     """Raises `UserError` where predictions are damaged."""
     record = series.record
     place = folder / record.cell.id
@@ -207,7 +225,7 @@ def _answers(series: Series, folder: Path, index: SplitIndex, rule: Measure) -> 
     pair_ids = [pair_id for pair_id in index.pair_ids if pair_id in found]
     if not pair_ids:
         return _Answers(series, {}, {})
-    flags = hits(place, record, rule, index, found, pair_ids)[:, 0]
+    flags = correct_keypoints(place, record, rule, index, found, pair_ids)[:, 0]
     names = {pair_id: index.keypoint_ids(pair_id) for pair_id in pair_ids}
     ends = np.cumsum([len(names[pair_id]) for pair_id in pair_ids])[:-1]
     return _Answers(
@@ -239,7 +257,9 @@ def _cards(
             "found": [_found(one, pair_id) for one in answers],
         }
         try:
-            numbers = pictures.add((pair.source, pair.target), len(json.dumps(card, separators=(",", ":"))) + 20)
+            numbers = pictures.add(
+                (pair.source, pair.target), len(json.dumps(card, separators=(",", ":"))) + 20
+            )
         except DataError as error:
             broken.append(str(error))
             continue

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.report.plain import plain
-from harness.table import Mark, Table
+from harness.report.redact import plain
+from harness.tables.table import Mark, Table
 
 _CHOICES = ("sup.", "method", "dataset", "prompt", "localizer", "trained on", "status")
 """Columns that can be filtered by a menu of their values."""
@@ -28,7 +28,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Choice:
+class FilterMenu:
     """A menu: column number, the column's title, its values."""
 
     column: int
@@ -37,7 +37,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Shown:
+class HtmlTable:
     """A table as the template needs it.
 
     Attributes:
@@ -51,12 +51,12 @@ class Shown:
     caption: str
     header: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
-    choices: tuple[Choice, ...]
+    choices: tuple[FilterMenu, ...]
     lively: bool
     reported: frozenset[int]
 
 
-def shown(table: Table, key: str, title: str, *, lively: bool = True) -> Shown:
+def shown(table: Table, key: str, title: str, *, lively: bool = True) -> HtmlTable:
     """A table with its marks (`best` is bold, `second` underlined), without paths of this machine.
 
     A row's heading is its method or, where the table has no such column, its first cell.
@@ -79,6 +79,17 @@ def shown(table: Table, key: str, title: str, *, lively: bool = True) -> Shown:
     for column, name in enumerate(table.header[: table.names]):
         values = sorted({row[column].text for row in rows})
         if lively and name in _CHOICES and 1 < len(values) <= 60:
-            choices.append(Choice(column, name, tuple(values)))
-    reported = frozenset(number for number, row in enumerate(rows) if row[heading].text.endswith("(reported)"))
-    return Shown(key, title, plain(table.caption), tuple(map(plain, table.header)), rows, tuple(choices), lively, reported)
+            choices.append(FilterMenu(column, name, tuple(values)))
+    reported = frozenset(
+        number for number, row in enumerate(rows) if row[heading].text.endswith("(reported)")
+    )
+    return HtmlTable(
+        key,
+        title,
+        plain(table.caption),
+        tuple(map(plain, table.header)),
+        rows,
+        tuple(choices),
+        lively,
+        reported,
+    )

@@ -10,30 +10,32 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.atomic import check_place, replacing
 from harness.errors import UserError
-from harness.lines import RANKING_ALPHA, split_name
-from harness.measures import measure
-from harness.records import Record
+from harness.files import check_place, replacing
+from harness.records.schema import Record
 from harness.report import summary
-from harness.report.drawing import drawing, first_cards
+from harness.report.card import drawing, first_cards
 from harness.report.figures import sections
 from harness.report.gallery import Gallery, Pictures, galleries
-from harness.report.html_table import Shown, shown
-from harness.report.plain import plain
-from harness.report.series import View, groups_of
-from harness.reported import Reported
-from harness.table import Table
-from harness.table_categories import per_category
-from harness.table_generalisation import generalisation
-from harness.table_prompts import prompt_types
-from harness.table_timesteps import TIMESTEP, timesteps
-from harness.tables import leaderboard
-from harness.ties import Ties
+from harness.report.html_table import HtmlTable, shown
+from harness.report.redact import plain
+from harness.report.series import groups_of
+from harness.scoring.criteria import criterion
+from harness.tables.categories import per_category
+from harness.tables.generalisation import generalisation
+from harness.tables.leaderboard import leaderboard
+from harness.tables.prompt_types import prompt_types
+from harness.tables.reported import Reported
+from harness.tables.rows import RANKING_ALPHA
+from harness.tables.table import Table
+from harness.tables.text import split_name
+from harness.tables.ties import Ties
+from harness.tables.timesteps import TIMESTEP, timesteps
+from harness.tables.view import View
 
 if TYPE_CHECKING:
-    from harness.plugins import Host
-    from harness.rescoring import Rescorer
+    from harness.plugins.host import Host
+    from harness.scoring.rescore import Rescorer
 
 MOST_BYTES = 4_800_000
 """A page is kept below this: pictures take what the rest leaves."""
@@ -49,7 +51,7 @@ AT_FIRST = 6
 
 
 @dataclass(frozen=True)
-class Made:
+class Page:
     """A page, and what it lacks.
 
     Attributes:
@@ -63,7 +65,7 @@ class Made:
     damaged: tuple[str, ...]
 
 
-def write(made: Made, path: Path) -> None:
+def write(made: Page, path: Path) -> None:
     """Puts the page in place, whole or not at all. Raises `UserError`."""
     place = check_place(path)
     try:
@@ -82,7 +84,7 @@ def make(
     host: Host,
     rescorer: Rescorer,
     reported: Reported | None = None,
-) -> Made:
+) -> Page:
     """The page of a results folder.
 
     Args:
@@ -98,7 +100,7 @@ def make(
     charts = sections(records, view)
     groups = groups_of(records, view)
     name = folder.resolve().name or "results"
-    ties = Ties(folder, rescorer.split, partial(measure, host), view.protocol, view.averaging)
+    ties = Ties(folder, rescorer.split, partial(criterion, host), view.protocol, view.averaging)
     content = {
         "title": title or f"Semantic correspondence: {name}",
         "folder": name,
@@ -120,7 +122,9 @@ def make(
         "tables": _tables(records, view, ties, reported),
         "sections": charts,
         "numbers": {
-            figure.key: _small(figure.numbers, f"{figure.key}-numbers", f"{section.title}, {figure.title}: numbers")
+            figure.key: _small(
+                figure.numbers, f"{figure.key}-numbers", f"{section.title}, {figure.title}: numbers"
+            )
             for section in charts
             for figure in section.figures
         },
@@ -138,14 +142,24 @@ def make(
         "galleries": [_gallery(one, number) for number, one in enumerate(found.galleries)],
         "pictures": list(pictures.uris.values()),
     }
-    return Made(_render(content), found.absent, unusable)
+    return Page(_render(content), found.absent, unusable)
 
 
-def _tables(records: Sequence[Record], view: View, ties: Ties, reported: Reported | None) -> list[Shown]:
+def _tables(records: Sequence[Record], view: View, ties: Ties, reported: Reported | None) -> list[HtmlTable]:
     """The leaderboard, and the other tables that there are records of."""
-    options: dict[str, Any] = {"protocol": view.protocol, "averaging": view.averaging, "localizers": view.localizers}
+    options: dict[str, Any] = {
+        "protocol": view.protocol,
+        "averaging": view.averaging,
+        "localizers": view.localizers,
+    }
     beside: dict[str, Any] = {**options, "reported": reported}
-    made = [shown(leaderboard(records, alphas=view.alphas, full=True, places=ties, **beside), "leaderboard", "Leaderboard")]
+    made = [
+        shown(
+            leaderboard(records, alphas=view.alphas, full=True, places=ties, **beside),
+            "leaderboard",
+            "Leaderboard",
+        )
+    ]
     alpha = None if view.alphas is None or RANKING_ALPHA in view.alphas else min(view.alphas)
     # A dataset on which some method was asked with several prompts; a method that was asked at several timesteps.
     prompts = _several(records, lambda record: record.cell.prompt)
@@ -153,14 +167,22 @@ def _tables(records: Sequence[Record], view: View, ties: Ties, reported: Reporte
     if compared := [record for record in records if _split(record) in asked]:
         made.append(shown(prompt_types(compared, alpha=alpha, **beside), "prompts", "Prompt types"))
     splits = list(dict.fromkeys(map(_split, records)))
-    for number, (split, table) in enumerate(zip(splits, per_category(records, alpha=alpha, **beside), strict=True), start=1):
+    for number, (split, table) in enumerate(
+        zip(splits, per_category(records, alpha=alpha, **beside), strict=True), start=1
+    ):
         # Several categories, all pairs and the note.
         if len(table.header) - table.names > 3:
             made.append(shown(table, f"categories{number}", f"Categories of {split_name(*split)}"))
     if len(splits) > 1 or reported:
-        made.append(shown(generalisation(records, alphas=view.alphas, **beside), "generalisation", "Generalisation"))
+        made.append(
+            shown(generalisation(records, alphas=view.alphas, **beside), "generalisation", "Generalisation")
+        )
     steps = _several(records, lambda record: str(record.cell.params.get(TIMESTEP, "")))
-    if swept := [record for record in records if TIMESTEP in record.cell.params and (record.cell.method, *_split(record)) in steps]:
+    if swept := [
+        record
+        for record in records
+        if TIMESTEP in record.cell.params and (record.cell.method, *_split(record)) in steps
+    ]:
         made.append(shown(timesteps(swept, alpha=alpha, **options), "timesteps", "Timesteps"))
     return made
 
@@ -177,7 +199,7 @@ def _several(records: Sequence[Record], value: Callable[[Record], str]) -> set[t
     return {name for name, values in found.items() if len(values) > 1}
 
 
-def _small(table: Table | None, key: str, title: str, *, lively: bool = False) -> Shown | None:
+def _small(table: Table | None, key: str, title: str, *, lively: bool = False) -> HtmlTable | None:
     return shown(table, key, title, lively=lively) if table else None
 
 
@@ -188,7 +210,11 @@ def _gallery(one: Gallery, number: int) -> dict[str, Any]:
         {
             "id": card["id"],
             "category": card["category"],
-            "drawings": [made for method in range(min(2, len(methods))) if (made := drawing(card, method, methods[method]))],
+            "drawings": [
+                made
+                for method in range(min(2, len(methods)))
+                if (made := drawing(card, method, methods[method]))
+            ],
         }
         for card in first_cards(cards, len(methods), AT_FIRST)
     ]
@@ -216,8 +242,15 @@ def _json(content: Any) -> str:
 def _render(content: dict[str, Any]) -> str:
     import jinja2
 
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    return environment.from_string(_text("page.html.j2")).render(content, css=_text("page.css"), js=_text("page.js")) + "\n"
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    return (
+        environment.from_string(_text("page.html.j2")).render(
+            content, css=_text("page.css"), js=_text("page.js")
+        )
+        + "\n"
+    )
 
 
 def _text(name: str) -> str:

@@ -8,7 +8,9 @@ from itertools import zip_longest
 import numpy as np
 
 
-def in_turn(right: np.ndarray, total: np.ndarray, pair_ids: Sequence[str], categories: Sequence[str], depth: int) -> list[int]:
+def in_turn(
+    right: np.ndarray, total: np.ndarray, pair_ids: Sequence[str], categories: Sequence[str], depth: int
+) -> list[int]:
     """Numbers of pairs, each once, those first that a gallery can least do without.
 
     There is a list for each of: best of a method, worst of a method, most different between two; over all pairs and within each
@@ -25,7 +27,10 @@ def in_turn(right: np.ndarray, total: np.ndarray, pair_ids: Sequence[str], categ
     share = right / total
     names = sorted(set(categories))
     whole = np.arange(len(pair_ids))
-    parts = [whole, *(np.flatnonzero(np.array([one == name for one in categories])) for name in names if len(names) > 1)]
+    parts = [
+        whole,
+        *(np.flatnonzero(np.array([one == name for one in categories])) for name in names if len(names) > 1),
+    ]
     lists: list[list[int]] = []
     for everywhere in (True, False):
         for newest in range(len(right)):
@@ -34,7 +39,10 @@ def in_turn(right: np.ndarray, total: np.ndarray, pair_ids: Sequence[str], categ
                     _extremes(share[newest], total, pair_ids, part, depth, best=False),
                     _extremes(share[newest], total, pair_ids, part, depth, best=True),
                 ]
-                lists += [_extremes(abs(share[newest] - share[other]), total, pair_ids, part, depth, best=True) for other in range(newest)]
+                lists += [
+                    _extremes(abs(share[newest] - share[other]), total, pair_ids, part, depth, best=True)
+                    for other in range(newest)
+                ]
     return list(dict.fromkeys(one for one in _dealt(lists)))
 
 
@@ -43,7 +51,15 @@ def _dealt(lists: Sequence[Sequence[int]]) -> Iterator[int]:
         yield from (one for one in one_each if one is not None)
 
 
-def _extremes(values: np.ndarray, total: np.ndarray, pair_ids: Sequence[str], among: np.ndarray, count: int, *, best: bool) -> list[int]:
+def _extremes(
+    values: np.ndarray,
+    total: np.ndarray,
+    pair_ids: Sequence[str],
+    among: np.ndarray,
+    count: int,
+    *,
+    best: bool,
+) -> list[int]:
     """The highest or lowest of some pairs' values; NaN is neither."""
     there = [int(one) for one in among if not np.isnan(values[one])]
     sign = -1 if best else 1

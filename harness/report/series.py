@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from harness.lines import RANKING_ALPHA, Averaging, alpha_text, split_name, why
-from harness.records import Record, Score
-from harness.report.plain import counted, plain
-from harness.tables import labelled
+from harness.messages import counted
+from harness.records.schema import Record, Score, coverage_note, why
+from harness.report.redact import plain
+from harness.tables.rows import RANKING_ALPHA
+from harness.tables.text import alpha_text, split_name
+from harness.tables.tidy import labelled
+from harness.tables.view import View
 
 _ASPECTS = ("prompt", "localizer", "backbone")
 
@@ -19,31 +22,6 @@ LENGTHS = {
     "points": "the extent of the target's points",
 }
 """Threshold -> what alpha multiplies, in words."""
-
-
-@dataclass(frozen=True)
-class View:
-    """Which of the records' numbers a page shows.
-
-    Attributes:
-        protocol: the one protocol of every chart.
-        alphas: None for all that there are.
-        localizers: None for all that there are.
-    """
-
-    protocol: str
-    averaging: Averaging
-    alphas: tuple[float, ...] | None = None
-    localizers: tuple[str, ...] | None = None
-
-    def shows(self, score: Score) -> bool:
-        """Whether a number is one of the page's."""
-        return (
-            score.protocol == self.protocol
-            and score.averaging == self.averaging
-            and (self.alphas is None or score.alpha in self.alphas)
-            and (self.localizers is None or score.localizer in self.localizers)
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +107,10 @@ def groups_of(records: Sequence[Record], view: View) -> list[Group]:
     """A group for each dataset and split that the view has numbers of, in order of name."""
     records, differs = labelled(records)
     places = sorted({(record.cell.dataset, record.cell.split) for record in records})
-    found = [_group([one for one in records if (one.cell.dataset, one.cell.split) == place], differs, view) for place in places]
+    found = [
+        _group([one for one in records if (one.cell.dataset, one.cell.split) == place], differs, view)
+        for place in places
+    ]
     return [group for group in found if group.series]
 
 
@@ -154,7 +135,9 @@ def _group(records: Sequence[Record], differs: Mapping[str, str], view: View) ->
         at=at,
         series=tuple(sorted(named(series), key=lambda one: (bool(one.note), -one.pck(at), one.name))),
         left_out=tuple(left_out),
-        differs=tuple(plain(f"{one.cell.label}: {differs[one.cell.id]}") for one in records if one.cell.id in differs),
+        differs=tuple(
+            plain(f"{one.cell.label}: {differs[one.cell.id]}") for one in records if one.cell.id in differs
+        ),
         threshold=" or ".join(LENGTHS.get(one, one) for one in thresholds if one),
     )
 
@@ -165,18 +148,10 @@ def _series(record: Record, view: View) -> list[Series]:
         if view.shows(score):
             found.setdefault(score.localizer, {})[score.slice, score.alpha] = score
     label = plain(record.cell.label)
-    return [Series(record, name, label, label, coverage_note(record, name), scores) for name, scores in found.items()]
-
-
-def coverage_note(record: Record, localizer: str) -> str:
-    """`limited: 60 of 250 pairs`, `2 pairs failed`, both, or nothing."""
-    info, counts = record.localizers.get(localizer), record.counts
-    notes = []
-    if info and counts and record.coverage(localizer) == "limited":
-        notes.append(f"limited: {info.pairs + info.failed:,} of {counted(counts.pairs - counts.excluded, 'pair')}")
-    if info and info.failed:
-        notes.append(f"{counted(info.failed, 'pair')} failed")
-    return "; ".join(notes)
+    return [
+        Series(record, name, label, label, coverage_note(record, name), scores)
+        for name, scores in found.items()
+    ]
 
 
 def named(series: Sequence[Series], label: Callable[[Series], str] = lambda one: one.label) -> list[Series]:

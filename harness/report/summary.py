@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from harness.lines import split_name
-from harness.records import RECORD, SHARDS, Provenance, Record
-from harness.report.plain import counted, listed, plain
-from harness.report.series import coverage_note
-from harness.table import Table
-from harness.tables import labelled
+from harness.messages import counted, listed
+from harness.records.folders import RECORD, SHARDS
+from harness.records.schema import Provenance, Record, coverage_note
+from harness.report.redact import plain
+from harness.tables.table import Table
+from harness.tables.text import split_name
+from harness.tables.tidy import labelled
 
 MOST_FAILURES = 100
 """Most failed pairs that are listed one by one."""
@@ -18,7 +19,9 @@ MOST_FAILURES = 100
 
 def unfinished(folder: Path) -> list[str]:
     """Names of cells that were begun and have no record: running, or interrupted."""
-    return sorted(place.parent.name for place in folder.glob(f"*/{SHARDS}") if not (place.parent / RECORD).exists())
+    return sorted(
+        place.parent.name for place in folder.glob(f"*/{SHARDS}") if not (place.parent / RECORD).exists()
+    )
 
 
 def overview(records: Sequence[Record], waiting: Sequence[str]) -> str:
@@ -38,13 +41,30 @@ def cells(records: Sequence[Record], waiting: Sequence[str]) -> Table:
     """A row for each cell and localizer: how far it got, and what it cost."""
     records, differs = labelled(records)
     rows = [row for record in records for row in _cell_rows(record, differs.get(record.cell.id, ""))]
-    header = ("method", "prompt", "localizer", "dataset", "status", "pairs", "keypoints", "failed pairs", "seconds", "note")
+    header = (
+        "method",
+        "prompt",
+        "localizer",
+        "dataset",
+        "status",
+        "pairs",
+        "keypoints",
+        "failed pairs",
+        "seconds",
+        "note",
+    )
     blank = ("–",) * 3
     return Table(
         caption="Every cell (method, prompt, dataset, seed) and localizer. Pairs and keypoints: those with predictions. "
         "Seconds: of the cell's last run.",
         header=header,
-        rows=(*rows, *((name, *blank, "not finished", *("–",) * 4, "no record yet: running, or interrupted") for name in waiting)),
+        rows=(
+            *rows,
+            *(
+                (name, *blank, "not finished", *("–",) * 4, "no record yet: running, or interrupted")
+                for name in waiting
+            ),
+        ),
         names=5,
     )
 
@@ -52,7 +72,11 @@ def cells(records: Sequence[Record], waiting: Sequence[str]) -> Table:
 def _cell_rows(record: Record, apart: str) -> list[tuple[str, ...]]:
     cell = record.cell
     where = split_name(cell.dataset, cell.split)
-    seconds = f"{sum(stage.seconds for stage in record.provenance.stages.values()):,.1f}" if record.provenance else "–"
+    seconds = (
+        f"{sum(stage.seconds for stage in record.provenance.stages.values()):,.1f}"
+        if record.provenance
+        else "–"
+    )
     seed = f"seed {cell.seed}" if cell.seed else ""
     message = record.error.message if record.error else record.reason
     if not record.localizers:
@@ -69,14 +93,21 @@ def _cell_rows(record: Record, apart: str) -> list[tuple[str, ...]]:
 
 def failures(records: Sequence[Record]) -> Table | None:
     """Pairs that raised, with their message; None where there are none."""
-    every = [(record.cell.label, split_name(record.cell.dataset, record.cell.split), one) for record in records for one in record.failures]
+    every = [
+        (record.cell.label, split_name(record.cell.dataset, record.cell.split), one)
+        for record in records
+        for one in record.failures
+    ]
     if not every:
         return None
     more = f" The first {MOST_FAILURES} of {len(every):,}." if len(every) > MOST_FAILURES else ""
     return Table(
         caption=f"Pairs without a prediction: {len(every):,}.{more}",
         header=("method", "dataset", "pair", "localizer", "message"),
-        rows=tuple((label, where, one.pair_id, one.localizer or "every", one.error) for label, where, one in every[:MOST_FAILURES]),
+        rows=tuple(
+            (label, where, one.pair_id, one.localizer or "every", one.error)
+            for label, where, one in every[:MOST_FAILURES]
+        ),
         names=4,
     )
 
@@ -120,7 +151,10 @@ def weights(records: Sequence[Record]) -> Table | None:
     return Table(
         caption="Weight files and their sha256.",
         header=("source", "file", "sha256", "used by", "from"),
-        rows=tuple((source, name, digest, ", ".join(labels), origin) for (source, name, digest, origin), labels in sorted(found.items())),
+        rows=tuple(
+            (source, name, digest, ", ".join(labels), origin)
+            for (source, name, digest, origin), labels in sorted(found.items())
+        ),
         names=4,
     )
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from harness.errors import SeveralErrors, UserError
-from harness.images import file_sha256
-from harness.plugins import Host
+from harness.files import file_sha256
+from harness.plugins.host import Host
 from harness.specs import WeightSource
 from harness.weights.content import files_at, refused_name
 from harness.weights.places import Place, find
@@ -39,15 +39,22 @@ class WeightChoice:
         """The values of --weights. Raises `UserError` for a name that no source has, and where two values contradict each other."""
         sets = list(dict.fromkeys(text for text in texts if text in SETS))
         if len(sets) > 1:
-            raise UserError(f"--weights {sets[0]} and --weights {sets[1]} contradict each other; give one of them")
+            raise UserError(
+                f"--weights {sets[0]} and --weights {sets[1]} contradict each other; give one of them"
+            )
         own: dict[str, Path] = {}
         for text in texts:
             name, equals, path = text.partition("=")
             if text in SETS:
                 continue
             if not (name and equals and path):
-                raise UserError(f"--weights {text}: expected {', '.join(SETS)} or NAME=PATH ('bench weights list' shows the names)")
-            if own.setdefault(host.weight_source(name).name, Path(path).expanduser()) != Path(path).expanduser():
+                raise UserError(
+                    f"--weights {text}: expected {', '.join(SETS)} or NAME=PATH ('bench weights list' shows the names)"
+                )
+            if (
+                own.setdefault(host.weight_sources[name].name, Path(path).expanduser())
+                != Path(path).expanduser()
+            ):
                 raise UserError(f"--weights {name} is given twice, as {own[name]} and {path}")
         return cls("paper" if sets == ["paper"] else "tiny", own, root)
 
@@ -81,7 +88,10 @@ class Weights:
         if self.place.kind == "own":
             return found
         record = read_record(self.place.folder) if self.place.kind == "fetched" else None
-        expected = {**({name: file.sha256 for name, file in record.files.items()} if record else {}), **self.source.sha256}
+        expected = {
+            **({name: file.sha256 for name, file in record.files.items()} if record else {}),
+            **self.source.sha256,
+        }
         for name, digest in found.items():
             if expected.get(name, digest) != digest:
                 raise UserError(
@@ -92,8 +102,14 @@ class Weights:
 
     def label(self, hashes: Mapping[str, str]) -> str:
         """What tables call them. The user's own are marked with the file or folder they lie in, unless they are the published ones."""
-        published = self.source.sha256 and all(hashes.get(name) == digest for name, digest in self.source.sha256.items())
-        return self.source.name if self.place.kind != "own" or published else f"{self.source.name}={self.path.name}"
+        published = self.source.sha256 and all(
+            hashes.get(name) == digest for name, digest in self.source.sha256.items()
+        )
+        return (
+            self.source.name
+            if self.place.kind != "own" or published
+            else f"{self.source.name}={self.path.name}"
+        )
 
 
 def backbone_label(used: Mapping[str, Weights], hashes: Mapping[str, Mapping[str, str]]) -> str:
@@ -123,8 +139,8 @@ def resolve(host: Host, choice: WeightChoice, names: Iterable[str]) -> dict[str,
 
 
 def _resolve(host: Host, choice: WeightChoice, name: str) -> Weights:
-    source = host.weight_source(name)
-    stand_in = host.weight_source(source.stand_in) if source.stand_in else None
+    source = host.weight_sources[name]
+    stand_in = host.weight_sources[source.stand_in] if source.stand_in else None
     if name in choice.own:
         path = choice.own[name]
         # The bundled weights stay what they are, whichever way they are named.
@@ -142,13 +158,21 @@ def _own(source: WeightSource, path: Path) -> Weights:
     if refused := refused_name(source, str(path)):
         raise UserError(f"weights {source.name}: {refused}")
     if not path.exists():
-        ways = f"; for a repository of the hub: 'bench weights fetch {source.name} --from {path}'" if _repository(path) else ""
-        raise UserError(f"weights {source.name}: {path} does not exist; --weights {source.name}=PATH takes a file or folder{ways}")
+        ways = (
+            f"; for a repository of the hub: 'bench weights fetch {source.name} --from {path}'"
+            if _repository(path)
+            else ""
+        )
+        raise UserError(
+            f"weights {source.name}: {path} does not exist; --weights {source.name}=PATH takes a file or folder{ways}"
+        )
     inner = path / source.file
     if source.file and path.is_dir() and inner.is_file():
         path = inner
     record = read_record(Place(path, "own").folder)
-    return _found(source, Place(path, "own", record.origin if record and record.source == source.name else ""))
+    return _found(
+        source, Place(path, "own", record.origin if record and record.source == source.name else "")
+    )
 
 
 def _found(source: WeightSource, place: Place) -> Weights:
@@ -165,4 +189,9 @@ def _same(source: WeightSource, path: Path) -> bool:
 
 def _repository(path: Path) -> bool:
     """Whether what does not exist as a path reads like a repository of the hub, `owner/name`."""
-    return len(path.parts) == 2 and not path.is_absolute() and not path.suffix and path.parts[0] not in (".", "..")
+    return (
+        len(path.parts) == 2
+        and not path.is_absolute()
+        and not path.suffix
+        and path.parts[0] not in (".", "..")
+    )

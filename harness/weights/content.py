@@ -16,7 +16,7 @@ RECORD = "bench-weights.json"
 
 
 @dataclass(frozen=True)
-class Choice:
+class FileSelection:
     """What a source takes of the files that there are.
 
     Attributes:
@@ -28,12 +28,12 @@ class Choice:
     missing: tuple[str, ...]
 
 
-def choose(source: WeightSource, names: Iterable[str]) -> Choice:
+def choose(source: WeightSource, names: Iterable[str]) -> FileSelection:
     """Picks a source's files by name; all of them for a source without patterns."""
     there = sorted(set(names) - {RECORD})
     patterns = patterns_of(source)
     if not patterns:
-        return Choice(tuple(there), ())
+        return FileSelection(tuple(there), ())
     found: set[str] = set()
     missing = []
     for pattern in patterns:
@@ -44,7 +44,7 @@ def choose(source: WeightSource, names: Iterable[str]) -> Choice:
             missing.append(pattern.replace("|", " or "))
     for pattern in source.optional:
         found.update(_matching(there, pattern))
-    return Choice(tuple(sorted(found)), tuple(missing))
+    return FileSelection(tuple(sorted(found)), tuple(missing))
 
 
 def patterns_of(source: WeightSource) -> tuple[str, ...]:
@@ -54,7 +54,11 @@ def patterns_of(source: WeightSource) -> tuple[str, ...]:
 
 def _matching(names: Iterable[str], pattern: str) -> list[str]:
     parts = pattern.split("/")
-    return [name for name in names if len(name.split("/")) == len(parts) and all(map(fnmatchcase, name.split("/"), parts))]
+    return [
+        name
+        for name in names
+        if len(name.split("/")) == len(parts) and all(map(fnmatchcase, name.split("/"), parts))
+    ]
 
 
 def names_in(folder: Path) -> list[str]:
@@ -62,7 +66,7 @@ def names_in(folder: Path) -> list[str]:
     return [file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()]
 
 
-def choose_in(source: WeightSource, folder: Path) -> Choice:
+def choose_in(source: WeightSource, folder: Path) -> FileSelection:
     """`choose`, from what lies in a folder. One that does not exist lacks everything."""
     return choose(source, names_in(folder) if folder.is_dir() else ())
 
@@ -87,20 +91,30 @@ def files_at(source: WeightSource, path: Path) -> dict[str, Path]:
 def refused_name(source: WeightSource, repository: str) -> str:
     """Why a repository, or a folder of its name, is refused; empty where it is not."""
     name = PurePosixPath(repository).name.lower()
-    return next((f"{repository} is refused: {refusal.why}" for refusal in source.refused if name in refusal.names), "")
+    return next(
+        (f"{repository} is refused: {refusal.why}" for refusal in source.refused if name in refusal.names), ""
+    )
 
 
 def refused_content(source: WeightSource, folder: Path) -> str:
     """Why a folder is refused, by what its configuration says; empty where it is not. Raises `UserError` for damaged JSON."""
     for refusal in source.refused:
         if refusal.marks and _has(folder, refusal):
-            marks = ", ".join(f"{file} says {key} {value}" for file, keys in refusal.marks.items() for key, value in keys.items())
+            marks = ", ".join(
+                f"{file} says {key} {value}"
+                for file, keys in refusal.marks.items()
+                for key, value in keys.items()
+            )
             return f"{folder} is refused ({marks}): {refusal.why}"
     return ""
 
 
 def _has(folder: Path, refusal: Refusal) -> bool:
-    return all(_configuration(folder / file).get(key) == value for file, keys in refusal.marks.items() for key, value in keys.items())
+    return all(
+        _configuration(folder / file).get(key) == value
+        for file, keys in refusal.marks.items()
+        for key, value in keys.items()
+    )
 
 
 def _configuration(path: Path) -> Mapping[str, object]:

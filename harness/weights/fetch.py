@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
-from harness.datasets.download import DownloadFailed, Progress, discard, download, settle
-from harness.datasets.fetch import fetch_files
+from harness.downloads.download import DownloadFailed, Progress, discard, download, settle
+from harness.downloads.files import fetch_files
 from harness.errors import UserError
 from harness.specs import WeightSource
 from harness.weights.content import choose, choose_in, refused_content, refused_name
@@ -37,7 +37,9 @@ class Fetched:
     notes: tuple[str, ...] = ()
 
 
-def fetch(source: WeightSource, root: Path | None, progress: Progress, mirrors: Sequence[str] = ()) -> Fetched:
+def fetch(
+    source: WeightSource, root: Path | None, progress: Progress, mirrors: Sequence[str] = ()
+) -> Fetched:
     """Gets a source, unless it is there and whole. What is there already, and is the right file, is not downloaded again.
 
     Args:
@@ -87,7 +89,9 @@ def _from_hub(source: WeightSource, mirrors: Sequence[str], root: Path | None, p
             record = _download(source, repository, folder, progress)
         except HubUnreachable as error:
             elsewhere = f"where there is a network get {', or '.join(mirrors)}"
-            raise UserError(f"weights {source.name}: {error}; {elsewhere}; {by_hand(source, root)}") from error
+            raise UserError(
+                f"weights {source.name}: {error}; {elsewhere}; {by_hand(source, root)}"
+            ) from error
         except HubFailed as error:
             notes.append(str(error))
             continue
@@ -113,7 +117,11 @@ def _download(source: WeightSource, repository: Repository, folder: Path, progre
     files = {name: _get(source, repository, name, folder, progress, headers) for name in small}
     if refused := refused_content(source, folder):
         raise HubFailed(f"{repository.name}: {refused}")
-    files |= {name: _get(source, repository, name, folder, progress, headers) for name in chosen.files if name not in small}
+    files |= {
+        name: _get(source, repository, name, folder, progress, headers)
+        for name in chosen.files
+        if name not in small
+    }
     return WeightRecord.now(source.name, files, repository=repository.name, commit=repository.commit)
 
 
@@ -126,7 +134,12 @@ def _compare(source: WeightSource, repository: Repository, names: Sequence[str])
 
 
 def _get(
-    source: WeightSource, repository: Repository, name: str, folder: Path, progress: Progress, headers: Mapping[str, str]
+    source: WeightSource,
+    repository: Repository,
+    name: str,
+    folder: Path,
+    progress: Progress,
+    headers: Mapping[str, str],
 ) -> FileRecord:
     """One file, checked before it takes its place; what is there already is checked as well."""
     place, file = folder / name, repository.files[name]
@@ -144,7 +157,11 @@ def _get(
     found = FileRecord.of(part)
     if not file.is_same(part, found.sha256) or found.sha256 != (expected or found.sha256):
         discard(part)
-        told = f"has sha256 {found.sha256}, expected {expected}" if expected else f"is not the file that {repository.commit} names"
+        told = (
+            f"has sha256 {found.sha256}, expected {expected}"
+            if expected
+            else f"is not the file that {repository.commit} names"
+        )
         raise HubFailed(f"{repository.url(name)} {told}; it was thrown away")
     settle(part, place)
     return found
@@ -157,7 +174,9 @@ def _from_addresses(source: WeightSource, folder: Path, progress: Progress) -> F
     list(fetch_files(f"weights {source.name}", source.downloads, folder, progress))
     chosen = choose_in(source, folder)
     if chosen.missing:
-        raise UserError(f"weights {source.name}: what was downloaded to {folder} lacks {', '.join(chosen.missing)}")
+        raise UserError(
+            f"weights {source.name}: what was downloaded to {folder} lacks {', '.join(chosen.missing)}"
+        )
     files = {name: FileRecord.of(folder / name) for name in chosen.files}
     record = WeightRecord.now(source.name, files, urls=tuple(file.url for file in source.downloads))
     write_record(folder, record)

@@ -93,17 +93,26 @@ def open_repository(name: str, revision: str | None = None) -> Repository:
         raise HubFailed(f"{name} is no repository's name: expected owner/name") from error
     except errors.HfHubHTTPError as error:
         status = error.response.status_code
-        told = denied(name) if status in _DENIED else f"{name}: {endpoint()} answers {status} {error.response.reason_phrase}".rstrip()
+        told = (
+            denied(name)
+            if status in _DENIED
+            else f"{name}: {endpoint()} answers {status} {error.response.reason_phrase}".rstrip()
+        )
         raise HubFailed(told) from error
     except errors.OfflineModeIsEnabled as error:
         raise HubUnreachable("HF_HUB_OFFLINE forbids the network") from error
     except (transport, OSError) as error:
         raise HubUnreachable(f"{endpoint()} cannot be reached ({_reason(error)})") from error
     except (ValueError, TypeError, KeyError) as error:  # a proxy's page instead of JSON
-        raise HubUnreachable(f"{endpoint()} does not answer as a Hugging Face hub does ({_reason(error)})") from error
+        raise HubUnreachable(
+            f"{endpoint()} does not answer as a Hugging Face hub does ({_reason(error)})"
+        ) from error
     if not info.sha or not _COMMIT.fullmatch(info.sha):
         raise HubFailed(f"{name}: {endpoint()} names no commit for revision '{revision or 'main'}'")
-    files = {one.rfilename: HubFile(one.size, one.lfs.sha256 if one.lfs else "", one.blob_id or "") for one in info.siblings or ()}
+    files = {
+        one.rfilename: HubFile(one.size, one.lfs.sha256 if one.lfs else "", one.blob_id or "")
+        for one in info.siblings or ()
+    }
     return Repository(name, info.sha, files)
 
 

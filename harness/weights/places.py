@@ -58,7 +58,9 @@ def find(source: WeightSource, root: Path | None = None) -> Place:
     if source.locate:
         path = source.locate()
         if not path.exists():
-            raise UserError(f"weights {source.name}: {path} does not exist; give their place with --weights {source.name}=PATH")
+            raise UserError(
+                f"weights {source.name}: {path} does not exist; give their place with --weights {source.name}=PATH"
+            )
         return Place(path, "package")
     folder = home(source, root)
     if _whole(source, folder):
@@ -81,13 +83,19 @@ def absent(source: WeightSource, root: Path | None = None) -> str:
 def remedy(source: WeightSource, root: Path | None = None) -> str:
     """The ways to get a source."""
     whence = ", else ".join([*source.mirrors, *(file.url for file in source.downloads)])
-    ways = [f"'bench weights fetch {source.name}' gets {whence}{f' ({source.advice})' if source.advice else ''}"] if whence else []
+    ways = (
+        [f"'bench weights fetch {source.name}' gets {whence}{f' ({source.advice})' if source.advice else ''}"]
+        if whence
+        else []
+    )
     return ", or ".join([*ways, by_hand(source, root)])
 
 
 def by_hand(source: WeightSource, root: Path | None = None) -> str:
     """How to bring files that are already at hand."""
-    what = source.file or (f"a folder with {', '.join(map(_first, patterns_of(source)))}" if patterns_of(source) else "the files")
+    what = source.file or (
+        f"a folder with {', '.join(map(_first, patterns_of(source)))}" if patterns_of(source) else "the files"
+    )
     return f"put {what} at {home(source, root) / source.file}, or give --weights {source.name}=PATH"
 
 

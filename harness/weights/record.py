@@ -8,9 +8,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.atomic import replacing
 from harness.errors import UserError
-from harness.images import file_sha256
+from harness.files import file_sha256, replacing
 from harness.weights.content import RECORD
 
 SCHEMA = 1
@@ -51,7 +50,13 @@ class WeightRecord:
 
     @classmethod
     def now(
-        cls, source: str, files: Mapping[str, FileRecord], *, repository: str = "", commit: str = "", urls: tuple[str, ...] = ()
+        cls,
+        source: str,
+        files: Mapping[str, FileRecord],
+        *,
+        repository: str = "",
+        commit: str = "",
+        urls: tuple[str, ...] = (),
     ) -> WeightRecord:
         """A record of files that have just arrived."""
         return cls(source, repository, commit, urls, datetime.now(UTC).isoformat(timespec="seconds"), files)
@@ -65,7 +70,9 @@ class WeightRecord:
 def write_record(folder: Path, record: WeightRecord) -> None:
     """Writes the record beside the files, whole or not at all."""
     with replacing(folder / RECORD) as file:
-        file.write((json.dumps({"schema": SCHEMA, **asdict(record)}, indent=1, sort_keys=True) + "\n").encode())
+        file.write(
+            (json.dumps({"schema": SCHEMA, **asdict(record)}, indent=1, sort_keys=True) + "\n").encode()
+        )
 
 
 def read_record(folder: Path) -> WeightRecord | None:
@@ -79,10 +86,14 @@ def read_record(folder: Path) -> WeightRecord | None:
         content = json.loads(path.read_text(encoding="utf-8"))
         schema = content.pop("schema")
         if schema != SCHEMA:
-            raise UserError(f"{path}: schema {schema}, this version reads {SCHEMA}; update correspondence-bench")
+            raise UserError(
+                f"{path}: schema {schema}, this version reads {SCHEMA}; update correspondence-bench"
+            )
         files = {name: FileRecord(**file) for name, file in content.pop("files").items()}
         return WeightRecord(files=files, urls=tuple(content.pop("urls")), **content)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: damaged ({type(error).__name__}: {error}); delete it and fetch the weights again") from error
+        raise UserError(
+            f"{path}: damaged ({type(error).__name__}: {error}); delete it and fetch the weights again"
+        ) from error

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.images import file_sha256
+from harness.files import file_sha256
 from harness.specs import WeightSource
 from harness.weights.content import RECORD, choose_in, refused_content
 from harness.weights.places import Place, find, home
@@ -66,12 +66,19 @@ def examine(source: WeightSource, place: Place) -> Report:
     record = read_record(folder) if place.kind in ("fetched", "own") else None
     recorded = record.files if record and record.source == source.name else {}
     chosen = choose_in(source, folder)
-    paths = {source.file or place.path.name: place.path} if single else {name: folder / name for name in chosen.files}
+    paths = (
+        {source.file or place.path.name: place.path}
+        if single
+        else {name: folder / name for name in chosen.files}
+    )
     found = {name: file_sha256(path) for name, path in paths.items()}
     changed = [
         f"{name}: sha256 {digest}, {what} {expected}"
         for name, digest in found.items()
-        for what, expected in (("published", source.sha256.get(name)), ("fetched", recorded[name].sha256 if name in recorded else None))
+        for what, expected in (
+            ("published", source.sha256.get(name)),
+            ("fetched", recorded[name].sha256 if name in recorded else None),
+        )
         if expected not in (None, digest)
     ]
     refused = "" if single else refused_content(source, folder)
@@ -83,7 +90,9 @@ def examine(source: WeightSource, place: Place) -> Report:
         origin=place.origin,
         files=found,
         published=tuple(name for name, digest in found.items() if source.sha256.get(name) == digest),
-        recorded=tuple(name for name, digest in found.items() if name in recorded and recorded[name].sha256 == digest),
+        recorded=tuple(
+            name for name, digest in found.items() if name in recorded and recorded[name].sha256 == digest
+        ),
         unknown=tuple(name for name in found if name not in source.sha256 and name not in recorded),
         missing=tuple(dict.fromkeys([*gone, *(pattern for pattern in patterns if pattern not in gone)])),
         changed=tuple([refused, *changed] if refused else changed),

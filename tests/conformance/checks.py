@@ -8,22 +8,29 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from baselines.stable_diffusion import Conditioning, StableDiffusion, TokenEmbeddings
+from baselines.stable_diffusion.backbone import StableDiffusion
+from baselines.stable_diffusion.conditioning import Conditioning, TokenEmbeddings
 from harness.datasets.pf_pascal import PFPascal
 from harness.datasets.pf_willow import PFWillow
 from harness.datasets.spair71k import SPair71k
+from harness.datasets.splits import Target
 from harness.frames import Frame, Size
-from harness.localizers import Argmax, Bilinear, KernelSoftmax, SoftArgmax, WindowSoftmax
-from harness.original_resolution import ArgmaxOriginal
-from harness.pck import Target, correct, per_pair, target_in_frame, threshold_length, valid_points
+from harness.localizers.on_grid import Argmax, Bilinear, KernelSoftmax, SoftArgmax, WindowSoftmax
+from harness.localizers.original_resolution import ArgmaxOriginal
 from harness.preprocess import stretched_batch
-from harness.protocols import SD4MATCH
-from harness.specs import FeatureMap, ImagePair, ImageRequest
-from sd4match_plugin.cpm import ConditionalPrompting, CpmConfig
-from sd4match_plugin.loss import matching_loss as loss_of_maps
-from sd4match_plugin.tokens import Boundaries, assemble
+from harness.scoring.pck import correct, per_pair, target_in_frame, threshold_length
+from harness.scoring.protocols import SD4MATCH
+from harness.specs import FeatureMap, ImagePair, ImageRequest, valid_points
+from sd4match_plugin.prompts.cpm import ConditionalPrompting, CpmConfig
+from sd4match_plugin.prompts.tokens import Boundaries, assemble
+from sd4match_plugin.tuning.loss import matching_loss as loss_of_maps
 
-LOCALIZERS = {"nn": Argmax, "bilinear": Bilinear, "softargmax": SoftArgmax, "kernel_softargmax": KernelSoftmax}
+LOCALIZERS = {
+    "nn": Argmax,
+    "bilinear": Bilinear,
+    "softargmax": SoftArgmax,
+    "kernel_softargmax": KernelSoftmax,
+}
 SOFT = ("softargmax", "kernel_softargmax")
 FED = Size(768, 768)
 ALPHAS = (0.05, 0.1, 0.15)
@@ -45,11 +52,18 @@ def matching_localizers(folder: Path) -> None:
         for suffix, normalize in (("", True), ("_nol2", False)):
             localize = make(normalize=normalize)
             for number, count in enumerate(vectors["n_pts"]):
-                maps = feature_map(vectors["src_featmap"][number], source_size), feature_map(vectors["trg_featmap"][number], target_size)
+                maps = (
+                    feature_map(vectors["src_featmap"][number], source_size),
+                    feature_map(vectors["trg_featmap"][number], target_size),
+                )
                 found = localize(*maps, torch.from_numpy(vectors["src_kps"][number, :count]).double())
                 expected = vectors[f"out/{name}{suffix}"][number, :count]
                 np.testing.assert_allclose(
-                    found.points.numpy(), expected, rtol=0, atol=1e-3 if name in SOFT else 1e-4, err_msg=name + suffix
+                    found.points.numpy(),
+                    expected,
+                    rtol=0,
+                    atol=1e-3 if name in SOFT else 1e-4,
+                    err_msg=name + suffix,
                 )
 
 
@@ -57,13 +71,20 @@ def matching_pck(folder: Path) -> None:
     """The release's predictions -> its PCK: `<=`, clamped truth, per image and per point, over all and in each category."""
     vectors = np.load(folder / "matching.npz")
     target_size, counts = size(vectors["trg_size_hw"]), vectors["n_pts"]
-    short = {"nn": "nn", "bilinear": "bilinear", "softargmax": "softmax", "kernel_softargmax": "kernelsoftmax"}
+    short = {
+        "nn": "nn",
+        "bilinear": "bilinear",
+        "softargmax": "softmax",
+        "kernel_softargmax": "kernelsoftmax",
+    }
     seen = set()
     for name in LOCALIZERS:
         errors = []
         for number, count in enumerate(counts):
             truth = target_in_frame(
-                SD4MATCH, Target(vectors["trg_kps"][number, :count].astype(float), target_size, None), Frame.unchanged(target_size)
+                SD4MATCH,
+                Target(vectors["trg_kps"][number, :count].astype(float), target_size, None),
+                Frame.unchanged(target_size),
             )
             distance = np.linalg.norm(vectors[f"out/{name}"][number, :count] - truth, axis=1)
             errors.append(distance / vectors["pck_threshold"][number])
@@ -86,14 +107,22 @@ def matching_pck(folder: Path) -> None:
 def matching_loss(folder: Path) -> None:
     """The training loss, and its gradient in both maps."""
     vectors = np.load(folder / "matching.npz")
-    maps = {side: torch.from_numpy(vectors[f"{side}_featmap"].copy()).requires_grad_() for side in ("src", "trg")}
+    maps = {
+        side: torch.from_numpy(vectors[f"{side}_featmap"].copy()).requires_grad_() for side in ("src", "trg")
+    }
     points = [torch.from_numpy(vectors[f"{side}_kps"]) for side in ("src", "trg")]
     sizes = [size(vectors[f"{side}_size_hw"]) for side in ("src", "trg")]
     loss = loss_of_maps(maps["src"], maps["trg"], *points, torch.from_numpy(vectors["n_pts"]), *sizes)
     np.testing.assert_allclose(loss.item(), vectors["out/loss"], rtol=0, atol=1e-5)
     for side, gradient in zip(("src", "trg"), torch.autograd.grad(loss, list(maps.values())), strict=True):
         expected = vectors[f"out/loss_grad_{side}"]
-        np.testing.assert_allclose(gradient.numpy(), expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max(), err_msg=f"gradient of {side}")
+        np.testing.assert_allclose(
+            gradient.numpy(),
+            expected,
+            rtol=1e-4,
+            atol=1e-5 * np.abs(expected).max(),
+            err_msg=f"gradient of {side}",
+        )
 
 
 def original_argmax(folder: Path) -> None:
@@ -107,10 +136,14 @@ def original_argmax(folder: Path) -> None:
             for side, frame in zip(("src", "trg"), frames, strict=True)
         )
         found = ArgmaxOriginal()(source, target, torch.from_numpy(vectors[f"{case}/src_kps"]).double())
-        np.testing.assert_allclose(found.score.numpy(), vectors[f"{case}/out/score"], rtol=0, atol=2e-6, err_msg=case)
+        np.testing.assert_allclose(
+            found.score.numpy(), vectors[f"{case}/out/score"], rtol=0, atol=2e-6, err_msg=case
+        )
         cosines = upsampled_cosines(source, target, vectors[f"{case}/src_kps"])
         width = cosines.shape[2]
-        for row, (mine, theirs) in enumerate(zip(found.points.long().numpy(), vectors[f"{case}/out/prediction_xy"], strict=True)):
+        for row, (mine, theirs) in enumerate(
+            zip(found.points.long().numpy(), vectors[f"{case}/out/prediction_xy"], strict=True)
+        ):
             # Where two pixels tie, rounding decides; theirs is then at least what the plain computation finds.
             tied = cosines[row, mine[1], mine[0]] >= cosines[row].max() - 1e-6
             plain = cosines[row].argmax()
@@ -123,7 +156,9 @@ def upsampled_cosines(source: FeatureMap, target: FeatureMap, points: np.ndarray
 
     def upsample(one: FeatureMap) -> torch.Tensor:
         width, height = one.frame.original
-        full = torch.nn.functional.interpolate(one.data[None], (height, width), mode="bilinear", align_corners=False)[0]
+        full = torch.nn.functional.interpolate(
+            one.data[None], (height, width), mode="bilinear", align_corners=False
+        )[0]
         return torch.nn.functional.normalize(full, dim=0)
 
     queries = upsample(source)[:, points[:, 1], points[:, 0]]
@@ -137,10 +172,18 @@ def window_softmax(folder: Path) -> None:
     points = torch.from_numpy(vectors["src_kps"]).double()
     for window in (5, 7):
         found = WindowSoftmax(window=window)(*maps, points)
-        np.testing.assert_allclose(found.points.numpy(), vectors[f"out/window{window}"], rtol=0, atol=1e-3, err_msg=f"window {window}")
+        np.testing.assert_allclose(
+            found.points.numpy(),
+            vectors[f"out/window{window}"],
+            rtol=0,
+            atol=1e-3,
+            err_msg=f"window {window}",
+        )
     # A window of the best patch alone, with a temperature at which nothing else counts.
     found = WindowSoftmax(window=0, temperature=1e-4)(*maps, points)
-    np.testing.assert_allclose(found.points.numpy(), vectors["out/argmax"], rtol=0, atol=1e-3, err_msg="argmax")
+    np.testing.assert_allclose(
+        found.points.numpy(), vectors["out/argmax"], rtol=0, atol=1e-3, err_msg="argmax"
+    )
 
 
 DATASETS = {
@@ -178,17 +221,25 @@ def _compare_pair(where: str, pair: ImagePair, wanted: dict, threshold: str) -> 
         identifier = wanted[f"{side}_identifier"]
         # The release marks mirrored pictures with -1 and others with -0; ours have a flag.
         mirrored = bool(getattr(image, "mirror", False))
-        assert identifier in (image.name, f"{image.name}-{int(mirrored)}"), f"{where}: {image.name} instead of {identifier}"
+        assert identifier in (image.name, f"{image.name}-{int(mirrored)}"), (
+            f"{where}: {image.name} instead of {identifier}"
+        )
         target = Target(points[valid], original, pair.target_box if side == "target" else pair.source_box)
         frame = Frame.stretched(original, FED)
         found = target_in_frame(SD4MATCH, target, frame)
-        np.testing.assert_allclose(found, wanted[f"{side}_keypoints"], rtol=0, atol=1e-3, err_msg=f"{where} {side}")
+        np.testing.assert_allclose(
+            found, wanted[f"{side}_keypoints"], rtol=0, atol=1e-3, err_msg=f"{where} {side}"
+        )
         if side == "target":
             length = threshold_length(threshold, target, frame)
-            np.testing.assert_allclose(length, wanted["pck_threshold"], rtol=0, atol=1e-3, err_msg=f"{where} threshold")
+            np.testing.assert_allclose(
+                length, wanted["pck_threshold"], rtol=0, atol=1e-3, err_msg=f"{where} threshold"
+            )
         pixels = stretched_batch([ImageRequest(image.open(), image.identity(), pair.category)], FED)
         means = (2 * pixels - 1).double().mean(dim=(0, 2, 3)).numpy()
-        np.testing.assert_allclose(means, wanted[f"{side}_image_mean"], rtol=0, atol=1e-6, err_msg=f"{where} {side} image")
+        np.testing.assert_allclose(
+            means, wanted[f"{side}_image_mean"], rtol=0, atol=1e-6, err_msg=f"{where} {side} image"
+        )
 
 
 SD_CASES = {
@@ -221,11 +272,17 @@ def stable_diffusion(folder: Path) -> None:
             prompts = [Conditioning(states) for states in vectors["prompt"]]
         else:
             prompts = [backbone.condition(TokenEmbeddings(rows)) for rows in vectors["prompt"]]
-        noisy = backbone.noisy(latents.repeat_interleave(members, 0), vectors["noise"][: 2 * members], timestep)
+        noisy = backbone.noisy(
+            latents.repeat_interleave(members, 0), vectors["noise"][: 2 * members], timestep
+        )
         place = backbone.card.levels[f"up-block {block}"]
-        passed = backbone.activations(noisy, timestep, [one for one in prompts for _ in range(members)], [place])[place]
+        passed = backbone.activations(
+            noisy, timestep, [one for one in prompts for _ in range(members)], [place]
+        )[place]
         found = passed.unflatten(0, (2, members)).mean(dim=1)
-        torch.testing.assert_close(found, vectors[f"out/{name}"], rtol=0, atol=5e-4, msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(
+            found, vectors[f"out/{name}"], rtol=0, atol=5e-4, msg=lambda text, name=name: f"{name}: {text}"
+        )
 
 
 def _waves(shape: tuple[int, ...], number: int, scale: float) -> torch.Tensor:
@@ -240,23 +297,45 @@ def cpm(folder: Path) -> None:
     vectors = np.load(folder / "cpm.npz")
     seed, cases = int(vectors["seed"]), [key for key in vectors.files if key.startswith("out/")]
     assert len(cases) == 5
-    start, end, positions = _waves((1024,), 901, 0.05), _waves((1024,), 902, 0.05), _waves((77, 1024), 903, 0.05)
+    start, end, positions = (
+        _waves((1024,), 901, 0.05),
+        _waves((1024,), 902, 0.05),
+        _waves((77, 1024), 903, 0.05),
+    )
     boundaries = Boundaries(start, end, torch.zeros(1024), positions)
     for key in cases:
         config = CpmConfig.from_release_name(key.removeprefix("out/"))
         module = ConditionalPrompting(config)
         names = sorted(module.state_dict())
         scales = {name: 0.05 if "linear" in name else 0.5 for name in names}
-        module.load_state_dict({name: _waves(config.shapes[name], seed + k, scales[name]) for k, name in enumerate(names)})
-        both = [vectors[f"{image}_pool"] if config.descriptor == "head" else vectors[f"{image}_seq"][1:] for image in ("a", "b")]
+        module.load_state_dict(
+            {name: _waves(config.shapes[name], seed + k, scales[name]) for k, name in enumerate(names)}
+        )
+        both = [
+            vectors[f"{image}_pool"] if config.descriptor == "head" else vectors[f"{image}_seq"][1:]
+            for image in ("a", "b")
+        ]
         descriptors = [torch.from_numpy(one.copy())[None] for one in both]
         with torch.no_grad():
-            found = assemble(module(*descriptors[: 1 if config.inputs == "image" else 2]), boundaries)[0].numpy()
+            found = assemble(module(*descriptors[: 1 if config.inputs == "image" else 2]), boundaries)[
+                0
+            ].numpy()
         expected = vectors[key]
-        np.testing.assert_allclose(found[:, :: 1024 // expected.shape[1]], expected, rtol=0, atol=1e-5, err_msg=key)
+        np.testing.assert_allclose(
+            found[:, :: 1024 // expected.shape[1]], expected, rtol=0, atol=1e-5, err_msg=key
+        )
 
 
 CHECKS: dict[str, Callable[[Path], None]] = {
     one.__name__: one
-    for one in (matching_localizers, matching_pck, matching_loss, original_argmax, window_softmax, datasets, stable_diffusion, cpm)
+    for one in (
+        matching_localizers,
+        matching_pck,
+        matching_loss,
+        original_argmax,
+        window_softmax,
+        datasets,
+        stable_diffusion,
+        cpm,
+    )
 }

@@ -42,17 +42,40 @@ def rewrite(path: Path, key: str, by: float) -> None:
 
 
 LOCALIZERS = ("nn", "bilinear", "softargmax", "kernel_softargmax")
-PCK = product(("image", "point"), ("nn", "bilinear", "softmax", "kernelsoftmax"), ("0.05", "0.1", "0.15"), ("all", "cat", "car"))
-CPM = (*(f"{images}-DINO-{part}-G25-C50" for images, part in product(("Pair", "Img"), ("Feat", "Head"))), "Pair-DINO-Feat-G0-C50")
+PCK = product(
+    ("image", "point"),
+    ("nn", "bilinear", "softmax", "kernelsoftmax"),
+    ("0.05", "0.1", "0.15"),
+    ("all", "cat", "car"),
+)
+CPM = (
+    *(f"{images}-DINO-{part}-G25-C50" for images, part in product(("Pair", "Img"), ("Feat", "Head"))),
+    "Pair-DINO-Feat-G0-C50",
+)
 NUMBERS = [
-    *(("matching_localizers", "matching.npz", f"out/{name}{suffix}", 0.01) for name, suffix in product(LOCALIZERS, ("", "_nol2"))),
-    *(("matching_pck", "matching.npz", f"out/pck/{averaging}/{name}_pck{alpha}/{kind}", 0.01) for averaging, name, alpha, kind in PCK),
+    *(
+        ("matching_localizers", "matching.npz", f"out/{name}{suffix}", 0.01)
+        for name, suffix in product(LOCALIZERS, ("", "_nol2"))
+    ),
+    *(
+        ("matching_pck", "matching.npz", f"out/pck/{averaging}/{name}_pck{alpha}/{kind}", 0.01)
+        for averaging, name, alpha, kind in PCK
+    ),
     ("matching_loss", "matching.npz", "out/loss", 2e-5),
     *(("matching_loss", "matching.npz", f"out/loss_grad_{side}", 1e-5) for side in ("src", "trg")),
-    *(("original_argmax", "original_resolution_argmax.npz", f"{case}/out/prediction_xy", 5) for case in range(4)),
+    *(
+        ("original_argmax", "original_resolution_argmax.npz", f"{case}/out/prediction_xy", 5)
+        for case in range(4)
+    ),
     *(("original_argmax", "original_resolution_argmax.npz", f"{case}/out/score", 1e-4) for case in range(4)),
-    *(("window_softmax", "window_softmax.npz", f"out/{name}", 0.01) for name in ("argmax", "window5", "window7")),
-    *(("stable_diffusion", "sd_features.npz", f"out/{name}", 0.01) for name in (*SD_CASES, "latent_mean", "latent_std")),
+    *(
+        ("window_softmax", "window_softmax.npz", f"out/{name}", 0.01)
+        for name in ("argmax", "window5", "window7")
+    ),
+    *(
+        ("stable_diffusion", "sd_features.npz", f"out/{name}", 0.01)
+        for name in (*SD_CASES, "latent_mean", "latent_std")
+    ),
     *(("cpm", "cpm.npz", f"out/{name}", 1e-4) for name in CPM),
 ]
 
@@ -66,9 +89,21 @@ def test_a_changed_number_is_noticed(check, file, key, by, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "dataset", ["spair/test", "spair/trn", "spair/val", "pfpascal/trn", "pfpascal/val", "pfpascal/test", "pfwillow/test"]
+    "dataset",
+    [
+        "spair/test",
+        "spair/trn",
+        "spair/val",
+        "pfpascal/trn",
+        "pfpascal/val",
+        "pfpascal/test",
+        "pfwillow/test",
+    ],
 )
-@pytest.mark.parametrize("key", ["source_keypoints", "target_keypoints", "pck_threshold", "source_image_mean", "category", "n_points"])
+@pytest.mark.parametrize(
+    "key",
+    ["source_keypoints", "target_keypoints", "pck_threshold", "source_image_mean", "category", "n_points"],
+)
 def test_a_changed_number_of_a_dataset_is_noticed(dataset, key, tmp_path):
     folder = changed_folder(tmp_path, "datasets.json")
     content = json.loads((folder / "datasets.json").read_text())
@@ -87,8 +122,28 @@ def test_a_changed_number_of_a_dataset_is_noticed(dataset, key, tmp_path):
 def test_another_folder_is_read_where_the_environment_names_one(tmp_path):
     """In a process of its own: the suite passes on a copy and fails on one with a changed number."""
     folder = changed_folder(tmp_path, "window_softmax.npz")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(HERE), "-k", "agrees and window"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        str(HERE),
+        "-k",
+        "agrees and window",
+    ]
     environment = {**os.environ, "BENCH_CONFORMANCE": str(folder)}
-    assert subprocess.run(command, env=environment, capture_output=True, check=False, cwd=HERE.parents[1]).returncode == 0
+    assert (
+        subprocess.run(
+            command, env=environment, capture_output=True, check=False, cwd=HERE.parents[1]
+        ).returncode
+        == 0
+    )
     rewrite(folder / "window_softmax.npz", "out/window5", 0.01)
-    assert subprocess.run(command, env=environment, capture_output=True, check=False, cwd=HERE.parents[1]).returncode == 1
+    assert (
+        subprocess.run(
+            command, env=environment, capture_output=True, check=False, cwd=HERE.parents[1]
+        ).returncode
+        == 1
+    )

@@ -97,7 +97,10 @@ def test_every_pair_counts(split: str) -> None:
     pairs = EXPECTED[split]
     for number, pair in enumerate(pairs):
         altered = {**pair, "pck_threshold": pair["pck_threshold"] + 0.01}
-        for changed in ([*pairs[:number], altered, *pairs[number + 1 :]], [*pairs[:number], *pairs[number + 1 :]]):
+        for changed in (
+            [*pairs[:number], altered, *pairs[number + 1 :]],
+            [*pairs[:number], *pairs[number + 1 :]],
+        ):
             with pytest.raises(AssertionError):
                 checks.compare_dataset(OWN, split, changed)
 
@@ -120,8 +123,18 @@ def one_changed(value: Any) -> Iterator[Any]:
     ("split", "file", "old", "new"),
     [
         ("spair/test", "SPair-71k/Layout/large/test.txt", "000013-2010_003593-2007_003748:aeroplane\n", ""),
-        ("spair/test", "SPair-71k/PairAnnotation/test/000013-2010_003593-2007_003748:aeroplane.json", "[197, 29]", "[197, 30]"),
-        ("spair/test", "SPair-71k/PairAnnotation/test/000013-2010_003593-2007_003748:aeroplane.json", "101, 147]", "101, 148]"),
+        (
+            "spair/test",
+            "SPair-71k/PairAnnotation/test/000013-2010_003593-2007_003748:aeroplane.json",
+            "[197, 29]",
+            "[197, 30]",
+        ),
+        (
+            "spair/test",
+            "SPair-71k/PairAnnotation/test/000013-2010_003593-2007_003748:aeroplane.json",
+            "101, 147]",
+            "101, 148]",
+        ),
         ("pfpascal/trn", "pf-pascal/trn_pairs.csv", ",18,1", ",18,0"),
         ("pfwillow/test", "pf-willow/test_pairs.csv", "236.289", "236.389"),
     ],

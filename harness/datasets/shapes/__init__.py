@@ -3,8 +3,3 @@
 Ten categories of objects are drawn from jointed parts, varied in shape, colour, texture, pose, view and size, before cluttered
 backgrounds that hold objects of other categories, behind things that hide some of their parts, and partly out of the picture.
 """
-
-from harness.datasets.shapes.export import export
-from harness.datasets.shapes.pairs import SPLITS, Shapes, ShapesImage, keypoint_names, open_shapes
-
-__all__ = ["SPLITS", "Shapes", "ShapesImage", "export", "keypoint_names", "open_shapes"]

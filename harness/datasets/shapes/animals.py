@@ -5,13 +5,13 @@ Left and right are the animal's own: the horse's right legs are the nearer ones,
 
 from __future__ import annotations
 
-from harness.datasets.shapes.dice import Dice
+from harness.datasets.shapes.dice import KeyedRandom
 from harness.datasets.shapes.outlines import XY, between, curve, ellipse, limb, polygon, smooth, toward
 from harness.datasets.shapes.paint import Paint
 from harness.datasets.shapes.sketch import Kind, Sketch
 
 
-def _bird(sketch: Sketch, dice: Dice) -> None:
+def _bird(sketch: Sketch, dice: KeyedRandom) -> None:
     tilt = dice.uniform(-38, 12)
     plump = dice.uniform(0.26, 0.4)
     body: XY = (0.0, 0.0)
@@ -24,28 +24,48 @@ def _bird(sketch: Sketch, dice: Dice) -> None:
     sketch.add(
         "tail",
         polygon(
-            toward(rump, tilt - 90, 0.08), toward(tail, tilt - 90, spread), toward(tail, tilt + 90, spread), toward(rump, tilt + 90, 0.08)
+            toward(rump, tilt - 90, 0.08),
+            toward(tail, tilt - 90, spread),
+            toward(tail, tilt + 90, spread),
+            toward(rump, tilt + 90, 0.08),
         ),
     )
     sketch.mark("tail_tip", between(tail, rump, 0.08))
     ground = plump + dice.uniform(0.2, 0.42)
-    for side, depth, shift in (("left", -0.12, dice.uniform(0.02, 0.16)), ("right", 0.12, dice.uniform(-0.16, -0.02))):
+    for side, depth, shift in (
+        ("left", -0.12, dice.uniform(0.02, 0.16)),
+        ("right", 0.12, dice.uniform(-0.16, -0.02)),
+    ):
         hip, foot = (shift, plump * 0.7), (shift + dice.uniform(-0.08, 0.12), ground)
         sketch.add("leg", limb([hip, between(hip, foot, 0.55), foot], 0.03, 0.02), depth=depth)
-        sketch.add("foot", limb([(foot[0] - 0.05, foot[1]), (foot[0] + 0.13, foot[1] + 0.02)], 0.03, 0.02), depth=depth)
+        sketch.add(
+            "foot",
+            limb([(foot[0] - 0.05, foot[1]), (foot[0] + 0.13, foot[1] + 0.02)], 0.03, 0.02),
+            depth=depth,
+        )
         sketch.mark(f"{side}_foot", (foot[0] + 0.04, foot[1] + 0.01))
     sketch.add("back", limb([breast, head], plump * 0.7, skull * 0.8), depth=0.05)
     sketch.add("back", ellipse(*body, 0.58, plump, tilt), depth=0.08)
     sketch.mark("back", toward(toward(body, tilt, 0.05), tilt - 90, plump * 0.8))
     sketch.mark("rump", toward(body, tilt + 180, 0.5))
     chest = toward(between(body, breast, 0.75), tilt + 75, plump * 0.45)
-    sketch.add("breast", ellipse(*chest, 0.34, plump * 0.52, tilt + 12), depth=0.1, line=0, breast=toward(chest, tilt + 20, 0.14))
+    sketch.add(
+        "breast",
+        ellipse(*chest, 0.34, plump * 0.52, tilt + 12),
+        depth=0.1,
+        line=0,
+        breast=toward(chest, tilt + 20, 0.14),
+    )
     sketch.add("crown", ellipse(*head, skull, skull * 0.95), depth=0.1)
     crown = toward(head, -dice.uniform(95, 120), skull * 0.8)
     if dice.chance(0.4):
         sketch.add(
             "crest",
-            polygon(toward(head, -60, skull * 0.9), toward(head, -120, skull * dice.uniform(1.4, 1.8)), toward(head, -140, skull * 0.9)),
+            polygon(
+                toward(head, -60, skull * 0.9),
+                toward(head, -120, skull * dice.uniform(1.4, 1.8)),
+                toward(head, -140, skull * 0.9),
+            ),
             depth=0.1,
         )
     sketch.add("crown", ellipse(crown[0], crown[1], skull * 0.3, skull * 0.2), depth=0.1, line=0, crown=crown)
@@ -68,13 +88,25 @@ def _bird(sketch: Sketch, dice: Dice) -> None:
     lift = dice.uniform(-16, 30) if dice.chance(0.65) else dice.uniform(70, 120)
     tip = toward(shoulder, tilt + 180 + lift, dice.uniform(0.6, 0.85))
     elbow = toward(between(shoulder, tip, 0.45), tilt + 90 if lift < 50 else tilt, dice.uniform(0.16, 0.26))
-    sketch.add("wing", smooth(toward(shoulder, tilt - 60, 0.1), shoulder, elbow, tip, between(shoulder, tip, 0.5)), depth=0.2)
-    sketch.mark("shoulder", between(between(toward(shoulder, tilt - 60, 0.1), elbow, 0.35), between(shoulder, tip, 0.5), 0.3))
+    sketch.add(
+        "wing",
+        smooth(toward(shoulder, tilt - 60, 0.1), shoulder, elbow, tip, between(shoulder, tip, 0.5)),
+        depth=0.2,
+    )
+    sketch.mark(
+        "shoulder",
+        between(between(toward(shoulder, tilt - 60, 0.1), elbow, 0.35), between(shoulder, tip, 0.5), 0.3),
+    )
     end = between(tip, elbow, 0.08)
-    sketch.add("primaries", limb([between(tip, between(shoulder, elbow, 0.7), 0.3), end], 0.07, 0.03), depth=0.2, wing_tip=end)
+    sketch.add(
+        "primaries",
+        limb([between(tip, between(shoulder, elbow, 0.7), 0.3), end], 0.07, 0.03),
+        depth=0.2,
+        wing_tip=end,
+    )
 
 
-def _cat(sketch: Sketch, dice: Dice) -> None:
+def _cat(sketch: Sketch, dice: KeyedRandom) -> None:
     wide, tall = dice.uniform(0.36, 0.5), dice.uniform(0.5, 0.72)
     head: XY = (dice.around(0, 0.05), -tall - dice.uniform(0.12, 0.2))
     face = (dice.uniform(0.34, 0.44), dice.uniform(0.29, 0.37))
@@ -105,7 +137,9 @@ def _cat(sketch: Sketch, dice: Dice) -> None:
     gap = dice.uniform(0.13, 0.2)
     for name, sign in (("right", -1), ("left", 1)):
         paw = (sign * gap + dice.around(0, 0.02), 0.44 + dice.uniform(-0.04, 0.03))
-        sketch.add("fur", limb([(sign * gap * 1.2, -tall * 0.25), (sign * gap, 0.2), paw], 0.1, 0.085), depth=0.18)
+        sketch.add(
+            "fur", limb([(sign * gap * 1.2, -tall * 0.25), (sign * gap, 0.2), paw], 0.1, 0.085), depth=0.18
+        )
         sketch.add("sock", ellipse(*paw, 0.12, 0.075), depth=0.22)
         sketch.mark(f"{name}_paw", paw)
         hind = (sign * wide * dice.uniform(0.85, 1.0), 0.43)
@@ -120,10 +154,19 @@ def _cat(sketch: Sketch, dice: Dice) -> None:
         own.add("fur", polygon(base[0], tip, base[1]), depth=-0.04)
         own.mark(f"{name}_ear_tip", between(tip, (sign * face[0] * 0.58, -face[1] * 0.6), 0.08))
         middle = between(base[0], base[1], 0.5)
-        own.add("inner_ear", polygon(*(between(corner, middle, 0.38) for corner in (base[0], tip, base[1]))), depth=-0.03, line=0)
+        own.add(
+            "inner_ear",
+            polygon(*(between(corner, middle, 0.38) for corner in (base[0], tip, base[1]))),
+            depth=-0.03,
+            line=0,
+        )
     own.add("face", ellipse(0, 0, *face), depth=0.0)
     own.mark("forehead", (0, -face[1] * 0.72))
-    apart, height, size = face[0] * dice.uniform(0.4, 0.52), -face[1] * dice.uniform(0.02, 0.2), dice.uniform(0.07, 0.1)
+    apart, height, size = (
+        face[0] * dice.uniform(0.4, 0.52),
+        -face[1] * dice.uniform(0.02, 0.2),
+        dice.uniform(0.07, 0.1),
+    )
     for name, sign in (("right", -1), ("left", 1)):
         eye = (sign * apart, height)
         own.add("eye", ellipse(*eye, size, size * dice.uniform(0.7, 1.0)), depth=0.08)
@@ -137,22 +180,37 @@ def _cat(sketch: Sketch, dice: Dice) -> None:
             start = (sign * face[0] * 0.22, face[1] * 0.45)
             own.add(
                 "whisker",
-                limb([start, (sign * face[0] * dice.uniform(1.0, 1.3), face[1] * 0.45 + droop)], 0.008, 0.005),
+                limb(
+                    [start, (sign * face[0] * dice.uniform(1.0, 1.3), face[1] * 0.45 + droop)], 0.008, 0.005
+                ),
                 depth=0.14,
                 line=0,
             )
-    own.add("nose", polygon((-0.055, snout - 0.03), (0.055, snout - 0.03), (0, snout + 0.045)), depth=0.16, nose=(0, snout))
+    own.add(
+        "nose",
+        polygon((-0.055, snout - 0.03), (0.055, snout - 0.03), (0, snout + 0.045)),
+        depth=0.16,
+        nose=(0, snout),
+    )
 
 
-def _fish(sketch: Sketch, dice: Dice) -> None:
+def _fish(sketch: Sketch, dice: KeyedRandom) -> None:
     tall = dice.uniform(0.26, 0.5)
     tail = (-dice.uniform(0.55, 0.7), dice.around(0, 0.03))
     fork = dice.uniform(0.22, 0.42)
     ends = (tail[0] - dice.uniform(0.2, 0.42), -fork), (tail[0] - dice.uniform(0.2, 0.42), fork)
     peak = (dice.uniform(-0.3, 0.15), -tall - dice.uniform(0.12, 0.34))
     fin_front = (dice.uniform(0.2, 0.36), -tall * 0.82)
-    sketch.add("dorsal", smooth(fin_front, between(fin_front, peak, 0.7), peak, (-0.45, -tall * 0.45), (-0.1, -tall * 0.7)), depth=0.0)
-    sketch.add("edge", limb([between(peak, (0, 0), 0.22), between(peak, (0, 0), 0.05)], 0.06, 0.03), dorsal_tip=between(peak, (0, 0), 0.09))
+    sketch.add(
+        "dorsal",
+        smooth(fin_front, between(fin_front, peak, 0.7), peak, (-0.45, -tall * 0.45), (-0.1, -tall * 0.7)),
+        depth=0.0,
+    )
+    sketch.add(
+        "edge",
+        limb([between(peak, (0, 0), 0.22), between(peak, (0, 0), 0.05)], 0.06, 0.03),
+        dorsal_tip=between(peak, (0, 0), 0.09),
+    )
     low = (-dice.uniform(0.1, 0.35), tall + dice.uniform(0.08, 0.24))
     sketch.add("anal", polygon((0.02, tall * 0.8), low, (low[0] - 0.1, low[1] - 0.02), (-0.42, tall * 0.45)))
     sketch.mark("anal_fin_tip", between((low[0] - 0.04, low[1]), (-0.2, 0), 0.12))
@@ -169,10 +227,14 @@ def _fish(sketch: Sketch, dice: Dice) -> None:
         ),
     )
     sketch.add(
-        "upper", limb([between(ends[0], root, 0.3), between(ends[0], root, 0.06)], 0.05, 0.04), tail_top=between(ends[0], root, 0.12)
+        "upper",
+        limb([between(ends[0], root, 0.3), between(ends[0], root, 0.06)], 0.05, 0.04),
+        tail_top=between(ends[0], root, 0.12),
     )
     sketch.add(
-        "lower", limb([between(ends[1], root, 0.3), between(ends[1], root, 0.06)], 0.05, 0.04), tail_bottom=between(ends[1], root, 0.12)
+        "lower",
+        limb([between(ends[1], root, 0.3), between(ends[1], root, 0.06)], 0.05, 0.04),
+        tail_bottom=between(ends[1], root, 0.12),
     )
     mouth = (0.8, dice.uniform(-0.04, 0.1))
     back = smooth(
@@ -191,14 +253,25 @@ def _fish(sketch: Sketch, dice: Dice) -> None:
     sketch.mark("tail_root", (tail[0] + 0.06, 0.0))
     sketch.add(
         "belly",
-        smooth((0.6, tall * 0.55), (0.1, tall * 0.55), (-0.35, tall * 0.3), (0.0, tall * 0.93), (0.4, tall * 0.86)),
+        smooth(
+            (0.6, tall * 0.55),
+            (0.1, tall * 0.55),
+            (-0.35, tall * 0.3),
+            (0.0, tall * 0.93),
+            (0.4, tall * 0.86),
+        ),
         depth=0.08,
         line=0,
     )
     sketch.mark("belly", (0.1, tall * 0.82))
     for band in range(dice.pick((0, 0, 1, 2))):
         x = -0.07 - 0.22 * band
-        sketch.add("band", limb(curve((x, -tall * 0.85), (x - 0.06, 0), (x, tall * 0.8)), 0.05, 0.03), depth=0.09, line=0)
+        sketch.add(
+            "band",
+            limb(curve((x, -tall * 0.85), (x - 0.06, 0), (x, tall * 0.8)), 0.05, 0.03),
+            depth=0.09,
+            line=0,
+        )
     gill = dice.uniform(0.28, 0.4)
     head = smooth(
         (mouth[0] - 0.01, mouth[1]),
@@ -210,18 +283,24 @@ def _fish(sketch: Sketch, dice: Dice) -> None:
     )
     sketch.add("head", head, depth=0.1)
     sketch.mark("gill", (gill - 0.06, 0.06))
-    sketch.add("lip", ellipse(mouth[0] - 0.04, mouth[1], 0.055, 0.05), depth=0.1, mouth=(mouth[0] - 0.03, mouth[1]))
+    sketch.add(
+        "lip", ellipse(mouth[0] - 0.04, mouth[1], 0.055, 0.05), depth=0.1, mouth=(mouth[0] - 0.03, mouth[1])
+    )
     eye = (0.54 + dice.around(0, 0.02), -tall * dice.uniform(0.22, 0.36))
     size = dice.uniform(0.06, 0.09)
     sketch.add("eye", ellipse(*eye, size), depth=0.14)
     sketch.add("pupil", ellipse(*eye, size * 0.5), depth=0.15, line=0, eye=eye)
     base = (gill - 0.1, tall * dice.uniform(0.15, 0.4))
     flap = toward(base, 180 + dice.uniform(-50, 20), dice.uniform(0.22, 0.36))
-    sketch.add("pectoral", smooth((base[0], base[1] - 0.06), flap, (flap[0] + 0.04, flap[1] + 0.1), (base[0], base[1] + 0.08)), depth=0.22)
+    sketch.add(
+        "pectoral",
+        smooth((base[0], base[1] - 0.06), flap, (flap[0] + 0.04, flap[1] + 0.1), (base[0], base[1] + 0.08)),
+        depth=0.22,
+    )
     sketch.mark("side_fin_tip", between((flap[0] + 0.02, flap[1] + 0.04), base, 0.12))
 
 
-def _horse(sketch: Sketch, dice: Dice) -> None:
+def _horse(sketch: Sketch, dice: KeyedRandom) -> None:
     deep, back = dice.uniform(0.22, 0.32), -0.12
     shoulder, hip = (0.42, back + dice.around(0, 0.03)), (-0.46, back + dice.around(0, 0.03))
     neck = toward(shoulder, -dice.uniform(30, 75), dice.uniform(0.42, 0.58))
@@ -234,7 +313,10 @@ def _horse(sketch: Sketch, dice: Dice) -> None:
     for side, depth, shade in (("left", -0.16, "far_leg"), ("right", 0.16, "coat")):
         if side == "right":
             _horse_body(sketch, dice, deep, shoulder, hip, neck, muzzle, tail_root)
-        for end, top in (("front", (shoulder[0] + 0.02, shoulder[1] + deep * 0.5)), ("hind", (hip[0] - 0.02, hip[1] + deep * 0.5))):
+        for end, top in (
+            ("front", (shoulder[0] + 0.02, shoulder[1] + deep * 0.5)),
+            ("hind", (hip[0] - 0.02, hip[1] + deep * 0.5)),
+        ):
             swing = dice.around(0, 0.13)
             knee = (top[0] + swing + (0.05 if end == "front" else -0.05), (top[1] + ground) / 2)
             hoof = (knee[0] + swing * 0.4 + dice.around(0, 0.07), ground - dice.uniform(0, 0.08))
@@ -253,14 +335,31 @@ def _horse(sketch: Sketch, dice: Dice) -> None:
             sketch.mark(f"{side}_{end}_hoof", (hoof[0] + 0.01, hoof[1] + 0.03))
 
 
-def _horse_body(sketch: Sketch, dice: Dice, deep: float, shoulder: XY, hip: XY, neck: XY, muzzle: XY, tail_root: XY) -> None:
+def _horse_body(
+    sketch: Sketch, dice: KeyedRandom, deep: float, shoulder: XY, hip: XY, neck: XY, muzzle: XY, tail_root: XY
+) -> None:
     ear = toward(neck, -dice.uniform(85, 125), dice.uniform(0.2, 0.27))
-    sketch.add("coat", polygon(toward(neck, -60, 0.08), ear, toward(neck, -160, 0.1)), depth=0.06, ear_tip=between(ear, neck, 0.1))
-    sketch.add("coat", limb([between(hip, shoulder, 0.9), between(shoulder, neck, 0.5), neck], deep * 0.9, 0.13), depth=0.08)
+    sketch.add(
+        "coat",
+        polygon(toward(neck, -60, 0.08), ear, toward(neck, -160, 0.1)),
+        depth=0.06,
+        ear_tip=between(ear, neck, 0.1),
+    )
+    sketch.add(
+        "coat",
+        limb([between(hip, shoulder, 0.9), between(shoulder, neck, 0.5), neck], deep * 0.9, 0.13),
+        depth=0.08,
+    )
     sketch.add(
         "mane",
         limb(
-            curve(toward(shoulder, -100, deep * 0.8), toward(between(shoulder, neck, 0.6), 190, 0.1), toward(neck, -120, 0.16)), 0.1, 0.06
+            curve(
+                toward(shoulder, -100, deep * 0.8),
+                toward(between(shoulder, neck, 0.6), 190, 0.1),
+                toward(neck, -120, 0.16),
+            ),
+            0.1,
+            0.06,
         ),
         depth=0.09,
     )
@@ -294,12 +393,25 @@ def _horse_body(sketch: Sketch, dice: Dice, deep: float, shoulder: XY, hip: XY, 
         )
     sketch.add(
         "saddle",
-        smooth((-0.14, -0.14 - deep * 0.66), (0.16, -0.14 - deep * 0.66), (0.18, 0.0), (0.0, 0.06), (-0.14, 0.0), steps=3),
+        smooth(
+            (-0.14, -0.14 - deep * 0.66),
+            (0.16, -0.14 - deep * 0.66),
+            (0.18, 0.0),
+            (0.0, 0.06),
+            (-0.14, 0.0),
+            steps=3,
+        ),
         depth=0.14,
     )
     sketch.mark("saddle", (0.02, -0.06))
     sketch.add("coat", limb([toward(neck, 180, 0.02), muzzle], 0.135, 0.085), depth=0.1)
-    sketch.add("muzzle", limb([between(neck, muzzle, 0.8), muzzle], 0.09, 0.085), depth=0.11, line=0, muzzle=toward(muzzle, 30, 0.03))
+    sketch.add(
+        "muzzle",
+        limb([between(neck, muzzle, 0.8), muzzle], 0.09, 0.085),
+        depth=0.11,
+        line=0,
+        muzzle=toward(muzzle, 30, 0.03),
+    )
     eye = toward(between(neck, muzzle, 0.22), -80, 0.03)
     sketch.add("eye", ellipse(*eye, 0.035), depth=0.14, eye=eye)
 
@@ -353,7 +465,9 @@ CAT = Kind(
         "tail_tip",
     ),
     paints={
-        "fur": Paint(0.08, 0.5, 0.62, "stripes", (0.0, 0.1, -0.25), pitch=0.16, turn=90, hue_spread=0.032, spread=0.08),
+        "fur": Paint(
+            0.08, 0.5, 0.62, "stripes", (0.0, 0.1, -0.25), pitch=0.16, turn=90, hue_spread=0.032, spread=0.08
+        ),
         "face": Paint(0.08, 0.48, 0.66, "fur", (0.0, 0.1, -0.25), pitch=0.14, hue_spread=0.032, spread=0.08),
         "bib": Paint(0.1, 0.1, 0.92, "fur", (0.0, 0.05, -0.12), pitch=0.12),
         "sock": Paint(0.1, 0.1, 0.9, hue_spread=0.04),
@@ -420,7 +534,9 @@ HORSE = Kind(
         "coat": Paint(0.06, 0.6, 0.5, "fur", (0.0, 0.0, -0.1), pitch=0.25, hue_spread=0.02, spread=0.08),
         "far_leg": Paint(0.06, 0.6, 0.32, "plain", (0.0, 0.0, -0.1), hue_spread=0.02),
         "patch": Paint(0.1, 0.1, 0.9),
-        "mane": Paint(0.08, 0.5, 0.2, "fur", (0.02, 0.0, 0.25), pitch=0.14, turn=60, hue_spread=0.032, spread=0.08),
+        "mane": Paint(
+            0.08, 0.5, 0.2, "fur", (0.02, 0.0, 0.25), pitch=0.14, turn=60, hue_spread=0.032, spread=0.08
+        ),
         "muzzle": Paint(0.97, 0.2, 0.45, hue_spread=0.04),
         "eye": Paint(0.6, 0.2, 0.08, spread=0.03),
         "sock": Paint(0.1, 0.08, 0.92),

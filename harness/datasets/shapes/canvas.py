@@ -80,14 +80,18 @@ def _pixel_box(outline: Outline, size: tuple[int, int]) -> tuple[int, int, int, 
     )
 
 
-def _filling(patch: Patch, coat: Coat, light: Light, origin: tuple[int, int], size: tuple[int, int]) -> PIL.Image.Image:
+def _filling(
+    patch: Patch, coat: Coat, light: Light, origin: tuple[int, int], size: tuple[int, int]
+) -> PIL.Image.Image:
     """The part's colours in a box of pixels: its texture, brighter towards the light."""
     x = np.arange(size[0]) + (origin[0] + 0.5 - patch.centre[0])
     y = (np.arange(size[1]) + (origin[1] + 0.5 - patch.centre[1]))[:, None]
     base, accent = np.array(coat.base), np.array(coat.accent)
     mixed = amount(coat, patch.axes, patch.turn, x, y)[:, :, None] * (accent - base) + base
     extent = float(np.ptp(patch.outline, axis=0).max())
-    lit = (x * math.cos(math.radians(light.degrees)) + y * math.sin(math.radians(light.degrees))) * (2 / max(extent, 1.0))
+    lit = (x * math.cos(math.radians(light.degrees)) + y * math.sin(math.radians(light.degrees))) * (
+        2 / max(extent, 1.0)
+    )
     shaded = mixed * (1 + light.shade * lit.clip(-1, 1))[:, :, None]
     return PIL.Image.fromarray(shaded.clip(0, 255).astype(np.uint8))
 

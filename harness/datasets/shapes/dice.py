@@ -17,7 +17,7 @@ Item = TypeVar("Item")
 _BLOCK = 128
 
 
-class Dice:
+class KeyedRandom:
     """A stream of random numbers, named by its key: streams of different keys are independent.
 
     Only plain uniform numbers are taken from numpy: those of `PCG64` are promised to stay as they are, the distributions of
@@ -26,7 +26,9 @@ class Dice:
 
     def __init__(self, *key: str | int) -> None:
         digest = hashlib.sha256("\x1f".join(map(str, (VERSION, *key))).encode()).digest()
-        self._generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(int.from_bytes(digest[:16], "little"))))
+        self._generator = np.random.Generator(
+            np.random.PCG64(np.random.SeedSequence(int.from_bytes(digest[:16], "little")))
+        )
         self._numbers = self._stream()
 
     def _stream(self) -> Iterator[float]:

@@ -20,7 +20,9 @@ def _silent(items: Iterable[Item]) -> Iterable[Item]:
     return items
 
 
-def export(folder: Path, splits: Sequence[str], progress: Callable[[Iterable[Any]], Iterable[Any]] = _silent) -> None:
+def export(
+    folder: Path, splits: Sequence[str], progress: Callable[[Iterable[Any]], Iterable[Any]] = _silent
+) -> None:
     """Writes pictures, annotations and pair lists such that `spair-71k` reads the same pairs from `folder`.
 
     Pictures are PNG files, so that nothing of them is lost; official ones are JPEG, which readers learn from the annotations.
@@ -43,7 +45,10 @@ def _write_image(folder: Path, image: ShapesImage, annotation: Annotation) -> No
     picture = folder / "JPEGImages" / image.category / f"{image.stem}.png"
     picture.parent.mkdir(parents=True, exist_ok=True)
     image.open().save(picture)
-    seen = {str(number): point.tolist() if np.isfinite(point).all() else None for number, point in enumerate(annotation.points)}
+    seen = {
+        str(number): point.tolist() if np.isfinite(point).all() else None
+        for number, point in enumerate(annotation.points)
+    }
     _write_json(
         folder / "ImageAnnotation" / image.category / f"{image.stem}.json",
         {
@@ -63,7 +68,9 @@ def _write_image(folder: Path, image: ShapesImage, annotation: Annotation) -> No
 
 def _write_pairs(folder: Path, split: str, pairs: Sequence[ImagePair]) -> None:
     for pair in pairs:
-        source, target = (f"{image.name.removeprefix(pair.category + '-')}.png" for image in (pair.source, pair.target))
+        source, target = (
+            f"{image.name.removeprefix(pair.category + '-')}.png" for image in (pair.source, pair.target)
+        )
         _write_json(
             folder / "PairAnnotation" / split / f"{pair.pair_id}.json",
             {

@@ -17,7 +17,9 @@ def polygon(*corners: XY) -> Outline:
     return np.array(corners, dtype=np.float64)
 
 
-def ellipse(x: float, y: float, rx: float, ry: float | None = None, turn: float = 0.0, steps: int = 18) -> Outline:
+def ellipse(
+    x: float, y: float, rx: float, ry: float | None = None, turn: float = 0.0, steps: int = 18
+) -> Outline:
     """An ellipse of radii `rx`, `ry` about (x, y), turned clockwise by `turn` degrees."""
     circle = _circle(steps) * (rx, rx if ry is None else ry)
     return rotated(circle, turn) + (x, y)
@@ -28,15 +30,27 @@ def box(x1: float, y1: float, x2: float, y2: float, radius: float = 0.0) -> Outl
     if not radius:
         return polygon((x1, y1), (x2, y1), (x2, y2), (x1, y2))
     radius = min(radius, abs(x2 - x1) / 2, abs(y2 - y1) / 2)
-    centres = ((x2 - radius, y2 - radius), (x1 + radius, y2 - radius), (x1 + radius, y1 + radius), (x2 - radius, y1 + radius))
+    centres = (
+        (x2 - radius, y2 - radius),
+        (x1 + radius, y2 - radius),
+        (x1 + radius, y1 + radius),
+        (x2 - radius, y1 + radius),
+    )
     quarter = _circle(12) * radius
-    return np.concatenate([quarter[[3 * i, 3 * i + 1, 3 * i + 2, (3 * i + 3) % 12]] + centre for i, centre in enumerate(centres)])
+    return np.concatenate(
+        [
+            quarter[[3 * i, 3 * i + 1, 3 * i + 2, (3 * i + 3) % 12]] + centre
+            for i, centre in enumerate(centres)
+        ]
+    )
 
 
 def smooth(*knots: XY, steps: int = 4) -> Outline:
     """A closed curve (Catmull-Rom) through the knots."""
     points = np.array(knots, dtype=np.float64)
-    return _spline(np.roll(points, 1, axis=0), points, np.roll(points, -1, axis=0), np.roll(points, -2, axis=0), steps)
+    return _spline(
+        np.roll(points, 1, axis=0), points, np.roll(points, -1, axis=0), np.roll(points, -2, axis=0), steps
+    )
 
 
 def curve(*knots: XY, steps: int = 4) -> Outline:
@@ -49,7 +63,9 @@ def curve(*knots: XY, steps: int = 4) -> Outline:
 def limb(path: Sequence[XY] | Outline, start: float, end: float) -> Outline:
     """A stroke along a path of two points or more with round ends; `start` and `end` are half its width there."""
     # Plain floats: most paths have two or three points, for which each of numpy's calls takes longer than all of this.
-    points: list[XY] = path.tolist() if isinstance(path, np.ndarray) else [(float(x), float(y)) for x, y in path]
+    points: list[XY] = (
+        path.tolist() if isinstance(path, np.ndarray) else [(float(x), float(y)) for x, y in path]
+    )
     last = len(points) - 1
     step = (end - start) / last
     one, other = [], []
@@ -97,7 +113,9 @@ def between(a: XY, b: XY, share: float) -> XY:
 
 def toward(origin: XY, degrees: float, length: float) -> XY:
     """The point `length` away from `origin`; 0 degrees is right, 90 is down."""
-    return origin[0] + length * math.cos(math.radians(degrees)), origin[1] + length * math.sin(math.radians(degrees))
+    return origin[0] + length * math.cos(math.radians(degrees)), origin[1] + length * math.sin(
+        math.radians(degrees)
+    )
 
 
 def covering(points: np.ndarray, outlines: Sequence[Outline]) -> np.ndarray:

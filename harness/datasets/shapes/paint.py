@@ -6,7 +6,7 @@ import colorsys
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.datasets.shapes.dice import Dice
+from harness.datasets.shapes.dice import KeyedRandom
 
 Texture = Literal["plain", "stripes", "dots", "checks", "bricks", "scales", "gradient", "fur", "speckle"]
 Colour = tuple[float, float, float]
@@ -49,7 +49,7 @@ class Coat:
     phase: tuple[float, float] = (0.0, 0.0)
 
 
-def coat(paint: Paint, dice: Dice) -> Coat:
+def coat(paint: Paint, dice: KeyedRandom) -> Coat:
     """One object's version of a typical look."""
     hue = dice.around(paint.hue, paint.hue_spread)
     saturation, value = dice.around(paint.saturation, paint.spread), dice.around(paint.value, paint.spread)
@@ -67,5 +67,7 @@ def coat(paint: Paint, dice: Dice) -> Coat:
 
 def colour(hue: float, saturation: float, value: float) -> Colour:
     """HSV, each 0 to 1 and clipped (hue wraps around), as RGB."""
-    red, green, blue = colorsys.hsv_to_rgb(hue % 1.0, min(max(saturation, 0.0), 1.0), min(max(value, 0.0), 1.0))
+    red, green, blue = colorsys.hsv_to_rgb(
+        hue % 1.0, min(max(saturation, 0.0), 1.0), min(max(value, 0.0), 1.0)
+    )
     return 255 * red, 255 * green, 255 * blue

@@ -13,7 +13,7 @@ import numpy as np
 import PIL.Image
 
 from harness.datasets.shapes.catalogue import KINDS
-from harness.datasets.shapes.dice import VERSION, Dice
+from harness.datasets.shapes.dice import VERSION, KeyedRandom
 from harness.datasets.shapes.render import render
 from harness.datasets.shapes.scene import Scene, draw_scene
 from harness.errors import UserError
@@ -29,7 +29,9 @@ class Extent:
     pairs: int
 
 
-SPLITS: Mapping[str, Extent] = MappingProxyType({"test": Extent(30, 60), "val": Extent(15, 25), "train": Extent(500, 600)})
+SPLITS: Mapping[str, Extent] = MappingProxyType(
+    {"test": Extent(30, 60), "val": Extent(15, 25), "train": Extent(500, 600)}
+)
 """The splits. A split's name is part of every seed, so that no two share a picture."""
 
 
@@ -129,7 +131,11 @@ class Shapes:
 
     def images(self) -> list[ShapesImage]:
         """All pictures of the split, also those in no pair."""
-        return [ShapesImage(self._split, category, index) for category in KINDS for index in range(SPLITS[self._split].images)]
+        return [
+            ShapesImage(self._split, category, index)
+            for category in KINDS
+            for index in range(SPLITS[self._split].images)
+        ]
 
     def annotation(self, image: ShapesImage) -> Annotation:
         """A picture's size, keypoints and box."""
@@ -137,7 +143,14 @@ class Shapes:
             scene = image.scene()
             view = scene.view
             self._annotations[image] = Annotation(
-                scene.size, scene.points, scene.box, view.yaw, view.roll, view.mirrored, scene.truncated, scene.occluded
+                scene.size,
+                scene.points,
+                scene.box,
+                view.yaw,
+                view.roll,
+                view.mirrored,
+                scene.truncated,
+                scene.occluded,
             )
         return self._annotations[image]
 
@@ -154,7 +167,7 @@ def keypoint_names(category: str) -> tuple[str, ...]:
 
 def _draw_pairs(split: str, category: str) -> list[tuple[int, int]]:
     """Ordered pairs of different pictures, none twice."""
-    extent, dice = SPLITS[split], Dice("pairs", split, category)
+    extent, dice = SPLITS[split], KeyedRandom("pairs", split, category)
     pairs: dict[tuple[int, int], None] = {}
     while len(pairs) < extent.pairs:
         source, target = dice.integer(0, extent.images - 1), dice.integer(0, extent.images - 1)

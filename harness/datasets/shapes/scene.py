@@ -10,7 +10,7 @@ import numpy as np
 from harness.datasets.shapes.canvas import Patch
 from harness.datasets.shapes.catalogue import KINDS
 from harness.datasets.shapes.clutter import draw_occluders
-from harness.datasets.shapes.dice import Dice
+from harness.datasets.shapes.dice import KeyedRandom
 from harness.datasets.shapes.outlines import covering
 from harness.datasets.shapes.sketch import Sketch
 from harness.datasets.shapes.view import View, draw_cut, draw_view, project
@@ -57,13 +57,15 @@ def draw_scene(split: str, category: str, index: int) -> Scene:
     """
     needed = (len(KINDS[category].keypoints) + SHARED + 1) // 2
     for attempt in range(_ATTEMPTS):
-        scene = _draw(Dice("scene", split, category, index, attempt), category, gentle=attempt >= _GENTLE)
+        scene = _draw(
+            KeyedRandom("scene", split, category, index, attempt), category, gentle=attempt >= _GENTLE
+        )
         if np.isfinite(scene.points).all(axis=1).sum() >= needed:
             return scene
     raise RuntimeError(f"shapes: no scene of {category} {split} {index} shows {needed} keypoints")
 
 
-def sketch_object(category: str, dice: Dice) -> Sketch:
+def sketch_object(category: str, dice: KeyedRandom) -> Sketch:
     """One object of a category, in its own coordinates."""
     sketch = Sketch()
     KINDS[category].draw(sketch, dice)
@@ -80,7 +82,10 @@ def lay_out(sketch: Sketch, view: View, size: Size) -> tuple[tuple[Patch, ...], 
     groups += [centres, centres + (0.02, 0.0), centres + (0.0, 0.02), np.array([mark.xy for mark in marks])]
     depths = [part.depth for part in sketch.parts]
     lengths = [len(group) for group in groups]
-    depth = np.repeat([*depths, *depths, *depths, *depths, *(mark.depth for mark in marks)], [*lengths[:-4], *[1] * sum(lengths[-4:])])
+    depth = np.repeat(
+        [*depths, *depths, *depths, *depths, *(mark.depth for mark in marks)],
+        [*lengths[:-4], *[1] * sum(lengths[-4:])],
+    )
     pixels = np.round(project(view, np.concatenate(groups), depth, size), 3)
     *outlines, middle, right, down, points = np.split(pixels, np.cumsum(lengths)[:-1])
     axes = _inverse((right - middle) / 0.02, (down - middle) / 0.02)
@@ -88,10 +93,12 @@ def lay_out(sketch: Sketch, view: View, size: Size) -> tuple[tuple[Patch, ...], 
         Patch(part.paint, outline, axis, (x, y), part.line, part.turn)
         for part, outline, axis, (x, y) in zip(sketch.parts, outlines, axes, middle.tolist(), strict=True)
     )
-    return patches, {_seen_name(name, view.mirrored): point for name, point in zip(sketch.marks, points, strict=True)}
+    return patches, {
+        _seen_name(name, view.mirrored): point for name, point in zip(sketch.marks, points, strict=True)
+    }
 
 
-def _draw(dice: Dice, category: str, gentle: bool) -> Scene:
+def _draw(dice: KeyedRandom, category: str, gentle: bool) -> Scene:
     size = Size(dice.integer(96, 128), dice.integer(96, 128))
     view = draw_view(dice)
     if dice.chance(0.18) and not gentle:
@@ -120,7 +127,9 @@ def _scene(
     nowhere = np.full(2, np.nan)
     rows = [places[name] if visible.get(name) else nowhere for name in KINDS[category].keypoints]
     truncated = bool(outside > 0.05 or not inside.all())
-    return Scene(size, view, patches, occluders, np.array(rows), box, truncated, bool((behind & inside).any()))
+    return Scene(
+        size, view, patches, occluders, np.array(rows), box, truncated, bool((behind & inside).any())
+    )
 
 
 def _self_hidden(points: np.ndarray, patches: Sequence[Patch], owners: Sequence[int]) -> np.ndarray:

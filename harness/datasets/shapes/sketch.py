@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from harness.datasets.shapes.dice import Dice
+from harness.datasets.shapes.dice import KeyedRandom
 from harness.datasets.shapes.outlines import XY, Outline, rotated, rotated_point
 from harness.datasets.shapes.paint import Paint
 
@@ -55,7 +55,9 @@ class Sketch:
     scale: float = 1.0
     depth: float = 0.0
 
-    def add(self, paint: str, outline: Outline, depth: float = 0.0, line: float = 1.0, **keypoints: XY) -> None:
+    def add(
+        self, paint: str, outline: Outline, depth: float = 0.0, line: float = 1.0, **keypoints: XY
+    ) -> None:
         """Paints a part over what is there; `keypoints` (name = place) lie on it."""
         self.parts.append(Part(paint, self._moved(outline), depth + self.depth, line, self.degrees))
         for name, xy in keypoints.items():
@@ -68,7 +70,9 @@ class Sketch:
     def posed(self, origin: XY, degrees: float = 0.0, scale: float = 1.0, depth: float = 0.0) -> Sketch:
         """The same drawing with coordinates whose origin lies at `origin`, turned clockwise and scaled."""
         moved = self._moved_point(origin)
-        return Sketch(self.parts, self.marks, moved, self.degrees + degrees, self.scale * scale, self.depth + depth)
+        return Sketch(
+            self.parts, self.marks, moved, self.degrees + degrees, self.scale * scale, self.depth + depth
+        )
 
     def _moved(self, points: Outline) -> Outline:
         if self.degrees == 0 and self.scale == 1:
@@ -93,4 +97,4 @@ class Kind:
 
     keypoints: tuple[str, ...]
     paints: Mapping[str, Paint]
-    draw: Callable[[Sketch, Dice], None]
+    draw: Callable[[Sketch, KeyedRandom], None]

@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 
-from harness.datasets.shapes.dice import Dice
+from harness.datasets.shapes.dice import KeyedRandom
 from harness.datasets.shapes.paint import Coat
 
 _TILE = 64
@@ -44,7 +44,9 @@ def _checks(u: np.ndarray, v: np.ndarray, phase: tuple[float, float]) -> np.ndar
 
 def _bricks(u: np.ndarray, v: np.ndarray, phase: tuple[float, float]) -> np.ndarray:
     row = np.floor(v + phase[1])
-    seams: np.ndarray = np.maximum(_soft(_wave(v + phase[1] - 0.5) - 0.6), _soft(_wave(u / 2 + row / 2 + phase[0]) - 0.75))
+    seams: np.ndarray = np.maximum(
+        _soft(_wave(v + phase[1] - 0.5) - 0.6), _soft(_wave(u / 2 + row / 2 + phase[0]) - 0.75)
+    )
     return seams
 
 
@@ -106,7 +108,7 @@ def _noise(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 @cache
 def _tile() -> np.ndarray:
     """Noise that repeats in both directions, averaged over neighbours and spread over 0 to 1 again."""
-    noise = Dice("texture").array(_TILE, _TILE)
+    noise = KeyedRandom("texture").array(_TILE, _TILE)
     noise = noise + np.roll(noise, 1, axis=0)
     noise = noise + np.roll(noise, 1, axis=1)
     low, high = float(noise.min()), float(noise.max())

@@ -6,13 +6,13 @@ walks out of its door, so again on the right.
 
 from __future__ import annotations
 
-from harness.datasets.shapes.dice import Dice
+from harness.datasets.shapes.dice import KeyedRandom
 from harness.datasets.shapes.outlines import between, box, ellipse, limb, polygon, smooth
 from harness.datasets.shapes.paint import Paint
 from harness.datasets.shapes.sketch import Kind, Sketch
 
 
-def _chair(sketch: Sketch, dice: Dice) -> None:
+def _chair(sketch: Sketch, dice: KeyedRandom) -> None:
     half, rise = dice.uniform(0.34, 0.48), dice.uniform(0.12, 0.28)
     seat, ground = 0.1, dice.uniform(0.72, 0.98)
     narrow = half * dice.uniform(0.78, 0.98)
@@ -48,13 +48,21 @@ def _chair(sketch: Sketch, dice: Dice) -> None:
     for name, sign in (("right", -1), ("left", 1)):
         foot = (sign * half * flare, ground)
         sketch.add("leg", limb([(sign * half * 0.92, seat), foot], leg * 1.1, leg * 0.9), depth=0.3)
-        sketch.add("shoe", box(foot[0] - leg * 1.5, foot[1] - 0.09, foot[0] + leg * 1.5, foot[1] + 0.03, 0.02), depth=0.3)
+        sketch.add(
+            "shoe",
+            box(foot[0] - leg * 1.5, foot[1] - 0.09, foot[0] + leg * 1.5, foot[1] + 0.03, 0.02),
+            depth=0.3,
+        )
         sketch.mark(f"{name}_front_foot", (foot[0], foot[1] - 0.03))
     if dice.chance(0.5):
         bar = between((0, seat), (0, ground), dice.uniform(0.45, 0.7))[1]
         sketch.add("bar", limb([(-half * 0.95, bar), (half * 0.95, bar)], 0.025, 0.025), depth=0.3)
     # The seat in two parts: its top slopes back, its front edge is upright.
-    sketch.add("cushion", polygon((-half, seat), (half, seat), (narrow, seat - rise), (-narrow, seat - rise)), depth=0.0)
+    sketch.add(
+        "cushion",
+        polygon((-half, seat), (half, seat), (narrow, seat - rise), (-narrow, seat - rise)),
+        depth=0.0,
+    )
     sketch.mark("seat", (0, seat - rise * 0.5))
     sketch.add("edge", box(-half, seat - 0.01, half, seat + dice.uniform(0.07, 0.13), 0.02), depth=0.3)
     sketch.mark("right_seat_corner", (-half + 0.04, seat + 0.025))
@@ -67,7 +75,7 @@ def _chair(sketch: Sketch, dice: Dice) -> None:
         sketch.mark(f"{name}_arm", front)
 
 
-def _house(sketch: Sketch, dice: Dice) -> None:
+def _house(sketch: Sketch, dice: KeyedRandom) -> None:
     half, storey = dice.uniform(0.55, 0.85), dice.uniform(0.5, 0.85)
     ground = 0.75
     eave = ground - storey
@@ -92,7 +100,11 @@ def _house(sketch: Sketch, dice: Dice) -> None:
             line=0.5,
         )
         sketch.mark(f"{name}_base", (sign * half, ground - 0.04))
-    roof = polygon((-over, eave), (-ridge, peak), (ridge, peak), (over, eave)) if ridge else polygon((-over, eave), (0, peak), (over, eave))
+    roof = (
+        polygon((-over, eave), (-ridge, peak), (ridge, peak), (over, eave))
+        if ridge
+        else polygon((-over, eave), (0, peak), (over, eave))
+    )
     sketch.add("roof", roof, depth=0.06, roof_peak=(0, peak + 0.04))
     sketch.add("gutter", box(-over, eave - 0.035, over, eave + 0.035, 0.02), depth=0.1)
     sketch.mark("right_eave", (-over + 0.035, eave))
@@ -104,7 +116,9 @@ def _house(sketch: Sketch, dice: Dice) -> None:
     shift, door = dice.around(0, 0.06), dice.uniform(0.12, 0.18)
     head = ground - dice.uniform(0.4, 0.6) * storey - 0.1
     sketch.add("frame", box(shift - door - 0.03, head - 0.035, shift + door + 0.03, ground), depth=0.08)
-    sketch.add("door", box(shift - door, head, shift + door, ground, 0.02), depth=0.1, door_top=(shift, head + 0.03))
+    sketch.add(
+        "door", box(shift - door, head, shift + door, ground, 0.02), depth=0.1, door_top=(shift, head + 0.03)
+    )
     sketch.add(
         "knob",
         ellipse(shift - door * 0.62, (head + ground) / 2 + 0.03, 0.04),
@@ -112,7 +126,10 @@ def _house(sketch: Sketch, dice: Dice) -> None:
         door_knob=(shift - door * 0.62, (head + ground) / 2 + 0.03),
     )
     sketch.add(
-        "step", box(shift - door * 1.6, ground - 0.03, shift + door * 1.6, ground + 0.06), depth=0.2, doorstep=(shift, ground + 0.015)
+        "step",
+        box(shift - door * 1.6, ground - 0.03, shift + door * 1.6, ground + 0.06),
+        depth=0.2,
+        doorstep=(shift, ground + 0.015),
     )
     free = half - door - abs(shift)
     pane = min(dice.uniform(0.12, 0.17), free * 0.38)
@@ -120,13 +137,20 @@ def _house(sketch: Sketch, dice: Dice) -> None:
     level = eave + storey * dice.uniform(0.38, 0.52)
     for name, sign in (("right", -1), ("left", 1)):
         x = sign * (half + door) / 2 + shift * 0.4
-        sketch.add("shutter", box(x - pane * 1.35, level - tall * 1.1, x + pane * 1.35, level + tall * 1.1), depth=0.04)
+        sketch.add(
+            "shutter",
+            box(x - pane * 1.35, level - tall * 1.1, x + pane * 1.35, level + tall * 1.1),
+            depth=0.04,
+        )
         sketch.add("glass", box(x - pane * 0.8, level - tall, x + pane * 0.8, level + tall), depth=0.05)
         sketch.add("frame", box(x - 0.02, level - tall, x + 0.02, level + tall), depth=0.06, line=0)
         sketch.mark(f"{name}_window", (x, level))
         if dice.chance(0.6):
             sketch.add(
-                "flowers", limb([(x - pane, level + tall * 1.15), (x + pane, level + tall * 1.15)], 0.05, 0.05), depth=0.12, line=0.4
+                "flowers",
+                limb([(x - pane, level + tall * 1.15), (x + pane, level + tall * 1.15)], 0.05, 0.05),
+                depth=0.12,
+                line=0.4,
             )
 
 
@@ -188,7 +212,9 @@ HOUSE = Kind(
         "frame": Paint(0.1, 0.06, 0.95),
         "attic": Paint(0.14, 0.7, 0.95, "gradient", (-0.03, 0.0, -0.25), pitch=0.12, hue_spread=0.024),
         "glass": Paint(0.56, 0.5, 0.55, "gradient", (0.0, -0.3, 0.3), pitch=0.2, turn=50),
-        "shutter": Paint(0.38, 0.55, 0.45, "stripes", (0.0, 0.0, -0.2), pitch=0.07, turn=90, hue_spread=0.035),
+        "shutter": Paint(
+            0.38, 0.55, 0.45, "stripes", (0.0, 0.0, -0.2), pitch=0.07, turn=90, hue_spread=0.035
+        ),
         "flowers": Paint(0.92, 0.65, 0.8, "dots", (0.4, 0.0, -0.3), pitch=0.07, hue_spread=0.04),
         "door": Paint(0.07, 0.7, 0.4, "stripes", (0.0, 0.0, -0.12), pitch=0.12, hue_spread=0.06),
         "knob": Paint(0.14, 0.8, 0.95, hue_spread=0.016),

@@ -6,13 +6,13 @@ drawn carry no side in their name.
 
 from __future__ import annotations
 
-from harness.datasets.shapes.dice import Dice
+from harness.datasets.shapes.dice import KeyedRandom
 from harness.datasets.shapes.outlines import between, box, curve, ellipse, limb, polygon, ring, smooth, toward
 from harness.datasets.shapes.paint import Paint
 from harness.datasets.shapes.sketch import Kind, Sketch
 
 
-def _aeroplane(sketch: Sketch, dice: Dice) -> None:
+def _aeroplane(sketch: Sketch, dice: KeyedRandom) -> None:
     thick = dice.uniform(0.11, 0.19)
     tail, nose = -1.0, 1.0
     fin = dice.uniform(0.28, 0.5)
@@ -20,15 +20,39 @@ def _aeroplane(sketch: Sketch, dice: Dice) -> None:
     span, reach = dice.uniform(0.45, 0.8), dice.uniform(0.25, 0.45)
     # The far side, above the fuselage in this view.
     far_wing = (root - sweep, -span * 0.75)
-    sketch.add("wing", polygon((root, -0.03), far_wing, (far_wing[0] - 0.14, far_wing[1]), (root - chord, -0.03)), depth=-0.3)
-    sketch.add("tip", limb([(far_wing[0], far_wing[1] + 0.02), (far_wing[0] - 0.14, far_wing[1] + 0.02)], 0.045, 0.045), depth=-0.3)
+    sketch.add(
+        "wing",
+        polygon((root, -0.03), far_wing, (far_wing[0] - 0.14, far_wing[1]), (root - chord, -0.03)),
+        depth=-0.3,
+    )
+    sketch.add(
+        "tip",
+        limb([(far_wing[0], far_wing[1] + 0.02), (far_wing[0] - 0.14, far_wing[1] + 0.02)], 0.045, 0.045),
+        depth=-0.3,
+    )
     sketch.mark("left_wing_tip", (far_wing[0] - 0.07, far_wing[1] + 0.02))
     far_stab = (tail - 0.1, -thick * 0.3 - reach * 0.65)
-    sketch.add("wing", polygon((tail + 0.28, -0.05), far_stab, (far_stab[0] - 0.1, far_stab[1]), (tail + 0.06, -0.05)), depth=-0.1)
-    sketch.add("end", limb([(far_stab[0], far_stab[1] + 0.02), (far_stab[0] - 0.1, far_stab[1] + 0.02)], 0.035, 0.035), depth=-0.1)
+    sketch.add(
+        "wing",
+        polygon((tail + 0.28, -0.05), far_stab, (far_stab[0] - 0.1, far_stab[1]), (tail + 0.06, -0.05)),
+        depth=-0.1,
+    )
+    sketch.add(
+        "end",
+        limb([(far_stab[0], far_stab[1] + 0.02), (far_stab[0] - 0.1, far_stab[1] + 0.02)], 0.035, 0.035),
+        depth=-0.1,
+    )
     sketch.mark("left_stabiliser_tip", (far_stab[0] - 0.05, far_stab[1] + 0.02))
     fin_tip = (tail - dice.uniform(-0.02, 0.14), -thick * 0.6 - fin)
-    sketch.add("fin", polygon((tail + dice.uniform(0.32, 0.5), -thick * 0.6), (fin_tip[0] + 0.14, fin_tip[1]), fin_tip, (tail + 0.06, 0)))
+    sketch.add(
+        "fin",
+        polygon(
+            (tail + dice.uniform(0.32, 0.5), -thick * 0.6),
+            (fin_tip[0] + 0.14, fin_tip[1]),
+            fin_tip,
+            (tail + 0.06, 0),
+        ),
+    )
     sketch.mark("fin_tip", (fin_tip[0] + 0.06, fin_tip[1] + 0.04))
     wheel = nose - dice.uniform(0.28, 0.4)
     sketch.add("strut", limb([(wheel, thick * 0.5), (wheel, thick + 0.1)], 0.02, 0.02), depth=0.02)
@@ -46,37 +70,83 @@ def _aeroplane(sketch: Sketch, dice: Dice) -> None:
         (nose - 0.12, thick * 0.75),
     )
     sketch.add("body", body, depth=0.08)
-    sketch.add("cone", ellipse(tail + 0.03, -thick * 0.28, 0.06, thick * 0.3), depth=0.08, tail_end=(tail + 0.03, -thick * 0.28))
-    sketch.add("radome", ellipse(nose - 0.06, droop, 0.07, thick * 0.42), depth=0.08, nose=(nose - 0.05, droop))
-    sketch.add("band", limb([(tail + 0.3, thick * 0.3), (nose - 0.3, thick * 0.4)], 0.02, 0.03), depth=0.1, line=0)
+    sketch.add(
+        "cone",
+        ellipse(tail + 0.03, -thick * 0.28, 0.06, thick * 0.3),
+        depth=0.08,
+        tail_end=(tail + 0.03, -thick * 0.28),
+    )
+    sketch.add(
+        "radome", ellipse(nose - 0.06, droop, 0.07, thick * 0.42), depth=0.08, nose=(nose - 0.05, droop)
+    )
+    sketch.add(
+        "band", limb([(tail + 0.3, thick * 0.3), (nose - 0.3, thick * 0.4)], 0.02, 0.03), depth=0.1, line=0
+    )
     cockpit = (nose - 0.2, -thick * 0.4)
     sketch.add(
         "glass",
-        polygon((nose - 0.1, -thick * 0.2), (nose - 0.17, -thick * 0.7), (nose - 0.29, -thick * 0.72), (nose - 0.29, -thick * 0.15)),
+        polygon(
+            (nose - 0.1, -thick * 0.2),
+            (nose - 0.17, -thick * 0.7),
+            (nose - 0.29, -thick * 0.72),
+            (nose - 0.29, -thick * 0.15),
+        ),
         depth=0.1,
     )
     sketch.mark("cockpit", cockpit)
     door = nose - dice.uniform(0.4, 0.5)
-    sketch.add("door", box(door - 0.04, -thick * 0.55, door + 0.04, thick * 0.45, 0.02), depth=0.1, door=(door, -thick * 0.05))
+    sketch.add(
+        "door",
+        box(door - 0.04, -thick * 0.55, door + 0.04, thick * 0.45, 0.02),
+        depth=0.1,
+        door=(door, -thick * 0.05),
+    )
     for window in range(dice.integer(3, 6)):
-        sketch.add("glass", ellipse(door - 0.16 - 0.13 * window, -thick * 0.35, 0.03, 0.035), depth=0.1, line=0)
+        sketch.add(
+            "glass", ellipse(door - 0.16 - 0.13 * window, -thick * 0.35, 0.03, 0.035), depth=0.1, line=0
+        )
     near_stab = (tail - 0.08, thick * 0.1 + reach * 0.7)
-    sketch.add("wing", polygon((tail + 0.32, -0.02), (tail + 0.05, -0.02), (near_stab[0] - 0.1, near_stab[1]), near_stab), depth=0.15)
-    sketch.add("end", limb([(near_stab[0], near_stab[1] - 0.02), (near_stab[0] - 0.1, near_stab[1] - 0.02)], 0.035, 0.035), depth=0.15)
+    sketch.add(
+        "wing",
+        polygon((tail + 0.32, -0.02), (tail + 0.05, -0.02), (near_stab[0] - 0.1, near_stab[1]), near_stab),
+        depth=0.15,
+    )
+    sketch.add(
+        "end",
+        limb([(near_stab[0], near_stab[1] - 0.02), (near_stab[0] - 0.1, near_stab[1] - 0.02)], 0.035, 0.035),
+        depth=0.15,
+    )
     sketch.mark("right_stabiliser_tip", (near_stab[0] - 0.05, near_stab[1] - 0.02))
     near_wing = (root - sweep, thick * 0.4 + span)
     engine = between((root, thick * 0.4), near_wing, dice.uniform(0.35, 0.5))
     sketch.add(
-        "wing", polygon((root, thick * 0.4), (root - chord, thick * 0.4), (near_wing[0] - 0.16, near_wing[1]), near_wing), depth=0.25
+        "wing",
+        polygon(
+            (root, thick * 0.4), (root - chord, thick * 0.4), (near_wing[0] - 0.16, near_wing[1]), near_wing
+        ),
+        depth=0.25,
     )
-    sketch.add("tip", limb([(near_wing[0], near_wing[1] - 0.02), (near_wing[0] - 0.16, near_wing[1] - 0.02)], 0.045, 0.045), depth=0.25)
+    sketch.add(
+        "tip",
+        limb([(near_wing[0], near_wing[1] - 0.02), (near_wing[0] - 0.16, near_wing[1] - 0.02)], 0.045, 0.045),
+        depth=0.25,
+    )
     sketch.mark("right_wing_tip", (near_wing[0] - 0.08, near_wing[1] - 0.02))
     size = dice.uniform(0.06, 0.1)
-    sketch.add("engine", box(engine[0] - 0.16, engine[1] - size, engine[0] + 0.13, engine[1] + size, 0.06), depth=0.35)
-    sketch.add("intake", ellipse(engine[0] + 0.12, engine[1], 0.035, size * 0.9), depth=0.35, engine=(engine[0] + 0.11, engine[1]))
+    sketch.add(
+        "engine",
+        box(engine[0] - 0.16, engine[1] - size, engine[0] + 0.13, engine[1] + size, 0.06),
+        depth=0.35,
+    )
+    sketch.add(
+        "intake",
+        ellipse(engine[0] + 0.12, engine[1], 0.035, size * 0.9),
+        depth=0.35,
+        engine=(engine[0] + 0.11, engine[1]),
+    )
 
 
-def _bicycle(sketch: Sketch, dice: Dice) -> None:
+def _bicycle(sketch: Sketch, dice: KeyedRandom) -> None:
     radius, tyre = dice.uniform(0.36, 0.46), dice.uniform(0.045, 0.085)
     front, rear = (0.58, 0.3), (-0.58, 0.3 + dice.around(0, 0.02))
     crank = (dice.uniform(-0.12, 0.02), 0.3 + dice.uniform(0, 0.1))
@@ -91,12 +161,25 @@ def _bicycle(sketch: Sketch, dice: Dice) -> None:
         sketch.add("tyre", ring(*hub, radius, tyre))
         for step in range(3):
             angle = dice.uniform(0, 60) + 60 * step
-            sketch.add("spoke", limb([toward(hub, angle, radius - tyre), toward(hub, angle + 180, radius - tyre)], 0.006, 0.006), line=0)
+            sketch.add(
+                "spoke",
+                limb(
+                    [toward(hub, angle, radius - tyre), toward(hub, angle + 180, radius - tyre)], 0.006, 0.006
+                ),
+                line=0,
+            )
     sketch.add("crank", limb([crank, pedals[1]], 0.018, 0.018), depth=-0.08)
-    sketch.add("pedal", box(pedals[1][0] - 0.09, pedals[1][1] - 0.03, pedals[1][0] + 0.09, pedals[1][1] + 0.03), depth=-0.14)
+    sketch.add(
+        "pedal",
+        box(pedals[1][0] - 0.09, pedals[1][1] - 0.03, pedals[1][0] + 0.09, pedals[1][1] + 0.03),
+        depth=-0.14,
+    )
     sketch.mark("left_pedal", pedals[1])
     sketch.add(
-        "left_grip", limb([bar, (bar[0] + 0.13, bar[1] + 0.01)], 0.035, 0.035), depth=-0.22, left_grip=(bar[0] + 0.11, bar[1] + 0.01)
+        "left_grip",
+        limb([bar, (bar[0] + 0.13, bar[1] + 0.01)], 0.035, 0.035),
+        depth=-0.22,
+        left_grip=(bar[0] + 0.11, bar[1] + 0.01),
     )
     for start, end, width in (
         (rear, crank, 0.7),
@@ -112,7 +195,12 @@ def _bicycle(sketch: Sketch, dice: Dice) -> None:
         sketch.add("hub", ellipse(*hub, 0.055), depth=0.04)
         sketch.mark(f"{name}_hub", hub)
     sketch.add("stem", limb([between(head, front, 0.1), head, bar], pipe, pipe))
-    sketch.add("lamp", ellipse(head[0] + 0.09, head[1] - 0.01, 0.06, 0.05), depth=0.04, lamp=(head[0] + 0.1, head[1] - 0.01))
+    sketch.add(
+        "lamp",
+        ellipse(head[0] + 0.09, head[1] - 0.01, 0.06, 0.05),
+        depth=0.04,
+        lamp=(head[0] + 0.1, head[1] - 0.01),
+    )
     sketch.add(
         "saddle",
         smooth(
@@ -127,13 +215,17 @@ def _bicycle(sketch: Sketch, dice: Dice) -> None:
     sketch.add("gear", ellipse(*crank, dice.uniform(0.085, 0.12)), depth=0.05, crank=crank)
     sketch.add("crank", limb([crank, pedals[0]], 0.02, 0.02), depth=0.08)
     sketch.mark("crank", crank)
-    sketch.add("pedal", box(pedals[0][0] - 0.09, pedals[0][1] - 0.03, pedals[0][0] + 0.09, pedals[0][1] + 0.03), depth=0.14)
+    sketch.add(
+        "pedal",
+        box(pedals[0][0] - 0.09, pedals[0][1] - 0.03, pedals[0][0] + 0.09, pedals[0][1] + 0.03),
+        depth=0.14,
+    )
     sketch.mark("right_pedal", pedals[0])
     grip = (bar[0] - dice.uniform(0.1, 0.16), bar[1] - dice.uniform(-0.04, 0.06))
     sketch.add("grip", limb([bar, grip], 0.035, 0.035), depth=0.22, right_grip=grip)
 
 
-def _boat(sketch: Sketch, dice: Dice) -> None:
+def _boat(sketch: Sketch, dice: KeyedRandom) -> None:
     deck, keel = dice.uniform(0.3, 0.42), dice.uniform(0.62, 0.8)
     bow, stern = (0.95, deck - dice.uniform(0.02, 0.16)), (-0.85, deck - dice.uniform(-0.02, 0.08))
     mast = dice.uniform(-0.1, 0.22)
@@ -141,15 +233,34 @@ def _boat(sketch: Sketch, dice: Dice) -> None:
     clew = (mast - dice.uniform(0.5, 0.78), deck - dice.uniform(0.2, 0.3))
     belly = dice.uniform(0.02, 0.14)
     rudder = (-0.84, keel + dice.uniform(-0.02, 0.1))
-    sketch.add("rudder", polygon((-0.78, deck), (-0.93, deck), (rudder[0] - 0.09, rudder[1]), (rudder[0] + 0.04, rudder[1])))
+    sketch.add(
+        "rudder",
+        polygon((-0.78, deck), (-0.93, deck), (rudder[0] - 0.09, rudder[1]), (rudder[0] + 0.04, rudder[1])),
+    )
     sketch.mark("rudder", (rudder[0] - 0.03, rudder[1] - 0.04))
     fin = dice.uniform(-0.1, 0.15)
-    sketch.add("keel", polygon((fin + 0.2, keel - 0.08), (fin - 0.2, keel - 0.08), (fin - 0.15, keel + 0.2), (fin + 0.06, keel + 0.2)))
+    sketch.add(
+        "keel",
+        polygon(
+            (fin + 0.2, keel - 0.08),
+            (fin - 0.2, keel - 0.08),
+            (fin - 0.15, keel + 0.2),
+            (fin + 0.06, keel + 0.2),
+        ),
+    )
     sketch.mark("keel", (fin - 0.04, keel + 0.16))
     jib = (0.86, deck - 0.08)
     jib_top = between((mast, deck), top, dice.uniform(0.72, 0.92))
     sketch.add(
-        "jib", smooth((jib_top[0] + 0.03, jib_top[1]), between(jib, jib_top, 0.5), jib, (mast + 0.16, deck - 0.16), steps=3), depth=0.05
+        "jib",
+        smooth(
+            (jib_top[0] + 0.03, jib_top[1]),
+            between(jib, jib_top, 0.5),
+            jib,
+            (mast + 0.16, deck - 0.16),
+            steps=3,
+        ),
+        depth=0.05,
     )
     sketch.mark("jib_tack", (jib[0] - 0.05, jib[1] - 0.03))
     sketch.add("mast", limb([(mast, deck + 0.02), top], 0.03, 0.018))
@@ -162,16 +273,27 @@ def _boat(sketch: Sketch, dice: Dice) -> None:
     )
     sail = [(mast - 0.03, top[1] + 0.14), (mast - 0.04, clew[1]), clew]
     bulge = between(clew, sail[0], 0.55)
-    sketch.add("sail", polygon(*sail, *map(tuple, curve(clew, (bulge[0] - belly, bulge[1]), sail[0]).tolist())), depth=0.1)
+    sketch.add(
+        "sail",
+        polygon(*sail, *map(tuple, curve(clew, (bulge[0] - belly, bulge[1]), sail[0]).tolist())),
+        depth=0.1,
+    )
     sketch.mark("clew", (clew[0] + 0.04, clew[1] - 0.03))
     mark = between(sail[0], (sail[1][0] * 0.6 + clew[0] * 0.4, clew[1]), 0.55)
     sketch.add("emblem", ellipse(*mark, 0.075, turn=20), depth=0.12, emblem=mark)
-    sketch.add("boom", limb([(mast, clew[1] + 0.03), (clew[0] - 0.04, clew[1] + 0.03)], 0.022, 0.018), depth=0.1)
+    sketch.add(
+        "boom", limb([(mast, clew[1] + 0.03), (clew[0] - 0.04, clew[1] + 0.03)], 0.022, 0.018), depth=0.1
+    )
     cabin = (mast - dice.uniform(0.28, 0.4), mast + dice.uniform(0.06, 0.24))
     height = dice.uniform(0.13, 0.2)
     sketch.add(
         "cabin",
-        polygon((cabin[0], deck + 0.02), (cabin[0] + 0.03, deck - height), (cabin[1] - 0.08, deck - height), (cabin[1], deck + 0.02)),
+        polygon(
+            (cabin[0], deck + 0.02),
+            (cabin[0] + 0.03, deck - height),
+            (cabin[1] - 0.08, deck - height),
+            (cabin[1], deck + 0.02),
+        ),
         depth=0.12,
     )
     sketch.add("glass", ellipse((cabin[0] + cabin[1]) / 2, deck - height / 2, 0.07, height * 0.3), depth=0.14)
@@ -181,14 +303,22 @@ def _boat(sketch: Sketch, dice: Dice) -> None:
     prow, transom = between(bow, (0.2, keel - 0.1), 0.09), (stern[0] + 0.05, stern[1] + 0.08)
     sketch.add("prow", ellipse(*prow, 0.07, 0.05), depth=0.18, bow=prow)
     sketch.add(
-        "transom", limb([(stern[0] + 0.04, stern[1] + 0.02), (stern[0] + 0.05, stern[1] + 0.16)], 0.045, 0.045), depth=0.18, stern=transom
+        "transom",
+        limb([(stern[0] + 0.04, stern[1] + 0.02), (stern[0] + 0.05, stern[1] + 0.16)], 0.045, 0.045),
+        depth=0.18,
+        stern=transom,
     )
-    sketch.add("stripe", limb(curve((-0.83, deck + 0.12), (0.0, deck + 0.15), (0.78, deck + 0.06)), 0.03, 0.025), depth=0.2, line=0)
+    sketch.add(
+        "stripe",
+        limb(curve((-0.83, deck + 0.12), (0.0, deck + 0.15), (0.78, deck + 0.06)), 0.03, 0.025),
+        depth=0.2,
+        line=0,
+    )
     hole = dice.uniform(0.3, 0.5)
     sketch.add("porthole", ellipse(hole, deck + 0.13, 0.05), depth=0.22, porthole=(hole, deck + 0.13))
 
 
-def _car(sketch: Sketch, dice: Dice) -> None:
+def _car(sketch: Sketch, dice: KeyedRandom) -> None:
     floor, belt = 0.3, 0.3 - dice.uniform(0.34, 0.46)
     roof = belt - dice.uniform(0.24, 0.48)
     shield = dice.uniform(0.22, 0.62)
@@ -217,12 +347,24 @@ def _car(sketch: Sketch, dice: Dice) -> None:
     post = (roof_front + roof_rear) / 2 + dice.around(0, 0.04)
     sketch.add(
         "glass",
-        polygon((post + 0.03, belt), (post + 0.03, roof + 0.05), (roof_front - 0.02, roof + 0.05), (shield - 0.06, belt)),
+        polygon(
+            (post + 0.03, belt),
+            (post + 0.03, roof + 0.05),
+            (roof_front - 0.02, roof + 0.05),
+            (shield - 0.06, belt),
+        ),
         depth=0.2,
     )
     sketch.mark("front_window_corner", (shield - 0.2, belt - 0.05))
     sketch.add(
-        "glass", polygon((post - 0.03, belt), (post - 0.03, roof + 0.05), (roof_rear + 0.03, roof + 0.05), (back + 0.07, belt)), depth=0.2
+        "glass",
+        polygon(
+            (post - 0.03, belt),
+            (post - 0.03, roof + 0.05),
+            (roof_rear + 0.03, roof + 0.05),
+            (back + 0.07, belt),
+        ),
+        depth=0.2,
     )
     sketch.mark("rear_window_corner", (back + 0.14, belt - 0.03))
     nose, tail = 1.0, -1.0
@@ -240,21 +382,46 @@ def _car(sketch: Sketch, dice: Dice) -> None:
     )
     sketch.add("body", body, depth=0.22)
     sketch.add(
-        "bumper", box(nose - 0.14, floor - 0.1, nose + 0.03, floor - 0.01, 0.04), depth=0.24, front_bumper=(nose - 0.01, floor - 0.055)
+        "bumper",
+        box(nose - 0.14, floor - 0.1, nose + 0.03, floor - 0.01, 0.04),
+        depth=0.24,
+        front_bumper=(nose - 0.01, floor - 0.055),
     )
     sketch.add(
-        "bumper", box(tail - 0.03, floor - 0.1, tail + 0.14, floor - 0.01, 0.04), depth=0.24, rear_bumper=(tail + 0.01, floor - 0.055)
+        "bumper",
+        box(tail - 0.03, floor - 0.1, tail + 0.14, floor - 0.01, 0.04),
+        depth=0.24,
+        rear_bumper=(tail + 0.01, floor - 0.055),
     )
     lamp = bonnet + dice.uniform(0.1, 0.15)
-    sketch.add("headlight", ellipse(nose - 0.07, lamp, dice.uniform(0.05, 0.08), 0.05), depth=0.24, headlight=(nose - 0.07, lamp))
-    sketch.add("taillight", box(tail + 0.01, belt + 0.1, tail + dice.uniform(0.08, 0.14), belt + 0.2, 0.02), depth=0.24)
+    sketch.add(
+        "headlight",
+        ellipse(nose - 0.07, lamp, dice.uniform(0.05, 0.08), 0.05),
+        depth=0.24,
+        headlight=(nose - 0.07, lamp),
+    )
+    sketch.add(
+        "taillight",
+        box(tail + 0.01, belt + 0.1, tail + dice.uniform(0.08, 0.14), belt + 0.2, 0.02),
+        depth=0.24,
+    )
     sketch.mark("taillight", (tail + 0.05, belt + 0.15))
     sketch.add(
-        "door", polygon((shield - 0.12, belt + 0.03), (post, belt + 0.03), (post, floor - 0.05), (shield - 0.1, floor - 0.05)), depth=0.23
+        "door",
+        polygon(
+            (shield - 0.12, belt + 0.03),
+            (post, belt + 0.03),
+            (post, floor - 0.05),
+            (shield - 0.1, floor - 0.05),
+        ),
+        depth=0.23,
     )
     handle = (post + 0.09, belt + dice.uniform(0.07, 0.11))
     sketch.add(
-        "handle", limb([handle, (handle[0] + 0.09, handle[1])], 0.018, 0.018), depth=0.25, door_handle=(handle[0] + 0.045, handle[1])
+        "handle",
+        limb([handle, (handle[0] + 0.09, handle[1])], 0.018, 0.018),
+        depth=0.25,
+        door_handle=(handle[0] + 0.045, handle[1]),
     )
     mirror = (shield - 0.09, belt - 0.04)
     sketch.add("mirror", ellipse(*mirror, 0.05, 0.04), depth=0.34, side_mirror=mirror)

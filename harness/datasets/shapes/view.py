@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.datasets.shapes.dice import Dice
+from harness.datasets.shapes.dice import KeyedRandom
 from harness.datasets.shapes.outlines import XY, rotated
 from harness.frames import Size
 
@@ -39,7 +39,7 @@ class View:
     cut: XY = (0.0, 0.0)
 
 
-def draw_view(dice: Dice) -> View:
+def draw_view(dice: KeyedRandom) -> View:
     """A random view of the main object. Truncation is left to `draw_cut`."""
     return View(
         mirrored=dice.chance(0.5),
@@ -53,11 +53,13 @@ def draw_view(dice: Dice) -> View:
     )
 
 
-def draw_cut(view: View, dice: Dice) -> View:
+def draw_cut(view: View, dice: KeyedRandom) -> View:
     """The view with part of the object out of the picture, on one side or in one corner."""
     across, down = dice.pick(((1, 0), (1, 0), (0, 1), (1, 1)))
     share = dice.uniform(0.08, 0.22)
-    return replace(view, cut=(across * dice.sign() * share, down * dice.sign() * share), fill=max(view.fill, 0.7))
+    return replace(
+        view, cut=(across * dice.sign() * share, down * dice.sign() * share), fill=max(view.fill, 0.7)
+    )
 
 
 def project(view: View, xy: np.ndarray, depth: np.ndarray, size: Size) -> np.ndarray:
@@ -76,7 +78,9 @@ def project(view: View, xy: np.ndarray, depth: np.ndarray, size: Size) -> np.nda
     scale = view.fill * float((room / (high - low)).min())
     extent = scale * (high - low)
     centre = room / 2 + np.array(view.place) * np.maximum(room - extent, 0) / 2
-    pixels: np.ndarray = (flat - (low + high) / 2) * scale + np.where(view.cut, _cut_centre(view, extent, room), centre)
+    pixels: np.ndarray = (flat - (low + high) / 2) * scale + np.where(
+        view.cut, _cut_centre(view, extent, room), centre
+    )
     return pixels
 
 

@@ -10,7 +10,16 @@ import PIL.Image
 
 from harness import hookimpl
 from harness.frames import Frame, Size
-from harness.specs import DatasetSpec, ExtractorSpec, FeatureMap, ImagePair, LocalizerSpec, Located, MethodSpec, PromptSpec
+from harness.specs import (
+    DatasetSpec,
+    ExtractorSpec,
+    FeatureMap,
+    ImagePair,
+    LocalizerSpec,
+    Located,
+    MethodSpec,
+    PromptSpec,
+)
 
 bench_api = 1
 CELLS = 16
@@ -28,10 +37,18 @@ class Colours:
 
         maps = []
         for request in requests:
-            small = np.asarray(request.image.resize((CELLS, CELLS), PIL.Image.Resampling.BOX), dtype=np.float32) / 255 - 0.5
+            small = (
+                np.asarray(request.image.resize((CELLS, CELLS), PIL.Image.Resampling.BOX), dtype=np.float32)
+                / 255
+                - 0.5
+            )
             colours = torch.from_numpy(small).permute(2, 0, 1) * self.gain
             prompt = torch.full((1, CELLS, CELLS), float(len(request.prompt or "")) / 100)
-            maps.append(FeatureMap(torch.cat([colours, prompt]), Frame.stretched(request.size, Size(64, 64)), "half-pixel"))
+            maps.append(
+                FeatureMap(
+                    torch.cat([colours, prompt]), Frame.stretched(request.size, Size(64, 64)), "half-pixel"
+                )
+            )
         return maps
 
 
@@ -43,7 +60,9 @@ class Centre:
 
         time.sleep(float(os.environ.get("BENCH_TOY_SECONDS", "0")))
         width, height = target.frame.original
-        return Located(torch.tensor([[width / 2, height / 2]]).double().repeat(len(points), 1), torch.ones(len(points)))
+        return Located(
+            torch.tensor([[width / 2, height / 2]]).double().repeat(len(points), 1), torch.ones(len(points))
+        )
 
 
 @dataclass(frozen=True)
@@ -81,14 +100,29 @@ class SquarePairs:
         a, b = self.images[index], self.images[(index + 1) % 6]
         names = ("red", "green", "blue", "yellow")
         size = Size(64, 64)
-        return ImagePair(self.pair_ids[index], a, b, size, size, "squares", a.points(), b.points(), names, target_box=(8, 8, 54, 54))
+        return ImagePair(
+            self.pair_ids[index],
+            a,
+            b,
+            size,
+            size,
+            "squares",
+            a.points(),
+            b.points(),
+            names,
+            target_box=(8, 8, 54, 54),
+        )
 
 
 @hookimpl
 def bench_extractors():
     return [
         ExtractorSpec(
-            name="toy-colours", make=Colours, prompt_kinds=frozenset({"text"}), image_size=(64, 64), params={"gain": 1.0, "timestep": 7}
+            name="toy-colours",
+            make=Colours,
+            prompt_kinds=frozenset({"text"}),
+            image_size=(64, 64),
+            params={"gain": 1.0, "timestep": 7},
         )
     ]
 
@@ -106,7 +140,12 @@ def bench_localizers():
 @hookimpl
 def bench_prompts():
     return [
-        PromptSpec(name="toy-shout", kind="text", scope="category", make=lambda context: lambda category, images: f"{category.upper()}!"),
+        PromptSpec(
+            name="toy-shout",
+            kind="text",
+            scope="category",
+            make=lambda context: lambda category, images: f"{category.upper()}!",
+        ),
         PromptSpec(name="toy-vector", kind="vector", make=lambda context: lambda category, images: [1.0]),
     ]
 

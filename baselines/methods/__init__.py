@@ -1,0 +1,1 @@
+"""Methods that others published, one file each."""

@@ -1,0 +1,159 @@
+"""DINOv1, DINOv2 and DINOv3 as methods of their own: patch features of the padded image, nearest neighbour by cosine.
+
+Recipes are written relative to the backbone, so that a smaller one runs through the same code: the image's side as a multiple of the
+native one, the layer counted from the end, the stride as a share of the patch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import PIL.Image
+
+from baselines.vit.card import VitCard
+from harness.frames import PatchGrid
+from harness.specs import ExtractorSpec, FeatureMap, ImageRequest, MakeContext, MethodSpec, Scalar
+
+if TYPE_CHECKING:
+    from baselines.vit.backbone import Facet
+
+V1, V2, V3 = "dino-vits8", "dinov2-base", "dinov3-vitb16"
+
+DINOV2_SIDE = Fraction(840, 518)
+"""SD+DINO's 840 pixels for a backbone of native size 518: 60 x 60 patches."""
+
+
+@dataclass(frozen=True)
+class PaddedInput:
+    """What an extractor feeds its backbone: the image padded to a square.
+
+    Attributes:
+        weights: name of the backbone's weight source.
+        factor: side of the square over the backbone's native side; rounded to whole patches.
+    """
+
+    weights: str
+    factor: Fraction
+
+    def image_size(self, weights: Mapping[str, Path]) -> tuple[int, int]:
+        """Width and height in pixels. Raises `UserError` where the backbone's configuration is damaged."""
+        side = VitCard.of(weights[self.weights]).side(self.factor)
+        return side, side
+
+    def make(self, context: MakeContext) -> PatchFeatures:
+        """The extractor."""
+        return PatchFeatures(context, self)
+
+
+class PatchFeatures:
+    """Features of a DINO's patches (an `ImageExtractor`).
+
+    Parameters: `layer` (negative numbers count from the end), `facet` (`baselines.vit.backbone.Facet`), `stride` (from one patch to the next, as a
+    share of the patch).
+
+    Raises:
+        UserError: the folder is no DINO's, or the backbone has no such stride.
+    """
+
+    def __init__(self, context: MakeContext, fed: PaddedInput) -> None:
+        from baselines.vit.backbone import VisionTransformer
+        from harness.preprocess import padded
+
+        folder = context.weights[fed.weights]
+        self.backbone = VisionTransformer(folder, context.device, context.precision, context.compiled)
+        card = self.backbone.card
+        self._side, self._stride = card.side(fed.factor), card.stride(Fraction(str(context.params["stride"])))
+        self._layer, self._facet = int(str(context.params["layer"])), cast("Facet", context.params["facet"])
+        self.prepare = partial(padded, side=self._side, resample=PIL.Image.Resampling.LANCZOS)
+
+    def extract(self, requests: Sequence[ImageRequest]) -> list[FeatureMap]:
+        """(C, h, w) of each image, longer side resized to the square's, on black; (768, 60, 60) for DINOv2's base model."""
+        from baselines.vit.backbone import normalised
+        from harness.preprocess import padded_maps, prepared_batch
+
+        pixels = normalised(prepared_batch(requests, self.prepare, self.backbone.device))
+        features = self.backbone.features(pixels, self._layer, self._facet, self._stride)
+        return padded_maps(features, requests, self._side, PatchGrid(self.backbone.card.patch, self._stride))
+
+
+def _extractor(
+    name: str, weights: str, factor: Fraction, params: Mapping[str, Scalar], description: str
+) -> ExtractorSpec:
+    fed = PaddedInput(weights, factor)
+    return ExtractorSpec(
+        name=name,
+        make=fed.make,
+        image_size=fed.image_size,
+        params=params,
+        weights=(weights,),
+        description=description,
+    )
+
+
+EXTRACTORS = (
+    _extractor(
+        "dinov1",
+        V1,
+        Fraction(1),
+        {"layer": -3, "facet": "key", "stride": 0.5},
+        "keys of DINOv1's tenth block, overlapping patches",
+    ),
+    _extractor(
+        "dinov2",
+        V2,
+        DINOV2_SIDE,
+        {"layer": -1, "facet": "token", "stride": 1},
+        "tokens of DINOv2's last block",
+    ),
+    _extractor(
+        "dinov3",
+        V3,
+        Fraction(960, 224),
+        {"layer": -1, "facet": "token-norm", "stride": 1},
+        "normed tokens of DINOv3's last block",
+    ),
+)
+
+_UNSTATED = " SD4Match's paper has a row for it and does not state the settings."
+
+METHODS = (
+    MethodSpec(
+        name="dinov1",
+        extractor="dinov1",
+        description="DINO (2021): ViT-S/8, keys of layer 9, stride 4 at 224 x 224",
+        notes=(
+            "Follows SD+DINO's code (DINOv1 alone), i.e. dino-vit-features without log binning: 224 x 224 padded in black (Lanczos), "
+            "keys of all heads of layer 9 counted from 0 (the last but two), stride 4, 55 x 55 overlapping patches, cosine. On another "
+            "backbone: its native size, the last block but two, half a patch. Differs: a query is read by bilinear interpolation (theirs"
+            " takes the patch it falls into); positions are interpolated to the grid's exact size (theirs adds 0.1 cells to it)."
+            + _UNSTATED
+        ),
+    ),
+    MethodSpec(
+        name="dinov2",
+        extractor="dinov2",
+        description="DINOv2 (2023): ViT-B/14, tokens of the last block before the final norm, 840 x 840",
+        notes=(
+            "Follows SD+DINO's code (DINOv2 alone): 840 x 840 padded in black (Lanczos), 60 x 60 patches, layer 11 counted from 0 (the "
+            "last) before the final norm, cosine. On another backbone: 840/518 of its native size, in whole patches. Differs: a query is"
+            " read by bilinear interpolation (theirs takes the patch it falls into); a patch's centre is pixel 7 (theirs 6.5); positions"
+            " are interpolated as transformers does, to the grid's exact size (theirs adds 0.1 cells to it)."
+            + _UNSTATED
+            + " Others report that SD+DINO's settings do not give its number."
+        ),
+    ),
+    MethodSpec(
+        name="dinov3",
+        extractor="dinov3",
+        description="DINOv3 (2025): ViT-B/16, tokens of the last block after the final norm, 960 x 960",
+        notes=(
+            "Not a published recipe. As dinov2, with the same 60 x 60 patches: 960 x 960 padded in black (Lanczos), 960/224 of the "
+            "native size that its configuration names; tokens after the final norm, since before it a few channels outweigh all others."
+        ),
+    ),
+)

@@ -1,0 +1,1 @@
+"""What all networks share: loading without noise, activations read on the way, blocks compiled."""

@@ -1,0 +1,22 @@
+"""The prompt type `implicit-captioner`, described without importing what makes it (`baselines.prompts.implicit_captioner`)."""
+
+from __future__ import annotations
+
+from baselines.sources import CAPTIONER, ENCODER
+from harness.specs import MakeContext, Prompt, PromptSpec
+
+
+def _make(context: MakeContext) -> Prompt:
+    from baselines.prompts.implicit_captioner import make_prompt
+
+    return make_prompt(context)
+
+
+PROMPT = PromptSpec(
+    name="implicit-captioner",
+    kind="stable-diffusion",
+    scope="image",
+    make=_make,
+    weights=(CAPTIONER, ENCODER),
+    description="made from the image's own CLIP embedding (ODISE, SD+DINO)",
+)

@@ -1,0 +1,197 @@
+"""Pictures of what a prompt says: stock text-to-image sampling from the states that cross-attention reads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from baselines.networks.loading import quiet
+from baselines.stable_diffusion.backbone import POSITIONS, StableDiffusion, draw_noise
+from harness.errors import UserError
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+Progress = Callable[[int, int], None]
+"""Called with the number of denoising steps done, and of all of them, summed over pictures."""
+
+
+def generate(
+    folder: Path,
+    states: Sequence[torch.Tensor],
+    *,
+    number: int,
+    steps: int = 50,
+    guidance: float = 7.5,
+    seed: int = 0,
+    device: str = "cpu",
+    precision: str = "fp32",
+    names: Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> list[list[PIL.Image.Image]]:
+    """`Generator` for a pipeline folder that is loaded for this alone. Raises `UserError` as it and `StableDiffusion` do."""
+    backbone = StableDiffusion(folder, device, precision)
+    sampler = Generator(backbone, steps=steps, guidance=guidance, seed=seed)
+    return sampler.pictures(states, number=number, names=names, progress=progress)
+
+
+class Generator:
+    """diffusers' `StableDiffusionPipeline` around a loaded backbone: DDIM (eta 0), classifier-free guidance against the empty text.
+
+    Args:
+        backbone: its U-Net, VAE and noise schedule are used as they are.
+        steps: denoising steps.
+        guidance: weight of the prompt against the empty text; at most 1 leaves the empty text out.
+        seed: what noise belongs to, with the prompt's name and the picture's number.
+
+    Raises:
+        UserError: a value is out of its range.
+    """
+
+    def __init__(
+        self, backbone: StableDiffusion, *, steps: int = 50, guidance: float = 7.5, seed: int = 0
+    ) -> None:
+        known = int(backbone.scheduler.config.num_train_timesteps)
+        if not 1 <= steps <= known:
+            raise UserError(
+                f"{steps} denoising steps: expected 1 to {known}, as many as {backbone.folder} was trained with"
+            )
+        if not (math.isfinite(guidance) and guidance >= 0):
+            raise UserError(f"guidance {guidance}: expected a number of at least 0; 7.5 is usual")
+        self._backbone, self._steps, self._guidance, self._seed = backbone, steps, guidance, seed
+        self._pipeline = _pipeline(backbone)
+
+    def pictures(
+        self,
+        states: Sequence[torch.Tensor],
+        *,
+        number: int,
+        names: Sequence[str] | None = None,
+        progress: Progress | None = None,
+    ) -> list[list[PIL.Image.Image]]:
+        """Draws pictures, RGB squares of the backbone's native size.
+
+        Picture i of a prompt starts from noise that belongs to (seed, the prompt's name, i). It does not depend on the other prompts and on
+        how many pictures are drawn, but for rounding.
+
+        Args:
+            states: (77, D) for each prompt.
+            number: pictures for each prompt.
+            names: what tells the prompts' noise apart, their places in `states` otherwise. Prompts of one name start from the same noise.
+
+        Returns:
+            `number` pictures for each prompt.
+
+        Raises:
+            UserError: a prompt is not of the text encoder's shape, memory does not suffice, or half precision overflows.
+        """
+        if number < 1:
+            raise UserError(f"{number} pictures: expected at least 1")
+        for one in states:
+            self._check(one)
+        keys = [str(place) for place in range(len(states))] if names is None else list(names)
+        wanted = [(one, key, count) for one, key in zip(states, keys, strict=True) for count in range(number)]
+        drawn: list[PIL.Image.Image] = []
+        for at in range(0, len(wanted), self._batch):
+            part = wanted[at : at + self._batch]
+            with torch.inference_mode(), self._memory():
+                drawn += self._draw(part, _counter(progress, at, len(part), len(wanted), self._steps))
+        return [drawn[at : at + number] for at in range(0, len(drawn), number)]
+
+    @property
+    def _cells(self) -> int:
+        """Side of the latents of a picture of native size."""
+        return self._backbone.card.native // self._backbone.card.factor
+
+    @property
+    def _batch(self) -> int:
+        """Pictures drawn at once: guidance runs every one of them twice."""
+        return max(1, POSITIONS // (2 * self._cells**2))
+
+    def _check(self, states: torch.Tensor) -> None:
+        expected = (self._backbone.tokenizer.model_max_length, self._backbone.text_width)
+        if tuple(states.shape) != expected:
+            raise UserError(
+                f"a prompt of shape {tuple(states.shape)} where {self._backbone.folder} reads {expected}: "
+                "it was made for another Stable Diffusion"
+            )
+
+    def _draw(
+        self, part: Sequence[tuple[torch.Tensor, str, int]], count: Callable[..., dict[str, Any]]
+    ) -> list[PIL.Image.Image]:
+        backbone = self._backbone
+        shape = (backbone.unet.config.in_channels, self._cells, self._cells)
+        noise = torch.stack(
+            [draw_noise(shape, "picture", self._seed, name, number) for _, name, number in part]
+        )
+        drawn = self._pipeline(
+            prompt_embeds=torch.stack([states.to(backbone.device, backbone.dtype) for states, _, _ in part]),
+            negative_prompt_embeds=backbone.text_states("").to(backbone.dtype).expand(len(part), -1, -1),
+            latents=noise.to(backbone.device, backbone.dtype),
+            height=backbone.card.native,
+            width=backbone.card.native,
+            num_inference_steps=self._steps,
+            guidance_scale=self._guidance,
+            output_type="latent",
+            callback_on_step_end=count,
+        ).images
+        return [self._decoded(latent) for latent in drawn]
+
+    def _decoded(self, latent: torch.Tensor) -> PIL.Image.Image:
+        """One at a time: the decoder is what needs most memory."""
+        vae, processor = self._backbone.vae, self._pipeline.image_processor
+        pixels = vae.decode(latent[None] / vae.config.scaling_factor).sample
+        if not bool(pixels.isfinite().all()):
+            raise UserError(
+                f"pictures overflow in {self._backbone.dtype}; --precision fp32 or bf16 has the range for them"
+            )
+        picture: PIL.Image.Image = processor.postprocess(pixels.float(), output_type="pil")[0]
+        return picture
+
+    @contextmanager
+    def _memory(self) -> Iterator[None]:
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            side, device = self._backbone.card.native, self._backbone.device
+            raise UserError(
+                f"{device}: no memory left for pictures of {side} x {side}; try --precision fp16 or --device cpu"
+            ) from error
+
+
+def _pipeline(backbone: StableDiffusion) -> Any:
+    with quiet():
+        from diffusers import DDIMScheduler, StableDiffusionPipeline
+
+        # Of its own, since sampling sets it to a number of steps. Old configurations lack the two values; diffusers warns and sets them so.
+        scheduler = DDIMScheduler.from_config(backbone.scheduler.config, clip_sample=False, steps_offset=1)
+        pipeline: Any = StableDiffusionPipeline(
+            vae=backbone.vae,
+            text_encoder=None,  # prompts come as states
+            tokenizer=None,
+            unet=backbone.unet,
+            scheduler=scheduler,
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def _counter(
+    progress: Progress | None, before: int, pictures: int, total: int, steps: int
+) -> Callable[..., dict[str, Any]]:
+    """diffusers' callback after each step of a batch, `before` pictures of `total` being done."""
+
+    def count(pipeline: Any, step: int, timestep: Any, values: dict[str, Any]) -> dict[str, Any]:
+        if progress:
+            progress(before * steps + pictures * (step + 1), total * steps)
+        return {}
+
+    return count

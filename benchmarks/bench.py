@@ -1,0 +1,221 @@
+"""Ours and the published way on the same weights, pictures and pairs, in one run: `make bench`, or `python benchmarks/bench.py`.
+
+Prints a table of ratios and how cost grows. Stops with an error where the two ways do not give the same numbers. What runs on a GPU is
+written (`--device cuda`, `--size sd21`) and has not been run on one.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import agreement
+import click
+import growth
+import report
+import startup
+import torch
+from measuring import ceiling
+from ours import CountedTraining, Counts, Setup
+from published import Diffusion
+from published_training import PublishedTraining
+from stages import QUICK, SD21, TINY, Measured, Scale, Stages
+from true_size import write_networks
+from workloads import write_folder
+
+from baselines.networks.loading import DTYPES
+from baselines.sources import SOURCE
+from baselines.stable_diffusion import shared as kept
+from harness.environment import hardware, package_versions
+
+
+@click.command()
+@click.option(
+    "--size",
+    type=click.Choice(["tiny", "sd21"]),
+    default="tiny",
+    show_default=True,
+    help="The bundled networks, or true shapes.",
+)
+@click.option(
+    "--configs",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="For sd21: a pipeline without weights.",
+)
+@click.option("--device", default="cpu", show_default=True, help="Torch device.")
+@click.option(
+    "--precision", type=click.Choice(list(DTYPES)), help="fp32 on a CPU and bf16 on a GPU otherwise."
+)
+@click.option("--threads", type=click.IntRange(min=1), help="Of PyTorch; its own choice otherwise.")
+@click.option("--quick", is_flag=True, help="Little of everything: whether it works, not how fast.")
+@click.option(
+    "--cache",
+    type=click.Path(path_type=Path),
+    help="Of 'bench run'; whole evaluations are then those with it, from the second on warm.",
+)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Also written here.")
+def main(
+    size: str,
+    configs: Path | None,
+    device: str,
+    precision: str | None,
+    threads: int | None,
+    quick: bool,
+    cache: Path | None,
+    out: Path | None,
+) -> None:
+    """Measure ours against the published way."""
+    if size == "sd21" and configs is None:
+        raise click.UsageError("--size sd21 needs --configs, a Stable Diffusion pipeline without weights")
+    if threads:
+        torch.set_num_threads(threads)
+    precision = precision or ("bf16" if device.startswith("cuda") else "fp32")
+    scale = QUICK if quick else SD21 if size == "sd21" else TINY
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        data = write_folder(place / "data", scale.extent)
+        setup = Setup(data, place / "work", device, precision, cache=cache)
+        if configs is not None and size == "sd21":
+            weights, prompt = write_networks(configs, place / "networks")
+            setup = Setup(data, place / "work", device, precision, weights, prompt, cache)
+        try:
+            parts = list(_measured(setup, scale, size, quick))
+        except agreement.Disagreement as error:
+            click.echo(f"bench: {error}", err=True)
+            sys.exit(1)
+    text = "\n\n".join(parts) + "\n"
+    click.echo(text, nl=False)
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text, encoding="utf-8")
+
+
+def _measured(setup: Setup, scale: Scale, size: str, quick: bool) -> Iterator[str]:
+    """Everything, part by part. Raises `agreement.Disagreement`."""
+    began, load = time.monotonic(), report.load()
+    prepared = setup.prepared("dift")
+    diffusion = Diffusion(prepared.weights[SOURCE], setup.device, setup.precision)
+    stages = Stages(setup, diffusion, scale)
+    _tell("agreement")
+    told = [
+        *agreement.check_dift(setup, diffusion, scale.checked),
+        *agreement.check_cpm(setup, diffusion, scale.checked),
+    ]
+    ours = CountedTraining(setup, scale.step_pairs, scale.training_pairs)
+    theirs = PublishedTraining(ours, diffusion)
+    told += agreement.check_training(ours, theirs)
+    _tell("training")
+    step = _told(stages.training(ours, theirs))
+    posteriors = ours.posteriors
+    del ours, theirs
+    _tell("networks")
+    limits = [ceiling(setup.device, setup.precision)]
+    networks = _told(*stages.networks())
+    _tell("dift")
+    dift = stages.dift()
+    _told(*dift.rows)
+    _tell("sd4match-cpm")
+    cpm = stages.cpm()
+    _told(*cpm.rows)
+    limits.append(ceiling(setup.device, setup.precision))
+    rows = [*networks, *dift.rows, *cpm.rows, *step]
+    _tell("growth")
+    growths = list(_growths(setup, scale, diffusion, dift))
+    kept.forget()
+    start = ""
+    if size == "tiny":
+        _tell("start-up")
+        start = startup.measured(setup.work / "startup", 1 if quick else 3)
+    best = max(limits)
+    yield head(setup, size, quick, best, load, time.monotonic() - began)
+    yield "### Ours and the published way\n\n" + report.ratios(rows, best)
+    yield "Ratio: published seconds over ours. " + _READING
+    yield "### Both ways agree\n\n" + "\n".join(f"- {line}" for line in told)
+    yield "### Caches\n\n" + _caches(
+        {
+            "dift": dift.evaluation.caches,
+            "sd4match-cpm": cpm.evaluation.caches,
+            "training": {"posteriors": posteriors},
+        }
+    )
+    yield "### Where ours goes\n\n" + report.plain(
+        ["evaluation", "pairs", *dift.evaluation.stages],
+        [
+            [
+                name,
+                str(one.pairs),
+                *(report.seconds(one.stages.get(stage, 0.0)) for stage in dift.evaluation.stages),
+            ]
+            for name, one in (("dift", dift.evaluation), ("sd4match-cpm", cpm.evaluation))
+        ],
+    )
+    for one in growths:
+        yield one.render()
+    if start:
+        yield start
+
+
+_READING = (
+    "Stages are medians of calls that alternate with the other way's. A whole evaluation is features, points, predictions on disk and "
+    "scores with intervals, without loading the networks; of the published way it is features and points alone, and for DIFT of "
+    "pictures that are decoded already. Operations are those of convolutions, matrix products and attention, an addition and a "
+    "multiplication being two. Memory is the most that a call needed besides what was held before."
+)
+_BUSY = 0.5
+"""Running processes before the run, above which the machine is taken to do something else."""
+
+
+def _growths(setup: Setup, scale: Scale, diffusion: Diffusion, dift: Measured) -> Iterator[growth.Growth]:
+    yield growth.pairs(setup, scale, setup.work / "growth", dift.evaluation, dift.per_picture, dift.per_pair)
+    maps = growth.Maps(setup)
+    yield growth.points_per_pair(setup, maps, scale)
+    yield growth.picture_size(setup, maps, scale)
+    yield growth.network_size(setup, scale.repeats)
+    yield growth.ensemble(setup, diffusion, min(4, scale.images), scale.repeats)
+
+
+def head(setup: Setup, size: str, quick: bool, limit: float, load: str, seconds: float) -> str:
+    machine, versions = hardware(setup.device), package_versions()
+    networks = "bundled tiny networks" if size == "tiny" else "true shapes, random weights"
+    lines = [
+        f"# Performance: {networks}, {setup.device}{', --quick: not a measurement' if quick else ''}",
+        ", ".join(f"{name} {value}" for name, value in machine.items())
+        + f"; torch {versions['torch']}, diffusers {versions['diffusers']}, Python {versions['python']}; precision {setup.precision}.",
+        f"Ceiling: {limit / report.TERA:.3f} TFLOP/s, the best product of two square matrices in the same run. "
+        f"Load of the machine, before and after: {load}, {report.load()} (this run's own is at most {machine['torch_threads']}). "
+        f"It took {seconds / 60:.1f} minutes.",
+    ]
+    if load and float(load) > _BUSY:
+        lines.append(
+            "The machine was doing other work, too: seconds are too long, and ratios less certain than on an idle one."
+        )
+    return "\n\n".join(lines)
+
+
+def _caches(found: Mapping[str, Mapping[str, Counts]]) -> str:
+    rows = [
+        [method, name, str(one.asked), str(one.computed), f"{100 * one.hit_rate:.1f} %"]
+        for method, caches in found.items()
+        for name, one in caches.items()
+    ]
+    return report.plain(["what ran", "what is kept", "asked for", "computed", "hit rate"], rows)
+
+
+def _told(*rows: report.Row) -> tuple[report.Row, ...]:
+    """The rows, after a line for each: a run that is interrupted has said something."""
+    for row in rows:
+        _tell(
+            f"{row.what}: {report.seconds(row.ours)} s a {row.unit}, published {report.seconds(row.published)} s, ratio {row.ratio:.1f}"
+        )
+    return rows
+
+
+def _tell(what: str) -> None:
+    click.echo(f"bench: {what}", err=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""How cost grows: with pairs, points, the picture's size, the network's, and the ensemble."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import published
+import torch
+from measuring import alternating
+from ours import Evaluation, Setup, evaluate, extractor_of, localizer_of, remarked, requests_of
+from report import Growth
+from stages import Scale
+from workloads import write_folder
+
+from harness.frames import Frame, Size
+from harness.specs import FeatureMap
+
+ENSEMBLES = (1, 2, 4, 8)
+FACTORS = (0.5, 1.0, 2.0)
+"""Of the network's native side."""
+
+
+def pairs(
+    setup: Setup, scale: Scale, place: Path, whole: Evaluation, per_picture: float, per_pair: float
+) -> Growth:
+    """Whole evaluations of `dift` on an eighth, a quarter, half and all of the pairs of the same pictures.
+
+    Args:
+        place: an empty folder.
+        whole: on all of them.
+        per_picture, per_pair: seconds of the published way, which grow as they must.
+    """
+    counts, ours, theirs, pictures = [], [], [], set()
+    for part in (8, 4, 2, 1):
+        folder = write_folder(
+            place / str(part), replace(scale.extent, pairs=max(1, scale.extent.pairs // part))
+        )
+        prepared = replace(setup, data=folder).prepared("dift", out=f"growth-{part}")
+        images = {
+            image.identity() for pair in prepared.index.pairs.values() for image in (pair.source, pair.target)
+        }
+        run = whole if part == 1 else evaluate(setup, prepared)
+        counts.append(run.pairs)
+        ours.append(run.seconds)
+        pictures.add(len(images))
+        theirs.append(per_picture * len(images) + per_pair * run.pairs)
+    note = f"Whole evaluations on {' or '.join(map(str, sorted(pictures)))} pictures. Published: seconds a picture and a pair, from above."
+    return Growth(
+        "dift, with pairs at fixed pictures", "pairs", counts, {"ours": ours, "published": theirs}, note
+    )
+
+
+class Maps:
+    """Two feature maps of `dift`, as if of pictures of any size."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.prepared = setup.prepared("dift")
+        setup.backbone(self.prepared)
+        self.pairs = list(self.prepared.index.pairs.values())
+        requests = [
+            replace(one, prompt="a photo of a cat")
+            for one in requests_of(self.pairs[:1], self.prepared.index)
+        ]
+        with torch.inference_mode():
+            self._maps = list(extractor_of(setup, self.prepared).extract(requests))
+
+    def of(self, size: Size) -> list[FeatureMap]:
+        """Both, of pictures of `size` pixels."""
+        return [FeatureMap(one.data, Frame.stretched(size, one.frame.size)) for one in self._maps]
+
+
+def _located(setup: Setup, maps: Maps, size: Size, points: int, repeats: int) -> dict[str, float]:
+    """Seconds of `argmax-original`, ours and published, for random points."""
+    source, target = maps.of(size)
+    places = torch.from_numpy(np.random.default_rng(0).uniform(0, 1, (points, 2)) * np.array(size))
+
+    def ours() -> None:
+        with torch.inference_mode():
+            localizer_of(maps.prepared)(source, target, places).points.cpu()
+
+    calls: dict[str, Callable[[], Any]] = {
+        "ours": ours,
+        "published": lambda: published.dift_points(source.data, target.data, size, size, places),
+        "normalise-once": lambda: published.dift_points_normalised_once(
+            source.data, target.data, size, size, places
+        ),
+    }
+    if points > 10:
+        # Its seconds are known by then: a fixed part and one for each point.
+        del calls["published"]
+    return {name: timing.median for name, timing in alternating(calls, repeats, setup.device).items()}
+
+
+def points_per_pair(setup: Setup, maps: Maps, scale: Scale) -> Growth:
+    """`argmax-original` for one pair."""
+    size, points = Size(scale.extent.longer, scale.extent.shorter), scale.points
+    found = [_located(setup, maps, size, count, 2) for count in points]
+    per_point = (found[1]["published"] - found[0]["published"]) / (points[1] - points[0])
+    for count, one in zip(points, found, strict=True):
+        one.setdefault("published", found[1]["published"] + per_point * (count - points[1]))
+    ways = {way: [one[way] for one in found] for way in ("ours", "published", "normalise-once")}
+    note = (
+        f"One pair, pictures of {size.width} x {size.height} pixels, a target map not met before. "
+        "Published, 100 points: from the first two."
+    )
+    return Growth("argmax-original, with points", "points", points, ways, note)
+
+
+def picture_size(setup: Setup, maps: Maps, scale: Scale) -> Growth:
+    """`argmax-original` for one pair of larger and larger pictures."""
+    sizes = [Size(side, side * 3 // 4) for side in scale.sides]
+    found = [_located(setup, maps, size, 10, 2) for size in sizes]
+    ways = {way: [one[way] for one in found] for way in ("ours", "published", "normalise-once")}
+    labels = [f"{size.width} x {size.height}" for size in sizes]
+    return Growth(
+        "argmax-original, with the picture's size",
+        "pixels",
+        labels,
+        ways,
+        "One pair, 10 points, a target map not met before.",
+    )
+
+
+def network_size(setup: Setup, repeats: int) -> Growth:
+    """The encoder and the U-Net for one picture, eight draws, at other sizes than the native one."""
+    backbone, _ = setup.backbone(setup.prepared("dift"))
+    level, condition = backbone.card.levels["up-block 1"], backbone.condition("")
+    sides = [int(backbone.card.native * factor) for factor in FACTORS]
+    encoders, passes = [], []
+    for side in sides:
+        pixels = torch.rand(1, 3, side, side) * 2 - 1
+        with torch.inference_mode():
+            noisy = backbone.posterior(pixels).mean.repeat(8, 1, 1, 1)
+            calls: dict[str, Callable[[], Any]] = {
+                "encoder": lambda pixels=pixels: backbone.posterior(pixels),  # type: ignore[misc]
+                "U-Net": lambda noisy=noisy: backbone.activations(noisy, 261, [condition] * 8, [level]),  # type: ignore[misc]
+            }
+            timings = alternating(calls, repeats, setup.device)
+        encoders.append(timings["encoder"].median)
+        passes.append(timings["U-Net"].median)
+    labels = [f"{side} x {side}" for side in sides]
+    return Growth(
+        "networks, with the size they are fed",
+        "pixels",
+        labels,
+        {"VAE encoder": encoders, "U-Net": passes},
+        "One picture, eight draws.",
+    )
+
+
+def ensemble(setup: Setup, diffusion: published.Diffusion, count: int, repeats: int) -> Growth:
+    """Features of `dift` for `count` pictures."""
+    mark = itertools.count()
+    ours, theirs = [], []
+    for size in ENSEMBLES:
+        prepared = setup.prepared("dift", ensemble=size)
+        backbone, _ = setup.backbone(prepared)
+        requests = requests_of(list(prepared.index.pairs.values()), prepared.index)[:count]
+        requests = [replace(one, prompt=f"a photo of a {one.category}") for one in requests]
+        extractor = extractor_of(setup, prepared)
+        states = [backbone.text_states(str(one.prompt)) for one in requests]
+        calls: dict[str, Callable[[], Any]] = {
+            "ours": lambda extractor=extractor, requests=requests: extractor.extract(  # type: ignore[misc]
+                remarked(requests, f"-{next(mark)}")
+            ),
+            "published": lambda requests=requests, states=states, size=size: [  # type: ignore[misc]
+                published.dift_features(diffusion, one.image, state, ensemble=size)
+                for one, state in zip(requests, states, strict=True)
+            ],
+        }
+        with torch.inference_mode():
+            timings = alternating(calls, repeats, setup.device)
+        ours.append(timings["ours"].median / count)
+        theirs.append(timings["published"].median / count)
+    return Growth(
+        "dift, with the ensemble",
+        "draws",
+        ENSEMBLES,
+        {"ours": ours, "published": theirs},
+        f"Seconds a picture, of {count}.",
+    )

@@ -1,0 +1,81 @@
+"""How large numbers inside a network become: what half precision, which ends at 65,504, has to hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+
+@dataclass
+class Range:
+    """Of one network.
+
+    Attributes:
+        network: its name.
+        largest: magnitude of the largest finite number that a submodule put out.
+        where: the submodule.
+        score: the largest dot product of a query and a key in attention, before it is scaled. 0 where there is no attention.
+        overflows: submodules that put out something infinite or NaN, each counted every time.
+    """
+
+    network: str
+    largest: float = 0.0
+    where: str = ""
+    score: float = 0.0
+    overflows: int = 0
+
+    def note(self, name: str, output: Any) -> None:
+        """Looks at what a submodule put out."""
+        if not isinstance(output, torch.Tensor) or not output.is_floating_point():
+            return
+        output = output.detach()
+        finite = output.isfinite()
+        self.overflows += not bool(finite.all())
+        largest = float(torch.where(finite, output, 0).abs().max())
+        if largest > self.largest:
+            self.largest, self.where = largest, name
+
+
+@contextmanager
+def ranges(networks: Mapping[str, torch.nn.Module]) -> Iterator[Callable[[], list[Range]]]:
+    """Hooks at every submodule and at attention while inside; what it gives returns the ranges found so far."""
+    found = {name: Range(name) for name in networks}
+    current: list[Range] = []
+    hooks = [hook for name, network in networks.items() for hook in _hooks(network, found[name], current)]
+    usual = F.scaled_dot_product_attention
+
+    def watched(query: torch.Tensor, key: torch.Tensor, *rest: Any, **options: Any) -> torch.Tensor:
+        for one in current:
+            # A head at a time: all of them at 768 x 768 are 1.7 GB.
+            scores = (
+                float((left.float() @ right.float().T).abs().max())
+                for left, right in zip(query.flatten(0, 1), key.flatten(0, 1), strict=True)
+            )
+            one.score = max(one.score, *scores)
+        return usual(query, key, *rest, **options)
+
+    F.scaled_dot_product_attention = watched
+    try:
+        yield lambda: list(found.values())
+    finally:
+        F.scaled_dot_product_attention = usual
+        for hook in hooks:
+            hook.remove()
+
+
+def _hooks(network: torch.nn.Module, found: Range, current: list[Range]) -> Iterator[Any]:
+    """Notes what every submodule puts out, and before it which network is at work."""
+
+    def begin(module: Any, inputs: Any) -> None:
+        current[:] = [found]
+
+    for place, module in network.named_modules():
+        yield module.register_forward_pre_hook(begin)
+        yield module.register_forward_hook(
+            lambda module, inputs, output, place=place: found.note(place, output)
+        )

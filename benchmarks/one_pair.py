@@ -1,0 +1,188 @@
+"""One pair of SD4Match-CPM, evaluated and trained on, at true shapes, both ways: for machines on which `--size sd21` takes a day.
+
+`python benchmarks/one_pair.py CONFIGS`, where CONFIGS is a Stable Diffusion pipeline without weights. Half an hour and 18 GB on two
+cores of a CPU. Every call is timed once, without a call before it to warm up; its operations are counted meanwhile.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import agreement
+import click
+import published
+import report
+import torch
+from bench import head
+from measuring import Timing, ceiling, flops_of, peak_bytes, seconds_of
+from ours import CountedTraining, Setup
+from published_training import PublishedTraining
+from true_size import write_networks
+from workloads import Extent, write_folder
+
+from baselines.sources import SOURCE
+from baselines.stable_diffusion import shared as kept
+from harness.running.predict import pair_features
+from harness.specs import ImageRequest
+
+LITTLE = Extent(1, 3, 2)
+
+
+def once(what: str, call: Callable[[], Any]) -> tuple[Timing, Any]:
+    """A call's seconds, memory and operations, and what it returned."""
+    taken: list[float] = []
+    found: list[Any] = []
+    flops: list[int] = []
+
+    def counted() -> None:
+        flops.append(flops_of(lambda: found.append(call())))
+
+    peak = peak_bytes(lambda: taken.append(seconds_of(counted, "cpu")), "cpu", 0.05)
+    click.echo(f"bench: {what}: {report.seconds(taken[0])} s, {flops[0] / report.TERA:.2f} TFLOP", err=True)
+    return Timing(tuple(taken), peak, flops[0]), found[0]
+
+
+@dataclass(frozen=True)
+class Given:
+    """What both ways are given."""
+
+    images: list[Any]
+    states: torch.Tensor
+    timestep: int
+    ensemble: int
+    drawn: torch.Tensor
+    noise: torch.Tensor
+
+
+def our_maps(setup: Setup) -> tuple[Timing, Timing, list[torch.Tensor], Given]:
+    """Timings when nothing is known of the pictures and when they were in a pair before; the maps."""
+    prepared = setup.prepared("sd4match-cpm")
+    backbone, _ = setup.backbone(prepared)
+    pair = next(iter(prepared.index.pairs.values()))
+    category = prepared.index.prompt_category(pair)
+    requests = tuple(
+        ImageRequest(image.open(), image.identity(), category) for image in (pair.source, pair.target)
+    )
+    features = pair_features(prepared)
+    prompt: Any = features._prompt
+    extractor: Any = features._extractor
+
+    def ours() -> list[torch.Tensor]:
+        value = prompt.make(category, requests)
+        return [one.data for one in extractor.extract([replace(one, prompt=value) for one in requests])]
+
+    with torch.inference_mode():
+        first, _ = once("pictures not met before", ours)
+        again, maps = once("pictures met before", ours)
+        states = backbone.condition(prompt.make(category, requests)).states
+    params: dict[str, Any] = dict(prepared.cell.params)
+    timestep, ensemble = params["timestep"], params["ensemble"]
+    cells = backbone.card.native // backbone.card.factor
+    drawn = agreement.draws(
+        "posterior", [(one.seed, one.identity, timestep) for one in requests], (4, cells, cells)
+    )
+    noise = torch.stack(
+        [
+            agreement.draws("noise", agreement.members(one, timestep, ensemble), (4, cells, cells))
+            for one in requests
+        ]
+    )
+    return (
+        first,
+        again,
+        maps,
+        Given([one.image for one in requests], states, timestep, ensemble, drawn, noise),
+    )
+
+
+def evaluated(setup: Setup) -> tuple[list[report.Row], str]:
+    """Maps of the first pair."""
+    first, again, maps, given = our_maps(setup)
+    # Two networks of this size and what they compute do not fit into everybody's memory.
+    kept.forget()
+    diffusion = published.Diffusion(
+        setup.prepared("sd4match-cpm").weights[SOURCE], setup.device, setup.precision
+    )
+    theirs, other = once("published", lambda: published.sd4match_maps(diffusion, *vars(given).values()))
+    apart = max(agreement.relative(one, their) for one, their in zip(maps, other, strict=True))
+    rows = [
+        report.Row.of(
+            "sd4match-cpm, prompt and features of a pair",
+            "pair",
+            {"ours": one, "published": theirs},
+            1,
+            target,
+            note,
+        )
+        for one, target, note in (
+            (first, None, "ours: pictures that were in no pair before"),
+            (
+                again,
+                3,
+                "ours: pictures that were in a pair before, as most of SPair-71k's; published: without the prompt",
+            ),
+        )
+    ]
+    return rows, agreement.check("maps of sd4match-cpm, relative", apart, agreement.ROUNDING[setup.precision])
+
+
+def trained(setup: Setup) -> tuple[report.Row, str]:
+    """One step on one pair, without the optimizer's part of it."""
+    ours = CountedTraining(setup, 1, 1)
+    settings, shape = ours.job.settings, ours.job.material.maps._shape
+    own, loss = once("a step", ours.job.training._backward)
+    diffusion = published.Diffusion(
+        setup.prepared("sd4match-cpm").weights[SOURCE], setup.device, setup.precision
+    )
+    published_step = PublishedTraining(ours, diffusion)
+
+    def same(what: str, places: Any) -> torch.Tensor:
+        return agreement.draws(what, [("training", settings.seed, 0, place) for place in places], shape)
+
+    theirs, other = once("a published step", lambda: published_step.step(same))
+    note = "1 pair; published: every picture encoded in every step, whole U-Net; ours: encoded before"
+    row = report.Row.of("sd4match-cpm, training step", "step", {"ours": own, "published": theirs}, 1, 2, note)
+    return row, agreement.check(
+        "loss of a training step, relative", abs(loss - other) / abs(other), agreement.LOSS[setup.precision]
+    )
+
+
+@click.command()
+@click.argument("configs", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option(
+    "--step/--no-step", default=True, show_default=True, help="Whether a training step is measured, too."
+)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Also written here.")
+def main(configs: Path, step: bool, out: Path | None) -> None:
+    """Measure one pair and one step."""
+    began, load = time.monotonic(), report.load()
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        weights, prompt = write_networks(configs, place / "networks")
+        setup = Setup(write_folder(place / "data", LITTLE), place / "work", "cpu", "fp32", weights, prompt)
+        limit = ceiling(setup.device, setup.precision)
+        rows, *told = evaluated(setup)
+        if step:
+            row, agreed = trained(setup)
+            rows.append(row)
+            told.append(agreed)
+        parts = [
+            head(setup, "sd21", False, limit, load, time.monotonic() - began),
+            "### Ours and the published way, one pair\n\n" + report.ratios(rows, limit),
+            "Every call was timed once. Ratio: published seconds over ours. Operations are those of convolutions, matrix products and "
+            "attention, an addition and a multiplication being two. Memory is the most that a call needed besides what was held before.",
+            "### Both ways agree\n\n" + "\n".join(f"- {line}" for line in told),
+        ]
+    text = "\n\n".join(parts) + "\n"
+    click.echo(text, nl=False)
+    if out:
+        out.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

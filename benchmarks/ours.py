@@ -1,0 +1,308 @@
+"""Our way, through the code that `bench run` and `bench train` run, with counters at its caches."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from measuring import synchronise
+
+from baselines.sources import SOURCE
+from baselines.stable_diffusion import shared as kept
+from baselines.stable_diffusion.backbone import StableDiffusion
+from harness.datasets.splits import SplitIndex
+from harness.plugins.host import Host
+from harness.plugins.loading import load_plugins
+from harness.running.clock import StageClock
+from harness.running.plan import plan
+from harness.running.predict import make_localizer
+from harness.running.resolve import ResolvedCell
+from harness.running.resources import Resources, RunOptions
+from harness.running.run_cell import run_cell
+from harness.scoring.criteria import criterion
+from harness.specs import ImageExtractor, ImagePair, ImageRequest, Localizer, MakeContext
+from harness.sweep import DatasetChoice, Sweep
+from harness.weights.choice import WeightChoice
+from sd4match_plugin.prompts.image_patches import ImagePatches
+from sd4match_plugin.tuning.images import Posteriors
+from sd4match_plugin.tuning.job import Job, Request, make_job
+from sd4match_plugin.tuning.processes import Processes
+from sd4match_plugin.tuning.settings import Settings
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all measurements share.
+
+    Attributes:
+        data: a folder of pictures with `pairs.json`.
+        work: a folder for what runs leave behind.
+        weights: values of `--weights`.
+        prompt_file: of `sd4match-cpm`; None for the bundled one.
+        cache: folder of `bench run --cache`; None for memory alone.
+    """
+
+    data: Path
+    work: Path
+    device: str = "cpu"
+    precision: str = "fp32"
+    weights: tuple[str, ...] = ("tiny",)
+    prompt_file: Path | None = None
+    cache: Path | None = None
+    host: Host = field(default_factory=load_plugins)
+
+    def prepared(
+        self, method: str, out: str = "results", limit: int | None = None, **overrides: int
+    ) -> ResolvedCell:
+        """A cell of a method with its own prompt and localizer, ready to run.
+
+        Args:
+            overrides: such as `ensemble=4`.
+        """
+        sweep = Sweep(
+            methods=(method,),
+            datasets=(self.choice,),
+            overrides={name: (value,) for name, value in overrides.items()},
+            prompt_files={method: (self.prompt_file,)}
+            if self.prompt_file and method == "sd4match-cpm"
+            else {},
+        )
+        options = RunOptions(
+            data_root=self.work,
+            out=self.work / out,
+            criteria=(criterion(self.host, "sd4match"),),
+            device=self.device,
+            precision=self.precision,
+            limit=limit,
+            weights=WeightChoice.parse(self.host, self.weights),
+            cache=self.cache,
+        )
+        (cell,) = plan(sweep, self.host)
+        return ResolvedCell.of(Resources(self.host, options), cell)
+
+    @property
+    def choice(self) -> DatasetChoice:
+        """The data as a command line names it."""
+        return DatasetChoice("folder", self.data)
+
+    def backbone(self, prepared: ResolvedCell) -> tuple[StableDiffusion, kept.Kept]:
+        """The Stable Diffusion that a cell's extractor will find loaded, with nothing kept of any picture."""
+        kept.forget()
+        return kept.shared(prepared.weights[SOURCE], self.device, self.precision, 1 << 30)
+
+
+def requests_of(pairs: list[ImagePair], index: SplitIndex, mark: str = "") -> list[ImageRequest]:
+    """A request for each picture of some pairs, each once, without a prompt. A new `mark` makes them pictures never seen before."""
+    found: dict[str, ImageRequest] = {}
+    for pair in pairs:
+        for image in (pair.source, pair.target):
+            if image.identity() not in found:
+                found[image.identity()] = ImageRequest(
+                    image.open(), image.identity() + mark, index.prompt_category(pair)
+                )
+    return list(found.values())
+
+
+def remarked(requests: list[ImageRequest], mark: str) -> list[ImageRequest]:
+    """The same pictures as if never seen before."""
+    return [replace(request, identity=request.identity + mark) for request in requests]
+
+
+def extractor_of(setup: Setup, prepared: ResolvedCell) -> ImageExtractor:
+    """The cell's extractor."""
+    context = MakeContext(
+        device=setup.device,
+        precision=setup.precision,
+        params=dict(prepared.cell.params),
+        weights=prepared.weights,
+    )
+    made: Any = setup.host.extractors[prepared.cell.extractor].make(context)
+    return made  # type: ignore[no-any-return]
+
+
+def localizer_of(prepared: ResolvedCell) -> Localizer:
+    """The cell's first localizer, new, with the recipe's options."""
+    return make_localizer(prepared, prepared.cell.localizers[0])
+
+
+# ------------------------------------------------------------------------------------------------------------ whole evaluation
+
+
+@dataclass
+class Counts:
+    """How often a cache was asked, and how often something had to be computed."""
+
+    asked: int = 0
+    computed: int = 0
+
+    @property
+    def hit_rate(self) -> float:
+        """Share of requests that something kept answered; 0 where more was computed than asked for, as of the last batch."""
+        return max(0.0, 1 - self.computed / self.asked) if self.asked else 0.0
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A cell that was run.
+
+    Attributes:
+        seconds: all but the loading of the networks: features, points, predictions on disk, scores with intervals, record.
+        stages: seconds of each stage that the record has.
+        caches: what is kept -> how often it was asked and missed.
+    """
+
+    pairs: int
+    seconds: float
+    stages: dict[str, float]
+    caches: dict[str, Counts]
+
+
+def evaluate(setup: Setup, prepared: ResolvedCell) -> Evaluation:
+    """Runs a cell from nothing, with its networks loaded. Raises `RuntimeError` where a pair fails."""
+    shutil.rmtree(prepared.folder, ignore_errors=True)
+    backbone, memory = setup.backbone(prepared)
+    with _counted(backbone, memory) as caches:
+        synchronise(setup.device)
+        start = time.perf_counter()
+        record = run_cell(prepared)
+        synchronise(setup.device)
+        seconds = time.perf_counter() - start
+    if record.status != "ok" or record.provenance is None:
+        raise RuntimeError(f"{prepared.cell.label}: {record.error or record.failures[:1]}")
+    stages = {name: stage.seconds for name, stage in record.provenance.stages.items()}
+    pairs = record.provenance.computed_pairs
+    caches["feature maps of pictures"].asked = 2 * pairs
+    on_disk = record.provenance.cache.items()
+    caches |= {f"{name} on disk": Counts(use.found + use.computed, use.computed) for name, use in on_disk}
+    return Evaluation(pairs, seconds - stages["load"], stages, caches)
+
+
+@contextmanager
+def _counted(backbone: StableDiffusion, memory: kept.Kept) -> Iterator[dict[str, Counts]]:
+    """Counters at what is kept of pictures."""
+    caches = {
+        name: Counts()
+        for name in (
+            "feature maps of pictures",
+            "posteriors",
+            "what comes before the prompt",
+            "DINO features",
+        )
+    }
+    maps, posteriors, beginnings, describing = caches.values()
+    once, posterior, mean, begin, patches = (
+        memory.once,
+        backbone.posterior,
+        backbone.mean_activations,
+        backbone.begin,
+        ImagePatches.patches,
+    )
+
+    def counted_once(key: Any, compute: Callable[[], Any]) -> Any:
+        posteriors.asked += 1
+        return once(key, compute)
+
+    def counted_posterior(pixels: Any) -> Any:
+        posteriors.computed += len(pixels)
+        return posterior(pixels)
+
+    def counted_mean(
+        noisy: Any, timestep: int, prompts: Any, place: str, members: int, begun: Any = None
+    ) -> Any:
+        pictures = len(noisy) // members
+        maps.computed += pictures
+        # A pair's prompt is made of DINO's view of both.
+        for asked in (beginnings, describing):
+            asked.asked += pictures if begun else 0
+        return mean(noisy, timestep, prompts, place, members, begun)
+
+    def counted_begin(noisy: Any, timestep: int) -> Any:
+        beginnings.computed += 1
+        return begin(noisy, timestep)
+
+    def counted_patches(self: Any, images: Any) -> Any:
+        describing.computed += len(images)
+        return patches(self, images)
+
+    with (
+        patch.object(memory, "once", counted_once),
+        patch.object(backbone, "posterior", counted_posterior),
+        patch.object(backbone, "mean_activations", counted_mean),
+        patch.object(backbone, "begin", counted_begin),
+        patch.object(ImagePatches, "patches", counted_patches),
+    ):
+        yield caches
+    for name in [
+        name for name, count in caches.items() if not count.asked and name != "feature maps of pictures"
+    ]:
+        del caches[name]
+
+
+# -------------------------------------------------------------------------------------------------------------------- training
+
+
+class CountedTraining:
+    """A training of SD4Match-CPM with the paper's settings, one step at a time.
+
+    Args:
+        batch: pairs of a step.
+        limit: pairs to train on, spread over all of them; None for all.
+
+    Attributes:
+        posteriors: how often a picture's posterior was asked for by steps, and how many were encoded before.
+    """
+
+    def __init__(
+        self, setup: Setup, batch: int = Settings.model_fields["batch"].default, limit: int | None = None
+    ) -> None:
+        settings = {"batch": batch, "steps": 1000, "precision": setup.precision}
+        request = Request(
+            method="sd4match-cpm",
+            dataset=setup.choice,
+            data_root=setup.work,
+            weights=WeightChoice.parse(setup.host, setup.weights),
+            out=setup.work / "training",
+            cache=setup.work / "encoded",
+            device=setup.device,
+            settings=settings,
+            split="test",
+            validation_split="none",
+            limit_train=limit,
+        )
+        self.job: Job = make_job(
+            setup.host,
+            request,
+            Processes(0, 1, setup.device),
+            lambda what, done, total: None,
+            StageClock(),
+            "",
+        )
+        self.posteriors = Counts(computed=int(self.job.record["encoded_images"]) // 2)
+
+    def step(self) -> float:
+        """One step of Adam; returns the loss. Neither validation nor files, which are a small part of a real training."""
+        training = self.job.training
+        asked, call = self.posteriors, Posteriors.__call__
+
+        def counted(posteriors: Posteriors, identities: Any) -> Any:
+            asked.asked += len(identities)
+            return call(posteriors, identities)
+
+        with patch.object(Posteriors, "__call__", counted):
+            loss = training._update()
+        training.step += 1
+        return loss
+
+    def pairs(self, step: int) -> list[ImagePair]:
+        """The pairs of a step, in its order."""
+        material, count = self.job.material, self.job.settings.pairs_per_step
+        return [
+            material.pairs[number]
+            for number in self.job.training._order.numbers(step * self.job.settings.batch, count)
+        ]

@@ -1,0 +1,107 @@
+"""Data of the shape that SPair-71k's test split has, drawn from `shapes`, as a folder of the user's own photos (docs/own-data.md).
+
+SPair-71k has 12,234 test pairs of 18 categories on some 27 pictures each: 680 pairs a category, so that a picture is used 50 times, and
+pictures of about 500 x 375 pixels.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+
+from harness.datasets.shapes.pairs import Shapes, ShapesImage
+
+POINTS = 3
+"""A pair's keypoints at least, as in `shapes`."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much there is.
+
+    Attributes:
+        images: pictures of each category.
+        pairs: ordered pairs of each category, as far as so many share enough points.
+        longer, shorter: sides of a picture in pixels.
+    """
+
+    categories: int
+    images: int
+    pairs: int
+    longer: int = 500
+    shorter: int = 375
+
+
+SPAIR_SHAPED = Extent(2, 27, 680)
+TRUE_SIZE = Extent(8, 25, 63)
+"""Two hundred pictures and five hundred pairs, for networks whose features take seconds."""
+
+SMALL = Extent(2, 6, 24, 160, 120)
+
+
+def write_folder(folder: Path, extent: Extent, seed: int = 0) -> Path:
+    """Writes pictures and `pairs.json`; the same bytes for the same arguments. Returns the folder."""
+    dataset = Shapes("test")
+    pictures: dict[str, list[ShapesImage]] = {}
+    for image in dataset.images():
+        pictures.setdefault(image.category, []).append(image)
+    dice, pairs = np.random.default_rng(seed), []
+    folder.mkdir(parents=True, exist_ok=True)
+    for category in sorted(pictures)[: extent.categories]:
+        placed = [_placed(dataset, image, folder, extent) for image in pictures[category][: extent.images]]
+        pairs += _pairs(category, placed, extent.pairs, dice)
+    content = {"name": "spair-shaped", "threshold": "box", "pairs": pairs}
+    (folder / "pairs.json").write_text(json.dumps(content), encoding="utf-8")
+    return folder
+
+
+@dataclass(frozen=True, eq=False)
+class _Placed:
+    """A picture that is written, with its points and box in its own pixels."""
+
+    file: str
+    points: np.ndarray
+    box: np.ndarray
+
+
+def _placed(dataset: Shapes, image: ShapesImage, folder: Path, extent: Extent) -> _Placed:
+    """Enlarges a picture; its aspect ratio becomes the extent's, lying or upright."""
+    annotation = dataset.annotation(image)
+    width, height = annotation.size
+    size = (extent.longer, extent.shorter) if width >= height else (extent.shorter, extent.longer)
+    scale = np.array(size) / (width, height)
+    image.open().resize(size, PIL.Image.Resampling.BICUBIC).save(folder / f"{image.name}.jpg", quality=90)
+    box = (np.array(annotation.box).reshape(2, 2) * scale).ravel()
+    return _Placed(f"{image.name}.jpg", annotation.points * scale, box)
+
+
+def _pairs(
+    category: str, placed: list[_Placed], count: int, dice: np.random.Generator
+) -> list[Mapping[str, Any]]:
+    """The first `count` of a random order of all ordered pairs that share enough points."""
+    found: list[Mapping[str, Any]] = []
+    for number in dice.permutation(len(placed) ** 2).tolist():
+        source, target = placed[number // len(placed)], placed[number % len(placed)]
+        shared = (np.isfinite(source.points) & np.isfinite(target.points)).all(axis=1)
+        if source is target or shared.sum() < POINTS:
+            continue
+        found.append(
+            {
+                "id": f"{category}-{len(found):04d}",
+                "source": source.file,
+                "target": target.file,
+                "category": category,
+                "source_points": source.points[shared].tolist(),
+                "target_points": target.points[shared].tolist(),
+                "target_box": target.box.tolist(),
+            }
+        )
+        if len(found) == count:
+            break
+    return found

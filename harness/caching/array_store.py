@@ -1,0 +1,162 @@
+"""Arrays that belong to pictures, computed once and kept on disk: each in a file of its own, which is there whole or not at all.
+
+A process killed while it fills a store leaves pictures without a file, which the next one computes; nothing half-written is ever read.
+Several processes may use one store at the same time: what they write is the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from harness.errors import UserError
+from harness.files import replacing
+
+KEY = "key.json"
+
+_DIGEST = hashlib.sha256().digest_size
+
+
+class Store:
+    """float32 arrays of one shape, one for each picture.
+
+    Args:
+        root: the cache's folder, which holds any number of stores.
+        name: what the arrays are, such as `posterior`.
+        key: everything they depend on besides the picture: see `harness.caching.disk_cache.Cache.store`. Other values, another store.
+        shape: of every array.
+
+    Attributes:
+        found, computed: how often `once` read an array, and how often it had to compute one.
+        trouble: why `once` writes no more; empty as long as it does.
+    """
+
+    def __init__(self, root: Path, name: str, key: Mapping[str, object], shape: Sequence[int]) -> None:
+        content = json.dumps({**key, "shape": list(shape)}, sort_keys=True)
+        self.folder = root / f"{name}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+        self._content, self.shape = content, tuple(shape)
+        self.found = self.computed = 0
+        self.trouble = ""
+
+    def once(self, identity: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
+        """A picture's array, read or else computed and written. Where it cannot be written, work goes on without: see `trouble`.
+
+        Raises:
+            ValueError: what was computed has another shape.
+        """
+        array = self.get(identity)
+        if array is not None:
+            self.found += 1
+            return array
+        array = compute()
+        self.computed += 1
+        if not self.trouble:
+            try:
+                self._put(identity, array)
+            except IsADirectoryError:
+                # Somebody's folder where this file belongs; it is no reason to leave the others out.
+                return array
+            except OSError as error:
+                self.trouble = _told(error)
+        return array
+
+    def missing(self, identities: Iterable[str]) -> list[str]:
+        """The pictures that have no array yet, or a damaged one; each once, in their order."""
+        return [identity for identity in dict.fromkeys(identities) if self.get(identity) is None]
+
+    def fill(
+        self,
+        identities: Iterable[str],
+        compute: Callable[[str], np.ndarray],
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> int:
+        """Computes what is missing; returns how many those were.
+
+        Args:
+            progress: called with pictures done and pictures to do.
+
+        Raises:
+            UserError: the cache's folder cannot be written.
+            ValueError: what was computed has another shape.
+        """
+        missing = self.missing(identities)
+        for number, identity in enumerate(missing, start=1):
+            array = compute(identity)
+            try:
+                self._put(identity, array)
+            except OSError as error:
+                raise _unwritable(self.folder.parent, error) from error
+            progress(number, len(missing))
+        return len(missing)
+
+    def get(self, identity: str) -> np.ndarray | None:
+        """A picture's array as it was written; None where there is none, or something else."""
+        try:
+            content = self._path(identity).read_bytes()
+        except OSError:
+            return None
+        array, digest = content[:-_DIGEST], content[-_DIGEST:]
+        if digest != self._digest(identity, array):
+            return None
+        return np.load(io.BytesIO(array), allow_pickle=False)  # type: ignore[no-any-return]
+
+    def __getitem__(self, identity: str) -> np.ndarray:
+        """A picture's array, mapped from disk and not looked over again, for arrays that `fill` saw. Raises `KeyError` without one."""
+        try:
+            array: np.ndarray = np.load(self._path(identity), mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise KeyError(identity) from error
+        return array
+
+    def _put(self, identity: str, array: np.ndarray) -> None:
+        if array.shape != self.shape:
+            raise ValueError(f"an array of shape {array.shape} for a store of {self.shape}")
+        key = self.folder / KEY
+        if not key.exists():
+            # For people: nothing reads it.
+            with replacing(key) as file:
+                file.write(self._content.encode() + b"\n")
+        written = io.BytesIO()
+        np.save(written, np.ascontiguousarray(array, dtype=np.float32), allow_pickle=False)
+        with replacing(self._path(identity)) as file:
+            file.write(written.getvalue() + self._digest(identity, written.getvalue()))
+
+    def _digest(self, identity: str, array: bytes) -> bytes:
+        """Ends a file, behind the array: damaged ones differ from it, and whole ones that belong elsewhere."""
+        return hashlib.sha256(f"{self._content}\n{identity}\n".encode() + array).digest()
+
+    def _path(self, identity: str) -> Path:
+        # A dataset of a plugin may call its pictures anything.
+        name = (
+            identity
+            if re.fullmatch(r"[\w-]{2,128}", identity, re.ASCII)
+            else hashlib.sha256(identity.encode()).hexdigest()
+        )
+        # Folders of some thousand files are slow to list on many file systems.
+        return self.folder / name[:2] / f"{name}.npy"
+
+
+def make_cache_folder(root: Path) -> None:
+    """Makes a cache's folder and checks that it can be written to, which is to be asked before the work. Raises `UserError`."""
+    import tempfile
+
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=root):
+            pass
+    except OSError as error:
+        raise _unwritable(root, error) from error
+
+
+def _unwritable(root: Path, error: OSError) -> UserError:
+    return UserError(f"cache folder {root}: {_told(error)}; choose another with --cache")
+
+
+def _told(error: OSError) -> str:
+    return error.strerror or str(error)

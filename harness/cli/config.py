@@ -1,0 +1,61 @@
+"""Options of `bench run` read from a TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.cli.options import CommaList
+from harness.errors import UserError
+
+
+def _configure(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
+    """Values of a TOML file become defaults, which flags override."""
+    if path is None:
+        return
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"--config {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"--config {path}: not valid TOML: {error}") from error
+    options = {
+        name: option for option in ctx.command.params for name in _keys(option) if option.name != "config"
+    }
+    found: dict[str, Any] = {}
+    for key, value in content.items():
+        option = options.get(key.replace("-", "_"))
+        if option is None:
+            raise UserError(f"--config {path}: unknown key '{key}'; known: {', '.join(sorted(options))}")
+        try:
+            found[str(option.name)] = _given(option, value)
+        except ValueError as error:
+            raise UserError(f"--config {path}: {key} = {value!r}: {error}") from error
+    ctx.default_map = found
+
+
+def _keys(option: click.Parameter) -> list[str]:
+    """What a file may call an option: as on the command line, with dashes or without."""
+    return [name.lstrip("-").replace("-", "_") for name in option.opts]
+
+
+def _given(option: click.Parameter, value: Any) -> Any:
+    """A value of a file as click takes it from a command line. Raises ValueError for one of the wrong kind."""
+    if getattr(option, "is_flag", False):
+        if not isinstance(value, bool):
+            raise ValueError("expected true or false")
+        return value
+    several = getattr(option, "multiple", False) or isinstance(option.type, CommaList)
+    if isinstance(value, list) and not several:
+        raise ValueError("expected one value, not a list")
+    if any(
+        not isinstance(one, str | int | float) or isinstance(one, bool)
+        for one in (value if isinstance(value, list) else [value])
+    ):
+        raise ValueError("expected a text or a number" + (", or a list of them" if several else ""))
+    # A repeatable option takes one value without a list, too; click would take a string for a list of letters.
+    texts = [str(one) for one in value] if isinstance(value, list) else [str(value)]
+    return texts if several else texts[0]

@@ -1,0 +1,69 @@
+"""`bench rescore`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.options import CommaList, data_root, number_range
+from harness.errors import SeveralErrors, UserError
+from harness.plugins.host import Host
+from harness.records.folders import readable
+
+if TYPE_CHECKING:
+    from harness.records.schema import Record
+
+
+@click.command("rescore")
+@click.argument("folder", type=click.Path(path_type=Path), default=Path("results"))
+@click.option(
+    "--protocols", type=CommaList(), metavar="A,B", help="Protocols to add; those of each record otherwise."
+)
+@click.option(
+    "--alphas", type=CommaList(number_range), metavar="A,B", help="Thresholds; each protocol's own otherwise."
+)
+@click.option(
+    "--threshold",
+    type=click.Choice(["box", "image", "points"]),
+    help="What alpha multiplies, instead of the dataset's own.",
+)
+@click.option(
+    "--datasets",
+    type=CommaList(),
+    metavar="NAME=PATH",
+    help="Places of datasets that are not below --data-root.",
+)
+@data_root
+@click.pass_obj
+def rescore(
+    host: Host,
+    folder: Path,
+    protocols: tuple[str, ...] | None,
+    alphas: tuple[float, ...] | None,
+    threshold: str | None,
+    datasets: tuple[str, ...] | None,
+    data_root: Path,
+) -> int:
+    """Score stored predictions under other protocols, alphas or thresholds, without a model."""
+    from harness.scoring.rescore import Rescorer
+    from harness.tables.leaderboard import leaderboard as table
+
+    records, damaged = readable(folder)
+    rescorer = Rescorer(host, data_root, datasets or ())
+    changed: list[Record] = []
+    refused: list[str] = []
+    for record in records:
+        if record.scores:
+            try:
+                changed.append(rescorer.rescore(folder, record, protocols, alphas, threshold))
+            except UserError as error:
+                refused.append(str(error))
+    if not changed and not refused:
+        raise UserError(f"no cell in {folder} has predictions to score")
+    for name in dict.fromkeys(score.protocol for record in changed for score in record.scores):
+        click.echo(table(changed, protocol=name).render("md"))
+    if refused:
+        raise SeveralErrors(dict.fromkeys(refused))
+    return int(bool(damaged))

@@ -1,0 +1,142 @@
+"""One split, read once: its pairs, what is wrong with some of them, and the hash of it all."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from harness.errors import DataError
+from harness.frames import Size
+from harness.specs import DatasetSpec, ImagePair, ImageSource, PairDataset, Threshold, valid_points
+
+
+@dataclass(frozen=True, eq=False)
+class SplitIndex:
+    """The pairs of one split, in the dataset's own order.
+
+    Attributes:
+        label: the dataset's name in tables.
+        pair_ids: identifiers of all pairs.
+        pairs: pair_id -> pair, of those that could be read.
+        broken: pair_id -> why it could not be read.
+        excluded: pairs without a single valid point.
+        absent_points: points that are not there in one image of their pair.
+        threshold: what PCK's alpha multiplies.
+    """
+
+    label: str
+    split: str
+    pair_ids: Sequence[str]
+    pairs: Mapping[str, ImagePair]
+    broken: Mapping[str, str]
+    excluded: frozenset[str]
+    absent_points: int
+    threshold: Threshold
+    prompt_names: Mapping[str, str] = field(default_factory=dict)
+
+    def prompt_category(self, pair: ImagePair) -> str:
+        """The word a prompt uses for the pair's object."""
+        return self.prompt_names.get(pair.category, pair.category)
+
+    @cached_property
+    def categories(self) -> tuple[str, ...]:
+        """The words prompts use, sorted."""
+        return tuple(sorted({self.prompt_category(pair) for pair in self.pairs.values()}))
+
+    @cached_property
+    def manifest(self) -> str:
+        """sha256 over everything a prediction or score can depend on: pairs, points, boxes, labels, and the pictures' content."""
+        digest = hashlib.sha256()
+        for pair_id in self.pair_ids:
+            digest.update(_entry(pair_id, self.pairs.get(pair_id), self.broken.get(pair_id, "")).encode())
+        return digest.hexdigest()
+
+    def target(self, pair_id: str) -> Target:
+        """What decides whether predictions of a pair are right; one row per valid point."""
+        pair = self.pairs[pair_id]
+        return Target(pair.target_points[valid_points(pair)], pair.target_size, pair.target_box)
+
+    def keypoint_ids(self, pair_id: str) -> list[str]:
+        """Names of a pair's valid points."""
+        pair = self.pairs[pair_id]
+        return [name for name, valid in zip(pair.keypoint_ids, valid_points(pair), strict=True) if valid]
+
+
+def read_split(spec: DatasetSpec, folder: Path, split: str) -> SplitIndex:
+    """Reads every annotation of a split, and no picture. Raises `UserError` where the dataset is not there."""
+    dataset: PairDataset = spec.open(folder, split)
+    pairs: dict[str, ImagePair] = {}
+    broken: dict[str, str] = {}
+    for number, pair_id in enumerate(dataset.pair_ids):
+        try:
+            pairs[pair_id] = dataset[number]
+        except DataError as error:
+            broken[pair_id] = str(error)
+    valid = {pair_id: valid_points(pair) for pair_id, pair in pairs.items()}
+    return SplitIndex(
+        label=getattr(dataset, "label", spec.name),
+        split=split,
+        pair_ids=dataset.pair_ids,
+        pairs=pairs,
+        broken=broken,
+        excluded=frozenset(pair_id for pair_id, points in valid.items() if not points.any()),
+        absent_points=sum(int((~points).sum()) for points in valid.values()),
+        threshold=getattr(dataset, "threshold", spec.threshold),
+        prompt_names=spec.prompt_names,
+    )
+
+
+def _entry(pair_id: str, pair: ImagePair | None, reason: str) -> str:
+    """One pair's line of the manifest."""
+    if pair is None:
+        return f"{pair_id}\x1fbroken\x1f{reason}\x1e"
+    images = [_identity(image) for image in (pair.source, pair.target)]
+    numbers = [
+        np.asarray(values, dtype="<f8").tobytes().hex() for values in (pair.source_points, pair.target_points)
+    ]
+    parts = [
+        pair_id,
+        *images,
+        *numbers,
+        pair.category,
+        repr(pair.keypoint_ids),
+        repr(pair.source_box),
+        repr(pair.target_box),
+    ]
+    return (
+        "\x1f".join(
+            [
+                *parts,
+                repr((tuple(pair.source_size), tuple(pair.target_size))),
+                repr(sorted(pair.labels.items())),
+            ]
+        )
+        + "\x1e"
+    )
+
+
+def _identity(image: ImageSource) -> str:
+    try:
+        return image.identity()
+    except DataError:
+        return "missing"
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """What of a pair decides whether predictions are right.
+
+    Attributes:
+        points: (N, 2) original pixels of the target image; rows that are not finite are points that are not there.
+        size: size of the target image.
+        box: (x1, y1, x2, y2) of the target object, in original pixels, where known.
+    """
+
+    points: np.ndarray
+    size: Size
+    box: tuple[float, float, float, float] | None

@@ -1,0 +1,248 @@
+"""Archives, unpacked without trusting them.
+
+Everything goes to a temporary folder beside the destination first and moves over once all of it is there, the part by which a dataset
+is known to be complete last: a kill at any moment leaves nothing that looks complete and is not.
+
+No link is ever created. One that points to a file of the archive becomes a copy of that file; others are refused. So no member can be
+written through a link, whatever the order of members.
+"""
+
+from __future__ import annotations
+
+import errno
+import lzma
+import os
+import posixpath
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Literal
+
+from harness.errors import UserError
+from harness.files import sync_folder
+
+_JUNK = ("__MACOSX", ".DS_Store")
+
+_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EMFILE)
+"""Errors of a write that are not the archive's fault."""
+
+
+class BadArchive(UserError):
+    """An archive that is damaged or reaches outside its folder. Nothing of it has been unpacked."""
+
+
+@dataclass(frozen=True)
+class _Member:
+    """One entry of an archive.
+
+    Attributes:
+        link: for a link, the name of the member it points to, normalised.
+        content: for a file, its bytes; open until the next member is asked for.
+    """
+
+    name: str
+    kind: Literal["file", "folder", "link"]
+    content: IO[bytes] | None = None
+    link: str = ""
+
+
+def unpack(archive: Path, folder: Path, *, strip: int = 0, provides: str = "") -> None:
+    """Unpacks a .zip or .tar (.gz, .bz2, .xz) into a folder, whose other content stays.
+
+    Args:
+        strip: number of leading folders to drop from the members' names; a file keeps at least its own name.
+        provides: a path below `folder` that must come out of the archive, and appears there last.
+
+    Raises:
+        BadArchive: the archive is damaged, lacks `provides`, or has a member that would lie outside; the line names it.
+        UserError: something in `folder` is in the way.
+        OSError: the disk is full or may not be written to.
+    """
+    temporary = folder / f".{archive.name}.unpacking"
+    _remove(temporary)  # of a run that was killed
+    try:
+        temporary.mkdir(parents=True)
+        _extract(archive, temporary, strip)
+        if provides and not (temporary / provides).exists():
+            raise BadArchive(
+                f"{archive}: has no {provides} in it; it is not the archive that this dataset needs"
+            )
+        # One call for all files: a power cut after the moves must not leave empty files under their final names.
+        os.sync()
+        _merge(temporary, folder, PurePosixPath(provides).parts)
+        sync_folder(folder)
+    finally:
+        _remove(temporary)
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def _extract(archive: Path, folder: Path, strip: int) -> None:
+    links: list[tuple[_Member, Path]] = []
+    with _blaming(archive):
+        for member in _members(archive):
+            parts = _checked(archive, member.name).parts
+            if any(part in _JUNK or part.startswith("._") for part in parts):
+                continue
+            place = folder.joinpath(*(parts[strip:] if member.kind == "folder" else _kept(parts, strip)))
+            if member.kind == "link":
+                links.append((member, place))
+            elif member.content is None:
+                place.mkdir(parents=True, exist_ok=True)
+            else:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                with place.open("wb") as file:
+                    shutil.copyfileobj(member.content, file, 1 << 20)
+        _copy_links(archive, folder, strip, links)
+
+
+def _copy_links(archive: Path, folder: Path, strip: int, links: list[tuple[_Member, Path]]) -> None:
+    """Replaces each link by a copy of the file it points to, directly or through other links."""
+    while links:
+        waiting = []
+        for member, place in links:
+            target = folder.joinpath(*_kept(_checked(archive, member.link, of=member.name).parts, strip))
+            if target.is_file():
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(target, place)
+            else:
+                waiting.append((member, place))
+        if len(waiting) == len(links):
+            member, _ = waiting[0]
+            raise BadArchive(
+                f"{archive}: member '{member.name}' is a link to '{member.link}', which is no file of the archive; refused"
+            )
+        links = waiting
+
+
+def _kept(parts: tuple[str, ...], strip: int) -> tuple[str, ...]:
+    """A file's path without the leading folders to drop; it keeps its own name."""
+    return parts[min(strip, max(len(parts) - 1, 0)) :]
+
+
+def _checked(archive: Path, name: str, of: str = "") -> PurePosixPath:
+    """A member's path, or that of what it links to. Raises `BadArchive` where it leads out of the archive's folder."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\0" in name:
+        member = f"member '{of}' is a link to '{name}', which" if of else f"member '{name}'"
+        raise BadArchive(
+            f"{archive}: {member} lies outside the folder to unpack in; refused, and nothing was unpacked"
+        )
+    return path
+
+
+def _members(archive: Path) -> Iterator[_Member]:
+    with archive.open("rb") as file:
+        is_zip = file.read(2) == b"PK"
+    yield from _zip_members(archive) if is_zip else _tar_members(archive)
+
+
+def _zip_members(archive: Path) -> Iterator[_Member]:
+    with zipfile.ZipFile(archive) as file:
+        for info in file.infolist():
+            name = info.filename.replace("\\", "/")  # some tools on Windows write these
+            kind = stat.S_IFMT(info.external_attr >> 16) if info.create_system == 3 else 0  # 3: Unix
+            if info.is_dir() or name.endswith("/"):
+                yield _Member(name, "folder")
+            elif kind == stat.S_IFLNK:
+                yield _Member(
+                    name, "link", link=_link(name, file.read(info).decode("utf-8", "surrogateescape"))
+                )
+            elif kind in (0, stat.S_IFREG):
+                with file.open(info) as content:
+                    yield _Member(name, "file", content)
+            else:
+                raise BadArchive(
+                    f"{archive}: member '{name}' is neither file nor folder; refused, and nothing was unpacked"
+                )
+
+
+def _tar_members(archive: Path) -> Iterator[_Member]:
+    with tarfile.open(archive) as tar:
+        for info in tar:
+            if info.isdir():
+                yield _Member(info.name, "folder")
+            elif info.issym():
+                yield _Member(info.name, "link", link=_link(info.name, info.linkname))
+            elif info.islnk():
+                yield _Member(info.name, "link", link=posixpath.normpath(info.linkname))
+            elif info.isreg():
+                content = tar.extractfile(info)
+                if content is None:
+                    raise BadArchive(f"{archive}: member '{info.name}' has no content")
+                with closing(content):
+                    yield _Member(info.name, "file", content)
+            else:
+                raise BadArchive(
+                    f"{archive}: member '{info.name}' is neither file nor folder; refused, and nothing was unpacked"
+                )
+        _check_end(tar)
+
+
+def _check_end(tar: tarfile.TarFile) -> None:
+    """Raises where the archive was cut between two members, which `tarfile` takes for its end, or fails its checksum."""
+    if tar.fileobj is None:
+        raise tarfile.ReadError("closed")
+    tar.fileobj.seek(tar.offset)
+    if tar.fileobj.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
+        raise tarfile.ReadError("unexpected end of data")
+    while tar.fileobj.read(1 << 20):
+        pass  # the checksum of a compressed stream is at its very end
+
+
+def _link(name: str, target: str) -> str:
+    """Where a symbolic link leads, as a member's name. An absolute target stays absolute."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(name), target))
+
+
+@contextmanager
+def _blaming(archive: Path) -> Iterator[None]:
+    """Tells what goes wrong with an archive's content in one line that names the archive."""
+    try:
+        yield
+    except (
+        tarfile.TarError,
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        ValueError,
+        RuntimeError,
+    ) as error:
+        # ValueError: a name cannot be decoded. RuntimeError: a zip is encrypted, or compressed in a way this Python does not know.
+        raise BadArchive(f"{archive}: damaged or not an archive ({_line(error)})") from error
+    except OSError as error:
+        # A bad gzip stream has no errno; contradicting members make a folder where a file is, or the other way round.
+        if error.errno in _MACHINE or error.filename == str(archive):
+            raise
+        raise BadArchive(f"{archive}: damaged or not an archive ({_line(error)})") from error
+
+
+def _line(error: BaseException) -> str:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    # `tarfile` adds a line for each compression it has tried.
+    return (text.splitlines() or [type(error).__name__])[0].rstrip(":")
+
+
+def _merge(source: Path, target: Path, last: tuple[str, ...]) -> None:
+    """Moves what lies in one folder into another, `last` (a path below both) after everything else."""
+    for entry in sorted(source.iterdir(), key=lambda entry: (last[:1] == (entry.name,), entry.name)):
+        place = target / entry.name
+        if entry.is_dir() and place.is_dir():
+            _merge(entry, place, last[1:] if last[:1] == (entry.name,) else ())
+            continue
+        try:
+            entry.replace(place)
+        except (IsADirectoryError, NotADirectoryError) as error:
+            raise UserError(
+                f"{place} is in the way; move it elsewhere and run the same command again"
+            ) from error

@@ -1,0 +1,280 @@
+"""One address on the network -> one file on disk, resumed where an earlier download broke off.
+
+Bytes go to `NAME.part` beside the destination; `NAME.part.json` remembers which version of the file they belong to, because half of one
+version continued with half of the next is a file that nobody ever published.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from harness.errors import UserError
+from harness.files import replacing, sync_folder
+from harness.version import __version__
+
+if TYPE_CHECKING:
+    import requests
+
+Progress = Callable[[str, int, int | None], None]
+"""(name of the file, bytes on disk so far, bytes in all if known)."""
+
+TIMEOUT = (15.0, 60.0)
+"""Seconds to wait for a connection, and for the next bytes."""
+
+_CHUNK = 1 << 18
+
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)$")
+
+
+# "<urllib3.connection.HTTPSConnection object at 0x7f...>: " or "HTTPSConnection(host='...', port=443): "
+_OBJECT = re.compile(r"^(<[^>]*>|\w+\([^)]*\)): ")
+
+
+class DownloadFailed(UserError):
+    """Why a file could not be had; what did arrive is kept for the next attempt. The caller adds what the user can do instead.
+
+    Attributes:
+        status: the server's answer, where that is the reason.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class _Version:
+    """The version of a remote file that a partial download belongs to."""
+
+    url: str
+    etag: str = ""
+    last_modified: str = ""
+    total: int | None = None
+
+    @property
+    def validator(self) -> str:
+        """What `If-Range` may carry: a weak ETag says that two versions mean the same, not that their bytes are equal."""
+        return self.etag if self.etag and not self.etag.startswith("W/") else self.last_modified
+
+    @classmethod
+    def of(cls, url: str, response: requests.Response, total: int | None) -> _Version:
+        return cls(url, response.headers.get("ETag", ""), response.headers.get("Last-Modified", ""), total)
+
+
+def part_of(path: Path) -> Path:
+    """Where the bytes of `path` gather until it is complete."""
+    return path.with_name(f"{path.name}.part")
+
+
+def download(url: str, path: Path, progress: Progress, headers: Mapping[str, str] | None = None) -> Path:
+    """Downloads into `part_of(path)`, going on where an earlier attempt stopped, and returns it once it is complete.
+
+    Args:
+        headers: sent along, such as a token; an authorization is not passed on to another host.
+
+    Raises:
+        DownloadFailed: there is no answer, or not the file, or the connection broke off.
+        OSError: this machine cannot store it; a full disk is told with the file's name, and what is there is kept.
+    """
+    part = part_of(path)
+    with naming(part):
+        part.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("ab") as file:
+            _lock(file, part)
+            try:
+                _complete(
+                    url, file, part, headers or {}, lambda done, total: progress(path.name, done, total)
+                )
+            except DownloadFailed:
+                if part.stat().st_size == 0:
+                    part.unlink()
+                raise
+    return part
+
+
+def settle(part: Path, path: Path) -> None:
+    """Puts a complete download in its place."""
+    part.replace(path)
+    sync_folder(path.parent)
+    _notes(part).unlink(missing_ok=True)
+
+
+def discard(part: Path) -> None:
+    """Throws away a complete download that is not the file it should be."""
+    part.unlink()
+    _notes(part).unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Adds the file to an error of a write, which does not know it."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+
+
+def _lock(file: IO[bytes], part: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise UserError(f"{part} is being downloaded by another process; wait until it is done") from error
+
+
+def _complete(
+    url: str,
+    file: IO[bytes],
+    part: Path,
+    headers: Mapping[str, str],
+    progress: Callable[[int, int | None], None],
+) -> None:
+    import requests
+
+    known = _recall(_notes(part), url)
+    size = part.stat().st_size
+    if known and size and size == known.total:
+        return  # only the renaming was missing
+    try:
+        with requests.Session() as session:
+            session.headers.update(headers)
+            if known and size and known.validator:
+                with _ask(session, url, size, known) as response:
+                    total = _continued(response, size, known)
+                    if total is not None:
+                        return _receive(response, file, size, total, progress)
+            with _ask(session, url) as response:
+                total = _length(response)
+                _begin(file, _notes(part), _Version.of(url, response, total))
+                _receive(response, file, 0, total, progress)
+    except requests.RequestException as error:
+        raise DownloadFailed(f"{url}: {_reason(error)}") from error
+
+
+def _ask(
+    session: requests.Session, url: str, start: int = 0, known: _Version | None = None
+) -> requests.Response:
+    """The server's answer, whose body is still to come: the file, or what follows `start` of the version we have.
+
+    Raises `DownloadFailed` where it is neither. A server that has another version, or no more bytes, may say so in several ways.
+    """
+    # Without compression: ranges count the bytes that are sent.
+    headers = {
+        "Accept-Encoding": "identity",
+        "User-Agent": f"correspondence-bench/{__version__}",
+    }
+    if known:
+        headers |= {"Range": f"bytes={start}-", "If-Range": known.validator}
+    response = session.get(url, headers=headers, stream=True, timeout=TIMEOUT)
+    ranged = (HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE) if known else ()
+    if response.status_code not in (HTTPStatus.OK, *ranged):
+        response.close()
+        raise DownloadFailed(
+            f"{url}: the server answers {response.status_code} {response.reason}".rstrip(),
+            response.status_code,
+        )
+    if response.headers.get("Content-Type", "").startswith("text/html"):
+        response.close()
+        raise DownloadFailed(f"{url}: the server answers with a web page instead of the file")
+    return response
+
+
+def _continued(response: requests.Response, start: int, known: _Version) -> int | None:
+    """Size of the whole file, if the answer goes on with the version we have from where we stopped; None where we must start over."""
+    match = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
+    if not match or response.status_code != HTTPStatus.PARTIAL_CONTENT or int(match[1]) != start:
+        return None
+    total = int(match[3])
+    # Servers that do not know If-Range send a part of whatever is there now.
+    now = _Version.of(known.url, response, total)
+    same = (
+        now.etag in ("", known.etag)
+        and now.last_modified in ("", known.last_modified)
+        and known.total in (None, total)
+    )
+    return total if same else None
+
+
+def _begin(file: IO[bytes], notes: Path, version: _Version) -> None:
+    # In this order: notes of the new version beside bytes of the old one would join them.
+    file.truncate(0)
+    with replacing(notes) as out:
+        out.write(json.dumps(asdict(version)).encode())
+
+
+def _receive(
+    response: requests.Response,
+    file: IO[bytes],
+    start: int,
+    total: int | None,
+    progress: Callable[[int, int | None], None],
+) -> None:
+    import urllib3.exceptions
+
+    done, broken = start, ""
+    progress(done, total)
+    try:
+        # The raw stream, since requests would unpack a .tar.gz that a server declares as compressed in transit.
+        for chunk in response.raw.stream(_CHUNK, decode_content=False):
+            file.write(chunk)
+            done += len(chunk)
+            progress(done, total)
+    except urllib3.exceptions.HTTPError as error:
+        broken = _reason(error)
+    file.flush()
+    os.fsync(file.fileno())
+    if broken or total not in (None, done):
+        expected = "" if total is None else f" of {total:,}"
+        because = f" ({broken})" if broken else ""
+        raise DownloadFailed(
+            f"{response.url}: the connection broke off after {done:,}{expected} bytes{because}; the same command goes on from there"
+        )
+
+
+def _length(response: requests.Response) -> int | None:
+    text = response.headers.get("Content-Length", "")
+    return int(text) if text.isdecimal() else None
+
+
+def _notes(part: Path) -> Path:
+    return part.with_name(f"{part.name}.json")
+
+
+def _recall(notes: Path, url: str) -> _Version | None:
+    """Which version the part is of; None where that is not known, and it is then no use."""
+    try:
+        content = json.loads(notes.read_text(encoding="utf-8"))
+        version = _Version(**content)
+    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError, TypeError):
+        return None
+    return version if version.url == url else None
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause, in one line, without the objects it passed through."""
+    import urllib3.exceptions
+
+    while True:
+        inner = getattr(error, "reason", None) or next(
+            (one for one in error.args if isinstance(one, BaseException)), None
+        )
+        if not isinstance(inner, BaseException):
+            break
+        error = inner
+    # A refused connection and an unknown name are subclasses of the timeout.
+    if type(error) is urllib3.exceptions.ConnectTimeoutError:
+        return f"no connection within {TIMEOUT[0]:g} s"
+    if isinstance(error, urllib3.exceptions.ReadTimeoutError):
+        return f"no answer for {TIMEOUT[1]:g} s"
+    return " ".join(_OBJECT.sub("", str(error)).split()) or type(error).__name__

@@ -1,0 +1,57 @@
+"""Colours that people with every kind of colour vision can tell apart, as (..., 3) arrays of 8-bit sRGB."""
+
+from __future__ import annotations
+
+import numpy as np
+
+OKABE_ITO = np.array(
+    [
+        (230, 159, 0),
+        (86, 180, 233),
+        (0, 158, 115),
+        (213, 94, 0),
+        (0, 114, 178),
+        (204, 121, 167),
+        (240, 228, 66),
+    ],
+    dtype=np.uint8,
+)
+"""(7, 3): the palette of Okabe and Ito (2008), "Color Universal Design", without its black."""
+
+_VIRIDIS = np.array(
+    [
+        (68, 1, 84),
+        (72, 40, 120),
+        (62, 74, 137),
+        (49, 104, 142),
+        (38, 130, 142),
+        (31, 158, 137),
+        (53, 183, 121),
+        (109, 205, 89),
+        (180, 222, 44),
+        (253, 231, 37),
+    ]
+)
+"""Ten equal steps of viridis (Smith and van der Walt, 2015)."""
+
+_CORNERS = np.array([[(127, 208, 255), (255, 240, 74)], [(16, 16, 138), (160, 40, 0)]])
+"""Rows: top, bottom; columns: left, right. Light to dark downwards and blue to yellow or red across: what stays apart where one kind
+of cone is missing (tests/test_match.py simulates that)."""
+
+
+def viridis(values: np.ndarray) -> np.ndarray:
+    """Values (...) in [0, 1], clipped to it -> colours (..., 3), lighter for higher ones."""
+    steps = np.linspace(0, 1, len(_VIRIDIS))
+    return (
+        np.stack([np.interp(values, steps, channel) for channel in _VIRIDIS.T], axis=-1)
+        .round()
+        .astype(np.uint8)
+    )
+
+
+def place_colours(places: np.ndarray) -> np.ndarray:
+    """Places (..., 2), (x, y) in [0, 1] of an image's width and height -> colours (..., 3): one for each place, blended between corners."""
+    x, y = (places[..., axis, None].clip(0, 1) for axis in (0, 1))
+    top, bottom = (left * (1 - x) + right * x for left, right in _CORNERS)
+    blended: np.ndarray = (top * (1 - y) + bottom * y).round().astype(np.uint8)
+    return blended

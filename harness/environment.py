@@ -1,0 +1,116 @@
+"""What made the numbers: versions, source, files, hardware, time and memory."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from harness.errors import UserError
+from harness.imports import uncollected
+
+PACKAGES = (
+    "correspondence-bench",
+    "torch",
+    "diffusers",
+    "transformers",
+    "numpy",
+    "scipy",
+    "scikit-image",
+    "pillow",
+    "pluggy",
+)
+
+SOURCES = ("harness", "baselines", "sd4match_plugin")
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that numbers may depend on."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def source_state() -> tuple[str | None, bool | None]:
+    """(commit, whether the package's source differs from it), or (None, None) where the source is not in a git checkout of its own."""
+    root = Path(__file__).resolve().parent.parent
+    if _git(root, "ls-files", "--error-unmatch", "harness/provenance.py") is None:
+        return None, None
+    changes = _git(root, "status", "--porcelain", "--", *SOURCES)
+    return _git(root, "rev-parse", "HEAD"), None if changes is None else bool(changes)
+
+
+def hardware(device: str) -> dict[str, str]:
+    """Processor, cores, system and, for a CUDA device, the GPU."""
+    import torch
+
+    found = {
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "cores": str(os.cpu_count()),
+        "system": platform.system(),
+    }
+    found["torch_threads"] = str(torch.get_num_threads())
+    if device.startswith("cuda") and torch.cuda.is_available():
+        found["gpu"] = torch.cuda.get_device_name(device)
+    return found
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
+        platform.processor(),
+    )
+
+
+def _git(root: Path, *words: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *words], capture_output=True, text=True, check=False, timeout=20
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def device_name(name: str) -> str:
+    """The device, checked; for `auto` a GPU if there is one. Raises `UserError`."""
+    with uncollected():
+        import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UserError(f"--device {name}: {str(error).splitlines()[0]}; 'cpu' always works") from error
+    return name
+
+
+def require_compiler(device: str) -> None:
+    """Compiles a trifle for a device, which a machine without a compiler cannot. Raises `UserError`.
+
+    Some seconds the first time on a machine; PyTorch keeps what it compiled.
+    """
+    import torch
+
+    def trifle(one: torch.Tensor) -> torch.Tensor:
+        return one.sin() + 1
+
+    try:
+        torch.compile(trifle, fullgraph=True, dynamic=False)(torch.zeros(64, device=device))
+    except Exception as error:
+        lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        needed = "Triton and a C compiler" if device.startswith("cuda") else "a C++ compiler such as g++"
+        told = f"--compile: PyTorch cannot compile for {device} ({lines[0][:200]})"
+        raise UserError(f"{told}; install {needed}, or leave --compile out") from error

@@ -1,0 +1,73 @@
+"""Files that are either there whole or not at all, also after a power cut."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from harness.errors import UserError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A binary file to write, which takes the place of `path` once the block ends; on an error nothing changes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    sync_folder(path.parent)
+
+
+def check_place(path: Path) -> Path:
+    """Where a user's file is to be written: the path itself or, of a link, what it leads to. To be asked before the work.
+
+    Raises:
+        UserError: it cannot be written there, or something else than a file is there, which would be lost.
+    """
+    place = path.resolve() if path.is_symlink() else path
+    if place.is_dir():
+        raise UserError(f"{path}: is a folder; name a file")
+    if place.exists() and not place.is_file():
+        raise UserError(f"{path}: is no file but a device, a pipe or the like; name a file")
+    if not place.parent.is_dir():
+        raise UserError(f"{path}: {place.parent} is not a folder; make it first")
+    if not os.access(place.parent, os.W_OK):
+        raise UserError(f"{path}: {place.parent} cannot be written to; choose another folder")
+    return place
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes renames in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _umask() -> int:
+    """The process's umask, which can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def file_sha256(path: Path) -> str:
+    """Hex sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

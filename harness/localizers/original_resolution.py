@@ -1,0 +1,143 @@
+"""Argmax of the cosine similarity at the images' original resolution, without image-sized feature maps (DIFT)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from harness.frames import PatchGrid, pixels_to_cells
+from harness.localizers.similarity import Grid, normalized, sample, similarities
+from harness.specs import FeatureMap, Located
+
+MAX_SIMILARITIES = 1 << 24
+"""Similarities held at once by `argmax-original`: 64 MiB of float32."""
+
+KEPT_NORMS = 1 << 26
+"""Norms of upsampled features that `argmax-original` keeps, 256 MB: those of 350 pictures of 500 x 375 pixels."""
+
+
+@dataclass(frozen=True)
+class _Upsampling:
+    """Bilinear interpolation along one axis, from n cells to m pixels, as matrices (m, n).
+
+    With neighbours i, i + 1 and weight a of the second, a row holds:
+
+    Attributes:
+        linear: 1 - a at i, a at i + 1.
+        square: (1 - a)^2 at i, a^2 at i + 1.
+        cross: a (1 - a) at i.
+    """
+
+    linear: Tensor
+    square: Tensor
+    cross: Tensor
+
+    @classmethod
+    def at(cls, cells: Tensor, n: int, like: Tensor) -> _Upsampling:
+        """Interpolation at positions `cells` (m), clamped to the border."""
+        cells = cells.clamp(0, n - 1)
+        first = cells.floor().long().clamp(max=max(n - 2, 0))
+        second = (first + 1).clamp(max=n - 1)
+        a = (cells - first)[:, None]
+        at_first = torch.nn.functional.one_hot(first, n).double()
+        at_second = torch.nn.functional.one_hot(second, n).double()
+        parts = (
+            (1 - a) * at_first + a * at_second,
+            (1 - a) ** 2 * at_first + a**2 * at_second,
+            a * (1 - a) * at_first,
+        )
+        return cls(*(part.to(like.device, like.dtype) for part in parts))
+
+
+@dataclass(frozen=True, eq=False)
+class _OriginalResolution:
+    """What `argmax-original` keeps of a map: its interpolation to original pixels and the upsampled features' norms (H, W)."""
+
+    across: _Upsampling
+    down: _Upsampling
+    norms: Tensor
+
+
+@dataclass(frozen=True)
+class ArgmaxOriginal:
+    """The pixel of highest cosine similarity after both maps are upsampled to their images' original sizes (DIFT).
+
+    No image-sized feature map is built. The dot product of a query with a bilinearly upsampled map is the upsampled dot product, and
+    the norm of the upsampled feature follows from each cell's dot products with itself and with its right, lower and diagonal
+    neighbours: |sum_i w_i f_i|^2 = sum_ij w_i w_j <f_i, f_j>.
+
+    The query is the pixel a point lies in, clamped to the image.
+    """
+
+    _kept: WeakKeyDictionary[FeatureMap, _OriginalResolution] = field(
+        default_factory=WeakKeyDictionary, repr=False, compare=False
+    )
+    """Of maps that are still in use, the last ones, up to `KEPT_NORMS` values."""
+
+    def __call__(self, source: FeatureMap, target: FeatureMap, points: Tensor) -> Located:
+        """See `harness.specs.Localizer`. Predictions are whole pixels."""
+        queries = normalized(self._queries(source, points), 1)
+        data = Grid(target, "half-pixel").data
+        kept = self._of(target)
+        size = target.frame.original
+        step = max(1, MAX_SIMILARITIES // (size.width * size.height))
+        indices, scores = [], []
+        for some in torch.split(queries, step):
+            upsampled = kept.down.linear @ similarities(some, data, normalize=False) @ kept.across.linear.T
+            score, index = (upsampled / kept.norms).flatten(1).max(dim=1)
+            indices.append(index)
+            scores.append(score)
+        index = torch.cat(indices)
+        predicted = torch.stack([index % size.width, index // size.width], dim=1).double()
+        return Located(predicted, torch.cat(scores))
+
+    @staticmethod
+    def _queries(source: FeatureMap, points: Tensor) -> Tensor:
+        size = source.frame.original
+        x = points[:, 0].floor().clamp(0, size.width - 1)
+        y = points[:, 1].floor().clamp(0, size.height - 1)
+        cells = torch.stack([pixel_cells(source, x, 0), pixel_cells(source, y, 1)], dim=1)
+        return sample(Grid(source, "half-pixel").data, cells.to(source.data.device))
+
+    def _of(self, target: FeatureMap) -> _OriginalResolution:
+        kept = self._kept.get(target)
+        if kept is None:
+            kept = self._kept[target] = _original_resolution(target)
+            # A photo of ten megapixels has more norms than its feature map has values.
+            while len(self._kept) > 1 and sum(one.norms.numel() for one in self._kept.values()) > KEPT_NORMS:
+                del self._kept[next(iter(self._kept))]
+        return kept
+
+
+def pixel_cells(map_: FeatureMap, pixels: Tensor, axis: int) -> Tensor:
+    """Cell coordinate of the centre of each original pixel with the given numbers, along one axis."""
+    frame, grid = map_.frame, map_.grid or "half-pixel"
+    # Where pixel centres are integers in the frame's own count, an original pixel's centre is half a pixel from its number.
+    kind = "patch-centre" if isinstance(grid, PatchGrid) else grid
+    inner, outer = {"corner": (0.0, 0.0), "half-pixel": (0.5, 0.5), "patch-centre": (0.5, 0.0)}[kind]
+    position = (pixels.double() + inner) * frame.scale[axis] + frame.offset[axis] - outer
+    return pixels_to_cells(torch.stack([position, position], dim=-1), frame.size, map_.cells, grid)[..., axis]
+
+
+def _original_resolution(target: FeatureMap) -> _OriginalResolution:
+    data = Grid(target, "half-pixel").data
+    width, height = target.frame.original
+    across = _Upsampling.at(pixel_cells(target, torch.arange(width), 0), data.shape[2], data)
+    down = _Upsampling.at(pixel_cells(target, torch.arange(height), 1), data.shape[1], data)
+    return _OriginalResolution(across, down, _upsampled_norms(data, across, down))
+
+
+def _upsampled_norms(data: Tensor, across: _Upsampling, down: _Upsampling) -> Tensor:
+    """Norms (H, W) of the features of a bilinearly upsampled map, from neighbour products of the map (C, h, w) itself."""
+    right = torch.nn.functional.pad(data[:, :, 1:], (0, 1))
+    below = torch.nn.functional.pad(data[:, 1:], (0, 0, 0, 1))
+    diagonal = torch.nn.functional.pad(data[:, 1:, 1:], (0, 1, 0, 1))
+    itself, beside, under = ((data * other).sum(0) for other in (data, right, below))
+    crossing = (data * diagonal).sum(0) + (right * below).sum(0)
+    same_row = itself @ across.square.T + 2 * beside @ across.cross.T
+    two_rows = under @ across.square.T + crossing @ across.cross.T
+    squared = down.square @ same_row + 2 * down.cross @ two_rows
+    return squared.clamp_min(torch.finfo(data.dtype).tiny).sqrt()

@@ -1,0 +1,351 @@
+"""Two pictures of the user's own, and the points of one in the other: the features and predictions of `bench run`, for one pair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.datasets.images import ImageFile
+from harness.datasets.splits import SplitIndex
+from harness.environment import device_name
+from harness.errors import BenchError, UserError
+from harness.frames import Size
+from harness.plugins.host import Host
+from harness.plugins.loading import load_plugins
+from harness.running.plan import plan
+from harness.running.resolve import ResolvedCell
+from harness.running.resources import Resources, RunOptions
+from harness.specs import FeatureMap, ImagePair, Scalar
+from harness.sweep import NO_PROMPT, Cell, DatasetChoice, Sweep
+from harness.weights.choice import WeightChoice
+
+if TYPE_CHECKING:
+    import PIL.Image
+    import torch
+    from numpy.typing import ArrayLike
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatchRequest:
+    """What finds the points; `match` tells what each is."""
+
+    method: str
+    category: str = ""
+    prompt: str | None = None
+    localizer: str | None = None
+    timestep: int | None = None
+    ensemble: int | None = None
+    prompt_file: Path | None = None
+    trained_on: str | None = None
+    weights: Sequence[str] = ()
+    weights_root: Path | None = None
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "fp32"
+
+
+@dataclass(frozen=True, eq=False)
+class Match:
+    """N points of image A, and where they are in image B.
+
+    Attributes:
+        a, b: the image files.
+        a_size, b_size: their sizes in pixels.
+        points: (N, 2) float64, (x, y) in original pixels of A.
+        found: (N, 2) float64, (x, y) in original pixels of B.
+        similarity: (N) float64, cosine of the features at `points` and `found`.
+        score: (N) float64, what the localizer says of its prediction; the column of that name in `bench run`'s predictions.
+        method: its name, with what was changed of it.
+        prompt: name of its prompt type; `none` for a method without prompts.
+        backbone: the weights, as tables call them; `none` for a method without weights.
+        params: the feature extractor's parameters.
+    """
+
+    a: Path
+    b: Path
+    a_size: Size
+    b_size: Size
+    points: np.ndarray
+    found: np.ndarray
+    similarity: np.ndarray
+    score: np.ndarray
+    method: str
+    prompt: str
+    localizer: str
+    backbone: str
+    category: str = ""
+    seed: int = 0
+    params: dict[str, Scalar] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+
+def match(
+    a: str | Path,
+    b: str | Path,
+    points: ArrayLike,
+    *,
+    method: str,
+    category: str = "",
+    prompt: str | None = None,
+    localizer: str | None = None,
+    timestep: int | None = None,
+    ensemble: int | None = None,
+    prompt_file: str | Path | None = None,
+    trained_on: str | None = None,
+    weights: str | Sequence[str] = (),
+    weights_root: str | Path | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "fp32",
+) -> Match:
+    """Finds points of image A in image B, as `bench run` would for that pair.
+
+    Args:
+        a, b: image files. Orientation tags are ignored, as with every dataset: pixels are those stored.
+        points: (N, 2), (x, y) in original pixels of A, (0, 0) its top left corner.
+        method: a name of `bench list methods`.
+        category: what the pictures show, for a prompt that names it.
+        prompt, localizer: names of `bench list`; None for the method's own.
+        timestep, ensemble: diffusion timestep and number of noise draws; None for the method's own.
+        prompt_file: a learned prompt of your own.
+        trained_on: of the learned prompts there are, the one tuned on this dataset.
+        weights: values of `--weights`: `tiny` (the default), `paper` or `NAME=PATH`.
+        weights_root: folder of fetched weights; None for the usual one.
+        device: a torch device; `auto` takes a GPU if there is one.
+        precision: `fp32`, `bf16` or `fp16`.
+
+    Raises:
+        BenchError: says in one line what is wrong: an image, a point, a name, missing weights, or a method that failed.
+    """
+    choice = MatchRequest(
+        method=method,
+        category=category,
+        prompt=prompt,
+        localizer=localizer,
+        timestep=timestep,
+        ensemble=ensemble,
+        prompt_file=Path(prompt_file) if prompt_file else None,
+        trained_on=trained_on,
+        weights=(weights,) if isinstance(weights, str) else tuple(weights),
+        weights_root=Path(weights_root) if weights_root else None,
+        seed=seed,
+        device=device,
+        precision=precision,
+    )
+    matcher = Matcher(load_plugins(), Path(a), Path(b), choice)
+    return matcher.locate(points)
+
+
+class Matcher:
+    """One pair of images under one method. Features are computed when the first point is asked for, and kept.
+
+    Attributes:
+        images: A and B, RGB.
+        sizes: their sizes in pixels.
+    """
+
+    def __init__(self, host: Host, a: Path, b: Path, choice: MatchRequest) -> None:
+        """Raises `BenchError` where an image cannot be read, or the method or what it needs is not there."""
+        self._files = tuple(_image(path) for path in (a, b))
+        self.images: tuple[PIL.Image.Image, ...] = tuple(file.open() for file in self._files)
+        self.sizes = tuple(Size(*image.size) for image in self.images)
+        self._choice, self._cell = choice, _cell(host, choice)
+        self._prepared = self._prepare(host, choice)
+        self._kept: tuple[FeatureMap, FeatureMap] | None = None
+
+    def _prepare(self, host: Host, choice: MatchRequest) -> ResolvedCell:
+        bench = _OnePair(host, choice, self._index())
+        bench.require_weights([self._cell])
+        return ResolvedCell.of(bench, self._cell)
+
+    def locate(self, points: ArrayLike) -> Match:
+        """Points (N, 2) of A in B. Raises `BenchError` for a point outside A, or where the method fails."""
+        import torch
+
+        from harness.running.locate import located
+        from harness.running.predict import make_localizer
+
+        given = self.checked(points)
+        asked = torch.from_numpy(given)
+        source, target = self._features()
+        name = self._cell.localizers[0]
+        with _told(f"localizer {name}"), torch.inference_mode():
+            found, score = located(make_localizer(self._prepared, name), source, target, asked)
+        return Match(
+            a=self._files[0].path,
+            b=self._files[1].path,
+            a_size=self.sizes[0],
+            b_size=self.sizes[1],
+            points=given,
+            found=found.numpy(),
+            similarity=self._cosines(asked, found),
+            score=score.numpy(),
+            method=self._cell.label,
+            prompt=self._cell.prompt,
+            localizer=name,
+            backbone=self._prepared.backbone,
+            category=self._choice.category,
+            seed=self._cell.seed,
+            params=dict(self._cell.params),
+        )
+
+    def checked(self, points: ArrayLike) -> np.ndarray:
+        """The points as (N, 2) float64. Raises `UserError` unless they are that, finite and within A."""
+        try:
+            given = np.array(points, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise UserError("points must be (N, 2) numbers: x and y in pixels of A") from error
+        if given.ndim != 2 or given.shape[1] != 2 or not len(given):
+            raise UserError(
+                f"points must be (N, 2) numbers, x and y in pixels of A, and at least one; got an array {given.shape}"
+            )
+        size = self.sizes[0]
+        # NaN is in no interval.
+        wrong = ~((given >= 0) & (given <= size)).all(axis=1)
+        if wrong.any():
+            x, y = given[wrong][0]
+            what = "lies outside" if np.isfinite((x, y)).all() else "is no place in"
+            raise UserError(
+                f"point {x:g},{y:g} {what} {self._files[0].path}, which has {size.width} x {size.height} pixels"
+            )
+        return given
+
+    def grid(self, across: int) -> np.ndarray:
+        """Points (N, 2) of A, in rows: the centres of squares of which `across` lie along its longer side. Original pixels."""
+        width, height = self.sizes[0]
+        step = max(width, height) / across
+        columns, rows = (max(1, round(side / step)) for side in (width, height))
+        x, y = (np.arange(columns) + 0.5) * width / columns, (np.arange(rows) + 0.5) * height / rows
+        return np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+
+    def heat(self, point: tuple[float, float], size: Size) -> np.ndarray:
+        """Cosines (height, width) of one point of A, (x, y) in its original pixels, with the whole of B, seen as an image of `size`."""
+        import torch
+
+        x, y = (
+            (np.arange(count) + 0.5) * side / count for count, side in zip(size, self.sizes[1], strict=True)
+        )
+        places = torch.from_numpy(np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2))
+        return self._cosines(torch.from_numpy(self.checked([point])), places).reshape(size.height, size.width)
+
+    @property
+    def cells(self) -> Size:
+        """Number of cells across and down of B's feature map."""
+        return self._features()[1].cells
+
+    def _cosines(self, points: torch.Tensor, places: torch.Tensor) -> np.ndarray:
+        import torch
+
+        from harness.localizers.cosines import cosines
+
+        with torch.inference_mode():
+            found: np.ndarray = cosines(*self._features(), points, places, self._cell.localizers[0]).numpy()
+        return found
+
+    def _features(self) -> tuple[FeatureMap, FeatureMap]:
+        if self._kept is None:
+            from harness.running.predict import pair_features
+
+            with _told(self._cell.method):
+                self._kept = pair_features(self._prepared)(next(iter(self._prepared.index.pairs.values())))
+        return self._kept
+
+    def _index(self) -> SplitIndex:
+        """The pair as a dataset. Its one point is there because a pair without any is left out; nothing else reads it."""
+        source, target = self._files
+        corner = np.zeros((1, 2))
+        pair = ImagePair(
+            pair_id=f"{source.name} {target.name}",
+            source=source,
+            target=target,
+            source_size=self.sizes[0],
+            target_size=self.sizes[1],
+            category=self._choice.category,
+            source_points=corner,
+            target_points=corner,
+            keypoint_ids=("corner",),
+        )
+        return SplitIndex(
+            label="match",
+            split=self._cell.split,
+            pair_ids=(pair.pair_id,),
+            pairs={pair.pair_id: pair},
+            broken={},
+            excluded=frozenset(),
+            absent_points=0,
+            threshold="image",
+        )
+
+
+class _OnePair(Resources):
+    """A bench whose only dataset is one pair."""
+
+    def __init__(self, host: Host, choice: MatchRequest, index: SplitIndex) -> None:
+        options = RunOptions(
+            data_root=Path(),
+            out=Path(),
+            criteria=(),
+            device=device_name(choice.device),
+            precision=choice.precision,
+            weights=WeightChoice.parse(host, choice.weights, choice.weights_root),
+        )
+        super().__init__(host, options)
+        self._index = index
+
+    def split(self, choice: DatasetChoice, split: str) -> SplitIndex:
+        return self._index
+
+
+def _image(path: Path) -> ImageFile:
+    path = path.expanduser()
+    if not path.is_file():
+        raise UserError(f"image {path}: no such file")
+    return ImageFile(path.name, path)
+
+
+def _cell(host: Host, choice: MatchRequest) -> Cell:
+    """The method as a cell of a run. Raises `UserError` for what does not fit together."""
+    method, file = host.methods[choice.method], choice.prompt_file
+    if choice.prompt and not host.extractors[method.extractor].prompt_kinds:
+        raise UserError(f"--prompt {choice.prompt}: method {method.name} takes no prompt")
+    if file and choice.trained_on:
+        raise UserError(
+            f"--trained-on {choice.trained_on}: --prompt-file {file} already says which prompt; give one of them"
+        )
+    overrides: dict[str, int | None] = {"timestep": choice.timestep, "ensemble": choice.ensemble}
+    sweep = Sweep(
+        methods=(method.name,),
+        # One pair of the user's photos is a dataset of that kind.
+        datasets=(DatasetChoice("folder"),),
+        prompts=(choice.prompt,) if choice.prompt else None,
+        localizers=(choice.localizer,) if choice.localizer else None,
+        seeds=(choice.seed,),
+        overrides={name: (value,) for name, value in overrides.items() if value is not None},
+        prompt_files={method.name: (file.expanduser(),)} if file else {},
+        trained_on=choice.trained_on,
+    )
+    (cell,) = plan(sweep, host)
+    scope = host.prompts[cell.prompt].scope if cell.prompt != NO_PROMPT else "image"
+    if "category" in (scope, host.extractors[cell.extractor].scope) and not choice.category:
+        what = f"prompt '{cell.prompt}'" if scope == "category" else f"method {method.name}"
+        raise UserError(f"{what} needs a category: give --category NAME, what both pictures show")
+    return cell
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Whatever a plugin raises, in one line. Raises `BenchError`."""
+    try:
+        yield
+    except BenchError:
+        raise
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [""])[0]
+        raise BenchError(f"{what}: {type(error).__name__}: {first}".rstrip(": ")) from error

@@ -1,0 +1,169 @@
+"""Pictures of matched points: two images side by side, lines between them, a painted grid, a heat map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import PIL.Image
+import PIL.ImageDraw
+import PIL.ImageFont
+import PIL.ImageOps
+
+from harness.drawing.colours import OKABE_ITO, place_colours, viridis
+from harness.drawing.paper import _GAP, PANEL, Colour, _Paper
+from harness.frames import Size
+from harness.matching.match import Match
+
+NUMBERED = 30
+"""Most points that are numbered and listed one by one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Heat:
+    """Cosines (h, w) of one point of A with B, seen as an image of (w, h) pixels, and the number of cells of B's feature map."""
+
+    values: np.ndarray
+    cells: Size
+
+
+def panel_size(image: Size) -> Size:
+    """Size in pixels at which an image is drawn, and at which a `Heat` of it is best computed."""
+    scale = PANEL / max(image)
+    return Size(*(max(1, round(side * scale)) for side in image))
+
+
+def picture(
+    images: Sequence[PIL.Image.Image],
+    points: Match | None,
+    *,
+    dense: Match | None = None,
+    heat: Heat | None = None,
+) -> PIL.Image.Image:
+    """One picture of a match.
+
+    Args:
+        images: A and B.
+        points: points to be numbered and joined by lines.
+        dense: the points of a grid, to be painted in the colours of their places in A.
+        heat: how similar B is to the first of `points`.
+
+    Returns:
+        An RGB picture on white, with the sizes of both images, n and units in it.
+    """
+    shown = points or dense
+    if shown is None:
+        raise ValueError("nothing to draw")
+    paper = _Paper(columns=3 if points and heat else 2)
+    paper.text(_heading(shown), size=18)
+    if points:
+        _draw_points(paper, images, points, heat)
+    if points and dense:
+        paper.space(_GAP // 2)
+    if dense:
+        _draw_dense(paper, images, dense)
+    return paper.finished()
+
+
+def _heading(one: Match) -> str:
+    category = f", category {one.category}" if one.category else ""
+    prompt = f", prompt {one.prompt}" if one.prompt != "none" else ""
+    return f"{one.method}{prompt}{category}, localizer {one.localizer}, backbone {one.backbone}"
+
+
+def _title(letter: str, name: str, size: Size) -> str:
+    return f"{letter}: {name}, {size.width} x {size.height} px"
+
+
+def _draw_points(paper: _Paper, images: Sequence[PIL.Image.Image], match: Match, heat: Heat | None) -> None:
+    shown = list(images)
+    titles = [_title("A", match.a.name, match.a_size), _title("B", match.b.name, match.b_size)]
+    if heat:
+        shown.append(PIL.Image.fromarray(viridis(_share(heat.values))))
+        titles.append("B: cosine similarity to the point of A")
+    panels = paper.row(shown, titles)
+    sizes = (match.a_size, match.b_size)
+    colours = [_colour(OKABE_ITO[number % len(OKABE_ITO)]) for number in range(len(match))]
+    ends = [
+        [panel.at(place, size) for place in places]
+        for panel, size, places in zip(panels, sizes, (match.points, match.found), strict=False)
+    ]
+    for start, end, colour in zip(*ends, colours, strict=True):
+        paper.line(start, end, colour)
+    if heat:
+        paper.ring(panels[2].at(match.found[0], match.b_size))
+    for start, end, colour in zip(*ends, colours, strict=True):
+        for place in (start, end):
+            paper.disc(place, 6, colour)
+    if len(match) <= NUMBERED:
+        for number, both in enumerate(zip(*ends, strict=True), start=1):
+            for place, panel in zip(both, panels, strict=False):
+                paper.number(place, number, panel)
+    paper.text(
+        f"n = {len(match)} {'point' if len(match) == 1 else 'points'}; (x, y) in pixels of A and of B; "
+        "similarity: cosine of the features at both places, from -1 to 1"
+    )
+    if len(match) <= NUMBERED:
+        paper.entries(
+            [
+                (f"{number}: {line}", colour)
+                for (number, line), colour in zip(enumerate(_lines(match), start=1), colours, strict=True)
+            ]
+        )
+    else:
+        paper.text(
+            f"similarity from {match.similarity.min():.2f} to {match.similarity.max():.2f}, mean {match.similarity.mean():.2f}"
+        )
+    if heat:
+        low, high = float(heat.values.min()), float(heat.values.max())
+        paper.bar(
+            low,
+            high,
+            f"cosine similarity; n = 1 point of A, {heat.cells.width} x {heat.cells.height} cells of B; the ring is the place found",
+        )
+
+
+def _lines(match: Match) -> Iterator[str]:
+    for (x, y), (u, v), similarity in zip(match.points, match.found, match.similarity, strict=True):
+        yield f"({x:.1f}, {y:.1f}) to ({u:.1f}, {v:.1f}), similarity {similarity:.2f}"
+
+
+def _draw_dense(paper: _Paper, images: Sequence[PIL.Image.Image], match: Match) -> None:
+    sizes = (match.a_size, match.b_size)
+    panels = paper.row(
+        [_faded(image) for image in images],
+        [
+            _title("A", match.a.name, sizes[0]) + ", grid",
+            _title("B", match.b.name, sizes[1]) + ", the same points found",
+        ],
+    )
+    columns, rows = (len(np.unique(match.points[:, axis])) for axis in (0, 1))
+    radius = max(2.0, 0.28 * min(panels[0].size.width / columns, panels[0].size.height / rows))
+    colours = [_colour(one) for one in place_colours(match.points / match.a_size)]
+    for panel, size, places in zip(panels, sizes, (match.points, match.found), strict=True):
+        for place, colour in zip(places, colours, strict=True):
+            paper.disc(panel.at(place, size), radius, colour, edge=1)
+    step = match.a_size.width / columns, match.a_size.height / rows
+    paper.text(
+        f"n = {len(match)} points ({columns} x {rows}), every {step[0]:.1f} px in x and {step[1]:.1f} px in y of A; "
+        f"a point has one colour in both images, that of its place in A; mean similarity (cosine) {match.similarity.mean():.2f}"
+    )
+    paper.field(match.a_size)
+
+
+def _faded(image: PIL.Image.Image) -> PIL.Image.Image:
+    """Grey and pale: colours are then those of the points alone."""
+    grey = PIL.ImageOps.grayscale(image)
+    return grey.point(lambda value: 110 + value * 130 // 255).convert("RGB")
+
+
+def _share(values: np.ndarray) -> np.ndarray:
+    """Values as shares of their own range; zeros where all are alike."""
+    low, high = values.min(), values.max()
+    return (values - low) / (high - low) if high > low else np.zeros_like(values)
+
+
+def _colour(values: np.ndarray) -> Colour:
+    red, green, blue = (int(value) for value in values)
+    return red, green, blue

@@ -1,0 +1,27 @@
+"""Wording that messages share."""
+
+from __future__ import annotations
+
+from harness.errors import BenchError
+
+
+def first_line(error: BaseException, limit: int | None = None) -> str:
+    """First line of an error's message, cut after `limit` characters; the name of its class where it has no message."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:limit]
+
+
+def one_line(error: BaseException) -> str:
+    """An error in one line: the message of a `BenchError`, which is written for users; `Class: first line` of any other."""
+    message = (str(error).strip().splitlines() or [""])[0]
+    return message if isinstance(error, BenchError) else f"{type(error).__name__}: {message}".rstrip(": ")
+
+
+def counted(number: int, one: str, several: str = "") -> str:
+    """`1 pair`, `5,739 pairs`."""
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
+
+
+def listed(items: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)

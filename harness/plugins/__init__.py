@@ -1,0 +1,1 @@
+"""Plugins found, loaded, blocked and listed; one registry per hook. Imports nothing heavy."""

@@ -1,0 +1,114 @@
+"""Loads plugins and collects the records they bring, one registry per hook.
+
+Each plugin is loaded by itself: one that is broken is reported, and stops nothing but the run that names what it would have brought.
+Built-in plugins go through the same hooks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pluggy
+
+from harness import hookspecs
+from harness.errors import UserError
+from harness.messages import one_line
+from harness.plugins.registry import MethodRegistry, Plugin, Registry, Status
+from harness.specs import (
+    CommandSpec,
+    DatasetSpec,
+    ExtractorSpec,
+    LocalizerSpec,
+    PromptSpec,
+    ProtocolSpec,
+    WeightSource,
+)
+
+
+class Host:
+    """All plugins of a process and the records they brought.
+
+    `host.extractors["dift"]` is a record, or a `UserError` that names the nearest ones; likewise for every hook.
+
+    Attributes:
+        plugins: every plugin found, in order of loading.
+        manager: the loaded ones, for lifecycle hooks.
+        registries: collecting hook -> the records it brought.
+    """
+
+    def __init__(self) -> None:
+        self.plugins: list[Plugin] = []
+        self.manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self.manager.add_hookspecs(hookspecs)
+        self.extractors = Registry("bench_extractors", ExtractorSpec, self.plugins)
+        self.localizers = Registry("bench_localizers", LocalizerSpec, self.plugins)
+        self.prompts = Registry("bench_prompts", PromptSpec, self.plugins)
+        self.methods = MethodRegistry(self.plugins, self.extractors)
+        self.datasets = Registry("bench_datasets", DatasetSpec, self.plugins)
+        self.protocols = Registry("bench_protocols", ProtocolSpec, self.plugins)
+        self.weight_sources = Registry("bench_weights", WeightSource, self.plugins)
+        self.commands = Registry("bench_commands", CommandSpec, self.plugins)
+        registries: tuple[Registry[Any], ...] = (
+            self.extractors,
+            self.localizers,
+            self.prompts,
+            self.methods,
+            self.datasets,
+            self.protocols,
+            self.weight_sources,
+            self.commands,
+        )
+        self.registries: Mapping[str, Registry[Any]] = {registry.hook: registry for registry in registries}
+
+    def load(self, name: str, distribution: str, version: str, importer: Callable[[], object]) -> None:
+        """Imports and registers one plugin; whatever goes wrong becomes its status."""
+        plugin = Plugin(name, distribution, version, "loaded")
+        try:
+            module = importer()
+            needed = getattr(module, "bench_api", hookspecs.BENCH_API)
+            if needed != hookspecs.BENCH_API:
+                raise UserError(
+                    f"needs bench API {needed}, this is {hookspecs.BENCH_API}; install a matching version"
+                )
+            self.manager.register(module, name=name)
+            self.manager.check_pending()
+            collected = {hook: self._collect(module, registry) for hook, registry in self.registries.items()}
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin is anybody's code, and must not stop the others
+            if self.manager.has_plugin(name):
+                self.manager.unregister(name=name)
+            self.plugins.append(replace(plugin, status="failed", reason=one_line(error)))
+            return
+        hooks = tuple(sorted(caller.name for caller in self.manager.get_hookcallers(module) or ()))
+        self.plugins.append(self._add(replace(plugin, hooks=hooks), collected))
+
+    def skip(self, name: str, distribution: str, version: str, status: Status, reason: str) -> None:
+        """Lists a plugin that is not loaded."""
+        self.plugins.append(Plugin(name, distribution, version, status, reason=reason))
+
+    def _add(self, plugin: Plugin, collected: Mapping[str, Sequence[Any]]) -> Plugin:
+        """Files the records under their names. Returns the plugin with the clashes there were."""
+        clashes = []
+        for hook, specs in collected.items():
+            for spec in specs:
+                if clash := self.registries[hook].add(spec.name, spec, plugin):
+                    clashes.append(clash)
+        return replace(plugin, reason="; ".join(clashes))
+
+    def _collect(self, module: object, registry: Registry[Any]) -> list[Any]:
+        """The records that one plugin's implementation of a hook returns. Raises `UserError` where they are of another class."""
+        specs: list[Any] = []
+        for implementation in getattr(self.manager.hook, registry.hook).get_hookimpls():
+            if implementation.plugin is module:
+                specs.extend(implementation.function())
+        for spec in specs:
+            if not isinstance(spec, registry.record):
+                raise UserError(
+                    f"{registry.hook} returned a {type(spec).__name__}, expected a list of {registry.record.__name__}"
+                )
+        names = [spec.name for spec in specs]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise UserError(f"{registry.hook} returned '{repeated[0]}' twice")
+        return specs

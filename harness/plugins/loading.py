@@ -1,0 +1,66 @@
+"""Plugins loaded one by one, so that a broken one stops nothing."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Iterable
+from importlib.metadata import EntryPoint, entry_points
+
+from harness import hookspecs
+from harness.errors import unknown_name
+from harness.plugins.host import Host
+from harness.version import __version__
+
+DISTRIBUTION = "correspondence-bench"
+
+BUILTIN = {
+    "harness": "harness.builtin",
+    "baselines": "baselines.plugin",
+    "sd4match": "sd4match_plugin.plugin",
+}
+"""Plugins that come with this distribution: name -> module."""
+
+
+def load_plugins(blocked: Iterable[str] = (), found: Iterable[EntryPoint] | None = None) -> Host:
+    """The built-in plugins, then every installed entry point of group `bench`, in order of name.
+
+    Args:
+        blocked: names that are not even imported, besides those in the environment variable BENCH_BLOCK (separated by commas).
+        found: entry points to load instead of the installed ones.
+
+    Raises:
+        UserError: if a blocked name is no plugin's.
+    """
+    from_environment = [name for name in os.environ.get("BENCH_BLOCK", "").split(",") if name]
+    skipped = {*blocked, *from_environment}
+    host = Host()
+    points = sorted(
+        entry_points(group=hookspecs.PROJECT) if found is None else found,
+        key=lambda point: (point.name, point.value),
+    )
+    unknown = sorted(set(blocked) - {*BUILTIN, *(point.name for point in points)})
+    if unknown:
+        raise unknown_name("plugin", unknown[0], [*BUILTIN, *(point.name for point in points)])
+    reason = "blocked by --no-plugin or BENCH_BLOCK"
+    for name, module in BUILTIN.items():
+        if name in skipped:
+            host.skip(name, DISTRIBUTION, __version__, "blocked", reason)
+        else:
+            host.load(name, DISTRIBUTION, __version__, lambda module=module: importlib.import_module(module))  # type: ignore[misc]
+    for point in points:
+        distribution, at = (point.dist.name, point.dist.version) if point.dist else ("unknown", "unknown")
+        earlier = next((plugin for plugin in host.plugins if plugin.name == point.name), None)
+        if point.name in skipped:
+            host.skip(point.name, distribution, at, "blocked", reason)
+        elif earlier:
+            host.skip(
+                point.name,
+                distribution,
+                at,
+                "shadowed",
+                f"{earlier.origin} has the same name; uninstall one of them",
+            )
+        else:
+            host.load(point.name, distribution, at, point.load)
+    return host

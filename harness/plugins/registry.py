@@ -1,0 +1,148 @@
+"""The records of one hook, by name, and the plugins that brought them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+from harness.errors import UserError, unknown_name
+from harness.specs import ExtractorSpec, MethodSpec
+
+Status = Literal["loaded", "failed", "blocked", "shadowed"]
+
+Spec = TypeVar("Spec")
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One plugin, as `bench plugins` lists it.
+
+    Attributes:
+        distribution, version: the installed package it comes from.
+        hooks: hooks it implements.
+        reason: why it is not loaded, or what is wrong with a loaded one.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    status: Status
+    hooks: tuple[str, ...] = ()
+    reason: str = ""
+
+    @property
+    def origin(self) -> str:
+        """The plugin and its package, for messages."""
+        return f"plugin '{self.name}' ({self.distribution} {self.version})"
+
+
+class Registry(Mapping[str, Spec], Generic[Spec]):
+    """The records that one collecting hook brought, in order of name.
+
+    `registry[name]` raises a `UserError` for a name that nobody brought (with the nearest names, and the plugins that failed and might
+    have brought it), or that two plugins brought.
+
+    Args:
+        hook: name of the hook, such as `bench_extractors`.
+        record: class of its records.
+        plugins: every plugin of the process, for messages; grows as they are loaded.
+    """
+
+    def __init__(self, hook: str, record: type[Spec], plugins: Sequence[Plugin]) -> None:
+        self.hook, self.record = hook, record
+        self._plugins = plugins
+        self._specs: dict[str, Spec] = {}
+        self._origins: dict[str, Plugin] = {}
+        self._clashes: dict[str, list[Plugin]] = {}
+
+    @property
+    def kind(self) -> str:
+        """Singular of what it holds, for messages: `extractor`, `weight source`."""
+        return (
+            "weight source"
+            if self.hook == "bench_weights"
+            else self.hook.removeprefix("bench_").removesuffix("s")
+        )
+
+    def add(self, name: str, spec: Spec, plugin: Plugin) -> str:
+        """Keeps a record. Returns a message where another plugin has brought one of that name, otherwise an empty string."""
+        first = self._origins.get(name)
+        if first is None:
+            self._specs[name], self._origins[name] = spec, plugin
+            return ""
+        self._clashes.setdefault(name, [first]).append(plugin)
+        return f"{self.kind} '{name}' clashes with {first.origin}"
+
+    def origin(self, name: str) -> Plugin:
+        """The plugin that brought a record. Raises `KeyError`."""
+        return self._origins[name]
+
+    def is_contested(self, name: str) -> bool:
+        """Whether two plugins brought records of this name."""
+        return name in self._clashes
+
+    def __getitem__(self, name: str) -> Spec:
+        if name in self._clashes:
+            both = " and ".join(plugin.origin for plugin in self._clashes[name])
+            raise UserError(
+                f"{self.kind} '{name}' is offered by both {both}; block one of them with --no-plugin NAME"
+            )
+        spec = self._all().get(name)
+        if spec is None:
+            raise UserError(f"{unknown_name(self.kind, name, self)}{self._plugins_missing()}")
+        return spec
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._all()))
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._all()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The record called `name`, or `default`. Raises `UserError` where two plugins brought it."""
+        return self[name] if name in self else default  # noqa: SIM401 - this is `get`
+
+    def _all(self) -> Mapping[str, Spec]:
+        return self._specs
+
+    def _plugins_missing(self) -> str:
+        happened = {"failed": " failed", "shadowed": " is shadowed"}
+        return "".join(
+            f"; {plugin.origin}{happened.get(plugin.status, '')}: {plugin.reason}"
+            for plugin in self._plugins
+            if plugin.status in ("failed", "blocked", "shadowed")
+        )
+
+
+class MethodRegistry(Registry[MethodSpec]):
+    """Methods, and a method for each extractor that no method names, under the extractor's name."""
+
+    def __init__(self, plugins: Sequence[Plugin], extractors: Registry[ExtractorSpec]) -> None:
+        super().__init__("bench_methods", MethodSpec, plugins)
+        self._extractors = extractors
+
+    def origin(self, name: str) -> Plugin:
+        """The plugin that brought a method, or the extractor that is one. Raises `KeyError`."""
+        return self._origins[name] if name in self._origins else self._extractors.origin(name)
+
+    def _all(self) -> Mapping[str, MethodSpec]:
+        methods = dict(self._specs)
+        used = {method.extractor for method in methods.values()}
+        for name in self._extractors:
+            if (
+                name in used
+                or name in methods
+                or self.is_contested(name)
+                or self._extractors.is_contested(name)
+            ):
+                continue
+            extractor = self._extractors[name]
+            prompt = "empty" if extractor.prompt_kinds else "none"
+            methods[name] = MethodSpec(
+                name=name, extractor=name, prompt=prompt, description=extractor.description
+            )
+        return methods

@@ -1,0 +1,121 @@
+"""The files of a results folder: records written and read, shards removed, cells locked."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import pydantic
+
+from harness.errors import BenchError, UserError
+from harness.files import replacing
+from harness.records.schema import SCHEMA, Record
+
+
+def readable(folder: Path) -> tuple[list[Record], list[str]]:
+    """The records that can be read, and a line for each of the others, which is told.
+
+    Raises:
+        UserError: there is no results folder, or no record in it that can be read.
+    """
+
+    records, damaged = [], []
+    for path in record_paths(folder):
+        try:
+            records.append(read_record(path))
+        except UserError as error:
+            damaged.append(str(error))
+            click.echo(f"bench: {error}", err=True)
+    if not records:
+        raise UserError(f"no finished cell in {folder}; 'bench run --out {folder}' makes some")
+    return records, damaged
+
+
+RECORD = "record.json"
+
+SHARDS = "shards"
+
+
+def write_record(folder: Path, record: Record) -> None:
+    """Puts `record.json` in place, whole."""
+    with replacing(folder / RECORD) as file:
+        file.write(record.model_dump_json(by_alias=True, indent=1).encode() + b"\n")
+
+
+def read_record(path: Path) -> Record:
+    """Reads a `record.json`. Raises `UserError` where it is damaged or newer than this reader."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(
+            f"{path}: not a readable record ({error}); remove this file and run the cell again, its predictions are kept"
+        ) from error
+    schema = content.get("schema") if isinstance(content, dict) else None
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise UserError(
+            f"{path}: has record schema {schema}, this version reads up to {SCHEMA}; upgrade correspondence-bench"
+        )
+    try:
+        return Record.model_validate(content)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise UserError(
+            f"{path}: {where}: {first['msg']}; remove this file and run the cell again, its predictions are kept"
+        ) from error
+
+
+def record_paths(folder: Path) -> list[Path]:
+    """Every `record.json` in the folders directly below a results folder, in order of name."""
+    if not folder.is_dir():
+        raise UserError(f"no results folder {folder}; 'bench run --out {folder}' makes one")
+    return sorted(folder.glob(f"*/{RECORD}"))
+
+
+def read_records(folder: Path) -> list[Record]:
+    """Every record of a results folder. Raises `UserError` where there is none, or one is damaged."""
+    records = [read_record(path) for path in record_paths(folder)]
+    if not records:
+        raise UserError(f"no finished cell in {folder}; 'bench run --out {folder}' makes some")
+    return records
+
+
+def make_results_folder(out: Path) -> None:
+    """Makes a results folder and checks that it can be written to. Raises `UserError`."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with replacing(out / ".writable") as file:
+            file.write(b"")
+        (out / ".writable").unlink()
+    except OSError as error:
+        raise UserError(
+            f"results folder {out}: {error.strerror or error}; choose another with --out"
+        ) from error
+
+
+def remove_shards(folder: Path) -> None:
+    """Drops what the finished predictions contain."""
+    shutil.rmtree(folder / SHARDS, ignore_errors=True)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keeps other processes from running the same cell at the same time. Raises `BenchError` where one does."""
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BenchError(
+                f"{folder}: another process is running this cell; wait for it, or choose another --out"
+            ) from error
+        yield
+    finally:
+        os.close(handle)

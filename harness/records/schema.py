@@ -1,0 +1,225 @@
+"""Results on disk: one folder per cell, with `record.json`, `predictions.parquet` and, while it runs, `shards/`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pydantic
+
+from harness.messages import counted
+
+SCHEMA = 1
+
+Status = Literal["ok", "partial", "failed", "not-applicable"]
+
+Scalar = str | int | float | bool | None
+
+
+class _Model(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+
+class CellInfo(_Model):
+    """Which cell this is."""
+
+    id: str
+    """The name of the cell's folder."""
+    method: str
+    label: str
+    """The method, with the parameters the user set: what tables print."""
+    extractor: str
+    prompt: str
+    dataset: str
+    split: str
+    seed: int
+    params: dict[str, Scalar]
+    """The extractor's parameters."""
+    backbone: str
+    """The weight sources used, and the first hex digits of a hash over their files: `tiny-stable-diffusion@1a2b3c4d`. The user's own files
+    are marked with where they lie, `stable-diffusion-2-1=my-folder@...`; `none` without weights."""
+    features: str = ""
+    """The same for the extractor's weights alone: what cells that differ in their prompt have in common."""
+    supervision: str
+    trained_on: str | None = None
+    fed: tuple[int, int] | None
+    """Width and height in pixels of the image the extractor was fed: the frame of protocol `sd4match`. None where method and prompt do
+    not fit together: no weights were looked for that would tell."""
+    notes: str = ""
+
+
+class LocalizerInfo(_Model):
+    """How points were located, and how far."""
+
+    options: dict[str, Scalar]
+    pairs: int
+    """Pairs with predictions."""
+    keypoints: int
+    failed: int
+    """Pairs that raised."""
+
+
+class Score(_Model):
+    """One number of a table."""
+
+    localizer: str
+    protocol: str
+    averaging: Literal["image", "point"]
+    alpha: float
+    slice: str
+    """`all`, `category=cat`, `viewpoint=2` ..."""
+    pck: float
+    """Percent."""
+    low: float | None
+    """Lower end of the 95 % interval by bootstrap over image pairs, in percent; null with fewer than two pairs."""
+    high: float | None
+    pairs: int
+    keypoints: int
+
+
+class Failure(_Model):
+    """A pair that raised."""
+
+    pair_id: str
+    localizer: str | None
+    """The localizer that failed, null where there were no features to locate in."""
+    error: str
+
+
+class Counts(_Model):
+    """Pairs of the split."""
+
+    pairs: int
+    """All there are."""
+    excluded: int
+    """Without a single valid point."""
+    absent_points: int
+    """Points that are not finite in one of the images: neither predicted nor counted."""
+    limit: int | None
+    """The --limit of the last run, null where every pair was asked for."""
+
+
+class Stage(_Model):
+    """What one stage of the last run cost."""
+
+    seconds: float
+    peak_memory_bytes: int
+    """High-water mark of the process's memory when the stage ended."""
+
+
+class CacheUse(_Model):
+    """What a store of `--cache` was good for in the last run."""
+
+    found: int
+    """Pictures whose arrays were read."""
+    computed: int
+    """Pictures whose arrays were not there."""
+
+
+class Provenance(_Model):
+    """What made the numbers."""
+
+    versions: dict[str, str]
+    commit: str | None
+    """Of the package's source, where it is a git checkout."""
+    dirty: bool | None
+    """Whether the package's source differs from that commit."""
+    plugins: dict[str, str]
+    """Extractor, prompt and localizers -> plugin that brought it."""
+    weights: dict[str, dict[str, str]]
+    """Weight source -> file -> sha256."""
+    weight_origins: dict[str, str] = {}
+    """Weight source -> repository and commit, or address, that its files came from, where that is known."""
+    manifest: str
+    """Hash of the dataset split: pairs, points, boxes and the pictures' content."""
+    hardware: dict[str, str]
+    precision: str
+    compiled: bool = False
+    """Whether `--compile` was given; records from before it have no such field."""
+    device: str
+    batch_size: int
+    started: str
+    """UTC."""
+    computed_pairs: int
+    """Pairs that the last run extracted features for; `stages` speaks of those."""
+    stages: dict[str, Stage]
+    cache: dict[str, CacheUse] = {}
+    """Folder below that of `--cache` -> its use."""
+    gpu_peak_memory_bytes: int | None
+
+
+class Error(_Model):
+    """Why a cell failed as a whole."""
+
+    type: str
+    message: str
+    traceback: str
+
+
+class Record(_Model):
+    """What a finished cell leaves behind."""
+
+    schema_: int = pydantic.Field(default=SCHEMA, alias="schema")
+    status: Status
+    cell: CellInfo
+    counts: Counts | None = None
+    localizers: dict[str, LocalizerInfo] = {}
+    thresholds: dict[str, str] = {}
+    """Protocol -> what its alpha multiplies."""
+    scores: list[Score] = []
+    failures: list[Failure] = []
+    error: Error | None = None
+    reason: str = ""
+    """Why the cell is not applicable."""
+    provenance: Provenance | None = None
+
+    def coverage(self, localizer: str) -> Literal["ok", "partial", "limited", "failed"]:
+        """How far one localizer got: every pair (ok), all but failed ones (partial), the first few (limited), none (failed)."""
+        info = self.localizers.get(localizer)
+        if info is None or self.counts is None or not info.pairs:
+            return "failed"
+        if info.pairs + info.failed + self.counts.excluded < self.counts.pairs:
+            return "limited"
+        return "partial" if info.failed else "ok"
+
+
+def seconds_per_pair(record: Record) -> float | None:
+    """Seconds for features and points of a pair, loading left out, of the run that computed them; None where none is known."""
+    provenance = record.provenance
+    if provenance is None or not provenance.computed_pairs:
+        return None
+    return (
+        sum(provenance.stages[name].seconds for name in ("extract", "locate") if name in provenance.stages)
+        / provenance.computed_pairs
+    )
+
+
+def why(record: Record) -> str:
+    """A record's status, with the reason where there is one: what stands in the place of its numbers."""
+    reason = record.error.message if record.error else record.reason
+    return f"{record.status}: {reason}" if reason else record.status
+
+
+def notes_of(record: Record, localizer: str) -> list[str]:
+    """Why a row of this record is not ranked."""
+    info, counts = record.localizers[localizer], record.counts
+    notes = []
+    if counts and record.coverage(localizer) == "limited":
+        notes.append(
+            f"{record.cell.dataset}: limited to {info.pairs + info.failed} of {counts.pairs - counts.excluded} pairs"
+        )
+    if info.failed:
+        notes.append(f"{record.cell.dataset}: {info.failed} {'pair' if info.failed == 1 else 'pairs'} failed")
+    return notes
+
+
+def coverage_note(record: Record, localizer: str) -> str:
+    """`limited: 60 of 250 pairs`, `2 pairs failed`, both, or nothing."""
+    info, counts = record.localizers.get(localizer), record.counts
+    notes = []
+    if info and counts and record.coverage(localizer) == "limited":
+        notes.append(
+            f"limited: {info.pairs + info.failed:,} of {counted(counts.pairs - counts.excluded, 'pair')}"
+        )
+    if info and info.failed:
+        notes.append(f"{counted(info.failed, 'pair')} failed")
+    return "; ".join(notes)

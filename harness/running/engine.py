@@ -1,0 +1,69 @@
+"""The local engine: cells run one after another in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from harness.caching.array_store import make_cache_folder
+from harness.plugins.host import Host
+from harness.records.folders import make_results_folder
+from harness.records.schema import Record
+from harness.running.resolve import ResolvedCell
+from harness.running.resources import Resources, RunOptions
+from harness.running.run_cell import Progress, run_cell
+from harness.sweep import Cell
+
+
+class Reporter(Protocol):
+    """Shows somebody how a run goes: the command line, a notebook, a test."""
+
+    def cell_started(self, cell: Cell, number: int, cells: int) -> AbstractContextManager[Progress]:
+        """Begins cell `number` (from 1) of `cells`; the function that it gives is called as pairs are done."""
+
+    def cell_finished(self, record: Record) -> None:
+        """Shows how a cell ended."""
+
+    def warn(self, message: str) -> None:
+        """Shows a message about something that stops nothing."""
+
+
+def run_cells(host: Host, cells: Sequence[Cell], options: RunOptions, reporter: Reporter) -> list[Record]:
+    """Runs cells in their order and returns their records.
+
+    All of them are resolved before the first runs: the user learns at once what is missing, not after an hour.
+
+    Raises:
+        UserError: data or weights of a cell are missing, or a folder cannot be written.
+    """
+    resources = Resources(host, options)
+    resources.require_weights(cells)
+    resolved = [ResolvedCell.of(resources, cell) for cell in cells]
+    make_results_folder(options.out)
+    if options.cache:
+        make_cache_folder(options.cache)
+    records: list[Record] = []
+    cache_trouble = ""
+    for number, resolved_cell in enumerate(resolved, start=1):
+        _call_hook(host, reporter, "bench_cell_started", cell=resolved_cell.cell)
+        with reporter.cell_started(resolved_cell.cell, number, len(resolved)) as progress:
+            record = run_cell(resolved_cell, progress)
+        reporter.cell_finished(record)
+        if resolved_cell.cache and resolved_cell.cache.trouble and not cache_trouble:
+            cache_trouble = resolved_cell.cache.trouble
+            reporter.warn(
+                f"cache folder {options.cache}: {cache_trouble}; the run goes on without writing all of it"
+            )
+        _call_hook(host, reporter, "bench_cell_finished", cell=resolved_cell.cell, record=record)
+        records.append(record)
+    _call_hook(host, reporter, "bench_run_finished", records=records)
+    return records
+
+
+def _call_hook(host: Host, reporter: Reporter, name: str, **values: object) -> None:
+    """Calls a lifecycle hook. A plugin that raises is reported and stops nothing."""
+    try:
+        getattr(host.manager.hook, name)(**values)
+    except Exception as error:  # noqa: BLE001 - a plugin's code
+        reporter.warn(f"{name} of a plugin raised {type(error).__name__}: {error}")

@@ -1,0 +1,53 @@
+"""Confidence intervals by bootstrap over image pairs.
+
+Keypoints of one pair share their images and are correlated, so whole pairs are drawn, never single points.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+RESAMPLES = 2000
+
+LEVEL = 0.95
+
+_CHUNK = 100
+
+
+class Interval(NamedTuple):
+    """Ends of confidence intervals, NaN where fewer than two pairs leave none."""
+
+    low: np.ndarray
+    high: np.ndarray
+
+
+def bootstrap_ratios(numerators: np.ndarray, denominators: np.ndarray, seed: int = 0) -> Interval:
+    """95 % percentile intervals of sum(numerator) / sum(denominator), clustered by image pair.
+
+    With the pair's PCK over 1 this is the mean over images; with correct points over points, PCK per point. A column whose denominator is
+    zero for the pairs outside a slice gives that slice's interval, so that all slices share one set of draws.
+
+    Args:
+        numerators, denominators: (pairs, K) non-negative.
+    """
+    pairs, columns = numerators.shape
+    if not pairs:
+        return Interval(np.full(columns, np.nan), np.full(columns, np.nan))
+    draw = np.random.default_rng(seed)
+    both = np.hstack([numerators, denominators]).astype(np.float64)
+    ratios = np.empty((RESAMPLES, columns))
+    for start in range(0, RESAMPLES, _CHUNK):
+        times = np.stack(
+            [np.bincount(draw.integers(0, pairs, pairs), minlength=pairs) for _ in range(_CHUNK)]
+        )
+        sums = times.astype(np.float64) @ both
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ratios[start : start + _CHUNK] = sums[:, :columns] / sums[:, columns:]
+    enough = (denominators > 0).sum(axis=0) >= 2
+    low, high = np.full(columns, np.nan), np.full(columns, np.nan)
+    if enough.any():
+        tail = (1 - LEVEL) / 2
+        low[enough], high[enough] = np.nanquantile(ratios[:, enough], [tail, 1 - tail], axis=0)
+    return Interval(low, high)

@@ -1,0 +1,61 @@
+"""The records that plugins hand over, one file per hook, behind one door: `from harness.specs import ExtractorSpec`.
+
+A record is cheap: importing the module that defines it must not import torch. Its `make` (or `open`, or `locate`) does the work, and
+may import whatever it needs.
+"""
+
+from harness.specs.commands import CommandSpec
+from harness.specs.common import AVERAGINGS, Averaging, RemoteFile, Scalar, Scope, Threshold
+from harness.specs.datasets import DatasetSpec, ImagePair, ImageSource, PairDataset, valid_points
+from harness.specs.extractors import (
+    ExtractorSpec,
+    FeatureMap,
+    ImageExtractor,
+    ImageRequest,
+    ImageSize,
+    LazyImage,
+    MakeContext,
+    PairExtractor,
+    Prepare,
+)
+from harness.specs.localizers import Localizer, LocalizerSpec, Located
+from harness.specs.methods import MethodSpec
+from harness.specs.prompts import LearnedFile, LearnedSpec, PairPrompt, Prompt, PromptSpec
+from harness.specs.protocols import ProtocolSpec
+from harness.specs.weights import Refusal, WeightSource
+
+__all__ = [
+    "AVERAGINGS",
+    "Averaging",
+    "CommandSpec",
+    "DatasetSpec",
+    "ExtractorSpec",
+    "FeatureMap",
+    "ImageExtractor",
+    "ImagePair",
+    "ImageRequest",
+    "ImageSize",
+    "ImageSource",
+    "LazyImage",
+    "LearnedFile",
+    "LearnedSpec",
+    "Localizer",
+    "LocalizerSpec",
+    "Located",
+    "MakeContext",
+    "MethodSpec",
+    "PairDataset",
+    "PairExtractor",
+    "PairPrompt",
+    "Prepare",
+    "Prompt",
+    "PromptSpec",
+    "ProtocolSpec",
+    "Refusal",
+    "RemoteFile",
+    "Scalar",
+    "Scope",
+    "Threshold",
+    "WeightSource",
+    "valid_points",
+]

@@ -1,0 +1,19 @@
+"""Further commands of `bench`: the record that `bench_commands` collects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import click
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandSpec:
+    """A command of `bench`, built when it is called for."""
+
+    name: str
+    make: Callable[[], click.Command]
+    description: str = ""

@@ -1,0 +1,40 @@
+"""Words that several hooks share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Averaging = Literal["image", "point"]
+
+AVERAGINGS: tuple[Literal["image", "point"], ...] = ("image", "point")
+
+Scope = Literal["dataset", "category", "image", "pair"]
+"""What an output depends on. A feature extractor's is `image`, `category` or `pair`; a prompt's may also be `dataset`: one for all."""
+
+Threshold = Literal["box", "image", "points"]
+"""What PCK's alpha multiplies, measured in the protocol's frame: the longer side of the target's box, the longer side of the target
+image, or the larger extent of the target's valid points."""
+
+Scalar = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file on the network that belongs to a dataset or a weight source.
+
+    Attributes:
+        url: the official address.
+        path: where it goes, relative to its owner's folder; for an archive, the folder to unpack it in ("." for the owner's own).
+        unpack: whether it is an archive (.zip, .tar.gz).
+        sha256: expected hash where one is known; otherwise the hash found is recorded beside the file.
+        strip: number of leading folders of the archive's members to drop.
+        provides: a path below the owner's folder that exists once this file has been fetched and unpacked.
+    """
+
+    url: str
+    path: str
+    unpack: bool = False
+    sha256: str | None = None
+    strip: int = 0
+    provides: str = ""

@@ -1,0 +1,111 @@
+"""Datasets: images, image pairs and the record that `bench_datasets` collects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from harness.frames import Size
+from harness.specs.common import RemoteFile, Scalar, Threshold
+
+if TYPE_CHECKING:
+    import numpy as np
+    import PIL.Image
+
+
+def valid_points(pair: ImagePair) -> np.ndarray:
+    """(N) bool: keypoints that are finite in both images."""
+    import numpy as np
+
+    in_source = np.isfinite(pair.source_points).all(axis=1)
+    in_target = np.isfinite(pair.target_points).all(axis=1)
+    valid: np.ndarray = in_source & in_target
+    return valid
+
+
+class ImageSource(Protocol):
+    """One picture of a dataset, not yet read."""
+
+    @property
+    def name(self) -> str:
+        """The dataset's identifier, by class and name: `cat-2008_000591`. Two names may be one picture."""
+
+    def identity(self) -> str:
+        """Hash of the picture's content, plus a mark if it is mirrored: the key of caches and noise.
+
+        Raises `DataError` where the file is missing.
+        """
+
+    def open(self) -> PIL.Image.Image:
+        """The picture, decoded to RGB and mirrored where it should be. Raises `DataError` where it is broken."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImagePair:
+    """Two images and the keypoints they share.
+
+    Attributes:
+        pair_id: unique in its split.
+        source, target: the pictures.
+        source_size, target_size: their sizes in original pixels.
+        category: the dataset's own name of the object's kind.
+        source_points, target_points: (N, 2) float64, (x, y) in original pixels; row i of both is one keypoint. A row that is not
+            finite in either image is a point that is not there: it is neither predicted nor counted.
+        keypoint_ids: N names of the keypoints, unique in the pair.
+        source_box, target_box: (x1, y1, x2, y2) in original pixels, where the dataset has them.
+        labels: the dataset's own difficulty labels, such as `viewpoint_variation: 2`.
+    """
+
+    pair_id: str
+    source: ImageSource
+    target: ImageSource
+    source_size: Size
+    target_size: Size
+    category: str
+    source_points: np.ndarray
+    target_points: np.ndarray
+    keypoint_ids: tuple[str, ...]
+    source_box: tuple[float, float, float, float] | None = None
+    target_box: tuple[float, float, float, float] | None = None
+    labels: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+class PairDataset(Protocol):
+    """One split of a dataset: a sequence of pairs, each read when it is asked for."""
+
+    @property
+    def pair_ids(self) -> Sequence[str]:
+        """The pairs' identifiers in the dataset's own order, known without reading the pairs."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> ImagePair:
+        """Pair number `index`. Raises `DataError` where its annotation is missing or damaged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSpec:
+    """A dataset.
+
+    Attributes:
+        name: as on the command line.
+        open: (folder, split) -> the pairs. Raises `UserError` with what to fetch where the folder lacks something.
+        home: folder below `--data-root`; empty for a dataset that needs none.
+        splits: names of its splits; the default one first.
+        threshold: what PCK's alpha multiplies.
+        prompt_names: category -> the word a prompt uses for it, where that differs from the category's own name.
+        counts: split -> official numbers, of "pairs", "images" (different names) and "keypoints", as far as they are known.
+        files: what `bench data fetch` downloads.
+    """
+
+    name: str
+    open: Callable[[Path, str], PairDataset]
+    home: str = ""
+    splits: tuple[str, ...] = ("test",)
+    threshold: Threshold = "box"
+    prompt_names: Mapping[str, str] = field(default_factory=dict)
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    files: tuple[RemoteFile, ...] = ()
+    description: str = ""

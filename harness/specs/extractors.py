@@ -1,0 +1,179 @@
+"""Feature extractors: requests, feature maps and the record that `bench_extractors` collects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from harness.frames import Frame, GridConvention, Size
+from harness.specs.common import Scalar, Scope
+
+if TYPE_CHECKING:
+    import PIL.Image
+    import torch
+
+    from harness.caching.disk_cache import Cache
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureMap:
+    """Features of one image.
+
+    Attributes:
+        data: (C, h, w) floating-point tensor, finite, not normalised.
+        frame: the image the extractor was fed.
+        grid: how cells lie on the frame's pixels; None leaves it to the localizer (see each localizer's docstring).
+    """
+
+    data: torch.Tensor
+    frame: Frame
+    grid: GridConvention | None = None
+
+    @property
+    def cells(self) -> Size:
+        """Number of cells across and down."""
+        return Size(self.data.shape[-1], self.data.shape[-2])
+
+    @cached_property
+    def norms(self) -> torch.Tensor:
+        """(h, w) L2 norms of the features, at least in single precision; computed once, since a map is a target many times."""
+        import torch
+
+        data = self.data.float() if self.data.dtype in (torch.float16, torch.bfloat16) else self.data
+        norms: torch.Tensor = torch.linalg.vector_norm(data, dim=0)
+        return norms
+
+
+class LazyImage:
+    """A picture that is decoded when somebody first looks at it.
+
+    Attributes:
+        size: width and height in original pixels.
+    """
+
+    def __init__(self, size: Size, decode: Callable[[], PIL.Image.Image]) -> None:
+        self.size, self._decode = size, decode
+
+    @cached_property
+    def image(self) -> PIL.Image.Image:
+        """RGB, original pixels. Raises `DataError` where the picture has been damaged meanwhile."""
+        return self._decode()
+
+
+@dataclass(frozen=True, eq=False)
+class ImageRequest:
+    """What an extractor gets for one image.
+
+    Attributes:
+        picture: what `image` is or is decoded from.
+        identity: hash of its content; together with `seed` the only thing that noise may be drawn from.
+        category: the name a prompt would use for the object.
+        prompt: what the prompt made, of a kind the extractor declared; None for an extractor without prompts.
+        seed: the cell's seed.
+        prepared: what the extractor's `prepare` made of the picture in a worker process; None where that is the extractor's to do.
+    """
+
+    picture: PIL.Image.Image | LazyImage
+    identity: str
+    category: str
+    prompt: Any = None
+    seed: int = 0
+    prepared: torch.Tensor | None = None
+
+    @property
+    def image(self) -> PIL.Image.Image:
+        """RGB, original pixels. A picture that was seen before may be decoded only now: what is kept of it needs no second look."""
+        return self.picture.image if isinstance(self.picture, LazyImage) else self.picture
+
+    @property
+    def size(self) -> Size:
+        """Width and height in original pixels."""
+        return Size(*self.picture.size)
+
+
+Prepare = Callable[["PIL.Image.Image"], "torch.Tensor"]
+"""RGB picture, original pixels -> what an extractor is fed of it, on the CPU, a tensor that follows from the picture alone."""
+
+
+class ImageExtractor(Protocol):
+    """An extractor of scope `image` or `category`.
+
+    It may have an attribute `prepare`, a `Prepare` that worker processes run while the network is busy (`bench run --workers`): a function
+    or a `functools.partial` of one, since it is pickled, and a bound method would take the network along. The extractor does the same
+    itself where a request's `prepared` is None (`harness.preprocess.prepared_batch`).
+    """
+
+    def extract(self, requests: Sequence[ImageRequest]) -> Sequence[FeatureMap]:
+        """One feature map per request, in their order. The map must not depend on the other requests but by rounding."""
+
+
+class PairExtractor(Protocol):
+    """An extractor of scope `pair`. It may have a `prepare`, as an `ImageExtractor` may."""
+
+    def extract_pairs(
+        self, requests: Sequence[tuple[ImageRequest, ImageRequest]]
+    ) -> Sequence[tuple[FeatureMap, FeatureMap]]:
+        """Feature maps of source and target for every pair, in their order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MakeContext:
+    """What an extractor or a prompt is made with.
+
+    Attributes:
+        device: a torch device name.
+        precision: `fp32`, `bf16` or `fp16`.
+        compiled: whether networks are to be compiled (`torch.compile`), as far as the extractor can; results may differ by rounding.
+        params: the method's parameters (timestep, ensemble, layer ...), with the user's values in place.
+        weights: local path of each weight source the record names.
+        prompt_file: the file, or folder of files, that a learned prompt is read from; None for one that is not learned.
+        categories: the words that prompts use for the dataset's categories, sorted.
+        prompt_scope: what the prompt depends on; with `pair`, features of an image are asked for again with every pair that it is in.
+        cache_bytes: memory that it may use for what it keeps of pictures from one call to the next.
+        cache: where it may keep that on disk; None without `--cache`.
+    """
+
+    device: str = "cpu"
+    precision: str = "fp32"
+    compiled: bool = False
+    params: Mapping[str, Scalar] = field(default_factory=dict)
+    weights: Mapping[str, Path] = field(default_factory=dict)
+    prompt_file: Path | None = None
+    categories: tuple[str, ...] = ()
+    prompt_scope: Scope = "image"
+    cache_bytes: int = 1 << 30
+    cache: Cache | None = None
+
+
+ImageSize = tuple[int, int] | Callable[[Mapping[str, Path]], tuple[int, int]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractorSpec:
+    """A feature extractor.
+
+    Attributes:
+        make: builds it; an `ImageExtractor`, or a `PairExtractor` for scope `pair`.
+        scope: what its output depends on besides the prompt.
+        prompt_kinds: kinds of prompt it takes (`PromptSpec.kind`); empty for one without prompts.
+        image_size: width and height in pixels of the image it is fed: the frame of protocol `sd4match`. Where that follows from the
+            backbone, a function of the local paths of its weight sources.
+        params: its parameters and their defaults; part of a cell's identity.
+        weights: names of the weight sources it reads.
+    """
+
+    name: str
+    make: Callable[[MakeContext], ImageExtractor | PairExtractor]
+    scope: Literal["image", "category", "pair"] = "image"
+    prompt_kinds: frozenset[str] = frozenset()
+    image_size: ImageSize = (768, 768)
+    params: Mapping[str, Scalar] = field(default_factory=dict)
+    weights: tuple[str, ...] = ()
+    description: str = ""
+
+    def fed(self, weights: Mapping[str, Path]) -> Size:
+        """Size of the image it is fed, given the local paths of its weight sources. Raises `UserError` where they are damaged."""
+        return Size(*(self.image_size(weights) if callable(self.image_size) else self.image_size))

@@ -1,0 +1,36 @@
+"""Methods: the named recipes that `bench_methods` collects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from harness.specs.common import Scalar
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodSpec:
+    """A named recipe.
+
+    Attributes:
+        extractor: name of its feature extractor.
+        prompt: name of its prompt type; `none` for an extractor without prompts.
+        localizer: name of its own localizer.
+        params: values that differ from the extractor's defaults.
+        localizer_options: localizer -> options that differ from that localizer's defaults.
+        supervision: `Z` zero-shot, `I` image-level labels or pairs, `K` keypoints (the paper's Table 2).
+        trained_on: dataset its prompt or network was tuned on.
+        notes: where it follows the authors' code and where that and the paper differ.
+    """
+
+    name: str
+    extractor: str
+    prompt: str = "none"
+    localizer: str = "argmax"
+    params: Mapping[str, Scalar] = field(default_factory=dict)
+    localizer_options: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
+    supervision: Literal["Z", "I", "K"] = "Z"
+    trained_on: str | None = None
+    description: str = ""
+    notes: str = ""

@@ -1,0 +1,58 @@
+"""Weight sources: the record that `bench_weights` collects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.specs.common import RemoteFile, Scalar
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """Weights that are easily taken for a source's and are others.
+
+    Attributes:
+        why: what they are instead, in a few words.
+        names: repositories' names, without their owner.
+        marks: JSON file -> key -> value. A folder in which all of them hold is refused, whatever it is called.
+    """
+
+    why: str
+    names: tuple[str, ...] = ()
+    marks: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightSource:
+    """A file or folder of weights.
+
+    A pattern is a path below the folder with `*` within its parts; of alternatives separated by `|` the first that is there counts.
+
+    Attributes:
+        locate: the local path, for weights that come with a package. Raises `UserError` that says what to get and where to put it. None
+            for weights that `bench weights fetch` gets.
+        mirrors: repositories of the Hugging Face hub that have them, in order of preference, as `owner/name` or `owner/name@revision`.
+        downloads: plain addresses, for weights that are not on the hub.
+        files: patterns that each must have a file. Only files of these patterns, and of `optional`, are fetched and hashed.
+        optional: patterns that may have files.
+        file: name of the one file they consist of; the path that extractors get is then that file's, and not its folder's.
+        sha256: file -> expected hash, where known.
+        refused: what must not be taken for them.
+        stand_in: name of the bundled source that takes their place under `--weights tiny`.
+        advice: what a user must do before they can be fetched, such as accepting a licence.
+    """
+
+    name: str
+    locate: Callable[[], Path] | None = None
+    mirrors: tuple[str, ...] = ()
+    downloads: tuple[RemoteFile, ...] = ()
+    files: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    file: str = ""
+    sha256: Mapping[str, str] = field(default_factory=dict)
+    refused: tuple[Refusal, ...] = ()
+    stand_in: str | None = None
+    advice: str = ""
+    description: str = ""

@@ -1,0 +1,126 @@
+"""What the user asked for, as data: a sweep and its cells."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.specs import Scalar
+
+NO_PROMPT = "none"
+
+Params = tuple[tuple[str, Scalar], ...]
+"""Parameters in order of name."""
+
+
+@dataclass(frozen=True)
+class DatasetChoice:
+    """A dataset as the user named it: `name` or `name=PATH`."""
+
+    name: str
+    place: Path | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> DatasetChoice:
+        """`pf-willow` or `folder=my/photos`."""
+        name, _, place = text.partition("=")
+        return cls(name, Path(place) if place else None)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What the user asked for.
+
+    Attributes:
+        methods, datasets: names, in the user's order.
+        prompts, localizers: names; None leaves them to each method's recipe.
+        split: one split for all datasets; None for each dataset's default.
+        overrides: parameter -> values to sweep, for the methods that have that parameter.
+        prompt_files: method or prompt -> files of learned prompts, one cell each.
+        trained_on: of the learned prompts there are, those tuned on this dataset.
+        train_timestep: whether learned prompts are used at the timestep they were tuned at.
+    """
+
+    methods: tuple[str, ...]
+    datasets: tuple[DatasetChoice, ...]
+    prompts: tuple[str, ...] | None = None
+    localizers: tuple[str, ...] | None = None
+    split: str | None = None
+    seeds: tuple[int, ...] = (0,)
+    overrides: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
+    prompt_files: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    trained_on: str | None = None
+    train_timestep: bool = False
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method with one prompt on one split of one dataset, with one seed.
+
+    Attributes:
+        params: all of the extractor's parameters, as this cell sets them.
+        changed: those of them that the user set, for telling cells apart in a table.
+        prompt_file: the user's file of a learned prompt; None for one of those there are.
+        trained_on: which of those there are; None for the first.
+        train_timestep: whether the prompt's own timestep takes the place of the parameter; `harness.running.resolve` puts it there.
+        localizers: what to locate with. Not part of the cell's identity: a rerun may add some.
+        not_applicable: why method and prompt do not fit together; empty where they do.
+    """
+
+    method: str
+    extractor: str
+    prompt: str
+    dataset: DatasetChoice
+    split: str
+    seed: int
+    params: Params = ()
+    changed: Params = ()
+    prompt_file: Path | None = None
+    trained_on: str | None = None
+    train_timestep: bool = False
+    localizers: tuple[str, ...] = ()
+    not_applicable: str = ""
+
+    @property
+    def label(self) -> str:
+        """The method, with what the user changed of it: `dift[timestep=50]`."""
+        changed = [f"{name}={value}" for name, value in self.changed]
+        if self.prompt_file:
+            changed.append(f"prompt-file={_short(self.prompt_file)}")
+        if self.trained_on:
+            changed.append(f"trained-on={self.trained_on}")
+        if self.seed:
+            changed.append(f"seed={self.seed}")
+        return f"{self.method}[{','.join(changed)}]" if changed else self.method
+
+
+def cell_id(cell: Cell, dataset: str, ingredients: Mapping[str, object]) -> str:
+    """A readable slug and 12 hex digits of a hash over what determines the numbers.
+
+    Args:
+        dataset: the dataset's label.
+        ingredients: what the plan does not know: hashes of manifest and weights, precision, versions of plugins.
+    """
+    content = {
+        "method": cell.method,
+        "extractor": cell.extractor,
+        "prompt": cell.prompt,
+        "params": cell.params,
+        "dataset": dataset,
+        "split": cell.split,
+        "seed": cell.seed,
+        **ingredients,
+    }
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+    prompt = [] if cell.prompt == NO_PROMPT else [cell.prompt]
+    slug = "-".join([dataset, cell.split, cell.label, *prompt])
+    return f"{re.sub(r'[^A-Za-z0-9]+', '-', slug).strip('-').lower()[:100]}.{digest}"
+
+
+def _short(path: Path) -> str:
+    """A file's name, with its folder's where names like `best.safetensors` and `caption.pt` tell nothing."""
+    return "/".join(path.parts[-2:]) if path.suffix else path.name

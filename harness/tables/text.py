@@ -1,0 +1,44 @@
+"""Numbers, differences and names as a table prints them."""
+
+from __future__ import annotations
+
+import re
+
+from harness.records.schema import Score
+
+NOTHING = "–"
+
+
+def number_text(score: Score | None) -> str:
+    """`50.7 ±1.0`, or an en dash."""
+    if score is None:
+        return NOTHING
+    if score.low is None or score.high is None:
+        return f"{score.pck:.1f}"
+    return f"{score.pck:.1f} ±{(score.high - score.low) / 2:.1f}"
+
+
+def difference_text(points: float) -> str:
+    """`+1.2`, `−2.2`, `0.0`."""
+    rounded = round(points, 1)
+    return "0.0" if not rounded else f"{'+' if rounded > 0 else '−'}{abs(rounded):.1f}"
+
+
+def alpha_text(alpha: float) -> str:
+    """Two decimals, or as many as it needs."""
+    return f"{alpha:.2f}" if round(alpha, 2) == alpha else f"{alpha:g}"
+
+
+def split_name(dataset: str, split: str) -> str:
+    """`birds` for its test split, `birds/val` for another."""
+    return dataset if split == "test" else f"{dataset}/{split}"
+
+
+def without_change(label: str, pattern: str) -> str:
+    """A method's label without one of its changes: `dift[ensemble=1,timestep=50]` -> `dift[ensemble=1]`."""
+    method, bracket, rest = label.partition("[")
+    if not bracket:
+        return label
+    inside, _, behind = rest.rpartition("]")
+    kept = ",".join(one for one in inside.split(",") if not re.fullmatch(pattern, one))
+    return f"{method}[{kept}]{behind}" if kept else f"{method}{behind}"

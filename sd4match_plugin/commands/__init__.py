@@ -1,0 +1,1 @@
+"""`bench train`, `bench ablation` and `bench prompt`."""

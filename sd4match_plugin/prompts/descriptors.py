@@ -1,0 +1,58 @@
+"""What the conditional prompting module reads of pictures, by a DINO that is loaded when the first picture needs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import PIL.Image
+import torch
+
+from baselines.sources import DINO
+from harness.caching.array_store import Store
+from harness.caching.disk_cache import Cache
+from sd4match_plugin.prompts.cpm import Descriptor
+from sd4match_plugin.prompts.image_patches import ImagePatches, Preprocessing, token_shape
+
+
+class Describer:
+    """Picture -> (P, W) of all patches, or (W,) of the class token; float32 on the CPU.
+
+    Args:
+        folder: of the DINO.
+        precision: of the network.
+
+    Attributes:
+        kind: `patches` or `head`.
+        width, count: W and P.
+
+    Raises:
+        UserError: the folder is no DINO's, or its processor's picture is of no fixed size.
+    """
+
+    def __init__(self, folder: Path, kind: Descriptor, device: str, precision: str) -> None:
+        self.kind, self._folder, self._device, self._precision = kind, folder, device, precision
+        self.width, self.count = token_shape(folder)
+        self._network: ImagePatches | None = None
+
+    def __call__(self, image: PIL.Image.Image) -> torch.Tensor:
+        """Raises `UserError` where the network cannot be loaded."""
+        network = self.load()
+        return (network.patches if self.kind == "patches" else network.heads)([image])[0]
+
+    def load(self) -> ImagePatches:
+        """The network. Raises `UserError` where the folder lacks something or is damaged."""
+        if self._network is None:
+            self._network = ImagePatches(self._folder, self._device, self._precision)
+        return self._network
+
+    def release(self) -> None:
+        """Gives the network's memory back."""
+        self._network = None
+
+    def store(self, cache: Cache) -> Store:
+        """Where its descriptors are kept on disk."""
+        shape = (self.count, self.width) if self.kind == "patches" else (self.width,)
+        preprocessing = Preprocessing.of(self._folder).key
+        return cache.store(
+            f"dino-{self.kind}", shape, source=DINO, package="transformers", preprocessing=preprocessing
+        )

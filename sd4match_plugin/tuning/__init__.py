@@ -1,0 +1,1 @@
+"""Tuning of prompts: pairs, images, loss, training, validation, records."""

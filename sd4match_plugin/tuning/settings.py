@@ -1,0 +1,120 @@
+"""How a prompt is tuned, as data: the paper's settings are the defaults."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import pydantic
+
+from harness.errors import UserError
+
+METHODS = ("sd4match-single", "sd4match-class", "sd4match-cpm")
+
+RELEASE_PROCESSES = 3
+"""GPUs of the published training, each with a third of the batch and, since nothing was synchronised, a prompt of its own."""
+
+Method = Literal["sd4match-single", "sd4match-class", "sd4match-cpm"]
+
+Precision = Literal["fp32", "bf16", "fp16"]
+
+
+class Settings(pydantic.BaseModel):
+    """What a tuned prompt depends on, besides weights and data (paper, section 4.1). A checkpoint goes on under equal settings only."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    method: Method
+    dataset: str
+    """Its name in tables."""
+    split: str
+    validation_split: str | None
+    """None: no validation, and the newest prompt is the best one."""
+    manifest: str
+    """Hash of the training split: pairs, points, boxes and the pictures' content."""
+    validation_manifest: str | None
+    limit_train: int | None = None
+    limit_validation: int | None = None
+    weights: str
+    """Labels and hash of the backbones' files."""
+    timestep: int = 261
+    level: str = "up-block 1"
+    resample: str = "bicubic"
+    temperature: float = 0.04
+    kernel: int = 7
+    """Side in cells of the Gaussian that smooths the true position."""
+    batch: int = 9
+    """Pairs of one step, over all processes."""
+    steps: int = 30_000
+    rate: float = 1e-2
+    linear_rate: float = 1e-3
+    """Of the conditional prompting module's linear layers."""
+    rate_decay: Literal["constant", "cosine"] = "constant"
+    warmup: int = 0
+    """Steps over which the rate rises to its value."""
+    init: Literal["random", "empty", "text"] = "random"
+    """Where Single and Class start: random tokens, the empty text's, or those of "a photo of a" with Class's category behind it."""
+    tokens: int = 75
+    """N of Single and Class."""
+    ablation: str = ""
+    """Case of the paper's Fig. 3(a), for the conditional prompting module."""
+    gate: Literal["release", "paper"] = "release"
+    recipe: Literal["paper", "release"] = "paper"
+    """`paper`: gradients are averaged over the whole batch, and a prompt whose category is absent from it stays as it is.
+
+    `release`: what the published code does. Its three processes never synchronise and the first one's prompt is kept, so a step sees
+    the first third of the batch only; gradients are set to zero instead of being dropped, so that Adam's momentum goes on moving the
+    prompts of absent categories."""
+    precision: Precision = "fp32"
+    seed: int = 0
+    validate_every: int
+
+    @property
+    def pairs_per_step(self) -> int:
+        """Pairs that a step's gradient is the mean over."""
+        return self.batch // RELEASE_PROCESSES if self.recipe == "release" else self.batch
+
+    def factor(self, step: int) -> float:
+        """The learning rate of a step, counted from 0, over the one it is set to."""
+        decay = 0.5 + 0.5 * math.cos(math.pi * step / self.steps) if self.rate_decay == "cosine" else 1.0
+        return decay * min(1.0, (step + 1) / max(1, self.warmup))
+
+    def check(self) -> None:
+        """Raises `UserError` for numbers that do not go together."""
+        if self.recipe == "release" and self.batch % RELEASE_PROCESSES:
+            raise UserError(
+                f"--batch {self.batch} is no multiple of the {RELEASE_PROCESSES} processes of --recipe release"
+            )
+        if self.kernel % 2 == 0:
+            raise UserError(
+                f"--kernel {self.kernel}: the Gaussian's side is an odd number of cells, such as 7"
+            )
+        if self.method == "sd4match-cpm" and self.init != "random":
+            raise UserError(
+                "--init is for sd4match-single and sd4match-class; the conditional prompting module starts at random"
+            )
+        if self.method == "sd4match-cpm" and self.tokens != type(self).model_fields["tokens"].default:
+            raise UserError(
+                "--tokens is for sd4match-single and sd4match-class; --ablation chooses the conditional prompting module's"
+            )
+        if self.method != "sd4match-cpm" and (self.ablation or self.gate != "release"):
+            raise UserError(
+                f"--{'ablation' if self.ablation else 'gate'} is for sd4match-cpm, not for {self.method}"
+            )
+
+
+def refuse_other(path: str, earlier: Settings, now: Settings) -> None:
+    """Raises `UserError` that names the first setting in which a checkpoint differs; more steps at a rate that knows no end are welcome."""
+    before, after = earlier.model_dump(), now.model_dump()
+    for name, value in after.items():
+        longer = name == "steps" and now.rate_decay == "constant" and value >= before[name]
+        if value != before[name] and not longer:
+            option = name.replace("_", "-")
+            raise UserError(
+                f"{path} was made with {option} {_told(before[name])}, this training has {option} {_told(value)}; "
+                "choose another --out, or the same settings to go on"
+            )
+
+
+def _told(value: object) -> str:
+    return "none" if value is None or value == "" else str(value)

@@ -1,0 +1,236 @@
+"""Compiled networks: the numbers of uncompiled ones, the same kernel for the same shape, and a plain line without a compiler."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+import torch._dynamo
+from diffusers.models.attention import BasicTransformerBlock
+from diffusers.models.resnet import ResnetBlock2D
+from support.paths import PIPELINE, ROOT
+from support.results import predictions, the_record
+
+from baselines.networks import compiling as compiled
+from baselines.networks.compiling import DIFFUSION_BLOCKS, compile_blocks
+from baselines.stable_diffusion import shared as kept
+from baselines.stable_diffusion.backbone import StableDiffusion
+from baselines.stable_diffusion.conditioning import Conditioning
+from baselines.stable_diffusion.prefix import prefix_of
+from baselines.vit.backbone import VisionTransformer
+
+DINO = ROOT / "baselines" / "tiny" / "weights" / "dino"
+
+
+@pytest.fixture(autouse=True)
+def nothing_compiled():
+    """No test finds what another one compiled, or its limits."""
+    names = ("cache_size_limit", "accumulated_cache_size_limit")
+    usual = [getattr(torch._dynamo.config, name) for name in names]
+    yield
+    for name, limit in zip(names, usual, strict=True):
+        setattr(torch._dynamo.config, name, limit)
+    torch._dynamo.reset()
+
+
+@pytest.fixture
+def graphs(monkeypatch):
+    """What is compiled, as the shapes of its inputs; it runs as it was traced, without a compiler."""
+    found = []
+
+    def backend(graph, inputs):
+        found.append([one.shape if isinstance(one, torch.Tensor) else one for one in inputs])
+        return graph.forward
+
+    usual = torch.compile
+    monkeypatch.setattr(
+        torch,
+        "compile",
+        lambda function, **options: usual(function, **options | {"backend": backend, "options": None}),
+    )
+    return found
+
+
+class Blocks(torch.nn.Module):
+    """Two blocks of one shape, and an attention block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second = (
+            ResnetBlock2D(in_channels=32, out_channels=32, temb_channels=16) for _ in range(2)
+        )
+        self.attention = BasicTransformerBlock(32, 2, 16, cross_attention_dim=8)
+
+    def forward(self, image: torch.Tensor, time: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+        state = self.second(self.first(image, time), time)
+        return self.attention(state.flatten(2).transpose(1, 2), encoder_hidden_states=text)
+
+
+def blocks_and_inputs(images: int = 2):
+    made = Blocks().eval().requires_grad_(False)
+    torch.manual_seed(1)
+    return made, (torch.randn(images, 32, 8, 8), torch.randn(images, 16), torch.randn(images, 7, 8))
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
+def test_compiled_blocks_give_the_same_but_for_rounding():
+    made, inputs = blocks_and_inputs()
+    expected = made(*inputs)
+    assert compile_blocks(made, DIFFUSION_BLOCKS) == 3
+    torch._dynamo.utils.counters.clear()
+    found = made(*inputs)
+    # Blocks of one shape share one.
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 2
+    assert (found - expected).norm() <= 1e-4 * expected.norm()
+
+
+class Little(torch.nn.Module):
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return image.sin() + 1
+
+
+def little(images: int) -> torch.Tensor:
+    return torch.ones(images, 2)
+
+
+def test_each_shape_has_a_kernel_of_its_own_whatever_came_before(graphs):
+    made = torch.nn.Sequential(Little(), Little())
+    compile_blocks(made, ["Little"])
+    for images in (2, 3, 2, 1, 3):
+        made(little(images))
+    assert graphs == [[(2, 2)], [(3, 2)], [(1, 2)]]
+
+
+def test_many_shapes_are_compiled_and_one_too_many_is_an_error(graphs, monkeypatch):
+    made = torch.nn.Sequential(Little(), Little())
+    compile_blocks(made, ["Little"])
+    for images in range(1, 13):
+        made(little(images))
+    assert len(graphs) == 12
+
+    torch._dynamo.reset()
+    monkeypatch.setattr(compiled, "MOST_SHAPES", 2)
+    made = Little()
+    compile_blocks(made, ["Little"])
+    for images in (1, 2):
+        made(little(images))
+    # And no fall back to uncompiled code, in silence.
+    with pytest.raises(torch._dynamo.exc.FailOnRecompileLimitHit):
+        made(little(3))
+
+
+def test_a_block_that_is_read_inside_runs_as_it_was_written(graphs):
+    made, inputs = blocks_and_inputs()
+    compile_blocks(made, DIFFUSION_BLOCKS)
+    read = []
+    hook = made.attention.attn2.to_k.register_forward_hook(lambda module, inputs, output: read.append(output))
+    made(*inputs)
+    assert (len(read), len(graphs)) == (1, 1)
+    hook.remove()
+    made(*inputs)
+    assert (len(read), len(graphs)) == (1, 2)
+
+
+def test_a_compiled_diffusion_still_stops_at_the_last_place(graphs):
+    made, plain = StableDiffusion(PIPELINE, compiled=True), StableDiffusion(PIPELINE)
+    torch.manual_seed(0)
+    pixels, noisy, prompts = (
+        torch.rand(1, 3, 64, 64),
+        torch.randn(2, 4, 8, 8),
+        [Conditioning(one) for one in torch.randn(2, 77, 8)],
+    )
+    assert torch.equal(made.posterior(pixels).std, plain.posterior(pixels).std)
+    # The encoder runs once for a picture, and no faster.
+    assert not graphs
+    ran = []
+    made.unet.up_blocks[2].register_forward_hook(lambda module, inputs, output: ran.append(module))
+    for places in (["up_blocks.1"], ["up_blocks.0.resnets.0", "up_blocks.1.resnets.0"]):
+        found, expected = (one.activations(noisy, 261, prompts, places) for one in (made, plain))
+        assert all(torch.equal(found[place], expected[place]) for place in places)
+    assert graphs
+    assert not ran
+
+
+@pytest.mark.parametrize("folder", [PIPELINE, DINO.parent / "stable-diffusion"])
+def test_the_blocks_that_others_exchange_are_left_alone(graphs, folder):
+    """What comes before the prompt is put in place by an exchanged `forward`, which compiled code would not see, nor leave as it was."""
+    made, plain = StableDiffusion(folder, compiled=True), StableDiffusion(folder)
+    changed = {name for name, module in made.unet.named_modules() if "forward" in vars(module)}
+    exchanged = prefix_of(made.unet)
+    assert changed
+    assert not any(f"{name}.".startswith(f"{one}.") for one in changed for name in exchanged)
+    torch.manual_seed(0)
+    noisy, prompts = (
+        torch.randn(2, 4, 8, 8),
+        [Conditioning(one) for one in torch.randn(2, 77, made.text_width)],
+    )
+    with torch.inference_mode():
+        for _ in range(2):
+            begun = made.begin(noisy, 50)
+            expected = plain.activations(noisy, 50, prompts, ["up_blocks.1"])["up_blocks.1"]
+            assert torch.equal(
+                made.activations(noisy, 50, prompts, ["up_blocks.1"], begun)["up_blocks.1"], expected
+            )
+    assert graphs
+    assert {name for name, module in made.unet.named_modules() if "forward" in vars(module)} == changed
+
+
+@pytest.mark.parametrize(("layer", "facet"), [(-1, "token"), (1, "key"), (-1, "token-norm")])
+def test_every_facet_of_a_compiled_dino(graphs, layer, facet):
+    plain, made = VisionTransformer(DINO), VisionTransformer(DINO, compiled=True)
+    side = 4 * plain.card.patch
+    pixels = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(made.features(pixels, layer, facet), plain.features(pixels, layer, facet))
+    assert graphs
+
+
+def test_a_run_is_compiled_where_asked_and_says_so(bench, graphs, tmp_path):
+    arguments = (
+        "run",
+        "--methods",
+        "dift",
+        "--ensemble",
+        "1",
+        "--limit",
+        "1",
+        "--batch-size",
+        "2",
+        "--device",
+        "cpu",
+    )
+    outcomes = []
+    for name, more in (("plain", ()), ("fast", ("--compile",)), ("again", ())):
+        assert bench(*arguments, "--out", tmp_path / name, *more).status == 0
+        outcomes.append(any("forward" in vars(module) for module in kept._last[1].unet.modules()))
+    assert outcomes == [False, True, False]
+    assert [
+        the_record(tmp_path / name)["provenance"]["compiled"] for name in ("plain", "fast", "again")
+    ] == outcomes
+    assert predictions(tmp_path / "plain") == predictions(tmp_path / "fast")
+
+
+def test_without_a_compiler_one_line_says_what_is_missing(shell_bench, tmp_path):
+    outcome = shell_bench(
+        *(
+            "run",
+            "--methods",
+            "hog",
+            "--limit",
+            "1",
+            "--device",
+            "cpu",
+            "--compile",
+            "--out",
+            tmp_path / "results",
+        ),
+        CXX="no-such-compiler",
+        TORCHINDUCTOR_CACHE_DIR=str(tmp_path / "kept"),
+    )
+    assert outcome.status == 2
+    assert "--compile: PyTorch cannot compile for cpu (" in outcome.complaint
+    assert "no-such-compiler" in outcome.complaint
+    assert "install a C++ compiler such as g++, or leave --compile out" in outcome.complaint
+    assert not (tmp_path / "results").exists()

@@ -1,0 +1,254 @@
+"""SD+DINO and its implicit captioner: crops, joint principal components, prompts made from images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from safetensors.torch import save_file
+from support.paths import PIPELINE
+from transformers import Dinov2Config, Dinov2Model
+
+from baselines.methods.sd_dino import (
+    DINO,
+    EXTRACTORS,
+    LEVELS,
+    SD,
+    SDDino,
+    assembled,
+    padded_side,
+    principal_components,
+)
+from baselines.prompts.implicit_captioner import ImplicitCaptioner, load_captioner, make_prompt
+from baselines.sources import CAPTIONER, ENCODER
+from baselines.stable_diffusion.conditioning import EmptyTextPlus
+from harness.errors import NotApplicable, UserError
+from harness.specs import ImageRequest, MakeContext
+
+
+@pytest.fixture(scope="module")
+def vit(tmp_path_factory):
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("vit")
+    config = Dinov2Config(
+        hidden_size=24, num_hidden_layers=2, num_attention_heads=2, image_size=56, patch_size=14
+    )
+    Dinov2Model(config).save_pretrained(folder)
+    return folder
+
+
+def request(seed: int, prompt: object = "") -> ImageRequest:
+    pixels = np.random.default_rng(seed).integers(0, 256, (12, 18, 3), dtype=np.uint8)
+    return ImageRequest(PIL.Image.fromarray(pixels).resize((90, 60)), f"image {seed}", "cat", prompt)
+
+
+def extractor(vit: Path, dino: bool) -> SDDino:
+    return SDDino(
+        MakeContext(params={**EXTRACTORS[0].params, "dino": dino}, weights={SD: PIPELINE, DINO: vit})
+    )
+
+
+def test_published_sizes():
+    assert padded_side(512, 64) == 960
+    assert padded_side(512, 64) - 512 == 448
+
+
+def test_crops_are_averaged_where_they_overlap():
+    crops = torch.arange(4.0)[:, None, None, None].expand(4, 2, 3, 3)
+    whole = assembled(crops, [(0, 0), (0, 16), (16, 0), (16, 16)], side=40, stride=8)
+    assert whole.shape == (2, 5, 5)
+    assert whole[0, 0].tolist() == [0, 0, 0.5, 1, 1]
+    assert whole[0, 2].tolist() == [1, 1, 1.5, 2, 2]
+    assert whole[1, 4].tolist() == [2, 2, 2.5, 3, 3]
+
+
+def test_principal_components_are_those_of_both_images_together():
+    torch.manual_seed(0)
+    first, second = torch.randn(12, 4, 5), torch.randn(12, 3, 6) + 1
+    a, b = principal_components(first, second, 5)
+    both = torch.cat([first.flatten(1), second.flatten(1)], dim=1).T
+    u, s, _ = torch.linalg.svd(both - both.mean(dim=0), full_matrices=False)
+    expected = u[:, :5] * s[:5]
+    found = torch.cat([a.flatten(1), b.flatten(1)], dim=1).T
+    # Directions have no sign: distances between cells are what counts.
+    torch.testing.assert_close(found @ found.T, expected @ expected.T, rtol=0, atol=1e-4)
+    assert (a.shape, b.shape) == ((5, 4, 5), (5, 3, 6))
+
+
+def test_fewer_channels_than_components_are_all_kept():
+    first, second = torch.randn(6, 4, 4), torch.randn(6, 4, 4)
+    assert principal_components(first, second, 256)[0].shape == (6, 4, 4)
+
+
+def test_decoder_states_are_those_before_the_skip_connection(vit):
+    """Each equals what the decoder's next layer is given in front of its skip connection."""
+    make = extractor(vit, dino=False)
+    card, noisy = make.backbone.card, torch.randn(1, 4, 8, 8)
+    prompt = [make.backbone.condition("")]
+    places = [card.levels[level] for level in reversed(LEVELS)]
+    states = make.backbone.activations(noisy, 100, prompt, places)
+    given = {}
+    for number, level in enumerate(("s5", "s4", "s3")):
+        block = make.backbone.unet.up_blocks[number]
+        hook = block.resnets[-1].register_forward_pre_hook(
+            lambda module, inputs, level=level: given.update({level: inputs[0]})
+        )
+        make.backbone.activations(noisy, 100, prompt, [f"up_blocks.{number}"])
+        hook.remove()
+    for level in LEVELS:
+        own = states[card.levels[level]]
+        torch.testing.assert_close(given[level][:, : own.shape[1]], own, rtol=0, atol=1e-5)
+        assert given[level].shape[1] > own.shape[1]
+        assert 64 // own.shape[-1] == card.strides[level]
+
+
+@pytest.mark.parametrize("dino", [False, True])
+def test_maps_of_a_pair(vit, dino):
+    make = extractor(vit, dino)
+    source = make.extract_pairs([(request(1), request(2))])[0][0]
+    assert source.data.shape[1:] == (8, 8)
+    assert source.frame.size == (128, 128)
+    assert source.grid == "patch-centre"
+    alone = extractor(vit, dino).extract_pairs([(request(1), request(2)), (request(3), request(1))])[0][0]
+    torch.testing.assert_close(source.data, alone.data, rtol=0, atol=1e-4)
+    if dino:
+        halves = source.data.split([source.data.shape[0] - 24, 24])
+        for half in halves:
+            torch.testing.assert_close(half.norm(dim=0), torch.ones(8, 8), rtol=0, atol=1e-4)
+    assert not torch.equal(source.data, make.extract_pairs([(request(1), request(3))])[0][0].data)
+
+
+def test_the_global_random_stream_is_left_alone(vit):
+    state = torch.get_rng_state()
+    extractor(vit, dino=True).extract_pairs([(request(1), request(2))])
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_states_are_computed_once_for_an_image_and_prompt(vit, monkeypatch):
+    make, called = extractor(vit, dino=False), []
+
+    def counted(name):
+        original = getattr(make.backbone, name)
+        monkeypatch.setattr(make.backbone, name, lambda *given: (called.append(name), original(*given))[1])
+
+    counted("posterior")
+    counted("activations")
+    shifts = [EmptyTextPlus(torch.full((77, 8), value), torch.zeros(64)) for value in (0.0, 0.0, 1.0)]
+    first, same, other = (
+        make.extract_pairs([(request(1, one), request(2, one))])[0][0].data for one in shifts
+    )
+    # Two images under two prompts; what the encoder makes of an image does not depend on the prompt.
+    assert (called.count("posterior"), called.count("activations")) == (2, 4)
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
+
+
+def test_what_one_method_computed_serves_the_next(vit, monkeypatch):
+    star = extractor(vit, dino=False)
+    alone = star.extract_pairs([(request(1), request(2))])[0][0].data
+    both = extractor(vit, dino=True)
+    assert both.backbone is star.backbone
+    monkeypatch.setattr(both.backbone, "activations", lambda *given: pytest.fail("computed again"))
+    joined = both.extract_pairs([(request(1), request(2))])[0][0].data
+    torch.testing.assert_close(joined[: len(alone)], torch.nn.functional.normalize(alone, dim=0))
+
+
+def test_changed_weights_are_loaded_anew(tmp_path):
+    from shutil import copytree
+
+    from baselines.stable_diffusion.shared import shared
+
+    folder = copytree(PIPELINE, tmp_path / "pipeline")
+    first, kept = shared(folder, "cpu", "fp32", 1 << 20)
+    assert shared(folder, "cpu", "fp32", 1 << 20) == (first, kept)
+    (folder / "unet" / "config.json").touch()
+    assert shared(folder, "cpu", "fp32", 1 << 20)[0] is not first
+
+
+def test_no_more_is_kept_than_may_be():
+    from harness.caching.lru import ByteLRU
+
+    kept, computed = ByteLRU(limit=3 * 400), []
+
+    def ask(key):
+        return kept.once(key, lambda: (computed.append(key), {"x": torch.zeros(100)})[1])
+
+    for key in ("a", "b", "c", "a", "d", "a", "b"):
+        ask(key)
+    assert computed == ["a", "b", "c", "d", "b"]
+
+
+@pytest.fixture
+def captioner():
+    torch.manual_seed(1)
+    made = ImplicitCaptioner(24, 8, 64)
+    with torch.no_grad():
+        made.gate.copy_(torch.randn(1, 77, 8))
+        made.time_gate.copy_(torch.randn(64))
+    return made
+
+
+def context(tmp_path: Path, vit: Path) -> MakeContext:
+    return MakeContext(weights={CAPTIONER: tmp_path, ENCODER: vit, SD: PIPELINE})
+
+
+def test_gated_sum(captioner):
+    embedding = torch.randn(3, 24)
+    states, time = captioner(embedding)
+    expected = torch.tanh(captioner.gate[0]) * (
+        embedding[1] @ captioner.project.weight.T + captioner.project.bias + captioner.position[0]
+    )
+    torch.testing.assert_close(states[1], expected)
+    assert time.shape == (3, 64)
+
+
+@pytest.mark.parametrize("prefix", ["", "backbone.feature_extractor.ldm_extractor.", "module."])
+def test_published_tensors_are_found_under_any_prefix(captioner, prefix, tmp_path):
+    content = {
+        "model": {prefix + name: tensor for name, tensor in captioner.published().items()}
+        | {"other.weight": torch.zeros(2)},
+        "iteration": 5,
+    }
+    torch.save(content, tmp_path / "odise.pth")
+    loaded = load_captioner(tmp_path / "odise.pth")
+    embedding = torch.randn(2, 24)
+    for mine, theirs in zip(captioner(embedding), loaded(embedding), strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+def test_a_checkpoint_cannot_run_code(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (Path(tmp_path / "ran").touch, ())
+
+    torch.save({"model": Evil()}, tmp_path / "evil.pth")
+    with pytest.raises(UserError, match="cannot be read as tensors"):
+        load_captioner(tmp_path / "evil.pth")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_missing_tensor_is_named(captioner, tmp_path):
+    tensors = captioner.published()
+    del tensors["alpha_cond"]
+    save_file(tensors, tmp_path / "captioner.safetensors")
+    with pytest.raises(UserError, match=r"tensor 'alpha_cond' is missing"):
+        load_captioner(tmp_path)
+
+
+def test_prompt_depends_on_the_picture(captioner, vit, tmp_path):
+    save_file(captioner.published(), tmp_path / "captioner.safetensors")
+    prompt = make_prompt(context(tmp_path, vit))
+    one, other = (prompt("cat", (request(seed),)) for seed in (1, 2))
+    assert isinstance(one, EmptyTextPlus)
+    assert (one.states.shape, one.time.shape) == ((77, 8), (64,))
+    assert not torch.equal(one.states, other.states)
+    assert torch.equal(one.states, prompt("dog", (request(1),)).states)
+
+
+def test_another_text_width_is_not_applicable(vit, tmp_path):
+    save_file(ImplicitCaptioner(24, 16, 64).published(), tmp_path / "captioner.safetensors")
+    with pytest.raises(NotApplicable, match="width 16, the backbone's have 8"):
+        make_prompt(context(tmp_path, vit))

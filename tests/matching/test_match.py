@@ -1,0 +1,539 @@
+"""`bench match`: the predictions of `bench run` for two pictures, told in a table and drawn where they belong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pyarrow.parquet as pq
+import pytest
+import torch
+from support.pages import blocks
+from support.paths import ROOT
+from support.photos import draw, write_list
+
+import harness
+from harness.drawing.colours import OKABE_ITO, place_colours, viridis
+from harness.errors import BenchError, UserError
+from harness.frames import Frame, Size
+from harness.localizers.cosines import cosines
+from harness.matching import picture as matching_picture
+from harness.matching.match import Match
+from harness.matching.picture import Heat, panel_size, picture
+from harness.specs import FeatureMap
+
+POINTS = [(12.25, 9), (70, 31.5), (0, 60), (90, 0)]
+
+SIZES = Size(90, 60), Size(64, 80)
+
+
+@pytest.fixture
+def pair(tmp_path, monkeypatch) -> Path:
+    """A folder, made the current one, with pictures a.png and b.png of different sizes, and nothing else."""
+    for name, seed, size in zip(("a.png", "b.png"), (1, 2), SIZES, strict=True):
+        draw(tmp_path / name, seed, size)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def predictions(folder: Path, bench, *options: str) -> tuple[np.ndarray, np.ndarray]:
+    """Points and scores that `bench run` leaves for the pair as a dataset of its own."""
+    row = {
+        "source": "a.png",
+        "target": "b.png",
+        "category": "cat",
+        "source_points": POINTS,
+        "target_points": [[1, 1]] * len(POINTS),
+    }
+    write_list(folder, {"pairs": [row]})
+    done = bench("run", "--datasets", f"folder={folder}", "--out", folder / "results", *options)
+    assert done.status == 0, done.err
+    (path,) = (folder / "results").glob("*/predictions.parquet")
+    table = pq.read_table(path).to_pandas().sort_values("keypoint_id", key=lambda ids: ids.astype(int))
+    return table[["x", "y"]].to_numpy(), table["score"].to_numpy()
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("hog", {}),
+        ("hog", {"localizer": "window-softmax"}),
+        ("position", {}),
+        ("position", {"localizer": "kernel-softmax"}),
+        ("dift", {"ensemble": 1, "category": "cat", "timestep": 101, "seed": 3}),
+    ],
+)
+def test_predictions_are_those_of_a_run(pair, bench, method, options):
+    given = {
+        f"--{name}s" if name == "localizer" else f"--{name}": value
+        for name, value in options.items()
+        if name != "category"
+    }
+    points, scores = predictions(
+        pair, bench, "--methods", method, *(str(word) for both in given.items() for word in both)
+    )
+    found = harness.match("a.png", "b.png", POINTS, method=method, **options)
+    assert found.found.tolist() == points.tolist()
+    assert found.score.astype(np.float32).tolist() == scores.astype(np.float32).tolist()
+    assert found.points.tolist() == [list(point) for point in POINTS]
+    assert (found.a_size, found.b_size) == SIZES
+    assert callable(harness.match)  # and not a module that came in its place
+
+
+@pytest.mark.parametrize(
+    ("method", "localizer"), [("hog", "argmax"), ("position", "argmax"), ("hog", "argmax-original")]
+)
+def test_similarity_is_the_cosine_at_the_place_found(pair, method, localizer):
+    """For what finds the most similar place it is the localizer's score."""
+    found = harness.match("a.png", "b.png", POINTS, method=method, localizer=localizer)
+    assert found.similarity == pytest.approx(found.score, abs=1e-4)
+    assert len(found) == len(POINTS)
+
+
+@pytest.mark.parametrize(
+    ("localizer", "place"),
+    [
+        ("argmax", 11 / 3),
+        ("kernel-softmax", 11 / 3),
+        ("a plugin's", 11 / 3),
+        ("window-softmax", 4.5),
+        ("argmax-original", 4.0),
+    ],
+)
+def test_cosines_are_read_as_the_localizer_reads(localizer, place):
+    """Each of 4 x 4 cells has a feature of its own; at the place of cell (1, 1) nothing of the others is mixed in."""
+    one = FeatureMap(torch.eye(16, dtype=torch.float32).view(16, 4, 4), Frame.unchanged(Size(12, 12)))
+    points = torch.tensor([[place, place]], dtype=torch.float64)
+    other = torch.tensor([[place + 3, place]], dtype=torch.float64)
+    assert cosines(one, one, points, torch.cat([points, points]), localizer).tolist() == pytest.approx(
+        [1, 1], abs=1e-5
+    )
+    beside = float(cosines(one, one, points, other, localizer))
+    assert beside < (1e-5 if localizer in ("window-softmax", "argmax-original") else 0.3)
+    assert beside >= 0
+
+
+def test_half_precision_and_many_places(monkeypatch):
+    monkeypatch.setattr("harness.localizers.cosines._STEP", 3)
+    data = torch.randn(5, 4, 4, generator=torch.Generator().manual_seed(0))
+    one, whole = (
+        FeatureMap(kind, Frame.unchanged(Size(12, 12))) for kind in (data.half(), data.half().float())
+    )
+    place = torch.tensor([[2.0, 3.0]], dtype=torch.float64)
+    many = torch.rand(10, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) * 12
+    alone = [float(cosines(whole, whole, place, some[None], "argmax")) for some in many]
+    assert cosines(one, one, place, many, "argmax").tolist() == pytest.approx(alone, abs=1e-6)
+    with pytest.raises(RuntimeError):
+        cosines(one, one, many[:2], many, "argmax")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["a.png", "b.png", "--points", "12.25,9", "70,31.5", "--method", "hog"],
+        ["a.png", "b.png", "--points", "12.25,9", "--points", "70,31.5", "--method", "hog"],
+        ["--points", "12.25,9", "70,31.5", "a.png", "b.png", "--method=hog"],
+        ["--method", "hog", "a.png", "--points=12.25,9", "70,31.5", "b.png"],
+        ["--points", "12.25,9", "70,31.5", "--method", "hog", "--", "a.png", "b.png"],
+    ],
+)
+def test_several_points_after_one_flag_or_several_flags(pair, bench, words):
+    done = bench("match", *words)
+    assert (done.status, done.err) == (0, "")
+    found = harness.match("a.png", "b.png", POINTS[:2], method="hog")
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in done.out.splitlines()
+        if line.startswith("|")
+    ]
+    assert rows[0] == ["point", "x in A (px)", "y in A (px)", "x in B (px)", "y in B (px)", "similarity"]
+    wanted = zip(POINTS, found.found, found.similarity, strict=False)
+    assert rows[2:] == [
+        [str(i), *(f"{v:.1f}" for v in (*a, *b)), f"{s:.3f}"] for i, (a, b, s) in enumerate(wanted, start=1)
+    ]
+    assert "n = 2 points" in done.out
+    assert "A: a.png, 90 x 60 px" in done.out
+    assert sorted(path.name for path in pair.iterdir()) == ["a.png", "b.png"]  # nothing is drawn
+
+
+def test_json_says_what_was_matched_with_what(pair, bench):
+    words = [
+        "--method",
+        "dift",
+        "--ensemble",
+        "1",
+        "--category",
+        "cat",
+        "--points",
+        "12.25,9",
+        "--dense",
+        "--grid",
+        "3",
+        "--json",
+    ]
+    done = bench("match", "a.png", "b.png", *words)
+    assert (done.status, done.err) == (0, "")
+    content = json.loads(done.out)
+    assert content["a"] == {"path": "a.png", "width": 90, "height": 60}
+    assert content["b"] == {"path": "b.png", "width": 64, "height": 80}
+    assert (content["method"], content["prompt"], content["category"]) == (
+        "dift[ensemble=1]",
+        "category",
+        "cat",
+    )
+    assert (content["localizer"], content["params"]["ensemble"], content["picture"]) == (
+        "argmax-original",
+        1,
+        None,
+    )
+    assert content["backbone"].startswith("tiny-stable-diffusion@")
+    (point,) = content["points"]
+    assert set(point) == {"a", "b", "similarity", "score"}
+    assert point["a"] == [12.25, 9]
+    assert [row["a"] for row in content["grid"]] == [
+        [15, 15],
+        [45, 15],
+        [75, 15],
+        [15, 45],
+        [45, 45],
+        [75, 45],
+    ]
+
+
+def test_the_picture_is_written_and_named(pair, bench):
+    done = bench(
+        "match",
+        "a.png",
+        "b.png",
+        "--method",
+        "position",
+        "--points",
+        "12,9",
+        "--heatmap",
+        "--dense",
+        "-o",
+        "match.png",
+    )
+    assert (done.status, done.err) == (0, "")
+    assert done.out.splitlines()[-1] == "match.png"
+    assert "grid: n = 176 points; mean similarity" in done.out
+    with PIL.Image.open("match.png") as made:
+        assert made.mode == "RGB"
+        assert made.width > 3 * matching_picture.PANEL
+
+
+def test_a_turned_picture_is_told_of(pair, bench):
+    exif = PIL.Image.Exif()
+    exif[274] = 6
+    with PIL.Image.open("a.png") as image:
+        image.save("turned.jpg", exif=exif)
+    done = bench("match", "turned.jpg", "b.png", "--method", "position", "--points", "89,1")
+    assert done.status == 0
+    assert done.complaint.startswith("bench match: turned.jpg: its orientation tag is ignored")
+
+
+HOG = ("--method", "hog")
+
+ONE = ("--points", "12,9")
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ([*HOG, "--points", "91,9"], "point 91,9 lies outside a.png, which has 90 x 60 pixels"),
+        ([*HOG, "--points", "12,9", "-5,10"], "point -5,10 lies outside a.png"),
+        ([*HOG, "--points", "nan,9"], "point nan,9 is no place in a.png"),
+        ([*HOG, "--points", "inf,9"], "point inf,9 is no place in a.png"),
+        ([*HOG, "--points", "12,9", "13"], "'13' is no point; a point is X,Y in pixels of A"),
+        ([*HOG, "--points", "a,b"], "'a,b' is no point"),
+        ([*HOG, "--points", "1,2,3"], "'1,2,3' is no point"),
+        ([*HOG, "--points"], "requires an argument"),
+        ([*HOG], "--points: give at least one point of A"),
+        ([*ONE], "Missing option '--method'"),
+        (["--method", "hogg", *ONE], "unknown method 'hogg'; did you mean hog?"),
+        ([*HOG, *ONE, "--localizer", "argmin"], "unknown localizer 'argmin'; did you mean argmax"),
+        (["--method", "dift", *ONE], "prompt 'category' needs a category: give --category NAME"),
+        (
+            ["--method", "sd4match-class", *ONE],
+            "prompt 'sd4match-class' needs a category: give --category NAME",
+        ),
+        (["--method", "sd4match-class", *ONE, "--category", "unicorn"], "it has no prompt for unicorn"),
+        ([*HOG, *ONE, "--prompt", "empty"], "--prompt empty: method hog takes no prompt"),
+        (["--method", "dift", *ONE, "--prompt", "emty"], "unknown prompt 'emty'; did you mean empty?"),
+        (
+            [*HOG, *ONE, "--prompt-file", "a.png"],
+            "--prompt-file hog: expected a method of this run with a learned prompt",
+        ),
+        (["--method", "sd4match-cpm", *ONE, "--prompt-file", "x.pt"], "x.pt: no such file or folder"),
+        (["--method", "sd4match-cpm", *ONE, "--prompt-file", "a.png"], "a.png"),
+        (
+            ["--method", "sd4match-cpm", *ONE, "--prompt-file", "a.png", "--trained-on", "shapes"],
+            "give one of them",
+        ),
+        (["--method", "sd4match-cpm", *ONE, "--trained-on", "spair-71k"], "--trained-on spair-71k"),
+        ([*HOG, *ONE, "--timestep", "50"], "--timestep: none of hog has a parameter 'timestep'"),
+        (["--method", "sd4match-cpm", *ONE, "--timestep", "-1"], "-1 is not in the range x>=0"),
+        ([*HOG, *ONE, "--weights", "huge"], "--weights huge: expected tiny, paper or NAME=PATH"),
+        ([*HOG, *ONE, "--device", "abacus"], "--device abacus"),
+        ([*HOG, *ONE, "--precision", "fp8"], "'fp8' is not one of"),
+        ([*HOG, *ONE, "--heatmap"], "--heatmap is drawn; give -o FILE"),
+        (
+            [*HOG, "--points", "1,2", "3,4", "--heatmap", "-o", "m.png"],
+            "--heatmap shows the similarity map of one point; --points has 2",
+        ),
+        ([*HOG, "--dense"], "--dense is drawn, or printed with --json; give -o FILE"),
+        ([*HOG, *ONE, "-o", "m.gif"], "m.gif: a sheet is written as"),
+        ([*HOG, *ONE, "-o", "nowhere/m.png"], "nowhere is not a folder"),
+    ],
+)
+def test_mistakes_are_one_line(pair, bench, words, complaint):
+    done = bench("match", "a.png", "b.png", *words)
+    assert (done.status, done.out) == (2, "")
+    assert complaint in done.complaint
+    assert not (pair / "m.png").exists()
+
+
+def test_missing_and_broken_pictures(pair, bench):
+    (pair / "text.jpg").write_text("no picture")
+    (pair / "cut.png").write_bytes((pair / "a.png").read_bytes()[:2000])
+    for name, complaint in {
+        "none.jpg": "image none.jpg: no such file",
+        ".": "no such file",
+        "text.jpg": "decoded",
+        "cut.png": "decoded",
+    }.items():
+        for words in ((name, "b.png"), ("a.png", name)):
+            done = bench("match", *words, *HOG, *ONE)
+            assert (done.status, done.out) == (2, "")
+            assert complaint in done.complaint
+            assert name in done.complaint
+
+
+def test_a_localizer_that_raises_is_one_line(pair, bench, monkeypatch):
+    def broken(self, similarity):
+        raise ZeroDivisionError("no luck")
+
+    monkeypatch.setattr("harness.localizers.on_grid.Argmax.cells", broken)
+    done = bench("match", "a.png", "b.png", *HOG, *ONE)
+    assert done.status == 2
+    assert done.complaint == "bench: localizer argmax: ZeroDivisionError: no luck"
+
+
+@pytest.mark.parametrize(
+    ("points", "complaint"),
+    [
+        ([], r"points must be \(N, 2\) numbers.*at least one"),
+        ([1, 2], r"got an array \(2,\)"),
+        ([(1, 2, 3)], r"got an array \(1, 3\)"),
+        ([("a", "b")], r"points must be \(N, 2\) numbers"),
+        ([(1, 2), (3, np.nan)], "point 3,nan is no place"),
+        ([(1, 60.1)], "lies outside"),
+    ],
+)
+def test_wrong_points(pair, points, complaint):
+    with pytest.raises(UserError, match=complaint):
+        harness.match("a.png", "b.png", points, method="position")
+
+
+def test_what_the_readme_shows_runs(tmp_path, monkeypatch, capsys):
+    (code,) = (block for block in blocks(ROOT / "README.md", "python") if "harness.match" in block)
+    for seed, name in enumerate(("A.jpg", "B.jpg")):
+        draw(tmp_path / name, seed, (240, 180))
+    monkeypatch.chdir(tmp_path)
+    exec(code, names := {})
+    assert names["found"].found.shape == (2, 2)
+    assert names["found"].backbone.startswith("tiny-stable-diffusion+tiny-dino@")
+    assert capsys.readouterr().out
+
+
+def test_importing_harness_stays_cheap():
+    code = "import sys, harness; assert 'match' in harness.__all__; print(sorted({'numpy', 'torch', 'PIL', 'click'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    with pytest.raises(AttributeError, match="no attribute 'mach'"):
+        harness.mach  # noqa: B018
+
+
+def test_a_missing_method_is_an_error_of_ours(pair):
+    with pytest.raises(BenchError, match="unknown method"):
+        harness.match(pair / "a.png", str(pair / "b.png"), POINTS, method="none of them")
+
+
+GREEN, BLUE = (10, 250, 10), (10, 10, 250)
+
+
+def plain(points, found, sizes=SIZES) -> tuple[list[PIL.Image.Image], Match]:
+    """Two plain pictures and a match between them."""
+    similarity = np.linspace(-0.5, 0.875, len(points))
+    images = [PIL.Image.new("RGB", size, colour) for size, colour in zip(sizes, (GREEN, BLUE), strict=True)]
+    arrays = (np.array(values, dtype=float) for values in (points, found))
+    return images, Match(
+        Path("a.png"), Path("b.png"), *sizes, *arrays, similarity, similarity, "hog", "none", "argmax", "none"
+    )
+
+
+def panel(made, colour) -> tuple[int, int, int, int]:
+    """left, top, right, bottom of a plain picture within the drawn one."""
+    ys, xs = np.nonzero((np.abs(np.asarray(made).astype(int) - colour) <= 2).all(axis=2))
+    return xs.min(), ys.min(), xs.max() + 1, ys.max() + 1
+
+
+def at(made, box, place, size) -> tuple[int, int, int]:
+    """Colour of the drawn picture at original pixels of the picture in `box`."""
+    left, top, right, bottom = box
+    x, y = left + place[0] / size.width * (right - left), top + place[1] / size.height * (bottom - top)
+    return made.getpixel((round(x), round(y)))
+
+
+@pytest.mark.parametrize(
+    "sizes", [SIZES, (Size(4000, 900), Size(30, 40)), (Size(300, 2000), Size(2000, 700))]
+)
+def test_discs_lie_on_the_points_and_aspects_are_kept(sizes):
+    shares, found = [(0.2, 0.3), (0.7, 0.8), (0.5, 0.45)], [(0.9, 0.5), (0.1, 0.25), (0.4, 0.75)]
+    images, one = plain(np.multiply(shares, sizes[0]), np.multiply(found, sizes[1]), sizes)
+    made = picture(images, one)
+    for places, size, colour in zip((one.points, one.found), sizes, (GREEN, BLUE), strict=True):
+        box = panel(made, colour)
+        assert (box[2] - box[0], box[3] - box[1]) == pytest.approx(tuple(panel_size(size)), abs=2)
+        for number, place in enumerate(places):
+            assert at(made, box, place, size) == pytest.approx(tuple(OKABE_ITO[number].tolist()), abs=3)
+
+
+def test_a_grid_has_the_colours_of_its_places_in_a_in_both_pictures(monkeypatch):
+    monkeypatch.setattr(matching_picture, "_faded", lambda image: image)
+    grid = [(x, y) for y in (15, 45) for x in (15, 45, 75)]
+    found = [(8 + 9 * number, 70 - 10 * number) for number in range(len(grid))]
+    images, one = plain(grid, found)
+    _, points = plain([(1, 1)], [(1, 1)])
+    made = picture(images, None, dense=one)
+    for places, size, colour in zip((one.points, one.found), SIZES, (GREEN, BLUE), strict=True):
+        for place, wanted in zip(places, place_colours(one.points / SIZES[0]).tolist(), strict=True):
+            assert at(made, panel(made, colour), place, size) == pytest.approx(tuple(wanted), abs=3)
+    assert picture(images, points, dense=one).height > made.height
+
+
+def test_a_heat_map_shows_where_b_is_similar_with_a_scale():
+    images, one = plain([(20, 20)], [(16, 60)])
+    size = panel_size(SIZES[1])
+    values = np.full((size.height, size.width), -0.25)
+    values[: size.height // 2, size.width // 2 :] = 0.75
+    made = picture(images, one, heat=Heat(values, Size(8, 8)))
+    pixels = np.asarray(made)[:, 2 * (matching_picture.PANEL + 24) :]
+    high, low = (
+        (np.abs(pixels.astype(int) - colour) <= 2).all(axis=2)
+        for colour in (viridis(np.array(1.0)), viridis(np.array(0.0)))
+    )
+    (rows, columns), (all_rows, all_columns) = np.nonzero(high), np.nonzero(low | high)
+    assert columns.min() == pytest.approx((all_columns.min() + all_columns.max()) / 2, abs=4)
+    assert rows.max() == pytest.approx((all_rows.min() + all_rows.max()) / 2, abs=4)
+    flat = picture(images, one, heat=Heat(np.zeros_like(values), Size(8, 8)))
+    assert flat.size == made.size
+
+
+@pytest.fixture
+def texts(monkeypatch) -> list[str]:
+    """Everything written into pictures."""
+    written: list[str] = []
+    original = matching_picture._Paper._write
+
+    def write(self, left, top, text, *rest):
+        written.append(text)
+        original(self, left, top, text, *rest)
+
+    monkeypatch.setattr(matching_picture._Paper, "_write", write)
+    return written
+
+
+def test_pictures_say_n_and_units(texts):
+    images, one = plain([(20, 20), (30, 30)], [(16, 60), (1, 2)])
+    picture(images, one, dense=one, heat=Heat(np.linspace(-0.25, 0.75, 12).reshape(3, 4), Size(8, 9)))
+    told = " ".join(texts)
+    for words in (
+        "hog, localizer argmax, backbone none",
+        "A: a.png, 90 x 60 px",
+        "B: b.png, 64 x 80 px",
+        "n = 2 points; (x, y) in pixels of A and of B",
+        "1: (20.0, 20.0) to (16.0, 60.0), similarity -0.50",
+        "n = 1 point of A, 8 x 9 cells of B",
+        "-0.25 0.25 0.75",
+        "n = 2 points (2 x 2), every 45.0 px in x and 30.0 px in y of A",
+        "0 90 x in A (px)",
+        "y in A (px)",
+    ):
+        assert words in told, words
+
+
+def test_more_points_than_can_be_read_are_summed_up(texts):
+    many = [(number, number) for number in range(matching_picture.NUMBERED + 1)]
+    images, one = plain(many, many)
+    picture(images, one)
+    assert f"n = {len(many)} points" in " ".join(texts)
+    assert "similarity from -0.50 to 0.88, mean 0.19" in texts
+    assert not any(text.startswith("1: ") for text in texts)
+
+
+# Machado, Oliveira and Fernandes (2009): dichromacy as a map of linear RGB, for missing L, M and S cones.
+DICHROMACY = {
+    "normal": np.eye(3),
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritanopia": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+
+
+def oklab(colours, sight="normal") -> np.ndarray:
+    """8-bit sRGB (..., 3) as somebody sees it, in OKLab (Ottosson, 2020); a just noticeable difference is about 0.02."""
+    share = colours / 255
+    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4) @ np.transpose(
+        DICHROMACY[sight]
+    )
+    cones = [
+        [0.41222147, 0.53633254, 0.05144599],
+        [0.2119035, 0.68069955, 0.10739696],
+        [0.08830246, 0.28171884, 0.6299787],
+    ]
+    lab = [
+        [0.21045426, 0.79361779, -0.00407205],
+        [1.9779985, -2.42859221, 0.45059371],
+        [0.02590404, 0.78277177, -0.80867577],
+    ]
+    return np.cbrt(linear.clip(0, 1) @ np.transpose(cones)) @ np.transpose(lab)
+
+
+def apart(values) -> np.ndarray:
+    return np.linalg.norm(values[:, None] - values[None], axis=-1)
+
+
+@pytest.mark.parametrize("sight", DICHROMACY)
+def test_places_half_an_image_apart_differ_for_every_eye(sight):
+    places = np.stack(np.meshgrid(*[np.linspace(0, 1, 9)] * 2), axis=-1).reshape(-1, 2)
+    assert apart(oklab(place_colours(places), sight))[apart(places) >= 0.5].min() > 0.08
+
+
+@pytest.mark.parametrize("sight", DICHROMACY)
+def test_colours_of_points_differ_for_every_eye(sight):
+    differences = apart(oklab(OKABE_ITO, sight))
+    assert differences[~np.eye(len(OKABE_ITO), dtype=bool)].min() > 0.04
+
+
+@pytest.mark.parametrize("sight", DICHROMACY)
+def test_a_heat_map_is_lighter_where_it_is_higher_for_every_eye(sight):
+    lightness = oklab(viridis(np.linspace(0, 1, 50)), sight)[:, 0]
+    assert np.diff(lightness).min() > 0
+    assert viridis(np.array([-1.0, 2.0])).tolist() == [[68, 1, 84], [253, 231, 37]]

@@ -1,0 +1,241 @@
+"""The plugin host, with plugins that pip really installed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import types
+from importlib.metadata import EntryPoint
+
+import pytest
+from support.commands import command, plugin_environment
+
+from harness.errors import UserError
+from harness.hookspecs import hookimpl
+from harness.plugins.host import Host
+from harness.plugins.loading import load_plugins
+from harness.specs import ExtractorSpec, LocalizerSpec, MethodSpec
+
+
+def module_plugin(name, **hooks):
+    """A module-like object: its functions are real hook implementations without arguments."""
+    module = types.ModuleType(name)
+    for hook, records in hooks.items():
+
+        def implementation(records=records):
+            return records
+
+        # pluggy reads the signature: a default argument would be taken for a hook argument.
+        setattr(module, hook, hookimpl(_without_arguments(implementation)))
+    return module
+
+
+def _without_arguments(function):
+    def call():
+        return function()
+
+    return call
+
+
+def localizer(name):
+    return LocalizerSpec(name=name, make=object)
+
+
+def test_listing_shows_loaded_and_failed_plugins(shell_bench):
+    plugins = {one["name"]: one for one in json.loads(shell_bench("plugins", "--json").out)}
+    assert plugins["toy"]["status"] == "loaded"
+    assert (plugins["toy"]["distribution"], plugins["toy"]["version"]) == ("bench-toy", "1.2.3")
+    assert "bench_extractors" in plugins["toy"]["hooks"]
+    assert plugins["broken"]["status"] == "failed"
+    assert plugins["broken"]["reason"] == "ImportError: libbroken.so: cannot open shared object file"
+    assert all(
+        set(one) == {"name", "distribution", "version", "status", "hooks", "reason"}
+        for one in plugins.values()
+    )
+
+
+def test_a_plugin_brings_extractor_localizer_prompt_and_dataset(shell_bench, tmp_path):
+    done = shell_bench(
+        *("run", "--methods", "toy,position", "--datasets", "toy-squares", "--prompts", "toy-shout,empty"),
+        *("--localizers", "argmax,toy-centre", "--out", tmp_path / "r"),
+    )
+    assert done.status == 0, done.err
+    assert not done.err
+    ranked, by_prompt = done.out.split("\n\n| method ")
+    rows = [line for line in ranked.splitlines() if line.startswith("|")][2:]
+    found = {tuple(cell.strip() for cell in row.split("|")[2:5]) for row in rows}
+    prompted = {
+        ("toy", prompt, name) for prompt in ("toy-shout", "empty") for name in ("argmax", "toy-centre")
+    }
+    assert found == prompted | {("position", "none", "argmax"), ("position", "none", "toy-centre")}
+    header = [cell.strip() for cell in by_prompt.splitlines()[0].split("|")]
+    assert header[1:6] == ["localizer", "backbone", "toy-shout", "empty", "none"]
+
+
+def test_colours_find_the_squares(shell_bench, tmp_path):
+    shell_bench("run", "--methods", "toy", "--datasets", "toy-squares", "--out", tmp_path / "r")
+    rows = json.loads(shell_bench("leaderboard", tmp_path / "r", "--format", "json").out)
+    best = [row["pck"] for row in rows if row["alpha"] == 0.15 and row["slice"] == "all"]
+    assert best == [100.0, 100.0]
+
+
+def test_a_broken_plugin_stops_only_who_asks_for_it(shell_bench):
+    assert shell_bench("list", "methods").status == 0
+    asked = shell_bench("run", "--methods", "brokenet", "--datasets", "toy-squares")
+    assert asked.status == 2
+    assert "unknown method 'brokenet'" in asked.complaint
+    assert "plugin 'broken' (bench-broken 0.0.1) failed: ImportError: libbroken.so" in asked.complaint
+
+
+@pytest.mark.parametrize("how", ["flag", "environment"])
+def test_a_blocked_plugin_is_not_imported(shell_bench, how):
+    arguments = ["plugins", "--json", "--no-plugin", "broken"] if how == "flag" else ["plugins", "--json"]
+    environment = {"BENCH_BLOCK": "broken,toy"} if how == "environment" else {}
+    plugins = {one["name"]: one for one in json.loads(shell_bench(*arguments, **environment).out)}
+    assert plugins["broken"]["status"] == "blocked"
+    assert plugins["toy"]["status"] == ("blocked" if how == "environment" else "loaded")
+
+
+def test_blocking_a_plugin_that_is_not_there(bench):
+    assert (
+        "unknown plugin 'haress'; did you mean harness?"
+        in bench("plugins", "--no-plugin", "haress").complaint
+    )
+
+
+def test_prompt_of_another_kind_is_not_applicable(shell_bench, tmp_path):
+    options = ("--methods", "toy", "--datasets", "toy-squares", "--out", tmp_path / "r")
+    both = shell_bench("run", *options, "--prompts", "toy-vector,empty")
+    assert both.status == 0
+    assert (
+        "not applicable: prompt 'toy-vector' is of kind 'vector', and toy-colours takes text"
+        in both.complaint
+    )
+    row = next(line for line in both.out.splitlines() if "toy-vector" in line)
+    assert row.count("–") == 4  # the localizer, which never ran, and a number for each alpha
+    alone = shell_bench("run", *options, "--prompts", "toy-vector")
+    assert alone.status == 2
+    assert "nothing to run" in alone.complaint
+
+
+def test_only_methods_with_a_parameter_are_swept(shell_bench, tmp_path):
+    done = shell_bench(
+        "run",
+        "--methods",
+        "toy,position",
+        "--datasets",
+        "toy-squares",
+        "--timestep",
+        "3,9",
+        "--out",
+        tmp_path / "r",
+    )
+    ranked, _, curves = done.out.partition("a row a timestep")
+    methods = [line.split("|")[2].strip() for line in ranked.splitlines() if line.startswith("|")][2:]
+    assert [line.split("|")[1].strip() for line in curves.splitlines() if line.startswith("| ")] == [
+        "timestep",
+        "3",
+        "9",
+    ]
+    assert sorted(methods) == ["position", "toy[timestep=3]", "toy[timestep=9]"]
+
+
+def test_wrong_api_number():
+    module = module_plugin("late", bench_localizers=[localizer("late")])
+    module.bench_api = 99
+    host = Host()
+    host.load("late", "d", "1", lambda: module)
+    assert (host.plugins[0].status, host.plugins[0].reason) == (
+        "failed",
+        "needs bench API 99, this is 1; install a matching version",
+    )
+    assert "late" not in host.localizers
+
+
+@pytest.mark.parametrize(
+    ("hooks", "reason"),
+    [
+        (
+            {"bench_localizers": [{"name": "x"}]},
+            "bench_localizers returned a dict, expected a list of LocalizerSpec",
+        ),
+        ({"bench_localizers": [localizer("x"), localizer("x")]}, "bench_localizers returned 'x' twice"),
+        ({"bench_localisers": [localizer("x")]}, "PluginValidationError"),
+    ],
+)
+def test_wrong_records_fail_the_plugin(hooks, reason):
+    host = Host()
+    host.load("odd", "d", "1", lambda: module_plugin("odd", **hooks))
+    assert host.plugins[0].status == "failed"
+    assert reason in host.plugins[0].reason
+    assert not host.localizers
+
+
+def test_a_plugin_that_exits_on_import_is_only_failed():
+    host = Host()
+    host.load("exits", "d", "1", lambda: sys.exit(3))
+    assert host.plugins[0].status == "failed"
+
+
+def test_a_name_that_two_plugins_bring_is_refused_and_both_are_named():
+    host = Host()
+    for name in ("one", "two"):
+        host.load(
+            name,
+            f"dist-{name}",
+            "1.0",
+            lambda: module_plugin("m", bench_localizers=[localizer("same"), localizer("other")][:1]),
+        )
+    with pytest.raises(
+        UserError,
+        match=r"localizer 'same' is offered by both plugin 'one' \(dist-one 1.0\) and plugin 'two' \(dist-two 1.0\)",
+    ):
+        host.localizers["same"]
+    assert "localizer 'same' clashes with plugin 'one'" in host.plugins[1].reason
+
+
+def test_a_second_entry_point_of_the_same_name_is_shadowed():
+    points = [EntryPoint("harness", "somewhere.else", "bench")]
+    host = load_plugins(found=points)
+    shadowed = host.plugins[-1]
+    assert shadowed.status == "shadowed"
+    assert "plugin 'harness' (correspondence-bench" in shadowed.reason
+
+
+def test_an_extractor_that_no_method_names_is_a_method():
+    host = Host()
+    spec = ExtractorSpec(name="bare", make=object)
+    host.load("p", "d", "1", lambda: module_plugin("p", bench_extractors=[spec]))
+    assert host.methods["bare"].extractor == "bare"
+    named = Host()
+    recipe = MethodSpec(name="recipe", extractor="bare")
+    named.load("p", "d", "1", lambda: module_plugin("p", bench_extractors=[spec], bench_methods=[recipe]))
+    assert list(named.methods) == ["recipe"]
+
+
+def test_a_change_of_a_plugins_code_makes_another_cell(plugin_site, tmp_path):
+    """Whoever writes an extractor changes it without raising its version, and must not be shown yesterday's numbers."""
+    site = tmp_path / "site"
+    shutil.copytree(plugin_site, site)
+
+    def bench(*arguments: object) -> str:
+        done = subprocess.run(
+            command(*arguments), env=plugin_environment(site), capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+    run = ("run", "--methods", "toy", "--datasets", "toy-squares", "--out", tmp_path / "out")
+    first = bench(*run)
+    assert bench(*run) == first
+    code = (site / "bench_toy.py").read_text()
+    assert "* self.gain" in code
+    (site / "bench_toy.py").write_text(code.replace("* self.gain", "* 0 + 1"))
+    assert bench(*run) != first
+    assert len(list((tmp_path / "out").glob("*/record.json"))) == 2
+    assert "other plugin code, prompt code than toy" in bench("leaderboard", tmp_path / "out")
+    rows = json.loads(bench("leaderboard", tmp_path / "out", "--format", "json"))
+    names = ("method", "prompt", "localizer", "dataset", "split", "protocol", "averaging", "alpha", "slice")
+    keys = [tuple(str(row[name]) for name in names) for row in rows]
+    assert len(set(keys)) == len(keys) > 0

@@ -1,0 +1,283 @@
+"""Results on disk: what is written is read back, and what is damaged or newer is told in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from shutil import copytree
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from support.photos import make_photos
+from support.results import the_record
+
+from harness.errors import UserError
+from harness.records.folders import RECORD, read_record, write_record
+from harness.records.predictions import (
+    PREDICTIONS,
+    merge_tables,
+    prediction_table,
+    read_predictions,
+    write_table,
+)
+from harness.records.schema import SCHEMA
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A results folder of two finished cells."""
+    from harness.cli import status
+
+    folder = tmp_path_factory.mktemp("finished")
+    photos = make_photos(folder / "photos", images=3)
+    run = [
+        "run",
+        "--methods",
+        "position,hog",
+        "--localizers",
+        "argmax",
+        "--datasets",
+        f"folder={photos}",
+        "--out",
+        str(folder / "r"),
+    ]
+    assert status(run) == 0
+    return folder / "r"
+
+
+@pytest.fixture
+def results(finished, tmp_path) -> Path:
+    """A copy that a test may damage."""
+    return copytree(finished, tmp_path / "r")
+
+
+def cell_of(results: Path, method: str) -> Path:
+    (folder,) = results.glob(f"*{method}*")
+    return folder
+
+
+def edit(path: Path, change) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def test_a_record_that_is_written_is_read_back(finished, tmp_path):
+    for path in finished.glob(f"*/{RECORD}"):
+        record = read_record(path)
+        write_record(tmp_path, record)
+        assert read_record(tmp_path / RECORD) == record
+        assert (tmp_path / RECORD).read_bytes() == path.read_bytes()
+
+
+def test_a_record_says_what_made_its_numbers(results):
+    hog = cell_of(results, "hog")
+    record = json.loads((hog / RECORD).read_text())
+    assert record["schema"] == SCHEMA
+    assert record["status"] == "ok"
+    assert record["cell"]["id"] == hog.name
+    assert record["cell"]["params"] == {"block": 9, "cell": 4, "orientations": 9}
+    assert record["cell"]["fed"] == [128, 128]
+    provenance = record["provenance"]
+    assert {"python", "torch", "numpy", "correspondence-bench"} <= provenance["versions"].keys()
+    assert provenance["computed_pairs"] == 6
+    assert {"load", "extract", "locate", "score"} <= provenance["stages"].keys()
+    assert len(provenance["manifest"]) == 64
+    assert set(provenance["plugins"]) == {"extractor", "localizer argmax"}
+
+
+def test_a_newer_schema_is_refused_by_name(bench, results):
+    path = cell_of(results, "hog") / RECORD
+    edit(path, lambda content: content.update(schema=SCHEMA + 1, something_new=1))
+    with pytest.raises(UserError) as told:
+        read_record(path)
+    assert (
+        str(told.value)
+        == f"{path}: has record schema {SCHEMA + 1}, this version reads up to {SCHEMA}; upgrade correspondence-bench"
+    )
+    done = bench("leaderboard", results)
+    assert done.status == 1
+    assert f"schema {SCHEMA + 1}" in done.complaint
+    assert "position" in done.out, "the other record can be read"
+
+
+DAMAGE = [
+    (lambda path: path.write_text(path.read_text()[:300]), "not a readable record"),
+    (lambda path: path.write_text(""), "not a readable record"),
+    (lambda path: path.write_bytes(b"\x89PNG\xff\x00"), "not a readable record"),
+    (lambda path: path.write_text("[1, 2]"), "the whole: Input should be"),
+    (lambda path: path.write_text("{}"), "status: Field required"),
+    (
+        lambda path: edit(path, lambda content: content.update(surprise=1)),
+        "surprise: Extra inputs are not permitted",
+    ),
+    (lambda path: edit(path, lambda content: content["cell"].pop("method")), "cell.method: Field required"),
+    (
+        lambda path: edit(path, lambda content: content["scores"][2].update(pck="much")),
+        "scores.2.pck: Input should be a valid number",
+    ),
+    (lambda path: edit(path, lambda content: content.update(status="fine")), "status: Input should be"),
+]
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGE)
+def test_a_damaged_record_is_one_line_and_hides_no_other(bench, results, damage, message):
+    path = cell_of(results, "hog") / RECORD
+    damage(path)
+    done = bench("leaderboard", results)
+    assert done.status == 1
+    assert f"{path}: {message}" in done.complaint
+    assert "remove this file and run the cell again" in done.complaint
+    assert "position" in done.out
+    assert "hog" not in done.out
+
+
+def test_a_damaged_record_fails_its_cell_and_says_so(bench, results, tmp_path):
+    photos = make_photos(tmp_path / "photos", images=3)
+    path = cell_of(results, "hog") / RECORD
+    path.write_text("{")
+    # The same cells as in the folder: the label of a dataset is the list's own name, and its content is the same.
+    run = (
+        "run",
+        "--methods",
+        "position,hog",
+        "--localizers",
+        "argmax",
+        "--datasets",
+        f"folder={photos}",
+        "--out",
+        results,
+    )
+    done = bench(*run)
+    assert done.status == 1
+    assert f"failed: {path}: not a readable record" in done.complaint
+    path.unlink()
+    assert bench(*run).status == 0
+    assert len(list(results.glob("*/"))) == 2
+
+
+def test_an_old_temporary_file_is_no_record(bench, results):
+    cell = cell_of(results, "hog")
+    (cell / ".record.json.x.tmp").write_text("{")
+    (results / "empty-folder").mkdir()
+    (results / "note.txt").write_text("mine")
+    done = bench("leaderboard", results)
+    assert (done.status, done.err) == (0, "")
+
+
+def test_coverage_of_a_localizer(finished):
+    record = read_record(cell_of(finished, "hog") / RECORD)
+    counts, info = record.counts, record.localizers["argmax"]
+
+    def coverage(pairs, failed=0, excluded=0):
+        changed = {"argmax": info.model_copy(update={"pairs": pairs, "failed": failed})}
+        return record.model_copy(
+            update={
+                "localizers": changed,
+                "counts": counts.model_copy(update={"pairs": 6, "excluded": excluded}),
+            }
+        ).coverage("argmax")
+
+    assert coverage(6) == coverage(5, excluded=1) == "ok"
+    assert coverage(5, failed=1) == coverage(4, failed=1, excluded=1) == "partial"
+    assert coverage(5) == coverage(3, failed=1) == "limited"
+    assert coverage(0, failed=6) == record.coverage("soft-argmax") == "failed"
+
+
+def a_table(*keys: str, x: float = 1.0, localizer: str = "argmax") -> pa.Table:
+    count = len(keys)
+    rows = {"pair_id": keys, "keypoint_id": ["0"] * count, "localizer": [localizer] * count}
+    return prediction_table(
+        {**rows, "x": [x] * count, "y": [2.0] * count, "score": [0.5] * count}, {localizer: "as made"}
+    )
+
+
+def test_predictions_that_are_written_are_read_back(tmp_path):
+    table = a_table("b", "a")
+    write_table(tmp_path / PREDICTIONS, table)
+    assert read_predictions(tmp_path / PREDICTIONS).equals(table, check_metadata=True)
+    assert table["pair_id"].to_pylist() == ["a", "b"]
+
+
+def test_bytes_follow_from_the_rows_alone(tmp_path):
+    for name, keys in (("one", "abc"), ("two", "cab")):
+        write_table(tmp_path / name, a_table(*keys))
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_merged_tables_have_each_key_once_and_the_first_wins():
+    merged = merge_tables(
+        [a_table("b", x=1.0), a_table("a", "b", x=2.0), a_table("b", x=3.0, localizer="soft")]
+    )
+    found = list(zip(*(merged[name].to_pylist() for name in ("pair_id", "localizer", "x")), strict=True))
+    assert found == [("a", "argmax", 2.0), ("b", "argmax", 1.0), ("b", "soft", 3.0)]
+
+
+def test_predictions_of_a_changed_localizer_are_not_read(tmp_path):
+    path = tmp_path / PREDICTIONS
+    write_table(path, merge_tables([a_table("a"), a_table("a", localizer="soft")]))
+    assert set(read_predictions(path, {"argmax": "as made"})["localizer"].to_pylist()) == {"argmax", "soft"}
+    assert set(read_predictions(path, {"argmax": "otherwise"})["localizer"].to_pylist()) == {"soft"}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(path.read_bytes()[:-40]),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"PAR1 no parquet PAR1"),
+        lambda path: pq.write_table(pa.table({"x": [1.0]}), path),
+        lambda path: pq.write_table(pq.read_table(path).replace_schema_metadata(None), path),
+        lambda path: pq.write_table(pq.read_table(path).drop_columns(["score"]), path),
+        lambda path: pq.write_table(pq.read_table(path).replace_schema_metadata({"localizers": "{"}), path),
+    ],
+)
+def test_damaged_predictions_are_one_line(bench, results, tmp_path, damage):
+    photos = make_photos(tmp_path / "photos", images=3)
+    path = cell_of(results, "hog") / PREDICTIONS
+    damage(path)
+    message = f"{path}: not readable as predictions ("
+    with pytest.raises(UserError) as told:
+        read_predictions(path)
+    assert str(told.value).startswith(message)
+    rescored = bench("rescore", results, "--datasets", f"folder={photos}")
+    assert rescored.status == 2
+    assert message in rescored.complaint
+    again = bench(
+        "run",
+        "--methods",
+        "hog",
+        "--localizers",
+        "argmax",
+        "--datasets",
+        f"folder={photos}",
+        "--out",
+        results,
+    )
+    assert again.status == 1
+    assert message in again.complaint
+    assert "remove the file and run the cell again" in again.complaint
+    path.unlink()
+    assert (
+        bench(
+            "run",
+            "--methods",
+            "hog",
+            "--localizers",
+            "argmax",
+            "--datasets",
+            f"folder={photos}",
+            "--out",
+            results,
+        ).status
+        == 0
+    )
+
+
+def test_a_folder_with_characters_that_mean_something_elsewhere(bench, tmp_path):
+    photos = make_photos(tmp_path / "my [photos] *?", images=3)
+    run = ("run", "--methods", "position", "--datasets", f"folder={photos}", "--out", tmp_path / "out [1] *")
+    assert bench(*run).status == 0
+    assert bench(*run).status == 0
+    assert the_record(tmp_path / "out [1] *")["status"] == "ok"

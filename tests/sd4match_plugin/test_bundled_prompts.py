@@ -1,0 +1,108 @@
+"""The tuned prompts that come with the package, on the backbone that comes with it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from support.results import predictions, the_record
+
+from baselines.weights import BUNDLED as NETWORKS
+from harness.datasets.shapes.catalogue import KINDS as CATEGORIES
+from harness.files import file_sha256
+from sd4match_plugin.methods import BUNDLED
+from sd4match_plugin.prompts import files
+from sd4match_plugin.tuning.record import TrainingRecord
+
+KINDS = ("single", "class", "cpm")
+
+FOLDERS = {"tiny-stable-diffusion": "stable-diffusion", "tiny-dino": "dino"}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def bundled(request):
+    """A prompt, and the record of its training."""
+    stem = f"{request.param}-shapes"
+    record = TrainingRecord.model_validate_json((BUNDLED / f"{stem}.json").read_text(encoding="utf-8"))
+    return request.param, files.read(BUNDLED / f"{stem}.safetensors"), record
+
+
+def test_they_are_small():
+    assert sum(path.stat().st_size for path in BUNDLED.iterdir()) < 1_000_000
+
+
+def test_the_record_is_of_this_prompt(bundled):
+    kind, prompt, record = bundled
+    assert prompt.kind == kind
+    assert record.status == "finished"
+    assert record.settings.method == prompt.metadata["method"] == f"sd4match-{kind}"
+    assert (record.settings.dataset, record.settings.split) == ("shapes", "train")
+    assert record.best_step == int(prompt.metadata["step"])
+    best = next(one.pck for one in record.validation if one.step == record.best_step)
+    assert best == pytest.approx(float(prompt.metadata["validation_pck"]), abs=1e-5)
+    assert {
+        **json.loads(prompt.metadata["settings"]),
+        "steps": record.settings.steps,
+    } == record.settings.model_dump()
+
+
+def test_it_was_tuned_for_the_networks_beside_it(bundled):
+    _, _, record = bundled
+    for source, hashes in record.weights.items():
+        for name, digest in hashes.items():
+            if name in ("unet/config.json", "vae/config.json"):
+                continue  # after the training, the line that said where they lay was taken out
+            assert file_sha256(NETWORKS / FOLDERS[source] / name) == digest, (
+                f"{source}: {name} has changed; tune the prompts again"
+            )
+
+
+def test_class_has_every_category():
+    assert set(files.read(BUNDLED / "class-shapes.safetensors").prompts) == set(CATEGORIES)
+
+
+def test_tuning_helps(bench, tmp_path):
+    """On pairs that no training saw, with the same extractor, noise and localizer; 13 points on the whole split, one draw of noise."""
+
+    def pck(prompt: str) -> float:
+        out = tmp_path / prompt
+        done = bench(
+            "run",
+            "--methods",
+            "sd4match-single",
+            "--prompts",
+            prompt,
+            "--limit",
+            60,
+            "--ensemble",
+            1,
+            "--out",
+            out,
+        )
+        assert done.status == 0, done.err
+        (score,) = [
+            one
+            for one in the_record(out)["scores"]
+            if (one["slice"], one["averaging"], one["alpha"]) == ("all", "image", 0.1)
+        ]
+        return score["pck"]
+
+    assert pck("sd4match-single") > pck("category") + 3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_needs_no_other_argument_and_no_other_cell(bench, tmp_path, kind):
+    """The demo in small: marked as tiny, and the same bytes whichever cells ran before."""
+    together = bench("run", "--methods", f"dift,sd4match-{kind}", "--limit", 3, "--out", tmp_path / "both")
+    alone = bench("run", "--methods", f"sd4match-{kind}", "--limit", 3, "--out", tmp_path / "alone")
+    assert (together.status, alone.status) == (0, 0), together.err + alone.err
+    assert together.out.count("| tiny-stable-diffusion") == 2
+    found = predictions(tmp_path / "both")
+    assert predictions(tmp_path / "alone").items() <= found.items()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_doctor_makes_them(bench, kind):
+    done = bench("doctor", f"sd4match-{kind}")
+    assert done.status == 0, done.out
+    assert f"with prompt 'sd4match-{kind}'" in done.out

@@ -1,0 +1,77 @@
+"""Records of cells that never ran."""
+
+from __future__ import annotations
+
+from itertools import product
+
+from harness.records.schema import CellInfo, Counts, Error, LocalizerInfo, Record, Score
+
+
+def a_record(
+    method="mine",
+    pck=50.0,
+    *,
+    dataset="birds",
+    protocols=("sd4match",),
+    localizers=("argmax",),
+    alphas=(0.05, 0.1),
+    stored=10,
+    failed=0,
+    pairs=10,
+    prompt="none",
+    identity="0123456789ab",
+):
+    """A finished cell. PCK per point is one more than per image, and grows by 10 with each alpha."""
+    scores = [
+        Score(
+            localizer=localizer,
+            protocol=protocol,
+            averaging=averaging,
+            alpha=alpha,
+            slice=part,
+            pck=pck + (averaging == "point") + 10 * number,
+            low=None if pairs < 2 else pck - 4 + 10 * number,
+            high=None if pairs < 2 else pck + 5 + 10 * number,
+            pairs=stored,
+            keypoints=5 * stored,
+        )
+        for localizer, protocol, averaging, (number, alpha), part in product(
+            localizers, protocols, ("image", "point"), enumerate(alphas), ("all", "category=robin")
+        )
+    ]
+    return Record(
+        status="partial" if failed else "ok",
+        cell=cell(method, dataset, prompt, identity),
+        counts=Counts(pairs=pairs, excluded=0, absent_points=0, limit=None),
+        localizers={
+            name: LocalizerInfo(options={}, pairs=stored, keypoints=5 * stored, failed=failed)
+            for name in localizers
+        },
+        thresholds=dict.fromkeys(protocols, "box"),
+        scores=scores,
+    )
+
+
+def cell(method, dataset="birds", prompt="none", identity="0123456789ab"):
+    return CellInfo(
+        id=f"{dataset}-test-{method}.{identity}",
+        method=method,
+        label=method,
+        extractor=method,
+        prompt=prompt,
+        dataset=dataset,
+        split="test",
+        seed=0,
+        params={},
+        backbone="none",
+        supervision="Z",
+        fed=(768, 768),
+    )
+
+
+def a_failed_record(method="broken"):
+    return Record(
+        status="failed",
+        cell=cell(method),
+        error=Error(type="OSError", message="no & <such> 5_% thing", traceback="..."),
+    )

@@ -1,0 +1,530 @@
+"""Leaderboards: tidy rows, five formats of the same numbers, and marks on what cannot be ranked."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from shutil import copytree
+
+import pytest
+from support.made_up_records import a_failed_record, a_record
+from support.photos import make_photos, read_list, write_list
+
+from harness.cli import status
+from harness.errors import UserError
+from harness.records.folders import RECORD, write_record
+from harness.records.schema import Error
+from harness.tables.leaderboard import leaderboard
+from harness.tables.table import FORMATS, TIDY_KEYS
+from harness.tables.tidy import tidy
+
+PROMISED = (
+    *(
+        "method",
+        "prompt",
+        "localizer",
+        "dataset",
+        "split",
+        "protocol",
+        "averaging",
+        "alpha",
+        "slice",
+        "pck",
+        "low",
+        "high",
+    ),
+    *("pairs", "keypoints", "failed", "backbone", "status", "source"),
+)
+
+
+def rows_of(records, **options):
+    """Title -> text, of each row of the table."""
+    table = leaderboard(records, **options)
+    return [dict(zip(table.header, row, strict=True)) for row in table.rows]
+
+
+def test_tidy_rows_have_the_promised_keys():
+    rows = tidy(
+        [a_record(), a_failed_record(), a_record("half", stored=4), a_record("torn", stored=9, failed=1)]
+    )
+    assert TIDY_KEYS == PROMISED
+    assert len(PROMISED) == 18
+    assert all(tuple(row) == PROMISED for row in rows)
+    assert len(rows) == 3 * 2 * 2 * 2 + 1
+
+
+def test_tidy_rows_say_how_far_a_cell_got():
+    rows = tidy(
+        [a_record(), a_failed_record(), a_record("half", stored=4), a_record("torn", stored=9, failed=1)]
+    )
+    found = {row["method"]: (row["status"], row["failed"], row["pairs"]) for row in rows}
+    assert found == {
+        "mine": ("ok", 0, 10),
+        "broken": ("failed", 0, 0),
+        "half": ("limited", 0, 4),
+        "torn": ("partial", 1, 9),
+    }
+    (empty,) = (row for row in rows if row["method"] == "broken")
+    assert (empty["pck"], empty["low"], empty["alpha"], empty["protocol"], empty["localizer"]) == (
+        None,
+        None,
+        None,
+        "",
+        "",
+    )
+    assert {row["source"] for row in rows} == {"measured"}
+
+
+def test_each_number_has_one_row():
+    rows = tidy([a_record(protocols=("sd4match", "original"), localizers=("argmax", "soft-argmax"))])
+    keys = [
+        tuple(row[key] for key in ("localizer", "protocol", "averaging", "alpha", "slice")) for row in rows
+    ]
+    assert len(set(keys)) == len(keys) == 2 * 2 * 2 * 2 * 2
+
+
+def cells_of_markdown(text):
+    return [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("|")
+    ]
+
+
+def cells_of_html(text):
+    body = ElementTree.fromstring(text[text.index("<table") :])
+    return [["".join(cell.itertext()).strip() for cell in row] for row in body.iter("tr")]
+
+
+def cells_of_tex(text):
+    lines = [line.strip() for line in text.splitlines() if line.rstrip().endswith("\\\\")]
+    plain = {
+        "$\\pm$": "±",
+        "--": "–",
+        "\\ensuremath{<}": "<",
+        "\\ensuremath{>}": ">",
+        "\\%": "%",
+        "\\_": "_",
+        "\\#": "#",
+    }
+    for escaped, character in plain.items():
+        lines = [line.replace(escaped, character) for line in lines]
+    return [
+        [cell.strip().replace("\\&", "&") for cell in re.split(r"(?<!\\)&", line.removesuffix("\\\\"))]
+        for line in lines
+    ]
+
+
+DETAILS = ["sup.", "t", "ensemble", "trained on", "pairs", "s/pair"]
+
+RECORDS = [
+    a_record("first", 81.25, localizers=("argmax", "soft-argmax")),
+    a_record("second", 33.349),
+    a_record("lonely", 12.5, pairs=1, stored=1),
+    a_record("half", 99.0, stored=4),
+    a_failed_record(),
+]
+
+
+def test_markdown_html_and_latex_have_the_same_cells():
+    table = leaderboard(RECORDS)
+    wanted = [list(table.header), *map(list, table.rows)]
+    markdown = cells_of_markdown(table.render("md"))
+    assert [markdown[0], *markdown[2:]] == wanted
+    assert cells_of_html(table.render("html")) == wanted
+    assert cells_of_tex(table.render("tex")) == wanted
+
+
+def test_csv_and_json_have_the_same_rows():
+    table = leaderboard(RECORDS)
+    from_json = json.loads(table.render("json"))
+    from_csv = list(csv.DictReader(io.StringIO(table.render("csv"))))
+    assert list(from_csv[0]) == list(from_json[0]) == list(PROMISED)
+    assert len(from_csv) == len(from_json) == len(tidy(RECORDS))
+    numbers = {
+        "alpha": float,
+        "pck": float,
+        "low": float,
+        "high": float,
+        "pairs": int,
+        "keypoints": int,
+        "failed": int,
+    }
+    for a, b in zip(from_csv, from_json, strict=True):
+        for key in PROMISED:
+            wanted = "" if b[key] is None else b[key]
+            assert (numbers[key](a[key]) if a[key] and key in numbers else a[key]) == wanted
+
+
+def test_printed_numbers_are_those_of_the_tidy_rows():
+    table = leaderboard(RECORDS)
+    tidy_rows = json.loads(table.render("json"))
+    for row in (dict(zip(table.header, row, strict=True)) for row in table.rows):
+        for alpha in (0.05, 0.1):
+            same = [
+                one
+                for one in tidy_rows
+                if (one["method"], one["localizer"], one["alpha"], one["slice"], one["averaging"])
+                == (row["method"], row["localizer"], alpha, "all", "image")
+            ]
+            text = row[f"birds @{alpha:.2f}"]
+            if not same:
+                assert (row["method"], text) == ("broken", "–")
+                continue
+            value, _, half = text.partition(" ±")
+            assert float(value) == pytest.approx(same[0]["pck"], abs=0.0501)
+            if same[0]["low"] is None:
+                assert not half
+            else:
+                assert float(half) == pytest.approx((same[0]["high"] - same[0]["low"]) / 2, abs=0.0501)
+
+
+def test_latex_and_html_escape_what_means_something_there():
+    table = leaderboard([a_record("a_b&<c>", prompt="50%")])
+    tex, html = table.render("tex"), table.render("html")
+    assert r"a\_b\&" in tex
+    assert "50\\%" in tex
+    assert "<c>" not in html
+    assert "a_b&amp;&lt;c&gt;" in html
+    assert tex.count("\\begin{tabular}") == tex.count("\\end{tabular}") == 1
+
+
+def test_a_bar_in_a_name_or_a_message_does_not_make_a_column():
+    failed = a_failed_record().model_copy(
+        update={"error": Error(type="E", message="either|or", traceback="")}
+    )
+    lines = leaderboard([a_record("a|b"), failed]).render("md").splitlines()
+    columns = {len(re.findall(r"(?<!\\)\|", line)) for line in lines if line.startswith("|")}
+    assert columns == {9}
+    assert "a\\|b" in lines[4]
+    assert "either\\|or" in lines[5]
+
+
+def test_rows_are_ranked_by_the_headline_alpha():
+    rows = rows_of([a_record("low", 20.0), a_record("high", 60.0), a_record("middle", 40.0)])
+    assert [(row["#"], row["method"]) for row in rows] == [("1", "high"), ("2", "middle"), ("3", "low")]
+
+
+def test_limited_failed_and_foreign_rows_are_marked_and_not_ranked():
+    rows = rows_of(
+        [
+            a_record("whole", 10.0),
+            a_record("half", 99.0, stored=4),
+            a_record("torn", 98.0, stored=9, failed=1),
+            a_failed_record(),
+            a_record("foreign", 97.0, protocols=("original",)),
+        ]
+    )
+    marks = {row["method"]: (row["#"], row["note"]) for row in rows}
+    assert marks == {
+        "whole": ("1", ""),
+        "half": ("", "birds: limited to 4 of 10 pairs"),
+        "torn": ("", "birds: 1 pair failed"),
+        "broken": ("", "birds: failed: no & <such> 5_% thing"),
+        "foreign": ("", "protocol original"),
+    }
+    assert [row["method"] for row in rows] == ["whole", "broken", "foreign", "half", "torn"]
+    assert all(row["birds @0.10"] == "–" for row in rows if row["method"] == "broken")
+
+
+def test_a_method_that_lacks_a_dataset_is_not_ranked():
+    rows = rows_of([a_record("both", 10.0), a_record("both", 10.0, dataset="cars"), a_record("one", 90.0)])
+    assert [(row["#"], row["method"], row["cars @0.10"]) for row in rows] == [
+        ("1", "both", "20.0 ±4.5"),
+        ("", "one", "–"),
+    ]
+
+
+def test_two_cells_of_one_name_stay_apart():
+    rows = rows_of(
+        [a_record("twin", 10.0, identity="aaaaaaaaaaaa"), a_record("twin", 70.0, identity="bbbbbbbbbbbb")]
+    )
+    assert sorted((row["method"], row["birds @0.05"]) for row in rows) == [
+        ("twin", "10.0 ±4.5"),
+        ("twin (bbbbbb)", "70.0 ±4.5"),
+    ]
+
+
+def test_the_order_of_records_does_not_matter():
+    for format in FORMATS:
+        assert leaderboard(RECORDS).render(format) == leaderboard(RECORDS[::-1]).render(format)
+
+
+def test_one_protocol_averaging_and_alpha_can_be_chosen():
+    records = [a_record("mine", 50.0, protocols=("original", "sd4match"))]
+    table = leaderboard(records, protocol="original", averaging="point", alphas=(0.1,))
+    assert table.header == ("#", "method", "prompt", "localizer", "backbone", "birds @0.10", "note")
+    assert table.rows[0][5] == "61.0 ±4.5"
+    assert "protocol original" in table.caption
+    assert "mean per point" in table.caption
+    assert "sd4match in the frame each extractor was fed (768 x 768)" in leaderboard(records).caption.replace(
+        "protocol ", ""
+    )
+
+
+def test_a_protocol_that_no_record_has():
+    with pytest.raises(
+        UserError, match="no record has protocol 'padded'; they have sd4match; 'bench rescore' adds one"
+    ):
+        leaderboard([a_record()], protocol="padded")
+
+
+def test_the_protocol_of_most_records_is_the_tables():
+    records = [
+        a_record("a", protocols=("padded",)),
+        a_record("b", protocols=("original",)),
+        a_record("c", protocols=("original",)),
+    ]
+    assert "protocol original," in leaderboard(records).caption
+    assert "protocol sd4match " in leaderboard([*records, a_record("d")]).caption
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A results folder of two finished cells on the usual photos."""
+    folder = tmp_path_factory.mktemp("finished")
+    photos = make_photos(folder / "photos")
+    run = [
+        "run",
+        "--methods",
+        "position,hog",
+        "--datasets",
+        f"folder={photos}",
+        "--localizers",
+        "argmax",
+        "--out",
+        str(folder / "r"),
+    ]
+    assert status(run) == 0
+    return folder / "r"
+
+
+@pytest.fixture
+def results(finished, tmp_path):
+    """A copy that a test may change."""
+    return copytree(finished, tmp_path / "r")
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_same_folder_gives_the_same_bytes(bench, results, format):
+    first, second = (bench("leaderboard", results, "--format", format) for _ in range(2))
+    assert (first.status, first.err) == (0, "")
+    assert first.out == second.out
+    assert first.out.endswith("\n")
+
+
+def test_leaderboard_has_the_numbers_that_run_printed(bench, photos, results):
+    again = bench(
+        "run",
+        "--methods",
+        "hog,position",
+        "--datasets",
+        f"folder={photos}",
+        "--localizers",
+        "argmax",
+        "--out",
+        results,
+    )
+    printed = cells_of_markdown(again.out)
+    shown = [
+        [cell.replace("**", "") for cell in row]
+        for row in cells_of_markdown(re.sub("</?ins>", "", bench("leaderboard", results).out))
+    ]
+    columns = [shown[0].index(title) for title in printed[0]]
+    assert [[row[column] for column in columns] for row in (shown[0], *shown[2:])] == [
+        printed[0],
+        *printed[2:],
+    ]
+    assert shown[0][8:] == [*DETAILS, "note"]
+
+
+def test_a_limited_run_says_so_and_is_not_ranked(bench, photos, results):
+    limited = (
+        "run",
+        "--methods",
+        "hog",
+        "--datasets",
+        f"folder={photos}",
+        "--localizers",
+        "bilinear",
+        "--limit",
+        5,
+        "--out",
+        results,
+    )
+    assert bench(*limited).status == 0
+    markdown = cells_of_markdown(bench("leaderboard", results).out)
+    places = {(row[1], row[3]): (row[0], row[-1]) for row in markdown[2:]}
+    assert places["hog", "bilinear"] == ("", "folder:photos: limited to 5 of 12 pairs")
+    assert {places["hog", "argmax"][0], places["position", "argmax"][0]} == {"1", "2"}
+    tidy_rows = json.loads(bench("leaderboard", results, "--format", "json").out)
+    assert {row["status"] for row in tidy_rows if row["localizer"] == "bilinear"} == {"limited"}
+
+
+def test_labels_of_pairs_have_rows_of_their_own(bench, results):
+    rows = json.loads(bench("leaderboard", results, "--format", "json").out)
+    assert {row["slice"] for row in rows} == {
+        "all",
+        "category=blob",
+        "viewpoint=0",
+        "viewpoint=1",
+        "viewpoint=2",
+    }
+    assert {row["pairs"] for row in rows if row["slice"] == "viewpoint=1"} == {4}
+
+
+def test_a_single_pair_has_no_interval(bench, tmp_path):
+    photos = make_photos(tmp_path / "two", images=2)
+    content = read_list(photos)
+    content["pairs"] = content["pairs"][:1]
+    write_list(photos, content)
+    done = bench("run", "--methods", "position", "--datasets", f"folder={photos}", "--out", tmp_path / "r")
+    assert done.status == 0
+    assert "±" not in cells_of_markdown(done.out)[2][5]
+    rows = json.loads(bench("leaderboard", tmp_path / "r", "--format", "json").out)
+    assert {(row["low"], row["high"]) for row in rows} == {(None, None)}
+    assert "nan" not in bench("leaderboard", tmp_path / "r", "--format", "csv").out.lower()
+
+
+@pytest.mark.parametrize(
+    ("prepare", "message"),
+    [
+        (lambda folder: None, "no results folder"),
+        (lambda folder: folder.mkdir(), "no finished cell in"),
+        (lambda folder: folder.write_text("a file"), "no results folder"),
+        (lambda folder: (folder / "cell.123").mkdir(parents=True), "no finished cell in"),
+        (lambda folder: (folder / "cell.123" / "shards").mkdir(parents=True), "no finished cell in"),
+    ],
+)
+def test_a_folder_without_results_is_one_line(bench, tmp_path, prepare, message):
+    prepare(tmp_path / "r")
+    for command in ("leaderboard", "rescore"):
+        done = bench(command, tmp_path / "r")
+        assert (done.status, done.out) == (2, "")
+        assert message in done.complaint
+        assert f"'bench run --out {tmp_path / 'r'}' makes" in done.complaint
+
+
+def test_a_folder_of_damaged_records_alone(bench, results):
+    for path in results.glob(f"*/{RECORD}"):
+        path.write_text("{")
+    done = bench("leaderboard", results)
+    assert (done.status, done.out) == (2, "")
+    assert len(done.err.splitlines()) == 3
+    assert "no finished cell in" in done.err.splitlines()[-1]
+
+
+def test_a_cell_that_is_not_finished_is_left_out(bench, results):
+    (hog,) = results.glob("*hog*")
+    (hog / RECORD).unlink()
+    done = bench("leaderboard", results)
+    assert (done.status, done.err) == (0, "")
+    assert "hog" not in done.out
+
+
+def test_a_table_of_failed_cells_alone_can_be_printed(bench, tmp_path):
+    write_record(tmp_path / "r" / "cell.1", a_failed_record())
+    for format in FORMATS:
+        done = bench("leaderboard", tmp_path / "r", "--format", format)
+        assert done.status == 0
+        assert "broken" in done.out
+    assert "birds: failed: no & <such> 5_% thing" in bench("leaderboard", tmp_path / "r").out
+
+
+def test_an_asked_for_protocol_that_is_not_there_is_one_line(bench, results):
+    done = bench("leaderboard", results, "--protocol", "padded")
+    assert done.status == 2
+    assert "no record has protocol 'padded'; they have sd4match" in done.complaint
+
+
+def test_localizers_and_alphas_can_be_chosen(bench, photos, results):
+    bench(
+        "run",
+        "--methods",
+        "hog",
+        "--datasets",
+        f"folder={photos}",
+        "--localizers",
+        "soft-argmax",
+        "--out",
+        results,
+    )
+    done = bench("leaderboard", results, "--localizers", "soft-argmax", "--alphas", "0.1")
+    rows = cells_of_markdown(done.out)
+    assert rows[0] == [
+        "#",
+        "method",
+        "prompt",
+        "localizer",
+        "backbone",
+        "folder:photos @0.10",
+        *DETAILS,
+        "note",
+    ]
+    assert [row[1:4] for row in rows[2:]] == [["hog", "none", "soft-argmax"]]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--alphas", "0.3", "no record has alpha 0.3; they have 0.05, 0.1, 0.15"),
+        ("--localizers", "foo", "no record has localizer foo; they have argmax"),
+    ],
+)
+def test_asking_for_what_no_record_has_is_told(bench, photos, tmp_path, option, value, message):
+    bench(
+        "run",
+        "--methods",
+        "position",
+        "--localizers",
+        "argmax",
+        "--datasets",
+        f"folder={photos}",
+        "--out",
+        tmp_path / "out",
+    )
+    done = bench("leaderboard", tmp_path / "out", option, value)
+    assert done.status == 2
+    assert message in done.complaint
+
+
+def test_thresholds_in_a_header_are_never_rounded_into_each_other(bench, photos, tmp_path):
+    done = bench(
+        "run",
+        "--methods",
+        "position",
+        "--datasets",
+        f"folder={photos}",
+        "--out",
+        tmp_path / "out",
+        "--alphas",
+        "0.001,0.004,0.1",
+    )
+    assert [title for title in ("@0.001 ", "@0.004 ", "@0.10 ") if title in done.out] == [
+        "@0.001 ",
+        "@0.004 ",
+        "@0.10 ",
+    ]
+
+
+def test_csv_and_json_have_what_was_asked_for_and_otherwise_everything(bench, results):
+    def values(*options):
+        rows = json.loads(bench("leaderboard", results, "--format", "json", *options).out)
+        return {key: {row[key] for row in rows} for key in ("averaging", "alpha", "localizer", "protocol")}
+
+    assert values() == {
+        "averaging": {"image", "point"},
+        "alpha": {0.05, 0.1, 0.15},
+        "localizer": {"argmax"},
+        "protocol": {"sd4match"},
+    }
+    asked = values("--averaging", "point", "--alphas", "0.1", "--protocol", "sd4match")
+    assert asked == {
+        "averaging": {"point"},
+        "alpha": {0.1},
+        "localizer": {"argmax"},
+        "protocol": {"sd4match"},
+    }

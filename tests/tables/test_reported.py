@@ -1,0 +1,348 @@
+"""Numbers that papers printed: read as printed, marked, never ranked unless asked, beside what was measured."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from support.made_up_records import a_record
+
+from harness.errors import UserError
+from harness.records.folders import write_record
+from harness.tables.categories import per_category
+from harness.tables.generalisation import generalisation
+from harness.tables.leaderboard import leaderboard
+from harness.tables.prompt_types import prompt_types
+from harness.tables.reported import FOLDER, read_reported
+from harness.tables.rows import Column
+from harness.tables.table import TIDY_KEYS
+
+REPORTED = read_reported()
+
+
+def measured(
+    method,
+    pck,
+    *,
+    prompt="none",
+    localizer="argmax",
+    backbone="none",
+    trained_on=None,
+    supervision="Z",
+    **more,
+):
+    """A finished cell on SPair-71k; PCK at alpha 0.10 is ten more than at 0.05."""
+    record = a_record(
+        method,
+        pck,
+        dataset="spair-71k",
+        prompt=prompt,
+        localizers=(localizer,),
+        identity=method.ljust(12, "0")[:12],
+        **more,
+    )
+    changed = {"backbone": backbone, "trained_on": trained_on, "supervision": supervision}
+    return record.model_copy(update={"cell": record.cell.model_copy(update=changed)})
+
+
+def rows_of(table):
+    return [dict(zip(table.header, row, strict=True)) for row in table.rows]
+
+
+DIFT = measured(
+    "dift", 40.7, prompt="category", localizer="argmax-original", backbone="stable-diffusion-2-1@01234567"
+)
+
+
+def test_every_number_of_the_papers_tables_is_read_once():
+    printed = {}
+    for name in ("table1_prompt_types_spair71k_pck010", "table2_spair71k_pck010", "table3_generalisation"):
+        with (FOLDER / f"{name}.csv").open() as file:
+            for row in csv.DictReader(file):
+                for title, text in row.items():
+                    if title not in ("method", "supervision", "trained_on") and text:
+                        printed[name, row["method"], row.get("trained_on", ""), title] = float(text)
+    assert len(printed) == 5 + 16 * 19 + (15 * 8 - 5)
+    found = {
+        (one.name, one.prompt, one.trained_on, column): value
+        for one in REPORTED.printed
+        for column, value in one.values.items()
+    }
+    spair = Column("spair-71k", "test", 0.1)
+    assert found["DIFT", "empty", "", spair] == 50.7
+    assert found["SD+DINO*", "implicit-captioner", "", spair] == 52.4
+    assert found["SD4Match-CPM", "sd4match-cpm", "spair-71k", spair] == 75.5
+    assert found["SD4Match-CPM", "sd4match-cpm", "pf-pascal", spair] == 40.9
+    assert found["NCNet", "none", "spair-71k", spair._replace(slice="category=cat")] == 39.2
+    assert found["DINOv1", "none", "", spair._replace(slice="category=tvmonitor")] == 37.1
+    assert found["TransforMatcher", "none", "pf-pascal", Column("pf-willow", "test", 0.1)] == 65.3
+    # What two tables print of one method is one number.
+    twice = (
+        2 + 3 + 2
+    )  # DIFT in Tables 1, 2 and 3; the other zero-shot methods, and Single and CPM, in Tables 2 and 3
+    assert len(found) == len(printed) - twice
+
+
+def test_each_is_one_tidy_row_marked_as_reported():
+    rows = REPORTED.tidy()
+    keys = [
+        tuple(row[key] for key in ("method", "prompt", "localizer", "dataset", "split", "alpha", "slice"))
+        for row in rows
+    ]
+    assert len(set(keys)) == len(keys)
+    assert all(tuple(row) == TIDY_KEYS for row in rows)
+    assert {(row["source"], row["low"], row["pairs"]) for row in rows} == {("reported", None, None)}
+
+
+@pytest.mark.parametrize(
+    ("break_it", "told"),
+    [
+        (lambda folder: (folder / "table3_generalisation.csv").unlink(), "table3_generalisation.csv"),
+        (lambda folder: (folder / "index.json").write_text("{"), "cannot be read"),
+        (lambda folder: edit(folder / "table3_generalisation.csv", "DHPF", "DHPG"), "no entry 'DHPG'"),
+        (lambda folder: edit(folder / "table3_generalisation.csv", "52.9", "53.9"), "two values for DIFT"),
+        (lambda folder: edit(folder / "table2_spair71k_pck010.csv", "37.3,", "many,"), "many"),
+    ],
+)
+def test_a_damaged_folder_is_told_in_one_line(tmp_path, break_it, told):
+    folder = Path(shutil.copytree(FOLDER, tmp_path / "reported"))
+    break_it(folder)
+    with pytest.raises(UserError, match=told) as caught:
+        read_reported(folder)
+    assert "\n" not in str(caught.value)
+
+
+def edit(path, before, after):
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after, 1))
+
+
+def test_reported_rows_follow_marked_and_without_a_place():
+    rows = rows_of(leaderboard([DIFT, measured("mine", 10.0)], full=True, reported=REPORTED))
+    assert [(row["#"], row["method"]) for row in rows[:3]] == [
+        ("1", "dift"),
+        ("2", "mine"),
+        ("", "SD4Match-CPM (reported)"),
+    ]
+    assert all(row["method"].endswith("(reported)") and row["#"] == "" for row in rows[2:])
+    cats = next(
+        row for row in rows if row["method"] == "CATs (reported)" and row["trained on"] == "spair-71k"
+    )
+    assert (cats["spair-71k @0.10"], cats["spair-71k @0.05"], cats["pairs"], cats["note"]) == (
+        "49.9",
+        "–",
+        "–",
+        "SD4Match (CVPR 2024), Table 2",
+    )
+
+
+def test_the_difference_stands_in_the_measured_row():
+    (row,) = (
+        row for row in rows_of(leaderboard([DIFT], full=True, reported=REPORTED)) if row["method"] == "dift"
+    )
+    assert row["spair-71k @0.05"] == "40.7 ±4.5 (+1.0)"  # 39.7 printed
+    assert row["spair-71k @0.10"] == "50.7 ±4.5 (−2.2)"  # 52.9 printed
+    assert row["note"] == ""
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        measured("dift", 40.7, prompt="wrong-category", localizer="argmax-original"),
+        measured("dift", 40.7, prompt="category", localizer="argmax"),
+        measured("dift[timestep=50]", 40.7, prompt="category", localizer="argmax-original"),
+        measured("dift", 40.7, prompt="category", localizer="argmax-original", stored=4),
+        measured("dift", 40.7, prompt="category", localizer="argmax-original", protocols=("original",)),
+        measured(
+            "sd4match-single", 40.7, prompt="sd4match-single", localizer="kernel-softmax", trained_on="shapes"
+        ),
+        measured("mine", 40.7),
+    ],
+    ids=["prompt", "localizer", "timestep", "limited", "protocol", "training data", "method"],
+)
+def test_what_was_not_printed_has_no_difference(other):
+    table = leaderboard([other], full=True, reported=REPORTED)
+    assert "(" not in dict(zip(table.header, table.rows[0], strict=True))["spair-71k @0.10"]
+
+
+def test_a_prompt_of_ones_own_is_held_against_the_claim():
+    own = measured(
+        "sd4match-single[prompt-file=mine/best.safetensors]",
+        60.0,
+        prompt="sd4match-single",
+        localizer="kernel-softmax",
+        backbone="stable-diffusion-2-1@1",
+        trained_on="spair-71k",
+        supervision="K",
+    )
+    table = leaderboard([own], full=True, reported=REPORTED)
+    assert dict(zip(table.header, table.rows[0], strict=True))["spair-71k @0.10"] == "70.0 ±4.5 (−2.6)"
+
+
+@pytest.mark.parametrize(
+    ("backbone", "note"),
+    [
+        ("tiny-stable-diffusion@1a1c3067", "other weights than the reported stable-diffusion-2-1"),
+        ("stable-diffusion-2-1=folder@1a1c3067", "other weights than the reported stable-diffusion-2-1"),
+        ("stable-diffusion-2-1@1a1c3067", ""),
+    ],
+)
+def test_a_difference_to_other_weights_is_marked(backbone, note):
+    record = measured("dift", 40.7, prompt="category", localizer="argmax-original", backbone=backbone)
+    table = leaderboard([record], full=True, reported=REPORTED)
+    assert dict(zip(table.header, table.rows[0], strict=True))["note"] == note
+
+
+def test_settings_that_the_paper_does_not_state_are_not_made_up():
+    table = leaderboard([measured("dinov2", 40.0, backbone="dinov2-base@1")], full=True, reported=REPORTED)
+    rows = rows_of(table)
+    assert rows[0]["note"] == "settings of the reported number are not stated"
+    printed = next(row for row in rows if row["method"] == "DINOv2 (reported)")
+    assert (printed["localizer"], printed["backbone"]) == ("–", "–")
+
+
+def test_reported_rows_are_ranked_only_when_asked():
+    table = leaderboard([DIFT, measured("mine", 10.0)], full=True, reported=REPORTED, rank_reported=True)
+    rows = rows_of(table)
+    places = {(row["method"], row["trained on"]): int(row["#"]) for row in rows if row["#"]}
+    assert (
+        places["SD4Match-CPM (reported)", "spair-71k"]
+        < places["dift", "–"]
+        < places["SD4Match-CPM (reported)", "pf-pascal"]
+    )
+    order = [float(row["spair-71k @0.10"].split()[0]) for row in rows]
+    assert order == sorted(order, reverse=True)
+
+
+def test_printed_numbers_have_no_predictions_to_test_for_ties():
+    def asked(lines, columns):
+        raise AssertionError("ties of reported rows")
+
+    leaderboard(
+        [DIFT, measured("mine", 10.0)], full=True, reported=REPORTED, rank_reported=True, places=asked
+    )
+
+
+def test_bold_is_for_measured_and_reported_apart_unless_asked():
+    records = [DIFT, measured("mine", 10.0)]
+
+    def best(**options):
+        place = 5 + 1  # behind one column of numbers
+        table = leaderboard(records, alphas=[0.1], full=True, reported=REPORTED, **options)
+        return {
+            (table.rows[row][1], table.rows[row][place])
+            for (row, _), mark in table.marks.items()
+            if mark == "best"
+        }
+
+    assert best() >= {("dift", "Z"), ("SD+DINO (reported)", "Z"), ("SD4Match-CPM (reported)", "K")}
+    assert ("dift", "Z") not in best(rank_reported=True)
+
+
+def test_without_a_printed_number_of_these_datasets_those_of_all_are_shown():
+    (table,) = [leaderboard([a_record("mine")], full=True, reported=REPORTED)]
+    assert {"birds @0.10", "pf-pascal @0.10", "pf-willow @0.15", "spair-71k @0.05"} <= set(table.header)
+    rows = rows_of(table)
+    assert (rows[0]["#"], rows[0]["birds @0.10"], rows[0]["spair-71k @0.10"]) == ("1", "60.0 ±4.5", "–")
+
+
+def test_prompt_types_beside_table_1():
+    rows = rows_of(
+        prompt_types(
+            [DIFT, measured("dift", 30.0, prompt="empty", localizer="argmax-original")], reported=REPORTED
+        )
+    )
+    assert (rows[0]["category"], rows[0]["empty"], rows[0]["implicit-captioner"]) == (
+        "50.7 ±4.5 (−2.2)",
+        "40.0 ±4.5 (−10.7)",
+        "–",
+    )
+    assert [
+        (row["method"], row["empty"], row["category"], row["implicit-captioner"]) for row in rows[1:]
+    ] == [
+        ("DIFT (reported)", "50.7", "52.9", "–"),
+        ("SD+DINO* (reported)", "50.3", "52.2", "52.4"),
+    ]
+
+
+def test_methods_without_prompts_stay_the_last_column():
+    table = prompt_types([measured("dinov2", 40.0)], reported=REPORTED)
+    assert table.header[3:] == ("empty", "category", "implicit-captioner", "none", "note")
+
+
+def test_per_category_beside_table_2():
+    record = measured("dift", 40.0, prompt="category", localizer="argmax-original")
+    birds = [
+        score.model_copy(update={"slice": score.slice.replace("robin", "bird")}) for score in record.scores
+    ]
+    (table,) = per_category([record.model_copy(update={"scores": birds})], reported=REPORTED)
+    rows = rows_of(table)
+    assert (rows[0]["bird"], rows[0]["all"]) == ("50.0 (−29.5)", "50.0 ±4.5 (−2.9)")
+    groups = [row["sup."] for row in rows[1:]]
+    assert groups == sorted(groups, key="ZIK".index)
+    assert next(row for row in rows if row["method"] == "PMD (reported)")["bird"] == "48.6"
+    assert [row["all"] for row in rows[1:5]] == ["59.3", "53.9", "52.9", "35.9"]
+
+
+def test_generalisation_beside_table_3():
+    learned = {"prompt": "sd4match-single", "localizer": "kernel-softmax", "supervision": "K"}
+    single = measured("sd4match-single", 50.0, trained_on="pf-pascal", **learned)
+    rows = rows_of(generalisation([single], reported=REPORTED))
+    assert rows[0]["spair-71k @0.10"] == "60.0 ±4.5 (+15.6)"
+    home = {(row["method"], row["trained on"]): row["spair-71k @0.10"] for row in rows}
+    assert home["SD4Match-CPM (reported)", "spair-71k"] == "75.5 †"
+    assert home["SD4Match-CPM (reported)", "pf-pascal"] == "40.9"
+
+
+@pytest.fixture
+def results(tmp_path):
+    folder = tmp_path / "results"
+    for record in (DIFT, measured("mine", 10.0)):
+        (folder / record.cell.id).mkdir(parents=True)
+        write_record(folder / record.cell.id, record)
+    return folder
+
+
+def test_leaderboard_reported(bench, results):
+    told = bench("leaderboard", results, "--reported", "--no-ties")
+    assert told.status == 0
+    assert "**50.7** ±4.5 (−2.2)" in told.out
+    assert "SimSC-iBOT (reported)" in told.out
+    ranked = bench("leaderboard", results, "--rank-reported", "--no-ties")
+    assert "| 1   | SD4Match-C" in ranked.out
+
+
+def test_csv_and_json_have_both_sources(bench, results):
+    rows = json.loads(bench("leaderboard", results, "--reported", "--format", "json").out)
+    assert {row["source"] for row in rows} == {"measured", "reported"}
+    keys = ("method", "prompt", "localizer", "dataset", "split", "protocol", "averaging", "alpha", "slice")
+    dift = ("dift", "category", "argmax-original", "spair-71k", "test", "sd4match", "image", 0.1, "all")
+    assert {row["source"]: row["pck"] for row in rows if tuple(row[key] for key in keys) == dift} == {
+        "measured": 50.7,
+        "reported": 52.9,
+    }
+    table = list(
+        csv.DictReader(io.StringIO(bench("leaderboard", results, "--reported", "--format", "csv").out))
+    )
+    assert len(table) == len(rows)
+    assert {row["pairs"] for row in table if row["source"] == "measured"} == {"10"}
+    assert {row["pairs"] for row in table if row["source"] == "reported"} == {""}
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--table", "timesteps", "--reported"), "no paper printed numbers by timestep"),
+        (("--table", "prompt-types", "--rank-reported"), "ranks nothing"),
+        (("--table", "per-category", "--alphas", "0.05,0.1"), "one threshold"),
+    ],
+)
+def test_options_that_make_no_sense_together(bench, results, options, told):
+    outcome = bench("leaderboard", results, *options)
+    assert outcome.status == 2
+    assert told in outcome.complaint

@@ -1,0 +1,143 @@
+"""Places of rows: what predictions tell apart, and what they do not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from harness.scoring.paired import Draws, image_draws, mean_of
+from harness.tables.rows import Column, Row
+from harness.tables.ties import Ties, _places
+
+
+def rows_of(out):
+    lines = [line for line in out.splitlines() if line.startswith("|")]
+    header, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """`position` and `hog` on 80 pairs of shapes, as whole cells: the records say that there are no more."""
+    from harness.cli import status
+    from harness.records.folders import read_record, write_record
+
+    folder = tmp_path_factory.mktemp("ties") / "results"
+    options = ("--split", "val", "--limit", "80", "--localizers", "argmax,bilinear", "--out", str(folder))
+    code = status(["run", "--methods", "position,hog", *options])
+    assert code == 0
+    for path in folder.glob("*/record.json"):
+        record = read_record(path)
+        write_record(
+            path.parent, record.model_copy(update={"counts": record.counts.model_copy(update={"pairs": 80})})
+        )
+    return folder
+
+
+def test_rows_that_cannot_be_told_apart_share_a_place(bench, results):
+    told = bench("leaderboard", results)
+    assert told.status == 0, told.err
+    rows = rows_of(told.out)
+    places = {(row["method"], row["localizer"]): row["#"] for row in rows}
+    assert places["hog", "argmax"] in ("1", "2")
+    assert places["hog", "bilinear"] in ("1", "2")
+    # The same predictions twice over: whatever is between them is chance.
+    assert places["position", "argmax"] == places["position", "bilinear"] == "3"
+    assert "tied" in told.out
+
+
+def test_without_ties_places_are_by_value(bench, results):
+    told = bench("leaderboard", results, "--no-ties")
+    assert [row["#"] for row in rows_of(told.out)] == ["1", "2", "3", "4"]
+    assert "tied" not in told.out
+
+
+def test_the_same_bytes_each_time(bench, results):
+    assert bench("leaderboard", results).out == bench("leaderboard", results).out
+
+
+def test_damaged_predictions_leave_places_by_value_and_say_so(bench, results, tmp_path):
+    from shutil import copytree
+
+    folder = copytree(results, tmp_path / "copy")
+    next(folder.glob("*hog*/predictions.parquet")).write_bytes(b"PAR1")
+    told = bench("leaderboard", folder)
+    assert told.status == 1
+    assert "ties could not be told" in told.complaint
+    assert "predictions.parquet" in told.complaint
+    assert [row["#"] for row in rows_of(told.out)] == ["1", "2", "3", "4"]
+    assert "tied" not in told.out
+
+
+def test_a_dataset_that_is_not_at_hand_leaves_places_by_value(bench, results, tmp_path):
+    from shutil import copytree
+
+    folder = copytree(results, tmp_path / "copy")
+    for path in folder.glob("*/record.json"):
+        content = json.loads(path.read_text())
+        content["provenance"]["manifest"] = "0" * 64
+        path.write_text(json.dumps(content))
+    told = bench("leaderboard", folder)
+    assert (told.status, told.err) == (0, "")
+    assert "Places: PCK at alpha 0.10. They are by value alone, not tested for ties." in told.out
+    assert [row["#"] for row in rows_of(told.out)] == ["1", "2", "3", "4"]
+
+
+def test_the_first_row_that_is_told_apart_leads_the_next_group():
+    apart = {(0, 1): False, (0, 2): True, (0, 3): True, (1, 2): False, (1, 3): True, (2, 3): False}
+    assert _places(4, apart) == [1, 1, 3, 3]
+    assert _places(1, {}) == [1]
+
+
+@pytest.mark.parametrize(("value", "places"), [(1.0, [1, 1]), (1.5, [1, 1]), (2.5, [1, 2])])
+def test_rows_are_told_apart_at_the_95_percent_level(value, places):
+    """The difference is `value` standard errors: p is 0.32, 0.13 and 0.01."""
+
+    class Known(Ties):
+        def _draws(self, cells, index, alphas, seed):
+            spread = np.random.default_rng(0).normal(0, 1, (10_000, 1))
+            return Draws(np.array([value]), spread, np.array([True]))
+
+    column = Column("birds", "test", 0.1)
+    line = Row("a", "none", "argmax", "none", "Z", cells={("birds", "test"): None})  # type: ignore[dict-item]
+    ties = Known(None, lambda record: None, None, "sd4match", "image")  # type: ignore[arg-type, return-value]
+    assert ties([line, replace(line, method="b")], [column]) == places
+
+
+def draws(value, seed):
+    """Differences of 40 pairs of 12 images."""
+    random = np.random.default_rng(seed)
+    numerators = random.normal(value, 0.2, (40, 1))
+    images = random.integers(0, 12, (40, 2))
+    return image_draws(numerators, np.ones((40, 1)), images, seed)
+
+
+def test_the_mean_over_datasets_has_half_the_variance_of_one():
+    one, other = draws(0.1, 1), draws(0.1, 2)
+    both = mean_of([one, other])
+    assert both.value == pytest.approx((one.value + other.value) / 2)
+    expected = (one.deviations.var() + other.deviations.var()) / 4
+    assert both.deviations.var() == pytest.approx(expected, rel=0.1)
+    assert mean_of([one]).difference().p == one.difference().p
+
+
+def test_one_unknown_spread_leaves_the_mean_unknown():
+    known = draws(0.1, 1)
+    unknown = Draws(known.value, known.deviations, np.array([False]))
+    assert np.isnan(mean_of([known, unknown]).difference().p).all()
+
+
+def test_rows_without_their_dataset_have_no_place():
+    from harness.errors import UserError
+
+    def gone(record):
+        raise UserError("no dataset here")
+
+    column = Column("birds", "test", 0.1)
+    line = Row("a", "none", "argmax", "none", "Z", cells={("birds", "test"): None})  # type: ignore[dict-item]
+    ties = Ties(None, gone, None, "sd4match", "image")  # type: ignore[arg-type]
+    assert ties([line, replace(line, method="b")], [column]) is None
+    assert ties.problems == []

@@ -1,0 +1,102 @@
+"""PCK against the timestep: one row a timestep, one column a curve."""
+
+from __future__ import annotations
+
+from support.made_up_records import a_record
+
+from harness.tables.timesteps import timesteps
+
+
+def at(step: int, pck: float, *, method: str = "dift", changed: str | None = None, **more):
+    """A finished cell at a timestep; PCK at alpha 0.10 is ten more than at 0.05."""
+    label = f"{method}[{changed if changed is not None else f'timestep={step}'}]".replace("[]", "")
+    record = a_record(method, pck, identity=f"{method}{step}{more.get('prompt', '')}"[:12], **more)
+    return record.model_copy(
+        update={"cell": record.cell.model_copy(update={"label": label, "params": {"timestep": step}})}
+    )
+
+
+def rows(table) -> list[dict[str, str]]:
+    return [dict(zip(table.header, row, strict=True)) for row in table.rows]
+
+
+def test_rows_are_timesteps_in_order():
+    table = timesteps([at(261, 30.0), at(50, 20.0), at(50, 40.0, method="single")])
+    assert table.header == ("timestep", "dift", "single", "note")
+    assert rows(table) == [
+        {"timestep": "50", "dift": "30.0 ±4.5", "single": "50.0 ±4.5", "note": ""},
+        {"timestep": "261", "dift": "40.0 ±4.5", "single": "–", "note": ""},
+    ]
+    assert "Alpha 0.10" in table.caption
+
+
+def test_what_else_was_changed_stays_in_the_head():
+    changes = (
+        "timestep=50",
+        "ensemble=1,timestep=50",
+        "timestep=50,prompt-file=a/best.safetensors",
+        "ensemble=1,timestep=50,seed=2",
+        "",
+    )
+    table = timesteps(
+        [
+            at(50, 20.0 + number, method=f"m{number}", changed=changed)
+            for number, changed in enumerate(changes)
+        ]
+    )
+    assert table.header[1:-1] == (
+        "m0",
+        "m1[ensemble=1]",
+        "m2[prompt-file=a/best.safetensors]",
+        "m3[ensemble=1,seed=2]",
+        "m4",
+    )
+
+
+def test_curves_of_one_method_are_told_apart():
+    table = timesteps(
+        [at(50, 20.0, prompt="empty"), at(50, 30.0, prompt="category"), at(50, 40.0, method="single")]
+    )
+    assert table.header[1:-1] == ("dift empty", "dift category", "single")
+
+
+def test_two_datasets_have_columns_each():
+    table = timesteps([at(50, 20.0), at(50, 30.0, dataset="cars")])
+    assert table.header[1:-1] == ("dift birds", "dift cars")
+    assert table.rows[0][1:3] == ("30.0 ±4.5", "40.0 ±4.5")
+
+
+def test_limited_cells_are_marked():
+    (row,) = rows(timesteps([at(50, 20.0, stored=3)]))
+    assert row["note"] == "dift: birds: limited to 3 of 10 pairs"
+
+
+def test_a_cell_without_numbers_leaves_its_reason():
+    failed = at(50, 20.0).model_copy(
+        update={"status": "not-applicable", "reason": "no such level", "scores": [], "localizers": {}}
+    )
+    (row, other) = rows(timesteps([failed, at(261, 20.0)]))
+    assert (row["dift"], row["note"]) == ("–", "dift: not-applicable: no such level")
+    assert other["note"] == ""
+
+
+def test_on_the_command_line(bench, tmp_path):
+    out = tmp_path / "r"
+    done = bench(
+        "run", "--methods", "dift", "--limit", 2, "--ensemble", 1, "--timestep", "50,100", "--out", out
+    )
+    assert done.status == 0, done.err
+    table = bench("leaderboard", out, "--table", "timesteps")
+    assert table.out in done.out
+    assert [line.split("|")[1].strip() for line in table.out.splitlines() if line.startswith("| ")] == [
+        "timestep",
+        "50",
+        "100",
+    ]
+
+
+def test_without_a_timestep_it_is_told(bench, tmp_path):
+    out = tmp_path / "r"
+    assert bench("run", "--methods", "position", "--limit", 2, "--out", out).status == 0
+    done = bench("leaderboard", out, "--table", "timesteps")
+    assert done.status == 2 and "no cell has a timestep" in done.complaint
