@@ -12,7 +12,7 @@ from harness.cli.options import CommaList
 from harness.errors import UserError
 
 
-def _configure(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
+def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
     """Values of a TOML file become defaults, which flags override."""
     if path is None:
         return

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from harness.plugins.host import Host
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[tuple[Any, ...]]
@@ -14,6 +17,29 @@ else:  # generic for type checkers only: older releases of click cannot subscrip
     _ParamType = click.ParamType
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+Arguments = TypeVar("Arguments")
+Result = TypeVar("Result")
+
+
+def typed_arguments(
+    record: type[Arguments],
+) -> Callable[[Callable[[Host, Arguments], Result]], Callable[..., Result]]:
+    """Decorates the function of a command that has many options: `@typed_arguments(RunArguments)`.
+
+    click hands over options by name, as keywords that no type checker can see. The function gets them as one frozen
+    dataclass instead, whose fields are named as the options, after the host of the plugins. The names are checked when
+    the command is called: an option without a field, or a field without an option, raises a TypeError.
+    """
+
+    def decorate(function: Callable[[Host, Arguments], Result]) -> Callable[..., Result]:
+        @click.pass_obj
+        @functools.wraps(function)
+        def command(host: Host, /, **options: Any) -> Result:
+            return function(host, record(**options))
+
+        return command
+
+    return decorate
 
 
 class CommaList(_ParamType):

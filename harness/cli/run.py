@@ -2,26 +2,127 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.config import _configure
-from harness.cli.options import CommaList, NumberList, data_root, gigabytes, number_range, positive, weights
+from harness.cli.config import read_config
+from harness.cli.options import (
+    CommaList,
+    NumberList,
+    data_root,
+    gigabytes,
+    number_range,
+    positive,
+    typed_arguments,
+    weights,
+)
 from harness.cli.terminal import TerminalReporter
 from harness.errors import UserError
 from harness.plugins.host import Host
 from harness.running.plan import plan
-from harness.sweep import DatasetChoice, Sweep
+from harness.sweep import Cell, DatasetChoice, Sweep
 
 if TYPE_CHECKING:
     from harness.records.schema import Record
     from harness.running.resources import RunOptions
+    from harness.tables.table import Table
 
 
-def _cache_folder(ctx: click.Context, param: click.Parameter, value: str | None) -> Path | None:
+@dataclass(frozen=True, kw_only=True)
+class RunArguments:
+    """The options of `bench run` after parsing. The help text of each says what it is for."""
+
+    methods: tuple[str, ...]
+    datasets: tuple[str, ...]
+    split: str | None
+    prompts: tuple[str, ...] | None
+    localizers: tuple[str, ...] | None
+    protocols: tuple[str, ...]
+    alphas: tuple[float, ...] | None
+    timestep: tuple[int, ...] | None
+    ensemble: tuple[int, ...] | None
+    train_timestep: bool
+    prompt_files: tuple[str, ...]
+    trained_on: str | None
+    seed: tuple[int, ...]
+    limit: int | None
+    weights: tuple[str, ...]
+    weights_root: Path | None
+    device: str
+    precision: str
+    compile: bool
+    batch_size: int
+    cache_bytes: int
+    cache: Path | None
+    workers: int | None
+    out: Path
+    data_root: Path
+
+    def sweep(self) -> Sweep:
+        """The part that says which cells are run. Raises `UserError` for a --prompt-file without a path."""
+        swept = {"timestep": self.timestep, "ensemble": self.ensemble}
+        return Sweep(
+            methods=self.methods,
+            datasets=tuple(map(DatasetChoice.parse, self.datasets)),
+            prompts=self.prompts,
+            localizers=self.localizers,
+            split=self.split,
+            seeds=self.seed,
+            overrides={name: values for name, values in swept.items() if values},
+            prompt_files=_parse_prompt_files(self.prompt_files),
+            trained_on=self.trained_on,
+            train_timestep=self.train_timestep,
+        )
+
+    def run_options(self, host: Host) -> RunOptions:
+        """The part that says how cells are run.
+
+        Raises:
+            UserError: the device, a protocol or weights are not there.
+        """
+        from harness.environment import device_name, require_compiler
+        from harness.features.prefetch import default_workers
+        from harness.running.resources import RunOptions
+        from harness.scoring.criteria import criterion
+        from harness.weights.choice import WeightChoice
+
+        protocols = dict.fromkeys(self.protocols)
+        criteria = tuple(criterion(host, name, self.alphas) for name in protocols)
+        device = device_name(self.device)
+        if self.compile:
+            require_compiler(device)
+        return RunOptions(
+            data_root=self.data_root,
+            out=self.out,
+            criteria=criteria,
+            device=device,
+            precision=self.precision,
+            compiled=self.compile,
+            batch_size=self.batch_size,
+            limit=self.limit,
+            weights=WeightChoice.parse(host, self.weights, self.weights_root),
+            cache_bytes=self.cache_bytes,
+            cache=self.cache,
+            workers=default_workers(device) if self.workers is None else self.workers,
+        )
+
+
+def _parse_prompt_files(texts: Sequence[str]) -> dict[str, tuple[Path, ...]]:
+    """The values of --prompt-file by method. Raises `UserError` for one that is not METHOD=PATH."""
+    files: dict[str, tuple[Path, ...]] = {}
+    for text in texts:
+        name, _, path = text.partition("=")
+        if not (name and path):
+            raise UserError(f"--prompt-file {text}: expected METHOD=PATH")
+        files[name] = (*files.get(name, ()), Path(path).expanduser())
+    return files
+
+
+def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str | None) -> Path | None:
     if value is not None and not value.strip():
         raise UserError("--cache: is empty; give a folder")
     return Path(value).expanduser() if value else None
@@ -105,7 +206,7 @@ def _cache_folder(ctx: click.Context, param: click.Parameter, value: str | None)
 )
 @click.option(
     "--cache",
-    callback=_cache_folder,
+    callback=_parse_cache_folder,
     metavar="DIR",
     help="Folder that keeps latents and DINO's features for later runs.",
 )
@@ -126,95 +227,49 @@ def _cache_folder(ctx: click.Context, param: click.Parameter, value: str | None)
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
-    callback=_configure,
+    callback=read_config,
     is_eager=True,
     expose_value=False,
     help="TOML file with any of these options by name; flags win.",
 )
-@click.pass_obj
-def run(host: Host, /, **options: Any) -> int:
+@typed_arguments(RunArguments)
+def run(host: Host, arguments: RunArguments) -> int:
     """Run methods on datasets and print the table.
 
     A finished cell is not run again, an interrupted one goes on where it stopped.
     """
-    sweep = Sweep(
-        methods=options["methods"],
-        datasets=tuple(map(DatasetChoice.parse, options["datasets"])),
-        prompts=options["prompts"],
-        localizers=options["localizers"],
-        split=options["split"],
-        seeds=options["seed"],
-        overrides={name: options[name] for name in ("timestep", "ensemble") if options[name]},
-        prompt_files=_prompt_files(options["prompt_files"]),
-        trained_on=options["trained_on"],
-        train_timestep=options["train_timestep"],
-    )
-    cells = plan(sweep, host)
+    cells = plan(arguments.sweep(), host)
     from harness.running.engine import run_cells
 
-    records = run_cells(host, cells, _run_options(host, options), TerminalReporter())
-    from harness.tables.leaderboard import leaderboard
-    from harness.tables.prompt_types import prompt_types
-    from harness.tables.timesteps import timesteps
-
-    shown = {name for cell in cells for name in cell.localizers}
-    protocols = list(dict.fromkeys(options["protocols"]))
-    scored = _scored(records, protocols)
-    tables = [
-        leaderboard(records, protocol=name, alphas=options["alphas"], localizers=sorted(shown))
-        for name in scored
-    ]
-    if len(set(options["prompts"] or ())) > 1:
-        tables += [
-            prompt_types(records, protocol=name, localizers=sorted(shown), prompts=options["prompts"])
-            for name in scored
-        ]
-    if len(set(options["timestep"] or ())) > 1:
-        tables += [timesteps(records, protocol=name, localizers=sorted(shown)) for name in scored]
+    records = run_cells(host, cells, arguments.run_options(host), TerminalReporter())
+    tables = _tables(arguments, cells, records)
     click.echo("\n".join(table.render("md") for table in tables), nl=False)
     return int(any(record.status in ("failed", "partial") for record in records))
 
 
-def _prompt_files(texts: Sequence[str]) -> dict[str, tuple[Path, ...]]:
-    """The values of --prompt-file. Raises `UserError` for one that is not METHOD=PATH."""
-    found: dict[str, tuple[Path, ...]] = {}
-    for text in texts:
-        name, _, path = text.partition("=")
-        if not (name and path):
-            raise UserError(f"--prompt-file {text}: expected METHOD=PATH")
-        found[name] = (*found.get(name, ()), Path(path).expanduser())
-    return found
+def _tables(arguments: RunArguments, cells: Sequence[Cell], records: Sequence[Record]) -> list[Table]:
+    """A leaderboard for each protocol, then a table for each axis that was swept."""
+    from harness.tables.leaderboard import leaderboard
+    from harness.tables.prompt_types import prompt_types
+    from harness.tables.timesteps import timesteps
+
+    localizers = sorted({name for cell in cells for name in cell.localizers})
+    protocols = _scored_protocols(records, arguments.protocols)
+    tables = [
+        leaderboard(records, protocol=name, alphas=arguments.alphas, localizers=localizers)
+        for name in protocols
+    ]
+    prompts = arguments.prompts
+    if prompts and len(set(prompts)) > 1:
+        tables += [
+            prompt_types(records, protocol=name, localizers=localizers, prompts=prompts) for name in protocols
+        ]
+    if len(set(arguments.timestep or ())) > 1:
+        tables += [timesteps(records, protocol=name, localizers=localizers) for name in protocols]
+    return tables
 
 
-def _scored(records: Sequence[Record], protocols: Sequence[str]) -> list[str | None]:
-    """The protocols asked for that some record has; one table without numbers where none does."""
-    found = {score.protocol for record in records for score in record.scores}
-    return [name for name in protocols if name in found] or [None]
-
-
-def _run_options(host: Host, options: Mapping[str, Any]) -> RunOptions:
-    """How cells are run. Raises `UserError` for a device, protocol or weights that are not there."""
-    from harness.environment import device_name, require_compiler
-    from harness.features.prefetch import default_workers
-    from harness.running.resources import RunOptions
-    from harness.scoring.criteria import criterion
-    from harness.weights.choice import WeightChoice
-
-    criteria = tuple(criterion(host, name, options["alphas"]) for name in dict.fromkeys(options["protocols"]))
-    device = device_name(options["device"])
-    if options["compile"]:
-        require_compiler(device)
-    return RunOptions(
-        data_root=options["data_root"],
-        out=options["out"],
-        criteria=criteria,
-        device=device,
-        precision=options["precision"],
-        compiled=options["compile"],
-        batch_size=options["batch_size"],
-        limit=options["limit"],
-        weights=WeightChoice.parse(host, options["weights"], options["weights_root"]),
-        cache_bytes=options["cache_bytes"],
-        cache=options["cache"],
-        workers=default_workers(device) if options["workers"] is None else options["workers"],
-    )
+def _scored_protocols(records: Sequence[Record], protocols: Sequence[str]) -> list[str | None]:
+    """The user's protocols that some record has; None where there are none, for a table without numbers."""
+    scored = {score.protocol for record in records for score in record.scores}
+    return [name for name in dict.fromkeys(protocols) if name in scored] or [None]
