@@ -114,10 +114,9 @@ def peak_bytes(call: Call, device: str, interval: float = 0.002) -> int:
     try:
         call()
     finally:
-        highest = max(highest, process.memory_info().rss)
         done.set()
         watcher.join()
-    return highest - held
+    return max(highest, process.memory_info().rss) - held
 
 
 # --------------------------------------------------------------------------------------------------------------- operations

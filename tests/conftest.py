@@ -8,7 +8,7 @@ import types
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from support.commands import Outcome, command, plugin_environment
 from support.extractors import small_map
 from support.paths import ROOT
@@ -22,7 +22,7 @@ from harness.plugins.loading import load_plugins
 from harness.specs import ExtractorSpec
 
 # A busy machine is no failure.
-settings.register_profile("untimed", deadline=None)
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 settings.load_profile("untimed")
 

@@ -122,7 +122,8 @@ class Prefetcher:
                 pixels, prepared = next(self._arriving)
                 self._next += 1
         except Exception as error:  # noqa: BLE001 - a worker that died must not end the run
-            self._give_up(error)
+            # What is raised depends on what it was doing when it died.
+            self._give_up(error, "one did not arrive from its worker: ")
             return None
         if pixels is None and prepared is None:
             return None
@@ -132,10 +133,10 @@ class Prefetcher:
         """Ends the workers."""
         self._arriving = None
 
-    def _give_up(self, error: Exception) -> None:
+    def _give_up(self, error: Exception, because: str = "") -> None:
         told = (str(error).strip().splitlines() or [type(error).__name__])[0]
         logging.getLogger(__name__).warning(
-            "bench: pictures are no longer decoded ahead, but when they are needed: %s", told
+            "bench: pictures are no longer decoded ahead, but when they are needed: %s", because + told
         )
         self.close()
 

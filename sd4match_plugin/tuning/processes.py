@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -31,6 +31,9 @@ class Processes:
     rank: int
     count: int
     device: str
+    _wrapped: list[torch.nn.parallel.DistributedDataParallel] = field(
+        default_factory=list, repr=False, compare=False
+    )
 
     @property
     def main(self) -> bool:
@@ -61,7 +64,21 @@ class Processes:
         """
         if self.count == 1:
             return module
-        return torch.nn.parallel.DistributedDataParallel(module, find_unused_parameters=find_unused)
+        made = torch.nn.parallel.DistributedDataParallel(module, find_unused_parameters=find_unused)
+        self._wrapped.append(made)
+        return made
+
+    def leave(self) -> None:
+        """Parts with the others, for good: modules that were wrapped cannot be called any more.
+
+        A module's reducer must not be what holds the group last. Where Python frees it, it waits for gloo's threads with the interpreter
+        locked, and one of them may be waiting for the interpreter, to free a tensor: neither would ever end. A group that Python itself
+        frees waits with the interpreter unlocked.
+        """
+        for made in self._wrapped:
+            del made.logger, made.reducer
+        self._wrapped.clear()
+        dist.destroy_process_group()
 
 
 @contextmanager
@@ -87,7 +104,8 @@ def processes(device: str) -> Iterator[Processes]:
         torch.cuda.set_device(device)
     # Gloo beside NCCL: numbers that are told and gathered live on the CPU.
     dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=_PATIENCE)
+    mine = Processes(rank, count, device)
     try:
-        yield Processes(rank, count, device)
+        yield mine
     finally:
-        dist.destroy_process_group()
+        mine.leave()

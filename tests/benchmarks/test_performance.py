@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import agreement
+import psutil
 import published
 import pytest
 import torch
@@ -14,6 +16,7 @@ from ours import CountedTraining, Setup, evaluate
 from published import Diffusion
 from published_training import PublishedTraining
 from report import Growth, Row, ratios
+from support.commands import PATIENCE
 from workloads import Extent, write_folder
 
 from baselines.sources import SOURCE
@@ -128,8 +131,19 @@ def test_operations_of_fused_attention_are_counted():
     assert fused == written_out == 2 * 2 * 2 * 16 * 16 * 8
 
 
-def test_memory_of_a_call_is_seen():
-    assert peak_bytes(lambda: torch.ones(16 << 20).sum(), "cpu") > 48 << 20
+def test_memory_of_a_call_is_seen(monkeypatch):
+    usual, looks = psutil.Process.memory_info, threading.Semaphore(0)
+    monkeypatch.setattr(psutil.Process, "memory_info", lambda self: (usual(self), looks.release())[0])
+
+    def call():
+        block = torch.ones(16 << 20)
+        while looks.acquire(blocking=False):
+            pass
+        # The second of two began when the block was there.
+        assert looks.acquire(timeout=PATIENCE) and looks.acquire(timeout=PATIENCE)
+        del block
+
+    assert peak_bytes(call, "cpu") > 48 << 20
 
 
 def test_calls_alternate():

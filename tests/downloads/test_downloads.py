@@ -13,7 +13,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -91,17 +90,14 @@ def test_a_killed_download_goes_on(server, path):
     server.stall_after = 1_000_000
     code = (
         "import sys; from pathlib import Path; from harness.downloads.download import download\n"
-        "download(sys.argv[1], Path(sys.argv[2]), lambda *_: None)"
+        "download(sys.argv[1], Path(sys.argv[2]), lambda name, done, total: print(done, flush=True))"
     )
-    process = subprocess.Popen([sys.executable, "-c", code, f"{server.url}/file.bin", path], cwd=ROOT)
-    try:
-        deadline = time.monotonic() + 30
-        while not (part_of(path).exists() and part_of(path).stat().st_size > 100_000):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    command = [sys.executable, "-c", code, f"{server.url}/file.bin", path]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert any(int(done) > 100_000 for done in process.stdout)
+        finally:
+            process.send_signal(signal.SIGKILL)
     server.stall_after = None
     kept = part_of(path).stat().st_size
     assert get(server, path) == CONTENT
@@ -335,13 +331,16 @@ def test_another_file_than_at_the_last_fetch_is_told(bench, server, willow, tmp_
     assert done.out.count("not the same file") == 1
 
 
-def closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+@pytest.fixture
+def closed_port():
+    """A port at which nobody listens, and that nobody else can be given meanwhile."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
 
 
-def test_without_network_one_line_says_what_to_put_where(bench, willow, tmp_path, monkeypatch):
-    base = f"http://127.0.0.1:{closed_port()}"
+def test_without_network_one_line_says_what_to_put_where(bench, willow, tmp_path, monkeypatch, closed_port):
+    base = f"http://127.0.0.1:{closed_port}"
     willow(base)
     monkeypatch.chdir(tmp_path)
     done = bench("data", "fetch", "pf-willow", "--data-root", "my data")
@@ -353,10 +352,10 @@ def test_without_network_one_line_says_what_to_put_where(bench, willow, tmp_path
     assert not names(tmp_path / "my data" / "pf-willow")
 
 
-def test_that_line_leaves_out_what_is_there(bench, willow, tmp_path):
+def test_that_line_leaves_out_what_is_there(bench, willow, tmp_path, closed_port):
     bench("data", "fetch", "pf-willow", "--data-root", tmp_path)
     (tmp_path / "pf-willow" / "test_pairs.csv").unlink()
-    willow(f"http://127.0.0.1:{closed_port()}")
+    willow(f"http://127.0.0.1:{closed_port}")
     complaint = bench("data", "fetch", "pf-willow", "--data-root", tmp_path).complaint
     assert "test_pairs.csv" in complaint
     assert "PF-dataset.zip" not in complaint
@@ -370,8 +369,8 @@ def test_an_error_answer_is_one_line_and_status_2(bench, server, willow, tmp_pat
     assert f"{server.url}{LIST} to {tmp_path}/pf-willow/test_pairs.csv" in done.complaint
 
 
-def test_files_put_in_place_by_hand_are_used_without_network(bench, server, willow, tmp_path):
-    willow(f"http://127.0.0.1:{closed_port()}")
+def test_files_put_in_place_by_hand_are_used_without_network(bench, server, willow, tmp_path, closed_port):
+    willow(f"http://127.0.0.1:{closed_port}")
     folder = tmp_path / "pf-willow"
     folder.mkdir()
     (folder / "PF-dataset.zip").write_bytes(server.files[ARCHIVE])

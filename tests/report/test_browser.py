@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from support.commands import PATIENCE
 from support.photos import make_photos, read_list, write_list
 
 from harness.cli import status
@@ -53,7 +54,7 @@ def page_file(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def chromium():
     with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        browser = running.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS), timeout=1000 * PATIENCE)
         yield browser
         browser.close()
 
@@ -65,6 +66,7 @@ def visit(chromium, page_file):
 
     def open_page(width=1280, height=900, file=page_file, **options):
         context = chromium.new_context(viewport={"width": width, "height": height}, **options)
+        context.set_default_timeout(1000 * PATIENCE)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: told.append(f"console: {message.text}"))

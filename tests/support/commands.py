@@ -9,6 +9,9 @@ from pathlib import Path
 
 from support.paths import ROOT
 
+PATIENCE = 3600.0
+"""Seconds after which a test no longer waits for what would never come: far more than it takes on the slowest machine."""
+
 
 @dataclass(frozen=True)
 class Outcome:

@@ -113,7 +113,7 @@ class LocalServer:
         with suppress(ConnectionError):  # a client that has heard enough hangs up
             handler.wfile.write(sent)
         if self.stall_after is not None:
-            self._over.wait(30)
+            self._over.wait()
 
     def _start(self, request: Request) -> int | None:
         """The first byte to send, where a part is asked for and may be sent."""
