@@ -182,6 +182,13 @@ EXTRACTOR = ExtractorSpec(
         "posterior": "sampled",
         "resample": "bicubic",
     },
+    param_help={
+        "timestep": "diffusion timestep at which noise is added; 0 to 999 for Stable Diffusion",
+        "ensemble": "draws of noise whose features are averaged; 1 or more",
+        "level": "decoder features that are read: 'up-block 0' to 'up-block 3', or s5, s4, s3",
+        "posterior": "latents from the VAE's posterior: sampled (for each draw), sampled-once, or mean",
+        "resample": "filter that resizes the image: bilinear or bicubic",
+    },
     weights=(SOURCE,),
     description="decoder features of Stable Diffusion for a stretched image",
 )

@@ -81,6 +81,13 @@ class PatchFeatures:
         return padded_maps(features, requests, self._side, PatchGrid(self.backbone.card.patch, self._stride))
 
 
+_PARAM_HELP = {
+    "layer": "transformer block that is read; 0 is the first, -1 the last",
+    "facet": "features that are read of the block: token, token-norm (last block only), key, query or value",
+    "stride": "distance from one patch to the next, as a share of the patch's side; 1 is without overlap",
+}
+
+
 def _extractor(
     name: str, weights: str, factor: Fraction, params: Mapping[str, Scalar], description: str
 ) -> ExtractorSpec:
@@ -90,6 +97,7 @@ def _extractor(
         make=fed.make,
         image_size=fed.image_size,
         params=params,
+        param_help=_PARAM_HELP,
         weights=(weights,),
         description=description,
     )

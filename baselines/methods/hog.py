@@ -64,6 +64,11 @@ EXTRACTOR = ExtractorSpec(
     make=Hog,
     image_size=(SIDE, SIDE),
     params={"cell": 4, "block": 9, "orientations": 9},
+    param_help={
+        "cell": "side of a cell in pixels of the 128 x 128 image",
+        "block": "cells along each side of the block that describes a cell; odd",
+        "orientations": "bins of the histogram of gradient directions",
+    },
     description="histograms of oriented gradients (Dalal and Triggs, 2005), handcrafted",
 )
 

@@ -262,6 +262,10 @@ def _extractor(name: str, dino: bool) -> ExtractorSpec:
         prompt_kinds=PROMPT_KINDS,
         image_size=image_size,
         params={"timestep": 100, "dino": dino},
+        param_help={
+            "timestep": "diffusion timestep at which noise is added; 0 to 999 for Stable Diffusion",
+            "dino": "whether DINOv2's features are joined; follows from the method, leave it as it is",
+        },
         weights=(SD, DINO) if dino else (SD,),
         description="decoder states s5, s4, s3 of the padded image, joint PCA per pair"
         + (", with DINOv2" if dino else ""),

@@ -6,7 +6,15 @@ may import whatever it needs.
 
 from harness.specs.commands import CommandSpec
 from harness.specs.common import AVERAGINGS, Averaging, RemoteFile, Scalar, Scope, Threshold
-from harness.specs.datasets import DatasetSpec, ImagePair, ImageSource, PairDataset, valid_points
+from harness.specs.datasets import (
+    DatasetSpec,
+    ImagePair,
+    ImageSource,
+    LabelledDataset,
+    PairDataset,
+    ThresholdDataset,
+    valid_points,
+)
 from harness.specs.extractors import (
     ExtractorSpec,
     FeatureMap,
@@ -17,8 +25,9 @@ from harness.specs.extractors import (
     MakeContext,
     PairExtractor,
     Prepare,
+    PreparingExtractor,
 )
-from harness.specs.localizers import Localizer, LocalizerSpec, Located
+from harness.specs.localizers import BatchLocalizer, Localizer, LocalizerSpec, Located
 from harness.specs.methods import MethodSpec
 from harness.specs.prompts import LearnedFile, LearnedSpec, PairPrompt, Prompt, PromptSpec
 from harness.specs.protocols import ProtocolSpec
@@ -27,6 +36,7 @@ from harness.specs.weights import Refusal, WeightSource
 __all__ = [
     "AVERAGINGS",
     "Averaging",
+    "BatchLocalizer",
     "CommandSpec",
     "DatasetSpec",
     "ExtractorSpec",
@@ -36,6 +46,7 @@ __all__ = [
     "ImageRequest",
     "ImageSize",
     "ImageSource",
+    "LabelledDataset",
     "LazyImage",
     "LearnedFile",
     "LearnedSpec",
@@ -48,6 +59,7 @@ __all__ = [
     "PairExtractor",
     "PairPrompt",
     "Prepare",
+    "PreparingExtractor",
     "Prompt",
     "PromptSpec",
     "ProtocolSpec",
@@ -56,6 +68,7 @@ __all__ = [
     "Scalar",
     "Scope",
     "Threshold",
+    "ThresholdDataset",
     "WeightSource",
     "valid_points",
 ]

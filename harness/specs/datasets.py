@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from harness.frames import Size
 from harness.specs.common import RemoteFile, Scalar, Threshold
@@ -83,6 +83,24 @@ class PairDataset(Protocol):
 
     def __getitem__(self, index: int) -> ImagePair:
         """Pair number `index`. Raises `DataError` where its annotation is missing or damaged."""
+
+
+@runtime_checkable
+class LabelledDataset(Protocol):
+    """A `PairDataset` that has a name of its own in tables, such as the name of the user's folder."""
+
+    @property
+    def label(self) -> str:
+        """Name of the dataset in tables and cell ids, in place of `DatasetSpec.name`."""
+
+
+@runtime_checkable
+class ThresholdDataset(Protocol):
+    """A `PairDataset` that says itself what PCK's alpha multiplies, where that depends on its files."""
+
+    @property
+    def threshold(self) -> Threshold:
+        """What PCK's alpha multiplies, in place of `DatasetSpec.threshold`."""
 
 
 @dataclass(frozen=True, kw_only=True)

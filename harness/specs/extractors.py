@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from harness.frames import Frame, GridConvention, Size
 from harness.specs.common import Scalar, Scope
@@ -99,24 +99,32 @@ Prepare = Callable[["PIL.Image.Image"], "torch.Tensor"]
 
 
 class ImageExtractor(Protocol):
-    """An extractor of scope `image` or `category`.
-
-    It may have an attribute `prepare`, a `Prepare` that worker processes run while the network is busy (`bench run --workers`): a function
-    or a `functools.partial` of one, since it is pickled, and a bound method would take the network along. The extractor does the same
-    itself where a request's `prepared` is None (`harness.preprocess.prepared_batch`).
-    """
+    """An extractor of scope `image` or `category`. It may also be a `PreparingExtractor`."""
 
     def extract(self, requests: Sequence[ImageRequest]) -> Sequence[FeatureMap]:
         """One feature map per request, in their order. The map must not depend on the other requests but by rounding."""
 
 
 class PairExtractor(Protocol):
-    """An extractor of scope `pair`. It may have a `prepare`, as an `ImageExtractor` may."""
+    """An extractor of scope `pair`. It may also be a `PreparingExtractor`."""
 
     def extract_pairs(
         self, requests: Sequence[tuple[ImageRequest, ImageRequest]]
     ) -> Sequence[tuple[FeatureMap, FeatureMap]]:
         """Feature maps of source and target for every pair, in their order."""
+
+
+@runtime_checkable
+class PreparingExtractor(Protocol):
+    """An extractor part of whose work on a picture can be done ahead, by worker processes (`bench run --workers`).
+
+    Set `prepare` to a module's function or to a `functools.partial` of one: it is pickled, and a bound method would take
+    the network along. Features must be the same, to the byte, whether a request brings `prepared` or not; the extractor
+    calls `prepare` itself where `prepared` is None (`harness.preprocess.prepared_batch`).
+    """
+
+    def prepare(self, image: PIL.Image.Image, /) -> torch.Tensor:
+        """RGB picture, original pixels -> the extractor's input, a tensor on the CPU that follows from the picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +170,7 @@ class ExtractorSpec:
         image_size: width and height in pixels of the image it is fed: the frame of protocol `sd4match`. Where that follows from the
             backbone, a function of the local paths of its weight sources.
         params: its parameters and their defaults; part of a cell's identity.
+        param_help: parameter -> its meaning and its values in one line, for users of `--set NAME=VALUE`.
         weights: names of the weight sources it reads.
     """
 
@@ -171,6 +180,7 @@ class ExtractorSpec:
     prompt_kinds: frozenset[str] = frozenset()
     image_size: ImageSize = (768, 768)
     params: Mapping[str, Scalar] = field(default_factory=dict)
+    param_help: Mapping[str, str] = field(default_factory=dict)
     weights: tuple[str, ...] = ()
     description: str = ""
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
 
+from harness.frames import GridConvention
 from harness.specs.common import Scalar
 from harness.specs.extractors import FeatureMap
 
@@ -21,14 +22,22 @@ class Located(NamedTuple):
 
 
 class Localizer(Protocol):
-    """Source feature + target map -> point.
-
-    One that can do many pairs at once may offer `many(tasks)` as well, with a list of (source, target, points) and a `Located` for each,
-    whose bytes do not depend on what else is in the list; `bench run` then calls that.
-    """
+    """Source feature + target map -> point. A localizer that takes many pairs at once is a `BatchLocalizer`."""
 
     def __call__(self, source: FeatureMap, target: FeatureMap, points: torch.Tensor) -> Located:
         """(N, 2) float64 original pixels of the source image -> predictions in original pixels of the target image."""
+
+
+@runtime_checkable
+class BatchLocalizer(Localizer, Protocol):
+    """A localizer that takes many pairs at once; `bench run` then hands it several pairs at a time."""
+
+    def many(self, tasks: Sequence[tuple[FeatureMap, FeatureMap, torch.Tensor]]) -> Sequence[Located]:
+        """Predictions for each (source, target, points), in their order.
+
+        The bytes of a pair's predictions must not depend on the other pairs in `tasks`, and differ from those of a call
+        by rounding only.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +47,14 @@ class LocalizerSpec:
     Attributes:
         make: keyword options -> the localizer.
         options: its options and their defaults, which a method's recipe may override.
+        grid: how it lays the cells of a feature map on the frame's pixels where the map does not declare that itself.
+        reads: the position at which it reads the source's features: `cell`, the point itself, mapped to the grid, or
+            `pixel`, the centre of the whole pixel of the original image in which the point lies.
     """
 
     name: str
     make: Callable[..., Localizer]
     options: Mapping[str, Scalar] = field(default_factory=dict)
+    grid: GridConvention = "corner"
+    reads: Literal["cell", "pixel"] = "cell"
     description: str = ""
