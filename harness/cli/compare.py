@@ -93,7 +93,7 @@ def compare(
     from harness.records.runs import pair_cells, read_run
     from harness.scoring.comparison import compare as counted
     from harness.scoring.rescore import Rescorer
-    from harness.tables.differences import render
+    from harness.tables.differences import render_differences
 
     _check(runs, protocols, localizers)
     read = [read_run(text, results) for text in runs]
@@ -117,7 +117,7 @@ def compare(
         raise SeveralErrors(dict.fromkeys(damaged))
     for line in (*told, *dict.fromkeys(damaged)):
         click.echo(f"bench: {line}", err=True)
-    click.echo(render(found, averaging, top, format_), nl=False)
+    click.echo(render_differences(found, averaging, top, format_), nl=False)
     return int(bool(damaged))
 
 

@@ -93,7 +93,7 @@ def leaderboard(
     from harness.tables.leaderboard import leaderboard as overall
     from harness.tables.prompt_types import prompt_types
     from harness.tables.reported import read_reported
-    from harness.tables.table import only, together
+    from harness.tables.table import filter_tidy, render_tables
     from harness.tables.ties import Ties
     from harness.tables.timesteps import timesteps
     from harness.tables.view import check_asked, main_protocol
@@ -145,5 +145,5 @@ def leaderboard(
         "averaging": averaging and [averaging],
         "alpha": alphas,
     }
-    click.echo(together([only(table, wanted_rows) for table in tables], format_), nl=False)
+    click.echo(render_tables([filter_tidy(table, wanted_rows) for table in tables], format_), nl=False)
     return int(bool(damaged))

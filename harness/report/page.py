@@ -25,7 +25,7 @@ from harness.tables.categories import per_category
 from harness.tables.generalisation import generalisation
 from harness.tables.leaderboard import leaderboard
 from harness.tables.prompt_types import prompt_types
-from harness.tables.reported import Reported
+from harness.tables.reported import ReportedNumbers
 from harness.tables.rows import RANKING_ALPHA
 from harness.tables.table import Table
 from harness.tables.text import split_name
@@ -83,7 +83,7 @@ def make(
     title: str | None,
     host: Host,
     rescorer: Rescorer,
-    reported: Reported | None = None,
+    reported: ReportedNumbers | None = None,
 ) -> Page:
     """The page of a results folder.
 
@@ -145,7 +145,9 @@ def make(
     return Page(_render(content), found.absent, unusable)
 
 
-def _tables(records: Sequence[Record], view: View, ties: Ties, reported: Reported | None) -> list[HtmlTable]:
+def _tables(
+    records: Sequence[Record], view: View, ties: Ties, reported: ReportedNumbers | None
+) -> list[HtmlTable]:
     """The leaderboard, and the other tables that there are records of."""
     options: dict[str, Any] = {
         "protocol": view.protocol,

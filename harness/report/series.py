@@ -11,7 +11,7 @@ from harness.records.schema import Record, Score, coverage_note, why
 from harness.report.redact import plain
 from harness.tables.rows import RANKING_ALPHA
 from harness.tables.text import alpha_text, split_name
-from harness.tables.tidy import labelled
+from harness.tables.tidy import distinguish_labels
 from harness.tables.view import View
 
 _ASPECTS = ("prompt", "localizer", "backbone")
@@ -105,7 +105,7 @@ class Group:
 
 def groups_of(records: Sequence[Record], view: View) -> list[Group]:
     """A group for each dataset and split that the view has numbers of, in order of name."""
-    records, differs = labelled(records)
+    records, differs = distinguish_labels(records)
     places = sorted({(record.cell.dataset, record.cell.split) for record in records})
     found = [
         _group([one for one in records if (one.cell.dataset, one.cell.split) == place], differs, view)

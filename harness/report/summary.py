@@ -11,7 +11,7 @@ from harness.records.schema import Provenance, Record, coverage_note
 from harness.report.redact import plain
 from harness.tables.table import Table
 from harness.tables.text import split_name
-from harness.tables.tidy import labelled
+from harness.tables.tidy import distinguish_labels
 
 MOST_FAILURES = 100
 """Most failed pairs that are listed one by one."""
@@ -39,7 +39,7 @@ def overview(records: Sequence[Record], waiting: Sequence[str]) -> str:
 
 def cells(records: Sequence[Record], waiting: Sequence[str]) -> Table:
     """A row for each cell and localizer: how far it got, and what it cost."""
-    records, differs = labelled(records)
+    records, differs = distinguish_labels(records)
     rows = [row for record in records for row in _cell_rows(record, differs.get(record.cell.id, ""))]
     header = (
         "method",

@@ -17,7 +17,7 @@ from harness.scoring.criteria import Criterion
 from harness.scoring.pck import per_pair
 from harness.scoring.scores import slices_of
 
-_SIDE_KEYS = ("method", "prompt", "localizer", "backbone", "protocol", "cell", "status")
+SIDE_KEYS = ("method", "prompt", "localizer", "backbone", "protocol", "cell", "status")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Side:
             cell.id,
             status,
         )
-        return dict(zip(_SIDE_KEYS, values, strict=True))
+        return dict(zip(SIDE_KEYS, values, strict=True))
 
 
 @dataclass(frozen=True, eq=False)

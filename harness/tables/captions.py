@@ -9,7 +9,7 @@ from harness.tables.rows import Row
 from harness.tables.text import NOTHING
 
 
-def trusted_caption(records: Sequence[Record], lines: Sequence[Row]) -> list[str]:
+def trust_sentences(records: Sequence[Record], lines: Sequence[Row]) -> list[str]:
     """What the columns mean that say whether to trust a row."""
     found = [
         "Bold: best of its supervision group (Z zero-shot, I image-level labels or pairs, K keypoints); underlined: second."
@@ -52,12 +52,12 @@ def pairs_text(line: Row) -> str:
     return " / ".join(str(number) for _, number in sorted(line.pairs.items())) or NOTHING
 
 
-def or_nothing(text: str) -> str:
+def text_or_dash(text: str) -> str:
     """The text, or an en dash."""
     return text or NOTHING
 
 
-def caption_of(records: Sequence[Record], protocol: str, averaging: str) -> str:
+def numbers_caption(records: Sequence[Record], protocol: str, averaging: str) -> str:
     """What the numbers of a table are, in two sentences."""
     sizes = sorted({record.cell.fed for record in records if record.scores and record.cell.fed})
     fed = f" ({', '.join(f'{w} x {h}' for w, h in sizes)})" if sizes else ""

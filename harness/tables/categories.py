@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from harness.records.schema import Record
 from harness.specs import Averaging
-from harness.tables.captions import caption_of, or_nothing, reported_caption, trusted_caption
-from harness.tables.marks import by_supervision, group_breaks, marked
-from harness.tables.reported import Reported
+from harness.tables.captions import numbers_caption, reported_caption, text_or_dash, trust_sentences
+from harness.tables.marks import group_breaks, mark_best, supervision_order
+from harness.tables.reported import ReportedNumbers
 from harness.tables.rows import Column, Row, rows_of
 from harness.tables.table import Table
 from harness.tables.text import alpha_text, split_name
-from harness.tables.tidy import labelled, tidy
-from harness.tables.view import chosen_protocol, one_alpha
+from harness.tables.tidy import distinguish_labels, tidy
+from harness.tables.view import choose_protocol, one_alpha
 
 _NAMED = ("sup.", "method", "prompt", "localizer", "backbone", "trained on")
 
@@ -25,7 +25,7 @@ def per_category(
     averaging: Averaging = "image",
     alpha: float | None = None,
     localizers: Sequence[str] | None = None,
-    reported: Reported | None = None,
+    reported: ReportedNumbers | None = None,
     rank_reported: bool = False,
 ) -> list[Table]:
     """A table for each dataset and split. Within a supervision group, rows are in order of PCK over all pairs, best first.
@@ -36,8 +36,8 @@ def per_category(
         reported: numbers that papers printed, to stand beside the measured ones of their datasets.
         rank_reported: puts them in order with the measured ones.
     """
-    chosen, at = chosen_protocol(records, protocol), one_alpha(records, alpha)
-    records, differs = labelled(records)
+    chosen, at = choose_protocol(records, protocol), one_alpha(records, alpha)
+    records, differs = distinguish_labels(records)
     splits = list(dict.fromkeys((record.cell.dataset, record.cell.split) for record in records))
     tables = []
     for split in splits:
@@ -55,7 +55,7 @@ def _table(
     averaging: Averaging,
     alpha: float,
     localizers: Sequence[str] | None,
-    reported: Reported | None,
+    reported: ReportedNumbers | None,
     rank_reported: bool,
 ) -> Table:
     whole = Column(*split, alpha)
@@ -78,7 +78,7 @@ def _table(
         apart = line.reported and not rank_reported
         return (
             apart,
-            *by_supervision(line),
+            *supervision_order(line),
             bool(line.notes),
             number is None,
             -number.pck if number else 0.0,
@@ -87,10 +87,10 @@ def _table(
 
     shown = sorted([*lines, *printed], key=order)
     caption = [
-        caption_of(records, protocol, averaging),
+        numbers_caption(records, protocol, averaging),
         f"Alpha {alpha_text(alpha)}; {split_name(*split)}; a column a category.",
     ]
-    caption += [_sizes(lines, columns), *trusted_caption(records, [])]
+    caption += [_sizes(lines, columns), *trust_sentences(records, [])]
     if reported:
         caption.append(reported_caption(any(line.claims for line in lines), bool(printed), rank_reported))
     return Table(
@@ -104,7 +104,7 @@ def _table(
                     line.prompt,
                     line.localizer,
                     line.backbone,
-                    or_nothing(line.trained_on),
+                    text_or_dash(line.trained_on),
                 ),
                 *(line.text(column, interval=column == whole) for column in columns),
                 "; ".join((*line.notes, *line.remarks)),
@@ -113,7 +113,7 @@ def _table(
         ),
         tidy=(*tidy(records, localizers), *(reported.tidy(split[0]) if reported else ())),
         names=len(_NAMED),
-        marks=marked(shown, columns, len(_NAMED), mixed=rank_reported),
+        marks=mark_best(shown, columns, len(_NAMED), mixed=rank_reported),
         breaks=group_breaks(shown),
     )
 

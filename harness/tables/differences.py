@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from harness.scoring.comparison import _SIDE_KEYS, Comparison
+from harness.scoring.comparison import SIDE_KEYS, Comparison
 from harness.scoring.paired import RESAMPLES, holm, image_bootstrap, mcnemar
 from harness.specs import Averaging
 from harness.tables.rows import RANKING_ALPHA
@@ -24,7 +24,7 @@ FORMATS: tuple[Format, ...] = ("md", "csv", "json")
 
 KEYS = (
     *("dataset", "split", "seed", "averaging", "slice", "alpha"),
-    *(f"{key}_{side}" for side in "ab" for key in _SIDE_KEYS),
+    *(f"{key}_{side}" for side in "ab" for key in SIDE_KEYS),
     *(
         "pck_a",
         "pck_b",
@@ -106,7 +106,7 @@ def _rows(one: Comparison, averaging: Averaging) -> list[TidyRow]:
     return rows
 
 
-def changed_most(one: Comparison, top: int) -> list[TidyRow]:
+def most_changed_pairs(one: Comparison, top: int) -> list[TidyRow]:
     """The pairs whose PCK differs most, at alpha 0.10 or else at the largest: in percent, most first, more keypoints first, then by id."""
     number = one.alphas.index(RANKING_ALPHA) if RANKING_ALPHA in one.alphas else len(one.alphas) - 1
     first, other = one.right[:, :, number]
@@ -142,10 +142,12 @@ def _percent(fraction: float) -> float | None:
     return None if np.isnan(fraction) else round(100 * float(fraction), 10) + 0.0
 
 
-def render(comparisons: Sequence[Comparison], averaging: Averaging, top: int, format: Format) -> str:
+def render_differences(
+    comparisons: Sequence[Comparison], averaging: Averaging, top: int, format: Format
+) -> str:
     """Differences and the pairs that changed most: tables as markdown, an object of both as JSON; the differences alone as CSV."""
     tables = differences(comparisons, averaging)
-    pairs = [changed_most(one, top) for one in comparisons]
+    pairs = [most_changed_pairs(one, top) for one in comparisons]
     together = [row for rows in tables for row in rows]
     if format == "json":
         return (

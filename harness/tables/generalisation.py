@@ -6,14 +6,20 @@ from collections.abc import Sequence
 
 from harness.records.schema import Record
 from harness.specs import Averaging
-from harness.tables.captions import caption_of, or_nothing, pairs_text, reported_caption, trusted_caption
-from harness.tables.marks import by_supervision, group_breaks, marked
-from harness.tables.reported import Reported
+from harness.tables.captions import (
+    numbers_caption,
+    pairs_text,
+    reported_caption,
+    text_or_dash,
+    trust_sentences,
+)
+from harness.tables.marks import group_breaks, mark_best, supervision_order
+from harness.tables.reported import ReportedNumbers
 from harness.tables.rows import Column, Row, rows_of
 from harness.tables.table import Table
 from harness.tables.text import alpha_text, split_name
-from harness.tables.tidy import labelled, tidy
-from harness.tables.view import chosen_protocol, columns_of, reported_columns
+from harness.tables.tidy import distinguish_labels, tidy
+from harness.tables.view import choose_protocol, columns_of, reported_columns
 
 _NAMED = ("sup.", "method", "trained on", "prompt", "localizer", "backbone")
 
@@ -27,7 +33,7 @@ def generalisation(
     averaging: Averaging = "image",
     alphas: Sequence[float] | None = None,
     localizers: Sequence[str] | None = None,
-    reported: Reported | None = None,
+    reported: ReportedNumbers | None = None,
     rank_reported: bool = False,
 ) -> Table:
     """Methods as rows, by supervision and training data; datasets and alphas as columns. What was trained on a column's dataset is marked.
@@ -38,8 +44,8 @@ def generalisation(
         reported: numbers that papers printed, to stand beside the measured ones.
         rank_reported: puts them in one group with the measured ones.
     """
-    chosen = chosen_protocol(records, protocol)
-    records, differs = labelled(records)
+    chosen = choose_protocol(records, protocol)
+    records, differs = distinguish_labels(records)
     lines = rows_of(records, chosen, averaging, localizers, differs)
     columns = columns_of(records, chosen, averaging, alphas)
     printed: list[Row] = []
@@ -51,14 +57,14 @@ def generalisation(
     def order(line: Row) -> tuple[object, ...]:
         return (
             line.reported and not rank_reported,
-            *by_supervision(line),
+            *supervision_order(line),
             bool(line.notes),
             line.trained_on,
             line.key,
         )
 
     shown = sorted([*lines, *printed], key=order)
-    caption = [caption_of(records, chosen, averaging), *trusted_caption(records, [])]
+    caption = [numbers_caption(records, chosen, averaging), *trust_sentences(records, [])]
     if any(_at_home(line, column) for line in shown for column in columns):
         caption.append(f"{_AT_HOME}: trained on this dataset.")
     if reported:
@@ -76,7 +82,7 @@ def generalisation(
                 *(
                     line.supervision,
                     line.method,
-                    or_nothing(line.trained_on),
+                    text_or_dash(line.trained_on),
                     line.prompt,
                     line.localizer,
                     line.backbone,
@@ -89,7 +95,7 @@ def generalisation(
         ),
         tidy=(*tidy(records, localizers), *(reported.tidy() if reported else ())),
         names=len(_NAMED),
-        marks=marked(shown, columns, len(_NAMED), mixed=rank_reported),
+        marks=mark_best(shown, columns, len(_NAMED), mixed=rank_reported),
         breaks=group_breaks(shown),
     )
 

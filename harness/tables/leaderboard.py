@@ -6,14 +6,20 @@ from collections.abc import Callable, Sequence
 
 from harness.records.schema import Record
 from harness.specs import Averaging
-from harness.tables.captions import caption_of, or_nothing, pairs_text, reported_caption, trusted_caption
-from harness.tables.marks import marked
-from harness.tables.reported import Reported
+from harness.tables.captions import (
+    numbers_caption,
+    pairs_text,
+    reported_caption,
+    text_or_dash,
+    trust_sentences,
+)
+from harness.tables.marks import mark_best
+from harness.tables.reported import ReportedNumbers
 from harness.tables.rows import Column, Row, ranking_columns, rows_of
 from harness.tables.table import Table
 from harness.tables.text import NOTHING, alpha_text, split_name
-from harness.tables.tidy import labelled, tidy
-from harness.tables.view import chosen_protocol, columns_of, reported_columns
+from harness.tables.tidy import distinguish_labels, tidy
+from harness.tables.view import choose_protocol, columns_of, reported_columns
 
 Places = Callable[[Sequence[Row], Sequence[Column]], Sequence[int] | None]
 """(rows in order, columns) -> the place of each, rows that are tied having the same one; None where that cannot be told."""
@@ -28,7 +34,7 @@ def leaderboard(
     localizers: Sequence[str] | None = None,
     full: bool = False,
     places: Places | None = None,
-    reported: Reported | None = None,
+    reported: ReportedNumbers | None = None,
     rank_reported: bool = False,
 ) -> Table:
     """Methods as rows, datasets and alphas as columns.
@@ -46,8 +52,8 @@ def leaderboard(
         reported: numbers that papers printed, to stand beside the measured ones.
         rank_reported: ranks those that have all of the ranking columns among the measured ones.
     """
-    chosen = chosen_protocol(records, protocol)
-    records, differs = labelled(records)
+    chosen = choose_protocol(records, protocol)
+    records, differs = distinguish_labels(records)
     measured = columns_of(records, chosen, averaging, alphas)
     columns = [*measured, *(reported_columns(reported, measured, alphas) if reported else [])]
     lines = rows_of(records, chosen, averaging, localizers, differs)
@@ -66,7 +72,7 @@ def leaderboard(
     others = sorted((line for line in lines if not line.complete(measured)), key=lambda line: line.key)
     shown = [*ranked, *others, *printed]
     numbers = [str(place) for place in found or range(1, len(ranked) + 1)] + [""] * (len(shown) - len(ranked))
-    caption = [caption_of(records, chosen, averaging)]
+    caption = [numbers_caption(records, chosen, averaging)]
     if full and ranked:
         caption.append(f"Places: {_ruling(measured)}.")
     if found:
@@ -74,7 +80,7 @@ def leaderboard(
     elif places and len(ranked) > 1:
         caption.append(_NO_TIES)
     if full:
-        caption += trusted_caption(records, shown)
+        caption += trust_sentences(records, shown)
     if reported:
         caption.append(
             reported_caption(
@@ -98,7 +104,7 @@ def leaderboard(
         ),
         tidy=(*tidy(records, localizers), *(reported.tidy() if reported else ())),
         names=len(_NAMED),
-        marks=marked(shown, columns, len(_NAMED), mixed=rank_reported) if full else {},
+        marks=mark_best(shown, columns, len(_NAMED), mixed=rank_reported) if full else {},
         breaks=frozenset({len(ranked), len(ranked) + len(others)}) if full else frozenset(),
     )
 
@@ -124,7 +130,7 @@ def _ruling(columns: Sequence[Column]) -> str:
 
 def _details(line: Row) -> tuple[str, ...]:
     texts = (line.supervision, line.timestep, line.ensemble, line.trained_on)
-    return (*map(or_nothing, texts), pairs_text(line), _seconds(line))
+    return (*map(text_or_dash, texts), pairs_text(line), _seconds(line))
 
 
 def _seconds(line: Row) -> str:

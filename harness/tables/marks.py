@@ -11,7 +11,7 @@ SUPERVISION = ("Z", "I", "K")
 """Zero-shot, image-level labels or pairs, keypoints: the groups of SD4Match's Table 2, in its order."""
 
 
-def marked(
+def mark_best(
     lines: Sequence[Row], columns: Sequence[Column], first: int, *, mixed: bool = False
 ) -> dict[tuple[int, int], Mark]:
     """(row, column) -> best or second, per column within a supervision group, as SD4Match's Tables 2 and 3 have it.
@@ -41,7 +41,7 @@ def marked(
     return found
 
 
-def by_supervision(line: Row) -> tuple[int, str]:
+def supervision_order(line: Row) -> tuple[int, str]:
     """Sorting key: Z, I, K, then whatever else a plugin calls itself."""
     return (
         SUPERVISION.index(line.supervision) if line.supervision in SUPERVISION else len(SUPERVISION),

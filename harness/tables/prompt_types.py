@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from harness.records.schema import Record, notes_of, why
 from harness.specs import Averaging
 from harness.sweep import NO_PROMPT
-from harness.tables.captions import caption_of, reported_caption
-from harness.tables.reported import Printed, Reported, cited
+from harness.tables.captions import numbers_caption, reported_caption
+from harness.tables.reported import ReportedMethod, ReportedNumbers, citation
 from harness.tables.rows import Column, rows_of
 from harness.tables.table import Table
 from harness.tables.text import NOTHING, alpha_text, split_name
-from harness.tables.tidy import labelled, tidy
-from harness.tables.view import chosen_protocol, one_alpha, score_of
+from harness.tables.tidy import distinguish_labels, tidy
+from harness.tables.view import choose_protocol, one_alpha, score_of
 
 
 @dataclass
@@ -35,7 +35,7 @@ def prompt_types(
     alpha: float | None = None,
     localizers: Sequence[str] | None = None,
     prompts: Sequence[str] = (),
-    reported: Reported | None = None,
+    reported: ReportedNumbers | None = None,
 ) -> Table:
     """Methods as rows, prompt types as columns (for each dataset, where there are several).
 
@@ -48,9 +48,9 @@ def prompt_types(
         prompts: order of the columns; those of the records otherwise.
         reported: numbers that papers printed, in rows below the measured ones.
     """
-    chosen = chosen_protocol(records, protocol)
+    chosen = choose_protocol(records, protocol)
     at = one_alpha(records, alpha)
-    records, differs = labelled(records)
+    records, differs = distinguish_labels(records)
     rows: dict[tuple[str, str, str], _Row] = {}
     for record in records:
         _place(record, rows, chosen, averaging, at, localizers, differs.get(record.cell.id), reported)
@@ -62,7 +62,7 @@ def prompt_types(
     ]
     datasets = list(dict.fromkeys(_dataset(record) for record in records))
     columns = [(prompt, dataset) for dataset in datasets for prompt in names]
-    caption = [caption_of(records, chosen, averaging)]
+    caption = [numbers_caption(records, chosen, averaging)]
     if reported:
         printed = _printed(reported, at, set(datasets))
         columns += [one for row in printed.values() for one in row.texts if one not in columns]
@@ -106,7 +106,7 @@ def _place(
     alpha: float,
     localizers: Sequence[str] | None,
     apart: str | None,
-    reported: Reported | None,
+    reported: ReportedNumbers | None,
 ) -> None:
     """Adds a record's numbers to its rows; one without numbers leaves only a reason, in the rows of its method."""
     cell = record.cell
@@ -133,9 +133,9 @@ def _place(
             row.notes += [f"{cell.prompt}: {one}" for one in line.remarks]
 
 
-def _printed(reported: Reported, alpha: float, datasets: set[str]) -> dict[tuple[str, str, str], _Row]:
+def _printed(reported: ReportedNumbers, alpha: float, datasets: set[str]) -> dict[tuple[str, str, str], _Row]:
     """A row for each method that was printed with several prompts, on the datasets measured or, where there is none of those, on all."""
-    numbers: dict[tuple[str, str], list[tuple[Printed, Column]]] = {}
+    numbers: dict[tuple[str, str], list[tuple[ReportedMethod, Column]]] = {}
     for one in reported.printed:
         for column in one.values:
             if column.slice == "all" and column.alpha == alpha and not one.trained_on:
@@ -150,8 +150,8 @@ def _printed(reported: Reported, alpha: float, datasets: set[str]) -> dict[tuple
         row = found.setdefault((f"{name} (reported)", first.localizer, first.backbone), _Row())
         row.backbones[first.backbone] = None
         row.texts |= {(one.prompt, dataset): f"{one.values[column]:.1f}" for one, column in printed}
-        if cited(printed) not in row.notes:
-            row.notes.append(cited(printed))
+        if citation(printed) not in row.notes:
+            row.notes.append(citation(printed))
     return found
 
 

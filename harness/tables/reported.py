@@ -30,7 +30,7 @@ _NAMES = ("method", "supervision", "trained_on")
 
 
 @dataclass(frozen=True)
-class Printed:
+class ReportedMethod:
     """What a paper printed for one method.
 
     Attributes:
@@ -84,7 +84,7 @@ class Printed:
         return set(self.weights) <= set(line.backbone.partition("@")[0].split("+"))
 
 
-def cited(numbers: Iterable[tuple[Printed, Column]]) -> str:
+def citation(numbers: Iterable[tuple[ReportedMethod, Column]]) -> str:
     """Where numbers stand: `SD4Match (CVPR 2024), Tables 1, 3`."""
     found: dict[str, set[str]] = {}
     for one, column in numbers:
@@ -96,12 +96,12 @@ def cited(numbers: Iterable[tuple[Printed, Column]]) -> str:
 
 
 @dataclass(frozen=True)
-class Reported:
+class ReportedNumbers:
     """All that is known to have been printed, under one protocol and averaging."""
 
     protocol: str
     averaging: str
-    printed: tuple[Printed, ...]
+    printed: tuple[ReportedMethod, ...]
 
     def lines(self, columns: Sequence[Column], protocol: str, averaging: str) -> list[Row]:
         """A line for each method that has a number in one of the columns, best first."""
@@ -124,7 +124,7 @@ class Reported:
                         one.trained_on,
                         values=values,
                         notes=tuple(other),
-                        remarks=(cited((one, column) for column in values),),
+                        remarks=(citation((one, column) for column in values),),
                         reported=True,
                     )
                 )
@@ -133,7 +133,7 @@ class Reported:
             key=lambda line: (-line.mean([column for column in columns if column in line.values]), line.key),
         )
 
-    def score(self, one: Printed, column: Column) -> Score:
+    def score(self, one: ReportedMethod, column: Column) -> Score:
         """A printed number in the form of a measured one, without interval."""
         return Score(
             localizer="",
@@ -170,7 +170,7 @@ class Reported:
         return sorted({column for one in self.printed for column in one.values if column.slice == "all"})
 
     def tidy(self, dataset: str | None = None) -> list[TidyRow]:
-        """The printed numbers, or those of one dataset, with the keys of `harness.tables.table.TIDY_KEYS`; what papers do not say is null."""
+        """The printed numbers, or those of one dataset, as tidy rows; what papers do not say is null."""
         rows: list[TidyRow] = []
         for one in self.printed:
             for column, value in sorted(one.values.items()):
@@ -201,7 +201,7 @@ class Reported:
         return rows
 
 
-def read_reported(folder: Path = FOLDER) -> Reported:
+def read_reported(folder: Path = FOLDER) -> ReportedNumbers:
     """Reads the index of a folder and the tables that it names.
 
     Raises:
@@ -209,13 +209,13 @@ def read_reported(folder: Path = FOLDER) -> Reported:
     """
     try:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-        found: dict[tuple[str, ...], Printed] = {}
+        found: dict[tuple[str, ...], ReportedMethod] = {}
         for table in index["tables"]:
             for one in _read_table(folder / table["file"], table, index):
                 key = (one.method, one.prompt, one.trained_on)
                 earlier = found.get(key)
                 found[key] = one if earlier is None else _joined(earlier, one)
-        return Reported(index["protocol"], index["averaging"], tuple(found.values()))
+        return ReportedNumbers(index["protocol"], index["averaging"], tuple(found.values()))
     except (OSError, ValueError, KeyError) as error:
         what = f"no entry {error}" if isinstance(error, KeyError) else error
         raise UserError(
@@ -223,7 +223,7 @@ def read_reported(folder: Path = FOLDER) -> Reported:
         ) from error
 
 
-def _joined(first: Printed, other: Printed) -> Printed:
+def _joined(first: ReportedMethod, other: ReportedMethod) -> ReportedMethod:
     different = [
         column
         for column in first.values
@@ -241,13 +241,13 @@ def _joined(first: Printed, other: Printed) -> Printed:
     )
 
 
-def _read_table(path: Path, table: Mapping[str, Any], index: Mapping[str, Any]) -> Iterator[Printed]:
+def _read_table(path: Path, table: Mapping[str, Any], index: Mapping[str, Any]) -> Iterator[ReportedMethod]:
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             known = index["methods"][row["method"]]
             supervision = row.get("supervision") or "Z"
             trained_on = row.get("trained_on") or table.get("trained_on", {}).get(supervision, "")
-            common = Printed(
+            common = ReportedMethod(
                 name=known.get("name", row["method"]),
                 method=known["method"],
                 prompt=known.get("prompt", "none"),

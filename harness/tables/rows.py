@@ -103,7 +103,7 @@ def rows_of(
 
     Args:
         localizers: keep only these.
-        apart: cell id -> what sets it apart from another cell of its name (`harness.tables.tidy.labelled`).
+        apart: cell id -> what sets it apart from another cell of its name (`harness.tables.tidy.distinguish_labels`).
     """
     merged: dict[tuple[str, ...], Row] = {}
     for record in records:

@@ -177,7 +177,7 @@ def _html(text: str) -> str:
     return escape(text)
 
 
-def only(table: Table, wanted: Mapping[str, Sequence[object] | None]) -> Table:
+def filter_tidy(table: Table, wanted: Mapping[str, Sequence[object] | None]) -> Table:
     """The table with those of its rows for machines that have one of the wanted values, and those that have none at all.
 
     Args:
@@ -191,7 +191,7 @@ def only(table: Table, wanted: Mapping[str, Sequence[object] | None]) -> Table:
     return replace(table, tidy=rows)
 
 
-def together(tables: Sequence[Table], format: Format) -> str:
+def render_tables(tables: Sequence[Table], format: Format) -> str:
     """Several tables in one text; as CSV and JSON, the rows of all of them once."""
     if format in ("csv", "json"):
         rows = {json.dumps(row): row for table in tables for row in table.tidy}

@@ -8,7 +8,7 @@ from harness.records.schema import Record, Score
 from harness.tables.table import TIDY_KEYS, TidyRow
 
 
-def labelled(records: Sequence[Record]) -> tuple[list[Record], dict[str, str]]:
+def distinguish_labels(records: Sequence[Record]) -> tuple[list[Record], dict[str, str]]:
     """Records whose methods have names that tell them apart, and what sets the renamed ones apart.
 
     Two cells of one method, prompt, backbone and split differ in something that tables have no column for: the data behind a dataset's

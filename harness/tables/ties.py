@@ -78,7 +78,7 @@ class Ties:
             pair: one < 1 - LEVEL
             for pair, one in zip(itertools.combinations(range(len(lines)), 2), p, strict=True)
         }
-        return _places(len(lines), apart)
+        return tied_ranks(len(lines), apart)
 
     def _draws(
         self, cells: Sequence[tuple[Record, str]], index: SplitIndex, alphas: Sequence[float], seed: int
@@ -115,7 +115,7 @@ class Ties:
         )
 
 
-def _places(rows: int, apart: dict[tuple[int, int], bool]) -> list[int]:
+def tied_ranks(rows: int, apart: dict[tuple[int, int], bool]) -> list[int]:
     found: list[int] = []
     leader = 0
     for row in range(rows):

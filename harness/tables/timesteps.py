@@ -8,11 +8,11 @@ from typing import NamedTuple
 from harness.errors import UserError
 from harness.records.schema import Record, Score, notes_of, why
 from harness.specs import Averaging
-from harness.tables.captions import caption_of
+from harness.tables.captions import numbers_caption
 from harness.tables.table import Table
 from harness.tables.text import alpha_text, number_text, split_name, without_change
-from harness.tables.tidy import labelled, tidy
-from harness.tables.view import chosen_protocol, one_alpha, score_of
+from harness.tables.tidy import distinguish_labels, tidy
+from harness.tables.view import choose_protocol, one_alpha, score_of
 
 TIMESTEP = "timestep"
 
@@ -51,9 +51,9 @@ def timesteps(
         raise UserError(
             "no cell has a timestep; 'bench run --timestep 0..500:50' sweeps those of methods that have one"
         )
-    chosen = chosen_protocol(records, protocol)
+    chosen = choose_protocol(records, protocol)
     at = one_alpha(records, alpha)
-    records, differs = labelled(records)
+    records, differs = distinguish_labels(records)
     curves: dict[_Column, dict[int, Score]] = {}
     remarks: dict[int, list[tuple[_Column, str]]] = {}
     for record in records:
@@ -72,7 +72,7 @@ def timesteps(
     heads = _heads(list(curves))
     datasets = list(dict.fromkeys(column.dataset for column in curves))
     return Table(
-        caption=f"{caption_of(records, chosen, averaging)} Alpha {alpha_text(at)}; {', '.join(datasets)}; a row a timestep.",
+        caption=f"{numbers_caption(records, chosen, averaging)} Alpha {alpha_text(at)}; {', '.join(datasets)}; a row a timestep.",
         header=(TIMESTEP, *heads.values(), "note"),
         rows=tuple(
             (

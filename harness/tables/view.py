@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness.errors import UserError
 from harness.records.schema import Record, Score
 from harness.specs import Averaging
-from harness.tables.reported import Reported
+from harness.tables.reported import ReportedNumbers
 from harness.tables.rows import RANKING_ALPHA, Column
 
 
@@ -37,7 +37,7 @@ class View:
         )
 
 
-def chosen_protocol(records: Sequence[Record], asked: str | None) -> str:
+def choose_protocol(records: Sequence[Record], asked: str | None) -> str:
     """The protocol asked for, or `main_protocol`. Raises `UserError` where no record has the one asked for."""
     if (
         asked
@@ -52,7 +52,7 @@ def chosen_protocol(records: Sequence[Record], asked: str | None) -> str:
 
 
 def reported_columns(
-    reported: Reported, measured: Sequence[Column], alphas: Sequence[float] | None
+    reported: ReportedNumbers, measured: Sequence[Column], alphas: Sequence[float] | None
 ) -> list[Column]:
     """The columns of printed numbers that a table gets besides the measured ones.
 

@@ -13,11 +13,11 @@ from harness.records.schema import Provenance, Score, Stage
 from harness.tables.categories import per_category
 from harness.tables.generalisation import generalisation
 from harness.tables.leaderboard import leaderboard
-from harness.tables.marks import marked
+from harness.tables.marks import mark_best
 from harness.tables.prompt_types import prompt_types
 from harness.tables.reported import read_reported
 from harness.tables.rows import Column, Row
-from harness.tables.table import Table, together
+from harness.tables.table import Table, render_tables
 from harness.tables.text import difference_text
 
 
@@ -66,15 +66,20 @@ def test_best_and_second_are_marked_per_column_within_a_supervision_group():
         line("c", 10.0, 10.0),
         line("d", 90.0, 90.0, supervision="K"),
     ]
-    assert marked(lines, COLUMNS, 3) == {(0, 3): "best", (1, 3): "second", (1, 4): "best", (0, 4): "second"}
+    assert mark_best(lines, COLUMNS, 3) == {
+        (0, 3): "best",
+        (1, 3): "second",
+        (1, 4): "best",
+        (0, 4): "second",
+    }
 
 
 def test_numbers_that_read_alike_are_marked_alike():
-    assert marked([line("a", 30.04, 1), line("b", 29.96, 2), line("c", 20, 3)], COLUMNS[:1], 0) == {
+    assert mark_best([line("a", 30.04, 1), line("b", 29.96, 2), line("c", 20, 3)], COLUMNS[:1], 0) == {
         (0, 0): "best",
         (1, 0): "best",
     }
-    assert marked([line("a", 30, 1), line("b", 20.04, 2), line("c", 19.96, 3)], COLUMNS[:1], 0) == {
+    assert mark_best([line("a", 30, 1), line("b", 20.04, 2), line("c", 19.96, 3)], COLUMNS[:1], 0) == {
         (0, 0): "best",
         (1, 0): "second",
         (2, 0): "second",
@@ -88,8 +93,8 @@ def test_rows_that_cannot_be_compared_take_no_part():
         line("b", 20, None),
         line("paper", 80, 80, reported=True),
     ]
-    assert marked(lines, COLUMNS, 0) == {(0, 0): "best", (2, 0): "second"}
-    assert marked(lines, COLUMNS, 0, mixed=True) == {
+    assert mark_best(lines, COLUMNS, 0) == {(0, 0): "best", (2, 0): "second"}
+    assert mark_best(lines, COLUMNS, 0, mixed=True) == {
         (3, 0): "best",
         (0, 0): "second",
         (3, 1): "best",
@@ -208,8 +213,8 @@ def test_categories_are_columns_and_rows_are_grouped_by_supervision():
 def test_each_dataset_has_a_table_of_its_own():
     tables = per_category([of("a", 50.0), of("a", 40.0, dataset="fish")], alpha=0.05)
     assert [rows_of(table)[0]["all"] for table in tables] == ["50.0 ±4.5", "40.0 ±4.5"]
-    assert together(tables, "md").count("a column a category") == 2
-    assert together(tables, "csv").count("method,prompt") == 1
+    assert render_tables(tables, "md").count("a column a category") == 2
+    assert render_tables(tables, "csv").count("method,prompt") == 1
 
 
 def test_a_foreign_protocol_is_marked_and_not_compared():

@@ -10,7 +10,7 @@ import pytest
 
 from harness.scoring.paired import Draws, image_draws, mean_of
 from harness.tables.rows import Column, Row
-from harness.tables.ties import Ties, _places
+from harness.tables.ties import Ties, tied_ranks
 
 
 def rows_of(out):
@@ -88,8 +88,8 @@ def test_a_dataset_that_is_not_at_hand_leaves_places_by_value(bench, results, tm
 
 def test_the_first_row_that_is_told_apart_leads_the_next_group():
     apart = {(0, 1): False, (0, 2): True, (0, 3): True, (1, 2): False, (1, 3): True, (2, 3): False}
-    assert _places(4, apart) == [1, 1, 3, 3]
-    assert _places(1, {}) == [1]
+    assert tied_ranks(4, apart) == [1, 1, 3, 3]
+    assert tied_ranks(1, {}) == [1]
 
 
 @pytest.mark.parametrize(("value", "places"), [(1.0, [1, 1]), (1.5, [1, 1]), (2.5, [1, 2])])
