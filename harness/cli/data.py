@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.options import CommaList, data_root
-from harness.cli.progress import bar
-from harness.cli.transfer import Transfer
+from harness.cli.progress import ProgressBar
 from harness.errors import UserError
 from harness.plugins.host import Host
 from harness.specs import DatasetSpec
@@ -122,7 +121,9 @@ def verify(host: Host, names: tuple[str, ...], split: str | None, as_json: bool,
     absent: list[UserError] = []
     for spec, folder, splits in wanted:
         try:
-            found = examine(spec, folder, splits, lambda items, name=spec.name: bar(items, name, "image"))  # type: ignore[misc]
+            found = examine(
+                spec, folder, splits, lambda items, name=spec.name: ProgressBar("image").wrap(items, name)
+            )  # type: ignore[misc]
         except UserError as error:
             absent.append(error)
             continue
@@ -204,11 +205,9 @@ def fetch(host: Host, names: tuple[str, ...], keep_archives: bool, data_root: Pa
 
     choices = [(host.datasets[choice.name], choice) for choice in map(DatasetChoice.parse, names)]
     for spec, choice in choices:
-        with Transfer() as transfer:
-            for file in get(
-                spec, folder_of(spec, choice, data_root), transfer.show, keep_archives=keep_archives
-            ):
-                transfer.close()
+        with ProgressBar("B") as bar:
+            for file in get(spec, folder_of(spec, choice, data_root), bar.show, keep_archives=keep_archives):
+                bar.close()
                 click.echo(f"{spec.name}: {_fate(file)}")
     click.echo(f"'bench data verify {' '.join(names)}' checks every picture")
 
@@ -240,5 +239,5 @@ def export(host: Host, name: str, folder: Path, splits: tuple[str, ...] | None) 
         raise UserError(f"{folder} is not an empty folder; name a new one")
     from harness.datasets.shapes.export import export as write
 
-    write(folder, wanted, lambda items: bar(items, name, "image"))
+    write(folder, wanted, lambda items: ProgressBar("image").wrap(items, name))
     click.echo(f"{name} {', '.join(wanted)} written to {folder}")

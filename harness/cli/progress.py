@@ -1,36 +1,77 @@
-"""Progress bars on stderr, shown to a terminal only."""
+"""The progress bar of every command, on stderr and shown to a terminal only."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator, Sized
+from typing import TYPE_CHECKING, TypeVar
 
-
-def bar(items: Iterable[Any], title: str, unit: str) -> Iterable[Any]:
-    """Hands on the items, with a progress bar on stderr, if that is a terminal."""
+if TYPE_CHECKING:
     from tqdm import tqdm
 
-    return tqdm(items, desc=title, unit=unit, file=sys.stderr, disable=not sys.stderr.isatty(), leave=False)
+Item = TypeVar("Item")
 
 
-class PairBar:
-    """A progress bar on stderr, if that is a terminal."""
+class ProgressBar:
+    """Shows how far a task is, and then the next: a new title wipes the old bar away and begins another.
 
-    def __init__(self, title: str) -> None:
-        from tqdm import tqdm
+    Args:
+        unit: what is counted, in the singular; `B` for bytes, which are shown in kB and MB.
+        is_enabled: False for a process that must print nothing.
+    """
 
-        self._bar = tqdm(
-            desc=title, unit="pair", file=sys.stderr, disable=not sys.stderr.isatty(), leave=False, total=0
-        )
+    def __init__(self, unit: str, *, is_enabled: bool = True) -> None:
+        self._unit = unit
+        self._is_enabled = is_enabled
+        self._title = ""
+        self._bar: tqdm[None] | None = None
 
-    def __enter__(self) -> PairBar:
+    def __enter__(self) -> ProgressBar:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.close()
+        self.close()
 
-    def show(self, cell: str, done: int, total: int) -> None:
-        """A `harness.running.run_cell.Progress`."""
+    def close(self) -> None:
+        """Wipes the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def show(self, title: str, done: int, total: int | None, note: str = "") -> None:
+        """Shows that `done` of `total` (None if it is unknown) units are finished, and a note behind them."""
+        if self._bar is None or title != self._title:
+            self._begin(title, done, total)
+        assert self._bar is not None
         self._bar.total = total
+        if note:
+            self._bar.set_postfix_str(note, refresh=False)
         self._bar.update(done - self._bar.n)
+
+    def wrap(self, items: Iterable[Item], title: str) -> Iterator[Item]:
+        """Hands on the items and shows how many were taken."""
+        total = len(items) if isinstance(items, Sized) else None
+        self.show(title, 0, total)
+        for number, item in enumerate(items, start=1):
+            yield item
+            self.show(title, number, total)
+        self.close()
+
+    def _begin(self, title: str, done: int, total: int | None) -> None:
+        from tqdm import tqdm
+
+        self.close()
+        self._title = title
+        counts_bytes = self._unit == "B"
+        self._bar = tqdm(
+            desc=title,
+            unit=self._unit,
+            unit_scale=counts_bytes,
+            unit_divisor=1024 if counts_bytes else 1000,
+            # What an earlier run has done is not counted in the speed.
+            initial=done,
+            total=total,
+            file=sys.stderr,
+            disable=not (self._is_enabled and sys.stderr.isatty()),
+            leave=False,
+        )

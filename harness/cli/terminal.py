@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.progress import PairBar
+from harness.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
     from harness.records.schema import Record
@@ -26,8 +26,10 @@ class TerminalReporter:
     @contextmanager
     def cell_started(self, cell: Cell, number: int, cells: int) -> Iterator[Progress]:
         """Shows a progress bar while the cell runs, if stderr is a terminal."""
-        with PairBar(f"{number}/{cells} {cell.label}") as bar:
-            yield bar.show
+        title = f"{number}/{cells} {cell.label}"
+        with ProgressBar("pair") as bar:
+            bar.show(title, 0, 0)
+            yield lambda _, done, total: bar.show(title, done, total)
 
     def cell_finished(self, record: Record) -> None:
         """Prints one line for each kind of failure in a cell."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from harness.cli.options import weights_root
-from harness.cli.transfer import Transfer
+from harness.cli.progress import ProgressBar
 from harness.errors import BenchError, SeveralErrors, UserError
 from harness.plugins.host import Host
 from harness.specs import WeightSource
@@ -217,9 +217,9 @@ def fetch(host: Host, names: tuple[str, ...], repository: str | None, weights_ro
         raise UserError("--from is for one source at a time")
     failed: list[str] = []
     for source in sources:
-        with Transfer() as transfer:
+        with ProgressBar("B") as bar:
             try:
-                done = get(source, weights_root, transfer.show, (repository,) if repository else ())
+                done = get(source, weights_root, bar.show, (repository,) if repository else ())
             except UserError as error:
                 failed.append(str(error))
                 continue

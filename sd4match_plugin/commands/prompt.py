@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +12,7 @@ import click
 from baselines.methods.dift import PROMPT_KINDS
 from baselines.sources import SOURCE
 from harness.cli.options import weights
+from harness.cli.progress import ProgressBar
 from harness.datasets.images import ImageFile
 from harness.errors import UserError, unknown_name
 from harness.plugins.host import Host
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     import torch
 
     from baselines.stable_diffusion.backbone import StableDiffusion
-    from baselines.stable_diffusion.generate import Progress
     from harness.weights.choice import Weights
 
 _IMAGES: Mapping[Scope, str] = {
@@ -262,9 +260,12 @@ class _Shown:
         sampler = Generator(
             self.backbone, **{name: self.options[name] for name in ("steps", "guidance", "seed")}
         )
-        with _bar(self.spec.name) as progress:
+        with ProgressBar("step") as bar:
             return sampler.pictures(
-                states, number=self.options["number"], names=[""] * len(states), progress=progress
+                states,
+                number=self.options["number"],
+                names=[""] * len(states),
+                progress=lambda done, total: bar.show(self.spec.name, done, total),
             )
 
 
@@ -327,19 +328,3 @@ def _categories(spec: PromptSpec, made: Prompt, given: tuple[str, ...]) -> tuple
         if known and name not in known:
             raise unknown_name("category", name, known)
     return given or known
-
-
-@contextmanager
-def _bar(title: str) -> Iterator[Progress]:
-    """A progress bar on stderr, if that is a terminal."""
-    from tqdm import tqdm
-
-    with tqdm(
-        desc=title, unit="step", file=sys.stderr, disable=not sys.stderr.isatty(), leave=False, total=0
-    ) as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield progress

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from harness.cli.options import data_root, number_range, weights
+from harness.cli.progress import ProgressBar
 from harness.plugins.host import Host
 from harness.sweep import DatasetChoice
 from sd4match_plugin.tuning.settings import Settings
@@ -213,8 +213,8 @@ def _run(host: Host, request: Request, options: Mapping[str, Any], mine: Process
 
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), StageClock()
     with _held(request.out, mine):
-        with _Bars(mine.main) as bars:
-            job = make_job(host, request, mine, bars.encoding, clock, started)
+        with ProgressBar("image", is_enabled=mine.main) as bar:
+            job = make_job(host, request, mine, bar.show, clock, started)
         return _tune(job, options, mine)
 
 
@@ -241,9 +241,11 @@ def _tune(job: Job, options: Mapping[str, Any], mine: Processes) -> int:
     _tell_beginning(job, mine)
     log = Log(out, job.resumed, options["tensorboard"]) if mine.main else None
     try:
-        with _Bars(mine.main) as bars:
-            bars.begin(settings.method, job.resumed, settings.steps)
-            job.training.run(log, bars.step)
+        with ProgressBar("step", is_enabled=mine.main) as bar:
+            bar.show(settings.method, job.resumed, settings.steps)
+            job.training.run(
+                log, lambda step, loss: bar.show(settings.method, step, settings.steps, f"loss {loss:.3f}")
+            )
     except Diverged as error:
         if mine.main:
             write_record(out, job.describe("stopped"))
@@ -294,47 +296,3 @@ def _tell_end(job: Job, options: Mapping[str, Any]) -> None:
     if options["data_root"] != Path("data"):
         words += ["--data-root", str(options["data_root"])]
     click.echo(shlex.join(words))
-
-
-class _Bars:
-    """Progress bars on stderr, if that is a terminal."""
-
-    def __init__(self, wanted: bool) -> None:
-        self._off = not (wanted and sys.stderr.isatty())
-        self._bar: Any = None
-        self._what = ""
-
-    def __enter__(self) -> _Bars:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._close()
-
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-        self._bar = None
-
-    def _open(self, title: str, unit: str, first: int, total: int) -> None:
-        from tqdm import tqdm
-
-        self._close()
-        self._bar = tqdm(
-            desc=title, unit=unit, initial=first, total=total, file=sys.stderr, disable=self._off, leave=False
-        )
-
-    def encoding(self, what: str, done: int, total: int) -> None:
-        """A `train_images.Progress`."""
-        if self._bar is None or what != self._what:
-            self._what = what
-            self._open(what, "image", 0, total)
-        self._bar.update(done - self._bar.n)
-
-    def begin(self, title: str, first: int, total: int) -> None:
-        """A bar of steps."""
-        self._open(title, "step", first, total)
-
-    def step(self, done: int, loss: float) -> None:
-        """A `training.Progress`."""
-        self._bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
-        self._bar.update(done - self._bar.n)
