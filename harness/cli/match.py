@@ -119,9 +119,9 @@ def match(host: Host, /, **options: Any) -> None:
     _check(options)
     out: Path | None = options["out"].expanduser() if options["out"] else None
     if out:
-        from harness.drawing.contact_sheet import check_sheet
+        from harness.drawing.contact_sheet import check_sheet_path
 
-        check_sheet(out)
+        check_sheet_path(out)
 
     from dataclasses import fields
 

@@ -1,1 +1,4 @@
-"""Pictures: paper to draw on, colours that everybody can tell apart, contact sheets. Knows nothing of cells or records."""
+"""Pictures: paper to draw on, colours that everybody can tell apart, contact sheets.
+
+Knows nothing of cells or records.
+"""

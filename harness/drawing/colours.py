@@ -35,23 +35,28 @@ _VIRIDIS = np.array(
 """Ten equal steps of viridis (Smith and van der Walt, 2015)."""
 
 _CORNERS = np.array([[(127, 208, 255), (255, 240, 74)], [(16, 16, 138), (160, 40, 0)]])
-"""Rows: top, bottom; columns: left, right. Light to dark downwards and blue to yellow or red across: what stays apart where one kind
-of cone is missing (tests/test_match.py simulates that)."""
+"""Rows: top, bottom; columns: left, right.
+
+Light to dark downwards and blue to yellow or red across: these stay apart where one kind of cone is missing
+(tests/matching/test_match.py simulates that).
+"""
 
 
 def viridis(values: np.ndarray) -> np.ndarray:
-    """Values (...) in [0, 1], clipped to it -> colours (..., 3), lighter for higher ones."""
+    """Viridis colours (..., 3) of values (...) in [0, 1], clipped to it; higher values are lighter."""
     steps = np.linspace(0, 1, len(_VIRIDIS))
-    return (
-        np.stack([np.interp(values, steps, channel) for channel in _VIRIDIS.T], axis=-1)
-        .round()
-        .astype(np.uint8)
-    )
+    channels = [np.interp(values, steps, channel) for channel in _VIRIDIS.T]
+    return np.stack(channels, axis=-1).round().astype(np.uint8)
 
 
-def place_colours(places: np.ndarray) -> np.ndarray:
-    """Places (..., 2), (x, y) in [0, 1] of an image's width and height -> colours (..., 3): one for each place, blended between corners."""
-    x, y = (places[..., axis, None].clip(0, 1) for axis in (0, 1))
+def position_colours(positions: np.ndarray) -> np.ndarray:
+    """Colours (..., 3) of positions in an image, blended between its four corners.
+
+    Args:
+        positions: (..., 2), (x, y) in [0, 1] of the image's width and height.
+    """
+    x = positions[..., 0, None].clip(0, 1)
+    y = positions[..., 1, None].clip(0, 1)
     top, bottom = (left * (1 - x) + right * x for left, right in _CORNERS)
-    blended: np.ndarray = (top * (1 - y) + bottom * y).round().astype(np.uint8)
-    return blended
+    colours: np.ndarray = (top * (1 - y) + bottom * y).round().astype(np.uint8)
+    return colours

@@ -11,8 +11,8 @@ import PIL.ImageDraw
 import PIL.ImageFont
 import PIL.ImageOps
 
-from harness.drawing.colours import OKABE_ITO, place_colours, viridis
-from harness.drawing.paper import _GAP, PANEL, Colour, _Paper
+from harness.drawing.colours import OKABE_ITO, position_colours, viridis
+from harness.drawing.paper import GAP, PANEL, Colour, Paper
 from harness.frames import Size
 from harness.matching.match import Match
 
@@ -55,15 +55,15 @@ def picture(
     shown = points or dense
     if shown is None:
         raise ValueError("nothing to draw")
-    paper = _Paper(columns=3 if points and heat else 2)
-    paper.text(_heading(shown), size=18)
+    paper = Paper(columns=3 if points and heat else 2)
+    paper.add_text(_heading(shown), size=18)
     if points:
         _draw_points(paper, images, points, heat)
     if points and dense:
-        paper.space(_GAP // 2)
+        paper.add_space(GAP // 2)
     if dense:
         _draw_dense(paper, images, dense)
-    return paper.finished()
+    return paper.to_image()
 
 
 def _heading(one: Match) -> str:
@@ -76,48 +76,48 @@ def _title(letter: str, name: str, size: Size) -> str:
     return f"{letter}: {name}, {size.width} x {size.height} px"
 
 
-def _draw_points(paper: _Paper, images: Sequence[PIL.Image.Image], match: Match, heat: Heat | None) -> None:
+def _draw_points(paper: Paper, images: Sequence[PIL.Image.Image], match: Match, heat: Heat | None) -> None:
     shown = list(images)
     titles = [_title("A", match.a.name, match.a_size), _title("B", match.b.name, match.b_size)]
     if heat:
         shown.append(PIL.Image.fromarray(viridis(_share(heat.values))))
         titles.append("B: cosine similarity to the point of A")
-    panels = paper.row(shown, titles)
+    panels = paper.add_images(shown, titles)
     sizes = (match.a_size, match.b_size)
     colours = [_colour(OKABE_ITO[number % len(OKABE_ITO)]) for number in range(len(match))]
     ends = [
-        [panel.at(place, size) for place in places]
+        [panel.position(place, size) for place in places]
         for panel, size, places in zip(panels, sizes, (match.points, match.found), strict=False)
     ]
     for start, end, colour in zip(*ends, colours, strict=True):
-        paper.line(start, end, colour)
+        paper.draw_line(start, end, colour)
     if heat:
-        paper.ring(panels[2].at(match.found[0], match.b_size))
+        paper.draw_ring(panels[2].position(match.found[0], match.b_size))
     for start, end, colour in zip(*ends, colours, strict=True):
         for place in (start, end):
-            paper.disc(place, 6, colour)
+            paper.draw_disc(place, 6, colour)
     if len(match) <= NUMBERED:
         for number, both in enumerate(zip(*ends, strict=True), start=1):
             for place, panel in zip(both, panels, strict=False):
-                paper.number(place, number, panel)
-    paper.text(
+                paper.draw_number(place, number, panel)
+    paper.add_text(
         f"n = {len(match)} {'point' if len(match) == 1 else 'points'}; (x, y) in pixels of A and of B; "
         "similarity: cosine of the features at both places, from -1 to 1"
     )
     if len(match) <= NUMBERED:
-        paper.entries(
+        paper.add_list(
             [
                 (f"{number}: {line}", colour)
                 for (number, line), colour in zip(enumerate(_lines(match), start=1), colours, strict=True)
             ]
         )
     else:
-        paper.text(
+        paper.add_text(
             f"similarity from {match.similarity.min():.2f} to {match.similarity.max():.2f}, mean {match.similarity.mean():.2f}"
         )
     if heat:
         low, high = float(heat.values.min()), float(heat.values.max())
-        paper.bar(
+        paper.add_scale(
             low,
             high,
             f"cosine similarity; n = 1 point of A, {heat.cells.width} x {heat.cells.height} cells of B; the ring is the place found",
@@ -129,9 +129,9 @@ def _lines(match: Match) -> Iterator[str]:
         yield f"({x:.1f}, {y:.1f}) to ({u:.1f}, {v:.1f}), similarity {similarity:.2f}"
 
 
-def _draw_dense(paper: _Paper, images: Sequence[PIL.Image.Image], match: Match) -> None:
+def _draw_dense(paper: Paper, images: Sequence[PIL.Image.Image], match: Match) -> None:
     sizes = (match.a_size, match.b_size)
-    panels = paper.row(
+    panels = paper.add_images(
         [_faded(image) for image in images],
         [
             _title("A", match.a.name, sizes[0]) + ", grid",
@@ -140,16 +140,16 @@ def _draw_dense(paper: _Paper, images: Sequence[PIL.Image.Image], match: Match) 
     )
     columns, rows = (len(np.unique(match.points[:, axis])) for axis in (0, 1))
     radius = max(2.0, 0.28 * min(panels[0].size.width / columns, panels[0].size.height / rows))
-    colours = [_colour(one) for one in place_colours(match.points / match.a_size)]
+    colours = [_colour(one) for one in position_colours(match.points / match.a_size)]
     for panel, size, places in zip(panels, sizes, (match.points, match.found), strict=True):
         for place, colour in zip(places, colours, strict=True):
-            paper.disc(panel.at(place, size), radius, colour, edge=1)
+            paper.draw_disc(panel.position(place, size), radius, colour, edge=1)
     step = match.a_size.width / columns, match.a_size.height / rows
-    paper.text(
+    paper.add_text(
         f"n = {len(match)} points ({columns} x {rows}), every {step[0]:.1f} px in x and {step[1]:.1f} px in y of A; "
         f"a point has one colour in both images, that of its place in A; mean similarity (cosine) {match.similarity.mean():.2f}"
     )
-    paper.field(match.a_size)
+    paper.add_position_colours(match.a_size)
 
 
 def _faded(image: PIL.Image.Image) -> PIL.Image.Image:

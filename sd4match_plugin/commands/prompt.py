@@ -111,15 +111,15 @@ def show(host: Host, /, **options: Any) -> None:
     A prompt that is made from images takes them: bench prompt show sd4match-cpm A.jpg B.jpg. Pictures of one column start from the same
     noise.
     """
-    from harness.drawing.contact_sheet import check_sheet, sheet, write_sheet
+    from harness.drawing.contact_sheet import check_sheet_path, draw_sheet, write_sheet
 
     out = (options["out"] or Path(f"{options['name']}.png")).expanduser()
-    check_sheet(out)
+    check_sheet_path(out)
     shown = _Shown.of(host, options)
     lines = shown.lines()
     drawn = shown.draw([line.states for line in lines])
     made = [(line.label, pictures) for line, pictures in zip(lines, drawn, strict=True)]
-    write_sheet(sheet([*shown.inputs(), *made], title=shown.title), out)
+    write_sheet(draw_sheet([*shown.inputs(), *made], title=shown.title), out)
     click.echo(str(out))
 
 

@@ -8,74 +8,78 @@ import PIL.ImageFont
 import pytest
 
 from harness import files
-from harness.drawing.contact_sheet import FORMATS, THUMB, fitted, sheet, wrapped, write_sheet
+from harness.drawing.contact_sheet import FORMATS, THUMB, draw_sheet, fit_image, wrap_text, write_sheet
 from harness.errors import UserError
 
 RED, BLUE = (250, 10, 10), (10, 10, 250)
 
 FONT = PIL.ImageFont.load_default(16)
 
-LONG = "sd4match-class: a category of an uncommonly long name, and/a/path/without/a/single/space/in/it.safetensors"
+LONG = (
+    "sd4match-class: a category of an uncommonly long name, "
+    "and/a/path/without/a/single/space/in/it.safetensors"
+)
 
 
-def plain(colour, size=(40, 40)):
+def blank(colour, size=(40, 40)):
     return PIL.Image.new("RGB", size, colour)
 
 
 def box(image, colour):
-    """left, top, width, height of what has a colour."""
+    """Left, top, width and height of the area that has a colour."""
     ys, xs = np.nonzero((np.asarray(image) == colour).all(axis=2))
     return xs.min(), ys.min(), int(np.ptp(xs)) + 1, int(np.ptp(ys)) + 1
 
 
 def test_pictures_stand_in_rows_and_columns_on_white():
-    made = sheet(
-        [("first", [plain((1, 2, 3)), plain(RED)]), ("second", [plain(BLUE)])],
+    sheet = draw_sheet(
+        [("first", [blank((1, 2, 3)), blank(RED)]), ("second", [blank(BLUE)])],
         columns=["a", "b"],
         title="title",
     )
-    (left, top, *size), (left_below, below, *_) = box(made, RED), box(made, BLUE)
+    left, top, *size = box(sheet, RED)
+    left_below, below, *_ = box(sheet, BLUE)
     assert size == [THUMB, THUMB]
     assert left > left_below + THUMB - 1
     assert below > top + THUMB - 1
-    assert (
-        made.getpixel((0, 0)) == made.getpixel((left, below)) == (255, 255, 255)
-    )  # the second row has one picture
+    assert sheet.getpixel((0, 0)) == (255, 255, 255)
+    # The second row has one picture.
+    assert sheet.getpixel((left, below)) == (255, 255, 255)
 
 
 def test_aspect_is_kept_and_small_pictures_grow():
-    made = sheet([("wide", [plain(RED, (96, 48))])], thumb=128)
-    assert box(made, RED)[2:] == (128, 64)
-    assert fitted(PIL.Image.new("L", (1, 1000)), 128).size == (1, 128)
-    assert fitted(PIL.Image.new("RGBA", (768, 768)), 128).mode == "RGB"
+    sheet = draw_sheet([("wide", [blank(RED, (96, 48))])], thumb=128)
+    assert box(sheet, RED)[2:] == (128, 64)
+    assert fit_image(PIL.Image.new("L", (1, 1000)), 128).size == (1, 128)
+    assert fit_image(PIL.Image.new("RGBA", (768, 768)), 128).mode == "RGB"
 
 
 def test_wrapping_loses_no_letter_and_keeps_to_the_width():
-    lines = wrapped(LONG, FONT, 120)
+    lines = wrap_text(LONG, FONT, 120)
     assert "".join(lines).replace(" ", "") == LONG.replace(" ", "")
     assert max(FONT.getlength(line) for line in lines) <= 120
-    assert wrapped("two words", FONT, 500) == ["two words"]
-    assert wrapped(" ", FONT, 500) == []
+    assert wrap_text("two words", FONT, 500) == ["two words"]
+    assert wrap_text(" ", FONT, 500) == []
 
 
 def test_a_label_longer_than_its_picture_makes_room_and_stays_off_the_pictures():
-    short, tall = (sheet([(label, [plain(RED)]), ("next", [plain(BLUE)])]) for label in ("x", LONG * 4))
+    short, tall = (draw_sheet([(label, [blank(RED)]), ("next", [blank(BLUE)])]) for label in ("x", LONG * 4))
     assert tall.height > short.height
     assert box(tall, RED)[2:] == (THUMB, THUMB)
     assert box(tall, BLUE)[0] == box(short, BLUE)[0]
-    alone = np.asarray(sheet([(LONG * 4, [])]).convert("L")) < 100
+    alone = np.asarray(draw_sheet([(LONG * 4, [])]).convert("L")) < 100
     assert 100 < np.nonzero(alone)[1].max() < box(tall, RED)[0]
 
 
 def test_a_label_is_written_beside_its_row():
-    made, without = (np.asarray(sheet([(label, [plain(RED)])])) for label in ("label", ""))
-    assert not np.array_equal(made, without)
+    labelled, unlabelled = (np.asarray(draw_sheet([(label, [blank(RED)])])) for label in ("label", ""))
+    assert not np.array_equal(labelled, unlabelled)
 
 
 @pytest.mark.parametrize("suffix", [*FORMATS, ".PNG"])
 def test_the_suffix_says_the_format(tmp_path, suffix):
     path = tmp_path / f"sheet{suffix}"
-    write_sheet(sheet([("red", [plain(RED)])]), path)
+    write_sheet(draw_sheet([("red", [blank(RED)])]), path)
     with PIL.Image.open(path) as image:
         assert image.format == FORMATS[suffix.lower()]
     assert list(tmp_path.iterdir()) == [path]
@@ -85,14 +89,14 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
     path = tmp_path / "sheet.png"
     path.write_bytes(b"before")
 
-    def broken(self, file, **_):
+    def fail(self, file, **_):
         file.write(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(PIL.Image.Image, "save", broken)
+    monkeypatch.setattr(PIL.Image.Image, "save", fail)
     with pytest.raises(UserError, match=r"sheet.png: not written: No space left on device"):
-        write_sheet(plain(RED), path)
-    assert [one.read_bytes() for one in tmp_path.iterdir()] == [b"before"]
+        write_sheet(blank(RED), path)
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"before"]
 
 
 def test_places_that_cannot_be_written_are_one_line(tmp_path, monkeypatch):
@@ -103,11 +107,12 @@ def test_places_that_cannot_be_written_are_one_line(tmp_path, monkeypatch):
         "none/sheet.png": "none is not a folder; make it first",
         "folder.png": "is a folder; name a file",
     }
-    for name, said in wrong.items():
-        with pytest.raises(UserError, match=said) as told:
-            write_sheet(plain(RED), tmp_path / name)
-        assert "\n" not in str(told.value)
-    monkeypatch.setattr(files.os, "access", lambda path, mode: False)  # the superuser may write anywhere
+    for name, message in wrong.items():
+        with pytest.raises(UserError, match=message) as failure:
+            write_sheet(blank(RED), tmp_path / name)
+        assert "\n" not in str(failure.value)
+    # The superuser may write anywhere.
+    monkeypatch.setattr(files.os, "access", lambda path, mode: False)
     with pytest.raises(UserError, match="cannot be written to"):
-        write_sheet(plain(RED), tmp_path / "sheet.png")
-    assert [one.name for one in tmp_path.iterdir()] == ["folder.png"]
+        write_sheet(blank(RED), tmp_path / "sheet.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.png"]

@@ -17,7 +17,7 @@ from support.paths import ROOT
 from support.photos import draw, write_list
 
 import harness
-from harness.drawing.colours import OKABE_ITO, place_colours, viridis
+from harness.drawing.colours import OKABE_ITO, position_colours, viridis
 from harness.errors import BenchError, UserError
 from harness.frames import Frame, Size
 from harness.localizers.cosines import cosines
@@ -411,7 +411,7 @@ def test_a_grid_has_the_colours_of_its_places_in_a_in_both_pictures(monkeypatch)
     _, points = plain([(1, 1)], [(1, 1)])
     made = picture(images, None, dense=one)
     for places, size, colour in zip((one.points, one.found), SIZES, (GREEN, BLUE), strict=True):
-        for place, wanted in zip(places, place_colours(one.points / SIZES[0]).tolist(), strict=True):
+        for place, wanted in zip(places, position_colours(one.points / SIZES[0]).tolist(), strict=True):
             assert at(made, panel(made, colour), place, size) == pytest.approx(tuple(wanted), abs=3)
     assert picture(images, points, dense=one).height > made.height
 
@@ -438,13 +438,13 @@ def test_a_heat_map_shows_where_b_is_similar_with_a_scale():
 def texts(monkeypatch) -> list[str]:
     """Everything written into pictures."""
     written: list[str] = []
-    original = matching_picture._Paper._write
+    original = matching_picture.Paper._write
 
     def write(self, left, top, text, *rest):
         written.append(text)
         original(self, left, top, text, *rest)
 
-    monkeypatch.setattr(matching_picture._Paper, "_write", write)
+    monkeypatch.setattr(matching_picture.Paper, "_write", write)
     return written
 
 
@@ -523,7 +523,7 @@ def apart(values) -> np.ndarray:
 @pytest.mark.parametrize("sight", DICHROMACY)
 def test_places_half_an_image_apart_differ_for_every_eye(sight):
     places = np.stack(np.meshgrid(*[np.linspace(0, 1, 9)] * 2), axis=-1).reshape(-1, 2)
-    assert apart(oklab(place_colours(places), sight))[apart(places) >= 0.5].min() > 0.08
+    assert apart(oklab(position_colours(places), sight))[apart(places) >= 0.5].min() > 0.08
 
 
 @pytest.mark.parametrize("sight", DICHROMACY)

@@ -74,7 +74,7 @@ def show(bench, tmp_path, monkeypatch):
     host.load("toy", "toy", "1", Plugin)
     monkeypatch.setattr("harness.cli.load_plugins", lambda blocked: host)
     monkeypatch.chdir(tmp_path)
-    make = module.sheet
+    make = module.draw_sheet
 
     def noted(rows, **options):
         run.rows, run.title = (
