@@ -42,7 +42,7 @@ class StretchedFeatures:
     def __init__(self, context: MakeContext) -> None:
         from baselines.stable_diffusion.shared import shared
         from baselines.stable_diffusion.stores import posterior_store
-        from harness.caching.lru import ByteLRU
+        from harness.caching.lru import ByteLRU, tensor_bytes
         from harness.preprocess import stretched
 
         params = context.params
@@ -59,7 +59,8 @@ class StretchedFeatures:
         self.backbone, self._kept = shared(
             folder, context.device, context.precision, memory, context.compiled
         )
-        self._begun = ByteLRU(memory)
+        # Two stay whatever their size: those of the pair at work.
+        self._begun = ByteLRU(memory, tensor_bytes, at_least=2)
         self.backbone.check_timestep(self._timestep)
         card = self.backbone.card
         if self._level not in card.levels:

@@ -6,17 +6,17 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.caching.lru import ByteLRU
+from harness.caching.lru import ByteLRU, Tensors, tensor_bytes
 
 if TYPE_CHECKING:
     from baselines.stable_diffusion.backbone import StableDiffusion
 
-_last: tuple[Hashable, StableDiffusion, ByteLRU] | None = None
+_last: tuple[Hashable, StableDiffusion, ByteLRU[Tensors]] | None = None
 
 
 def shared(
     folder: Path, device: str, precision: str, limit: int, compiled: bool = False
-) -> tuple[StableDiffusion, ByteLRU]:
+) -> tuple[StableDiffusion, ByteLRU[Tensors]]:
     """The Stable Diffusion in a folder, and what is kept of it; loaded anew where the last one asked for was another.
 
     Args:
@@ -34,7 +34,9 @@ def shared(
     if _last is None or _last[0] != key:
         # Before the next one is loaded: two need twice the memory.
         forget()
-        _last = (key, StableDiffusion(folder, device, precision, compiled), ByteLRU(limit))
+        # Two stay whatever their size: those of the pair at work.
+        kept = ByteLRU(limit, tensor_bytes, at_least=2)
+        _last = (key, StableDiffusion(folder, device, precision, compiled), kept)
     _last[2].limit = limit
     return _last[1:]
 

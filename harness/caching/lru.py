@@ -3,38 +3,80 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     import torch
 
+Value = TypeVar("Value")
 
 Tensors = Mapping[str, "torch.Tensor"]
+"""Tensors by name."""
 
 
-class ByteLRU:
-    """The last results used, within a number of bytes. A key says all that a result depends on besides the backbone.
+class ByteLRU(Generic[Value]):
+    """The values used last, within a number of bytes.
+
+    Args:
+        size_of: value -> its bytes, the same for the value's whole life.
+        at_least: number of values that stay whatever their size, such as two for the two images of the pair at work.
 
     Attributes:
-        limit: bytes that are kept: 1 GB are decoder states of forty images at the published sizes, or three thousand posteriors.
+        limit: bytes that are kept; it may be changed at any time, and counts from the next value on.
+        largest: bytes of the largest value so far; 0 before the first.
     """
 
-    def __init__(self, limit: int) -> None:
-        self.limit, self._held = limit, 0
-        self._known: OrderedDict[Hashable, Tensors] = OrderedDict()
+    def __init__(self, limit: int, size_of: Callable[[Value], int], at_least: int = 1) -> None:
+        self.limit, self.largest = limit, 0
+        self._size_of, self._at_least = size_of, at_least
+        self._values: OrderedDict[Hashable, Value] = OrderedDict()
+        self._bytes = 0
 
-    def once(self, key: Hashable, compute: Callable[[], Tensors]) -> Tensors:
-        """What was computed under a key before, or is now."""
-        if key not in self._known:
-            self._known[key] = compute()
-            self._held += _bytes(self._known[key])
-        self._known.move_to_end(key)
-        # Two stay whatever their size: those of the pair at work.
-        while self._held > self.limit and len(self._known) > 2:
-            self._held -= _bytes(self._known.popitem(last=False)[1])
-        return self._known[key]
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __iter__(self) -> Iterator[Hashable]:
+        """Keys of the values that are held, the least recently used first."""
+        return iter(self._values)
+
+    def get(self, key: Hashable) -> Value | None:
+        """Returns the value of a key, which then counts as used; None where it is not held."""
+        if key in self._values:
+            self._values.move_to_end(key)
+        return self._values.get(key)
+
+    def put(self, key: Hashable, value: Value) -> None:
+        """Keeps a value, in place of the key's earlier one, and drops those that were not used for longest."""
+        self.drop(key)
+        self._values[key] = value
+        size = self._size_of(value)
+        self._bytes += size
+        self.largest = max(self.largest, size)
+        self._shrink()
+
+    def once(self, key: Hashable, compute: Callable[[], Value]) -> Value:
+        """Returns the value of a key, computed and kept where it is not held. The key says all that the value depends on."""
+        value = self.get(key)
+        if value is None:
+            value = compute()
+            self.put(key, value)
+        else:
+            # The limit may have become lower since the value was kept.
+            self._shrink()
+        return value
+
+    def drop(self, key: Hashable) -> None:
+        """Forgets the value of a key, if it is held."""
+        value = self._values.pop(key, None)
+        if value is not None:
+            self._bytes -= self._size_of(value)
+
+    def _shrink(self) -> None:
+        while self._bytes > self.limit and len(self._values) > self._at_least:
+            self.drop(next(iter(self._values)))
 
 
-def _bytes(tensors: Tensors) -> int:
-    return sum(one.nbytes for one in tensors.values())
+def tensor_bytes(tensors: Tensors) -> int:
+    """Bytes of named tensors."""
+    return sum(tensor.nbytes for tensor in tensors.values())

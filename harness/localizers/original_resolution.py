@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 import torch
 from torch import Tensor
 
+from harness.caching.lru import ByteLRU
 from harness.frames import PatchGrid, pixels_to_cells
 from harness.localizers.similarity import Grid, normalized, sample, similarities
 from harness.specs import FeatureMap, Located
@@ -15,8 +16,8 @@ from harness.specs import FeatureMap, Located
 MAX_SIMILARITIES = 1 << 24
 """Similarities held at once by `argmax-original`: 64 MiB of float32."""
 
-KEPT_NORMS = 1 << 26
-"""Norms of upsampled features that `argmax-original` keeps, 256 MB: those of 350 pictures of 500 x 375 pixels."""
+NORM_BYTES = 1 << 28
+"""Memory for the norms of upsampled features that `argmax-original` keeps: those of 350 images of 500 x 375 pixels."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,10 @@ class ArgmaxOriginal:
     The query is the pixel a point lies in, clamped to the image.
     """
 
-    _kept: WeakKeyDictionary[FeatureMap, _OriginalResolution] = field(
-        default_factory=WeakKeyDictionary, repr=False, compare=False
+    _norms: ByteLRU[_OriginalResolution] = field(
+        default_factory=lambda: ByteLRU(NORM_BYTES, _norm_bytes), repr=False, compare=False
     )
-    """Of maps that are still in use, the last ones, up to `KEPT_NORMS` values."""
+    """By weak references to maps: an entry goes with its map. A photo of ten megapixels has more norms than its map has values."""
 
     def __call__(self, source: FeatureMap, target: FeatureMap, points: Tensor) -> Located:
         """See `harness.specs.Localizer`. Predictions are whole pixels."""
@@ -103,13 +104,7 @@ class ArgmaxOriginal:
         return sample(Grid(source, "half-pixel").data, cells.to(source.data.device))
 
     def _of(self, target: FeatureMap) -> _OriginalResolution:
-        kept = self._kept.get(target)
-        if kept is None:
-            kept = self._kept[target] = _original_resolution(target)
-            # A photo of ten megapixels has more norms than its feature map has values.
-            while len(self._kept) > 1 and sum(one.norms.numel() for one in self._kept.values()) > KEPT_NORMS:
-                del self._kept[next(iter(self._kept))]
-        return kept
+        return self._norms.once(ref(target, self._norms.drop), lambda: _original_resolution(target))
 
 
 def pixel_cells(map_: FeatureMap, pixels: Tensor, axis: int) -> Tensor:
@@ -128,6 +123,10 @@ def _original_resolution(target: FeatureMap) -> _OriginalResolution:
     across = _Upsampling.at(pixel_cells(target, torch.arange(width), 0), data.shape[2], data)
     down = _Upsampling.at(pixel_cells(target, torch.arange(height), 1), data.shape[1], data)
     return _OriginalResolution(across, down, _upsampled_norms(data, across, down))
+
+
+def _norm_bytes(target: _OriginalResolution) -> int:
+    return target.norms.nbytes
 
 
 def _upsampled_norms(data: Tensor, across: _Upsampling, down: _Upsampling) -> Tensor:

@@ -14,7 +14,7 @@ from baselines.stable_diffusion.conditioning import Conditioning, TokenEmbedding
 from baselines.stable_diffusion.stores import stored
 from baselines.stable_diffusion.text_encoder import TextEncoder
 from harness.caching.array_store import Store
-from harness.caching.lru import ByteLRU
+from harness.caching.lru import ByteLRU, Tensors, tensor_bytes
 from harness.errors import NotApplicable, UserError
 from harness.specs import ImageRequest, LearnedFile, MakeContext, PairPrompt, Prompt
 from sd4match_plugin.prompts import files, release
@@ -156,7 +156,7 @@ class ConditionalPrompt:
     boundaries: Boundaries
     describe: Describer
     device: str
-    kept: ByteLRU
+    kept: ByteLRU[Tensors]
     store: Store | None = None
 
     @torch.no_grad()
@@ -199,6 +199,6 @@ def _make_conditional(context: MakeContext, file: PromptFile, width: int) -> Con
     module.load_state_dict(dict(file.state))
     boundaries = Boundaries.of(TextEncoder(context.weights[SOURCE], context.device))
     frozen = module.to(context.device).eval().requires_grad_(False)
-    return ConditionalPrompt(
-        frozen, boundaries, describe, context.device, ByteLRU(context.cache_bytes), store
-    )
+    # Two stay whatever their size: those of the pair at work.
+    kept = ByteLRU(context.cache_bytes, tensor_bytes, at_least=2)
+    return ConditionalPrompt(frozen, boundaries, describe, context.device, kept, store)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 
 import torch
 
+from harness.caching.lru import ByteLRU
 from harness.datasets.splits import SplitIndex
 from harness.frames import Frame, Size
 from harness.localizers.on_grid import Argmax
@@ -53,7 +53,7 @@ class Validation:
     @torch.no_grad()
     def pck(self, prompting: Prompting) -> float:
         """Percent: the mean over all processes' pairs of the share of points found."""
-        kept = _Kept(KEPT_BYTES)
+        kept = ByteLRU[torch.Tensor](KEPT_BYTES, _size_of)
         shares = [
             share
             for first in range(0, len(self._pairs), PAIRS)
@@ -62,7 +62,7 @@ class Validation:
         everyone = [share for some in self._processes.gather(shares) for share in some]
         return 100 * math.fsum(everyone) / len(everyone)
 
-    def _shares(self, first: int, prompting: Prompting, kept: _Kept) -> list[float]:
+    def _shares(self, first: int, prompting: Prompting, kept: ByteLRU[torch.Tensor]) -> list[float]:
         """Share of points found in each pair of a few."""
         pairs = self._pairs[first : first + PAIRS]
         wanted = [_map_keys(pair, prompting) for pair in pairs]
@@ -71,7 +71,9 @@ class Validation:
             self._share(pair, *(held[key] for key in both)) for pair, both in zip(pairs, wanted, strict=True)
         ]
 
-    def _held(self, keys: Sequence[MapKey], prompting: Prompting, kept: _Kept) -> dict[MapKey, torch.Tensor]:
+    def _held(
+        self, keys: Sequence[MapKey], prompting: Prompting, kept: ByteLRU[torch.Tensor]
+    ) -> dict[MapKey, torch.Tensor]:
         """Maps of some pictures, those that are not kept computed together."""
         held = {key: found for key in keys if (found := kept.get(key)) is not None}
         new = list(dict.fromkeys(key for key in keys if key not in held))
@@ -108,20 +110,5 @@ def _map(data: torch.Tensor, original: Size, frame: Size) -> FeatureMap:
     return FeatureMap(data, Frame.stretched(original, frame))
 
 
-class _Kept:
-    """The last maps used, within a number of bytes."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit, self._held = limit, 0
-        self._maps: OrderedDict[MapKey, torch.Tensor] = OrderedDict()
-
-    def get(self, key: MapKey) -> torch.Tensor | None:
-        if key in self._maps:
-            self._maps.move_to_end(key)
-        return self._maps.get(key)
-
-    def put(self, key: MapKey, value: torch.Tensor) -> None:
-        self._maps[key] = value
-        self._held += value.nbytes
-        while self._held > self._limit and len(self._maps) > 1:
-            self._held -= self._maps.popitem(last=False)[1].nbytes
+def _size_of(data: torch.Tensor) -> int:
+    return data.nbytes

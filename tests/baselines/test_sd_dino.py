@@ -169,9 +169,9 @@ def test_changed_weights_are_loaded_anew(tmp_path):
 
 
 def test_no_more_is_kept_than_may_be():
-    from harness.caching.lru import ByteLRU
+    from harness.caching.lru import ByteLRU, tensor_bytes
 
-    kept, computed = ByteLRU(limit=3 * 400), []
+    kept, computed = ByteLRU(3 * 400, tensor_bytes, at_least=2), []
 
     def ask(key):
         return kept.once(key, lambda: (computed.append(key), {"x": torch.zeros(100)})[1])

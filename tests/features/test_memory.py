@@ -12,7 +12,7 @@ from support.made_up_splits import Watched, a_split, in_order
 from support.photos import make_photos, photo_list, write_list
 from support.results import predictions, the_record
 
-from harness.caching.lru import ByteLRU
+from harness.caching.lru import ByteLRU, tensor_bytes
 from harness.errors import ExtractionError
 from harness.features.pair_features import PairFeatures
 from harness.frames import Frame, Size
@@ -153,21 +153,25 @@ def test_order_of_work_changes_nothing(bench, tmp_path, with_extractor):
 
 
 def test_what_an_extractor_keeps_stays_within_the_limit():
-    kept = ByteLRU(limit=10 * 400)
+    kept = ByteLRU(10 * 400, tensor_bytes, at_least=2)
     for number in range(IMAGES):
         kept.once(number, lambda: {"x": torch.zeros(100)})
-    assert len(kept._known) == 10
+    assert len(kept) == 10
 
 
 def test_norms_of_large_photos_stay_within_the_limit(monkeypatch):
-    monkeypatch.setattr(original_resolution, "KEPT_NORMS", 3 * 100 * 80)
+    monkeypatch.setattr(original_resolution, "NORM_BYTES", 3 * 100 * 80 * 4)
     localizer = original_resolution.ArgmaxOriginal()
     maps = [FeatureMap(torch.randn(4, 6, 8), Frame.stretched(Size(100, 80), Size(64, 48))) for _ in range(20)]
     fresh = original_resolution.ArgmaxOriginal()
     for one in (*maps, *maps):
         found = localizer(maps[0], one, torch.tensor([[10.0, 20.0]]))
         assert torch.equal(found.points, fresh(maps[0], one, torch.tensor([[10.0, 20.0]])).points)
-        assert len(localizer._kept) <= 3
+        assert len(localizer._norms) <= 3
+    # What is kept of a map goes with it.
+    maps.clear()
+    del one
+    assert len(localizer._norms) == 0
 
 
 def test_less_memory_gives_the_same_predictions(bench, tmp_path):
@@ -196,9 +200,9 @@ def test_the_flag_reaches_all_that_is_kept(bench, tmp_path, monkeypatch):
         return PairFeatures(*arguments, cache_bytes=cache_bytes, **options)
 
     def keeping(name):
-        def made(limit):
+        def made(limit, *arguments, **options):
             limits[name].append(limit)
-            return ByteLRU(limit)
+            return ByteLRU(limit, *arguments, **options)
 
         return made
 
