@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -121,9 +122,7 @@ def verify(host: Host, names: tuple[str, ...], split: str | None, as_json: bool,
     absent: list[UserError] = []
     for spec, folder, splits in wanted:
         try:
-            found = examine(
-                spec, folder, splits, lambda items, name=spec.name: ProgressBar("image").wrap(items, name)
-            )  # type: ignore[misc]
+            found = examine(spec, folder, splits, partial(ProgressBar("image").wrap, title=spec.name))
         except UserError as error:
             absent.append(error)
             continue
@@ -239,5 +238,5 @@ def export(host: Host, name: str, folder: Path, splits: tuple[str, ...] | None) 
         raise UserError(f"{folder} is not an empty folder; name a new one")
     from harness.datasets.shapes.export import export as write
 
-    write(folder, wanted, lambda items: ProgressBar("image").wrap(items, name))
+    write(folder, wanted, partial(ProgressBar("image").wrap, title=name))
     click.echo(f"{name} {', '.join(wanted)} written to {folder}")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from harness.cli.options import weights
+from harness.cli import options
 from harness.plugins.host import Host
 
 _MARKS = {"ok": "✓", "failed": "✗", "skipped": "–"}
@@ -15,10 +14,10 @@ _MARKS = {"ok": "✓", "failed": "✗", "skipped": "–"}
 
 @click.command("doctor")
 @click.argument("method")
-@weights
+@options.weights
 @click.option("--device", default="cpu", show_default=True)
 @click.pass_obj
-def doctor(host: Host, /, **options: Any) -> int:
+def doctor(host: Host, method: str, weights: tuple[str, ...], weights_root: Path | None, device: str) -> int:
     """Check a method's contract on the bundled pictures: shapes, frame, scope, determinism, an image against itself."""
     from tabulate import tabulate
 
@@ -29,27 +28,28 @@ def doctor(host: Host, /, **options: Any) -> int:
     from harness.sweep import NO_PROMPT
     from harness.weights.choice import WeightChoice
 
-    method = host.methods[options["method"]]
-    extractor = host.extractors[method.extractor]
-    device = device_name(options["device"])
-    choice = WeightChoice.parse(host, options["weights"], options["weights_root"])
-    bench = Resources(
-        host, RunOptions(data_root=Path(), out=Path(), criteria=(), device=device, weights=choice)
+    recipe = host.methods[method]
+    extractor = host.extractors[recipe.extractor]
+    torch_device = device_name(device)
+    choice = WeightChoice.parse(host, weights, weights_root)
+    resources = Resources(
+        host, RunOptions(data_root=Path(), out=Path(), criteria=(), device=torch_device, weights=choice)
     )
-    prompt = host.prompts[method.prompt] if method.prompt != NO_PROMPT else None
+    prompt = host.prompts[recipe.prompt] if recipe.prompt != NO_PROMPT else None
     learned = prompt.learned if prompt else None
-    found = bench.weights(
-        [*extractor.weights, *(prompt.weights if prompt else ()), *([learned.source] if learned else ())]
-    )
+    prompt_sources = prompt.weights if prompt else ()
+    learned_sources = [learned.source] if learned else []
+    sources = resources.weights([*extractor.weights, *prompt_sources, *learned_sources])
     dataset = host.datasets["shapes"].open(Path(), "test")
     context = MakeContext(
-        device=device,
-        params={**extractor.params, **method.params},
-        weights={name: one.path for name, one in found.items()},
+        device=torch_device,
+        params={**extractor.params, **recipe.params},
+        weights={name: source.path for name, source in sources.items()},
         categories=("cat",),
-        prompt_file=learned.find(found[learned.source].path, None).path if learned else None,
+        prompt_file=learned.find(sources[learned.source].path, None).path if learned else None,
     )
-    findings = list(Doctor(host, method.name, [dataset[0], dataset[len(dataset) // 2]], context).examine())
-    rows = [(_MARKS[one.result], one.check, one.detail) for one in findings]
-    click.echo(tabulate(rows, ("", f"{method.name}", "detail"), tablefmt="pipe"))
-    return int(any(one.result == "failed" for one in findings))
+    pairs = [dataset[0], dataset[len(dataset) // 2]]
+    findings = list(Doctor(host, recipe.name, pairs, context).examine())
+    rows = [(_MARKS[finding.result], finding.check, finding.detail) for finding in findings]
+    click.echo(tabulate(rows, ("", recipe.name, "detail"), tablefmt="pipe"))
+    return int(any(finding.result == "failed" for finding in findings))

@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.options import weights
+from harness.cli.options import typed_arguments, weights
 from harness.errors import UserError
 from harness.plugins.host import Host
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from harness.matching.match import Match, Matcher
+    from harness.matching.match import Match, Matcher, MatchRequest
 
     _PointType = click.ParamType[tuple[float, float]]
 else:  # generic for type checkers only: older releases of click cannot subscript it
@@ -25,6 +26,53 @@ else:  # generic for type checkers only: older releases of click cannot subscrip
 
 _NUMBERS = re.compile(r"(?=.*(?:\d|nan|inf))(?:[-+.,;\d\s]|(?<=\d)e|nan|inf)+", re.IGNORECASE)
 """What goes on with a list of points; a picture's name and an option do not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatchArguments:
+    """The arguments and options of `bench match` after parsing. The help text of each says what it is for."""
+
+    a: Path
+    b: Path
+    points: tuple[tuple[float, float], ...]
+    method: str
+    category: str
+    prompt: str | None
+    localizer: str | None
+    timestep: int | None
+    ensemble: int | None
+    prompt_file: Path | None
+    trained_on: str | None
+    weights: tuple[str, ...]
+    weights_root: Path | None
+    seed: int
+    device: str
+    precision: str
+    dense: bool
+    grid: int
+    heatmap: bool
+    as_json: bool
+    out: Path | None
+
+    def check(self) -> None:
+        """Raises `UserError` for options that do not go together."""
+        count = len(self.points)
+        if not count and not self.dense:
+            raise UserError(
+                "--points: give at least one point of A, such as --points 120,80, or --dense for a grid"
+            )
+        if self.heatmap and count != 1:
+            raise UserError(f"--heatmap shows the similarity map of one point; --points has {count}")
+        if self.heatmap and not self.out:
+            raise UserError("--heatmap is drawn; give -o FILE")
+        if self.dense and not (self.out or self.as_json):
+            raise UserError("--dense is drawn, or printed with --json; give -o FILE")
+
+    def request(self) -> MatchRequest:
+        """The options that say how the points are found, without those of the output."""
+        from harness.matching.match import MatchRequest
+
+        return MatchRequest(**{field.name: getattr(self, field.name) for field in fields(MatchRequest)})
 
 
 class _Point(_PointType):
@@ -69,6 +117,10 @@ def _repeated(args: Sequence[str]) -> Iterator[str]:
             listed = word.startswith("--points=")
 
 
+def _expand_user(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
+    return path.expanduser() if path else None
+
+
 @click.command("match", cls=_Command)
 @click.argument("a", type=click.Path(path_type=Path))
 @click.argument("b", type=click.Path(path_type=Path))
@@ -109,49 +161,38 @@ def _repeated(args: Sequence[str]) -> Iterator[str]:
 )
 @click.option("--heatmap", is_flag=True, help="Draw how similar B is to the one point given.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Picture to write: .png, .jpg or .webp.")
-@click.pass_obj
-def match(host: Host, /, **options: Any) -> None:
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    callback=_expand_user,
+    help="Picture to write: .png, .jpg or .webp.",
+)
+@typed_arguments(MatchArguments)
+def match(host: Host, arguments: MatchArguments) -> None:
     """Find points of picture A in picture B, with the features and the localizer that 'bench run' uses.
 
     x and y are pixels of the pictures as they are stored; (0, 0) is the top left corner.
     """
-    _check(options)
-    out: Path | None = options["out"].expanduser() if options["out"] else None
-    if out:
+    arguments.check()
+    if arguments.out:
         from harness.drawing.contact_sheet import check_sheet_path
 
-        check_sheet_path(out)
+        check_sheet_path(arguments.out)
 
-    from dataclasses import fields
+    from harness.matching.match import Matcher
 
-    from harness.matching.match import Matcher, MatchRequest
-
-    choice = MatchRequest(**{field.name: options[field.name] for field in fields(MatchRequest)})
-    matcher = Matcher(host, options["a"], options["b"], choice)
-    _tell_turned([options["a"], options["b"]])
-    if options["points"]:
-        matcher.checked(options["points"])  # before the models load
-    points = matcher.locate(options["points"]) if options["points"] else None
-    dense = matcher.locate(matcher.grid(options["grid"])) if options["dense"] else None
-    if out:
-        _draw(matcher, points, dense, options["points"][0] if options["heatmap"] else None, out)
-    click.echo(_json(points, dense, out) if options["as_json"] else _text(points, dense, out))
-
-
-def _check(options: dict[str, Any]) -> None:
-    """Raises `UserError` for options that do not go together."""
-    count = len(options["points"])
-    if not count and not options["dense"]:
-        raise UserError(
-            "--points: give at least one point of A, such as --points 120,80, or --dense for a grid"
-        )
-    if options["heatmap"] and count != 1:
-        raise UserError(f"--heatmap shows the similarity map of one point; --points has {count}")
-    if options["heatmap"] and not options["out"]:
-        raise UserError("--heatmap is drawn; give -o FILE")
-    if options["dense"] and not (options["out"] or options["as_json"]):
-        raise UserError("--dense is drawn, or printed with --json; give -o FILE")
+    matcher = Matcher(host, arguments.a, arguments.b, arguments.request())
+    _warn_of_orientation([arguments.a, arguments.b])
+    if arguments.points:
+        matcher.checked(arguments.points)  # before the models load
+    points = matcher.locate(arguments.points) if arguments.points else None
+    dense = matcher.locate(matcher.grid(arguments.grid)) if arguments.dense else None
+    if arguments.out:
+        hot = arguments.points[0] if arguments.heatmap else None
+        _draw(matcher, points, dense, hot, arguments.out)
+    describe = _json if arguments.as_json else _text
+    click.echo(describe(points, dense, arguments.out))
 
 
 def _draw(
@@ -227,7 +268,7 @@ def _rows(match: Match | None) -> list[dict[str, Any]]:
     ]
 
 
-def _tell_turned(paths: Sequence[Path]) -> None:
+def _warn_of_orientation(paths: Sequence[Path]) -> None:
     """Viewers turn such a picture, and points read off there would be elsewhere."""
     import PIL.ExifTags
     import PIL.Image
