@@ -28,7 +28,6 @@ from workloads import write_folder
 
 from baselines.networks.loading import DTYPES
 from baselines.sources import SOURCE
-from baselines.stable_diffusion import shared as kept
 from harness.environment import hardware, package_versions
 
 
@@ -124,7 +123,7 @@ def _measured(setup: Setup, scale: Scale, size: str, quick: bool) -> Iterator[st
     rows = [*networks, *dift.rows, *cpm.rows, *step]
     _tell("growth")
     growths = list(_growths(setup, scale, diffusion, dift))
-    kept.forget()
+    setup.shared.clear()
     start = ""
     if size == "tiny":
         _tell("start-up")

@@ -26,7 +26,6 @@ from true_size import write_networks
 from workloads import Extent, write_folder
 
 from baselines.sources import SOURCE
-from baselines.stable_diffusion import shared as kept
 from harness.running.predict import pair_features
 from harness.specs import ImageRequest
 
@@ -104,7 +103,7 @@ def evaluated(setup: Setup) -> tuple[list[report.Row], str]:
     """Maps of the first pair."""
     first, again, maps, given = our_maps(setup)
     # Two networks of this size and what they compute do not fit into everybody's memory.
-    kept.forget()
+    setup.shared.clear()
     diffusion = published.Diffusion(
         setup.prepared("sd4match-cpm").weights[SOURCE], setup.device, setup.precision
     )

@@ -14,8 +14,9 @@ from unittest.mock import patch
 from measuring import synchronise
 
 from baselines.sources import SOURCE
-from baselines.stable_diffusion import shared as kept
 from baselines.stable_diffusion.backbone import StableDiffusion
+from baselines.stable_diffusion.shared import shared_backbone
+from harness.caching.lru import ByteLRU, Tensors
 from harness.datasets.splits import SplitIndex
 from harness.plugins.host import Host
 from harness.plugins.loading import load_plugins
@@ -26,7 +27,14 @@ from harness.running.resolve import ResolvedCell
 from harness.running.resources import Resources, RunOptions
 from harness.running.run_cell import run_cell
 from harness.scoring.criteria import criterion
-from harness.specs import ImageExtractor, ImagePair, ImageRequest, Localizer, MakeContext
+from harness.specs import (
+    ImageExtractor,
+    ImagePair,
+    ImageRequest,
+    Localizer,
+    MakeContext,
+    SharedObjects,
+)
 from harness.sweep import DatasetChoice, Sweep
 from harness.weights.choice import WeightChoice
 from sd4match_plugin.prompts.image_patches import ImagePatches
@@ -46,6 +54,7 @@ class Setup:
         weights: values of `--weights`.
         prompt_file: of `sd4match-cpm`; None for the bundled one.
         cache: folder of `bench run --cache`; None for memory alone.
+        shared: the loaded backbone.
     """
 
     data: Path
@@ -56,6 +65,7 @@ class Setup:
     prompt_file: Path | None = None
     cache: Path | None = None
     host: Host = field(default_factory=load_plugins)
+    shared: SharedObjects = field(default_factory=SharedObjects)
 
     def prepared(
         self, method: str, out: str = "results", limit: int | None = None, **overrides: int
@@ -84,17 +94,18 @@ class Setup:
             cache=self.cache,
         )
         (cell,) = plan(sweep, self.host)
-        return ResolvedCell.of(Resources(self.host, options), cell)
+        return ResolvedCell.of(Resources(self.host, options, self.shared), cell)
 
     @property
     def choice(self) -> DatasetChoice:
         """The data as a command line names it."""
         return DatasetChoice("folder", self.data)
 
-    def backbone(self, prepared: ResolvedCell) -> tuple[StableDiffusion, kept.Kept]:
+    def backbone(self, prepared: ResolvedCell) -> tuple[StableDiffusion, ByteLRU[Tensors]]:
         """The Stable Diffusion that a cell's extractor will find loaded, with nothing kept of any picture."""
-        kept.forget()
-        return kept.shared(prepared.weights[SOURCE], self.device, self.precision, 1 << 30)
+        self.shared.clear()
+        context = MakeContext(device=self.device, precision=self.precision, shared=self.shared)
+        return shared_backbone(context, prepared.weights[SOURCE], 1 << 30)
 
 
 def requests_of(pairs: list[ImagePair], index: SplitIndex, mark: str = "") -> list[ImageRequest]:
@@ -121,6 +132,7 @@ def extractor_of(setup: Setup, prepared: ResolvedCell) -> ImageExtractor:
         precision=setup.precision,
         params=dict(prepared.cell.params),
         weights=prepared.weights,
+        shared=setup.shared,
     )
     made: Any = setup.host.extractors[prepared.cell.extractor].make(context)
     return made  # type: ignore[no-any-return]
@@ -184,7 +196,7 @@ def evaluate(setup: Setup, prepared: ResolvedCell) -> Evaluation:
 
 
 @contextmanager
-def _counted(backbone: StableDiffusion, memory: kept.Kept) -> Iterator[dict[str, Counts]]:
+def _counted(backbone: StableDiffusion, memory: ByteLRU[Tensors]) -> Iterator[dict[str, Counts]]:
     """Counters at what is kept of pictures."""
     caches = {
         name: Counts()

@@ -22,7 +22,6 @@ from ours import Setup
 from true_size import write_networks
 from workloads import Extent, write_folder
 
-from baselines.stable_diffusion import shared as kept
 from harness.environment import hardware, package_versions
 from harness.errors import UserError
 from harness.frames import Size
@@ -141,7 +140,6 @@ def _cosines(pair: tuple[FeatureMap, FeatureMap]) -> torch.Tensor:
 
 def maps_of(prepared: ResolvedCell, pairs: int = MAP_PAIRS) -> Maps:
     """The feature maps of a cell's first pairs."""
-    kept.forget()
     features = pair_features(prepared)
     with torch.inference_mode():
         return [features(prepared.index.pairs[pair_id]) for pair_id in prepared.index.pair_ids[:pairs]]
@@ -311,7 +309,7 @@ def _ranged(setup: Setup, ensemble: int) -> tuple[Maps, list[Range]]:
         features = pair_features(prepared)
         with torch.inference_mode():
             maps = [features(prepared.index.pairs[prepared.index.pair_ids[0]])]
-    kept.forget()
+    setup.shared.clear()
     return maps, found()
 
 

@@ -27,14 +27,6 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 
-@pytest.fixture(autouse=True)
-def nothing_kept():
-    """No test sees a backbone, or features, of another one."""
-    yield
-    if "baselines.stable_diffusion.shared" in sys.modules:
-        sys.modules["baselines.stable_diffusion.shared"].forget()
-
-
 @pytest.fixture
 def bench(capsys):
     """`bench ...` in this process."""

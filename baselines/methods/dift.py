@@ -40,7 +40,7 @@ class StretchedFeatures:
     """
 
     def __init__(self, context: MakeContext) -> None:
-        from baselines.stable_diffusion.shared import shared
+        from baselines.stable_diffusion.shared import shared_backbone
         from baselines.stable_diffusion.stores import posterior_store
         from harness.caching.lru import ByteLRU, tensor_bytes
         from harness.preprocess import stretched
@@ -56,9 +56,7 @@ class StretchedFeatures:
             context.weights[SOURCE],
             context.cache_bytes // 2 if self._repeats else context.cache_bytes,
         )
-        self.backbone, self._kept = shared(
-            folder, context.device, context.precision, memory, context.compiled
-        )
+        self.backbone, self._kept = shared_backbone(context, folder, memory)
         # Two stay whatever their size: those of the pair at work.
         self._begun = ByteLRU(memory, tensor_bytes, at_least=2)
         self.backbone.check_timestep(self._timestep)

@@ -51,13 +51,11 @@ class SDDino:
     """
 
     def __init__(self, context: MakeContext) -> None:
-        from baselines.stable_diffusion.shared import shared
+        from baselines.stable_diffusion.shared import shared_backbone
 
         self._timestep, self._fused = int(str(context.params["timestep"])), bool(context.params["dino"])
-        folder, memory = context.weights[SD], context.cache_bytes
-        self.backbone, self._kept = shared(
-            folder, context.device, context.precision, memory, context.compiled
-        )
+        folder = context.weights[SD]
+        self.backbone, self._kept = shared_backbone(context, folder, context.cache_bytes)
         self.backbone.check_timestep(self._timestep)
         card = self.backbone.card
         if any(level not in card.levels for level in LEVELS):

@@ -1,47 +1,41 @@
-"""What is worth keeping between the cells of one process: the loaded Stable Diffusion, and what it made of pictures."""
+"""The loaded Stable Diffusion that extractors share, with what it made of pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.caching.lru import ByteLRU, Tensors, tensor_bytes
+from harness.specs import MakeContext
 
 if TYPE_CHECKING:
     from baselines.stable_diffusion.backbone import StableDiffusion
 
-_last: tuple[Hashable, StableDiffusion, ByteLRU[Tensors]] | None = None
 
-
-def shared(
-    folder: Path, device: str, precision: str, limit: int, compiled: bool = False
+def shared_backbone(
+    context: MakeContext, folder: Path, limit: int
 ) -> tuple[StableDiffusion, ByteLRU[Tensors]]:
-    """The Stable Diffusion in a folder, and what is kept of it; loaded anew where the last one asked for was another.
+    """Returns the Stable Diffusion in a folder and the memory for what it makes of pictures.
+
+    They are loaded anew where the last ones that `context.shared` keeps are of other files, or for another
+    device or precision.
 
     Args:
-        limit: bytes of what is kept.
+        limit: bytes of that memory.
 
     Raises:
         UserError: the folder lacks something or a file is damaged.
     """
-    global _last  # noqa: PLW0603 - one backbone is held, whoever asks
     from baselines.stable_diffusion.backbone import StableDiffusion
+
+    def load() -> tuple[StableDiffusion, ByteLRU[Tensors]]:
+        backbone = StableDiffusion(folder, context.device, context.precision, context.compiled)
+        # Two stay whatever their size: those of the pair at work.
+        return backbone, ByteLRU(limit, tensor_bytes, at_least=2)
 
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     state = tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files)
-    key = (folder.resolve(), device, precision, compiled, state)
-    if _last is None or _last[0] != key:
-        # Before the next one is loaded: two need twice the memory.
-        forget()
-        # Two stay whatever their size: those of the pair at work.
-        kept = ByteLRU(limit, tensor_bytes, at_least=2)
-        _last = (key, StableDiffusion(folder, device, precision, compiled), kept)
-    _last[2].limit = limit
-    return _last[1:]
-
-
-def forget() -> None:
-    """Drops the backbone that is held."""
-    global _last  # noqa: PLW0603
-    _last = None
+    key = (folder.resolve(), context.device, context.precision, context.compiled, state)
+    backbone, memory = context.shared.once("stable-diffusion", key, load)
+    memory.limit = limit
+    return backbone, memory

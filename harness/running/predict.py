@@ -30,6 +30,7 @@ def pair_features(prepared: ResolvedCell) -> PairFeatures:
         prompt_scope=spec.scope if spec else "image",
         cache_bytes=options.cache_bytes // 4,
         cache=prepared.cache,
+        shared=prepared.bench.shared,
     )
     prompt = PromptUse(spec.make(context), spec.scope) if spec else None
     # Maps that follow from the pair are read once, and what the extractor keeps of pictures is read with every pair.

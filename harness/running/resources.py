@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.datasets.splits import SplitIndex, read_split
 from harness.plugins.host import Host
 from harness.scoring.criteria import Criterion
+from harness.specs import SharedObjects
 from harness.sweep import NO_PROMPT, Cell, DatasetChoice
 from harness.weights.choice import WeightChoice, Weights, resolve
 
@@ -46,10 +47,15 @@ class RunOptions:
 
 
 class Resources:
-    """Runs cells one after another in this process, and keeps the splits they share."""
+    """Splits, weights and hashes that cells share, each read once.
 
-    def __init__(self, host: Host, options: RunOptions) -> None:
+    Attributes:
+        shared: loaded networks, which stay from one cell to the next.
+    """
+
+    def __init__(self, host: Host, options: RunOptions, shared: SharedObjects | None = None) -> None:
         self.host, self.options = host, options
+        self.shared = SharedObjects() if shared is None else shared
         self._splits: dict[tuple[DatasetChoice, str], SplitIndex] = {}
         self._weights: dict[str, Weights] = {}
         self._hashes: dict[tuple[str, Path], dict[str, str]] = {}

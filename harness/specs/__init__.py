@@ -31,6 +31,7 @@ from harness.specs.localizers import BatchLocalizer, Localizer, LocalizerSpec, L
 from harness.specs.methods import MethodSpec
 from harness.specs.prompts import LearnedFile, LearnedSpec, PairPrompt, Prompt, PromptSpec
 from harness.specs.protocols import ProtocolSpec
+from harness.specs.shared import SharedObjects
 from harness.specs.weights import Refusal, WeightSource
 
 __all__ = [
@@ -67,6 +68,7 @@ __all__ = [
     "RemoteFile",
     "Scalar",
     "Scope",
+    "SharedObjects",
     "Threshold",
     "ThresholdDataset",
     "WeightSource",

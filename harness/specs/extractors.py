@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from harness.frames import Frame, GridConvention, Size
 from harness.specs.common import Scalar, Scope
+from harness.specs.shared import SharedObjects
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -142,6 +143,7 @@ class MakeContext:
         prompt_scope: what the prompt depends on; with `pair`, features of an image are asked for again with every pair that it is in.
         cache_bytes: memory that it may use for what it keeps of pictures from one call to the next.
         cache: where it may keep that on disk; None without `--cache`.
+        shared: keeps what is worth keeping from one cell to the next, such as a loaded network.
     """
 
     device: str = "cpu"
@@ -154,6 +156,7 @@ class MakeContext:
     prompt_scope: Scope = "image"
     cache_bytes: int = 1 << 30
     cache: Cache | None = None
+    shared: SharedObjects = field(default_factory=SharedObjects)
 
 
 ImageSize = tuple[int, int] | Callable[[Mapping[str, Path]], tuple[int, int]]

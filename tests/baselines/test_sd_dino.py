@@ -26,7 +26,7 @@ from baselines.prompts.implicit_captioner import ImplicitCaptioner, load_caption
 from baselines.sources import CAPTIONER, ENCODER
 from baselines.stable_diffusion.conditioning import EmptyTextPlus
 from harness.errors import NotApplicable, UserError
-from harness.specs import ImageRequest, MakeContext
+from harness.specs import ImageRequest, MakeContext, SharedObjects
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +45,10 @@ def request(seed: int, prompt: object = "") -> ImageRequest:
     return ImageRequest(PIL.Image.fromarray(pixels).resize((90, 60)), f"image {seed}", "cat", prompt)
 
 
-def extractor(vit: Path, dino: bool) -> SDDino:
-    return SDDino(
-        MakeContext(params={**EXTRACTORS[0].params, "dino": dino}, weights={SD: PIPELINE, DINO: vit})
-    )
+def extractor(vit: Path, dino: bool, shared: SharedObjects | None = None) -> SDDino:
+    params = {**EXTRACTORS[0].params, "dino": dino}
+    weights = {SD: PIPELINE, DINO: vit}
+    return SDDino(MakeContext(params=params, weights=weights, shared=shared or SharedObjects()))
 
 
 def test_published_sizes():
@@ -147,9 +147,10 @@ def test_states_are_computed_once_for_an_image_and_prompt(vit, monkeypatch):
 
 
 def test_what_one_method_computed_serves_the_next(vit, monkeypatch):
-    star = extractor(vit, dino=False)
+    shared = SharedObjects()
+    star = extractor(vit, dino=False, shared=shared)
     alone = star.extract_pairs([(request(1), request(2))])[0][0].data
-    both = extractor(vit, dino=True)
+    both = extractor(vit, dino=True, shared=shared)
     assert both.backbone is star.backbone
     monkeypatch.setattr(both.backbone, "activations", lambda *given: pytest.fail("computed again"))
     joined = both.extract_pairs([(request(1), request(2))])[0][0].data
@@ -159,13 +160,15 @@ def test_what_one_method_computed_serves_the_next(vit, monkeypatch):
 def test_changed_weights_are_loaded_anew(tmp_path):
     from shutil import copytree
 
-    from baselines.stable_diffusion.shared import shared
+    from baselines.stable_diffusion.shared import shared_backbone
 
     folder = copytree(PIPELINE, tmp_path / "pipeline")
-    first, kept = shared(folder, "cpu", "fp32", 1 << 20)
-    assert shared(folder, "cpu", "fp32", 1 << 20) == (first, kept)
+    context = MakeContext()
+    backbone, memory = shared_backbone(context, folder, 1 << 20)
+    assert shared_backbone(context, folder, 1 << 20) == (backbone, memory)
+    assert shared_backbone(MakeContext(), folder, 1 << 20)[0] is not backbone
     (folder / "unet" / "config.json").touch()
-    assert shared(folder, "cpu", "fp32", 1 << 20)[0] is not first
+    assert shared_backbone(context, folder, 1 << 20)[0] is not backbone
 
 
 def test_no_more_is_kept_than_may_be():

@@ -15,7 +15,6 @@ from workloads import Extent, write_folder
 from baselines.methods.dift import StretchedFeatures
 from baselines.prompts.implicit_captioner import ImageEncoder
 from baselines.sources import SOURCE
-from baselines.stable_diffusion import shared as kept
 from baselines.stable_diffusion.backbone import StableDiffusion, draw_noise
 from harness.frames import Frame, Size
 from harness.plugins.loading import load_plugins
@@ -83,7 +82,6 @@ def test_the_mean_of_the_draws_is_taken_in_single_precision(tiny, half):
         "posterior": "sampled",
         "resample": "bicubic",
     }
-    kept.forget()
     made = StretchedFeatures(MakeContext(precision=half, params=params, weights={SOURCE: tiny}))
     passed, usual = [], made.backbone.activations
 

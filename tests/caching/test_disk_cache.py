@@ -16,7 +16,6 @@ import torch
 from support.paths import ROOT
 from support.results import predictions, the_record
 
-from baselines.stable_diffusion import shared as kept
 from baselines.stable_diffusion.backbone import StableDiffusion
 from baselines.vit.backbone import VisionTransformer
 from harness.caching import array_store as store_module
@@ -38,17 +37,6 @@ def of_kind(cache: Path, kind: str) -> list[Path]:
 
 
 @pytest.fixture
-def fresh_bench(bench):
-    """`bench ...` that finds nothing in memory of what the test ran before."""
-
-    def run(*arguments):
-        kept.forget()
-        return bench(*arguments)
-
-    return run
-
-
-@pytest.fixture
 def nothing_encodes(monkeypatch):
     """A function after whose call no picture is encoded, and no DINO loaded."""
 
@@ -64,14 +52,14 @@ def nothing_encodes(monkeypatch):
 
 
 def test_no_cache_a_cold_one_and_a_warm_one_give_the_same_bytes_and_a_warm_one_loads_no_dino(
-    fresh_bench, nothing_encodes, photos, tmp_path
+    bench, nothing_encodes, photos, tmp_path
 ):
     run = ("run", "--methods", "sd4match-cpm,sd-dino", "--datasets", f"folder={photos}", *FEW)
     places = {name: tmp_path / name for name in ("none", "cold", "warm")}
-    assert fresh_bench(*run, "--out", places["none"]).status == 0
-    assert fresh_bench(*run, "--out", places["cold"], "--cache", tmp_path / "cache").status == 0
+    assert bench(*run, "--out", places["none"]).status == 0
+    assert bench(*run, "--out", places["cold"], "--cache", tmp_path / "cache").status == 0
     nothing_encodes()
-    told = fresh_bench(*run, "--out", places["warm"], "--cache", tmp_path / "cache")
+    told = bench(*run, "--out", places["warm"], "--cache", tmp_path / "cache")
     assert (told.status, told.err) == (0, "")
     expected = predictions(places["none"])
     assert len(expected) == 2
@@ -87,7 +75,7 @@ def test_no_cache_a_cold_one_and_a_warm_one_give_the_same_bytes_and_a_warm_one_l
             assert {**other, "provenance": None} == {**one, "provenance": None}
 
 
-def test_training_and_evaluation_share_what_they_keep(fresh_bench, nothing_encodes, photos, tmp_path):
+def test_training_and_evaluation_share_what_they_keep(bench, nothing_encodes, photos, tmp_path):
     data, split = f"folder={photos}", ("--split", "test", "--device", "cpu")
     train = (
         "train",
@@ -104,22 +92,20 @@ def test_training_and_evaluation_share_what_they_keep(fresh_bench, nothing_encod
     )
     run = ("run", "--methods", "sd4match-cpm", "--datasets", data, *split, "--ensemble", 1)
     trained, evaluated = tmp_path / "trained", tmp_path / "evaluated"
-    assert fresh_bench(*train, "--out", tmp_path / "prompt", "--cache", trained).status == 0
-    assert fresh_bench(*run, "--out", tmp_path / "one", "--cache", evaluated).status == 0
+    assert bench(*train, "--out", tmp_path / "prompt", "--cache", trained).status == 0
+    assert bench(*run, "--out", tmp_path / "one", "--cache", evaluated).status == 0
     assert len(arrays(trained)) == 8
     assert arrays(trained) == arrays(evaluated)
     nothing_encodes()
-    assert fresh_bench(*run, "--out", tmp_path / "other", "--cache", trained).status == 0
+    assert bench(*run, "--out", tmp_path / "other", "--cache", trained).status == 0
     assert predictions(tmp_path / "other") == predictions(tmp_path / "one")
 
 
-def test_a_file_of_options_names_the_folder(fresh_bench, photos, tmp_path):
+def test_a_file_of_options_names_the_folder(bench, photos, tmp_path):
     (tmp_path / "sweep.toml").write_text(
         f'methods = "dift"\ndatasets = "folder={photos}"\ncache = "{tmp_path / "cache"}"\n'
     )
-    assert (
-        fresh_bench("run", "--config", tmp_path / "sweep.toml", *FEW, "--out", tmp_path / "out").status == 0
-    )
+    assert bench("run", "--config", tmp_path / "sweep.toml", *FEW, "--out", tmp_path / "out").status == 0
     assert of_kind(tmp_path / "cache", "posterior")
 
 
@@ -151,14 +137,14 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_is_loaded(
     )
 
 
-def test_a_full_disk_is_told_once_and_stops_nothing(fresh_bench, monkeypatch, photos, tmp_path):
+def test_a_full_disk_is_told_once_and_stops_nothing(bench, monkeypatch, photos, tmp_path):
     def full(path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     run = ("run", "--methods", "sd4match-cpm,dift", "--datasets", f"folder={photos}", *FEW)
-    assert fresh_bench(*run, "--out", tmp_path / "none").status == 0
+    assert bench(*run, "--out", tmp_path / "none").status == 0
     monkeypatch.setattr(store_module, "replacing", full)
-    told = fresh_bench(*run, "--out", tmp_path / "full", "--cache", tmp_path / "cache")
+    told = bench(*run, "--out", tmp_path / "full", "--cache", tmp_path / "cache")
     assert told.status == 0
     assert (
         told.complaint
@@ -167,9 +153,9 @@ def test_a_full_disk_is_told_once_and_stops_nothing(fresh_bench, monkeypatch, ph
     assert predictions(tmp_path / "full") == predictions(tmp_path / "none")
 
 
-def test_damaged_files_and_those_of_other_pictures_are_computed_again(fresh_bench, photos, tmp_path):
+def test_damaged_files_and_those_of_other_pictures_are_computed_again(bench, photos, tmp_path):
     run = ("run", "--methods", "dift", "--datasets", f"folder={photos}", *FEW, "--cache", tmp_path / "cache")
-    assert fresh_bench(*run, "--out", tmp_path / "one").status == 0
+    assert bench(*run, "--out", tmp_path / "one").status == 0
     before = arrays(tmp_path / "cache")
     first, second, third, _ = of_kind(tmp_path / "cache", "posterior")
     damaged = bytearray(first.read_bytes())
@@ -177,7 +163,7 @@ def test_damaged_files_and_those_of_other_pictures_are_computed_again(fresh_benc
     first.write_bytes(damaged)
     shutil.copy(third, second)
     third.write_bytes(third.read_bytes()[:-40])
-    assert fresh_bench(*run, "--out", tmp_path / "other").status == 0
+    assert bench(*run, "--out", tmp_path / "other").status == 0
     (counts,) = the_record(tmp_path / "other")["provenance"]["cache"].values()
     assert counts == {"found": 1, "computed": 3}
     assert arrays(tmp_path / "cache") == before

@@ -25,7 +25,6 @@ from support.results import predictions
 
 import harness.features.pictures
 import harness.preprocess
-from baselines.stable_diffusion import shared as kept
 from harness.datasets.images import ImageFile
 from harness.errors import BenchError, DataError
 from harness.features.pair_features import PairFeatures
@@ -262,7 +261,6 @@ def test_bundled_extractors_take_what_workers_prepared(bench, photos, tmp_path, 
 
     monkeypatch.setattr(harness.preprocess, "prepared_batch", watched)
     for workers in (0, 1):
-        kept.forget()
         run = (
             "run",
             "--methods",
