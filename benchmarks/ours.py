@@ -26,7 +26,7 @@ from harness.running.predict import make_localizer
 from harness.running.resolve import ResolvedCell
 from harness.running.resources import Resources, RunOptions
 from harness.running.run_cell import run_cell
-from harness.scoring.criteria import criterion
+from harness.scoring.criteria import make_criterion
 from harness.specs import (
     ImageExtractor,
     ImagePair,
@@ -86,7 +86,7 @@ class Setup:
         options = RunOptions(
             data_root=self.work,
             out=self.work / out,
-            criteria=(criterion(self.host, "sd4match"),),
+            criteria=(make_criterion(self.host, "sd4match"),),
             device=self.device,
             precision=self.precision,
             limit=limit,

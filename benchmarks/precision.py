@@ -28,7 +28,6 @@ from harness.frames import Size
 from harness.localizers.similarity import best_cells, normalized
 from harness.plugins.host import Host
 from harness.plugins.loading import load_plugins
-from harness.records.predictions import stored_points
 from harness.records.runs import StoredCell
 from harness.records.schema import Record
 from harness.running.plan import plan
@@ -37,7 +36,8 @@ from harness.running.resolve import ResolvedCell
 from harness.running.resources import Resources, RunOptions
 from harness.running.run_cell import run_cell
 from harness.scoring.comparison import Comparison, Side, compare
-from harness.scoring.criteria import criterion
+from harness.scoring.correctness import read_points
+from harness.scoring.criteria import make_criterion
 from harness.scoring.pck import threshold_length
 from harness.scoring.protocols import frame_of
 from harness.specs import FeatureMap
@@ -82,7 +82,7 @@ class Question:
         options = RunOptions(
             data_root=self.data_root,
             out=self.out,
-            criteria=(criterion(host, "sd4match"),),
+            criteria=(make_criterion(host, "sd4match"),),
             precision=precision,
             limit=self.limit,
             weights=WeightChoice.parse(host, self.weights),
@@ -178,12 +178,12 @@ class Shift:
 
 def shift(one: ResolvedCell, other: ResolvedCell, localizer: str) -> Shift:
     """Compares the stored predictions of two cells, point by point, on the pairs that both have."""
-    first, second = (stored_points(cell.folder, localizer) for cell in (one, other))
+    first, second = (read_points(cell.index, cell.folder, localizer) for cell in (one, other))
     protocol, pixels, relative = one.bench.options.criteria[0].protocol, [], []
     for pair_id in first.keys() & second.keys():
-        points, target = first[pair_id], one.index.target(pair_id)
+        target = one.index.target(pair_id)
         frame = frame_of(protocol, target.size, Size(*one.fed))
-        places = [np.array([predicted[name] for name in points]) for predicted in (points, second[pair_id])]
+        places = first[pair_id], second[pair_id]
         pixels.append(np.linalg.norm(places[0] - places[1], axis=1))
         apart = np.linalg.norm(frame.from_original(places[0]) - frame.from_original(places[1]), axis=1)
         relative.append(apart / threshold_length(one.index.threshold, target, frame))

@@ -25,3 +25,8 @@ def counted(number: int, one: str, several: str = "") -> str:
 def listed(items: list[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
+
+
+def failed_pairs(count: int) -> str:
+    """`1 pair failed`, `12 pairs failed`."""
+    return f"{counted(count, 'pair')} failed"

@@ -14,16 +14,13 @@ import click
 import numpy as np
 
 from harness.datasets.splits import SplitIndex, read_split
-from harness.frames import Size
 from harness.plugins.host import Host
 from harness.plugins.loading import load_plugins
 from harness.records.folders import read_record, record_paths
-from harness.records.predictions import PREDICTIONS, predicted_points, read_predictions
 from harness.records.schema import Record
-from harness.scoring.criteria import criterion
+from harness.scoring.correctness import count_correct, read_points
+from harness.scoring.criteria import make_criterion
 from harness.scoring.intervals import bootstrap_ratios
-from harness.scoring.pck import correct, relative_errors
-from harness.specs import ProtocolSpec
 
 ALPHA = 0.10
 
@@ -64,26 +61,11 @@ def main(results: Path) -> None:
 
 def pair_scores(host: Host, index: SplitIndex, results: Path, record: Record, localizer: str) -> np.ndarray:
     """(pairs,) share of a pair's points that were found, protocol `sd4match`; NaN for a pair without predictions."""
-    protocol = criterion(host, "sd4match", None).protocol
-    points = predicted_points(read_predictions(results / record.cell.id / PREDICTIONS), localizer)
-    fed = Size(*record.cell.fed) if record.cell.fed else Size(0, 0)
-    return np.array(
-        [_share(index, pair_id, points.get(pair_id), protocol, fed) for pair_id in index.pair_ids]
-    )
-
-
-def _share(
-    index: SplitIndex,
-    pair_id: str,
-    points: dict[str, tuple[float, float]] | None,
-    protocol: ProtocolSpec,
-    fed: Size,
-) -> float:
-    if points is None:
-        return float("nan")
-    predicted = np.array([points[name] for name in index.keypoint_ids(pair_id)])
-    errors = relative_errors(protocol, index.threshold, index.target(pair_id), fed, predicted)
-    return float(correct(errors, ALPHA, protocol.strict).mean())
+    protocol = make_criterion(host, "sd4match", (ALPHA,))
+    points = read_points(index, results / record.cell.id, localizer)
+    right, total = count_correct(index, points, protocol, record.cell.fed_size)
+    shares = dict(zip(points, right[:, 0] / total, strict=True))
+    return np.array([shares.get(pair_id, np.nan) for pair_id in index.pair_ids])
 
 
 def difference(first: np.ndarray, other: np.ndarray) -> Sequence[float]:

@@ -173,11 +173,11 @@ def _criteria(
     host: Host, names: Sequence[str], alphas: Sequence[float] | None, cells: Sequence[StoredCell]
 ) -> list[Criterion]:
     """Protocols at the same alphas: those asked for, or those of the records, or the first protocol's own."""
-    from harness.scoring.criteria import criterion
+    from harness.scoring.criteria import make_criterion
 
     stored = {score.alpha for cell in cells for score in cell.record.scores if score.protocol in names}
-    chosen = alphas or sorted(stored) or criterion(host, names[0]).alphas
-    return [criterion(host, name, chosen) for name in names]
+    chosen = alphas or sorted(stored) or make_criterion(host, names[0]).alphas
+    return [make_criterion(host, name, chosen) for name in names]
 
 
 def _each(localizers: Sequence[str] | None) -> tuple[str | None, str | None]:

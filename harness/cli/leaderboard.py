@@ -86,7 +86,7 @@ def leaderboard(
 
     Best in bold and second underlined, per column and supervision group.
     """
-    from harness.scoring.criteria import criterion
+    from harness.scoring.criteria import make_criterion
     from harness.scoring.rescore import Rescorer
     from harness.tables.categories import per_category
     from harness.tables.generalisation import generalisation
@@ -134,7 +134,7 @@ def leaderboard(
         tables = [generalisation(records, **several, **with_printed)]
     else:
         counted = protocol or main_protocol(records)
-        finder = Ties(folder, rescorer.split, partial(criterion, host), counted, meaned)
+        finder = Ties(folder, rescorer.split, partial(make_criterion, host), counted, meaned)
         wanted = ties and format_ not in ("csv", "json")
         tables = [overall(records, **several, **with_printed, full=True, places=finder if wanted else None)]
         for problem in finder.problems:

@@ -87,11 +87,11 @@ class RunArguments:
         from harness.environment import device_name, require_compiler
         from harness.features.prefetch import default_workers
         from harness.running.resources import RunOptions
-        from harness.scoring.criteria import criterion
+        from harness.scoring.criteria import make_criterion
         from harness.weights.choice import WeightChoice
 
         protocols = dict.fromkeys(self.protocols)
-        criteria = tuple(criterion(host, name, self.alphas) for name in protocols)
+        criteria = tuple(make_criterion(host, name, self.alphas) for name in protocols)
         device = device_name(self.device)
         if self.compile:
             require_compiler(device)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.progress import ProgressBar
+from harness.messages import failed_pairs
 
 if TYPE_CHECKING:
     from harness.records.schema import Record
@@ -40,9 +41,7 @@ class TerminalReporter:
             click.echo(f"bench: {where}: not applicable: {record.reason}", err=True)
         kinds = Counter(failure.error for failure in record.failures)
         for message, count in kinds.most_common(SHOWN_FAILURES):
-            click.echo(
-                f"bench: {where}: {count} {'pair' if count == 1 else 'pairs'} failed: {message}", err=True
-            )
+            click.echo(f"bench: {where}: {failed_pairs(count)}: {message}", err=True)
         if len(kinds) > SHOWN_FAILURES:
             click.echo(
                 f"bench: {where}: and {len(kinds) - SHOWN_FAILURES} more kinds of failure; its record.json has all",

@@ -24,8 +24,6 @@ class SplitIndex:
         pair_ids: identifiers of all pairs.
         pairs: pair_id -> pair, of those that could be read.
         broken: pair_id -> why it could not be read.
-        excluded: pairs without a single valid point.
-        absent_points: points that are not there in one image of their pair.
         threshold: what PCK's alpha multiplies.
     """
 
@@ -34,8 +32,6 @@ class SplitIndex:
     pair_ids: Sequence[str]
     pairs: Mapping[str, ImagePair]
     broken: Mapping[str, str]
-    excluded: frozenset[str]
-    absent_points: int
     threshold: Threshold
     prompt_names: Mapping[str, str] = field(default_factory=dict)
 
@@ -56,15 +52,35 @@ class SplitIndex:
             digest.update(_entry(pair_id, self.pairs.get(pair_id), self.broken.get(pair_id, "")).encode())
         return digest.hexdigest()
 
+    @cached_property
+    def valid(self) -> Mapping[str, np.ndarray]:
+        """pair_id -> (N,) bool: points that are there in both images. Only these are predicted and counted."""
+        return {pair_id: valid_points(pair) for pair_id, pair in self.pairs.items()}
+
+    @cached_property
+    def excluded(self) -> frozenset[str]:
+        """Pairs without a single valid point."""
+        return frozenset(pair_id for pair_id, is_valid in self.valid.items() if not is_valid.any())
+
+    @cached_property
+    def absent_points(self) -> int:
+        """Number of points that are missing in one image of their pair, or in both."""
+        return sum(int((~is_valid).sum()) for is_valid in self.valid.values())
+
+    def source_points(self, pair_id: str) -> np.ndarray:
+        """(N, 2) valid points of a pair in original pixels of the source image: the queries."""
+        points: np.ndarray = self.pairs[pair_id].source_points[self.valid[pair_id]]
+        return points
+
     def target(self, pair_id: str) -> Target:
-        """What decides whether predictions of a pair are right; one row per valid point."""
+        """The truth that predictions of a pair are compared with; one row per valid point."""
         pair = self.pairs[pair_id]
-        return Target(pair.target_points[valid_points(pair)], pair.target_size, pair.target_box)
+        return Target(pair.target_points[self.valid[pair_id]], pair.target_size, pair.target_box)
 
     def keypoint_ids(self, pair_id: str) -> list[str]:
         """Names of a pair's valid points."""
-        pair = self.pairs[pair_id]
-        return [name for name, valid in zip(pair.keypoint_ids, valid_points(pair), strict=True) if valid]
+        names = self.pairs[pair_id].keypoint_ids
+        return [name for name, is_valid in zip(names, self.valid[pair_id], strict=True) if is_valid]
 
 
 def read_split(spec: DatasetSpec, folder: Path, split: str) -> SplitIndex:
@@ -77,15 +93,12 @@ def read_split(spec: DatasetSpec, folder: Path, split: str) -> SplitIndex:
             pairs[pair_id] = dataset[number]
         except DataError as error:
             broken[pair_id] = str(error)
-    valid = {pair_id: valid_points(pair) for pair_id, pair in pairs.items()}
     return SplitIndex(
         label=getattr(dataset, "label", spec.name),
         split=split,
         pair_ids=dataset.pair_ids,
         pairs=pairs,
         broken=broken,
-        excluded=frozenset(pair_id for pair_id, points in valid.items() if not points.any()),
-        absent_points=sum(int((~points).sum()) for points in valid.values()),
         threshold=getattr(dataset, "threshold", spec.threshold),
         prompt_names=spec.prompt_names,
     )

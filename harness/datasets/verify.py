@@ -11,7 +11,7 @@ from typing import Any
 from harness.datasets.splits import SplitIndex, read_split
 from harness.errors import BenchError, DataError, UserError
 from harness.frames import Size
-from harness.specs import DatasetSpec, ImageSource, valid_points
+from harness.specs import DatasetSpec, ImageSource
 
 Progress = Callable[[Sequence[Any]], Iterable[Any]]
 """Hands on what it is given, and may draw a bar."""
@@ -93,7 +93,7 @@ def _count(index: SplitIndex) -> dict[str, int]:
     return {
         "pairs": len(index.pairs),
         "images": len({image.name for pair in pairs for image in (pair.source, pair.target)}),
-        "keypoints": sum(int(valid_points(pair).sum()) for pair in pairs),
+        "keypoints": sum(int(is_valid.sum()) for is_valid in index.valid.values()),
     }
 
 

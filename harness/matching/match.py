@@ -278,8 +278,6 @@ class Matcher:
             pair_ids=(pair.pair_id,),
             pairs={pair.pair_id: pair},
             broken={},
-            excluded=frozenset(),
-            absent_points=0,
             threshold="image",
         )
 

@@ -1,1 +1,4 @@
-"""Results on disk: the schema of a record, the file of predictions, a cell's folder, and runs named by the user. Knows nothing of datasets or models."""
+"""Results on disk: a record's schema, the file of predictions, a cell's folder, and runs as the user names them.
+
+Knows nothing of datasets or models.
+"""

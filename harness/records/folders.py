@@ -104,7 +104,7 @@ def remove_shards(folder: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path) -> Iterator[None]:
     """Keeps other processes from running the same cell at the same time. Raises `BenchError` where one does."""
     import fcntl
 

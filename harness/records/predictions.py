@@ -3,51 +3,41 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
 from harness.files import replacing
+from harness.messages import first_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-Points = Mapping[str, Mapping[str, tuple[float, float]]]
-"""Pair -> keypoint -> (x, y) in original pixels of the target."""
-
-
-def stored_points(place: Path, localizer: str) -> Points:
-    """What a cell predicted by one localizer.
-
-    Args:
-        place: the cell's folder.
-
-    Raises:
-        UserError: if the predictions are damaged.
-    """
-    return predicted_points(read_predictions(place / PREDICTIONS), localizer)
-
 
 PREDICTIONS = "predictions.parquet"
 
 KEY_COLUMNS = ("pair_id", "keypoint_id", "localizer")
 
+NUMBER_COLUMNS = ("x", "y", "score")
 
-def prediction_table(rows: Mapping[str, Sequence[object]], signatures: Mapping[str, str]) -> pa.Table:
-    """Rows of predictions, sorted by key.
+_FINGERPRINTS = b"localizers"
+"""Key of the fingerprints in a file's metadata."""
+
+
+def prediction_table(rows: Mapping[str, Sequence[object]], fingerprints: Mapping[str, str]) -> pa.Table:
+    """Makes a table of predictions, sorted by key.
 
     Args:
-        rows: columns pair_id, keypoint_id, localizer (strings), x, y (float64, original pixels of the target) and score (float64).
-        signatures: localizer -> what its predictions depend on; kept with the rows, so that a changed localizer is run again.
+        rows: columns pair_id, keypoint_id, localizer (strings), x, y (float64, original pixels of the target) and score
+            (float64).
+        fingerprints: localizer -> what its predictions depend on; kept with the rows, so that a changed localizer is run
+            again.
     """
     import pyarrow as pa
 
     strings = {name: pa.array(rows[name], pa.string()) for name in KEY_COLUMNS}
-    numbers = {name: pa.array(rows[name], pa.float64()) for name in ("x", "y", "score")}
-    table = pa.table({**strings, **numbers}).sort_by([(name, "ascending") for name in KEY_COLUMNS])
-    return _signed(table, signatures)
+    numbers = {name: pa.array(rows[name], pa.float64()) for name in NUMBER_COLUMNS}
+    return _add_fingerprints(_sort(pa.table({**strings, **numbers})), fingerprints)
 
 
 def write_table(path: Path, table: pa.Table) -> None:
@@ -58,11 +48,14 @@ def write_table(path: Path, table: pa.Table) -> None:
         pq.write_table(table, file, compression="zstd", row_group_size=1 << 20)
 
 
-def read_predictions(path: Path, signatures: Mapping[str, str] | None = None) -> pa.Table:
-    """Rows of one parquet file; with `signatures`, only of localizers that are still the same.
+def read_predictions(path: Path, fingerprints: Mapping[str, str] | None = None) -> pa.Table:
+    """Reads the rows of one parquet file.
+
+    Args:
+        fingerprints: leaves out the rows of localizers that have another fingerprint in the file.
 
     Raises:
-        UserError: if the file is damaged.
+        UserError: if the file is damaged or missing.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -72,54 +65,49 @@ def read_predictions(path: Path, signatures: Mapping[str, str] | None = None) ->
         # Read through Python: pyarrow's own path handling treats some characters of a path as part of a pattern.
         with path.open("rb") as file:
             table = pq.read_table(file)
-        stored: dict[str, str] = json.loads((table.schema.metadata or {})[b"localizers"])
-        table = table.select([*KEY_COLUMNS, "x", "y", "score"])
+        stored = _fingerprints(table)
+        table = table.select([*KEY_COLUMNS, *NUMBER_COLUMNS])
     except FileNotFoundError as error:
         raise UserError(f"{path}: is not there; run the cell again") from error
     except (OSError, pa.ArrowInvalid, KeyError, ValueError) as error:
         raise UserError(
-            f"{path}: not readable as predictions ({_first_line(error)}); remove the file and run the cell again"
+            f"{path}: not readable as predictions ({first_line(error)}); remove the file and run the cell again"
         ) from error
-    if signatures is None:
+    if fingerprints is None:
         return table
-    same = [name for name in stored if stored[name] == signatures.get(name, stored[name])]
-    return _signed(
-        table.filter(pc.is_in(table["localizer"], pa.array(same, pa.string()))),
-        {name: stored[name] for name in same},
-    )
+    same = [name for name in stored if stored[name] == fingerprints.get(name, stored[name])]
+    rows = table.filter(pc.is_in(table["localizer"], pa.array(same, pa.string())))
+    return _add_fingerprints(rows, {name: stored[name] for name in same})
 
 
 def merge_tables(tables: Iterable[pa.Table]) -> pa.Table:
-    """All rows of several tables, each key once, sorted; the first table to have a key wins."""
+    """Merges the rows of several tables, each key once, sorted; the first table to have a key wins."""
     import pyarrow as pa
 
     tables = list(tables)
-    signatures: dict[str, str] = {}
+    fingerprints: dict[str, str] = {}
     for table in tables:
-        signatures |= json.loads(table.schema.metadata[b"localizers"])
-    frame = pa.concat_tables([table.replace_schema_metadata(None) for table in tables]).to_pandas()
-    frame = frame.drop_duplicates(list(KEY_COLUMNS)).sort_values(list(KEY_COLUMNS), kind="stable")
-    merged = prediction_table({name: frame[name].tolist() for name in frame.columns}, signatures)
-    return _signed(
-        merged, {name: signatures[name] for name in sorted(set(frame["localizer"])) if name in signatures}
+        fingerprints |= _fingerprints(table)
+    rows = pa.concat_tables([table.replace_schema_metadata(None) for table in tables])
+    numbered = rows.append_column("row", pa.array(range(rows.num_rows), pa.int64()))
+    first_rows = numbered.group_by(list(KEY_COLUMNS)).aggregate([("row", "min")])["row_min"]
+    merged = _sort(rows.take(first_rows).combine_chunks())
+    localizers = set(merged["localizer"].to_pylist())
+    return _add_fingerprints(
+        merged, {name: value for name, value in fingerprints.items() if name in localizers}
     )
 
 
-def _signed(table: pa.Table, signatures: Mapping[str, str]) -> pa.Table:
-    return table.replace_schema_metadata({"localizers": json.dumps(dict(sorted(signatures.items())))})
+def _sort(table: pa.Table) -> pa.Table:
+    return table.sort_by([(name, "ascending") for name in KEY_COLUMNS])
 
 
-def _first_line(error: BaseException) -> str:
-    return re.split(r"[\r\n]", str(error).strip() or type(error).__name__)[0]
+def _fingerprints(table: pa.Table) -> dict[str, str]:
+    """The fingerprints kept with a table. Raises `KeyError` or `ValueError` where there are none."""
+    fingerprints: dict[str, str] = json.loads((table.schema.metadata or {})[_FINGERPRINTS])
+    return fingerprints
 
 
-def predicted_points(predictions: pa.Table, localizer: str) -> dict[str, dict[str, tuple[float, float]]]:
-    """Pair -> keypoint -> (x, y) in original pixels of the target, of one localizer."""
-    import pyarrow.compute as pc
-
-    rows = predictions.filter(pc.equal(predictions["localizer"], localizer))
-    found: dict[str, dict[str, tuple[float, float]]] = {}
-    columns = (rows[name].to_pylist() for name in ("pair_id", "keypoint_id", "x", "y"))
-    for pair_id, keypoint_id, x, y in zip(*columns, strict=True):
-        found.setdefault(pair_id, {})[keypoint_id] = (x, y)
-    return found
+def _add_fingerprints(table: pa.Table, fingerprints: Mapping[str, str]) -> pa.Table:
+    text = json.dumps(dict(sorted(fingerprints.items())))
+    return table.replace_schema_metadata({_FINGERPRINTS: text})

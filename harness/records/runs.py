@@ -8,14 +8,14 @@ from pathlib import Path
 
 from harness.errors import SeveralErrors, UserError, unknown_name
 from harness.records.folders import RECORD, read_record, record_paths
-from harness.records.schema import Record, why
+from harness.records.schema import Record, status_text
 
 
 @dataclass(frozen=True)
 class StoredCell:
     """A record and its cell's folder."""
 
-    place: Path
+    folder: Path
     record: Record
 
     @property
@@ -109,7 +109,7 @@ def _run(text: str, paths: Iterable[Path], folder: Path = Path(), wanted: str | 
     meant = exact or [one for one in read if wanted is None or wanted in one.names]
     cells = tuple(one for one in meant if one.record.scores)
     left = tuple(
-        f"{one.record.cell.id}: no predictions to compare ({why(one.record)})"
+        f"{one.record.cell.id}: no predictions to compare ({status_text(one.record)})"
         for one in meant
         if not one.record.scores
     )

@@ -1,4 +1,7 @@
-"""Results on disk: one folder per cell, with `record.json`, `predictions.parquet` and, while it runs, `shards/`."""
+"""The schema of a record: all that a finished cell leaves behind besides its predictions.
+
+A cell has a folder of its own, with `record.json`, `predictions.parquet` and, while it runs, `shards/`.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,14 @@ from typing import Literal
 
 import pydantic
 
-from harness.messages import counted
+from harness.errors import UserError
+from harness.frames import Size
+from harness.messages import counted, failed_pairs
+from harness.specs import Scalar
 
 SCHEMA = 1
 
 Status = Literal["ok", "partial", "failed", "not-applicable"]
-
-Scalar = str | int | float | bool | None
 
 
 class _Model(pydantic.BaseModel):
@@ -20,7 +24,7 @@ class _Model(pydantic.BaseModel):
 
 
 class CellInfo(_Model):
-    """Which cell this is."""
+    """Identity of the cell, and properties that its tables print."""
 
     id: str
     """The name of the cell's folder."""
@@ -35,20 +39,28 @@ class CellInfo(_Model):
     params: dict[str, Scalar]
     """The extractor's parameters."""
     backbone: str
-    """The weight sources used, and the first hex digits of a hash over their files: `tiny-stable-diffusion@1a2b3c4d`. The user's own files
-    are marked with where they lie, `stable-diffusion-2-1=my-folder@...`; `none` without weights."""
+    """The weight sources used, and the first hex digits of a hash over their files: `tiny-stable-diffusion@1a2b3c4d`.
+    The user's own files are marked with their file or folder, `stable-diffusion-2-1=my-folder@...`; `none` without
+    weights."""
     features: str = ""
-    """The same for the extractor's weights alone: what cells that differ in their prompt have in common."""
+    """The same for the extractor's weights alone: equal in cells that differ in their prompt only."""
     supervision: str
     trained_on: str | None = None
     fed: tuple[int, int] | None
-    """Width and height in pixels of the image the extractor was fed: the frame of protocol `sd4match`. None where method and prompt do
-    not fit together: no weights were looked for that would tell."""
+    """Width and height in pixels of the image the extractor was fed: the frame of protocol `sd4match`. None where method
+    and prompt do not fit together: the size follows from the weights, and none were looked for."""
     notes: str = ""
+
+    @property
+    def fed_size(self) -> Size:
+        """`fed` as a size. Raises `UserError` where it is None."""
+        if self.fed is None:
+            raise UserError(f"{self.id}: not applicable, so it has no predictions to score")
+        return Size(*self.fed)
 
 
 class LocalizerInfo(_Model):
-    """How points were located, and how far."""
+    """Options of one localizer, and the number of pairs it has predicted."""
 
     options: dict[str, Scalar]
     pairs: int
@@ -99,7 +111,7 @@ class Counts(_Model):
 
 
 class Stage(_Model):
-    """What one stage of the last run cost."""
+    """Cost of one stage of the last run."""
 
     seconds: float
     peak_memory_bytes: int
@@ -107,7 +119,7 @@ class Stage(_Model):
 
 
 class CacheUse(_Model):
-    """What a store of `--cache` was good for in the last run."""
+    """Use of one store of `--cache` in the last run."""
 
     found: int
     """Pictures whose arrays were read."""
@@ -116,13 +128,13 @@ class CacheUse(_Model):
 
 
 class Provenance(_Model):
-    """What made the numbers."""
+    """Software, data, weights and machine that the numbers came from."""
 
     versions: dict[str, str]
     commit: str | None
-    """Of the package's source, where it is a git checkout."""
+    """Commit of the package's source, where it is a git checkout."""
     dirty: bool | None
-    """Whether the package's source differs from that commit."""
+    """True where the package's source differs from that commit."""
     plugins: dict[str, str]
     """Extractor, prompt and localizers -> plugin that brought it."""
     weights: dict[str, dict[str, str]]
@@ -134,7 +146,7 @@ class Provenance(_Model):
     hardware: dict[str, str]
     precision: str
     compiled: bool = False
-    """Whether `--compile` was given; records from before it have no such field."""
+    """True where `--compile` was given; older records have no such field."""
     device: str
     batch_size: int
     started: str
@@ -148,7 +160,7 @@ class Provenance(_Model):
 
 
 class Error(_Model):
-    """Why a cell failed as a whole."""
+    """The error that made a cell fail as a whole."""
 
     type: str
     message: str
@@ -156,7 +168,7 @@ class Error(_Model):
 
 
 class Record(_Model):
-    """What a finished cell leaves behind."""
+    """All that a finished cell leaves behind besides its predictions."""
 
     schema_: int = pydantic.Field(default=SCHEMA, alias="schema")
     status: Status
@@ -169,11 +181,14 @@ class Record(_Model):
     failures: list[Failure] = []
     error: Error | None = None
     reason: str = ""
-    """Why the cell is not applicable."""
+    """Reason why the cell is not applicable."""
     provenance: Provenance | None = None
 
     def coverage(self, localizer: str) -> Literal["ok", "partial", "limited", "failed"]:
-        """How far one localizer got: every pair (ok), all but failed ones (partial), the first few (limited), none (failed)."""
+        """Coverage of the split by one localizer.
+
+        Every pair (`ok`), all but failed ones (`partial`), the first few (`limited`), or none (`failed`).
+        """
         info = self.localizers.get(localizer)
         if info is None or self.counts is None or not info.pairs:
             return "failed"
@@ -183,43 +198,32 @@ class Record(_Model):
 
 
 def seconds_per_pair(record: Record) -> float | None:
-    """Seconds for features and points of a pair, loading left out, of the run that computed them; None where none is known."""
+    """Seconds for features and points of a pair, loading left out, in the run that computed them; None where unknown."""
     provenance = record.provenance
     if provenance is None or not provenance.computed_pairs:
         return None
-    return (
-        sum(provenance.stages[name].seconds for name in ("extract", "locate") if name in provenance.stages)
-        / provenance.computed_pairs
-    )
+    stages = [provenance.stages.get(name) for name in ("extract", "locate")]
+    return sum(stage.seconds for stage in stages if stage) / provenance.computed_pairs
 
 
-def why(record: Record) -> str:
-    """A record's status, with the reason where there is one: what stands in the place of its numbers."""
+def status_text(record: Record) -> str:
+    """A record's status, with the reason where there is one: printed in the place of its numbers."""
     reason = record.error.message if record.error else record.reason
     return f"{record.status}: {reason}" if reason else record.status
 
 
-def notes_of(record: Record, localizer: str) -> list[str]:
-    """Why a row of this record is not ranked."""
-    info, counts = record.localizers[localizer], record.counts
-    notes = []
-    if counts and record.coverage(localizer) == "limited":
-        notes.append(
-            f"{record.cell.dataset}: limited to {info.pairs + info.failed} of {counts.pairs - counts.excluded} pairs"
-        )
-    if info.failed:
-        notes.append(f"{record.cell.dataset}: {info.failed} {'pair' if info.failed == 1 else 'pairs'} failed")
+def coverage_notes(record: Record, localizer: str) -> list[str]:
+    """Notes on pairs without predictions: `limited to 60 of 250 pairs`, `2 pairs failed`, both, or neither."""
+    info, counts = record.localizers.get(localizer), record.counts
+    notes: list[str] = []
+    if info and counts and record.coverage(localizer) == "limited":
+        possible = counted(counts.pairs - counts.excluded, "pair")
+        notes.append(f"limited to {info.pairs + info.failed:,} of {possible}")
+    if info and info.failed:
+        notes.append(failed_pairs(info.failed))
     return notes
 
 
-def coverage_note(record: Record, localizer: str) -> str:
-    """`limited: 60 of 250 pairs`, `2 pairs failed`, both, or nothing."""
-    info, counts = record.localizers.get(localizer), record.counts
-    notes = []
-    if info and counts and record.coverage(localizer) == "limited":
-        notes.append(
-            f"limited: {info.pairs + info.failed:,} of {counted(counts.pairs - counts.excluded, 'pair')}"
-        )
-    if info and info.failed:
-        notes.append(f"{counted(info.failed, 'pair')} failed")
-    return "; ".join(notes)
+def ranking_notes(record: Record, localizer: str) -> list[str]:
+    """Reasons why a row of this record is not ranked: its coverage notes, each with the dataset's name."""
+    return [f"{record.cell.dataset}: {note}" for note in coverage_notes(record, localizer)]

@@ -14,13 +14,12 @@ import numpy as np
 from harness.datasets.splits import SplitIndex
 from harness.errors import BenchError, DataError, UserError
 from harness.messages import counted
-from harness.records.predictions import stored_points
 from harness.report.redact import plain
 from harness.report.selection import in_turn
 from harness.report.series import LENGTHS, Group, Series
-from harness.scoring.correctness import correct_keypoints
-from harness.scoring.criteria import Criterion, criterion
-from harness.specs import ImageSource, valid_points
+from harness.scoring.correctness import correct_keypoints, read_points
+from harness.scoring.criteria import Criterion, make_criterion
+from harness.specs import ImageSource
 from harness.tables.text import alpha_text
 from harness.tables.view import View
 
@@ -116,7 +115,7 @@ def galleries(
         pictures.left -= kept
         try:
             index, manifest = _split(group, rescorer)
-            rule = criterion(host, view.protocol, [group.at])
+            rule = make_criterion(host, view.protocol, [group.at])
         except (UserError, DataError) as error:
             absent.append(f"{group.short}: no pairs shown: {error}")
         else:
@@ -221,18 +220,12 @@ def _answers(series: Series, folder: Path, index: SplitIndex, rule: Criterion) -
     """Raises `UserError` where predictions are damaged."""
     record = series.record
     place = folder / record.cell.id
-    found = stored_points(place, series.localizer)
-    pair_ids = [pair_id for pair_id in index.pair_ids if pair_id in found]
-    if not pair_ids:
+    points = read_points(index, place, series.localizer)
+    if not points:
         return _Answers(series, {}, {})
-    flags = correct_keypoints(place, record, rule, index, found, pair_ids)[:, 0]
-    names = {pair_id: index.keypoint_ids(pair_id) for pair_id in pair_ids}
-    ends = np.cumsum([len(names[pair_id]) for pair_id in pair_ids])[:-1]
-    return _Answers(
-        series,
-        {pair_id: np.array([found[pair_id][name] for name in names[pair_id]]) for pair_id in pair_ids},
-        dict(zip(pair_ids, np.split(flags, ends), strict=True)),
-    )
+    flags = correct_keypoints(index, points, rule, record.cell.fed_size)[:, 0]
+    ends = np.cumsum([len(predicted) for predicted in points.values()])[:-1]
+    return _Answers(series, points, dict(zip(points, np.split(flags, ends), strict=True)))
 
 
 def _cards(
@@ -245,7 +238,7 @@ def _cards(
     broken: list[str] = []
     for pair_id in pair_ids:
         pair = index.pairs[pair_id]
-        valid = valid_points(pair)
+        valid = index.valid[pair_id]
         card = {
             "id": plain(pair_id),
             "category": plain(pair.category),

@@ -20,7 +20,7 @@ from harness.report.gallery import Gallery, Pictures, galleries
 from harness.report.html_table import HtmlTable, shown
 from harness.report.redact import plain
 from harness.report.series import groups_of
-from harness.scoring.criteria import criterion
+from harness.scoring.criteria import make_criterion
 from harness.tables.categories import per_category
 from harness.tables.generalisation import generalisation
 from harness.tables.leaderboard import leaderboard
@@ -100,7 +100,7 @@ def make(
     charts = sections(records, view)
     groups = groups_of(records, view)
     name = folder.resolve().name or "results"
-    ties = Ties(folder, rescorer.split, partial(criterion, host), view.protocol, view.averaging)
+    ties = Ties(folder, rescorer.split, partial(make_criterion, host), view.protocol, view.averaging)
     content = {
         "title": title or f"Semantic correspondence: {name}",
         "folder": name,

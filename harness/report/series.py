@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from harness.messages import counted
-from harness.records.schema import Record, Score, coverage_note, why
+from harness.records.schema import Record, Score, coverage_notes, status_text
 from harness.report.redact import plain
 from harness.tables.rows import RANKING_ALPHA
 from harness.tables.text import alpha_text, split_name
@@ -121,7 +121,7 @@ def _group(records: Sequence[Record], differs: Mapping[str, str], view: View) ->
         mine = _series(record, view)
         series += mine
         if not record.scores:
-            left_out.append(plain(f"{record.cell.label} ({why(record)})"))
+            left_out.append(plain(f"{record.cell.label} ({status_text(record)})"))
         elif not mine:
             protocols = sorted({score.protocol for score in record.scores})
             if view.protocol not in protocols:
@@ -149,7 +149,7 @@ def _series(record: Record, view: View) -> list[Series]:
             found.setdefault(score.localizer, {})[score.slice, score.alpha] = score
     label = plain(record.cell.label)
     return [
-        Series(record, name, label, label, coverage_note(record, name), scores)
+        Series(record, name, label, label, "; ".join(coverage_notes(record, name)), scores)
         for name, scores in found.items()
     ]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.messages import counted, listed
 from harness.records.folders import RECORD, SHARDS
-from harness.records.schema import Provenance, Record, coverage_note
+from harness.records.schema import Provenance, Record, coverage_notes
 from harness.report.redact import plain
 from harness.tables.table import Table
 from harness.tables.text import split_name
@@ -84,7 +84,7 @@ def _cell_rows(record: Record, apart: str) -> list[tuple[str, ...]]:
         return [(cell.label, cell.prompt, "–", where, record.status, "–", "–", "–", seconds, note)]
     found: list[tuple[str, ...]] = []
     for name, info in record.localizers.items():
-        note = "; ".join(part for part in (coverage_note(record, name), message, seed, apart) if part)
+        note = "; ".join(part for part in (*coverage_notes(record, name), message, seed, apart) if part)
         status = record.coverage(name) if record.scores else record.status
         numbers = (f"{info.pairs:,}", f"{info.keypoints:,}", f"{info.failed:,}")
         found.append((cell.label, cell.prompt, name, where, status, *numbers, seconds, note))

@@ -12,9 +12,9 @@ from harness.datasets.splits import SplitIndex
 from harness.environment import hardware, package_versions, source_state
 from harness.errors import BenchError, DataError, ExtractionError, NotApplicable
 from harness.features.pair_features import PairFeatures
-from harness.messages import one_line
+from harness.messages import failed_pairs, one_line
 from harness.plugins.version import plugin_version
-from harness.records.folders import RECORD, SHARDS, locked, read_record, remove_shards, write_record
+from harness.records.folders import RECORD, SHARDS, lock_folder, read_record, remove_shards, write_record
 from harness.records.predictions import PREDICTIONS, merge_tables, read_predictions, write_table
 from harness.records.schema import (
     CacheUse,
@@ -34,7 +34,7 @@ from harness.running.resolve import ResolvedCell
 from harness.running.shards import SHARD_PAIRS, Shards
 from harness.scoring.criteria import criteria_of, merge_criteria
 from harness.scoring.scores import score_all
-from harness.specs import ImagePair, Localizer, valid_points
+from harness.specs import ImagePair, Localizer
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,7 +54,7 @@ def run_cell(prepared: ResolvedCell, progress: Progress | None = None) -> Record
         return _not_applicable(prepared, prepared.cell.not_applicable)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder):
+        with lock_folder(folder):
             for leftover in folder.rglob(".*.tmp"):
                 leftover.unlink()
             return _Run(prepared, progress or (lambda cell, done, total: None)).record()
@@ -192,7 +192,7 @@ class _Run:
             self.failures.append(Failure(pair_id=pair.pair_id, localizer=None, error=str(error)))
             return
         self.computed += 1
-        points = torch.from_numpy(pair.source_points[valid_points(pair)])
+        points = torch.from_numpy(self.index.source_points(pair.pair_id))
         for name, localizer in localizers.items():
             with self.clock.stage("locate"):
                 self.queue.add(pair.pair_id, name, localizer, (source, target, points))
@@ -231,7 +231,9 @@ class _Run:
     def _scores(self, predictions: pa.Table, earlier: Record | None) -> tuple[list[Score], dict[str, str]]:
         """Scores under the measures asked for, and under those of the earlier record, which are counted anew."""
         criteria = merge_criteria(self.options.criteria, criteria_of(earlier, self.host) if earlier else ())
-        return score_all(self.index, predictions, criteria, self.prepared.fed)
+        return score_all(
+            self.index, predictions, criteria, self.prepared.fed, self.prepared.folder / PREDICTIONS
+        )
 
     def _record(
         self, predictions: pa.Table, scores: list[Score], thresholds: dict[str, str], earlier: Record | None
@@ -330,7 +332,7 @@ class _Run:
 
 def _nothing_worked(failures: Sequence[Failure], index: SplitIndex) -> BenchError:
     if failures:
-        return ExtractionError(f"all {len(failures)} pairs failed; the first: {failures[0].error}")
+        return ExtractionError(f"all {failed_pairs(len(failures))}; the first: {failures[0].error}")
     return DataError(
         f"{index.label} {index.split}: none of its {len(index.pair_ids)} pairs has a valid point"
     )

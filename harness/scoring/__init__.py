@@ -1,1 +1,1 @@
-"""Predictions become scores, intervals and comparisons: protocols as data, pure functions over arrays. Never runs a model."""
+"""Scores, intervals and comparisons of stored predictions: protocols as data, pure functions over arrays. Never runs a model."""

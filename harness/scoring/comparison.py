@@ -1,4 +1,4 @@
-"""Two runs compared on the same pairs: the counting; `harness.tables.leaderboard.differences` prints it."""
+"""Two runs compared on the same pairs: the counting; `harness.tables.differences` prints it."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ import numpy as np
 
 from harness.datasets.splits import SplitIndex
 from harness.errors import UserError
-from harness.records.predictions import stored_points
+from harness.messages import counted
 from harness.records.runs import StoredCell
-from harness.records.schema import notes_of
-from harness.scoring.correctness import correct_keypoints, image_numbers, pair_numbers
+from harness.records.schema import coverage_notes
+from harness.scoring.correctness import Points, correct_keypoints, image_numbers, pair_numbers, read_points
 from harness.scoring.criteria import Criterion
-from harness.scoring.pck import per_pair
+from harness.scoring.pck import count_per_pair
 from harness.scoring.scores import slices_of
+from harness.sweep import NO_PROMPT
 
 SIDE_KEYS = ("method", "prompt", "localizer", "backbone", "protocol", "cell", "status")
 
 
 @dataclass(frozen=True)
 class Side:
-    """One cell's predictions by one localizer, and what counts as correct."""
+    """One cell's predictions by one localizer, and the criterion by which they are correct."""
 
     cell: StoredCell
     localizer: str
@@ -30,16 +31,16 @@ class Side:
 
     @property
     def title(self) -> str:
-        """What tells sides apart, for people."""
+        """Name for people, with all that sets this side apart from the other."""
         cell = self.cell.record.cell
-        prompt = "" if cell.prompt == "none" else f"prompt {cell.prompt}, "
-        return f"{cell.label} ({prompt}{self.localizer}, backbone {cell.backbone}, protocol {self.criterion.protocol.name})"
+        prompt = "" if cell.prompt == NO_PROMPT else f"prompt {cell.prompt}, "
+        protocol = self.criterion.protocol.name
+        return f"{cell.label} ({prompt}{self.localizer}, backbone {cell.backbone}, protocol {protocol})"
 
     @property
     def keys(self) -> Mapping[str, str]:
-        """Its part of a row."""
+        """This side's part of a row, under SIDE_KEYS."""
         cell = self.cell.record.cell
-        status = self.cell.record.coverage(self.localizer)
         values = (
             cell.label,
             cell.prompt,
@@ -47,24 +48,24 @@ class Side:
             cell.backbone,
             self.criterion.protocol.name,
             cell.id,
-            status,
+            self.cell.record.coverage(self.localizer),
         )
         return dict(zip(SIDE_KEYS, values, strict=True))
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Two sides on the pairs that both have.
+    """Two sides, called A and B in print, on the pairs that both have.
 
     Attributes:
-        first, other: measures of equal alphas.
+        first, other: A and B, under criteria of equal alphas.
         pair_ids: P pairs, in the dataset's order.
-        left_out: pairs that the first, and the other, has alone.
-        right: (2, P, K) correct keypoints at each alpha.
-        only: (2, P, K) keypoints that this side alone has right.
-        total: (P) keypoints.
-        images: (P, 2) numbers of source and target picture; a picture and its mirror image are one.
-        slices: name -> (P) bool, `all` first.
+        left_out: numbers of pairs that only A has, and that only B has.
+        right: (2, P, K) correct keypoints of each side at each of K alphas.
+        only: (2, P, K) keypoints that only this side has right.
+        total: (P,) keypoints.
+        images: (P, 2) numbers of source and target image; an image and its mirror image are one.
+        slices: name -> (P,) bool, `all` first.
     """
 
     first: Side
@@ -79,6 +80,7 @@ class Comparison:
 
     @property
     def alphas(self) -> tuple[float, ...]:
+        """The K alphas that both sides are counted at."""
         return self.first.criterion.alphas
 
     @property
@@ -89,54 +91,55 @@ class Comparison:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What keeps this from being a comparison on the whole split."""
-        notes = []
+        """Reasons why this is not a comparison on the whole split."""
+        notes: list[str] = []
         for name, side, count in zip("AB", (self.first, self.other), self.left_out, strict=True):
-            notes += [
-                f"{name}: {note.partition(': ')[2]}" for note in notes_of(side.cell.record, side.localizer)
-            ]
+            notes += [f"{name}: {note}" for note in coverage_notes(side.cell.record, side.localizer)]
             if count:
-                notes.append(f"{count} {'pair' if count == 1 else 'pairs'} of {name} alone left out")
+                notes.append(f"{counted(count, 'pair')} of {name} alone left out")
         return tuple(notes)
 
 
 def compare(first: Side, other: Side, index: SplitIndex) -> Comparison:
-    """Counts what either side has right.
+    """Counts the keypoints that either side has right.
 
     Raises:
         UserError: if predictions are damaged, or the sides have no pair in common.
         DataError: if a protocol's threshold does not exist for the dataset.
     """
-    points = [stored_points(side.cell.place, side.localizer) for side in (first, other)]
-    pair_ids = tuple(pair_id for pair_id in index.pair_ids if all(pair_id in one for one in points))
+    points_a, points_b = (read_points(index, side.cell.folder, side.localizer) for side in (first, other))
+    pair_ids = tuple(pair_id for pair_id in points_a if pair_id in points_b)
     if not pair_ids:
         names = " and ".join(side.cell.record.cell.id for side in (first, other))
         raise UserError(f"{names}: no pair was predicted in both; run the cells again without --limit")
-    right = [
-        correct_keypoints(side.cell.place, side.cell.record, side.criterion, index, one, pair_ids)
-        for side, one in zip((first, other), points, strict=True)
-    ]
-    pair_of = pair_numbers(index, pair_ids)
-    (first_right, total), (other_right, _) = (per_pair(one, pair_of, len(pair_ids)) for one in right)
-    only = [per_pair(one, pair_of, len(pair_ids))[0] for one in (right[0] & ~right[1], right[1] & ~right[0])]
+    pair_of = pair_numbers({pair_id: points_a[pair_id] for pair_id in pair_ids})
+    is_right_a = _correct(first, index, points_a, pair_ids)
+    is_right_b = _correct(other, index, points_b, pair_ids)
+    right_a, total = count_per_pair(is_right_a, pair_of, len(pair_ids))
+    right_b, _ = count_per_pair(is_right_b, pair_of, len(pair_ids))
+    only_a, _ = count_per_pair(is_right_a & ~is_right_b, pair_of, len(pair_ids))
+    only_b, _ = count_per_pair(is_right_b & ~is_right_a, pair_of, len(pair_ids))
     return Comparison(
         first=first,
         other=other,
         pair_ids=pair_ids,
-        left_out=(len(points[0]) - len(pair_ids), len(points[1]) - len(pair_ids)),
-        right=np.stack([first_right, other_right]),
-        only=np.stack(only),
+        left_out=(len(points_a) - len(pair_ids), len(points_b) - len(pair_ids)),
+        right=np.stack([right_a, right_b]),
+        only=np.stack([only_a, only_b]),
         total=total,
         images=image_numbers(index, pair_ids),
         slices=_slices(index, pair_ids),
     )
 
 
+def _correct(side: Side, index: SplitIndex, points: Points, pair_ids: Sequence[str]) -> np.ndarray:
+    """Returns (keypoints of `pair_ids`, alphas) bool."""
+    selected = {pair_id: points[pair_id] for pair_id in pair_ids}
+    return correct_keypoints(index, selected, side.criterion, side.cell.record.cell.fed_size)
+
+
 def _slices(index: SplitIndex, pair_ids: Sequence[str]) -> dict[str, np.ndarray]:
     """All pairs, and each category where there are several."""
-    found = {
-        name: inside
-        for name, inside in slices_of(index, pair_ids).items()
-        if name == "all" or name.startswith("category=")
-    }
-    return found if len(found) > 2 else {"all": found["all"]}
+    slices = slices_of(index, pair_ids)
+    categories = {name: inside for name, inside in slices.items() if name.startswith("category=")}
+    return {"all": slices["all"]} | (categories if len(categories) > 1 else {})

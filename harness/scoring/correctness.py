@@ -1,9 +1,10 @@
-"""Which keypoints of stored predictions are right, pair by pair."""
+"""The one way from stored predictions to correct keypoints: scores, comparisons, ties and galleries take it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,60 +12,94 @@ from harness.datasets.images import MIRRORED
 from harness.datasets.splits import SplitIndex
 from harness.errors import UserError
 from harness.frames import Size
-from harness.records.predictions import PREDICTIONS, Points
-from harness.records.schema import Record
+from harness.records.predictions import PREDICTIONS, read_predictions
 from harness.scoring.criteria import Criterion
-from harness.scoring.pck import correct, relative_errors
+from harness.scoring.pck import count_per_pair, is_correct, relative_errors
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Points = Mapping[str, np.ndarray]
+"""Pair -> (N, 2) predicted points in original pixels of the target image, one row per valid keypoint, in the order of
+`SplitIndex.keypoint_ids`. The pairs are in the split's order; those without predictions are left out."""
 
 
-def correct_keypoints(
-    place: Path,
-    record: Record,
-    criterion: Criterion,
-    index: SplitIndex,
-    points: Points,
-    pair_ids: Sequence[str],
-) -> np.ndarray:
-    """(keypoints of all pairs, alphas) bool: which are correct.
+def read_points(index: SplitIndex, folder: Path, localizer: str) -> Points:
+    """Reads the points that one localizer predicted from a cell's folder.
 
     Raises:
-        UserError: if a keypoint has no prediction.
-        DataError: if the protocol's threshold does not exist for the dataset.
+        UserError: if the predictions are damaged or lack a keypoint.
     """
-    fed = Size(*record.cell.fed) if record.cell.fed else Size(0, 0)
-    errors = []
-    for pair_id in pair_ids:
-        names = index.keypoint_ids(pair_id)
-        missing = [name for name in names if name not in points[pair_id]]
+    path = folder / PREDICTIONS
+    return select_points(index, read_predictions(path), localizer, path)
+
+
+def select_points(index: SplitIndex, predictions: pa.Table, localizer: str, path: Path) -> Points:
+    """Selects the points that one localizer predicted.
+
+    Args:
+        path: file of the predictions, for the message of an error.
+
+    Raises:
+        UserError: if a pair has predictions of some keypoints only.
+    """
+    import pyarrow.compute as pc
+
+    rows = predictions.filter(pc.equal(predictions["localizer"], localizer))
+    pair_column, keypoint_column = (rows[name].to_pylist() for name in ("pair_id", "keypoint_id"))
+    row_of = {key: row for row, key in enumerate(zip(pair_column, keypoint_column, strict=True))}
+    coordinates = np.column_stack([rows[axis].to_numpy() for axis in ("x", "y")])
+    predicted_pairs = set(pair_column)
+    points: dict[str, np.ndarray] = {}
+    for pair_id in index.pair_ids:
+        if pair_id not in predicted_pairs:
+            continue
+        keys = [(pair_id, name) for name in index.keypoint_ids(pair_id)]
+        missing = [name for pair_id, name in keys if (pair_id, name) not in row_of]
         if missing:
             raise UserError(
-                f"{place / PREDICTIONS}: pair {pair_id} has no keypoint {missing[0]}; remove the file and run the cell again"
+                f"{path}: pair {pair_id} has no keypoint {missing[0]}; remove the file and run the cell again"
             )
-        predicted = np.array([points[pair_id][name] for name in names])
-        errors.append(
-            relative_errors(
-                criterion.protocol,
-                criterion.threshold or index.threshold,
-                index.target(pair_id),
-                fed,
-                predicted,
-            )
-        )
-    together = np.concatenate(errors)
-    return np.stack(
-        [correct(together, alpha, criterion.protocol.strict) for alpha in criterion.alphas], axis=1
+        points[pair_id] = coordinates[[row_of[key] for key in keys]]
+    return points
+
+
+def correct_keypoints(index: SplitIndex, points: Points, criterion: Criterion, fed: Size) -> np.ndarray:
+    """Returns (keypoints of all pairs, alphas) bool: the keypoints that are correct.
+
+    Args:
+        fed: size in pixels of the image the extractor was fed.
+
+    Raises:
+        DataError: if the protocol's threshold does not exist for the dataset.
+    """
+    protocol, threshold = criterion.protocol, criterion.threshold or index.threshold
+    errors = np.concatenate(
+        [
+            relative_errors(protocol, threshold, index.target(pair_id), fed, predicted)
+            for pair_id, predicted in points.items()
+        ]
     )
+    return np.stack([is_correct(errors, alpha, protocol.strict) for alpha in criterion.alphas], axis=1)
 
 
-def pair_numbers(index: SplitIndex, pair_ids: Sequence[str]) -> np.ndarray:
-    """(keypoints of all pairs) number of the pair that each belongs to: `pair_of` of `harness.scoring.pck.per_pair`."""
-    return np.repeat(np.arange(len(pair_ids)), [len(index.keypoint_ids(pair_id)) for pair_id in pair_ids])
+def count_correct(
+    index: SplitIndex, points: Points, criterion: Criterion, fed: Size
+) -> tuple[np.ndarray, np.ndarray]:
+    """Counts correct keypoints in each pair: (P, alphas) correct ones and (P,) all of them. See `correct_keypoints`."""
+    is_right = correct_keypoints(index, points, criterion, fed)
+    return count_per_pair(is_right, pair_numbers(points), len(points))
+
+
+def pair_numbers(points: Points) -> np.ndarray:
+    """Returns (keypoints of all pairs,) the number of the pair that each keypoint belongs to, from 0."""
+    return np.repeat(np.arange(len(points)), [len(predicted) for predicted in points.values()])
 
 
 def image_numbers(index: SplitIndex, pair_ids: Sequence[str]) -> np.ndarray:
-    """(P, 2) numbers of each pair's source and target picture, from 0; a picture and its mirror image are one."""
-    names = [
-        [image.identity().removesuffix(MIRRORED) for image in (pair.source, pair.target)]
-        for pair in (index.pairs[one] for one in pair_ids)
-    ]
-    return np.unique(names, return_inverse=True)[1].reshape(-1, 2)
+    """Returns (P, 2) numbers of each pair's source and target image, from 0; an image and its mirror image are one."""
+    identities = []
+    for pair_id in pair_ids:
+        pair = index.pairs[pair_id]
+        identities.append([image.identity().removesuffix(MIRRORED) for image in (pair.source, pair.target)])
+    return np.unique(identities, return_inverse=True)[1].reshape(-1, 2)

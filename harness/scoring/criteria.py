@@ -1,4 +1,4 @@
-"""What to score under: protocols with their alphas and thresholds."""
+"""Criteria to score under: protocols with their alphas and thresholds."""
 
 from __future__ import annotations
 
@@ -25,23 +25,35 @@ class Criterion:
     threshold: Threshold | None = None
 
 
+def protocol_name(name: str) -> str:
+    """The protocol in a criterion's name: `original` of `original[threshold=box]`."""
+    return name.partition("[")[0]
+
+
 def criteria_of(record: Record, host: Host) -> tuple[Criterion, ...]:
-    """What an earlier record was scored under, as far as its protocols are still there."""
+    """The criteria of a record's scores; those of protocols that no plugin has any more are left out."""
     alphas: dict[str, set[float]] = {}
-    for one in record.scores:
-        alphas.setdefault(one.protocol, set()).add(one.alpha)
+    for score in record.scores:
+        alphas.setdefault(score.protocol, set()).add(score.alpha)
     return tuple(
-        criterion(host, name, tuple(sorted(values)))
+        make_criterion(host, name, tuple(sorted(values)))
         for name, values in alphas.items()
-        if name.partition("[")[0] in host.protocols
+        if protocol_name(name) in host.protocols
     )
 
 
-def criterion(host: Host, name: str, alphas: Sequence[float] | None = None) -> Criterion:
-    """The measure called `protocol` or `protocol[threshold=box]`, with the protocol's own alphas where none are given."""
-    plain, _, threshold = name.removesuffix("]").partition("[threshold=")
-    protocol = host.protocols[plain]
+def make_criterion(host: Host, name: str, alphas: Sequence[float] | None = None) -> Criterion:
+    """Makes the criterion called `protocol` or `protocol[threshold=box]`.
+
+    Args:
+        alphas: None for the protocol's own.
+
+    Raises:
+        UserError: if the protocol or the threshold is unknown.
+    """
+    protocol = host.protocols[protocol_name(name)]
     chosen = tuple(sorted(set(alphas or protocol.alphas)))
+    threshold = name.removesuffix("]").partition("[threshold=")[2]
     if not threshold:
         return Criterion(protocol, chosen)
     for known in get_args(Threshold):
@@ -51,11 +63,13 @@ def criterion(host: Host, name: str, alphas: Sequence[float] | None = None) -> C
     raise UserError(f"unknown threshold '{threshold}'; known: {', '.join(get_args(Threshold))}")
 
 
-def merge_criteria(first: Sequence[Criterion], second: Sequence[Criterion]) -> tuple[Criterion, ...]:
-    """Both, each protocol once with the alphas of either."""
+def merge_criteria(requested: Sequence[Criterion], earlier: Sequence[Criterion]) -> tuple[Criterion, ...]:
+    """Merges two sequences of criteria: each protocol once, with the alphas of both."""
     merged: dict[str, Criterion] = {}
-    for one in (*first, *second):
-        earlier = merged.get(one.protocol.name)
-        alphas = tuple(sorted({*one.alphas, *(earlier.alphas if earlier else ())}))
-        merged[one.protocol.name] = Criterion(one.protocol, alphas, one.threshold)
+    for criterion in (*requested, *earlier):
+        name = criterion.protocol.name
+        alphas = set(criterion.alphas)
+        if name in merged:
+            alphas.update(merged[name].alphas)
+        merged[name] = replace(criterion, alphas=tuple(sorted(alphas)))
     return tuple(merged.values())

@@ -1,7 +1,8 @@
 """Percentage of correct keypoints: pure functions from points to relative errors to fractions.
 
-A *relative error* is a prediction's distance from the truth over the pair's threshold length, both in the protocol's frame. A point
-is correct at alpha where its relative error is at most (or below) alpha, so one array of relative errors answers for every alpha.
+A *relative error* is a prediction's distance from the truth over the pair's threshold length, both in the protocol's
+frame. A point is correct at alpha where its relative error is at most (or below) alpha, so one array of relative errors
+answers for every alpha.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from harness.specs import ProtocolSpec, Threshold
 def threshold_length(kind: Threshold, target: Target, frame: Frame) -> float:
     """The length that alpha multiplies, in pixels of `frame`.
 
-    `box`: the longer side of the target's box. `image`: the longer side of the target image (of its content where the frame is padded).
-    `points`: the larger extent of the target's finite points, before any clamping; rows that stand for absent points must not widen
-    it (five published evaluators let them; on PF-WILLOW that raises the mean threshold from 0.684 to 0.844 of the image side).
+    `box`: the longer side of the target's box. `image`: the longer side of the target image (of its content where the
+    frame is padded). `points`: the larger extent of the target's finite points, before any clamping; rows that stand for
+    absent points must not widen it (five published evaluators let them; on PF-WILLOW that raises the mean threshold from
+    0.684 to 0.844 of the image side).
 
     Raises:
         DataError: if the dataset has no box, or the length is not positive.
@@ -45,7 +47,7 @@ def threshold_length(kind: Threshold, target: Target, frame: Frame) -> float:
 
 
 def target_in_frame(protocol: ProtocolSpec, target: Target, frame: Frame) -> np.ndarray:
-    """(N, 2) true points in the protocol's frame, clamped as the protocol says."""
+    """Returns (N, 2) true points in the protocol's frame, clamped as the protocol says."""
     points = frame.from_original(target.points)
     return points if protocol.clamp is None else clamp(points, frame.size, protocol.clamp)
 
@@ -53,11 +55,14 @@ def target_in_frame(protocol: ProtocolSpec, target: Target, frame: Frame) -> np.
 def relative_errors(
     protocol: ProtocolSpec, kind: Threshold, target: Target, fed: Size, predicted: np.ndarray
 ) -> np.ndarray:
-    """(N) distance of each prediction from the truth, over the threshold length.
+    """Returns (N,) the distance of each prediction from the truth, over the threshold length.
 
     Args:
         fed: size in pixels of the image the extractor was fed: the frame of a `stretched` protocol.
         predicted: (N, 2) original pixels of the target image.
+
+    Raises:
+        DataError: see `threshold_length`.
     """
     frame = frame_of(protocol, target.size, fed)
     truth = target_in_frame(protocol, target, frame)
@@ -66,21 +71,27 @@ def relative_errors(
     return errors
 
 
-def correct(errors: np.ndarray, alpha: float, strict: bool) -> np.ndarray:
-    """Which relative errors count as correct at `alpha`: `<=`, or `<` where `strict`."""
+def is_correct(errors: np.ndarray, alpha: float, strict: bool) -> np.ndarray:
+    """Compares relative errors with `alpha`: `<=`, or `<` where `strict`."""
     return errors < alpha if strict else errors <= alpha
 
 
-def per_pair(hits: np.ndarray, pair_of: np.ndarray, pairs: int) -> tuple[np.ndarray, np.ndarray]:
-    """Number of correct points and of points in each pair.
+def count_per_pair(is_right: np.ndarray, pair_of: np.ndarray, pairs: int) -> tuple[np.ndarray, np.ndarray]:
+    """Counts correct points and all points in each pair.
 
     Args:
-        hits: (N) bool, or (N, K) for K alphas.
-        pair_of: (N) number of the pair each point belongs to, below `pairs`.
+        is_right: (N,) bool, or (N, K) for K alphas.
+        pair_of: (N,) number of the pair each point belongs to, below `pairs`.
 
     Returns:
-        (pairs,) or (pairs, K) correct, and (pairs,) points.
+        (pairs,) or (pairs, K) correct points, and (pairs,) points.
     """
-    counted = np.zeros((pairs, *hits.shape[1:]))
-    np.add.at(counted, pair_of, hits)
-    return counted, np.bincount(pair_of, minlength=pairs).astype(np.float64)
+    right = np.zeros((pairs, *is_right.shape[1:]))
+    np.add.at(right, pair_of, is_right)
+    return right, np.bincount(pair_of, minlength=pairs).astype(np.float64)
+
+
+def percent(fraction: float) -> float:
+    """A fraction in percent, as records and tables hold it."""
+    # Ten digits: the last bits of a sum depend on the order of adding, and are not part of a result. No negative zero.
+    return round(100 * float(fraction), 10) + 0.0

@@ -7,12 +7,11 @@ from pathlib import Path
 
 from harness.datasets.splits import SplitIndex, read_split
 from harness.errors import UserError
-from harness.frames import Size
 from harness.plugins.host import Host
-from harness.records.folders import locked, write_record
+from harness.records.folders import lock_folder, write_record
 from harness.records.predictions import PREDICTIONS, read_predictions
 from harness.records.schema import Record
-from harness.scoring.criteria import criteria_of, criterion, merge_criteria
+from harness.scoring.criteria import criteria_of, make_criterion, merge_criteria, protocol_name
 from harness.scoring.scores import score_all
 from harness.sweep import DatasetChoice
 
@@ -21,65 +20,74 @@ class Rescorer:
     """Rescores records, reading each split once.
 
     Args:
-        places: `NAME=PATH` for datasets that are not in their usual place below `data_root`.
+        places: `NAME=PATH` for datasets that are not in their usual folder below `data_root`.
     """
 
     def __init__(self, host: Host, data_root: Path, places: Sequence[str] = ()) -> None:
         self._host, self._data_root = host, data_root
-        self._places: dict[str, list[Path]] = {}
+        self._folders: dict[str, list[Path]] = {}
         for choice in map(DatasetChoice.parse, places):
             if not choice.place:
                 raise UserError(f"--datasets {choice.name}: expected NAME=PATH, the place of a dataset")
-            self._places.setdefault(host.datasets[choice.name].name, []).append(choice.place)
+            self._folders.setdefault(host.datasets[choice.name].name, []).append(choice.place)
         self._splits: dict[tuple[Path, str, str], SplitIndex] = {}
 
     def rescore(
         self,
-        folder: Path,
+        results: Path,
         record: Record,
         protocols: Sequence[str] | None,
         alphas: Sequence[float] | None,
         threshold: str | None,
     ) -> Record:
-        """Adds scores to a record, or counts those it has anew, and writes it.
+        """Adds scores to a record, computes those it has anew, and writes it.
+
+        Args:
+            results: the results folder, which has the cell's folder.
+            protocols: names; None for those of the record.
+            alphas: None for each protocol's own.
+            threshold: what alpha multiplies; None for the dataset's own.
 
         Raises:
-            UserError: if the cell has no predictions, or its dataset is not there, or not the one that was predicted on.
+            UserError: if the cell has no predictions, or its dataset is missing or not the one it was run on.
         """
-        if record.cell.fed is None:
-            raise UserError(f"{record.cell.id}: not applicable, so it has no predictions to score")
+        fed = record.cell.fed_size
         index = self.split(record)
-        had = criteria_of(record, self._host)
-        names = protocols or [one.protocol.name.partition("[")[0] for one in had]
+        earlier = criteria_of(record, self._host)
+        names = protocols or [protocol_name(criterion.protocol.name) for criterion in earlier]
         suffix = f"[threshold={threshold}]" if threshold else ""
-        asked = [criterion(self._host, name + suffix, alphas) for name in dict.fromkeys(names)]
-        place = folder / record.cell.id
-        with locked(place):
-            predictions = read_predictions(place / PREDICTIONS)
-            scores, thresholds = score_all(
-                index, predictions, merge_criteria(asked, had), Size(*record.cell.fed)
-            )
-            changed = record.model_copy(update={"scores": scores, "thresholds": thresholds})
-            write_record(place, changed)
-        return changed
+        requested = [make_criterion(self._host, name + suffix, alphas) for name in dict.fromkeys(names)]
+        folder = results / record.cell.id
+        with lock_folder(folder):
+            path = folder / PREDICTIONS
+            predictions = read_predictions(path)
+            criteria = merge_criteria(requested, earlier)
+            scores, thresholds = score_all(index, predictions, criteria, fed, path)
+            rescored = record.model_copy(update={"scores": scores, "thresholds": thresholds})
+            write_record(folder, rescored)
+        return rescored
 
     def split(self, record: Record) -> SplitIndex:
-        """The split a record was run on, from the first place that has it, read once. Raises `UserError`."""
+        """The split a record was run on, from the first folder that has it; each folder is read once.
+
+        Raises:
+            UserError: if the dataset is in none of the folders, or differs from the one the record was run on.
+        """
         name = record.cell.dataset.partition(":")[0]
         spec = self._host.datasets[name]
-        found: list[SplitIndex] = []
-        for place in self._places.get(name) or [self._data_root / spec.home]:
-            key = (place, name, record.cell.split)
+        manifest = record.provenance.manifest if record.provenance else None
+        unlike: list[SplitIndex] = []
+        for folder in self._folders.get(name) or [self._data_root / spec.home]:
+            key = (folder, name, record.cell.split)
             if key not in self._splits:
-                self._splits[key] = read_split(spec, place, record.cell.split)
+                self._splits[key] = read_split(spec, folder, record.cell.split)
             index = self._splits[key]
-            known = record.provenance is None or index.manifest == record.provenance.manifest
-            # Lists of one's own may differ in nothing but their name and threshold.
-            if known and index.label == record.cell.dataset:
+            # Lists of the user's own may differ in nothing but their name and threshold.
+            if manifest in (None, index.manifest) and index.label == record.cell.dataset:
                 return index
-            found.append(index)
+            unlike.append(index)
         raise UserError(
-            f"{record.cell.id}: dataset {record.cell.dataset} differs from the one it was run on (manifest {found[0].manifest[:12]}, "
-            f"the record has {record.provenance.manifest[:12] if record.provenance else 'none'}); name the right place with "
-            f"--datasets {name}=PATH, or run the cell again"
+            f"{record.cell.id}: dataset {record.cell.dataset} differs from the one it was run on "
+            f"(manifest {unlike[0].manifest[:12]}, the record has {(manifest or 'none')[:12]}); "
+            f"name the right place with --datasets {name}=PATH, or run the cell again"
         )

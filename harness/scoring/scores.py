@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.datasets.splits import SplitIndex
 from harness.frames import Size
-from harness.records.predictions import predicted_points
 from harness.records.schema import Score
+from harness.scoring.correctness import count_correct, select_points
 from harness.scoring.criteria import Criterion
 from harness.scoring.intervals import bootstrap_ratios
-from harness.scoring.pck import correct, per_pair, relative_errors
+from harness.scoring.pck import percent
 from harness.specs import AVERAGINGS
 
 if TYPE_CHECKING:
@@ -21,71 +23,65 @@ if TYPE_CHECKING:
 
 
 def slices_of(index: SplitIndex, pair_ids: Sequence[str]) -> dict[str, np.ndarray]:
-    """Name -> (pairs,) bool: all pairs, each category, each value of each difficulty label, in order of name after `all`."""
-    values: dict[str, list[str]] = {"category": [index.pairs[pair_id].category for pair_id in pair_ids]}
-    labels = sorted({label for pair_id in pair_ids for label in index.pairs[pair_id].labels})
-    for label in labels:
-        values[label.removesuffix("_variation")] = [
-            str(index.pairs[pair_id].labels.get(label, "")) for pair_id in pair_ids
-        ]
-    found = {"all": np.ones(len(pair_ids), dtype=bool)}
-    for name, column in values.items():
+    """Slices of a split's pairs: name -> (pairs,) bool.
+
+    `all` comes first, then each category and each value of each difficulty label, in order of name.
+    """
+    pairs = [index.pairs[pair_id] for pair_id in pair_ids]
+    columns = {"category": [pair.category for pair in pairs]}
+    for label in sorted({label for pair in pairs for label in pair.labels}):
+        columns[label.removesuffix("_variation")] = [str(pair.labels.get(label, "")) for pair in pairs]
+    slices = {"all": np.ones(len(pairs), dtype=bool)}
+    for name, column in columns.items():
+        # Pairs without this label are in none of its slices.
         for value in sorted(set(column) - {""}):
-            found[f"{name}={value}"] = np.array([one == value for one in column])
-    return found
+            slices[f"{name}={value}"] = np.array([pair_value == value for pair_value in column])
+    return slices
 
 
-def score(
-    index: SplitIndex, predictions: pa.Table, localizer: str, criterion: Criterion, fed: Size
+def score_localizer(
+    index: SplitIndex,
+    predictions: pa.Table,
+    localizer: str,
+    criterion: Criterion,
+    fed: Size,
+    path: Path,
 ) -> list[Score]:
     """PCK of one localizer under one protocol: every alpha, averaging and slice, with intervals.
 
     Args:
         fed: size in pixels of the image the extractor was fed.
+        path: file of the predictions, for the message of an error.
 
     Raises:
+        UserError: if a pair has predictions of some keypoints only.
         DataError: if the protocol's threshold does not exist for the dataset.
     """
-    points = predicted_points(predictions, localizer)
-    pair_ids = [pair_id for pair_id in index.pair_ids if pair_id in points]
-    if not pair_ids:
+    points = select_points(index, predictions, localizer, path)
+    if not points:
         return []
-    errors = [_errors(index, pair_id, points[pair_id], criterion, fed) for pair_id in pair_ids]
-    pair_of = np.repeat(np.arange(len(pair_ids)), [len(one) for one in errors])
-    hits = np.stack(
-        [correct(np.concatenate(errors), alpha, criterion.protocol.strict) for alpha in criterion.alphas],
-        axis=1,
-    )
-    right, total = per_pair(hits, pair_of, len(pair_ids))
-    return _scores(localizer, criterion, slices_of(index, pair_ids), right, total)
+    right, total = count_correct(index, points, criterion, fed)
+    return _scores(localizer, criterion, slices_of(index, list(points)), right, total)
 
 
 def score_all(
-    index: SplitIndex, predictions: pa.Table, criteria: Sequence[Criterion], fed: Size
+    index: SplitIndex, predictions: pa.Table, criteria: Sequence[Criterion], fed: Size, path: Path
 ) -> tuple[list[Score], dict[str, str]]:
-    """Scores of every localizer under every measure, in order of protocol, and what each protocol's alpha multiplies."""
-    criteria = sorted(criteria, key=lambda one: one.protocol.name)
+    """Scores every localizer under every criterion, in order of protocol.
+
+    Returns:
+        The scores, and for each protocol what its alpha multiplies. Arguments and errors: see `score_localizer`.
+    """
+    criteria = sorted(criteria, key=lambda criterion: criterion.protocol.name)
     localizers = sorted(set(predictions["localizer"].to_pylist()))
-    scores = [
-        one
-        for criterion in criteria
-        for name in localizers
-        for one in score(index, predictions, name, criterion, fed)
-    ]
-    return scores, {criterion.protocol.name: criterion.threshold or index.threshold for criterion in criteria}
-
-
-def _errors(
-    index: SplitIndex,
-    pair_id: str,
-    points: Mapping[str, tuple[float, float]],
-    criterion: Criterion,
-    fed: Size,
-) -> np.ndarray:
-    predicted = np.array([points[keypoint_id] for keypoint_id in index.keypoint_ids(pair_id)])
-    return relative_errors(
-        criterion.protocol, criterion.threshold or index.threshold, index.target(pair_id), fed, predicted
-    )
+    scores: list[Score] = []
+    for criterion in criteria:
+        for localizer in localizers:
+            scores += score_localizer(index, predictions, localizer, criterion, fed, path)
+    thresholds: dict[str, str] = {
+        criterion.protocol.name: criterion.threshold or index.threshold for criterion in criteria
+    }
+    return scores, thresholds
 
 
 def _scores(
@@ -99,15 +95,13 @@ def _scores(
     Args:
         right, total: (pairs, alphas) correct points and (pairs,) points of each pair.
     """
-    keys: list[tuple[str, str, int]] = []
     numerators, denominators = [], []
-    for name, inside in slices.items():
+    for is_inside in slices.values():
         for averaging in AVERAGINGS:
-            weight = inside * (total if averaging == "point" else 1.0)
-            for number in range(len(criterion.alphas)):
-                keys.append((name, averaging, number))
-                numerators.append(inside * (right[:, number] / (1.0 if averaging == "point" else total)))
-                denominators.append(weight)
+            divisor, weight = (total, 1.0) if averaging == "image" else (1.0, total)
+            for column in range(len(criterion.alphas)):
+                numerators.append(is_inside * (right[:, column] / divisor))
+                denominators.append(is_inside * weight)
     top, bottom = np.stack(numerators, axis=1), np.stack(denominators, axis=1)
     values = top.sum(axis=0) / bottom.sum(axis=0)
     interval = bootstrap_ratios(top, bottom)
@@ -115,21 +109,20 @@ def _scores(
         Score(
             localizer=localizer,
             protocol=criterion.protocol.name,
-            averaging="point" if averaging == "point" else "image",
-            alpha=criterion.alphas[number],
+            averaging=averaging,
+            alpha=alpha,
             slice=name,
-            pck=_percent(value),
-            low=None if np.isnan(low) else _percent(low),
-            high=None if np.isnan(high) else _percent(high),
+            pck=percent(value),
+            low=None if np.isnan(low) else percent(low),
+            high=None if np.isnan(high) else percent(high),
             pairs=int(slices[name].sum()),
             keypoints=int(total[slices[name]].sum()),
         )
-        for (name, averaging, number), value, low, high in zip(
-            keys, values, interval.low, interval.high, strict=True
+        for (name, averaging, alpha), value, low, high in zip(
+            itertools.product(slices, AVERAGINGS, criterion.alphas),
+            values,
+            interval.low,
+            interval.high,
+            strict=True,
         )
     ]
-
-
-def _percent(fraction: float) -> float:
-    # Ten digits: the last bits of a sum depend on the order of adding, and are no part of a result.
-    return round(100 * float(fraction), 10)

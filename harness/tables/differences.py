@@ -13,6 +13,7 @@ import numpy as np
 
 from harness.scoring.comparison import SIDE_KEYS, Comparison
 from harness.scoring.paired import RESAMPLES, holm, image_bootstrap, mcnemar
+from harness.scoring.pck import percent
 from harness.specs import Averaging
 from harness.tables.rows import RANKING_ALPHA
 from harness.tables.table import Table, TidyRow
@@ -138,8 +139,8 @@ def most_changed_pairs(one: Comparison, top: int) -> list[TidyRow]:
 
 
 def _percent(fraction: float) -> float | None:
-    """Ten digits, as in records; None for NaN; no negative zero."""
-    return None if np.isnan(fraction) else round(100 * float(fraction), 10) + 0.0
+    """In percent; None for NaN."""
+    return None if np.isnan(fraction) else percent(fraction)
 
 
 def render_differences(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from harness.records.schema import Record, notes_of, why
+from harness.records.schema import Record, ranking_notes, status_text
 from harness.specs import Averaging
 from harness.sweep import NO_PROMPT
 from harness.tables.captions import numbers_caption, reported_caption
@@ -112,7 +112,7 @@ def _place(
     cell = record.cell
     where = f"{cell.prompt} on {_dataset(record)}"
     if not record.scores:
-        told = f"{where}: {why(record)}"
+        told = f"{where}: {status_text(record)}"
         mine = [row for key, row in rows.items() if key[0] == cell.label] or [
             rows.setdefault((cell.label, NOTHING, cell.features), _Row())
         ]
@@ -124,7 +124,8 @@ def _place(
         row = rows.setdefault((cell.label, localizer, cell.features), _Row())
         row.backbones[cell.backbone] = None
         row.notes += [
-            f"{cell.prompt}: {note}" for note in (*notes_of(record, localizer), *([apart] if apart else []))
+            f"{cell.prompt}: {note}"
+            for note in (*ranking_notes(record, localizer), *([apart] if apart else []))
         ]
         if score_of(record, localizer, averaging, protocol, alpha):
             (line,) = rows_of([record], protocol, averaging, [localizer])

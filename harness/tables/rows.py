@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from harness.records.schema import Record, Score, notes_of, seconds_per_pair, why
+from harness.records.schema import Record, Score, ranking_notes, seconds_per_pair, status_text
 from harness.specs import Averaging
 from harness.tables.text import NOTHING, difference_text, number_text
 
@@ -129,7 +129,7 @@ def _lines(
         ensemble=str(cell.params.get("ensemble", "")),
     )
     if not record.scores:
-        yield replace(bare, notes=(f"{cell.dataset}: {why(record)}", *unlike))
+        yield replace(bare, notes=(f"{cell.dataset}: {status_text(record)}", *unlike))
         return
     split = (cell.dataset, cell.split)
     seconds = seconds_per_pair(record)
@@ -151,7 +151,7 @@ def _lines(
             seconds={} if seconds is None else {split: seconds},
             cells={split: record},
             notes=(
-                *notes_of(record, localizer),
+                *ranking_notes(record, localizer),
                 *unlike,
                 *([] if used == protocol else [f"protocol {used}"]),
             ),

@@ -10,13 +10,11 @@ import numpy as np
 
 from harness.datasets.splits import SplitIndex
 from harness.errors import BenchError, UserError
-from harness.records.predictions import stored_points
 from harness.records.schema import Record
-from harness.scoring.correctness import correct_keypoints, image_numbers, pair_numbers
+from harness.scoring.correctness import count_correct, image_numbers, read_points
 from harness.scoring.criteria import Criterion
 from harness.scoring.intervals import LEVEL
 from harness.scoring.paired import Draws, holm, image_draws, mean_of
-from harness.scoring.pck import per_pair
 from harness.specs import Averaging
 from harness.tables.rows import Column, Row, ranking_columns
 
@@ -91,18 +89,13 @@ class Ties:
             place = self._folder / record.cell.id
             if record.provenance and record.provenance.manifest != index.manifest:
                 raise UserError(f"{record.cell.id}: was run on other data than {cells[0][0].cell.id}")
-            points = stored_points(place, localizer)
-            mine = tuple(one for one in index.pair_ids if one in points)
-            if found and mine != pair_ids:
+            points = read_points(index, place, localizer)
+            if found and tuple(points) != pair_ids:
                 raise UserError(
                     f"{place}: has predictions of other pairs than {cells[0][0].cell.id}; run the cell again"
                 )
-            pair_ids = mine
-            if not found:
-                pair_of = pair_numbers(index, pair_ids)
-            right, total = per_pair(
-                correct_keypoints(place, record, criterion, index, points, pair_ids), pair_of, len(pair_ids)
-            )
+            pair_ids = tuple(points)
+            right, total = count_correct(index, points, criterion, record.cell.fed_size)
             found.append(right.mean(axis=1))
         weight = total.astype(np.float64) if self._averaging == "point" else np.ones(len(total))
         share = [one * weight / total for one in found]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from harness.errors import UserError
-from harness.records.schema import Record, Score, notes_of, why
+from harness.records.schema import Record, Score, ranking_notes, status_text
 from harness.specs import Averaging
 from harness.tables.captions import numbers_caption
 from harness.tables.table import Table
@@ -66,9 +66,11 @@ def timesteps(
             if score := score_of(record, localizer, averaging, chosen, at):
                 curve[step] = score
             apart = differs.get(record.cell.id)
-            noted += [(column, note) for note in (*notes_of(record, localizer), *([apart] if apart else []))]
+            noted += [
+                (column, note) for note in (*ranking_notes(record, localizer), *([apart] if apart else []))
+            ]
         if not record.scores:
-            remarks.setdefault(step, []).append((_column(record, ""), why(record)))
+            remarks.setdefault(step, []).append((_column(record, ""), status_text(record)))
     heads = _heads(list(curves))
     datasets = list(dict.fromkeys(column.dataset for column in curves))
     return Table(

@@ -221,13 +221,13 @@ def _run(host: Host, request: Request, options: Mapping[str, Any], mine: Process
 @contextmanager
 def _held(out: Path, mine: Processes) -> Iterator[None]:
     """The training's folder, kept from other trainings. Raises `UserError` where it cannot be written."""
-    from harness.records.folders import locked, make_results_folder
+    from harness.records.folders import lock_folder, make_results_folder
 
     if not mine.main:
         yield
         return
     make_results_folder(out)
-    with locked(out):
+    with lock_folder(out):
         for leftover in out.glob(".*.tmp"):
             leftover.unlink()
         yield

@@ -11,9 +11,9 @@ from harness.caching.lru import ByteLRU
 from harness.datasets.splits import SplitIndex
 from harness.frames import Frame, Size
 from harness.localizers.on_grid import Argmax
-from harness.scoring.pck import correct, relative_errors
+from harness.scoring.pck import is_correct, relative_errors
 from harness.scoring.protocols import SD4MATCH
-from harness.specs import FeatureMap, ImagePair, valid_points
+from harness.specs import FeatureMap, ImagePair
 from sd4match_plugin.tuning.maps import Maps
 from sd4match_plugin.tuning.processes import Processes
 from sd4match_plugin.tuning.prompting import PromptEncoder, Prompting
@@ -90,7 +90,7 @@ class Validation:
 
     def _share(self, pair: ImagePair, source: torch.Tensor, target: torch.Tensor) -> float:
         frame = self._maps.frame
-        points = torch.from_numpy(pair.source_points[valid_points(pair)])
+        points = torch.from_numpy(self._index.source_points(pair.pair_id))
         found = self._localizer(
             _map(source, pair.source_size, frame), _map(target, pair.target_size, frame), points
         )
@@ -98,7 +98,7 @@ class Validation:
         errors = relative_errors(
             SD4MATCH, self._index.threshold, self._index.target(pair.pair_id), frame, predicted
         )
-        return float(correct(errors, ALPHA, SD4MATCH.strict).mean())
+        return float(is_correct(errors, ALPHA, SD4MATCH.strict).mean())
 
 
 def _map_keys(pair: ImagePair, prompting: Prompting) -> tuple[MapKey, MapKey]:

@@ -157,22 +157,18 @@ def test_the_difference_of_maps_is_what_it_says():
 def test_the_shift_is_in_pixels_and_in_the_targets_size(question, monkeypatch):
     cell = question.prepared(load_plugins(), "hog", "fp32")
     assert run_cell(cell).status == "ok"
-    usual = precision.stored_points
+    usual = precision.read_points
     assert shift(cell, cell, "argmax").moved == 0
 
-    def moved(place, localizer):
-        told = usual(place, localizer)
-        calls.append(place)
-        return (
-            told
-            if len(calls) == 1
-            else {
-                pair: {name: (x + 3, y) for name, (x, y) in points.items()} for pair, points in told.items()
-            }
-        )
+    def moved(index, folder, localizer):
+        points = usual(index, folder, localizer)
+        calls.append(folder)
+        if len(calls) == 1:
+            return points
+        return {pair_id: predicted + (3, 0) for pair_id, predicted in points.items()}
 
     calls = []
-    monkeypatch.setattr(precision, "stored_points", moved)
+    monkeypatch.setattr(precision, "read_points", moved)
     found = shift(cell, cell, "argmax")
     assert found.moved == 1
     assert found.pixels == pytest.approx(3)

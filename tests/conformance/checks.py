@@ -18,7 +18,7 @@ from harness.frames import Frame, Size
 from harness.localizers.on_grid import Argmax, Bilinear, KernelSoftmax, SoftArgmax, WindowSoftmax
 from harness.localizers.original_resolution import ArgmaxOriginal
 from harness.preprocess import stretched_batch
-from harness.scoring.pck import correct, per_pair, target_in_frame, threshold_length
+from harness.scoring.pck import count_per_pair, is_correct, target_in_frame, threshold_length
 from harness.scoring.protocols import SD4MATCH
 from harness.specs import FeatureMap, ImagePair, ImageRequest, valid_points
 from sd4match_plugin.prompts.cpm import ConditionalPrompting, CpmConfig
@@ -88,8 +88,8 @@ def matching_pck(folder: Path) -> None:
             )
             distance = np.linalg.norm(vectors[f"out/{name}"][number, :count] - truth, axis=1)
             errors.append(distance / vectors["pck_threshold"][number])
-        hits = np.stack([correct(np.concatenate(errors), alpha, strict=False) for alpha in ALPHAS], axis=1)
-        right, total = per_pair(hits, np.repeat(np.arange(len(counts)), counts), len(counts))
+        hits = np.stack([is_correct(np.concatenate(errors), alpha, strict=False) for alpha in ALPHAS], axis=1)
+        right, total = count_per_pair(hits, np.repeat(np.arange(len(counts)), counts), len(counts))
         for category in ("all", *sorted(set(vectors["category"]))):
             inside = np.ones(len(counts), bool) if category == "all" else vectors["category"] == category
             for column, alpha in enumerate(ALPHAS):

@@ -491,13 +491,13 @@ def test_a_limited_cell_is_marked_everywhere(report, results):
     change(place, localizers=content["localizers"])
     done, page = report(results)
     assert done.status == 0
-    assert "hog (limited: 4 of 20 pairs)" in galleries(page)[0]["methods"]
+    assert "hog (limited to 4 of 20 pairs)" in galleries(page)[0]["methods"]
     figures = re.findall(r"<figure .*?</figure>", page, re.DOTALL)
     assert len(figures) == 4
-    assert all("limited: 4 of 20 pairs" in figure for figure in figures)
+    assert all("limited to 4 of 20 pairs" in figure for figure in figures)
     assert "1 limited to part of the pairs" in page
     # What a method did not predict is no card of its.
-    number = galleries(page)[0]["methods"].index("hog (limited: 4 of 20 pairs)")
+    number = galleries(page)[0]["methods"].index("hog (limited to 4 of 20 pairs)")
     assert sum(card["found"][number] is not None for card in galleries(page)[0]["cards"]) == 4
 
 
@@ -588,7 +588,7 @@ def test_series_are_named_by_what_tells_them_apart():
 def test_limited_series_come_last_and_say_so():
     assert titles([a_record("all", 20.0), a_record("some", 90.0, stored=3)]) == [
         "all",
-        "some (limited: 3 of 10 pairs)",
+        "some (limited to 3 of 10 pairs)",
     ]
 
 
@@ -633,7 +633,7 @@ def test_a_sweep_over_timesteps_has_a_curve_for_each_method():
 
 def test_a_curve_with_a_limited_point_says_so():
     (figure,) = kinds([stepped("dift", 0, 40.0), stepped("dift", 50, 41.0, stored=4)])["timestep"]
-    assert [key.title for key in figure.legend] == ["dift (limited: 4 of 10 pairs)"]
+    assert [key.title for key in figure.legend] == ["dift (limited to 4 of 10 pairs)"]
 
 
 def filed(name, pck):

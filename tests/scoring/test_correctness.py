@@ -33,7 +33,7 @@ def test_a_picture_and_its_mirror_image_are_one_whatever_their_role():
         name: a_pair(name, *both)
         for name, both in {"1": ("a", "b"), "2": ("b" + MIRRORED, "c"), "3": ("c", "a" + MIRRORED)}.items()
     }
-    index = SplitIndex("cats", "test", tuple(pairs), pairs, {}, frozenset(), 0, "box")
+    index = SplitIndex("cats", "test", tuple(pairs), pairs, {}, "box")
     (a, b), (b_again, c), (c_again, a_again) = image_numbers(index, ["1", "2", "3"])
     assert (a, b, c) == (a_again, b_again, c_again)
     assert len({a, b, c}) == 3

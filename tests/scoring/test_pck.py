@@ -18,11 +18,11 @@ from harness.errors import DataError, UserError
 from harness.frames import Frame, Size
 from harness.plugins.loading import load_plugins
 from harness.records.predictions import prediction_table
-from harness.scoring.criteria import Criterion, criterion, merge_criteria
-from harness.scoring.pck import correct, per_pair, relative_errors, target_in_frame, threshold_length
+from harness.scoring.criteria import Criterion, make_criterion, merge_criteria
+from harness.scoring.pck import count_per_pair, is_correct, relative_errors, target_in_frame, threshold_length
 from harness.scoring.protocols import ORIGINAL, PADDED, SD4MATCH
-from harness.scoring.scores import score
-from harness.specs import ImagePair, ProtocolSpec, valid_points
+from harness.scoring.scores import score_localizer
+from harness.specs import ImagePair, ProtocolSpec
 
 FED = Size(768, 768)
 
@@ -35,7 +35,7 @@ def target(points, size=(200, 100), box=(10.0, 20.0, 110.0, 70.0)):
 def test_a_point_at_exactly_the_threshold(protocol: ProtocolSpec, right: bool) -> None:
     """An error of a quarter is a number that floating point has."""
     errors = np.array([0.25, np.nextafter(0.25, 0), np.nextafter(0.25, 1)])
-    assert correct(errors, 0.25, protocol.strict).tolist() == [right, True, False]
+    assert is_correct(errors, 0.25, protocol.strict).tolist() == [right, True, False]
 
 
 def test_the_boundary_in_pixels() -> None:
@@ -43,22 +43,22 @@ def test_the_boundary_in_pixels() -> None:
     one = target([[50, 50]])
     errors = relative_errors(ORIGINAL, "box", one, FED, np.array([[75.0, 50.0]]))
     assert errors.tolist() == [0.25]
-    assert correct(errors, 0.25, strict=False).all()
-    assert not correct(errors, 0.25, strict=True).any()
+    assert is_correct(errors, 0.25, strict=False).all()
+    assert not is_correct(errors, 0.25, strict=True).any()
 
 
 @given(st.lists(st.floats(0, 2), min_size=1, max_size=20), st.floats(0, 1), st.floats(0, 1))
 def test_more_is_right_at_a_larger_alpha(errors: list[float], a: float, b: float) -> None:
     low, high = sorted((a, b))
     for strict in (False, True):
-        assert (correct(np.array(errors), low, strict) <= correct(np.array(errors), high, strict)).all()
+        assert (is_correct(np.array(errors), low, strict) <= is_correct(np.array(errors), high, strict)).all()
 
 
 def test_a_prediction_that_is_not_finite_is_wrong() -> None:
     errors = relative_errors(
         ORIGINAL, "box", target([[50, 50], [50, 50]]), FED, np.array([[np.nan, 50], [np.inf, 0]])
     )
-    assert not correct(errors, 1e9, strict=False).any()
+    assert not is_correct(errors, 1e9, strict=False).any()
 
 
 def test_thresholds_in_each_frame() -> None:
@@ -188,7 +188,7 @@ def make_index(
             target_box=(0.0, 0.0, 100.0, 100.0),
             labels={"viewpoint_variation": count % 2},
         )
-    return SplitIndex("made", "test", list(pairs), pairs, {}, frozenset(), len(absent), "box")
+    return SplitIndex("made", "test", list(pairs), pairs, {}, "box")
 
 
 def scored(
@@ -207,9 +207,9 @@ def scored(
                 columns, (pair_id, name, "mine", 50.0 + distance, 50.0, 1.0), strict=True
             ):
                 columns[column].append(value)
-    found = score(
-        index, prediction_table(columns, {"mine": ""}), "mine", Criterion(protocol, alphas), Size(100, 100)
-    )
+    predictions = prediction_table(columns, {"mine": ""})
+    measure = Criterion(protocol, alphas)
+    found = score_localizer(index, predictions, "mine", measure, Size(100, 100), Path("predictions.parquet"))
     return {(one.slice, one.averaging, one.alpha): one for one in found}
 
 
@@ -223,7 +223,7 @@ def test_per_image_and_per_point() -> None:
 
 def test_absent_points_are_not_counted() -> None:
     index = make_index({"a": 4, "b": 2}, absent=(("a", 0), ("a", 2)))
-    assert valid_points(index.pairs["a"]).tolist() == [False, True, False, True]
+    assert index.valid["a"].tolist() == [False, True, False, True]
     assert index.keypoint_ids("a") == ["1", "3"]
     found = scored(index, {"a": [0, 50], "b": [0, 0]})
     assert found["all", "image", 0.1].pck == 75
@@ -234,7 +234,7 @@ def test_absent_points_are_not_counted() -> None:
 def test_points_absent_in_the_source_are_not_counted_either() -> None:
     index = make_index({"a": 3})
     index.pairs["a"].source_points[1, 0] = np.inf
-    assert valid_points(index.pairs["a"]).tolist() == [True, False, True]
+    assert index.valid["a"].tolist() == [True, False, True]
     assert len(index.target("a").points) == 2
 
 
@@ -268,7 +268,7 @@ def test_pairs_without_predictions_are_not_counted() -> None:
 def test_counts_of_pairs_are_those_of_a_loop(sizes: list[int], seed: int) -> None:
     hits = np.random.default_rng(seed).integers(0, 2, (sum(sizes), 3)).astype(bool)
     pair_of = np.repeat(np.arange(len(sizes)), sizes)
-    right, total = per_pair(hits, pair_of, len(sizes))
+    right, total = count_per_pair(hits, pair_of, len(sizes))
     assert total.tolist() == sizes
     for number in range(len(sizes)):
         assert right[number].tolist() == hits[pair_of == number].sum(axis=0).tolist()
@@ -276,7 +276,10 @@ def test_counts_of_pairs_are_those_of_a_loop(sizes: list[int], seed: int) -> Non
 
 def test_another_threshold_is_another_measure() -> None:
     host = load_plugins(found=[])
-    plain, boxed = criterion(host, "sd4match"), criterion(host, "sd4match[threshold=points]", (0.2, 0.1, 0.2))
+    plain, boxed = (
+        make_criterion(host, "sd4match"),
+        make_criterion(host, "sd4match[threshold=points]", (0.2, 0.1, 0.2)),
+    )
     assert (plain.protocol.name, plain.threshold, plain.alphas) == ("sd4match", None, (0.05, 0.1, 0.15))
     assert (boxed.protocol.name, boxed.threshold, boxed.alphas) == (
         "sd4match[threshold=points]",
@@ -284,10 +287,10 @@ def test_another_threshold_is_another_measure() -> None:
         (0.1, 0.2),
     )
     assert (boxed.protocol.frame, boxed.protocol.clamp) == (plain.protocol.frame, plain.protocol.clamp)
-    merged = merge_criteria([plain], [boxed, criterion(host, "sd4match", (0.3,))])
+    merged = merge_criteria([plain], [boxed, make_criterion(host, "sd4match", (0.3,))])
     assert [(one.protocol.name, one.alphas) for one in merged] == [
         ("sd4match", (0.05, 0.1, 0.15, 0.3)),
         ("sd4match[threshold=points]", (0.1, 0.2)),
     ]
     with pytest.raises(UserError, match="unknown threshold 'bx'; known: box, image, points"):
-        criterion(host, "sd4match[threshold=bx]")
+        make_criterion(host, "sd4match[threshold=bx]")

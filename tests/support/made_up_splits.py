@@ -41,7 +41,7 @@ def a_split(pairs: list[tuple[int, int]], made_of: type[Made] = Made) -> SplitIn
         )
         for number, (a, b) in enumerate(pairs)
     }
-    return SplitIndex("made", "test", tuple(made), made, {}, frozenset(), 0, "image")
+    return SplitIndex("made", "test", tuple(made), made, {}, "image")
 
 
 class Watched:
