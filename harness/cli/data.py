@@ -43,11 +43,12 @@ def data() -> None:
 @click.pass_obj
 def list_(host: Host, data_root: Path, as_json: bool) -> None:
     """Datasets, their official numbers, where each is expected and whether it is there."""
-    from harness.datasets.presence import folder_of, presence
+    from harness.datasets.presence import presence
+    from harness.datasets.splits import dataset_folder
 
     found = []
     for spec in host.datasets.values():
-        folder = folder_of(spec, DatasetChoice(spec.name), data_root)
+        folder = dataset_folder(spec, DatasetChoice(spec.name), data_root)
         found.append((spec, folder, presence(spec, folder)))
     if as_json:
         click.echo(json.dumps([_described(*one) for one in found], indent=1, ensure_ascii=False))
@@ -111,13 +112,15 @@ def verify(host: Host, names: tuple[str, ...], split: str | None, as_json: bool,
 
     Without names: all datasets that are there. Exit status 1 where something is missing, damaged or off count.
     """
-    from harness.datasets.presence import folder_of
+    from harness.datasets.splits import dataset_folder
     from harness.datasets.verify import verify as examine
 
     choices = [
         (host.datasets[choice.name], choice) for choice in map(DatasetChoice.parse, names)
     ] or _present(host, data_root)
-    wanted = [(spec, folder_of(spec, choice, data_root), _splits(spec, split)) for spec, choice in choices]
+    wanted = [
+        (spec, dataset_folder(spec, choice, data_root), _splits(spec, split)) for spec, choice in choices
+    ]
     reports: list[tuple[DatasetSpec, SplitReport]] = []
     absent: list[UserError] = []
     for spec, folder, splits in wanted:
@@ -141,13 +144,14 @@ def verify(host: Host, names: tuple[str, ...], split: str | None, as_json: bool,
 
 
 def _present(host: Host, data_root: Path) -> list[tuple[DatasetSpec, DatasetChoice]]:
-    from harness.datasets.presence import folder_of, presence
+    from harness.datasets.presence import presence
+    from harness.datasets.splits import dataset_folder
 
     choices = [(spec, DatasetChoice(spec.name)) for spec in host.datasets.values()]
     found = [
         (spec, choice)
         for spec, choice in choices
-        if presence(spec, folder_of(spec, choice, data_root)).state != "absent"
+        if presence(spec, dataset_folder(spec, choice, data_root)).state != "absent"
     ]
     if not found:
         raise UserError(
@@ -200,12 +204,14 @@ def fetch(host: Host, names: tuple[str, ...], keep_archives: bool, data_root: Pa
     yourself is used as it is.
     """
     from harness.datasets.fetch import fetch as get
-    from harness.datasets.presence import folder_of
+    from harness.datasets.splits import dataset_folder
 
     choices = [(host.datasets[choice.name], choice) for choice in map(DatasetChoice.parse, names)]
     for spec, choice in choices:
         with ProgressBar("B") as bar:
-            for file in get(spec, folder_of(spec, choice, data_root), bar.show, keep_archives=keep_archives):
+            for file in get(
+                spec, dataset_folder(spec, choice, data_root), bar.show, keep_archives=keep_archives
+            ):
                 bar.close()
                 click.echo(f"{spec.name}: {_fate(file)}")
     click.echo(f"'bench data verify {' '.join(names)}' checks every picture")

@@ -9,7 +9,6 @@ from typing import Literal
 from harness.downloads.files import is_there
 from harness.errors import BenchError
 from harness.specs import DatasetSpec
-from harness.sweep import DatasetChoice
 
 
 @dataclass(frozen=True)
@@ -23,11 +22,6 @@ class Presence:
 
     state: Literal["present", "partly", "absent", "bundled"]
     missing: tuple[str, ...] = ()
-
-
-def folder_of(spec: DatasetSpec, choice: DatasetChoice, data_root: Path) -> Path:
-    """A dataset's own folder: the place the user named, or its home below the data root."""
-    return choice.place or data_root / spec.home
 
 
 def presence(spec: DatasetSpec, folder: Path) -> Presence:

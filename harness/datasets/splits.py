@@ -13,6 +13,7 @@ import numpy as np
 from harness.errors import DataError
 from harness.frames import Size
 from harness.specs import DatasetSpec, ImagePair, ImageSource, PairDataset, Threshold, valid_points
+from harness.sweep import DatasetChoice
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +82,33 @@ class SplitIndex:
         """Names of a pair's valid points."""
         names = self.pairs[pair_id].keypoint_ids
         return [name for name, is_valid in zip(names, self.valid[pair_id], strict=True) if is_valid]
+
+
+def dataset_folder(spec: DatasetSpec, choice: DatasetChoice, data_root: Path) -> Path:
+    """Returns a dataset's own folder: the path that the user named, or its home below the data root."""
+    return choice.place or data_root / spec.home
+
+
+class Splits:
+    """Splits of datasets, each read once.
+
+    Args:
+        datasets: name -> dataset.
+        data_root: folder that holds the datasets' own folders.
+    """
+
+    def __init__(self, datasets: Mapping[str, DatasetSpec], data_root: Path) -> None:
+        self._datasets, self._data_root = datasets, data_root
+        self._splits: dict[tuple[str, Path, str], SplitIndex] = {}
+
+    def read(self, choice: DatasetChoice, split: str) -> SplitIndex:
+        """Returns a split of a dataset. Raises `UserError` where the dataset is not there."""
+        spec = self._datasets[choice.name]
+        folder = dataset_folder(spec, choice, self._data_root)
+        key = (spec.name, folder, split)
+        if key not in self._splits:
+            self._splits[key] = read_split(spec, folder, split)
+        return self._splits[key]
 
 
 def read_split(spec: DatasetSpec, folder: Path, split: str) -> SplitIndex:

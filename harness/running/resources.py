@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.datasets.splits import SplitIndex, read_split
+from harness.datasets.splits import SplitIndex, Splits
 from harness.plugins.host import Host
 from harness.scoring.criteria import Criterion
 from harness.specs import SharedObjects
@@ -56,17 +56,13 @@ class Resources:
     def __init__(self, host: Host, options: RunOptions, shared: SharedObjects | None = None) -> None:
         self.host, self.options = host, options
         self.shared = SharedObjects() if shared is None else shared
-        self._splits: dict[tuple[DatasetChoice, str], SplitIndex] = {}
+        self._splits = Splits(host.datasets, options.data_root)
         self._weights: dict[str, Weights] = {}
         self._hashes: dict[tuple[str, Path], dict[str, str]] = {}
 
     def split(self, choice: DatasetChoice, split: str) -> SplitIndex:
         """A split, read once. Raises `UserError` where it is not there."""
-        key = (choice, split)
-        if key not in self._splits:
-            spec = self.host.datasets[choice.name]
-            self._splits[key] = read_split(spec, choice.place or self.options.data_root / spec.home, split)
-        return self._splits[key]
+        return self._splits.read(choice, split)
 
     def require_weights(self, cells: Sequence[Cell]) -> None:
         """Finds the weights of all cells. Raises `UserError` that names every source that is missing, one line each."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.datasets.splits import SplitIndex, read_split
+from harness.datasets.splits import SplitIndex, Splits
 from harness.errors import UserError
 from harness.plugins.host import Host
 from harness.records.folders import lock_folder, write_record
@@ -24,13 +24,13 @@ class Rescorer:
     """
 
     def __init__(self, host: Host, data_root: Path, places: Sequence[str] = ()) -> None:
-        self._host, self._data_root = host, data_root
-        self._folders: dict[str, list[Path]] = {}
+        self._host = host
+        self._choices: dict[str, list[DatasetChoice]] = {}
         for choice in map(DatasetChoice.parse, places):
             if not choice.place:
                 raise UserError(f"--datasets {choice.name}: expected NAME=PATH, the place of a dataset")
-            self._folders.setdefault(host.datasets[choice.name].name, []).append(choice.place)
-        self._splits: dict[tuple[Path, str, str], SplitIndex] = {}
+            self._choices.setdefault(host.datasets[choice.name].name, []).append(choice)
+        self._splits = Splits(host.datasets, data_root)
 
     def rescore(
         self,
@@ -74,14 +74,10 @@ class Rescorer:
             UserError: if the dataset is in none of the folders, or differs from the one the record was run on.
         """
         name = record.cell.dataset.partition(":")[0]
-        spec = self._host.datasets[name]
         manifest = record.provenance.manifest if record.provenance else None
         unlike: list[SplitIndex] = []
-        for folder in self._folders.get(name) or [self._data_root / spec.home]:
-            key = (folder, name, record.cell.split)
-            if key not in self._splits:
-                self._splits[key] = read_split(spec, folder, record.cell.split)
-            index = self._splits[key]
+        for choice in self._choices.get(name) or [DatasetChoice(name)]:
+            index = self._splits.read(choice, record.cell.split)
             # Lists of the user's own may differ in nothing but their name and threshold.
             if manifest in (None, index.manifest) and index.label == record.cell.dataset:
                 return index

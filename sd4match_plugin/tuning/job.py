@@ -15,7 +15,7 @@ from baselines.sources import DINO, SOURCE
 from baselines.stable_diffusion.backbone import StableDiffusion
 from harness.caching.array_store import make_cache_folder
 from harness.caching.disk_cache import Cache
-from harness.datasets.splits import SplitIndex, read_split
+from harness.datasets.splits import SplitIndex, Splits
 from harness.environment import hardware, package_versions, source_state
 from harness.errors import UserError
 from harness.plugins.host import Host
@@ -208,10 +208,10 @@ def make_job(
 
 def _read(host: Host, request: Request) -> Data:
     spec = host.datasets[request.dataset.name]
-    folder = request.dataset.place or request.data_root / spec.home
-    index = read_split(spec, folder, _training_split(spec, request.split))
+    splits = Splits(host.datasets, request.data_root)
+    index = splits.read(request.dataset, _training_split(spec, request.split))
     name = _validation_split(spec, request.validation_split)
-    validation = read_split(spec, folder, name) if name else None
+    validation = splits.read(request.dataset, name) if name else None
     return Data(
         index,
         usable_pairs(index, request.limit_train),
