@@ -12,6 +12,7 @@ from harness.errors import BenchError
 from harness.features.extraction import check_feature_map
 from harness.plugins.host import Host
 from harness.specs import (
+    NO_PROMPT,
     FeatureMap,
     ImageExtractor,
     ImagePair,
@@ -20,7 +21,6 @@ from harness.specs import (
     PairExtractor,
     PairPrompt,
 )
-from harness.sweep import NO_PROMPT
 
 TOLERANCE = 1e-3
 """Largest difference, relative to the largest feature, that rounding explains."""

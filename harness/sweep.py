@@ -9,9 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.specs import Scalar
-
-NO_PROMPT = "none"
+from harness.specs import NO_PROMPT, Scalar
 
 Params = tuple[tuple[str, Scalar], ...]
 """Parameters in order of name."""

@@ -24,8 +24,7 @@ def doctor(host: Host, method: str, weights: tuple[str, ...], weights_root: Path
     from harness.doctor import Doctor
     from harness.environment import device_name
     from harness.running.resources import Resources, RunOptions
-    from harness.specs import MakeContext
-    from harness.sweep import NO_PROMPT
+    from harness.specs import NO_PROMPT, MakeContext
     from harness.weights.choice import WeightChoice
 
     recipe = host.methods[method]

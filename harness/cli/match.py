@@ -14,6 +14,7 @@ import click
 from harness.cli.options import typed_arguments, weights
 from harness.errors import UserError
 from harness.plugins.host import Host
+from harness.specs import NO_PROMPT
 
 if TYPE_CHECKING:
     import numpy as np
@@ -210,7 +211,7 @@ def _text(points: Match | None, dense: Match | None, out: Path | None) -> str:
 
     shown = points or dense
     assert shown is not None
-    prompt = f", prompt {shown.prompt}" if shown.prompt != "none" else ""
+    prompt = f", prompt {shown.prompt}" if shown.prompt != NO_PROMPT else ""
     lines = [
         f"A: {shown.a}, {shown.a_size.width} x {shown.a_size.height} px",
         f"B: {shown.b}, {shown.b_size.width} x {shown.b_size.height} px",

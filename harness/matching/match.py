@@ -20,8 +20,8 @@ from harness.plugins.loading import load_plugins
 from harness.running.plan import plan
 from harness.running.resolve import ResolvedCell
 from harness.running.resources import Resources, RunOptions
-from harness.specs import FeatureMap, ImagePair, Scalar
-from harness.sweep import NO_PROMPT, Cell, DatasetChoice, Sweep
+from harness.specs import NO_PROMPT, FeatureMap, ImagePair, Scalar
+from harness.sweep import Cell, DatasetChoice, Sweep
 from harness.weights.choice import WeightChoice
 
 if TYPE_CHECKING:

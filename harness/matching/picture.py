@@ -15,6 +15,7 @@ from harness.drawing.colours import OKABE_ITO, position_colours, viridis
 from harness.drawing.paper import GAP, PANEL, Colour, Paper
 from harness.frames import Size
 from harness.matching.match import Match
+from harness.specs import NO_PROMPT
 
 NUMBERED = 30
 """Most points that are numbered and listed one by one."""
@@ -68,7 +69,7 @@ def picture(
 
 def _heading(one: Match) -> str:
     category = f", category {one.category}" if one.category else ""
-    prompt = f", prompt {one.prompt}" if one.prompt != "none" else ""
+    prompt = f", prompt {one.prompt}" if one.prompt != NO_PROMPT else ""
     return f"{one.method}{prompt}{category}, localizer {one.localizer}, backbone {one.backbone}"
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
 from harness.errors import UserError, unknown_name
-from harness.specs import ExtractorSpec, MethodSpec
+from harness.specs import NO_PROMPT, ExtractorSpec, MethodSpec
 
 Status = Literal["loaded", "failed", "blocked", "shadowed"]
 
@@ -141,7 +141,7 @@ class MethodRegistry(Registry[MethodSpec]):
             ):
                 continue
             extractor = self._extractors[name]
-            prompt = "empty" if extractor.prompt_kinds else "none"
+            prompt = "empty" if extractor.prompt_kinds else NO_PROMPT
             methods[name] = MethodSpec(
                 name=name, extractor=name, prompt=prompt, description=extractor.description
             )

@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.errors import SeveralErrors, UserError, unknown_name
 from harness.records.folders import RECORD, read_record, record_paths
 from harness.records.schema import Record, status_text
+from harness.specs import NO_PROMPT
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class StoredCell:
     def name(self) -> str:
         """Method and prompt as the user may write them: `dift/category`."""
         cell = self.record.cell
-        return cell.label if cell.prompt == "none" else f"{cell.label}/{cell.prompt}"
+        return cell.label if cell.prompt == NO_PROMPT else f"{cell.label}/{cell.prompt}"
 
     @property
     def names(self) -> frozenset[str]:

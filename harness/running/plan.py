@@ -8,8 +8,8 @@ from pathlib import Path
 
 from harness.errors import UserError
 from harness.plugins.host import Host
-from harness.specs import ExtractorSpec, MethodSpec
-from harness.sweep import NO_PROMPT, Cell, DatasetChoice, Params, Sweep
+from harness.specs import NO_PROMPT, ExtractorSpec, MethodSpec
+from harness.sweep import Cell, DatasetChoice, Params, Sweep
 
 
 def plan(sweep: Sweep, host: Host) -> list[Cell]:

@@ -8,8 +8,7 @@ from harness.features.pair_features import PairFeatures
 from harness.features.prefetch import start_server
 from harness.features.requests import PromptUse
 from harness.running.resolve import ResolvedCell
-from harness.specs import Localizer, MakeContext
-from harness.sweep import NO_PROMPT
+from harness.specs import NO_PROMPT, Localizer, MakeContext
 
 
 def pair_features(prepared: ResolvedCell) -> PairFeatures:

@@ -17,8 +17,8 @@ from harness.plugins.host import Host
 from harness.plugins.version import plugin_version
 from harness.records.schema import CellInfo
 from harness.running.resources import Resources, weight_names
-from harness.specs import LearnedFile, MethodSpec, Scalar
-from harness.sweep import NO_PROMPT, Cell, cell_id
+from harness.specs import NO_PROMPT, LearnedFile, MethodSpec, Scalar
+from harness.sweep import Cell, cell_id
 from harness.weights.choice import Weights, backbone_label
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from harness.datasets.splits import SplitIndex, Splits
 from harness.plugins.host import Host
 from harness.scoring.criteria import Criterion
-from harness.specs import SharedObjects
-from harness.sweep import NO_PROMPT, Cell, DatasetChoice
+from harness.specs import NO_PROMPT, SharedObjects
+from harness.sweep import Cell, DatasetChoice
 from harness.weights.choice import WeightChoice, Weights, resolve
 
 

@@ -16,7 +16,7 @@ from harness.scoring.correctness import Points, correct_keypoints, image_numbers
 from harness.scoring.criteria import Criterion
 from harness.scoring.pck import count_per_pair
 from harness.scoring.scores import slices_of
-from harness.sweep import NO_PROMPT
+from harness.specs import NO_PROMPT
 
 SIDE_KEYS = ("method", "prompt", "localizer", "backbone", "protocol", "cell", "status")
 

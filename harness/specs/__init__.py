@@ -5,7 +5,7 @@ may import whatever it needs.
 """
 
 from harness.specs.commands import CommandSpec
-from harness.specs.common import AVERAGINGS, Averaging, RemoteFile, Scalar, Scope, Threshold
+from harness.specs.common import AVERAGINGS, NO_PROMPT, Averaging, RemoteFile, Scalar, Scope, Threshold
 from harness.specs.datasets import (
     DatasetSpec,
     ImagePair,
@@ -36,6 +36,7 @@ from harness.specs.weights import Refusal, WeightSource
 
 __all__ = [
     "AVERAGINGS",
+    "NO_PROMPT",
     "Averaging",
     "BatchLocalizer",
     "CommandSpec",

@@ -16,6 +16,9 @@ Threshold = Literal["box", "image", "points"]
 """What PCK's alpha multiplies, measured in the protocol's frame: the longer side of the target's box, the longer side of the target
 image, or the larger extent of the target's valid points."""
 
+NO_PROMPT = "none"
+"""Name of the prompt of a method that takes none."""
+
 Scalar = str | int | float | bool | None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from harness.specs.common import Scalar
+from harness.specs.common import NO_PROMPT, Scalar
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class MethodSpec:
 
     name: str
     extractor: str
-    prompt: str = "none"
+    prompt: str = NO_PROMPT
     localizer: str = "argmax"
     params: Mapping[str, Scalar] = field(default_factory=dict)
     localizer_options: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)

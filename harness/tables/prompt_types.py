@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from harness.records.schema import Record, ranking_notes, status_text
-from harness.specs import Averaging
-from harness.sweep import NO_PROMPT
+from harness.specs import NO_PROMPT, Averaging
 from harness.tables.captions import numbers_caption, reported_caption
 from harness.tables.reported import ReportedMethod, ReportedNumbers, citation
 from harness.tables.rows import Column, rows_of

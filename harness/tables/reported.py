@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.records.schema import Score
+from harness.specs import NO_PROMPT
 from harness.tables.rows import Column, Row
 from harness.tables.table import TidyRow
 from harness.tables.text import NOTHING
@@ -250,7 +251,7 @@ def _read_table(path: Path, table: Mapping[str, Any], index: Mapping[str, Any]) 
             common = ReportedMethod(
                 name=known.get("name", row["method"]),
                 method=known["method"],
-                prompt=known.get("prompt", "none"),
+                prompt=known.get("prompt", NO_PROMPT),
                 localizer=known.get("localizer", NOTHING),
                 weights=tuple(known.get("weights", ())),
                 supervision=supervision,

@@ -17,8 +17,8 @@ from harness.hookspecs import hookimpl
 from harness.plugins.host import Host
 from harness.plugins.loading import load_plugins
 from harness.running.plan import plan
-from harness.specs import DatasetSpec, ExtractorSpec, LocalizerSpec, MethodSpec, PromptSpec
-from harness.sweep import NO_PROMPT, Cell, DatasetChoice, Sweep, cell_id
+from harness.specs import NO_PROMPT, DatasetSpec, ExtractorSpec, LocalizerSpec, MethodSpec, PromptSpec
+from harness.sweep import Cell, DatasetChoice, Sweep, cell_id
 
 
 def made_host() -> Host:
