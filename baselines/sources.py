@@ -1,13 +1,20 @@
-"""Names of weight sources, each written once."""
+"""Names of the baselines' weight sources, each written once; `baselines.weights` says where their files come from."""
 
 from __future__ import annotations
 
-CAPTIONER, ENCODER = "odise-captioner", "clip-vit-large-patch14-336"
+STABLE_DIFFUSION_1_5 = "stable-diffusion-1-5"
+STABLE_DIFFUSION_2_1 = "stable-diffusion-2-1"
 
-BACKBONES = ("stable-diffusion-1-5", "stable-diffusion-2-1")
-"""Sources of the Stable Diffusion that the prompt is for."""
+STABLE_DIFFUSIONS = (STABLE_DIFFUSION_1_5, STABLE_DIFFUSION_2_1)
+"""Backbones that a prompt of kind `stable-diffusion` can condition."""
 
-SOURCE = "stable-diffusion-2-1"
+DINOV1 = "dino-vits8"
+DINOV2 = "dinov2-base"
+DINOV3 = "dinov3-vitb16"
 
-DINO = "dinov2-base"
-"""Source of the DINO whose patches the conditional prompting module sees."""
+CLIP_IMAGE_ENCODER = "clip-vit-large-patch14-336"
+CAPTIONER = "odise-captioner"
+
+TINY_STABLE_DIFFUSION = "tiny-stable-diffusion"
+TINY_DINO = "tiny-dino"
+TINY_CAPTIONER = "tiny-captioner"

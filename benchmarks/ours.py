@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 from measuring import synchronise
 
-from baselines.sources import SOURCE
+from baselines.sources import STABLE_DIFFUSION_2_1
 from baselines.stable_diffusion.backbone import StableDiffusion
 from baselines.stable_diffusion.shared import shared_backbone
 from harness.caching.lru import ByteLRU, Tensors
@@ -105,7 +105,7 @@ class Setup:
         """The Stable Diffusion that a cell's extractor will find loaded, with nothing kept of any picture."""
         self.shared.clear()
         context = MakeContext(device=self.device, precision=self.precision, shared=self.shared)
-        return shared_backbone(context, prepared.weights[SOURCE], 1 << 30)
+        return shared_backbone(context, prepared.weights[STABLE_DIFFUSION_2_1], 1 << 30)
 
 
 def requests_of(pairs: list[ImagePair], index: SplitIndex, mark: str = "") -> list[ImageRequest]:
@@ -212,7 +212,7 @@ def _counted(backbone: StableDiffusion, memory: ByteLRU[Tensors]) -> Iterator[di
         memory.once,
         backbone.posterior,
         backbone.mean_activations,
-        backbone.begin,
+        backbone.run_prefix,
         ImagePatches.patches,
     )
 
@@ -246,7 +246,7 @@ def _counted(backbone: StableDiffusion, memory: ByteLRU[Tensors]) -> Iterator[di
         patch.object(memory, "once", counted_once),
         patch.object(backbone, "posterior", counted_posterior),
         patch.object(backbone, "mean_activations", counted_mean),
-        patch.object(backbone, "begin", counted_begin),
+        patch.object(backbone, "run_prefix", counted_begin),
         patch.object(ImagePatches, "patches", counted_patches),
     ):
         yield caches

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from baselines.sources import DINO, SOURCE
+from baselines.sources import DINOV2, STABLE_DIFFUSION_2_1
 from harness.specs import (
     LearnedFile,
     LearnedSpec,
@@ -90,12 +90,12 @@ def _prompt(kind: str, scope: Scope, weights: tuple[str, ...], description: str)
 
 
 PROMPTS = (
-    _prompt("single", "dataset", (SOURCE,), "tuned: one prompt for all images (SD4Match)"),
-    _prompt("class", "category", (SOURCE,), "tuned: one prompt for each category (SD4Match)"),
+    _prompt("single", "dataset", (STABLE_DIFFUSION_2_1,), "tuned: one prompt for all images (SD4Match)"),
+    _prompt("class", "category", (STABLE_DIFFUSION_2_1,), "tuned: one prompt for each category (SD4Match)"),
     _prompt(
         "cpm",
         "pair",
-        (SOURCE, DINO),
+        (STABLE_DIFFUSION_2_1, DINOV2),
         "tuned: made from the image pair by the conditional prompting module (SD4Match)",
     ),
 )

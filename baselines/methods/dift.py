@@ -1,4 +1,4 @@
-"""Features of Stable Diffusion's decoder for whole, stretched images: DIFT (Tang et al., 2023), and what SD4Match tunes prompts for."""
+"""Features of Stable Diffusion's decoder for stretched images: DIFT (Tang et al., 2023), for which SD4Match tunes prompts."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import PIL.Image
-
-from baselines.sources import SOURCE
+from baselines.networks.pixels import FILTERS
+from baselines.sources import STABLE_DIFFUSION_2_1
 from harness.errors import UserError
 from harness.specs import ExtractorSpec, FeatureMap, ImageRequest, MakeContext, MethodSpec
 
@@ -21,22 +20,20 @@ if TYPE_CHECKING:
 PROMPT_KINDS = frozenset({"text", "stable-diffusion"})
 """`stable-diffusion`: any other `baselines.stable_diffusion.conditioning.Prompt`."""
 
-_FILTERS = {"bilinear": PIL.Image.Resampling.BILINEAR, "bicubic": PIL.Image.Resampling.BICUBIC}
-
 
 def native_size(weights: Mapping[str, Path]) -> tuple[int, int]:
     """Width and height in pixels that the backbone was trained at."""
     from baselines.stable_diffusion.card import Card
 
-    side = Card.of(weights[SOURCE]).native
+    side = Card.of(weights[STABLE_DIFFUSION_2_1]).native
     return side, side
 
 
 class StretchedFeatures:
-    """Activations of one place of the U-Net (an `ImageExtractor`).
+    """Activations of one submodule of the U-Net for stretched images (an `ImageExtractor`).
 
-    Image, stretched to the backbone's native square -> VAE posterior -> noise at `timestep` -> the U-Net up to `level`, averaged over
-    `ensemble` draws. Posterior samples and noise belong to (seed, image, timestep, ensemble member).
+    Image, stretched to the backbone's native square -> VAE posterior -> noise at `timestep` -> the U-Net up to `level`, averaged
+    over `ensemble` draws. Posterior samples and noise belong to (seed, image, timestep, ensemble member).
     """
 
     def __init__(self, context: MakeContext) -> None:
@@ -47,125 +44,123 @@ class StretchedFeatures:
 
         params = context.params
         self._timestep, self._ensemble = int(str(params["timestep"])), int(str(params["ensemble"]))
-        self._level, self._posterior, self._filter = (
-            str(params[name]) for name in ("level", "posterior", "resample")
-        )
-        # With a prompt from the pair an image passes through the U-Net many times, and begins alike each time.
-        self._repeats = context.prompt_scope == "pair"
-        folder, memory = (
-            context.weights[SOURCE],
-            context.cache_bytes // 2 if self._repeats else context.cache_bytes,
-        )
+        level = str(params["level"])
+        self._posterior, self._resample = str(params["posterior"]), str(params["resample"])
+        # With a prompt from the pair an image passes through the U-Net many times, with the same prefix each time.
+        self._keeps_prefixes = context.prompt_scope == "pair"
+        folder = context.weights[STABLE_DIFFUSION_2_1]
+        memory = context.cache_bytes // 2 if self._keeps_prefixes else context.cache_bytes
         self.backbone, self._kept = shared_backbone(context, folder, memory)
         # Two stay whatever their size: those of the pair at work.
-        self._begun = ByteLRU(memory, tensor_bytes, at_least=2)
+        self._prefixes = ByteLRU(memory, tensor_bytes, at_least=2)
         self.backbone.check_timestep(self._timestep)
         card = self.backbone.card
-        if self._level not in card.levels:
-            raise UserError(f"{self._level!r} is no level of {folder}; it has {', '.join(card.levels)}")
-        self._place = card.levels[self._level]
+        if level not in card.levels:
+            raise UserError(f"{folder}: has no level {level!r}; it has {', '.join(card.levels)}")
+        self._submodule = card.levels[level]
         self._size = (card.native, card.native)
-        self._store = posterior_store(context.cache, SOURCE, card, self._filter) if context.cache else None
-        self.prepare = partial(stretched, size=self._size, resample=_FILTERS[self._filter])
+        self._store = None
+        if context.cache:
+            self._store = posterior_store(context.cache, STABLE_DIFFUSION_2_1, card, self._resample)
+        self.prepare = partial(stretched, size=self._size, resample=FILTERS[self._resample])
 
     def extract(self, requests: Sequence[ImageRequest]) -> list[FeatureMap]:
         """(C, h, w) features; (1280, 48, 48) for SD 2-1 at 768 x 768 and up-block 1."""
         from harness.preprocess import stretched_maps
 
         # A prompt that several images share goes through the text encoder once.
-        different = {
-            id(request.prompt): "" if request.prompt is None else request.prompt for request in requests
-        }
-        conditions = dict(zip(different, self.backbone.conditions(list(different.values())), strict=True))
-        return stretched_maps(
-            self.features(requests, [conditions[id(request.prompt)] for request in requests]),
-            requests,
-            self._size,
-        )
+        prompts = {}
+        for request in requests:
+            prompts[id(request.prompt)] = "" if request.prompt is None else request.prompt
+        conditions = dict(zip(prompts, self.backbone.conditions(list(prompts.values())), strict=True))
+        features = self.features(requests, [conditions[id(request.prompt)] for request in requests])
+        return stretched_maps(features, requests, self._size)
 
     def features(self, requests: Sequence[ImageRequest], prompts: Sequence[Conditioning]) -> torch.Tensor:
         """(n, C, h, w) float32, one conditioning for each request."""
         import torch
 
-        # As many pictures as pass through the U-Net together: what it begins with takes more memory than what comes out.
-        latents = [side // self.backbone.card.factor for side in self._size]
-        step = max(1, self.backbone.rows_at_once(*latents) // self._ensemble)
-        return torch.cat(
-            [
-                self._together(requests[at : at + step], prompts[at : at + step])
-                for at in range(0, len(requests), step)
-            ]
-        )
+        # As many images as pass through the U-Net together: its input takes more memory than its output.
+        latent_size = [side // self.backbone.card.factor for side in self._size]
+        step = max(1, self.backbone.rows_at_once(*latent_size) // self._ensemble)
+        chunks = []
+        for start in range(0, len(requests), step):
+            rows = slice(start, start + step)
+            chunks.append(self._mean_activations(requests[rows], prompts[rows]))
+        return torch.cat(chunks)
 
-    def _together(self, requests: Sequence[ImageRequest], prompts: Sequence[Conditioning]) -> torch.Tensor:
+    def _mean_activations(
+        self, requests: Sequence[ImageRequest], prompts: Sequence[Conditioning]
+    ) -> torch.Tensor:
+        """`features` of images that pass through the U-Net together."""
         import torch
 
-        repeated = [prompt for prompt in prompts for _ in range(self._ensemble)]
-        begin = self._repeats and all(prompt.time is None for prompt in prompts)
-        states = [self._begun_of(request) if begin else {"noisy": self._fed(request)} for request in requests]
-        joined = {
-            name: torch.cat([state[name] for state in states]) if len(states) > 1 else states[0][name]
-            for name in states[0]
-        }
-        noisy = joined.pop("noisy")
+        has_prefix = self._keeps_prefixes and all(prompt.time is None for prompt in prompts)
+        states: list[Mapping[str, torch.Tensor]] = []
+        for request in requests:
+            states.append(self._prefix_of(request) if has_prefix else {"noisy": self._unet_input(request)})
+        batch = states[0]
+        if len(states) > 1:
+            batch = {name: torch.cat([state[name] for state in states]) for name in batch}
         return self.backbone.mean_activations(
-            noisy, self._timestep, repeated, self._place, self._ensemble, joined
+            batch["noisy"],
+            self._timestep,
+            [prompt for prompt in prompts for _ in range(self._ensemble)],
+            self._submodule,
+            self._ensemble,
+            {name: tensor for name, tensor in batch.items() if name != "noisy"},
         )
 
-    def _begun_of(self, request: ImageRequest) -> Mapping[str, torch.Tensor]:
-        """What an image's draws are before a prompt comes in, and the draws themselves; computed once per image as far as memory goes."""
+    def _prefix_of(self, request: ImageRequest) -> Mapping[str, torch.Tensor]:
+        """An image's draws ("noisy") and the U-Net's prefix for them; computed once per image as far as memory goes."""
 
-        def begin() -> Mapping[str, torch.Tensor]:
-            noisy = self._fed(request)
-            return {"noisy": noisy, **self.backbone.begin(noisy, self._timestep)}
+        def compute() -> Mapping[str, torch.Tensor]:
+            noisy = self._unet_input(request)
+            return {"noisy": noisy, **self.backbone.run_prefix(noisy, self._timestep)}
 
-        return self._begun.once((request.identity, request.seed), begin)
+        return self._prefixes.once((request.identity, request.seed), compute)
 
-    def _fed(self, request: ImageRequest) -> torch.Tensor:
-        return self._noisy(request, *self._posterior_of(request))
+    def _unet_input(self, request: ImageRequest) -> torch.Tensor:
+        return self._noisy_latents(request, *self._posterior_moments(request))
 
-    def _noisy(self, request: ImageRequest, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
-        """(ensemble, 4, h, w): what the U-Net is fed for one image."""
+    def _noisy_latents(self, request: ImageRequest, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
+        """(ensemble, 4, h, w): input of the U-Net for one image."""
         import torch
 
         from baselines.stable_diffusion.backbone import draw_noise
 
         key = (request.seed, request.identity, self._timestep)
-        noise = torch.stack(
-            [draw_noise(mean.shape, "noise", *key, member) for member in range(self._ensemble)]
-        )
+        members = range(self._ensemble)
+        noise = torch.stack([draw_noise(mean.shape, "noise", *key, member) for member in members])
         if self._posterior == "mean":
             latents = mean[None].expand(self._ensemble, -1, -1, -1)
         elif self._posterior == "sampled-once":
-            latents = (mean + std * draw_noise(mean.shape, "posterior", *key).to(mean.device))[None].expand(
-                self._ensemble, -1, -1, -1
-            )
+            sample = mean + std * draw_noise(mean.shape, "posterior", *key).to(mean.device)
+            latents = sample[None].expand(self._ensemble, -1, -1, -1)
         else:
-            drawn = torch.stack(
-                [draw_noise(mean.shape, "posterior", *key, member) for member in range(self._ensemble)]
-            )
-            latents = mean[None] + std[None] * drawn.to(mean.device)
+            draws = torch.stack([draw_noise(mean.shape, "posterior", *key, member) for member in members])
+            latents = mean[None] + std[None] * draws.to(mean.device)
         return self.backbone.noisy(latents, noise.to(mean.device), self._timestep)
 
-    def _posterior_of(self, request: ImageRequest) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and deviation of an image's latents, (4, h, w); encoded once per image, since a pair-wise prompt asks again and again."""
+    def _posterior_moments(self, request: ImageRequest) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and deviation of an image's latents, (4, h, w); encoded once per image, for all its pairs and prompts."""
         import torch
 
-        from baselines.stable_diffusion.stores import stored
+        from baselines.networks.stored_tensors import load_or_compute
+        from harness.preprocess import prepared_batch
 
         def encode() -> torch.Tensor:
-            from harness.preprocess import prepared_batch
-
-            posterior = self.backbone.posterior(
-                2 * prepared_batch([request], self.prepare, self.backbone.device) - 1
-            )
+            pixels = prepared_batch([request], self.prepare, self.backbone.device)
+            posterior = self.backbone.posterior(2 * pixels - 1)
             return torch.stack([posterior.mean[0], posterior.std[0]])
 
-        found = self._kept.once(
-            ("stretched", self._size, self._filter, request.identity),
-            lambda: {"both": stored(self._store, request.identity, encode, self.backbone.device)},
-        )["both"]
-        return found[0], found[1]
+        def load() -> Mapping[str, torch.Tensor]:
+            moments = load_or_compute(self._store, request.identity, encode, self.backbone.device)
+            return {"mean": moments[0], "std": moments[1]}
+
+        key = ("stretched", self._size, self._resample, request.identity)
+        moments = self._kept.once(key, load)
+        return moments["mean"], moments["std"]
 
 
 EXTRACTOR = ExtractorSpec(
@@ -188,7 +183,7 @@ EXTRACTOR = ExtractorSpec(
         "posterior": "latents from the VAE's posterior: sampled (for each draw), sampled-once, or mean",
         "resample": "filter that resizes the image: bilinear or bicubic",
     },
-    weights=(SOURCE,),
+    weights=(STABLE_DIFFUSION_2_1,),
     description="decoder features of Stable Diffusion for a stretched image",
 )
 

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, cast
 
 import PIL.Image
 
+from baselines.sources import DINOV1, DINOV2, DINOV3
 from baselines.vit.card import VitCard
 from harness.frames import PatchGrid
 from harness.specs import ExtractorSpec, FeatureMap, ImageRequest, MakeContext, MethodSpec, Scalar
 
 if TYPE_CHECKING:
     from baselines.vit.backbone import Facet
-
-V1, V2, V3 = "dino-vits8", "dinov2-base", "dinov3-vitb16"
 
 DINOV2_SIDE = Fraction(840, 518)
 """SD+DINO's 840 pixels for a backbone of native size 518: 60 x 60 patches."""
@@ -53,11 +52,11 @@ class PaddedInput:
 class PatchFeatures:
     """Features of a DINO's patches (an `ImageExtractor`).
 
-    Parameters: `layer` (negative numbers count from the end), `facet` (`baselines.vit.backbone.Facet`), `stride` (from one patch to the next, as a
-    share of the patch).
+    Parameters: `layer` (negative numbers count from the end), `facet` (`baselines.vit.backbone.Facet`), `stride` (from one patch
+    to the next, as a share of the patch).
 
     Raises:
-        UserError: the folder is no DINO's, or the backbone has no such stride.
+        UserError: the folder does not hold a DINO, or the backbone does not have that stride.
     """
 
     def __init__(self, context: MakeContext, fed: PaddedInput) -> None:
@@ -73,10 +72,10 @@ class PatchFeatures:
 
     def extract(self, requests: Sequence[ImageRequest]) -> list[FeatureMap]:
         """(C, h, w) of each image, longer side resized to the square's, on black; (768, 60, 60) for DINOv2's base model."""
-        from baselines.vit.backbone import normalised
+        from baselines.networks.pixels import normalize_pixels
         from harness.preprocess import padded_maps, prepared_batch
 
-        pixels = normalised(prepared_batch(requests, self.prepare, self.backbone.device))
+        pixels = normalize_pixels(prepared_batch(requests, self.prepare, self.backbone.device))
         features = self.backbone.features(pixels, self._layer, self._facet, self._stride)
         return padded_maps(features, requests, self._side, PatchGrid(self.backbone.card.patch, self._stride))
 
@@ -106,21 +105,21 @@ def _extractor(
 EXTRACTORS = (
     _extractor(
         "dinov1",
-        V1,
+        DINOV1,
         Fraction(1),
         {"layer": -3, "facet": "key", "stride": 0.5},
         "keys of DINOv1's tenth block, overlapping patches",
     ),
     _extractor(
         "dinov2",
-        V2,
+        DINOV2,
         DINOV2_SIDE,
         {"layer": -1, "facet": "token", "stride": 1},
         "tokens of DINOv2's last block",
     ),
     _extractor(
         "dinov3",
-        V3,
+        DINOV3,
         Fraction(960, 224),
         {"layer": -1, "facet": "token-norm", "stride": 1},
         "normed tokens of DINOv3's last block",

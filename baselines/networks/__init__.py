@@ -1,1 +1,1 @@
-"""What all networks share: loading without noise, activations read on the way, blocks compiled."""
+"""Code that all networks share: quiet loading, conventions for pixels, activations read on the way, compiled blocks."""

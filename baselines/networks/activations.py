@@ -1,4 +1,4 @@
-"""What comes out of a network's submodules while it runs, and no further than the last one that is read."""
+"""Outputs of a network's submodules, read while it runs; nothing after the last of them is computed."""
 
 from __future__ import annotations
 
@@ -7,26 +7,31 @@ from contextlib import contextmanager
 from typing import Any
 
 
-class _Enough(Exception):
-    """Everything that is to be read has been read."""
+class _AllRecorded(Exception):
+    """Leaves the network's forward pass: every output that was asked for is recorded."""
 
 
 @contextmanager
-def reading(places: Mapping[str, Any], found: dict[str, Any]) -> Iterator[None]:
-    """Notes the outputs of submodules, as they are, under their names; leaves the `with` after the last of them."""
+def record_outputs(modules: Mapping[str, Any], outputs: dict[str, Any]) -> Iterator[None]:
+    """Records the outputs of submodules during the `with` block, and leaves the block after the last of them.
 
-    def note(place: str) -> Callable[[Any, Any, Any], None]:
-        def hook(module: Any, inputs: Any, output: Any) -> None:
-            found[place] = output
-            if len(found) == len(places):
-                raise _Enough
+    Args:
+        modules: name -> submodule of the network that runs in the block.
+        outputs: gets name -> output, as the submodule returned it.
+    """
 
-        return hook
+    def recorder(name: str) -> Callable[[Any, Any, Any], None]:
+        def record(module: Any, inputs: Any, output: Any) -> None:
+            outputs[name] = output
+            if len(outputs) == len(modules):
+                raise _AllRecorded
 
-    hooks = [module.register_forward_hook(note(place)) for place, module in places.items()]
+        return record
+
+    hooks = [module.register_forward_hook(recorder(name)) for name, module in modules.items()]
     try:
         yield
-    except _Enough:
+    except _AllRecorded:
         pass
     finally:
         for hook in hooks:

@@ -1,8 +1,8 @@
 """Networks whose blocks `torch.compile` has compiled (`bench run --compile`).
 
-Blocks and not whole networks: a network is left by an exception from a hook once everything is read, which compiled code cannot do; blocks
-of one shape share one compilation; and a block is compiled when it is first called, so that what comes after the last place is never
-compiled.
+Blocks are compiled instead of whole networks. A hook leaves a network by an exception as soon as everything is read, which
+compiled code cannot do. Blocks of one shape share one compilation. And a block is compiled when it is first called, so blocks
+after the last one that is read are never compiled.
 """
 
 from __future__ import annotations
@@ -17,51 +17,56 @@ DIFFUSION_BLOCKS = ("ResnetBlock2D", "BasicTransformerBlock")
 """Classes of the U-Net's blocks."""
 
 MOST_SHAPES = 512
-"""Compilations of one class of blocks: 20 shapes in Stable Diffusion 2-1 up to up-block 1, for each number of images at once."""
+"""Most compilations of one class of blocks.
+
+Stable Diffusion 2-1 has 20 shapes up to up-block 1, for each number of images at once.
+"""
 
 
-def compile_blocks(network: torch.nn.Module, classes: Collection[str], but: Collection[str] = ()) -> int:
-    """Compiles the blocks of some classes in place; the work is done as each is first called.
+def compile_blocks(network: torch.nn.Module, classes: Collection[str], skip: Collection[str] = ()) -> int:
+    """Compiles the blocks of some classes in place; each is compiled at its first call.
 
-    Each shape has a compilation of its own. One for any shape, or PyTorch's default, which makes one as soon as it has seen two, would be
-    compiled less often; but then the kernel that computes a batch depends on the batches before it, and a run that goes on where it
-    stopped does not give the bytes of an undisturbed one.
+    Each shape gets a compilation of its own. PyTorch's default, which compiles for any shape as soon as it has seen two, would
+    compile less often. But then the kernel for a batch would depend on the batches before it, and a run that goes on where it
+    stopped would not give the bytes of an undisturbed one.
 
-    A block with a hook inside runs uncompiled: compiled code does not see it.
+    A block with a hook inside runs uncompiled, because compiled code does not call the hook.
 
     Args:
         classes: names of the blocks' classes.
-        but: dotted names of submodules that are left as they are, such as those whose `forward` is exchanged for a time.
+        skip: dotted names of submodules that stay uncompiled, such as those whose `forward` is replaced for a time.
 
     Returns:
-        the number of blocks.
+        the number of compiled blocks.
     """
-    # A shape too many is an error and, with a whole graph, never falls back in silence to uncompiled code.
+    # One shape too many is an error: with a whole graph, PyTorch never falls back to uncompiled code in silence.
     for limit in ("cache_size_limit", "accumulated_cache_size_limit"):
         setattr(torch._dynamo.config, limit, MOST_SHAPES)
-    found = [
-        module
-        for name, module in network.named_modules()
-        if type(module).__name__ in classes and name not in but
-    ]
-    for module in found:
-        module.forward = _either(module)
-    return len(found)
+    blocks = []
+    for name, module in network.named_modules():
+        if type(module).__name__ in classes and name not in skip:
+            blocks.append(module)
+    for block in blocks:
+        block.forward = _compile_forward(block)
+    return len(blocks)
 
 
-def _either(module: torch.nn.Module) -> Callable[..., Any]:
-    """A block's `forward`, compiled where it may be. Hooks of the block itself are called by whoever calls it."""
-    usual = module.forward
-    inside = [one for one in module.modules() if one is not module]
+def _compile_forward(block: torch.nn.Module) -> Callable[..., Any]:
+    """A block's compiled `forward`, which runs the original one while a submodule has a hook.
+
+    Hooks of the block itself need no such care: they are called by the caller of `forward`.
+    """
+    original = block.forward
+    submodules = [module for module in block.modules() if module is not block]
     # On a GPU kernels are chosen by timing them, and some choices change the order of a sum.
-    options: dict[str, Any] = (
-        {"deterministic": True} if hasattr(torch._inductor.config, "deterministic") else {}
-    )
-    fast = torch.compile(usual, fullgraph=True, dynamic=False, options=options)
+    options: dict[str, Any] = {}
+    if hasattr(torch._inductor.config, "deterministic"):
+        options["deterministic"] = True
+    compiled = torch.compile(original, fullgraph=True, dynamic=False, options=options)
 
-    @wraps(usual)
-    def forward(*args: Any, **options: Any) -> Any:
-        hooked = any(one._forward_hooks or one._forward_pre_hooks for one in inside)
-        return usual(*args, **options) if hooked else fast(*args, **options)
+    @wraps(original)
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        has_hook = any(module._forward_hooks or module._forward_pre_hooks for module in submodules)
+        return original(*args, **kwargs) if has_hook else compiled(*args, **kwargs)
 
     return forward

@@ -9,30 +9,38 @@ from pathlib import Path
 import torch
 
 from harness.errors import UserError
+from harness.messages import first_line
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""Values of `--precision`, and the number formats they stand for."""
+
+MESSAGE_LIMIT = 200
+"""Characters of a library's message that are repeated in ours."""
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No progress bar and no report of the weights on stderr, which is the run's own: what is missing is told as an error."""
+    """Silences transformers: no progress bar and no report of the weights.
+
+    Stderr belongs to the run; missing weights raise an error instead.
+    """
     from logging import CRITICAL
 
     from transformers.utils import logging
 
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    verbosity, has_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity(CRITICAL)
     logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(verbosity)
-        if bars:
+        if has_bars:
             logging.enable_progress_bar()
 
 
-def read_errors() -> tuple[type[Exception], ...]:
-    """What transformers raises about a folder that lacks a file, or has a damaged one."""
+def loading_error_types() -> tuple[type[Exception], ...]:
+    """Classes of errors that transformers and diffusers raise about a folder with a missing or damaged file."""
     from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
 
@@ -49,13 +57,17 @@ def read_errors() -> tuple[type[Exception], ...]:
 
 
 @contextmanager
-def _loading(folder: Path) -> Iterator[None]:
-    """Turns what the libraries raise about a folder of weights into one line."""
+def explain_loading_errors(folder: Path) -> Iterator[None]:
+    """Loads quietly, and turns errors of the libraries into a `UserError` of one line.
+
+    Args:
+        folder: the Stable Diffusion that is loaded, for the message.
+    """
     try:
         with quiet():
             yield
-    except read_errors() as error:
-        told = " ".join(str(error).split())
+    except loading_error_types() as error:
         raise UserError(
-            f"{folder}: no Stable Diffusion that diffusers can read ({told[:200]}); fetch or copy it again"
+            f"{folder}: not a Stable Diffusion that diffusers can read ({first_line(error, MESSAGE_LIMIT)}); "
+            "fetch or copy it again"
         ) from error

@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from baselines.networks.loading import DTYPES, quiet, read_errors
-from baselines.sources import BACKBONES, CAPTIONER, ENCODER
+from baselines.networks.loading import DTYPES, loading_error_types, quiet
+from baselines.networks.pixels import CLIP_MEAN, CLIP_STD, normalize_pixels
+from baselines.sources import CAPTIONER, CLIP_IMAGE_ENCODER, STABLE_DIFFUSIONS
 from baselines.stable_diffusion.card import Card
 from baselines.stable_diffusion.conditioning import EmptyTextPlus
 from baselines.vit.card import VitCard
@@ -145,7 +146,7 @@ class ImageEncoder:
                 network = network.from_pretrained(
                     folder, dtype=self._dtype, local_files_only=True, use_safetensors=True
                 )
-        except read_errors() as error:
+        except loading_error_types() as error:
             told = " ".join(str(error).split())[:160]
             raise UserError(
                 f"{folder}: no image encoder that transformers can read ({told}); get it again"
@@ -171,7 +172,6 @@ class ImageEncoder:
 
         image, side = request.image, self._size
         if self._clip:
-            mean, std = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
             scale = side / min(image.size)
             image = image.resize(
                 (round(image.width * scale), round(image.height * scale)), PIL.Image.Resampling.BICUBIC
@@ -179,16 +179,15 @@ class ImageEncoder:
             left, top = round((image.width - side) / 2), round((image.height - side) / 2)
             image = image.crop((left, top, left + side, top + side))
         else:
-            mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
             image = image.resize((side, side), PIL.Image.Resampling.BILINEAR)
         pixels = torch.from_numpy(np.asarray(image, dtype=np.float32) / 255).permute(2, 0, 1)
-        return (pixels - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+        return normalize_pixels(pixels, CLIP_MEAN, CLIP_STD) if self._clip else normalize_pixels(pixels)
 
 
 def make_prompt(context: MakeContext) -> CaptionedPrompt:
     """The prompt type's `make`. Raises `NotApplicable` where the backbone's text width is not the captioner's."""
     captioner = load_captioner(context.weights[CAPTIONER])
-    backbone = next((context.weights[name] for name in BACKBONES if name in context.weights), None)
+    backbone = next((context.weights[name] for name in STABLE_DIFFUSIONS if name in context.weights), None)
     if backbone is not None:
         width, own = Card.of(backbone).text_width, captioner.project.out_features
         if width != own:
@@ -197,7 +196,7 @@ def make_prompt(context: MakeContext) -> CaptionedPrompt:
             )
     return CaptionedPrompt(
         captioner.to(context.device),
-        ImageEncoder(context.weights[ENCODER], context.device, context.precision),
+        ImageEncoder(context.weights[CLIP_IMAGE_ENCODER], context.device, context.precision),
     )
 
 

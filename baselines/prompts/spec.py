@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from baselines.sources import CAPTIONER, ENCODER
+from baselines.sources import CAPTIONER, CLIP_IMAGE_ENCODER
 from harness.specs import MakeContext, Prompt, PromptSpec
 
 
@@ -17,6 +17,6 @@ PROMPT = PromptSpec(
     kind="stable-diffusion",
     scope="image",
     make=_make,
-    weights=(CAPTIONER, ENCODER),
+    weights=(CAPTIONER, CLIP_IMAGE_ENCODER),
     description="made from the image's own CLIP embedding (ODISE, SD+DINO)",
 )

@@ -1,4 +1,4 @@
-"""What a recipe must know of a Stable Diffusion before it is loaded: its native size, and which places the papers' names mean."""
+"""Facts about a Stable Diffusion that a recipe needs before it is loaded: its native size, and the levels that papers name."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import Any
 
 from harness.errors import UserError
 
+DECODER_STATES = ("s5", "s4", "s3")
+"""SD+DINO's names for states of the decoder's first, second and third block."""
+
 
 @dataclass(frozen=True)
 class Card:
@@ -17,12 +20,12 @@ class Card:
 
     Attributes:
         native: side in pixels of the images it was trained on: 768 for SD 2-1, 512 for SD 1-5. Sizes in recipes are multiples of it.
-        factor: pixels to a latent, 8 for every published one.
-        prediction: what the U-Net predicts, `epsilon` or `v_prediction`.
+        factor: pixels from one latent to the next, 8 for every published one.
+        prediction: output of the U-Net, `epsilon` or `v_prediction`.
         text_width: width of the states that cross-attention reads.
         time_width: width of the timestep's embedding.
         levels: names that papers use -> submodule of the U-Net.
-        strides: the same names -> pixels to a cell.
+        strides: the same names -> pixels from one position of the feature map to the next.
     """
 
     native: int
@@ -35,9 +38,10 @@ class Card:
 
     @classmethod
     def of(cls, folder: Path) -> Card:
-        """The card of a pipeline folder. Raises `UserError` where it is none."""
-        unet, vae = (_config(folder / part / "config.json") for part in ("unet", "vae"))
-        scheduler = _config(folder / "scheduler" / "scheduler_config.json")
+        """Reads the card of a pipeline folder. Raises `UserError` if the folder does not hold a Stable Diffusion."""
+        unet = _read_config(folder / "unet" / "config.json")
+        vae = _read_config(folder / "vae" / "config.json")
+        scheduler = _read_config(folder / "scheduler" / "scheduler_config.json")
         try:
             factor = 2 ** (len(vae["block_out_channels"]) - 1)
             return cls(
@@ -54,35 +58,39 @@ class Card:
 
 
 def _levels(unet: Mapping[str, Any]) -> dict[str, str]:
-    """`up-block i`: the output of decoder block i, after its upsampler (DIFT, SD4Match).
+    """Submodules of the papers' levels.
 
-    `s5`, `s4`, `s3`: the decoder's state before the last skip connection of its first, second and third block joins it (SD+DINO). That is
-    the output of the last layer but one, behind its attention where it has one.
+    `up-block i`: the output of decoder block i, after its upsampler (DIFT, SD4Match).
+
+    `s5`, `s4`, `s3`: the decoder's state before the last skip connection of its first, second and third block joins it
+    (SD+DINO). That is the output of the last layer but one, behind its attention where it has one.
     """
-    kinds, layer = unet["up_block_types"], int(unet["layers_per_block"]) - 1
-    levels = {f"up-block {number}": f"up_blocks.{number}" for number in range(len(kinds))}
-    for number, name in enumerate(("s5", "s4", "s3")):
-        levels[name] = (
-            f"up_blocks.{number}.{'attentions' if 'CrossAttn' in kinds[number] else 'resnets'}.{layer}"
-        )
+    block_types, layer = unet["up_block_types"], int(unet["layers_per_block"]) - 1
+    levels = {f"up-block {number}": f"up_blocks.{number}" for number in range(len(block_types))}
+    for number, name in enumerate(DECODER_STATES):
+        layers = "attentions" if "CrossAttn" in block_types[number] else "resnets"
+        levels[name] = f"up_blocks.{number}.{layers}.{layer}"
     return levels
 
 
 def _strides(blocks: int, factor: int) -> dict[str, int]:
-    """Decoder block i works on cells of 2 ** (blocks - 1 - i) latents, and upsamples at its end, but for the last one."""
+    """Strides of the papers' levels.
+
+    Decoder block i works with a stride of 2 ** (blocks - 1 - i) latents, and upsamples at its end, but for the last one.
+    """
     strides = {f"up-block {number}": factor * 2 ** max(blocks - 2 - number, 0) for number in range(blocks)}
-    return strides | {
-        name: factor * 2 ** (blocks - 1 - number) for number, name in enumerate(("s5", "s4", "s3"))
-    }
+    for number, name in enumerate(DECODER_STATES):
+        strides[name] = factor * 2 ** (blocks - 1 - number)
+    return strides
 
 
-def _config(path: Path) -> dict[str, Any]:
+def _read_config(path: Path) -> dict[str, Any]:
+    """Reads a configuration file. Raises `UserError`."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{path}: {getattr(error, 'strerror', None) or error}; a Stable Diffusion is a folder as diffusers saves it"
-        ) from error
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path}: {reason}; a Stable Diffusion is a folder as diffusers saves it") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: not a configuration")
     return content

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 
 @dataclass(frozen=True, eq=False)
 class Conditioning:
-    """What the U-Net is conditioned on, for one image.
+    """Input of the U-Net besides the latents, for one image.
 
     Attributes:
-        states: (77, D) what cross-attention reads.
+        states: (77, D) read by cross-attention.
         time: (T,) added to the embedding of the timestep, or None.
     """
 
@@ -23,7 +26,7 @@ class Conditioning:
 
 @dataclass(frozen=True, eq=False)
 class TokenEmbeddings:
-    """(77, D) rows that take the place of CLIP's token and position embeddings and go through the frozen text encoder."""
+    """(77, D) rows that replace CLIP's token and position embeddings and go through the frozen text encoder."""
 
     rows: torch.Tensor
 
@@ -41,10 +44,29 @@ Prompt = str | TokenEmbeddings | EmptyTextPlus | Conditioning
 
 
 def prompt_key(prompt: Prompt | None) -> str:
-    """What tells prompts apart by their content: a text itself, and a hash of anything else."""
+    """A key that differs where prompts differ in content: a text itself, and a hash of anything else."""
     if prompt is None or isinstance(prompt, str):
         return prompt or ""
     digest = hashlib.sha256(type(prompt).__name__.encode())
     for value in vars(prompt).values():
         digest.update(b"none" if value is None else value.detach().float().cpu().numpy().tobytes())
     return digest.hexdigest()
+
+
+@contextmanager
+def shift_timestep_embedding(unet: Any, prompts: Sequence[Conditioning]) -> Iterator[None]:
+    """Adds the prompts' `time` to the U-Net's embedding of the timestep; zero for prompts without it."""
+    if all(prompt.time is None for prompt in prompts):
+        yield
+        return
+    embedding = unet.time_embedding
+    weight = embedding.linear_2.weight
+    rows = []
+    for prompt in prompts:
+        rows.append(torch.zeros(len(weight)) if prompt.time is None else prompt.time.cpu())
+    shift = torch.stack(rows).to(weight.device, weight.dtype)
+    hook = embedding.register_forward_hook(lambda module, inputs, output: output + shift)
+    try:
+        yield
+    finally:
+        hook.remove()

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from baselines.networks.loading import quiet
-from baselines.stable_diffusion.backbone import POSITIONS, StableDiffusion, draw_noise
+from baselines.stable_diffusion.backbone import StableDiffusion, draw_noise
+from baselines.stable_diffusion.unet import POSITIONS
 from harness.errors import UserError
 
 if TYPE_CHECKING:

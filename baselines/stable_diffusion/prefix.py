@@ -1,7 +1,8 @@
-"""The part of the U-Net's pass that no prompt reaches: what comes before its first cross-attention.
+"""The prefix of the U-Net's pass: everything before its first cross-attention, which no prompt reaches.
 
-A prompt made from the pair has the U-Net run on the same noisy latents again for every pair that a picture is in. Up to the first layer
-that reads the prompt that gives the same numbers every time, 14 % of the operations up to up-block 1 for SD 2-1 at 768 x 768 pixels.
+With a prompt made from the pair, the U-Net runs on the same noisy latents again for every pair that an image is in. Up to the
+first layer that reads the prompt, that gives the same numbers every time: 14 % of the operations up to up-block 1 for SD 2-1 at
+768 x 768 pixels.
 """
 
 from __future__ import annotations
@@ -13,55 +14,56 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-    Begun = Mapping[str, torch.Tensor]
-    """Submodule, or submodule and number for one that gives several -> what came out of it, (n, ...)."""
+    PrefixOutputs = Mapping[str, torch.Tensor]
+    """Submodule, or submodule and number for one with several outputs -> its output, (n, ...)."""
 
 
-def prefix_of(unet: Any) -> tuple[str, ...]:
-    """Submodules whose outputs are all that a pass needs of what comes before the first cross-attention; none where a prompt comes first.
+def prefix_submodules(unet: Any) -> tuple[str, ...]:
+    """Names the submodules whose outputs are all that a pass needs of the prefix; empty if a prompt comes first.
 
     These are encoder blocks without attention, the first resnet of the first one with it, and the self-attention behind that.
     """
     for number, block in enumerate(unet.down_blocks):
-        if getattr(block, "has_cross_attention", False):
-            first = block.attentions[0].transformer_blocks[0]
-            begin = *(f"down_blocks.{before}" for before in range(number)), f"down_blocks.{number}.resnets.0"
-            # An attention that reads nothing but the prompt is no self-attention.
-            return (
-                begin
-                if first.only_cross_attention
-                else (*begin, f"down_blocks.{number}.attentions.0.transformer_blocks.0.attn1")
-            )
+        if not getattr(block, "has_cross_attention", False):
+            continue
+        earlier_blocks = [f"down_blocks.{before}" for before in range(number)]
+        names = (*earlier_blocks, f"down_blocks.{number}.resnets.0")
+        # In some networks the first attention of a block reads nothing but the prompt.
+        if block.attentions[0].transformer_blocks[0].only_cross_attention:
+            return names
+        return (*names, f"down_blocks.{number}.attentions.0.transformer_blocks.0.attn1")
     return ()
 
 
-def reaching_into(unet: Any) -> frozenset[str]:
-    """Names of the submodules whose `forward` is exchanged by `put_in_place`, and of all those that they are in."""
-    names = (name.split(".") for name in prefix_of(unet))
-    return frozenset(".".join(parts[:length]) for parts in names for length in range(1, len(parts) + 1))
+def replaced_submodules(unet: Any) -> frozenset[str]:
+    """Names the submodules whose `forward` is replaced by `replace_outputs`, and all modules that contain them."""
+    names = set()
+    for dotted_name in prefix_submodules(unet):
+        parts = dotted_name.split(".")
+        names |= {".".join(parts[:length]) for length in range(1, len(parts) + 1)}
+    return frozenset(names)
 
 
-def collected(outputs: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    """What came out of the prefix, as `put_in_place` takes it."""
-    found: dict[str, torch.Tensor] = {}
+def flatten_outputs(outputs: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """Brings recorded outputs of the prefix into the form that `replace_outputs` takes."""
+    flat: dict[str, torch.Tensor] = {}
     for name, output in outputs.items():
-        # An encoder block returns its last state, and all states for the decoder, the last one among them.
-        found |= (
-            {f"{name} {number}": state for number, state in enumerate(output[1])}
-            if isinstance(output, tuple)
-            else {name: output}
-        )
-    return found
+        if isinstance(output, tuple):
+            # An encoder block returns its last state, and all states for the decoder, the last one among them.
+            flat |= {f"{name} {number}": state for number, state in enumerate(output[1])}
+        else:
+            flat[name] = output
+    return flat
 
 
 @contextmanager
-def put_in_place(unet: Any, begun: Begun) -> Iterator[None]:
-    """Submodules of the prefix return what they did, without computing it."""
+def replace_outputs(unet: Any, outputs: PrefixOutputs) -> Iterator[None]:
+    """Makes submodules of the prefix return recorded outputs instead of computing them."""
     replaced = []
     try:
-        for name in prefix_of(unet):
+        for name in prefix_submodules(unet):
             module = unet.get_submodule(name)
-            module.forward = _returning(_output(name, begun))
+            module.forward = _constant_forward(_output_of(name, outputs))
             replaced.append(module)
         yield
     finally:
@@ -70,12 +72,13 @@ def put_in_place(unet: Any, begun: Begun) -> Iterator[None]:
             del module.forward
 
 
-def _output(name: str, begun: Begun) -> Any:
-    if name in begun:
-        return begun[name]
-    states = tuple(state for key, state in begun.items() if key.startswith(f"{name} "))
+def _output_of(name: str, outputs: PrefixOutputs) -> Any:
+    """The output of a submodule as it returned it: the reverse of `flatten_outputs`."""
+    if name in outputs:
+        return outputs[name]
+    states = tuple(state for key, state in outputs.items() if key.startswith(f"{name} "))
     return states[-1], states
 
 
-def _returning(output: Any) -> Callable[..., Any]:
+def _constant_forward(output: Any) -> Callable[..., Any]:
     return lambda *args, **kwargs: output

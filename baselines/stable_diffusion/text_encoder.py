@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from baselines.networks.loading import DTYPES, _loading
+from baselines.networks.loading import DTYPES, explain_loading_errors
 from baselines.stable_diffusion.conditioning import Conditioning, EmptyTextPlus, Prompt, TokenEmbeddings
 
 
 class TextEncoder:
-    """The frozen text encoder of a Stable Diffusion: prompts -> what cross-attention reads. Loaded when a prompt needs it.
+    """The frozen text encoder of a Stable Diffusion: prompts -> states for cross-attention. Loaded when a prompt needs it.
 
     Args:
         folder: a pipeline as diffusers saves it.
@@ -23,9 +23,9 @@ class TextEncoder:
 
     def __init__(self, folder: Path, device: str = "cpu", precision: str = "fp32") -> None:
         self.folder, self.device, self.dtype = folder, torch.device(device), DTYPES[precision]
-        self._texts: dict[str, torch.Tensor] = {}
+        self._states_of_text: dict[str, torch.Tensor] = {}
 
-    def _frozen(self, model: Any) -> Any:
+    def _freeze(self, model: Any) -> Any:
         return model.eval().requires_grad_(False).to(self.device)
 
     @cached_property
@@ -33,8 +33,8 @@ class TextEncoder:
         """CLIP's text transformer."""
         from transformers import CLIPTextModel
 
-        with _loading(self.folder):
-            return self._frozen(
+        with explain_loading_errors(self.folder):
+            return self._freeze(
                 CLIPTextModel.from_pretrained(
                     self.folder / "text_encoder", dtype=self.dtype, use_safetensors=True
                 )
@@ -45,38 +45,40 @@ class TextEncoder:
         """CLIP's tokenizer."""
         from transformers import CLIPTokenizer
 
-        with _loading(self.folder):
+        with explain_loading_errors(self.folder):
             return CLIPTokenizer.from_pretrained(self.folder / "tokenizer")
 
     def text_states(self, text: str) -> torch.Tensor:
         """(77, D) last hidden states, after the final layer norm, of a text padded to 77 tokens; computed once for each text."""
-        if text not in self._texts:
+        if text not in self._states_of_text:
             with torch.no_grad():
-                self._texts[text] = self.text_encoder(self._tokens([text])).last_hidden_state[0]
-        return self._texts[text]
+                states = self.text_encoder(self._tokenize([text])).last_hidden_state
+            self._states_of_text[text] = states[0]
+        return self._states_of_text[text]
 
     def embedding_states(self, rows: torch.Tensor) -> torch.Tensor:
-        """(n, 77, D) token embeddings -> (n, 77, D) states: through the frozen encoder, with its causal mask and final layer norm.
+        """(n, 77, D) token embeddings -> (n, 77, D) states.
 
-        No position embedding is added: rows that need one carry it. Gradients pass.
+        The embeddings go through the frozen encoder, with its causal mask and final layer norm. No position embedding is added:
+        rows that need one carry it. Gradients pass.
         """
-        inner = getattr(self.text_encoder, "text_model", self.text_encoder)
-        hook = inner.embeddings.register_forward_hook(lambda module, inputs, output: rows.to(output.dtype))
+        hook = self._text_model.embeddings.register_forward_hook(
+            lambda module, inputs, output: rows.to(output.dtype)
+        )
         try:
-            states: torch.Tensor = self.text_encoder(self._tokens([""] * len(rows))).last_hidden_state
+            states: torch.Tensor = self.text_encoder(self._tokenize([""] * len(rows))).last_hidden_state
         finally:
             hook.remove()
         return states
 
     def token_embeddings(self, text: str) -> torch.Tensor:
         """(77, D) token plus position embeddings of a text."""
-        inner = getattr(self.text_encoder, "text_model", self.text_encoder)
         with torch.no_grad():
-            embedded: torch.Tensor = inner.embeddings(self._tokens([text]))[0]
-        return embedded
+            embeddings: torch.Tensor = self._text_model.embeddings(self._tokenize([text]))[0]
+        return embeddings
 
     def condition(self, prompt: Prompt) -> Conditioning:
-        """Any kind of prompt -> what the U-Net reads."""
+        """Turns a prompt of any kind into an input of the U-Net."""
         if isinstance(prompt, str):
             return Conditioning(self.text_states(prompt))
         if isinstance(prompt, TokenEmbeddings):
@@ -86,18 +88,27 @@ class TextEncoder:
         return prompt
 
     def conditions(self, prompts: Sequence[Prompt]) -> list[Conditioning]:
-        """Prompts of any kinds -> what the U-Net reads; rows of embeddings go through the encoder together."""
+        """Turns prompts of any kinds into inputs of the U-Net; rows of embeddings go through the encoder together."""
         rows = [prompt.rows.to(self.device) for prompt in prompts if isinstance(prompt, TokenEmbeddings)]
         states = iter(self.embedding_states(torch.stack(rows)) if rows else ())
-        return [
-            Conditioning(next(states)) if isinstance(prompt, TokenEmbeddings) else self.condition(prompt)
-            for prompt in prompts
-        ]
+        conditions = []
+        for prompt in prompts:
+            if isinstance(prompt, TokenEmbeddings):
+                conditions.append(Conditioning(next(states)))
+            else:
+                conditions.append(self.condition(prompt))
+        return conditions
 
-    def _tokens(self, texts: Sequence[str]) -> torch.Tensor:
+    @property
+    def _text_model(self) -> Any:
+        """The module with the embeddings; newer releases of transformers have it one level higher."""
+        return getattr(self.text_encoder, "text_model", self.text_encoder)
+
+    def _tokenize(self, texts: Sequence[str]) -> torch.Tensor:
+        """(n, 77) token ids, on the device."""
         length = self.tokenizer.model_max_length
         ids = self.tokenizer(
             list(texts), padding="max_length", max_length=length, truncation=True, return_tensors="pt"
         ).input_ids
-        moved: torch.Tensor = ids.to(self.device)
-        return moved
+        tokens: torch.Tensor = ids.to(self.device)
+        return tokens

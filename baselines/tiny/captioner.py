@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from baselines.networks.pixels import normalize_pixels
 from baselines.tiny.diffusion import GAMMA, draw_timesteps, latents
 from baselines.tiny.loop import Losses, Schedule, train
 from baselines.tiny.pictures import Pictures
@@ -71,13 +72,10 @@ def _embeddings(pictures: Pictures, vit: Path) -> torch.Tensor:
     from baselines.prompts.implicit_captioner import ImageEncoder
 
     encoder = ImageEncoder(vit, "cpu", "fp32")
-    means, stds = (
-        torch.tensor(values)[:, None, None] for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    )
     parts = []
     for start in range(0, len(pictures.captions), 100):
         pixels = (
             torch.from_numpy(pictures.pixels[np.arange(start, start + 100)]).permute(0, 3, 1, 2).float() / 255
         )
-        parts.append(encoder.embed((pixels - means) / stds))
+        parts.append(encoder.embed(normalize_pixels(pixels)))
     return torch.cat(parts)

@@ -72,8 +72,8 @@ def dino(work: Path, folder: Path) -> None:
     import torch
     from transformers import Dinov2Model
 
+    from baselines.networks.pixels import IMAGENET_MEAN, IMAGENET_STD
     from baselines.tiny.vit import FED
-    from baselines.vit.backbone import IMAGENET_MEAN, IMAGENET_STD
 
     vit: Any = Dinov2Model.from_pretrained(work / "vit")
     shutil.rmtree(folder, ignore_errors=True)

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from baselines.methods.dino import DINOV2_SIDE
+from baselines.networks.pixels import normalize_pixels
 from baselines.tiny.captions import PLAIN
 from baselines.tiny.loop import Losses, Schedule, train
 from baselines.tiny.pictures import SIDE, PaddedPictures
-from baselines.vit.backbone import normalised
 
 if TYPE_CHECKING:
     import torch
@@ -104,7 +104,7 @@ def train_vit(
         wanted = ((wanted.flatten(2) - shift) / scale).transpose(1, 2)
         pixels = torch.from_numpy(pictures.pixels[rows.numpy()]).permute(0, 3, 1, 2).float() / 255
         with torch.autocast("cpu", torch.bfloat16):
-            states = vit.encoder(vit.embeddings(normalised(pixels)))
+            states = vit.encoder(vit.embeddings(normalize_pixels(pixels)))
         tokens = getattr(states, "last_hidden_state", states)[:, 1:].float()
         errors = (tokens - wanted).square().mean(dim=2)
         apart = 1 - F.cosine_similarity(tokens, wanted, dim=2)

@@ -1,1 +1,1 @@
-"""Vision Transformers (DINO, DINOv2) as backbones, and their cards, which are read without torch."""
+"""Vision transformers as backbones; their card is read without torch."""

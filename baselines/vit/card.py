@@ -1,4 +1,4 @@
-"""What a recipe must know of a vision transformer before it is loaded: its native size, its patch, how many blocks it has."""
+"""Facts about a vision transformer that a recipe needs before it is loaded: native size, patch, number of blocks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class VitCard:
         patch: side of a patch in pixels.
         layers: number of blocks.
         width: channels of a token.
-        prefix: tokens that are no patches: the class token and the registers, which come first.
+        prefix: number of tokens before the patches: the class token and the registers.
     """
 
     architecture: str
@@ -42,25 +42,19 @@ class VitCard:
 
     @classmethod
     def of(cls, folder: Path) -> VitCard:
-        """The card of a folder. Raises `UserError` where it is none, or of another architecture."""
+        """Reads the card of a folder. Raises `UserError` if it does not hold a DINO of a known architecture."""
         path = folder / "config.json"
-        try:
-            config = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
-            told = getattr(error, "strerror", None) or error
+        config = _read_config(path)
+        model_type = str(config.get("model_type")) if isinstance(config, dict) else "missing"
+        if model_type not in ARCHITECTURES:
             raise UserError(
-                f"{path}: {told}; a DINO is a folder as transformers saves it: config.json, model.safetensors"
-            ) from error
-        kind = str(config.get("model_type")) if isinstance(config, dict) else "missing"
-        if kind not in ARCHITECTURES:
-            raise UserError(
-                f"{path}: model_type is '{kind}', not that of a DINO; known: {', '.join(ARCHITECTURES)}"
+                f"{path}: model_type is '{model_type}', not that of a DINO; known: {', '.join(ARCHITECTURES)}"
             )
         try:
             return cls(
-                architecture=ARCHITECTURES[kind],
-                native=_side(config["image_size"]),
-                patch=_side(config["patch_size"]),
+                architecture=ARCHITECTURES[model_type],
+                native=_square_side(config["image_size"]),
+                patch=_square_side(config["patch_size"]),
                 layers=int(config["num_hidden_layers"]),
                 width=int(config["hidden_size"]),
                 prefix=1 + int(config.get("num_register_tokens", 0)),
@@ -73,22 +67,53 @@ class VitCard:
         return self.patch * max(1, round(self.native * factor / self.patch))
 
     def stride(self, share: Fraction) -> int:
-        """Pixels from one patch to the next, given as a share of the patch.
+        """Pixels from one patch to the next, from a share of the patch.
 
         Raises:
-            UserError: if that is no whole number of pixels, or does not divide the patch.
+            UserError: if that is not a whole number of pixels, or does not divide the patch.
         """
         pixels = self.patch * share
         if pixels.denominator != 1 or pixels < 1 or self.patch % int(pixels):
             raise UserError(
-                f"a stride of {share} patches of {self.patch} pixels is {float(pixels):g} pixels, which does not divide the patch"
+                f"a stride of {share} patches of {self.patch} pixels is {float(pixels):g} pixels, "
+                "which does not divide the patch"
             )
         return int(pixels)
 
+    def grid_size(self, height: int, width: int, stride: int) -> tuple[int, int]:
+        """Rows and columns of the feature map of an image: 1 + (side - patch) // stride of each (dino-vit-features).
 
-def _side(value: Any) -> int:
+        Args:
+            height, width: of the image, in pixels.
+            stride: pixels from one patch to the next.
+
+        Raises:
+            UserError: if a side is not a multiple of the patch, or the stride does not divide the patch.
+        """
+        patch = self.patch
+        if height % patch or width % patch or not (height and width):
+            raise UserError(
+                f"an image of {width} x {height} pixels is not a whole number of patches of {patch} pixels"
+            )
+        if stride < 1 or patch % stride:
+            raise UserError(f"a stride of {stride} pixels does not divide the patch of {patch} pixels")
+        return 1 + (height - patch) // stride, 1 + (width - patch) // stride
+
+
+def _read_config(path: Path) -> Any:
+    """The content of a configuration file. Raises `UserError` if it cannot be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"{path}: {reason}; a DINO is a folder as transformers saves it: config.json, model.safetensors"
+        ) from error
+
+
+def _square_side(value: Any) -> int:
     """A side that a configuration writes as one number, or as two equal ones. Raises ValueError."""
-    sides = {int(one) for one in value} if isinstance(value, list) else {int(value)}
+    sides = {int(side) for side in value} if isinstance(value, list) else {int(value)}
     if len(sides) != 1 or min(sides) < 1:
         raise ValueError(f"{value} is not the size of a square")
     return sides.pop()

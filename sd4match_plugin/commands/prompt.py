@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from baselines.methods.dift import PROMPT_KINDS
-from baselines.sources import SOURCE
+from baselines.sources import STABLE_DIFFUSION_2_1
 from harness.cli.options import weights
 from harness.cli.progress import ProgressBar
 from harness.datasets.images import ImageFile
@@ -179,8 +179,10 @@ class _Shown:
         )
         made = spec.make(context)
         categories = _categories(spec, made, given)
-        backbone = StableDiffusion(found[SOURCE].path, device, options["precision"])
-        return cls(host, spec, made, file, categories, requests, backbone, found[SOURCE], options)
+        backbone = StableDiffusion(found[STABLE_DIFFUSION_2_1].path, device, options["precision"])
+        return cls(
+            host, spec, made, file, categories, requests, backbone, found[STABLE_DIFFUSION_2_1], options
+        )
 
     # ------------------------------------------------------------------------------------------------------------------ rows
 
@@ -297,7 +299,7 @@ def _weights(host: Host, spec: PromptSpec, options: Mapping[str, Any]) -> dict[s
 
     choice = WeightChoice.parse(host, options["weights"], options["weights_root"])
     learned = [spec.learned.source] if spec.learned and not options["prompt_file"] else []
-    return resolve(host, choice, [SOURCE, *spec.weights, *learned])
+    return resolve(host, choice, [STABLE_DIFFUSION_2_1, *spec.weights, *learned])
 
 
 def _requests(spec: PromptSpec, paths: Sequence[Path], categories: Sequence[str]) -> tuple[ImageRequest, ...]:

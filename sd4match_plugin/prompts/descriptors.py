@@ -7,7 +7,7 @@ from pathlib import Path
 import PIL.Image
 import torch
 
-from baselines.sources import DINO
+from baselines.sources import DINOV2
 from harness.caching.array_store import Store
 from harness.caching.disk_cache import Cache
 from sd4match_plugin.prompts.cpm import Descriptor
@@ -54,5 +54,5 @@ class Describer:
         shape = (self.count, self.width) if self.kind == "patches" else (self.width,)
         preprocessing = Preprocessing.of(self._folder).key
         return cache.store(
-            f"dino-{self.kind}", shape, source=DINO, package="transformers", preprocessing=preprocessing
+            f"dino-{self.kind}", shape, source=DINOV2, package="transformers", preprocessing=preprocessing
         )

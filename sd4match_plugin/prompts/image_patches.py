@@ -12,7 +12,8 @@ import numpy as np
 import PIL.Image
 import torch
 
-from baselines.vit.backbone import IMAGENET_MEAN, IMAGENET_STD, VisionTransformer
+from baselines.networks.pixels import IMAGENET_MEAN, IMAGENET_STD
+from baselines.vit.backbone import VisionTransformer
 from baselines.vit.card import VitCard
 from harness.errors import UserError
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
-from baselines.sources import DINO, SOURCE
+from baselines.networks.stored_tensors import load_or_compute
+from baselines.sources import DINOV2, STABLE_DIFFUSION_2_1
 from baselines.stable_diffusion.card import Card
 from baselines.stable_diffusion.conditioning import Conditioning, TokenEmbeddings
-from baselines.stable_diffusion.stores import stored
 from baselines.stable_diffusion.text_encoder import TextEncoder
 from harness.caching.array_store import Store
 from harness.caching.lru import ByteLRU, Tensors, tensor_bytes
@@ -95,7 +95,7 @@ def make(kind: str, context: MakeContext) -> Prompt:
     if context.prompt_file is None:
         raise UserError(f"sd4match-{kind}: no prompt file; give --prompt-file sd4match-{kind}=PATH")
     file = _read(kind, context.prompt_file)
-    width = Card.of(context.weights[SOURCE]).text_width
+    width = Card.of(context.weights[STABLE_DIFFUSION_2_1]).text_width
     if kind == "cpm":
         return _make_conditional(context, file, width)
     return _make_learned(kind, context, file, width)
@@ -172,7 +172,11 @@ class ConditionalPrompt:
 
     def _described(self, image: ImageRequest) -> torch.Tensor:
         def describe() -> dict[str, torch.Tensor]:
-            return {"tokens": stored(self.store, image.identity, lambda: self.describe(image.image), "cpu")}
+            return {
+                "tokens": load_or_compute(
+                    self.store, image.identity, lambda: self.describe(image.image), "cpu"
+                )
+            }
 
         return self.kept.once(image.identity, describe)["tokens"].to(self.device)
 
@@ -182,14 +186,14 @@ def _make_conditional(context: MakeContext, file: PromptFile, width: int) -> Con
     if config is None:
         raise UserError(f"{context.prompt_file}: holds no conditional prompting module")
     _check_width(config.text_width, width)
-    describe = Describer(context.weights[DINO], config.descriptor, context.device, context.precision)
+    describe = Describer(context.weights[DINOV2], config.descriptor, context.device, context.precision)
     wanted = {"image features of width": (config.image_width, describe.width)}
     if config.mixing:
         wanted["patches"] = (config.patches, describe.count)
     for what, (own, found) in wanted.items():
         if own != found:
             raise NotApplicable(
-                f"the conditional prompting module was tuned for {what} {own}, {DINO}'s are {found}"
+                f"the conditional prompting module was tuned for {what} {own}, {DINOV2}'s are {found}"
             )
     store = describe.store(context.cache) if context.cache else None
     if store is None:
@@ -197,7 +201,7 @@ def _make_conditional(context: MakeContext, file: PromptFile, width: int) -> Con
         describe.load()
     module = ConditionalPrompting(config)
     module.load_state_dict(dict(file.state))
-    boundaries = Boundaries.of(TextEncoder(context.weights[SOURCE], context.device))
+    boundaries = Boundaries.of(TextEncoder(context.weights[STABLE_DIFFUSION_2_1], context.device))
     frozen = module.to(context.device).eval().requires_grad_(False)
     # Two stay whatever their size: those of the pair at work.
     kept = ByteLRU(context.cache_bytes, tensor_bytes, at_least=2)

@@ -9,15 +9,14 @@ import numpy as np
 import PIL.Image
 import torch
 
-from baselines.sources import SOURCE
+from baselines.networks.pixels import FILTERS
+from baselines.sources import STABLE_DIFFUSION_2_1
 from baselines.stable_diffusion.backbone import Posterior, StableDiffusion
 from baselines.stable_diffusion.stores import posterior_store
 from harness.caching.disk_cache import Cache
 from harness.errors import UserError
 from harness.specs import ImagePair, ImageSource
 from sd4match_plugin.prompts.descriptors import Describer
-
-FILTERS = {"bilinear": PIL.Image.Resampling.BILINEAR, "bicubic": PIL.Image.Resampling.BICUBIC}
 
 Progress = Callable[[str, int, int], None]
 """Called with what is encoded, pictures done and pictures to do."""
@@ -35,7 +34,7 @@ class Posteriors:
 
     def __init__(self, cache: Cache, backbone: StableDiffusion, resample: str) -> None:
         self._backbone, self._resample = backbone, resample
-        self.store = posterior_store(cache, SOURCE, backbone.card, resample)
+        self.store = posterior_store(cache, STABLE_DIFFUSION_2_1, backbone.card, resample)
 
     def compute(self, image: PIL.Image.Image) -> np.ndarray:
         """(2, 4, h, w): mean and deviation."""

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import torch
 
-from baselines.sources import DINO, SOURCE
+from baselines.sources import DINOV2, STABLE_DIFFUSION_2_1
 from baselines.stable_diffusion.backbone import StableDiffusion
 from harness.caching.array_store import make_cache_folder
 from harness.caching.disk_cache import Cache
@@ -149,7 +149,7 @@ def make_job(
         DataError: a picture is missing or broken.
     """
     conditional = request.method == "sd4match-cpm"
-    names = [SOURCE, DINO] if conditional else [SOURCE]
+    names = [STABLE_DIFFUSION_2_1, DINOV2] if conditional else [STABLE_DIFFUSION_2_1]
     used = resolve(host, request.weights, names)
     with clock.stage("read"):
         hashes = {name: one.hashes() for name, one in used.items()}
@@ -163,7 +163,7 @@ def make_job(
         )
     make_cache_folder(request.cache)
     with clock.stage("load"):
-        backbone = StableDiffusion(used[SOURCE].path, processes.device, settings.precision)
+        backbone = StableDiffusion(used[STABLE_DIFFUSION_2_1].path, processes.device, settings.precision)
         images = _images(request, settings, backbone, used, hashes, processes)
         prompting = _prompting(settings, backbone, data, images)
         encoder = PromptEncoder(backbone, settings.precision)
@@ -319,11 +319,12 @@ def _images(
 ) -> Images:
     cache = Cache(request.cache, hashes, processes.device, settings.precision)
     posteriors = Posteriors(cache, backbone, settings.resample)
-    if DINO not in used:
+    if DINOV2 not in used:
         return Images(posteriors)
     kind = ablation_case(settings.ablation).descriptor
     return Images(
-        posteriors, Descriptors(cache, Describer(used[DINO].path, kind, processes.device, settings.precision))
+        posteriors,
+        Descriptors(cache, Describer(used[DINOV2].path, kind, processes.device, settings.precision)),
     )
 
 

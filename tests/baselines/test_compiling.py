@@ -17,7 +17,7 @@ from baselines.networks.compiling import DIFFUSION_BLOCKS, compile_blocks
 from baselines.stable_diffusion import shared
 from baselines.stable_diffusion.backbone import StableDiffusion
 from baselines.stable_diffusion.conditioning import Conditioning
-from baselines.stable_diffusion.prefix import prefix_of
+from baselines.stable_diffusion.prefix import prefix_submodules
 from baselines.vit.backbone import VisionTransformer
 
 DINO = ROOT / "baselines" / "tiny" / "weights" / "dino"
@@ -159,7 +159,7 @@ def test_the_blocks_that_others_exchange_are_left_alone(graphs, folder):
     """What comes before the prompt is put in place by an exchanged `forward`, which compiled code would not see, nor leave as it was."""
     made, plain = StableDiffusion(folder, compiled=True), StableDiffusion(folder)
     changed = {name for name, module in made.unet.named_modules() if "forward" in vars(module)}
-    exchanged = prefix_of(made.unet)
+    exchanged = prefix_submodules(made.unet)
     assert changed
     assert not any(f"{name}.".startswith(f"{one}.") for one in changed for name in exchanged)
     torch.manual_seed(0)
@@ -169,7 +169,7 @@ def test_the_blocks_that_others_exchange_are_left_alone(graphs, folder):
     )
     with torch.inference_mode():
         for _ in range(2):
-            begun = made.begin(noisy, 50)
+            begun = made.run_prefix(noisy, 50)
             expected = plain.activations(noisy, 50, prompts, ["up_blocks.1"])["up_blocks.1"]
             assert torch.equal(
                 made.activations(noisy, 50, prompts, ["up_blocks.1"], begun)["up_blocks.1"], expected

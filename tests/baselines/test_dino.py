@@ -21,7 +21,8 @@ from support.results import the_record
 import harness.cli
 from baselines.methods import dino as dino_methods
 from baselines.networks.loading import quiet
-from baselines.vit.backbone import VisionTransformer, normalised
+from baselines.networks.pixels import normalize_pixels
+from baselines.vit.backbone import VisionTransformer
 from baselines.vit.card import VitCard
 from harness.errors import UserError
 from harness.frames import Frame, PatchGrid, Size, cells_to_pixels, pixels_to_cells
@@ -249,7 +250,7 @@ def test_rotary_positions_of_a_denser_grid_are_patch_centres(tmp_path):
     [
         (
             lambda vit: vit.features(torch.zeros(1, 3, 60, 48)),
-            "48 x 60 pixels is no whole number of patches of 8",
+            "48 x 60 pixels is not a whole number of patches of 8",
         ),
         (
             lambda vit: vit.features(torch.zeros(1, 3, 48, 48), stride=3),
@@ -366,9 +367,9 @@ def test_an_extractor_is_what_its_notes_say(folders, tmp_path):
         spec, made, weights = extractor_of(method, folders)
         (found,) = made.extract([request])
         pixels = padded_batch([request], side)
-        wanted = VisionTransformer(folders[KINDS[method]]).features(normalised(pixels), layer, facet, stride)[
-            0
-        ]
+        wanted = VisionTransformer(folders[KINDS[method]]).features(
+            normalize_pixels(pixels), layer, facet, stride
+        )[0]
         assert torch.equal(found.data, wanted)
         assert found.frame == Frame.padded(Size(60, 48), side)
         assert found.grid == PatchGrid(8, stride)
@@ -376,7 +377,7 @@ def test_an_extractor_is_what_its_notes_say(folders, tmp_path):
 
 
 def test_normalisation_is_imagenets():
-    grey = normalised(torch.full((1, 3, 2, 2), 0.5))
+    grey = normalize_pixels(torch.full((1, 3, 2, 2), 0.5))
     assert torch.allclose(
         grey[0, :, 0, 0], torch.tensor([(0.5 - 0.485) / 0.229, (0.5 - 0.456) / 0.224, (0.5 - 0.406) / 0.225])
     )

@@ -11,10 +11,10 @@ from support.paths import PIPELINE
 from torch.utils.flop_counter import FlopCounterMode
 
 from baselines.methods.dift import EXTRACTOR, StretchedFeatures
-from baselines.sources import SOURCE
+from baselines.sources import STABLE_DIFFUSION_2_1
 from baselines.stable_diffusion.backbone import StableDiffusion
 from baselines.stable_diffusion.conditioning import Conditioning
-from baselines.stable_diffusion.prefix import prefix_of
+from baselines.stable_diffusion.prefix import prefix_submodules
 from baselines.weights import BUNDLED
 from harness.specs import ImageRequest, MakeContext
 
@@ -37,12 +37,12 @@ def made(
 def test_the_prefix_is_all_before_the_first_prompt():
     """Encoder blocks without attention as wholes; every published Stable Diffusion begins with one that has it."""
     tiny = StableDiffusion(PIPELINES["tiny"]).unet
-    assert prefix_of(tiny) == (
+    assert prefix_submodules(tiny) == (
         "down_blocks.0",
         "down_blocks.1.resnets.0",
         "down_blocks.1.attentions.0.transformer_blocks.0.attn1",
     )
-    assert prefix_of(true_unet()) == (
+    assert prefix_submodules(true_unet()) == (
         "down_blocks.0.resnets.0",
         "down_blocks.0.attentions.0.transformer_blocks.0.attn1",
     )
@@ -54,7 +54,7 @@ def test_what_is_put_in_place_gives_the_bits_of_a_pass_without(backbone, place):
     noisy, prompts = made(backbone, 3)
     others = made(backbone, 3, seed=1)[1]
     with torch.inference_mode():
-        begun = backbone.begin(noisy, 50)
+        begun = backbone.run_prefix(noisy, 50)
         for some in (prompts, others):
             without = backbone.activations(noisy, 50, some, [place])[place]
             assert torch.equal(backbone.activations(noisy, 50, some, [place], begun)[place], without)
@@ -63,9 +63,9 @@ def test_what_is_put_in_place_gives_the_bits_of_a_pass_without(backbone, place):
 
 def test_parts_of_what_was_begun_go_with_their_rows(backbone, monkeypatch):
     noisy, prompts = made(backbone, 5)
-    monkeypatch.setattr("baselines.stable_diffusion.backbone.POSITIONS", 2 * 64)
+    monkeypatch.setattr("baselines.stable_diffusion.unet.POSITIONS", 2 * 64)
     with torch.inference_mode():
-        found = backbone.activations(noisy, 50, prompts, ["up_blocks.1"], backbone.begin(noisy, 50))[
+        found = backbone.activations(noisy, 50, prompts, ["up_blocks.1"], backbone.run_prefix(noisy, 50))[
             "up_blocks.1"
         ]
         assert torch.equal(found, backbone.activations(noisy, 50, prompts, ["up_blocks.1"])["up_blocks.1"])
@@ -73,7 +73,7 @@ def test_parts_of_what_was_begun_go_with_their_rows(backbone, monkeypatch):
 
 def test_submodules_compute_again_after_a_pass_that_failed(backbone):
     noisy, _ = made(backbone, 2)
-    begun = backbone.begin(noisy, 50)
+    begun = backbone.run_prefix(noisy, 50)
     with pytest.raises(RuntimeError):
         backbone.activations(noisy, 50, [Conditioning(torch.zeros(77, 3))] * 2, ["up_blocks.1"], begun)
     assert not any("forward" in vars(module) for module in backbone.unet.modules())
@@ -88,7 +88,7 @@ def test_true_size_is_spared_a_seventh(monkeypatch):
     noisy, prompt = torch.empty(1, 4, 96, 96, device=meta), Conditioning(torch.empty(77, 1024, device=meta))
     with FlopCounterMode(display=False) as whole:
         backbone.activations(noisy, 50, [prompt], ["up_blocks.1"])
-    begun = backbone.begin(noisy, 50)
+    begun = backbone.run_prefix(noisy, 50)
     with FlopCounterMode(display=False) as rest:
         backbone.activations(noisy, 50, [prompt], ["up_blocks.1"], begun)
     assert whole.get_total_flops() - rest.get_total_flops() == pytest.approx(153e9, rel=0.02)
@@ -125,7 +125,12 @@ def test_the_last_convolution_is_of_the_mean(backbone):
 def extractor(scope: str = "pair", cache_bytes: int = 1 << 30, **params) -> StretchedFeatures:
     params = {**EXTRACTOR.params, "ensemble": 2, **params}
     return StretchedFeatures(
-        MakeContext(params=params, weights={SOURCE: PIPELINE}, prompt_scope=scope, cache_bytes=cache_bytes)
+        MakeContext(
+            params=params,
+            weights={STABLE_DIFFUSION_2_1: PIPELINE},
+            prompt_scope=scope,
+            cache_bytes=cache_bytes,
+        )
     )
 
 
@@ -141,10 +146,10 @@ def pairs() -> list[list[ImageRequest]]:
 
 def test_a_picture_begins_once_whatever_its_prompts(monkeypatch):
     make, begun = extractor(), []
-    original = make.backbone.begin
+    original = make.backbone.run_prefix
     monkeypatch.setattr(
         make.backbone,
-        "begin",
+        "run_prefix",
         lambda noisy, timestep: (begun.append(len(noisy)), original(noisy, timestep))[1],
     )
     plain = extractor("image")
@@ -164,8 +169,8 @@ def test_what_was_begun_is_bounded_and_comes_back_to_the_same_bytes():
         for pair in (*pairs(), *pairs()):
             for one, other in zip(roomy.extract(pair), tight.extract(pair), strict=True):
                 assert torch.equal(one.data, other.data)
-    assert len(roomy._begun._known) == 3
-    assert len(tight._begun._known) == 2
+    assert len(roomy._prefixes) == 3
+    assert len(tight._prefixes) == 2
 
 
 def test_a_prompt_that_shifts_the_timestep_begins_anew(monkeypatch):
@@ -173,7 +178,7 @@ def test_a_prompt_that_shifts_the_timestep_begins_anew(monkeypatch):
     make, plain = extractor(), extractor("image")
     shifted = asked(1, 1, time=torch.ones(make.backbone.card.time_width))
     monkeypatch.setattr(
-        make.backbone, "begin", lambda noisy, timestep: pytest.fail("began without the prompt's time")
+        make.backbone, "run_prefix", lambda noisy, timestep: pytest.fail("began without the prompt's time")
     )
     with torch.inference_mode():
         assert torch.equal(make.extract([shifted])[0].data, plain.extract([shifted])[0].data)

@@ -13,18 +13,16 @@ from support.paths import PIPELINE
 from transformers import Dinov2Config, Dinov2Model
 
 from baselines.methods.sd_dino import (
-    DINO,
     EXTRACTORS,
     LEVELS,
-    SD,
     SDDino,
-    assembled,
     padded_side,
     principal_components,
 )
 from baselines.prompts.implicit_captioner import ImplicitCaptioner, load_captioner, make_prompt
-from baselines.sources import CAPTIONER, ENCODER
+from baselines.sources import CAPTIONER, CLIP_IMAGE_ENCODER, DINOV2, STABLE_DIFFUSION_1_5
 from baselines.stable_diffusion.conditioning import EmptyTextPlus
+from baselines.stable_diffusion.decoder_states import assemble_crops
 from harness.errors import NotApplicable, UserError
 from harness.specs import ImageRequest, MakeContext, SharedObjects
 
@@ -47,7 +45,7 @@ def request(seed: int, prompt: object = "") -> ImageRequest:
 
 def extractor(vit: Path, dino: bool, shared: SharedObjects | None = None) -> SDDino:
     params = {**EXTRACTORS[0].params, "dino": dino}
-    weights = {SD: PIPELINE, DINO: vit}
+    weights = {STABLE_DIFFUSION_1_5: PIPELINE, DINOV2: vit}
     return SDDino(MakeContext(params=params, weights=weights, shared=shared or SharedObjects()))
 
 
@@ -58,7 +56,7 @@ def test_published_sizes():
 
 def test_crops_are_averaged_where_they_overlap():
     crops = torch.arange(4.0)[:, None, None, None].expand(4, 2, 3, 3)
-    whole = assembled(crops, [(0, 0), (0, 16), (16, 0), (16, 16)], side=40, stride=8)
+    whole = assemble_crops(crops, [(0, 0), (0, 16), (16, 0), (16, 16)], side=40, stride=8)
     assert whole.shape == (2, 5, 5)
     assert whole[0, 0].tolist() == [0, 0, 0.5, 1, 1]
     assert whole[0, 2].tolist() == [1, 1, 1.5, 2, 2]
@@ -195,7 +193,7 @@ def captioner():
 
 
 def context(tmp_path: Path, vit: Path) -> MakeContext:
-    return MakeContext(weights={CAPTIONER: tmp_path, ENCODER: vit, SD: PIPELINE})
+    return MakeContext(weights={CAPTIONER: tmp_path, CLIP_IMAGE_ENCODER: vit, STABLE_DIFFUSION_1_5: PIPELINE})
 
 
 def test_gated_sum(captioner):

@@ -11,7 +11,7 @@ from support.paths import PIPELINE
 from torch.utils.flop_counter import FlopCounterMode
 
 from baselines.methods.dift import EXTRACTOR, StretchedFeatures
-from baselines.sources import SOURCE
+from baselines.sources import STABLE_DIFFUSION_2_1
 from baselines.stable_diffusion.backbone import StableDiffusion, draw_noise
 from baselines.stable_diffusion.card import Card
 from baselines.stable_diffusion.conditioning import Conditioning, EmptyTextPlus, TokenEmbeddings
@@ -32,7 +32,9 @@ def request(seed: int, prompt: object = "a photo of a cat", run_seed: int = 0) -
 
 
 def extractor(**params) -> StretchedFeatures:
-    context = MakeContext(params={**EXTRACTOR.params, "ensemble": 2, **params}, weights={SOURCE: PIPELINE})
+    context = MakeContext(
+        params={**EXTRACTOR.params, "ensemble": 2, **params}, weights={STABLE_DIFFUSION_2_1: PIPELINE}
+    )
     return StretchedFeatures(context)
 
 
@@ -75,7 +77,7 @@ def test_large_batches_are_cut_without_a_trace(backbone, monkeypatch):
     noisy = torch.randn(5, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     prompts = [backbone.condition(text) for text in ("", "a", "cat", "photo", "of")]
     whole = backbone.activations(noisy, 50, prompts, ["up_blocks.1"])["up_blocks.1"]
-    monkeypatch.setattr("baselines.stable_diffusion.backbone.POSITIONS", 2 * 64)
+    monkeypatch.setattr("baselines.stable_diffusion.unet.POSITIONS", 2 * 64)
     cut = backbone.activations(noisy, 50, prompts, ["up_blocks.1"])["up_blocks.1"]
     # The miniature's made-up weights enlarge rounding.
     torch.testing.assert_close(whole, cut, rtol=0, atol=5e-5 * float(whole.abs().max()))
@@ -172,7 +174,7 @@ def test_the_global_random_stream_is_left_alone():
 
 def test_ensemble_is_the_mean_of_its_members():
     make, one = extractor(ensemble=3), request(1)
-    mean, std = make._posterior_of(one)
+    mean, std = make._posterior_moments(one)
     members = []
     for member in range(3):
         latents = mean + std * draw_noise(mean.shape, "posterior", 0, one.identity, 261, member)
@@ -192,8 +194,8 @@ def test_ensemble_is_the_mean_of_its_members():
 @pytest.mark.parametrize("posterior", ["sampled", "sampled-once", "mean"])
 def test_the_posterior_is_used_as_asked(posterior):
     make, one = extractor(posterior=posterior), request(1)
-    mean, std = make._posterior_of(one)
-    noisy = make._noisy(one, mean, std) - make._noisy(one, mean, torch.zeros_like(std))
+    mean, std = make._posterior_moments(one)
+    noisy = make._noisy_latents(one, mean, std) - make._noisy_latents(one, mean, torch.zeros_like(std))
     moved = noisy.flatten(1).abs().sum(dim=1) > 0
     assert bool(moved.all()) == (posterior != "mean")
     assert torch.allclose(noisy[0], noisy[1], atol=1e-6) == (posterior != "sampled")
@@ -213,7 +215,9 @@ def test_pictures_are_encoded_once(monkeypatch):
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_stays_near(precision):
     context = MakeContext(
-        precision=precision, params={**EXTRACTOR.params, "ensemble": 1}, weights={SOURCE: PIPELINE}
+        precision=precision,
+        params={**EXTRACTOR.params, "ensemble": 1},
+        weights={STABLE_DIFFUSION_2_1: PIPELINE},
     )
     half = StretchedFeatures(context).extract([request(1)])[0].data
     full = extractor(ensemble=1).extract([request(1)])[0].data
@@ -282,5 +286,5 @@ def test_damaged_weights_are_told_in_one_line(tmp_path):
 
 
 def test_an_unknown_level_names_the_known_ones():
-    with pytest.raises(UserError, match=r"'up-block 9' is no level of .*; it has up-block 0, up-block 1"):
+    with pytest.raises(UserError, match=r"has no level 'up-block 9'; it has up-block 0, up-block 1"):
         extractor(level="up-block 9")

@@ -174,7 +174,7 @@ def test_a_text_encoder_learns_another_one_s_states(tmp_path):
     norm = text_start(start, aim.mean(dim=0))
     assert not norm.weight.requires_grad and (norm.weight == REACH).all()
     with torch.no_grad():
-        before = start(wanted._tokens([text])).last_hidden_state[0]
+        before = start(wanted._tokenize([text])).last_hidden_state[0]
     assert (there - aim).norm() < 0.5 * (before - aim).norm()
 
 

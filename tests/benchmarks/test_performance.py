@@ -19,7 +19,7 @@ from report import Growth, Row, ratios
 from support.commands import PATIENCE
 from workloads import Extent, write_folder
 
-from baselines.sources import SOURCE
+from baselines.sources import STABLE_DIFFUSION_2_1
 from harness.datasets.splits import read_split
 
 LITTLE = Extent(categories=2, images=3, pairs=2, longer=64, shorter=48)
@@ -33,7 +33,7 @@ def setup(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def diffusion(setup):
-    return Diffusion(setup.prepared("dift").weights[SOURCE], "cpu", "fp32")
+    return Diffusion(setup.prepared("dift").weights[STABLE_DIFFUSION_2_1], "cpu", "fp32")
 
 
 def test_dift_agrees_with_the_published_way(setup, diffusion):

@@ -14,7 +14,7 @@ from workloads import Extent, write_folder
 
 from baselines.methods.dift import StretchedFeatures
 from baselines.prompts.implicit_captioner import ImageEncoder
-from baselines.sources import SOURCE
+from baselines.sources import STABLE_DIFFUSION_2_1
 from baselines.stable_diffusion.backbone import StableDiffusion, draw_noise
 from harness.frames import Frame, Size
 from harness.plugins.loading import load_plugins
@@ -43,7 +43,7 @@ def question(tmp_path_factory):
 @pytest.fixture(scope="module")
 def tiny(question):
     """Folder of the bundled Stable Diffusion."""
-    return question.prepared(load_plugins(), "dift", "fp32").weights[SOURCE]
+    return question.prepared(load_plugins(), "dift", "fp32").weights[STABLE_DIFFUSION_2_1]
 
 
 @pytest.mark.parametrize(("method", "half"), list(LIMITS))
@@ -82,7 +82,7 @@ def test_the_mean_of_the_draws_is_taken_in_single_precision(tiny, half):
         "posterior": "sampled",
         "resample": "bicubic",
     }
-    made = StretchedFeatures(MakeContext(precision=half, params=params, weights={SOURCE: tiny}))
+    made = StretchedFeatures(MakeContext(precision=half, params=params, weights={STABLE_DIFFUSION_2_1: tiny}))
     passed, usual = [], made.backbone.activations
 
     def noted(*arguments):

@@ -8,8 +8,9 @@ from diffusers import UNet2DConditionModel
 from support.paths import PIPELINE
 from torch.utils.flop_counter import FlopCounterMode
 
-from baselines.sources import SOURCE
-from baselines.stable_diffusion.backbone import CPU_POSITIONS, StableDiffusion
+from baselines.sources import STABLE_DIFFUSION_2_1
+from baselines.stable_diffusion.backbone import StableDiffusion
+from baselines.stable_diffusion.unet import CPU_POSITIONS
 from harness.caching.disk_cache import Cache
 from sd4match_plugin.tuning.images import Posteriors
 from sd4match_plugin.tuning.maps import Maps
@@ -72,7 +73,7 @@ def test_other_upsamplings_stay_as_they_are():
 def maps(tmp_path_factory):
     """Of a training on the miniature pipeline; no picture is encoded."""
     backbone = StableDiffusion(PIPELINE)
-    cache = Cache(tmp_path_factory.mktemp("cache"), {SOURCE: {}}, "cpu", "fp32")
+    cache = Cache(tmp_path_factory.mktemp("cache"), {STABLE_DIFFUSION_2_1: {}}, "cpu", "fp32")
     settings = Settings(
         method="sd4match-single",
         dataset="shapes",

@@ -91,7 +91,7 @@ def hub(monkeypatch, clean_machine):
 def publish(monkeypatch, **changes) -> None:
     """Makes the published hashes of Stable Diffusion 2-1 those of `PIPELINE`, and changes more of the source."""
     values = {"sha256": {name: sha256(PIPELINE[name]) for name in PARTS}, **changes}
-    patch(monkeypatch, dataclasses.replace(baselines.weights.STABLE_DIFFUSION_2_1, **values))
+    patch(monkeypatch, dataclasses.replace(baselines.weights.STABLE_DIFFUSION_2_1_SOURCE, **values))
 
 
 def patch(monkeypatch, *sources: WeightSource) -> None:
@@ -319,7 +319,7 @@ def test_another_repository_and_revision(bench, hub, root):
 def test_a_plain_address_resumes_and_is_recorded(bench, root, monkeypatch):
     content = bytes(range(256)) * 300
     with LocalServer(files={"/captioner.pth": content}, cut_after=50_000) as server:
-        source = baselines.weights.CAPTIONER
+        source = baselines.weights.CAPTIONER_SOURCE
         file = RemoteFile(f"{server.url}/captioner.pth", source.file, sha256=sha256(content))
         patch(monkeypatch, dataclasses.replace(source, downloads=(file,)))
         assert "goes on from there" in bench("weights", "fetch", "odise-captioner").complaint
@@ -343,7 +343,7 @@ def test_base_is_refused_by_name(bench, hub):
 @pytest.mark.parametrize("change", ["unet/config.json", "scheduler/scheduler_config.json"])
 def test_base_is_refused_by_content_before_its_weights_are_fetched(bench, hub, root, change):
     hub.repositories["somebody/sd21"] = {**PIPELINE, change: BASE[change]}
-    hub.lies.update(baselines.weights.STABLE_DIFFUSION_2_1.sha256)  # or its hashes would give it away
+    hub.lies.update(baselines.weights.STABLE_DIFFUSION_2_1_SOURCE.sha256)  # or its hashes would give it away
     complaint = bench("weights", "fetch", SD, "--from", "somebody/sd21").complaint
     assert "is refused" in complaint
     assert "not the 768 x 768 model" in complaint

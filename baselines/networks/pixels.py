@@ -1,0 +1,44 @@
+"""Conventions for the pixels that networks are fed: resampling filters, and normalisation by a training set's statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import PIL.Image
+
+if TYPE_CHECKING:
+    import torch
+
+FILTERS: Mapping[str, PIL.Image.Resampling] = {
+    "bilinear": PIL.Image.Resampling.BILINEAR,
+    "bicubic": PIL.Image.Resampling.BICUBIC,
+}
+"""Values of the parameter `resample`, and Pillow's filters for them."""
+
+Channels = tuple[float, float, float]
+"""One number for each of red, green and blue, in [0, 1]."""
+
+IMAGENET_MEAN: Channels = (0.485, 0.456, 0.406)
+IMAGENET_STD: Channels = (0.229, 0.224, 0.225)
+
+CLIP_MEAN: Channels = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD: Channels = (0.26862954, 0.26130258, 0.27577711)
+
+
+def normalize_pixels(
+    pixels: torch.Tensor, mean: Channels = IMAGENET_MEAN, std: Channels = IMAGENET_STD
+) -> torch.Tensor:
+    """Subtracts the mean of each channel and divides by its standard deviation.
+
+    Args:
+        pixels: (..., 3, H, W) RGB in [0, 1].
+
+    Returns:
+        the same shape; by default, the input of a DINO.
+    """
+    import torch
+
+    offset = torch.tensor(mean, device=pixels.device)[:, None, None]
+    scale = torch.tensor(std, device=pixels.device)[:, None, None]
+    return (pixels - offset) / scale

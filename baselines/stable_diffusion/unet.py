@@ -1,0 +1,159 @@
+"""Activations of a conditioned U-Net, which stops at the last submodule that is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+
+from baselines.networks.activations import record_outputs
+from baselines.stable_diffusion.conditioning import Conditioning, shift_timestep_embedding
+from baselines.stable_diffusion.prefix import flatten_outputs, prefix_submodules, replace_outputs
+
+POSITIONS = 8 * 96 * 96
+"""Latent positions that pass through the U-Net at once: eight images of 768 x 768.
+
+Larger batches are cut, which bounds memory.
+"""
+
+CPU_POSITIONS = 2 * 96 * 96
+"""The same on a CPU, whose caches hold no more: larger batches are slower there."""
+
+
+class UNetActivations:
+    """The part of `StableDiffusion` that reads its U-Net.
+
+    Attributes:
+        unet: diffusers' `UNet2DConditionModel`, frozen.
+        device, dtype: of the U-Net.
+    """
+
+    unet: Any
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def text_width(self) -> int:
+        """D: width of the states that cross-attention reads."""
+        return int(self.unet.config.cross_attention_dim)
+
+    def activations(
+        self,
+        noisy: torch.Tensor,
+        timestep: int,
+        prompts: Sequence[Conditioning],
+        submodules: Sequence[str],
+        prefix_outputs: Mapping[str, torch.Tensor] | None = None,
+    ) -> dict[str, torch.Tensor]:
+        """Reads the outputs of some submodules of the U-Net.
+
+        Args:
+            noisy: (n, 4, h, w).
+            prompts: one for each row.
+            submodules: dotted names, such as `up_blocks.1`; nothing that comes after the last of them is computed.
+            prefix_outputs: from `run_prefix` for the same latents and timestep; computed with the rest if absent.
+
+        Returns:
+            submodule -> (n, C, h', w'), of the backbone's precision. Gradients reach the prompts where they are wanted.
+        """
+        chunks = []
+        for rows in self._chunks(noisy):
+            prefix = {name: states[rows] for name, states in (prefix_outputs or {}).items()}
+            chunks.append(self._run(noisy[rows], timestep, prompts[rows], submodules, prefix))
+        return {name: torch.cat([chunk[name] for chunk in chunks]) for name in submodules}
+
+    def run_prefix(self, noisy: torch.Tensor, timestep: int) -> dict[str, torch.Tensor]:
+        """Computes the U-Net's prefix (`baselines.stable_diffusion.prefix`), for prompts without `time`.
+
+        Args:
+            noisy: (n, 4, h, w).
+
+        Returns:
+            outputs for `activations`; empty if the U-Net has no prefix.
+        """
+        submodules = prefix_submodules(self.unet)
+        if not submodules:
+            return {}
+        chunks: list[dict[str, torch.Tensor]] = []
+        for rows in self._chunks(noisy):
+            outputs: dict[str, Any] = {}
+            # The pass ends before the prompt is read.
+            unread = torch.zeros(len(noisy[rows]), 1, self.text_width, device=self.device, dtype=self.dtype)
+            with record_outputs(self._named_submodules(submodules), outputs):
+                self.unet(noisy[rows].to(self.device, self.dtype), timestep, unread, return_dict=False)
+            chunks.append(flatten_outputs(outputs))
+        if not chunks:
+            return {}
+        return {name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+    def mean_activations(
+        self,
+        noisy: torch.Tensor,
+        timestep: int,
+        prompts: Sequence[Conditioning],
+        submodule: str,
+        members: int,
+        prefix_outputs: Mapping[str, torch.Tensor] | None = None,
+    ) -> torch.Tensor:
+        """Reads one submodule and averages over the draws of each image.
+
+        A decoder block ends with a convolution of its upsampled state. That is linear, so it is computed once, of the mean.
+
+        Args:
+            noisy: (n members, 4, h, w); an image's draws are adjacent.
+
+        Returns:
+            (n, C, h', w') in float32.
+        """
+
+        def mean_output(name: str) -> torch.Tensor:
+            output = self.activations(noisy, timestep, prompts, [name], prefix_outputs)[name]
+            averaged: torch.Tensor = output.unflatten(0, (-1, members)).float().mean(dim=1)
+            return averaged
+
+        block = self.unet.get_submodule(submodule)
+        # Other sizes are upsampled to those of the encoder, which the block learns from its caller.
+        divides = all(side % 2**self.unet.num_upsamplers == 0 for side in noisy.shape[-2:])
+        ends_with_upsampler = submodule.startswith("up_blocks.") and getattr(block, "upsamplers", None)
+        if members == 1 or not (divides and ends_with_upsampler):
+            return mean_output(submodule)
+        layers = "attentions" if getattr(block, "attentions", None) else "resnets"
+        state = mean_output(f"{submodule}.{layers}.{len(block.resnets) - 1}").to(self.dtype)
+        for upsampler in block.upsamplers:
+            state = upsampler(state)
+        return state.float()
+
+    def rows_at_once(self, height: int, width: int) -> int:
+        """Number of latents (4, height, width) that pass through the U-Net together; at least one."""
+        positions = min(POSITIONS, CPU_POSITIONS) if self.device.type == "cpu" else POSITIONS
+        return max(1, positions // (height * width))
+
+    def _chunks(self, noisy: torch.Tensor) -> list[slice]:
+        """Rows of latents that pass through the U-Net together."""
+        length = self.rows_at_once(*noisy.shape[-2:])
+        return [slice(start, start + length) for start in range(0, len(noisy), length)]
+
+    def _run(
+        self,
+        noisy: torch.Tensor,
+        timestep: int,
+        prompts: Sequence[Conditioning],
+        submodules: Sequence[str],
+        prefix_outputs: Mapping[str, torch.Tensor],
+    ) -> dict[str, torch.Tensor]:
+        """`activations` of one chunk."""
+        outputs: dict[str, Any] = {}
+        states = torch.stack([prompt.states for prompt in prompts]).to(self.dtype)
+        prefix = replace_outputs(self.unet, prefix_outputs) if prefix_outputs else nullcontext()
+        with (
+            record_outputs(self._named_submodules(submodules), outputs),
+            shift_timestep_embedding(self.unet, prompts),
+            prefix,
+        ):
+            self.unet(noisy.to(self.device, self.dtype), timestep, states, return_dict=False)
+        return {name: output[0] if isinstance(output, tuple) else output for name, output in outputs.items()}
+
+    def _named_submodules(self, names: Sequence[str]) -> dict[str, Any]:
+        return {name: self.unet.get_submodule(name) for name in names}

@@ -1,0 +1,87 @@
+"""Overlapping patches: a vision transformer whose patches begin every few pixels, as dino-vit-features reads it.
+
+The patch convolution gets the smaller stride, and every patch of the denser grid gets a position. DINOv1 and DINOv2 learned a
+square of positions, which is interpolated; DINOv3 rotates queries and keys by the patch's centre.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from baselines.vit.card import VitCard
+
+
+@contextmanager
+def dense_patches(model: Any, card: VitCard, height: int, width: int, stride: int) -> Iterator[None]:
+    """Gives the model, for a time, patches that begin every `stride` pixels of images of one size.
+
+    Args:
+        model: of transformers, of the card's architecture.
+        height, width: of the images, in pixels.
+        stride: a divisor of the patch; nothing changes where it is the patch itself.
+    """
+    if stride == card.patch:
+        yield
+        return
+    modules = model.embeddings.modules()
+    convolution = next(module for module in modules if isinstance(module, torch.nn.Conv2d))
+    is_rotary = card.architecture == "DINOv3ViTModel"
+    positions = _rotary_positions if is_rotary else _interpolated_positions
+    convolution.stride = (stride, stride)
+    try:
+        with positions(model, card, height, width, stride):
+            yield
+    finally:
+        convolution.stride = (card.patch, card.patch)
+
+
+@contextmanager
+def _interpolated_positions(
+    model: Any, card: VitCard, height: int, width: int, stride: int
+) -> Iterator[None]:
+    """Learned positions of the denser grid.
+
+    The model's own interpolation makes them, for an image that has as many whole patches as the denser grid.
+    """
+    rows, columns = card.grid_size(height, width, stride)
+    embeddings, patch = model.embeddings, card.patch
+    original = embeddings.interpolate_pos_encoding
+    embeddings.interpolate_pos_encoding = lambda tokens, height, width: original(
+        tokens, rows * patch, columns * patch
+    )
+    try:
+        yield
+    finally:
+        # The class's own method shows again.
+        del embeddings.interpolate_pos_encoding
+
+
+@contextmanager
+def _rotary_positions(model: Any, card: VitCard, height: int, width: int, stride: int) -> Iterator[None]:
+    """Rotary positions of the denser grid's patch centres; the image's edges lie at -1 and 1 (DINOv3, section 3.2)."""
+    angles = _rotary_angles(model, card, height, width, stride)
+
+    def replace_output(module: Any, inputs: Any, output: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        return angles.cos().to(output[0].dtype), angles.sin().to(output[1].dtype)
+
+    hook = model.rope_embeddings.register_forward_hook(replace_output)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _rotary_angles(model: Any, card: VitCard, height: int, width: int, stride: int) -> torch.Tensor:
+    """(patches, head width) angles: y times every frequency, x times every frequency, and both again for the other half."""
+    frequencies: torch.Tensor = model.rope_embeddings.inv_freq
+    centres = []
+    for count, side in zip(card.grid_size(height, width, stride), (height, width), strict=True):
+        pixels = torch.arange(count, device=frequencies.device) * stride + card.patch / 2
+        centres.append(2 * pixels / side - 1)
+    coordinates = torch.stack(torch.meshgrid(*centres, indexing="ij"), dim=-1).flatten(0, 1)
+    return (2 * math.pi * coordinates[:, :, None] * frequencies).flatten(1).tile(2)
