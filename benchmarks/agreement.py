@@ -130,7 +130,7 @@ def check_cpm(setup: Setup, diffusion: published.Diffusion, count: int) -> list[
     params: dict[str, Any] = dict(prepared.cell.params)
     timestep, ensemble = params["timestep"], params["ensemble"]
     features, localizer = pair_features(prepared), localizer_of(prepared)
-    prompt: Any = features._prompt
+    prompt: Any = features.prompt
     worst = shift = 0.0
     for pair in list(prepared.index.pairs.values())[:count]:
         ours = features(pair)

@@ -68,8 +68,8 @@ def our_maps(setup: Setup) -> tuple[Timing, Timing, list[torch.Tensor], Given]:
         ImageRequest(image.open(), image.identity(), category) for image in (pair.source, pair.target)
     )
     features = pair_features(prepared)
-    prompt: Any = features._prompt
-    extractor: Any = features._extractor
+    prompt: Any = features.prompt
+    extractor: Any = features.extractor
 
     def ours() -> list[torch.Tensor]:
         value = prompt.make(category, requests)

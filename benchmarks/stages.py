@@ -309,8 +309,8 @@ class Stages:
         index, pairs = prepared.index, list(prepared.index.pairs.values())
         backbone, _ = setup.backbone(prepared)
         features, localizer = pair_features(prepared), localizer_of(prepared)
-        prompt: Any = features._prompt
-        extractor = features._extractor
+        prompt: Any = features.prompt
+        extractor = features.extractor
         many: Any = localizer.many  # type: ignore[attr-defined]
         batch = [(pair, self._pair_requests(pair, index)) for pair in pairs[: min(8, scale.cpm_pairs)]]
         with torch.inference_mode():

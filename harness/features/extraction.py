@@ -2,12 +2,105 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
+from typing import NamedTuple, cast
 
-from harness.errors import ExtractionError
+from harness.errors import BenchError, ExtractionError
+from harness.features.items import Item
 from harness.frames import Size
-from harness.specs import FeatureMap, ImageRequest
+from harness.messages import one_line
+from harness.specs import FeatureMap, ImageExtractor, ImageRequest, PairExtractor
+
+Maps = tuple[FeatureMap, ...]
+"""The feature maps of an item: one, or those of source and target."""
+
+_EXPECTED = "a feature map is a floating-point tensor of shape (channels, height, width)"
+
+
+class Task(NamedTuple):
+    """An item with its requests, one for each of its images."""
+
+    item: Item
+    requests: tuple[ImageRequest, ...]
+
+
+class BatchExtractor:
+    """Calls an extractor with a batch of items.
+
+    Where memory runs out, a batch is halved, and from then on none is larger than the halves. Where an extractor raises
+    otherwise, it is called for each item by itself, so that one bad image fails alone.
+
+    Args:
+        is_pairwise: whether the extractor is a `PairExtractor`.
+        batch_size: the largest number of items in one call.
+    """
+
+    def __init__(self, extractor: ImageExtractor | PairExtractor, is_pairwise: bool, batch_size: int) -> None:
+        self._extractor, self._is_pairwise, self._fitting = extractor, is_pairwise, batch_size
+
+    def extract(self, tasks: Sequence[Task]) -> dict[Hashable, Maps | BenchError]:
+        """Returns the maps of each item, or its error, by the items' keys."""
+        if not tasks:
+            return {}
+        if len(tasks) > self._fitting:
+            return self._extract_in_parts(tasks, self._fitting)
+        try:
+            maps = self._call([task.requests for task in tasks])
+        except Exception as error:  # noqa: BLE001 - an extractor is a plugin's code; what it raises fails its own pairs only
+            # The frames of the error hold the tensors that filled the memory.
+            failure = error.with_traceback(None)
+        else:
+            return {task.item.key: item_maps for task, item_maps in zip(tasks, maps, strict=True)}
+        return self._retry(tasks, failure)
+
+    def _retry(self, tasks: Sequence[Task], failure: Exception) -> dict[Hashable, Maps | BenchError]:
+        """Extracts a batch that failed in parts; a single item gets the failure as its result."""
+        is_exhausted = _is_out_of_memory(failure)
+        if is_exhausted:
+            _release_memory()
+        if len(tasks) == 1:
+            item = tasks[0].item
+            return {item.key: _item_error(item, failure, is_exhausted)}
+        if not is_exhausted:
+            return self._extract_in_parts(tasks, 1)
+        self._fitting = len(tasks) // 2
+        return self._extract_in_parts(tasks, self._fitting)
+
+    def _extract_in_parts(self, tasks: Sequence[Task], size: int) -> dict[Hashable, Maps | BenchError]:
+        results: dict[Hashable, Maps | BenchError] = {}
+        for start in range(0, len(tasks), size):
+            results |= self.extract(tasks[start : start + size])
+        return results
+
+    def _call(self, batch: Sequence[tuple[ImageRequest, ...]]) -> list[Maps]:
+        """Feature maps of each item's requests. Raises whatever the extractor raises, and `ExtractionError` for wrong maps."""
+        import torch
+
+        with torch.inference_mode():
+            results = self._call_for_pairs(batch) if self._is_pairwise else self._call_for_images(batch)
+        if len(results) != len(batch):
+            raise ExtractionError(f"the extractor returned {len(results)} results for {len(batch)} requests")
+        for requests, maps in zip(batch, results, strict=True):
+            for request, feature_map in zip(requests, maps, strict=True):
+                check_feature_map(feature_map, request.size)
+        return [tuple(map(_without_batch, maps)) for maps in results]
+
+    def _call_for_pairs(self, batch: Sequence[tuple[ImageRequest, ...]]) -> list[Maps]:
+        extractor = cast("PairExtractor", self._extractor)
+        pairs = [(requests[0], requests[1]) for requests in batch]
+        return [tuple(maps) for maps in extractor.extract_pairs(pairs)]
+
+    def _call_for_images(self, batch: Sequence[tuple[ImageRequest, ...]]) -> list[Maps]:
+        extractor = cast("ImageExtractor", self._extractor)
+        requests = [request for item_requests in batch for request in item_requests]
+        maps = extractor.extract(requests)
+        if len(maps) != len(requests):
+            raise ExtractionError(
+                f"the extractor returned {len(maps)} feature maps for {len(requests)} images"
+            )
+        remaining = iter(maps)
+        return [tuple(next(remaining) for _ in item_requests) for item_requests in batch]
 
 
 def check_feature_map(result: object, original: Size) -> None:
@@ -17,23 +110,16 @@ def check_feature_map(result: object, original: Size) -> None:
     if not isinstance(result, FeatureMap):
         raise ExtractionError(f"the extractor returned a {type(result).__name__}, expected a FeatureMap")
     data: object = result.data
-    if (
-        not isinstance(data, torch.Tensor)
-        or data.ndim != 3
-        or not data.is_floating_point()
-        or not data.numel()
-    ):
-        shape = (
-            f"{data.dtype} of shape {tuple(data.shape)}"
-            if isinstance(data, torch.Tensor)
-            else type(data).__name__
-        )
+    if not isinstance(data, torch.Tensor):
+        raise ExtractionError(f"{_EXPECTED}; the extractor returned {type(data).__name__}")
+    if data.ndim != 3 or not data.is_floating_point() or not data.numel():
         raise ExtractionError(
-            f"a feature map is a floating-point tensor of shape (channels, height, width); the extractor returned {shape}"
+            f"{_EXPECTED}; the extractor returned {data.dtype} of shape {tuple(data.shape)}"
         )
     if result.frame.original != original:
         raise ExtractionError(
-            f"the feature map's frame is of an image of {tuple(result.frame.original)} pixels, the image has {tuple(original)}"
+            f"the feature map's frame is of an image of {tuple(result.frame.original)} pixels, "
+            f"the image has {tuple(original)}"
         )
     # NaN and infinity survive a sum, which takes a tenth of the time; so does an overflow, hence the second look.
     if not torch.isfinite(data.sum()) and not torch.isfinite(data).all():
@@ -42,17 +128,16 @@ def check_feature_map(result: object, original: Size) -> None:
         )
 
 
-def _checked_count(
-    extract: Callable[[Sequence[ImageRequest]], Sequence[FeatureMap]], requests: list[ImageRequest]
-) -> Sequence[FeatureMap]:
-    maps = extract(requests)
-    if len(maps) != len(requests):
-        raise ExtractionError(f"the extractor returned {len(maps)} feature maps for {len(requests)} images")
-    return maps
+def _item_error(item: Item, failure: Exception, is_exhausted: bool) -> ExtractionError:
+    if isinstance(failure, BenchError):
+        return ExtractionError(str(failure))
+    names = " and ".join(image.name for image in item.images)
+    hint = "; one at a time is too much, try --precision bf16 or a smaller --ensemble" if is_exhausted else ""
+    return ExtractionError(f"extractor failed on {names}: {one_line(failure)}{hint}")
 
 
 def _is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether an error, or what it was raised from, is for want of memory, of a GPU or of the machine."""
+    """Says whether an error, or one that it was raised from, means that a GPU or the machine lacks memory."""
     import torch
 
     while error is not None:
@@ -70,7 +155,8 @@ def _release_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _alone(one: FeatureMap) -> FeatureMap:
-    """The map without the rest of its batch: a slice would keep the whole batch in memory."""
-    shared = one.data.untyped_storage().nbytes() > one.data.nbytes
-    return replace(one, data=one.data.clone()) if shared else one
+def _without_batch(feature_map: FeatureMap) -> FeatureMap:
+    """The map with memory of its own: a slice would keep the whole batch in memory."""
+    data = feature_map.data
+    is_slice = data.untyped_storage().nbytes() > data.nbytes
+    return replace(feature_map, data=data.clone()) if is_slice else feature_map

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 import PIL.Image
 
@@ -13,25 +14,39 @@ from harness.specs import ImageSource, LazyImage
 if TYPE_CHECKING:
     import torch
 
-    from harness.features.prefetch import Prefetcher
-
-Key = tuple[str, Size]
-"""A picture's content, and the size that its annotation says."""
+PictureKey = tuple[str, Size]
+"""A picture's content, and its size as annotated."""
 
 
-def opened(image: ImageSource, annotated: Size) -> PIL.Image.Image:
-    """The decoded picture. Raises `DataError` where its size is not what the annotation says: its points would be elsewhere."""
-    found = image.open()
-    if found.size != tuple(annotated):
+class PrefetchedImage(NamedTuple):
+    """A picture that was decoded ahead and has the size that its annotation says.
+
+    Attributes:
+        image: None where only the result of `prepare` is needed.
+        prepared: result of the extractor's `prepare`; None for an extractor without one.
+    """
+
+    image: PIL.Image.Image | None
+    prepared: torch.Tensor | None
+
+
+def open_checked(image: ImageSource, annotated: Size) -> PIL.Image.Image:
+    """Decodes a picture.
+
+    Raises:
+        DataError: the picture is broken, or has another size than its annotation says: its points would be elsewhere.
+    """
+    picture = image.open()
+    if picture.size != tuple(annotated):
         raise DataError(
-            f"image {image.name}: has {found.size[0]} x {found.size[1]} pixels, its annotation says "
+            f"image {image.name}: has {picture.size[0]} x {picture.size[1]} pixels, its annotation says "
             f"{annotated.width} x {annotated.height}; put the original file back"
         )
-    return found
+    return picture
 
 
-def picture_key(image: ImageSource, annotated: Size) -> Key | None:
-    """What tells a picture from others; None where it is missing."""
+def picture_key(image: ImageSource, annotated: Size) -> PictureKey | None:
+    """Key that tells a picture from others; None where it is missing."""
     try:
         return image.identity(), annotated
     except DataError:
@@ -41,27 +56,28 @@ def picture_key(image: ImageSource, annotated: Size) -> Key | None:
 class Pictures:
     """Pictures by content and annotated size.
 
-    A picture that has been found good is not decoded again unless it is looked at: what an extractor or a prompt keeps of it answers
-    for most of its pairs. What is wrong with a picture is told each time, before it is in a batch.
+    A picture that was good once is not decoded again unless it is looked at: what an extractor or a prompt keeps of it answers
+    for most of its pairs. A fault of a picture is reported each time, before the picture is in a batch.
 
     Attributes:
-        ahead: what decodes pictures before they are asked for.
+        ahead: key -> a picture that was decoded before it is asked for, if there is one.
     """
 
     def __init__(self) -> None:
-        self.ahead: Prefetcher | None = None
-        self._good: set[Key] = set()
+        self.ahead: Callable[[PictureKey], PrefetchedImage | None] | None = None
+        self._good: set[PictureKey] = set()
 
     def get(
         self, image: ImageSource, annotated: Size
     ) -> tuple[PIL.Image.Image | LazyImage, torch.Tensor | None]:
-        """The picture, and what an extractor's `prepare` made of it where that was done ahead. Raises `DataError`."""
+        """Returns a picture, and the result of an extractor's `prepare` where that was done ahead. Raises `DataError`."""
         key = picture_key(image, annotated)
-        later = LazyImage(annotated, lambda: opened(image, annotated))
+        lazy = LazyImage(annotated, lambda: open_checked(image, annotated))
         if key in self._good:
-            return later, None
-        found = self.ahead.get(key) if self.ahead and key else None
-        picture = opened(image, annotated) if found is None else found.image or later
+            return lazy, None
+        prefetched = self.ahead(key) if self.ahead and key else None
+        if prefetched is None:
+            prefetched = PrefetchedImage(open_checked(image, annotated), None)
         if key:
             self._good.add(key)
-        return picture, found.prepared if found else None
+        return prefetched.image or lazy, prefetched.prepared

@@ -7,34 +7,36 @@ import multiprocessing
 import os
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from multiprocessing import forkserver
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import PIL.Image
 
-from harness.features.pictures import Key, opened
+from harness.features.items import Item
+from harness.features.pictures import PictureKey, PrefetchedImage, open_checked, picture_key
 from harness.frames import Size
+from harness.messages import first_line
 from harness.specs import ImageSource, Prepare
 
 if TYPE_CHECKING:
     import torch
 
 MOST_WORKERS = 4
-"""Workers beside a GPU, where nothing else is asked for: each decodes some hundred photos a second."""
+"""Workers beside a GPU, unless the user names a number: each decodes some hundred photos a second."""
 
 
 def default_workers(device: str) -> int:
-    """Number of worker processes: none on a CPU, all of whose cores the networks use."""
+    """Number of worker processes: none beside a CPU, since the networks use all of its cores."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(MOST_WORKERS, cores) if device.startswith("cuda") else 0
 
 
 def start_server() -> None:
-    """Starts the process that workers are forked from, which imports PyTorch while this one loads the networks.
+    """Starts the process from which workers are forked. It imports PyTorch while this process loads the networks.
 
-    Workers cannot be forked from this process: what CUDA and OpenMP hold in it does not survive a fork.
+    Workers cannot be forked from this process: its state of CUDA and OpenMP does not survive a fork.
     """
     multiprocessing.get_context("forkserver").set_forkserver_preload(
         ["torch.utils.data", "harness.features.prefetch"]
@@ -43,38 +45,37 @@ def start_server() -> None:
 
 
 class PrefetchRequest(NamedTuple):
-    """A picture that will be asked for."""
+    """A picture that will be asked for, with its size as annotated."""
 
-    key: Key
+    key: PictureKey
     image: ImageSource
     size: Size
 
 
-class PrefetchedImage(NamedTuple):
-    """A picture that is as its annotation says.
-
-    Attributes:
-        image: None where only what was prepared of it is wanted.
-        prepared: what the extractor's `prepare` made of it.
-    """
-
-    image: PIL.Image.Image | None
-    prepared: torch.Tensor | None
+def prefetch_requests(items: Iterable[Item]) -> list[PrefetchRequest]:
+    """The pictures of items, each once, in order of first use; without those that are missing."""
+    requests: dict[PictureKey, PrefetchRequest] = {}
+    for item in items:
+        for image, size in zip(item.images, item.sizes, strict=True):
+            key = picture_key(image, size)
+            if key and key not in requests:
+                requests[key] = PrefetchRequest(key, image, size)
+    return list(requests.values())
 
 
 class Prefetcher:
     """Decodes pictures in the order in which they will be asked for.
 
-    Whatever goes wrong with a picture in a worker is left to whoever asks for it, who decodes it again and is told in the usual words.
-    Where a worker dies, that is told once, and there are no workers from then on.
+    A fault of a picture in a worker is left to whoever asks for the picture, decodes it again and reports the fault in the
+    usual words. The death of a worker is reported once, and from then on there are no workers.
 
     Args:
         pictures: in the order in which they will be asked for, each once.
-        prepare: the extractor's; None for none.
-        images: whether the pictures themselves are wanted, too.
-        workers: processes, 1 or more.
-        batch: pictures that are asked for at a time; about two batches are decoded ahead.
-        pin: whether what arrives is in page-locked memory, from where a GPU fetches it faster.
+        prepare: the extractor's; None for an extractor without it.
+        images: whether the pictures themselves are needed, too.
+        workers: number of processes, 1 or more.
+        batch: number of pictures that are asked for at a time; about two batches are decoded ahead.
+        pin: whether the results are in page-locked memory, from where a GPU fetches them faster.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class Prefetcher:
     ) -> None:
         from torch.utils.data import DataLoader
 
-        self._places = {one.key: number for number, one in enumerate(pictures)}
+        self._positions = {picture.key: position for position, picture in enumerate(pictures)}
         self._next, self._arriving = 0, cast("Iterator[Any] | None", None)
         workers = min(workers, len(pictures))
         if not workers:
@@ -108,41 +109,45 @@ class Prefetcher:
                     worker_init_fn=_leave_with_parent,
                 )
                 self._arriving = iter(loader)
-        except Exception as error:  # noqa: BLE001 - what a dataset or an extractor hands over need not be picklable
+        except Exception as error:  # noqa: BLE001 - a dataset's images or an extractor's `prepare` may not be picklable
             self._give_up(error)
 
-    def get(self, key: Key) -> PrefetchedImage | None:
-        """A picture, which is waited for; None where it must be decoded on the spot: it is not its turn, or something is wrong with it."""
-        place = self._places.get(key)
-        if place is None or self._arriving is None:
+    def get(self, key: PictureKey) -> PrefetchedImage | None:
+        """Waits for a picture and returns it. None where its turn has passed or it has a fault: it is then decoded on the spot."""
+        position = self._positions.get(key)
+        if position is None or self._arriving is None:
             return None
         pixels, prepared = None, None
         try:
-            while self._next <= place:
+            while self._next <= position:
                 pixels, prepared = next(self._arriving)
                 self._next += 1
         except Exception as error:  # noqa: BLE001 - a worker that died must not end the run
-            # What is raised depends on what it was doing when it died.
+            # The message of the error depends on the worker's activity at its death.
             self._give_up(error, "one did not arrive from its worker: ")
             return None
         if pixels is None and prepared is None:
             return None
-        return PrefetchedImage(None if pixels is None else PIL.Image.fromarray(pixels.numpy()), prepared)
+        image = None if pixels is None else PIL.Image.fromarray(pixels.numpy())
+        return PrefetchedImage(image, prepared)
 
     def close(self) -> None:
         """Ends the workers."""
         self._arriving = None
 
     def _give_up(self, error: Exception, because: str = "") -> None:
-        told = (str(error).strip().splitlines() or [type(error).__name__])[0]
         logging.getLogger(__name__).warning(
-            "bench: pictures are no longer decoded ahead, but when they are needed: %s", because + told
+            "bench: pictures are no longer decoded ahead, but when they are needed: %s",
+            because + first_line(error),
         )
         self.close()
 
 
 def _leave_with_parent(worker: int) -> None:
-    """Ends a worker when the run is killed. PyTorch's own watch is on the process that it was forked from, which stays for its sake."""
+    """Ends a worker when the run is killed.
+
+    PyTorch watches the worker's parent for this; here that is the fork server, which lives as long as its workers.
+    """
     parent = multiprocessing.parent_process()
 
     def leave() -> None:
@@ -154,30 +159,30 @@ def _leave_with_parent(worker: int) -> None:
 
 
 class _Decoding:
-    """What workers do, as a dataset of PyTorch's loader.
+    """The work of the workers, as a dataset of PyTorch's loader.
 
-    Pictures travel as tensors: those pass through shared memory, and what goes through the pipe is short enough to be written at once.
-    A worker that is killed cannot leave half a message behind, for which everyone would wait.
+    Pictures travel as tensors, which pass through shared memory: the messages in the pipe are short enough to be written at
+    once. A worker that is killed cannot leave half a message behind, for which everyone would wait.
     """
 
     def __init__(self, pictures: Sequence[PrefetchRequest], prepare: Prepare | None, images: bool) -> None:
-        self._pictures, self._prepare, self._images = (
-            [(one.image, one.size) for one in pictures],
-            prepare,
-            images,
-        )
+        self._pictures = [(picture.image, picture.size) for picture in pictures]
+        self._prepare, self._images = prepare, images
 
     def __len__(self) -> int:
         return len(self._pictures)
 
     def __getitem__(self, number: int) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-        """(H, W, 3) uint8 pixels and what was prepared of them, None for what is not wanted; None for both where something is wrong."""
+        """Returns (H, W, 3) uint8 pixels and the result of `prepare`.
+
+        None stands in for the one that is not needed, and for both where the picture has a fault.
+        """
         import torch
 
         try:
-            image = opened(*self._pictures[number])
+            image = open_checked(*self._pictures[number])
             # Only RGB comes back from an array as it was.
             pixels = torch.from_numpy(np.array(image)) if self._images and image.mode == "RGB" else None
             return pixels, self._prepare(image) if self._prepare else None
-        except Exception:  # noqa: BLE001 - found again, and told, where the picture is asked for
+        except Exception:  # noqa: BLE001 - raised again where the picture is asked for
             return None, None

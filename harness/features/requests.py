@@ -1,15 +1,85 @@
-"""What an extractor is asked: images with their prompts, made as the prompt's scope says."""
+"""Requests to an extractor: images with their prompts, made as the prompt's scope says."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from harness.specs import Prompt, Scope
+from harness.features.items import Item
+from harness.features.pictures import Pictures
+from harness.frames import Size
+from harness.specs import ImageRequest, ImageSource, PairPrompt, Prompt, Scope
 
 
 @dataclass(frozen=True)
 class PromptUse:
-    """A prompt and what it depends on."""
+    """A prompt and its scope, which says what it is made from."""
 
     make: Prompt
     scope: Scope
+
+    def value(self, category: str, requests: Sequence[ImageRequest]) -> Any:
+        """Calls the prompt with no more than its scope names.
+
+        Args:
+            requests: one image for scope `image`, source and target for `pair`; ignored for the other scopes.
+        """
+        if self.scope == "dataset":
+            return self.make("", ())
+        if self.scope == "category":
+            return self.make(category, ())
+        return self.make(category, tuple(requests))
+
+    def values(self, category: str, requests: Sequence[ImageRequest]) -> tuple[Any, ...]:
+        """The prompt's value for each of the images that belong together: one image, or source and target."""
+        if self.scope == "image":
+            return tuple(self.value(category, [request]) for request in requests)
+        value = self.value(category, requests)
+        return tuple(value) if isinstance(value, PairPrompt) else (value,) * len(requests)
+
+    def add_to(self, category: str, requests: Sequence[ImageRequest]) -> tuple[ImageRequest, ...]:
+        """Returns the requests with the prompt's values in them."""
+        return _with_prompts(requests, self.values(category, requests))
+
+
+class RequestMaker:
+    """Makes the requests of items.
+
+    Args:
+        prompt: None for an extractor without prompts.
+        seed: the cell's seed.
+    """
+
+    def __init__(self, pictures: Pictures, prompt: PromptUse | None, seed: int) -> None:
+        self._pictures, self._prompt, self._seed = pictures, prompt, seed
+        self._shared: dict[str, tuple[Any, ...]] = {}
+
+    def requests(self, item: Item) -> tuple[ImageRequest, ...]:
+        """One request for each image of an item. Raises `DataError` for a broken picture, and whatever a prompt raises."""
+        requests = tuple(
+            self._request(image, size, item.category)
+            for image, size in zip(item.images, item.sizes, strict=True)
+        )
+        if self._prompt is None:
+            return requests
+        if self._prompt.scope in ("image", "pair"):
+            return self._prompt.add_to(item.category, requests)
+        return _with_prompts(requests, self._shared_values(self._prompt, item.category, requests))
+
+    def _request(self, image: ImageSource, size: Size, category: str) -> ImageRequest:
+        picture, prepared = self._pictures.get(image, size)
+        return ImageRequest(picture, image.identity(), category, seed=self._seed, prepared=prepared)
+
+    def _shared_values(
+        self, prompt: PromptUse, category: str, requests: Sequence[ImageRequest]
+    ) -> tuple[Any, ...]:
+        """Values of a prompt that looks at no image, made once for the dataset or the category."""
+        key = category if prompt.scope == "category" else ""
+        if key not in self._shared:
+            self._shared[key] = prompt.values(category, requests)
+        return self._shared[key]
+
+
+def _with_prompts(requests: Sequence[ImageRequest], values: Sequence[Any]) -> tuple[ImageRequest, ...]:
+    return tuple(replace(request, prompt=value) for request, value in zip(requests, values, strict=True))

@@ -28,7 +28,7 @@ import harness.preprocess
 from harness.datasets.images import ImageFile
 from harness.errors import BenchError, DataError
 from harness.features.pair_features import PairFeatures
-from harness.features.pictures import opened
+from harness.features.pictures import open_checked
 from harness.features.prefetch import Prefetcher, PrefetchRequest, default_workers
 from harness.frames import Size
 from harness.specs import FeatureMap, LazyImage
@@ -105,8 +105,8 @@ def test_what_is_wrong_with_pictures_is_told_in_the_same_words(monkeypatch, scop
     told, decoded = [], []
     monkeypatch.setattr(
         harness.features.pictures,
-        "opened",
-        lambda image, size: decoded.append(image.number) or opened(image, size),
+        "open_checked",
+        lambda image, size: decoded.append(image.number) or open_checked(image, size),
     )
     for workers in (0, 2):
         extractor = ColourPairs() if scope == "pair" else Colour()

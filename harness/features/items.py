@@ -1,0 +1,106 @@
+"""Items, from which feature maps are computed, and the batches that they share.
+
+Which items share a batch follows from the dataset, the feature scope and the batch size alone: the distinct items of the
+split, in order of first use, cut into batches. Whatever is cached, limited or resumed, an image is always computed beside
+the same others, so that its features are the same to the byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from harness.datasets.splits import SplitIndex
+from harness.errors import DataError
+from harness.frames import Size
+from harness.specs import ImagePair, ImageSource, Scope
+
+
+@dataclass(frozen=True)
+class Item:
+    """The images from which one feature map is computed, or the two maps of a pair.
+
+    Attributes:
+        key: the same for items whose maps are the same.
+        images: one image, or source and target.
+        sizes: the images' sizes as annotated.
+        category: the word that prompts use for the object.
+    """
+
+    key: Hashable
+    images: tuple[ImageSource, ...]
+    sizes: tuple[Size, ...]
+    category: str
+
+
+class ItemPlan:
+    """The items of a split, cut into batches.
+
+    With scope `image` there is one item per image, with `category` one per image and category, and with `pair` one per pair.
+    """
+
+    def __init__(self, index: SplitIndex, scope: Scope, batch_size: int) -> None:
+        self._index, self._scope, self.batch_size = index, scope, batch_size
+        self.items = self._distinct_items()
+        self._numbers = {item.key: number for number, item in enumerate(self.items)}
+
+    def keys(self, pair: ImagePair) -> Iterator[Hashable]:
+        """Yields the key of a pair, or those of source and target. Raises `DataError` at an image that is missing."""
+        if self._scope == "pair":
+            yield _pair_key(pair)
+            return
+        for image in (pair.source, pair.target):
+            yield self._image_key(pair, image)
+
+    def number(self, key: Hashable) -> int:
+        """Position of an item among `items`."""
+        return self._numbers[key]
+
+    def numbers(self, pair: ImagePair) -> list[int]:
+        """Positions of the items of a pair, up to an image that is missing."""
+        numbers: list[int] = []
+        with suppress(DataError):
+            for key in self.keys(pair):
+                # Not a comprehension: those before an error stay.
+                numbers.append(self._numbers[key])
+        return numbers
+
+    def batch_number(self, key: Hashable) -> int:
+        """Number of the batch that holds an item."""
+        return self._numbers[key] // self.batch_size
+
+    def batch(self, number: int) -> Sequence[Item]:
+        """The items of a batch."""
+        return self.items[number * self.batch_size : (number + 1) * self.batch_size]
+
+    def _distinct_items(self) -> list[Item]:
+        """The items of all pairs, in order of first use."""
+        items: dict[Hashable, Item] = {}
+        for pair in self._index.pairs.values():
+            if pair.pair_id not in self._index.excluded:
+                for item in self._items_of(pair):
+                    items.setdefault(item.key, item)
+        return list(items.values())
+
+    def _items_of(self, pair: ImagePair) -> Iterator[Item]:
+        category = self._index.prompt_category(pair)
+        images, sizes = (pair.source, pair.target), (pair.source_size, pair.target_size)
+        if self._scope == "pair":
+            yield Item(_pair_key(pair), images, sizes, category)
+            return
+        for image, size in zip(images, sizes, strict=True):
+            try:
+                key = self._image_key(pair, image)
+            except DataError:
+                # Whoever asks for a missing image gets the same error from `keys`.
+                continue
+            yield Item(key, (image,), (size,), category)
+
+    def _image_key(self, pair: ImagePair, image: ImageSource) -> Hashable:
+        category = self._index.prompt_category(pair) if self._scope == "category" else ""
+        return image.identity(), category
+
+
+def _pair_key(pair: ImagePair) -> Hashable:
+    return "pair", pair.pair_id
