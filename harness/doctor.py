@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 
 from harness.errors import BenchError
 from harness.features.extraction import check_feature_map
+from harness.features.requests import PromptUse
 from harness.plugins.host import Host
 from harness.specs import (
     NO_PROMPT,
@@ -19,7 +20,6 @@ from harness.specs import (
     ImageRequest,
     MakeContext,
     PairExtractor,
-    PairPrompt,
 )
 
 TOLERANCE = 1e-3
@@ -56,7 +56,7 @@ class Doctor:
         self._method = host.methods[method]
         self._spec = host.extractors[self._method.extractor]
         self._made: ImageExtractor | PairExtractor | None = None
-        self._prompt: Callable[..., Any] | None = None
+        self._prompt: PromptUse | None = None
 
     def examine(self) -> Iterator[Finding]:
         """Every check in turn; those that need an extractor are skipped where none could be made."""
@@ -103,7 +103,7 @@ class Doctor:
                 raise _Failed(
                     f"its own prompt '{spec.name}' is of kind '{spec.kind}', which it does not take"
                 )
-            self._prompt = spec.make(self._context)
+            self._prompt = PromptUse(spec.make(self._context), spec.scope)
         wanted = "extract_pairs" if self._spec.scope == "pair" else "extract"
         if not callable(getattr(self._made, wanted, None)):
             self._made = None
@@ -194,18 +194,8 @@ class Doctor:
         )
         if self._prompt is None:
             return source, target
-        scope = self._host.prompts[self._method.prompt].scope
-        both = (
-            [(source, target)] * 2
-            if scope == "pair"
-            else [(source,), (target,)]
-            if scope == "image"
-            else [(), ()]
-        )
-        values = [self._prompt(pair.category, images) for images in both]
-        if isinstance(values[0], PairPrompt):
-            values = list(values[0])
-        return replace(source, prompt=values[0]), replace(target, prompt=values[1])
+        source, target = self._prompt.add_to(pair.category, (source, target))
+        return source, target
 
 
 def _same(first: Any, second: Any, tolerance: float) -> str:

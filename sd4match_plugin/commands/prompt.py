@@ -220,20 +220,22 @@ class _Shown:
 
     def _values(self) -> Iterator[tuple[str, str, Any]]:
         """Label, category and value of each of the prompt's own rows."""
+        from harness.features.requests import PromptUse
+
+        use = PromptUse(self.prompt, self.spec.scope)
         name, first = self.spec.name, self.categories[0] if self.categories else ""
-        if self.spec.scope == "category":
+        if use.scope == "category":
             for category in self.categories:
-                yield f"{name}: {category}", category, self.prompt(category, ())
-        elif self.spec.scope == "image":
-            for path, request in zip(self.options["images"], self.requests, strict=True):
-                yield f"{name}: {path.name}", first, self.prompt(first, (request,))
+                yield f"{name}: {category}", category, use.value(category, ())
+        elif use.scope == "image":
+            values = use.values(first, self.requests)
+            for path, value in zip(self.options["images"], values, strict=True):
+                yield f"{name}: {path.name}", first, value
         else:
-            value = self.prompt(first, self.requests)
+            value = use.value(first, self.requests)
             if isinstance(value, PairPrompt):
-                yield from (
-                    (f"{name}: {path.name}", first, one)
-                    for path, one in zip(self.options["images"], value, strict=True)
-                )
+                for path, image_value in zip(self.options["images"], value, strict=True):
+                    yield f"{name}: {path.name}", first, image_value
             else:
                 yield name, first, value
 
