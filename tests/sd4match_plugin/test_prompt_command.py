@@ -87,7 +87,7 @@ def show(bench, tmp_path, monkeypatch):
         run.rows = {}
         return bench("prompt", "show", *arguments)
 
-    monkeypatch.setattr(module, "sheet", noted)
+    monkeypatch.setattr(module, "draw_sheet", noted)
     return run
 
 
