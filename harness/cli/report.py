@@ -55,7 +55,7 @@ def report(
     The page needs no network and no other file. Pairs are shown where the dataset is at hand.
     """
     from harness.files import check_place
-    from harness.report.page import make, write
+    from harness.report.page import make_page, write_page
     from harness.scoring.rescore import Rescorer
     from harness.tables.reported import read_reported
     from harness.tables.view import View, check_asked, main_protocol
@@ -65,11 +65,11 @@ def report(
     check_asked(records, alphas, localizers)
     view = View(protocol or main_protocol(records), averaging, alphas, localizers)
     printed = read_reported() if reported else None
-    made = make(
+    page = make_page(
         records, damaged, folder, view, title, host, Rescorer(host, data_root, datasets or ()), printed
     )
-    write(made, out)
-    for line in (*made.absent, *made.damaged):
+    write_page(page, out)
+    for line in (*page.absent, *page.damaged):
         click.echo(f"bench: {line}", err=True)
     click.echo(str(out))
-    return int(bool(damaged or made.damaged))
+    return int(bool(damaged or page.damaged))

@@ -36,7 +36,8 @@ def draw_sheet(
     """Draws rows of pictures beside their labels.
 
     Args:
-        rows: rows may differ in length. Pictures are scaled to fit a square, small ones up; their aspect is kept.
+        rows: they may differ in length. Pictures are scaled to fit a square, small ones up; their aspect is
+            kept.
         columns: headings of the columns of pictures.
         thumb: side of that square in pixels.
         title: stands above everything.

@@ -22,7 +22,7 @@ GAP = 24
 """Pixels between two images that stand beside each other."""
 
 _FINE = 2
-"""Everything is drawn larger by this factor and reduced at the end: Pillow's lines and discs have jagged edges."""
+"""Everything is drawn larger by this factor and reduced at the end: Pillow draws jagged edges."""
 
 _MARGIN, _TEXT_SIZE, _SMALL_TEXT_SIZE = 20, 16, 14
 

@@ -1,4 +1,7 @@
-"""A card of the gallery without the page's script: what `page.js` draws, drawn once, for the pairs shown at first."""
+"""A card of the gallery as `page.js` draws it, drawn once without the script, for the first pairs of a page.
+
+A card is what the page stores of a pair; `gallery` describes its fields. Its points are original pixels.
+"""
 
 from __future__ import annotations
 
@@ -6,94 +9,124 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.messages import counted
+
 HEIGHT, GAP = 240.0, 8.0
 """Height of both images, and the gap between them, in the drawing's own units."""
 
 
 @dataclass(frozen=True)
-class Mark:
-    """One keypoint: where it is in the source, was predicted and truly is, in the drawing's units."""
+class KeypointMark:
+    """One keypoint's source, prediction and truth in the drawing's units; `prediction` may be missing."""
 
     name: str
-    right: bool
+    is_correct: bool
     source: tuple[float, float]
-    found: tuple[float, float] | None
+    prediction: tuple[float, float] | None
     truth: tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """Two images side by side with their points; `pictures`: number, x, width of each."""
+class CardDrawing:
+    """Two images side by side with their points.
+
+    Attributes:
+        width: in the drawing's units.
+        pictures: number in the page, x and width of each image.
+        name: the method.
+        score: `3 of 5 points`.
+        wrong: names of the keypoints that are wrong, with commas.
+        text: the drawing's accessible name.
+    """
 
     width: float
     pictures: tuple[tuple[int, float, float], ...]
-    marks: tuple[Mark, ...]
+    marks: tuple[KeypointMark, ...]
     name: str
     score: str
     wrong: str
     text: str
 
 
-def drawing(card: Mapping[str, Any], method: int, name: str) -> Drawing | None:
-    """A card under one method; None where that predicted nothing.
+def draw_card(card: Mapping[str, Any], method: int, name: str) -> CardDrawing | None:
+    """Draws a card under one method.
 
     Args:
-        card: see `gallery`; its points are original pixels.
+        method: number of the method in the gallery.
+        name: its title.
+
+    Returns:
+        None where the method predicted nothing.
     """
-    found = card["found"][method]
-    if found is None:
+    predictions = card["found"][method]
+    if predictions is None:
         return None
     widths = [HEIGHT / height * width for width, height in card["sizes"]]
     scales = [HEIGHT / height for _, height in card["sizes"]]
-    left = widths[0] + GAP
-
-    def at(point: Sequence[float | None], side: int) -> tuple[float, float] | None:
-        x, y = point
-        return (
-            None
-            if x is None or y is None
-            else (round(x * scales[side] + side * left, 1), round(y * scales[side], 1))
-        )
+    target_left = widths[0] + GAP
 
     marks = []
-    for label, source, truth, place, right in zip(
-        card["names"], card["source"], card["truth"], found["points"], found["right"], strict=True
-    ):
-        start, end = at(source, 0), at(truth, 1)
-        if start is not None and end is not None:
-            marks.append(Mark(label, bool(right), start, at(place, 1), end))
-    wrong = ", ".join(mark.name for mark in marks if not mark.right)
-    score = (
-        f"{sum(found['right'])} of {len(found['right'])} {'point' if len(found['right']) == 1 else 'points'}"
+    points = zip(
+        card["names"], card["source"], card["truth"], predictions["points"], predictions["right"], strict=True
     )
-    return Drawing(
-        width=round(left + widths[1], 1),
+    for keypoint, source, truth, prediction, is_correct in points:
+        start = _position(source, scales[0], 0)
+        end = _position(truth, scales[1], target_left)
+        if start is not None and end is not None:
+            predicted = _position(prediction, scales[1], target_left)
+            marks.append(KeypointMark(keypoint, bool(is_correct), start, predicted, end))
+    wrong = ", ".join(mark.name for mark in marks if not mark.is_correct)
+    total = len(predictions["right"])
+    score = f"{sum(predictions['right'])} of {counted(total, 'point')}"
+    text = f"Pair {card['id']}, {name}: {score} correct."
+    if wrong:
+        text += f" Wrong keypoints: {wrong}."
+    source_picture, target_picture = card["pictures"]
+    return CardDrawing(
+        width=round(target_left + widths[1], 1),
         pictures=(
-            (card["pictures"][0], 0.0, round(widths[0], 1)),
-            (card["pictures"][1], round(left, 1), round(widths[1], 1)),
+            (source_picture, 0.0, round(widths[0], 1)),
+            (target_picture, round(target_left, 1), round(widths[1], 1)),
         ),
         marks=tuple(marks),
         name=name,
         score=score,
         wrong=wrong,
-        text=f"Pair {card['id']}, {name}: {score} correct."
-        + (f" Wrong keypoints: {wrong}." if wrong else ""),
+        text=text,
     )
 
 
-def share(card: Mapping[str, Any], method: int) -> float | None:
-    """Share of a card's points that a method has right."""
-    found = card["found"][method]
-    return None if found is None else sum(found["right"]) / len(found["right"])
+def _position(point: Sequence[float | None], scale: float, left: float) -> tuple[float, float] | None:
+    """Position of an image's point in the drawing; None where the point is not finite.
+
+    Args:
+        left: the image's own position.
+    """
+    x, y = point
+    if x is None or y is None:
+        return None
+    return round(x * scale + left, 1), round(y * scale, 1)
+
+
+def correct_share(card: Mapping[str, Any], method: int) -> float | None:
+    """Share of a card's points that a method predicts correctly, None where it predicted nothing."""
+    predictions = card["found"][method]
+    return None if predictions is None else sum(predictions["right"]) / len(predictions["right"])
 
 
 def first_cards(cards: Sequence[Mapping[str, Any]], methods: int, count: int) -> list[Mapping[str, Any]]:
-    """The cards that `page.js` shows at first: most different between the first two methods, or worst of the only one."""
-    keyed = []
+    """Chooses the cards that `page.js` shows at first.
+
+    They are those that differ most between the first two methods, or the worst ones of the only method.
+    Ties go to the card with more points, then by id.
+    """
+    ranked = []
     for card in cards:
-        shares = [share(card, method) for method in range(min(methods, 2))]
-        if all(one is not None for one in shares):
-            numbers = [one for one in shares if one is not None]
-            value = -abs(numbers[0] - numbers[1]) if len(numbers) > 1 else numbers[0]
-            keyed.append((round(value, 9), -len(card["names"]), card["id"], card))
-    return [card for *_, card in sorted(keyed, key=lambda one: one[:3])[:count]]
+        shares = [correct_share(card, method) for method in range(min(methods, 2))]
+        known = [share for share in shares if share is not None]
+        if len(known) < len(shares):
+            continue
+        order = -abs(known[0] - known[1]) if len(known) > 1 else known[0]
+        ranked.append((round(order, 9), -len(card["names"]), card["id"], card))
+    ranked.sort(key=lambda item: item[:3])
+    return [card for *_, card in ranked[:count]]

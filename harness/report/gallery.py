@@ -1,9 +1,8 @@
-"""Pairs with their points: source, prediction and truth, right or wrong by the same functions as the scores."""
+"""Pairs with their points: source, prediction and truth, correct or not by the same functions as scores."""
 
 from __future__ import annotations
 
-import base64
-import io
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +13,13 @@ import numpy as np
 from harness.datasets.splits import SplitIndex
 from harness.errors import BenchError, DataError, UserError
 from harness.messages import counted
+from harness.records.schema import Record
+from harness.report.image_store import ImageStore
 from harness.report.redact import plain
-from harness.report.selection import in_turn
-from harness.report.series import LENGTHS, Group, Series
+from harness.report.selection import choose_pairs
+from harness.report.series import LENGTHS, Series, SplitSeries
 from harness.scoring.correctness import correct_keypoints, read_points
 from harness.scoring.criteria import Criterion, make_criterion
-from harness.specs import ImageSource
 from harness.tables.text import alpha_text
 from harness.tables.view import View
 
@@ -31,44 +31,10 @@ MOST_METHODS = 10
 """Most series of one gallery: pairs are chosen for every two of them."""
 
 DEPTH = 24
-"""How many extremes of one kind are candidates."""
+"""Number of candidates for each extreme: best and worst of a method, most different between two."""
 
-_SIDE, _QUALITY = 256, 72
-
-
-@dataclass
-class Pictures:
-    """Pictures of the page, each once, as JPEG data URIs, until a number of bytes is used.
-
-    Attributes:
-        left: bytes that may still be used.
-        uris: identity -> data URI, in order of adding.
-    """
-
-    left: int
-    uris: dict[str, str] = field(default_factory=dict)
-
-    def add(self, images: Sequence[ImageSource], more: int) -> list[int] | None:
-        """Numbers of a card's pictures, or None where they and `more` bytes of text have no room. Raises `DataError`."""
-        new = {name: image for image in images if (name := image.identity()) not in self.uris}
-        made = {name: _uri(image) for name, image in new.items()}
-        cost = more + sum(map(len, made.values()))
-        if cost > self.left:
-            return None
-        self.left -= cost
-        self.uris |= made
-        names = list(self.uris)
-        return [names.index(image.identity()) for image in images]
-
-
-def _uri(image: ImageSource) -> str:
-    """The picture, its longer side at most 256 pixels."""
-    picture = image.open()
-    scale = min(1.0, _SIDE / max(picture.size))
-    width, height = (max(1, round(side * scale)) for side in picture.size)
-    file = io.BytesIO()
-    picture.resize((width, height)).save(file, format="JPEG", quality=_QUALITY, optimize=True)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+_CARD_MARKUP = 20
+"""Bytes of a card besides its text."""
 
 
 @dataclass(frozen=True)
@@ -76,20 +42,20 @@ class Gallery:
     """The cards of one split.
 
     Attributes:
-        content: what the page's script reads: `methods` (titles), `categories`, `cards`.
-        told: what is shown, of how many, in a sentence or two.
-        correct: what counts as correct, in a sentence.
+        content: read by the page's script: `methods` (titles), `categories`, `cards`.
+        description: the pairs that are shown, and of how many, in a sentence or two.
+        rule: the definition of a correct point, in a sentence.
     """
 
-    group: Group
+    split: SplitSeries
     content: dict[str, Any]
-    told: str
-    correct: str
+    description: str
+    rule: str
 
 
 @dataclass(frozen=True)
 class GalleryResult:
-    """Galleries, and what stood in the way of others.
+    """Galleries, and the reasons why others are missing.
 
     Attributes:
         absent: a sentence for each split whose dataset is not at hand.
@@ -101,173 +67,268 @@ class GalleryResult:
     damaged: tuple[str, ...]
 
 
-def galleries(
-    groups: Sequence[Group], view: View, folder: Path, host: Host, rescorer: Rescorer, pictures: Pictures
+@dataclass
+class _Problems:
+    """Sentences as in `GalleryResult`, while galleries are made."""
+
+    absent: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _SplitData:
+    """The data of a split, and the rule by which its points are correct.
+
+    Attributes:
+        folder: the results folder.
+        manifest: hash of the data, None where the record does not say on which data it was run.
+    """
+
+    folder: Path
+    index: SplitIndex
+    manifest: str | None
+    rule: Criterion
+
+
+@dataclass(frozen=True, eq=False)
+class _SeriesPredictions:
+    """One series' predictions.
+
+    Attributes:
+        points: pair -> (N, 2) original pixels of the target.
+        correct: pair -> (N) whether each is correct.
+    """
+
+    series: Series
+    points: Mapping[str, np.ndarray]
+    correct: Mapping[str, np.ndarray]
+
+    def card_part(self, pair_id: str) -> dict[str, Any] | None:
+        """Its points of a pair as a card has them, None where the method predicted nothing."""
+        if pair_id not in self.points:
+            return None
+        return {
+            "points": _round_points(self.points[pair_id]),
+            "right": self.correct[pair_id].astype(int).tolist(),
+        }
+
+
+def make_galleries(
+    splits: Sequence[SplitSeries],
+    view: View,
+    folder: Path,
+    host: Host,
+    rescorer: Rescorer,
+    images: ImageStore,
 ) -> GalleryResult:
-    """A gallery of each split whose dataset is at hand; they share the pictures' bytes evenly."""
-    made: list[Gallery] = []
-    absent: list[str] = []
-    damaged: list[str] = []
-    whole = pictures.left
-    for number, group in enumerate(groups):
-        # What one split leaves over is the next one's.
-        kept = whole * (len(groups) - number - 1) // len(groups)
-        pictures.left -= kept
+    """Makes a gallery of each split whose dataset is at hand; they share the images' bytes evenly."""
+    galleries: list[Gallery] = []
+    problems = _Problems()
+    all_bytes = images.bytes_left
+    for number, split in enumerate(splits):
+        # Bytes that one split does not use are left to the next one.
+        reserved = all_bytes * (len(splits) - number - 1) // len(splits)
+        images.bytes_left -= reserved
         try:
-            index, manifest = _split(group, rescorer)
-            rule = make_criterion(host, view.protocol, [group.at])
+            index, manifest = _read_split(split, rescorer)
+            rule = make_criterion(host, view.protocol, [split.alpha])
         except (UserError, DataError) as error:
-            absent.append(f"{group.short}: no pairs shown: {error}")
+            problems.absent.append(f"{split.short_title}: no pairs shown: {error}")
         else:
-            one = _gallery(group, folder, index, manifest, rule, pictures, absent, damaged)
-            made += [one] if one else []
-        pictures.left += kept
-    return GalleryResult(tuple(made), tuple(dict.fromkeys(absent)), tuple(dict.fromkeys(damaged)))
+            gallery = _make_gallery(split, _SplitData(folder, index, manifest, rule), images, problems)
+            if gallery:
+                galleries.append(gallery)
+        images.bytes_left += reserved
+    return GalleryResult(
+        tuple(galleries),
+        absent=tuple(dict.fromkeys(problems.absent)),
+        damaged=tuple(dict.fromkeys(problems.damaged)),
+    )
 
 
-def _split(group: Group, rescorer: Rescorer) -> tuple[SplitIndex, str | None]:
-    """The split that the first of the group's records was run on whose data is at hand, and that record's manifest. Raises `UserError`."""
-    records = {
-        one.record.provenance.manifest if one.record.provenance else None: one.record
-        for one in reversed(group.series)
-    }
+def _read_split(split: SplitSeries, rescorer: Rescorer) -> tuple[SplitIndex, str | None]:
+    """Reads the data that the first possible record of a split was run on.
+
+    Returns:
+        The data, and its manifest as the record has it.
+
+    Raises:
+        UserError: the data of none of the records is at hand; the message is that of the first.
+    """
+    by_manifest: dict[str | None, Record] = {}
+    for series in split.series:
+        by_manifest.setdefault(_manifest(series.record), series.record)
     problem: UserError | None = None
-    for manifest, record in reversed(records.items()):
+    for manifest, record in by_manifest.items():
         try:
             return rescorer.split(record), manifest
         except UserError as error:
             problem = problem or error
-    raise problem or UserError(f"{group.short}: no record")
+    raise problem or UserError(f"{split.short_title}: no record")
 
 
-@dataclass(frozen=True, eq=False)
-class _Answers:
-    """One series' predictions: pair -> (N, 2) original pixels of the target, and (N) whether right."""
-
-    series: Series
-    points: Mapping[str, np.ndarray]
-    right: Mapping[str, np.ndarray]
+def _manifest(record: Record) -> str | None:
+    return record.provenance.manifest if record.provenance else None
 
 
-def _gallery(
-    group: Group,
-    folder: Path,
-    index: SplitIndex,
-    manifest: str | None,
-    rule: Criterion,
-    pictures: Pictures,
-    absent: list[str],
-    damaged: list[str],
+def _make_gallery(
+    split: SplitSeries, data: _SplitData, images: ImageStore, problems: _Problems
 ) -> Gallery | None:
-    """A split's gallery, if there are predictions to show; what cannot be shown is told in `absent` and `damaged`."""
-    first = group.series[:MOST_METHODS]
-    same = [
-        one
-        for one in first
-        if (one.record.provenance.manifest if one.record.provenance else None) == manifest
-    ]
-    answers: list[_Answers] = []
-    for series in same:
-        try:
-            answers.append(_answers(series, folder, index, rule))
-        except BenchError as error:
-            damaged.append(str(error))
-    pair_ids = [one for one in index.pair_ids if any(one in answer.right for answer in answers)]
+    """A split's gallery; None where there are no predictions to show, or no room. Adds to `problems`."""
+    candidates = split.series[:MOST_METHODS]
+    comparable = [series for series in candidates if _manifest(series.record) == data.manifest]
+    predictions = _read_all_predictions(comparable, data, problems)
+    pair_ids = _pairs_with_predictions(data.index, predictions)
     if not pair_ids:
         return None
-    total = np.array([len(index.keypoint_ids(one)) for one in pair_ids], dtype=np.float64)
-    right = np.array(
-        [
-            [answer.right[one].sum() if one in answer.right else np.nan for one in pair_ids]
-            for answer in answers
-        ]
+    cards, unreadable = _make_cards(
+        data.index, predictions, _order_pairs(data.index, predictions, pair_ids), images
     )
-    order = in_turn(right, total, pair_ids, [index.pairs[one].category for one in pair_ids], DEPTH)
-    cards, broken = _cards(index, answers, [pair_ids[one] for one in order], pictures)
-    if broken:
-        absent.append(f"{group.short}: {counted(len(broken), 'pair')} not shown: {broken[0]}")
+    if unreadable:
+        missing = counted(len(unreadable), "pair")
+        problems.absent.append(f"{split.short_title}: {missing} not shown: {unreadable[0]}")
     if not cards:
-        absent.append(
-            f"{group.short}: no pairs shown: {'none of their pictures can be read' if broken else 'the rest of the page fills it'}"
-        )
+        reason = "none of their pictures can be read" if unreadable else "the rest of the page fills it"
+        problems.absent.append(f"{split.short_title}: no pairs shown: {reason}")
         return None
-    shown = "All" if len(cards) == len(pair_ids) else f"{len(cards):,} of"
-    told = [f"{shown} {counted(len(pair_ids), 'pair')} of {group.title} are in this page."]
-    if len(cards) < len(pair_ids):
-        told.append(
-            "They are the best and worst of each method and those on which two differ most, of all and of each category."
-        )
-    if len(group.series) > len(first):
-        told.append(f"The first {len(first)} of {len(group.series)} series can be chosen.")
-    if len(same) < len(first):
-        others = [one.name for one in first if one not in same]
-        told.append(f"Run on other data of this name, and so not among them: {', '.join(others)}.")
     content = {
-        "methods": [answer.series.title for answer in answers],
+        "methods": [each.series.title for each in predictions],
         "categories": sorted({card["category"] for card in cards}),
         "cards": cards,
     }
-    return Gallery(group, content, " ".join(told), _rule(rule, index))
+    sentences = [
+        _pairs_sentence(split, len(cards), len(pair_ids)),
+        *_methods_sentences(split, candidates, comparable),
+    ]
+    return Gallery(split, content, " ".join(sentences), _rule_sentence(data))
 
 
-def _rule(rule: Criterion, index: SplitIndex) -> str:
-    than = "less than" if rule.protocol.strict else "at most"
-    length = LENGTHS[rule.threshold or index.threshold]
-    return f"Correct: {than} {alpha_text(rule.alphas[0])} times {length} away from the truth, protocol {rule.protocol.name}."
+def _pairs_with_predictions(index: SplitIndex, predictions: Sequence[_SeriesPredictions]) -> list[str]:
+    predicted = {pair_id for each in predictions for pair_id in each.correct}
+    return [pair_id for pair_id in index.pair_ids if pair_id in predicted]
 
 
-def _answers(series: Series, folder: Path, index: SplitIndex, rule: Criterion) -> _Answers:
-    """Raises `UserError` where predictions are damaged."""
-    record = series.record
-    place = folder / record.cell.id
-    points = read_points(index, place, series.localizer)
+def _order_pairs(
+    index: SplitIndex, predictions: Sequence[_SeriesPredictions], pair_ids: Sequence[str]
+) -> list[str]:
+    """Pairs in the order in which the gallery needs them."""
+    correct = np.full((len(predictions), len(pair_ids)), np.nan)
+    for row, each in enumerate(predictions):
+        for column, pair_id in enumerate(pair_ids):
+            if pair_id in each.correct:
+                correct[row, column] = each.correct[pair_id].sum()
+    total = np.array([len(index.keypoint_ids(pair_id)) for pair_id in pair_ids], dtype=np.float64)
+    categories = [index.pairs[pair_id].category for pair_id in pair_ids]
+    return [pair_ids[number] for number in choose_pairs(correct, total, pair_ids, categories, DEPTH)]
+
+
+def _pairs_sentence(split: SplitSeries, cards: int, pairs: int) -> str:
+    """The number of pairs that are shown and, where these are not all, the way they were chosen."""
+    of_all = f"{counted(pairs, 'pair')} of {split.title} are in this page."
+    if cards == pairs:
+        return f"All {of_all}"
+    return (
+        f"{cards:,} of {of_all} They are the best and worst of each method and those on which two differ "
+        "most, of all and of each category."
+    )
+
+
+def _methods_sentences(
+    split: SplitSeries, candidates: Sequence[Series], comparable: Sequence[Series]
+) -> list[str]:
+    """The methods that cannot be chosen in the gallery, in up to two sentences."""
+    sentences = []
+    if len(split.series) > len(candidates):
+        sentences.append(f"The first {len(candidates)} of {len(split.series)} series can be chosen.")
+    if len(comparable) < len(candidates):
+        names = ", ".join(series.name for series in candidates if series not in comparable)
+        sentences.append(f"Run on other data of this name, and so not among them: {names}.")
+    return sentences
+
+
+def _rule_sentence(data: _SplitData) -> str:
+    rule = data.rule
+    comparison = "less than" if rule.protocol.strict else "at most"
+    length = LENGTHS[rule.threshold or data.index.threshold]
+    return (
+        f"Correct: {comparison} {alpha_text(rule.alphas[0])} times {length} away from the truth, "
+        f"protocol {rule.protocol.name}."
+    )
+
+
+def _read_all_predictions(
+    series_list: Sequence[Series], data: _SplitData, problems: _Problems
+) -> list[_SeriesPredictions]:
+    """The predictions of each series whose file can be read; adds to `problems.damaged`."""
+    predictions = []
+    for series in series_list:
+        try:
+            predictions.append(_read_predictions(series, data))
+        except BenchError as error:
+            problems.damaged.append(str(error))
+    return predictions
+
+
+def _read_predictions(series: Series, data: _SplitData) -> _SeriesPredictions:
+    """Reads a series' predictions. Raises `UserError` where they are damaged."""
+    cell = series.record.cell
+    points = read_points(data.index, data.folder / cell.id, series.localizer)
     if not points:
-        return _Answers(series, {}, {})
-    flags = correct_keypoints(index, points, rule, record.cell.fed_size)[:, 0]
+        return _SeriesPredictions(series, {}, {})
+    flags = correct_keypoints(data.index, points, data.rule, cell.fed_size)[:, 0]
+    # Flags are those of all pairs' keypoints, one after another.
     ends = np.cumsum([len(predicted) for predicted in points.values()])[:-1]
-    return _Answers(series, points, dict(zip(points, np.split(flags, ends), strict=True)))
+    return _SeriesPredictions(series, points, dict(zip(points, np.split(flags, ends), strict=True)))
 
 
-def _cards(
-    index: SplitIndex, answers: Sequence[_Answers], pair_ids: Sequence[str], pictures: Pictures
+def _make_cards(
+    index: SplitIndex,
+    predictions: Sequence[_SeriesPredictions],
+    pair_ids: Sequence[str],
+    images: ImageStore,
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Cards in order until there is no room, and a line for each picture that is broken."""
-    import json
+    """Makes cards in order until there is no room.
 
+    Returns:
+        Cards, and a message for each pair with an image that cannot be read.
+    """
     cards: list[dict[str, Any]] = []
-    broken: list[str] = []
+    unreadable: list[str] = []
     for pair_id in pair_ids:
         pair = index.pairs[pair_id]
-        valid = index.valid[pair_id]
-        card = {
-            "id": plain(pair_id),
-            "category": plain(pair.category),
-            "sizes": [list(pair.source_size), list(pair.target_size)],
-            "names": [plain(name) for name in index.keypoint_ids(pair_id)],
-            "source": _numbers(pair.source_points[valid]),
-            "truth": _numbers(pair.target_points[valid]),
-            # Method -> its points and which are right; null where it predicted nothing.
-            "found": [_found(one, pair_id) for one in answers],
-        }
+        card = _card_text(index, predictions, pair_id)
+        length = len(json.dumps(card, separators=(",", ":"))) + _CARD_MARKUP
         try:
-            numbers = pictures.add(
-                (pair.source, pair.target), len(json.dumps(card, separators=(",", ":"))) + 20
-            )
+            numbers = images.add((pair.source, pair.target), length)
         except DataError as error:
-            broken.append(str(error))
+            unreadable.append(str(error))
             continue
         if numbers is None:
             break
         cards.append(card | {"pictures": numbers})
-    return cards, broken
+    return cards, unreadable
 
 
-def _found(one: _Answers, pair_id: str) -> dict[str, Any] | None:
-    if pair_id not in one.points:
-        return None
-    return {"points": _numbers(one.points[pair_id]), "right": one.right[pair_id].astype(int).tolist()}
+def _card_text(index: SplitIndex, predictions: Sequence[_SeriesPredictions], pair_id: str) -> dict[str, Any]:
+    """A card without its images. Points are original pixels."""
+    pair = index.pairs[pair_id]
+    valid = index.valid[pair_id]
+    return {
+        "id": plain(pair_id),
+        "category": plain(pair.category),
+        "sizes": [list(pair.source_size), list(pair.target_size)],
+        "names": [plain(name) for name in index.keypoint_ids(pair_id)],
+        "source": _round_points(pair.source_points[valid]),
+        "truth": _round_points(pair.target_points[valid]),
+        # For each method its points and which are right; null where it predicted nothing.
+        "found": [each.card_part(pair_id) for each in predictions],
+    }
 
 
-def _numbers(points: np.ndarray) -> list[list[float | None]]:
-    """Points to a tenth of a pixel; what is not finite is nowhere."""
-    return [[round(float(value), 1) if np.isfinite(value) else None for value in point] for point in points]
+def _round_points(points: np.ndarray) -> list[list[float | None]]:
+    """Points to a tenth of a pixel; a coordinate that is not finite is None."""
+    return [[_round_coordinate(float(x)), _round_coordinate(float(y))] for x, y in points]
+
+
+def _round_coordinate(coordinate: float) -> float | None:
+    return round(coordinate, 1) if np.isfinite(coordinate) else None

@@ -8,22 +8,25 @@ from typing import Literal
 from harness.report.redact import plain
 from harness.tables.table import Mark, Table
 
-_CHOICES = ("sup.", "method", "dataset", "prompt", "localizer", "trained on", "status")
+_MENU_COLUMNS = ("sup.", "method", "dataset", "prompt", "localizer", "trained on", "status")
 """Columns that can be filtered by a menu of their values."""
+
+_MOST_CHOICES = 60
+"""Most values of a menu: with more, the search field is quicker."""
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One cell.
+class TableField:
+    """One field of a table.
 
     Attributes:
-        tag: `th` for what names a row.
-        numeric: whether it is set flush right.
+        tag: `th` for the field that names a row.
+        is_numeric: whether it is set flush right.
     """
 
     text: str
     tag: Literal["th", "td"]
-    numeric: bool
+    is_numeric: bool
     mark: Mark | None = None
 
 
@@ -42,7 +45,7 @@ class HtmlTable:
 
     Attributes:
         key: unique in the page.
-        lively: whether it can be sorted and filtered.
+        is_interactive: whether it can be sorted and filtered.
         reported: numbers of the rows that nobody measured.
     """
 
@@ -50,46 +53,50 @@ class HtmlTable:
     title: str
     caption: str
     header: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    choices: tuple[FilterMenu, ...]
-    lively: bool
+    rows: tuple[tuple[TableField, ...], ...]
+    menus: tuple[FilterMenu, ...]
+    is_interactive: bool
     reported: frozenset[int]
 
 
-def shown(table: Table, key: str, title: str, *, lively: bool = True) -> HtmlTable:
-    """A table with its marks (`best` is bold, `second` underlined), without paths of this machine.
+def make_html_table(table: Table, key: str, title: str, *, interactive: bool = True) -> HtmlTable:
+    """Returns a table with its marks (`best` is bold, `second` underlined), without paths of this machine.
 
-    A row's heading is its method or, where the table has no such column, its first cell.
+    A row's heading is its method or, where the table has no such column, its first field.
     """
     heading = table.header.index("method") if "method" in table.header[: table.names] else 0
-    last = len(table.header) - 1
-    rows = tuple(
-        tuple(
-            Cell(
-                text=plain(text),
-                tag="th" if column == heading else "td",
-                numeric=table.names <= column < last or table.header[column] == "#",
-                mark=table.marks.get((number, column)),
-            )
-            for column, text in enumerate(row)
-        )
-        for number, row in enumerate(table.rows)
-    )
-    choices = []
-    for column, name in enumerate(table.header[: table.names]):
-        values = sorted({row[column].text for row in rows})
-        if lively and name in _CHOICES and 1 < len(values) <= 60:
-            choices.append(FilterMenu(column, name, tuple(values)))
-    reported = frozenset(
-        number for number, row in enumerate(rows) if row[heading].text.endswith("(reported)")
-    )
+    rows = tuple(_fields(table, row, heading) for row in range(len(table.rows)))
+    reported = [number for number, row in enumerate(rows) if row[heading].text.endswith("(reported)")]
     return HtmlTable(
-        key,
-        title,
-        plain(table.caption),
-        tuple(map(plain, table.header)),
-        rows,
-        tuple(choices),
-        lively,
-        reported,
+        key=key,
+        title=title,
+        caption=plain(table.caption),
+        header=tuple(map(plain, table.header)),
+        rows=rows,
+        menus=_filter_menus(table, rows) if interactive else (),
+        is_interactive=interactive,
+        reported=frozenset(reported),
     )
+
+
+def _fields(table: Table, row: int, heading: int) -> tuple[TableField, ...]:
+    """
+    Args:
+        heading: column of the row's heading.
+    """
+    fields = []
+    last = len(table.header) - 1
+    for column, text in enumerate(table.rows[row]):
+        is_numeric = table.names <= column < last or table.header[column] == "#"
+        tag: Literal["th", "td"] = "th" if column == heading else "td"
+        fields.append(TableField(plain(text), tag, is_numeric, table.marks.get((row, column))))
+    return tuple(fields)
+
+
+def _filter_menus(table: Table, rows: tuple[tuple[TableField, ...], ...]) -> tuple[FilterMenu, ...]:
+    menus = []
+    for column, title in enumerate(table.header[: table.names]):
+        values = sorted({row[column].text for row in rows})
+        if title in _MENU_COLUMNS and 1 < len(values) <= _MOST_CHOICES:
+            menus.append(FilterMenu(column, title, tuple(values)))
+    return tuple(menus)

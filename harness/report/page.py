@@ -14,12 +14,13 @@ from harness.errors import UserError
 from harness.files import check_place, replacing
 from harness.records.schema import Record
 from harness.report import summary
-from harness.report.card import drawing, first_cards
-from harness.report.figures import sections
-from harness.report.gallery import Gallery, Pictures, galleries
-from harness.report.html_table import HtmlTable, shown
+from harness.report.card import draw_card, first_cards
+from harness.report.figures import Section, sections
+from harness.report.gallery import Gallery, make_galleries
+from harness.report.html_table import HtmlTable, make_html_table
+from harness.report.image_store import ImageStore
 from harness.report.redact import plain
-from harness.report.series import groups_of
+from harness.report.series import series_by_split
 from harness.scoring.criteria import make_criterion
 from harness.tables.categories import per_category
 from harness.tables.generalisation import generalisation
@@ -38,13 +39,13 @@ if TYPE_CHECKING:
     from harness.scoring.rescore import Rescorer
 
 MOST_BYTES = 4_800_000
-"""A page is kept below this: pictures take what the rest leaves."""
+"""A page is kept below this: images take the bytes that the rest leaves."""
 
 GALLERY_BYTES = 3_200_000
-"""Most bytes of pictures and their points."""
+"""Most bytes of images and their points."""
 
 FIRST_BYTES = 150_000
-"""Kept free for the rest of a gallery: its menus and the cards that are there without the script."""
+"""Reserved for the rest of each gallery: its menus and the cards that are there without the script."""
 
 AT_FIRST = 6
 """Cards that are there without the page's script."""
@@ -52,7 +53,7 @@ AT_FIRST = 6
 
 @dataclass(frozen=True)
 class Page:
-    """A page, and what it lacks.
+    """A page, and a list of things that are missing in it.
 
     Attributes:
         html: the page.
@@ -65,17 +66,17 @@ class Page:
     damaged: tuple[str, ...]
 
 
-def write(made: Page, path: Path) -> None:
+def write_page(page: Page, path: Path) -> None:
     """Puts the page in place, whole or not at all. Raises `UserError`."""
-    place = check_place(path)
+    target = check_place(path)
     try:
-        with replacing(place) as file:
-            file.write(made.html.encode())
+        with replacing(target) as file:
+            file.write(page.html.encode())
     except OSError as error:
         raise UserError(f"{path}: not written: {error.strerror or error}") from error
 
 
-def make(
+def make_page(
     records: Sequence[Record],
     damaged: Sequence[str],
     folder: Path,
@@ -85,7 +86,7 @@ def make(
     rescorer: Rescorer,
     reported: ReportedNumbers | None = None,
 ) -> Page:
-    """The page of a results folder.
+    """Makes the page of a results folder.
 
     Args:
         records: those that can be read, in order of id.
@@ -96,53 +97,69 @@ def make(
     Raises:
         UserError: no record has the view's protocol.
     """
-    waiting = summary.unfinished(folder)
-    charts = sections(records, view)
-    groups = groups_of(records, view)
     name = folder.resolve().name or "results"
+    figure_sections = sections(records, view)
+    splits = series_by_split(records, view)
     ties = Ties(folder, rescorer.split, partial(make_criterion, host), view.protocol, view.averaging)
-    content = {
+    content: dict[str, Any] = {
         "title": title or f"Semantic correspondence: {name}",
         "folder": name,
-        "overview": summary.overview(records, waiting),
         "view": view,
-        "cells": _small(summary.cells(records, waiting), "cells", "Cells", lively=True),
-        "failures": _small(summary.failures(records), "failures", "Failed pairs"),
-        "provenance": [
-            one
-            for one in (
-                _small(summary.environments(records), "environments", "Versions and hardware"),
-                _small(summary.weights(records), "weights", "Weights"),
-                _small(summary.data(records), "data", "Data"),
-            )
-            if one
-        ],
         "problems": [],
         "absent": [],
         "tables": _tables(records, view, ties, reported),
-        "sections": charts,
-        "numbers": {
-            figure.key: _small(
-                figure.numbers, f"{figure.key}-numbers", f"{section.title}, {figure.title}: numbers"
-            )
-            for section in charts
-            for figure in section.figures
-        },
+        "sections": figure_sections,
+        "numbers": _numbers_tables(figure_sections),
         "galleries": [],
         "pictures": [],
+        **_summary_content(records, folder),
     }
-    rest = len(_render(content).encode()) + FIRST_BYTES * len(groups)
-    pictures = Pictures(max(0, min(GALLERY_BYTES, MOST_BYTES - rest)))
-    found = galleries(groups, view, folder, host, rescorer, pictures)
-    unusable = tuple(dict.fromkeys((*found.damaged, *ties.problems)))
-    content |= {
-        # Which cell is meant stays legible.
-        "problems": [plain(line.replace(str(folder), name)) for line in (*damaged, *unusable)],
-        "absent": [plain(line) for line in found.absent],
-        "galleries": [_gallery(one, number) for number, one in enumerate(found.galleries)],
-        "pictures": list(pictures.uris.values()),
+    # Galleries get the bytes that a page without them leaves.
+    bytes_without_galleries = len(_render(content).encode()) + FIRST_BYTES * len(splits)
+    images = ImageStore(max(0, min(GALLERY_BYTES, MOST_BYTES - bytes_without_galleries)))
+    result = make_galleries(splits, view, folder, host, rescorer, images)
+    unusable = tuple(dict.fromkeys((*result.damaged, *ties.problems)))
+    # `plain` keeps only the last part of a path: with the folder's name for the folder, that names the cell.
+    content["problems"] = [plain(line.replace(str(folder), name)) for line in (*damaged, *unusable)]
+    content["absent"] = [plain(line) for line in result.absent]
+    content["galleries"] = [
+        _gallery_content(gallery, f"gallery{number}")
+        for number, gallery in enumerate(result.galleries, start=1)
+    ]
+    content["pictures"] = list(images.uris.values())
+    return Page(_render(content), result.absent, unusable)
+
+
+def _summary_content(records: Sequence[Record], folder: Path) -> dict[str, Any]:
+    """Everything that the template shows of cells, failures and provenance."""
+    waiting = summary.cells_without_record(folder)
+    cells = summary.cells_table(records, waiting)
+    failures = summary.failures_table(records)
+    provenance = {
+        ("environments", "Versions and hardware"): summary.environments_table(records),
+        ("weights", "Weights"): summary.weights_table(records),
+        ("data", "Data"): summary.data_table(records),
     }
-    return Page(_render(content), found.absent, unusable)
+    return {
+        "overview": summary.overview(records, waiting),
+        "cells": make_html_table(cells, "cells", "Cells"),
+        "failures": _small_table(failures, "failures", "Failed pairs") if failures else None,
+        "provenance": [_small_table(table, *names) for names, table in provenance.items() if table],
+    }
+
+
+def _numbers_tables(figure_sections: Sequence[Section]) -> dict[str, HtmlTable]:
+    """Key of a figure -> its numbers."""
+    tables = {}
+    for section in figure_sections:
+        for figure in section.figures:
+            title = f"{section.title}, {figure.title}: numbers"
+            tables[figure.key] = _small_table(figure.numbers, f"{figure.key}-numbers", title)
+    return tables
+
+
+def _small_table(table: Table, key: str, title: str) -> HtmlTable:
+    return make_html_table(table, key, title, interactive=False)
 
 
 def _tables(
@@ -156,7 +173,7 @@ def _tables(
     }
     beside: dict[str, Any] = {**options, "reported": reported}
     made = [
-        shown(
+        make_html_table(
             leaderboard(records, alphas=view.alphas, full=True, places=ties, **beside),
             "leaderboard",
             "Leaderboard",
@@ -167,17 +184,19 @@ def _tables(
     prompts = _several(records, lambda record: record.cell.prompt)
     asked = {place[1:] for place in prompts}
     if compared := [record for record in records if _split(record) in asked]:
-        made.append(shown(prompt_types(compared, alpha=alpha, **beside), "prompts", "Prompt types"))
+        made.append(make_html_table(prompt_types(compared, alpha=alpha, **beside), "prompts", "Prompt types"))
     splits = list(dict.fromkeys(map(_split, records)))
     for number, (split, table) in enumerate(
         zip(splits, per_category(records, alpha=alpha, **beside), strict=True), start=1
     ):
         # Several categories, all pairs and the note.
         if len(table.header) - table.names > 3:
-            made.append(shown(table, f"categories{number}", f"Categories of {split_name(*split)}"))
+            made.append(make_html_table(table, f"categories{number}", f"Categories of {split_name(*split)}"))
     if len(splits) > 1 or reported:
         made.append(
-            shown(generalisation(records, alphas=view.alphas, **beside), "generalisation", "Generalisation")
+            make_html_table(
+                generalisation(records, alphas=view.alphas, **beside), "generalisation", "Generalisation"
+            )
         )
     steps = _several(records, lambda record: str(record.cell.params.get(TIMESTEP, "")))
     if swept := [
@@ -185,7 +204,7 @@ def _tables(
         for record in records
         if TIMESTEP in record.cell.params and (record.cell.method, *_split(record)) in steps
     ]:
-        made.append(shown(timesteps(swept, alpha=alpha, **options), "timesteps", "Timesteps"))
+        made.append(make_html_table(timesteps(swept, alpha=alpha, **options), "timesteps", "Timesteps"))
     return made
 
 
@@ -201,39 +220,33 @@ def _several(records: Sequence[Record], value: Callable[[Record], str]) -> set[t
     return {name for name, values in found.items() if len(values) > 1}
 
 
-def _small(table: Table | None, key: str, title: str, *, lively: bool = False) -> HtmlTable | None:
-    return shown(table, key, title, lively=lively) if table else None
-
-
-def _gallery(one: Gallery, number: int) -> dict[str, Any]:
-    """What the template needs of a gallery."""
-    methods, cards = one.content["methods"], one.content["cards"]
-    first = [
-        {
-            "id": card["id"],
-            "category": card["category"],
-            "drawings": [
-                made
-                for method in range(min(2, len(methods)))
-                if (made := drawing(card, method, methods[method]))
-            ],
-        }
-        for card in first_cards(cards, len(methods), AT_FIRST)
-    ]
+def _gallery_content(gallery: Gallery, key: str) -> dict[str, Any]:
+    """Everything that the template shows of a gallery."""
+    methods, cards = gallery.content["methods"], gallery.content["cards"]
+    first = []
+    for card in first_cards(cards, len(methods), AT_FIRST):
+        drawings = [draw_card(card, method, methods[method]) for method in range(min(2, len(methods)))]
+        first.append(
+            {
+                "id": card["id"],
+                "category": card["category"],
+                "drawings": [drawing for drawing in drawings if drawing],
+            }
+        )
     return {
-        "key": f"gallery{number + 1}",
-        "title": one.group.short,
-        "told": one.told,
-        "correct": one.correct,
+        "key": key,
+        "title": gallery.split.short_title,
+        "description": gallery.description,
+        "rule": gallery.rule,
         "methods": methods,
-        "categories": one.content["categories"],
-        "json": _json(one.content),
+        "categories": gallery.content["categories"],
+        "json": _script_json(gallery.content),
         "first": first,
         "count": len(cards),
     }
 
 
-def _json(content: Any) -> str:
+def _script_json(content: Any) -> str:
     """JSON that can stand in a `<script>`: no text in it ends the element or begins a comment."""
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for character in "<>&\u2028\u2029":
@@ -247,14 +260,11 @@ def _render(content: dict[str, Any]) -> str:
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    return (
-        environment.from_string(_text("page.html.j2")).render(
-            content, css=_text("page.css"), js=_text("page.js")
-        )
-        + "\n"
-    )
+    template = environment.from_string(_package_file("page.html.j2"))
+    html = template.render(content, css=_package_file("page.css"), js=_package_file("page.js"))
+    return f"{html}\n"
 
 
-def _text(name: str) -> str:
-    """A file of this package."""
+def _package_file(name: str) -> str:
+    """Text of a file of this package."""
     return (resources.files("harness.report") / name).read_text(encoding="utf-8")

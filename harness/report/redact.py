@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 
-# Two parts at least: `and/or` and `/s` are no paths. Addresses (`https://…`) have a colon before their slashes.
+# At least two parts: `and/or` and `/s` are not paths. Addresses (`https://…`) have a colon before theirs.
 _ABSOLUTE = re.compile(r"(?<![\w./:…])(?:file://)?/(?:[^/\s'\"<>|]+/)+([^/\s'\"<>|]*)")
 
 
 def plain(text: str) -> str:
-    """The text with each absolute path shortened to its last part: `/home/me/birds/a.jpg: broken` -> `…/a.jpg: broken`."""
-    return _ABSOLUTE.sub(lambda found: f"…/{found[1]}", text)
+    """The text with each absolute path shortened to its last part.
+
+    `/home/me/birds/a.jpg: broken` becomes `…/a.jpg: broken`.
+    """
+    return _ABSOLUTE.sub(r"…/\1", text)

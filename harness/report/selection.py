@@ -1,4 +1,4 @@
-"""Which pairs a gallery shows: the extremes of each method and of each two, overall and per category."""
+"""The choice of pairs for a gallery: extremes of each method and of each two, overall and per category."""
 
 from __future__ import annotations
 
@@ -8,59 +8,72 @@ from itertools import zip_longest
 import numpy as np
 
 
-def in_turn(
-    right: np.ndarray, total: np.ndarray, pair_ids: Sequence[str], categories: Sequence[str], depth: int
+def choose_pairs(
+    correct: np.ndarray, total: np.ndarray, pair_ids: Sequence[str], categories: Sequence[str], depth: int
 ) -> list[int]:
-    """Numbers of pairs, each once, those first that a gallery can least do without.
+    """Chooses pairs, each once, in the order in which a gallery needs them.
 
-    There is a list for each of: best of a method, worst of a method, most different between two; over all pairs and within each
-    category. The lists are dealt from in turn, one pair of each a round; those over all pairs and of the methods that come first go
-    first, so that wherever the result is cut, every question has some answer. Ties go to the pair with more points, then by id.
+    There is a list for each of: best of a method, worst of a method, most different between two; over all
+    pairs and within each category. The lists are dealt from in turn, one pair of each a round; those over all
+    pairs and of the methods that come first go first, so that wherever the result is cut, every question has
+    some answer. Ties go to the pair with more points, then by id.
 
     Args:
-        right: (M, P) correct points of each method, NaN where it predicted nothing.
+        correct: (M, P) correct points of each method, NaN where it predicted nothing.
         total: (P) points.
         pair_ids: P ids.
         categories: P categories.
-        depth: how many rounds.
+        depth: number of rounds.
+
+    Returns:
+        Indices of pairs.
     """
-    share = right / total
-    names = sorted(set(categories))
-    whole = np.arange(len(pair_ids))
-    parts = [
-        whole,
-        *(np.flatnonzero(np.array([one == name for one in categories])) for name in names if len(names) > 1),
-    ]
+    extremes = _Extremes(total, pair_ids, depth)
+    share = correct / total
+    everything = np.arange(len(pair_ids))
     lists: list[list[int]] = []
-    for everywhere in (True, False):
-        for newest in range(len(right)):
-            for part in parts[:1] if everywhere else parts[1:]:
-                lists += [
-                    _extremes(share[newest], total, pair_ids, part, depth, best=False),
-                    _extremes(share[newest], total, pair_ids, part, depth, best=True),
-                ]
-                lists += [
-                    _extremes(abs(share[newest] - share[other]), total, pair_ids, part, depth, best=True)
-                    for other in range(newest)
-                ]
-    return list(dict.fromkeys(one for one in _dealt(lists)))
+    for method in range(len(share)):
+        lists += extremes.of_method(share, method, everything)
+    names = sorted(set(categories))
+    if len(names) > 1:
+        subsets = [np.flatnonzero(np.array(categories) == name) for name in names]
+        # A method before the next one, within it a category before the next one.
+        for method in range(len(share)):
+            for subset in subsets:
+                lists += extremes.of_method(share, method, subset)
+    return list(dict.fromkeys(_deal(lists)))
 
 
-def _dealt(lists: Sequence[Sequence[int]]) -> Iterator[int]:
-    for one_each in zip_longest(*lists):
-        yield from (one for one in one_each if one is not None)
+class _Extremes:
+    """Lists of pairs at the ends of an order, `depth` pairs each."""
+
+    def __init__(self, total: np.ndarray, pair_ids: Sequence[str], depth: int) -> None:
+        self._total = total
+        self._pair_ids = pair_ids
+        self._depth = depth
+
+    def of_method(self, share: np.ndarray, method: int, subset: np.ndarray) -> list[list[int]]:
+        """Worst and best pairs of a method, and those that differ most from each method before it.
+
+        Args:
+            share: (M, P) share of correct points.
+            subset: indices of the pairs to choose from.
+        """
+        lists = [self._lowest(share[method], subset), self._lowest(-share[method], subset)]
+        for earlier in range(method):
+            lists.append(self._lowest(-abs(share[method] - share[earlier]), subset))
+        return lists
+
+    def _lowest(self, values: np.ndarray, subset: np.ndarray) -> list[int]:
+        """Indices of the lowest values; NaN is not among them."""
+        known = [int(index) for index in subset if not np.isnan(values[index])]
+        known.sort(key=lambda index: (values[index], -self._total[index], self._pair_ids[index]))
+        return known[: self._depth]
 
 
-def _extremes(
-    values: np.ndarray,
-    total: np.ndarray,
-    pair_ids: Sequence[str],
-    among: np.ndarray,
-    count: int,
-    *,
-    best: bool,
-) -> list[int]:
-    """The highest or lowest of some pairs' values; NaN is neither."""
-    there = [int(one) for one in among if not np.isnan(values[one])]
-    sign = -1 if best else 1
-    return sorted(there, key=lambda one: (sign * values[one], -total[one], pair_ids[one]))[:count]
+def _deal(lists: Sequence[Sequence[int]]) -> Iterator[int]:
+    """The first item of each list, then the second of each, and so on."""
+    for round_items in zip_longest(*lists):
+        for item in round_items:
+            if item is not None:
+                yield item

@@ -1,4 +1,4 @@
-"""Records as what charts draw: series of one dataset's split, named apart and ranked."""
+"""Records as charts draw them: the series of each dataset's split, with distinct names, in order of PCK."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from harness.tables.tidy import distinguish_labels
 from harness.tables.view import View
 
 _ASPECTS = ("prompt", "localizer", "backbone")
+"""Properties that tell series of one label apart, in the order in which they are tried."""
 
 LENGTHS = {
     "box": "the longer side of the target's box",
     "image": "the longer side of the target image",
     "points": "the extent of the target's points",
 }
-"""Threshold -> what alpha multiplies, in words."""
+"""Threshold -> length that alpha multiplies, in words."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,9 +30,9 @@ class Series:
     """One record's numbers by one localizer.
 
     Attributes:
-        label: the method, told apart from others of its name.
-        name: label and what else tells it apart among the series it stands with, without its note.
-        note: what keeps it from being comparable, `limited: 60 of 250 pairs`; empty where nothing does.
+        label: the method, distinct from others of its name.
+        name: the label and whatever else sets it apart among the series it stands with, without its note.
+        note: `limited to 60 of 250 pairs` or another reason why it cannot be compared; else empty.
         scores: (slice, alpha) -> number.
     """
 
@@ -44,21 +45,27 @@ class Series:
 
     @property
     def title(self) -> str:
-        """Name and note: what stands wherever the series appears."""
+        """Name and note: the text of a series wherever it appears."""
         return f"{self.name} ({self.note})" if self.note else self.name
 
     @property
-    def lines(self) -> str:
-        """The same on two lines, for a chart's axis."""
+    def axis_label(self) -> str:
+        """Name and note on two lines, for a chart's axis."""
         return f"{self.name}\n{self.note}" if self.note else self.name
 
     @property
     def alphas(self) -> tuple[float, ...]:
-        return tuple(sorted({alpha for part, alpha in self.scores if part == "all"}))
+        """Alphas that it has numbers over all pairs of, in order."""
+        return tuple(sorted({alpha for slice_name, alpha in self.scores if slice_name == "all"}))
 
     @cached_property
     def slices(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(part for part, _ in self.scores))
+        """Names of the slices that it has numbers of, each once."""
+        return tuple(dict.fromkeys(slice_name for slice_name, _ in self.scores))
+
+    def score(self, slice_name: str, alpha: float) -> Score | None:
+        """Its number of a slice, None where it has none."""
+        return self.scores.get((slice_name, alpha))
 
     def aspect(self, name: str) -> str:
         """Its prompt, localizer or backbone."""
@@ -66,121 +73,150 @@ class Series:
 
     def pck(self, alpha: float) -> float:
         """PCK over all pairs in percent, -1 where there is none: for sorting."""
-        score = self.scores.get(("all", alpha))
+        score = self.score("all", alpha)
         return score.pck if score else -1.0
 
 
 @dataclass(frozen=True, eq=False)
-class Group:
+class SplitSeries:
     """The series of one dataset's split, complete ones first, then by PCK.
 
     Attributes:
-        at: the alpha of charts at one.
-        left_out: a sentence part for each record without numbers to draw.
-        differs: what sets series apart that would otherwise have one name.
-        threshold: what alpha multiplies, in words.
+        alpha: the alpha of charts that have only one.
+        left_out: a part of a sentence for each record without numbers to draw.
+        differences: whatever sets series apart that would otherwise have the same name.
+        threshold: the length that alpha multiplies, in words.
     """
 
     dataset: str
     split: str
-    at: float
+    alpha: float
     series: tuple[Series, ...]
     left_out: tuple[str, ...]
-    differs: tuple[str, ...]
+    differences: tuple[str, ...]
     threshold: str
 
     @property
     def title(self) -> str:
+        """`birds (test split)`."""
         return plain(f"{self.dataset} ({self.split} split)")
 
     @property
-    def short(self) -> str:
+    def short_title(self) -> str:
+        """`birds` for the test split, `birds/val` for another."""
         return plain(split_name(self.dataset, self.split))
 
-    def scores(self, part: str = "all", alpha: float | None = None) -> list[Score]:
-        """What every series has there."""
-        at = self.at if alpha is None else alpha
-        return [one.scores[part, at] for one in self.series if (part, at) in one.scores]
+    def slice_scores(self, slice_name: str = "all") -> list[Score]:
+        """Numbers of a slice, of every series that has it."""
+        scores = [series.score(slice_name, self.alpha) for series in self.series]
+        return [score for score in scores if score]
 
 
-def groups_of(records: Sequence[Record], view: View) -> list[Group]:
-    """A group for each dataset and split that the view has numbers of, in order of name."""
-    records, differs = distinguish_labels(records)
-    places = sorted({(record.cell.dataset, record.cell.split) for record in records})
-    found = [
-        _group([one for one in records if (one.cell.dataset, one.cell.split) == place], differs, view)
-        for place in places
-    ]
-    return [group for group in found if group.series]
+def series_by_split(records: Sequence[Record], view: View) -> list[SplitSeries]:
+    """Returns the series of each dataset and split that the view has numbers of, in order of name."""
+    records, differences = distinguish_labels(records)
+    by_split: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        by_split.setdefault((record.cell.dataset, record.cell.split), []).append(record)
+    splits = [_split_series(by_split[key], differences, view) for key in sorted(by_split)]
+    return [split for split in splits if split.series]
 
 
-def _group(records: Sequence[Record], differs: Mapping[str, str], view: View) -> Group:
-    series: list[Series] = []
+def _split_series(records: Sequence[Record], differences: Mapping[str, str], view: View) -> SplitSeries:
+    """
+    Args:
+        differences: cell id -> the difference from a cell of the same label.
+    """
+    series_list: list[Series] = []
     left_out: list[str] = []
     for record in records:
-        mine = _series(record, view)
-        series += mine
-        if not record.scores:
-            left_out.append(plain(f"{record.cell.label} ({status_text(record)})"))
-        elif not mine:
-            protocols = sorted({score.protocol for score in record.scores})
-            if view.protocol not in protocols:
-                left_out.append(plain(f"{record.cell.label} (protocol {', '.join(protocols)} only)"))
-    alphas = {alpha for one in series for alpha in one.alphas}
-    at = RANKING_ALPHA if RANKING_ALPHA in alphas or not alphas else min(alphas)
-    thresholds = dict.fromkeys(one.record.thresholds.get(view.protocol, "") for one in series)
-    return Group(
+        record_series = _record_series(record, view)
+        series_list += record_series
+        if not record_series and (reason := _reason_left_out(record, view)):
+            left_out.append(plain(f"{record.cell.label} ({reason})"))
+
+    alphas = {alpha for series in series_list for alpha in series.alphas}
+    alpha = RANKING_ALPHA if RANKING_ALPHA in alphas or not alphas else min(alphas)
+    # In order of the records, each once.
+    thresholds = dict.fromkeys(series.record.thresholds.get(view.protocol, "") for series in series_list)
+    noted = [record.cell for record in records if record.cell.id in differences]
+    return SplitSeries(
         dataset=records[0].cell.dataset,
         split=records[0].cell.split,
-        at=at,
-        series=tuple(sorted(named(series), key=lambda one: (bool(one.note), -one.pck(at), one.name))),
+        alpha=alpha,
+        series=rank_series(distinguish_names(series_list), alpha),
         left_out=tuple(left_out),
-        differs=tuple(
-            plain(f"{one.cell.label}: {differs[one.cell.id]}") for one in records if one.cell.id in differs
-        ),
-        threshold=" or ".join(LENGTHS.get(one, one) for one in thresholds if one),
+        differences=tuple(plain(f"{cell.label}: {differences[cell.id]}") for cell in noted),
+        threshold=" or ".join(LENGTHS.get(name, name) for name in thresholds if name),
     )
 
 
-def _series(record: Record, view: View) -> list[Series]:
-    found: dict[str, dict[tuple[str, float], Score]] = {}
+def _record_series(record: Record, view: View) -> list[Series]:
+    by_localizer: dict[str, dict[tuple[str, float], Score]] = {}
     for score in record.scores:
         if view.shows(score):
-            found.setdefault(score.localizer, {})[score.slice, score.alpha] = score
+            by_localizer.setdefault(score.localizer, {})[score.slice, score.alpha] = score
     label = plain(record.cell.label)
-    return [
-        Series(record, name, label, label, "; ".join(coverage_notes(record, name)), scores)
-        for name, scores in found.items()
-    ]
+    series_list = []
+    for localizer, scores in by_localizer.items():
+        note = "; ".join(coverage_notes(record, localizer))
+        series_list.append(Series(record, localizer, label, label, note, scores))
+    return series_list
 
 
-def named(series: Sequence[Series], label: Callable[[Series], str] = lambda one: one.label) -> list[Series]:
-    """Series with names that say as much as tells them apart, and no more: `dift (category)` beside `dift (empty)`."""
-    found = []
-    for one in series:
-        others = [other for other in series if other is not one and label(other) == label(one)]
-        apart: list[str] = []
+def _reason_left_out(record: Record, view: View) -> str:
+    """The reason why a record has no series; empty where its numbers are left out by the user's choice."""
+    if not record.scores:
+        return status_text(record)
+    protocols = sorted({score.protocol for score in record.scores})
+    return "" if view.protocol in protocols else f"protocol {', '.join(protocols)} only"
+
+
+def rank_series(series_list: Sequence[Series], alpha: float) -> tuple[Series, ...]:
+    """Sorts series: complete ones first, then by PCK at an alpha, then by name."""
+    return tuple(sorted(series_list, key=lambda series: (bool(series.note), -series.pck(alpha), series.name)))
+
+
+def distinguish_names(
+    series_list: Sequence[Series], label_of: Callable[[Series], str] = lambda series: series.label
+) -> list[Series]:
+    """Returns the series with names that say as much as sets them apart, and no more.
+
+    `dift (category)` beside `dift (empty)`, but `dift` where it stands alone.
+    """
+    renamed = []
+    for current in series_list:
+        label = label_of(current)
+        namesakes = [other for other in series_list if other is not current and label_of(other) == label]
+        distinctions: list[str] = []
         for aspect in _ASPECTS:
-            unlike = [other for other in others if other.aspect(aspect) != one.aspect(aspect)]
-            if unlike:
-                apart.append(one.aspect(aspect))
-                others = [other for other in others if other not in unlike]
-        found.append(replace(one, name=plain(f"{label(one)} ({', '.join(apart)})" if apart else label(one))))
-    return found
+            value = current.aspect(aspect)
+            still_equal = [other for other in namesakes if other.aspect(aspect) == value]
+            if len(still_equal) < len(namesakes):
+                distinctions.append(value)
+            namesakes = still_equal
+        name = f"{label} ({', '.join(distinctions)})" if distinctions else label
+        renamed.append(replace(current, name=plain(name)))
+    return renamed
 
 
-def what(group: Group, view: View, alpha: float | None) -> str:
-    """What a figure's numbers are: measure, unit, dataset, split, protocol, averaging, alpha."""
-    at = f"@{alpha_text(alpha)}" if alpha is not None else ""
-    size = f" (within alpha times {group.threshold})" if group.threshold else ""
-    return f"PCK{at} in percent on {group.title}; protocol {view.protocol}{size}, mean per {view.averaging}"
+def measure_text(split: SplitSeries, view: View, alpha: float | None) -> str:
+    """Names the measure of a figure: unit, dataset, split, protocol, averaging, alpha."""
+    at_alpha = f"@{alpha_text(alpha)}" if alpha is not None else ""
+    within = f" (within alpha times {split.threshold})" if split.threshold else ""
+    return (
+        f"PCK{at_alpha} in percent on {split.title}; protocol {view.protocol}{within}, "
+        f"mean per {view.averaging}"
+    )
 
 
-def n_of(scores: Sequence[Score]) -> str:
+def sample_size_text(scores: Sequence[Score]) -> str:
     """`n = 600 pairs, 5,739 keypoints`; ranges where series differ."""
-    return f"n = {_range([one.pairs for one in scores], 'pair')}, {_range([one.keypoints for one in scores], 'keypoint')}"
+    pairs = _range_text([score.pairs for score in scores], "pair")
+    keypoints = _range_text([score.keypoints for score in scores], "keypoint")
+    return f"n = {pairs}, {keypoints}"
 
 
-def _range(numbers: Sequence[int], unit: str) -> str:
+def _range_text(numbers: Sequence[int], unit: str) -> str:
     low, high = min(numbers, default=0), max(numbers, default=0)
     return counted(low, unit) if low == high else f"{low:,} to {counted(high, unit)}"

@@ -31,12 +31,13 @@ from harness.records.folders import RECORD, write_record
 from harness.records.predictions import prediction_table, read_predictions, write_table
 from harness.records.schema import Counts, Error, LocalizerInfo, Provenance, Record, Score
 from harness.report import charts
+from harness.report.chart_style import Curve, Value
 from harness.report.figures import sections
-from harness.report.gallery import Pictures
-from harness.report.html_table import shown
+from harness.report.html_table import make_html_table
+from harness.report.image_store import ImageStore
 from harness.report.redact import plain
-from harness.report.selection import in_turn
-from harness.report.series import groups_of, named
+from harness.report.selection import choose_pairs
+from harness.report.series import distinguish_names, series_by_split
 from harness.tables.table import Table
 from harness.tables.view import View
 
@@ -378,15 +379,15 @@ def test_pictures_take_what_the_rest_of_the_page_leaves(report, finished, monkey
 
 def test_a_picture_is_paid_for_once(finished):
     a, b = (ImageFile(name, finished / "photos" / f"{name}.png") for name in ("photo0", "photo1"))
-    pictures = Pictures(100_000)
-    assert pictures.add((a, b), 10) == [0, 1]
-    assert pictures.left == 100_000 - 10 - sum(map(len, pictures.uris.values()))
-    left = pictures.left
-    assert pictures.add((b, a), 10) == [1, 0]
-    assert pictures.left == left - 10
-    small = Pictures(50)
+    images = ImageStore(100_000)
+    assert images.add((a, b), 10) == [0, 1]
+    assert images.bytes_left == 100_000 - 10 - sum(map(len, images.uris.values()))
+    before = images.bytes_left
+    assert images.add((b, a), 10) == [1, 0]
+    assert images.bytes_left == before - 10
+    small = ImageStore(50)
     assert small.add((a, b), 10) is None
-    assert (small.left, small.uris) == (50, {})
+    assert (small.bytes_left, small.uris) == (50, {})
 
 
 def test_without_the_dataset_there_is_a_page_and_a_sentence(report, finished):
@@ -529,7 +530,7 @@ def test_a_full_disk_leaves_the_earlier_page(bench, finished, tmp_path, monkeypa
 def test_every_question_has_its_extreme_first():
     right = np.array([[0, 5, 3, 2, 4, 1, 3], [5, 5, 0, 2, 1, 1, 3]], dtype=float)
     ids = list("abcdefg")
-    order = in_turn(right, np.full(7, 5.0), ids, ["x", "x", "x", "y", "y", "y", "x"], 1)
+    order = choose_pairs(right, np.full(7, 5.0), ids, ["x", "x", "x", "y", "y", "y", "x"], 1)
     chosen = [ids[one] for one in order]
     # worst and best of the first; of the other, and where both differ most; then each category's.
     assert chosen[:3] == ["a", "b", "c"]
@@ -539,13 +540,13 @@ def test_every_question_has_its_extreme_first():
 
 def test_ties_go_to_more_points_then_to_the_id():
     right, total = np.array([[0.0, 0.0, 0.0]]), np.array([3.0, 4.0, 4.0])
-    assert in_turn(right, total, ["a", "c", "b"], ["x"] * 3, 3) == [2, 1, 0]
+    assert choose_pairs(right, total, ["a", "c", "b"], ["x"] * 3, 3) == [2, 1, 0]
 
 
 def test_a_method_without_a_prediction_has_no_extreme_there():
     right = np.array([[np.nan, 1.0], [0.0, 1.0]])
-    assert in_turn(right[:1], np.array([1.0, 1.0]), ["a", "b"], ["x", "x"], 5) == [1]
-    assert in_turn(right, np.array([1.0, 1.0]), ["a", "b"], ["x", "x"], 5) == [1, 0]
+    assert choose_pairs(right[:1], np.array([1.0, 1.0]), ["a", "b"], ["x", "x"], 5) == [1]
+    assert choose_pairs(right, np.array([1.0, 1.0]), ["a", "b"], ["x", "x"], 5) == [1, 0]
 
 
 def test_pairs_are_each_chosen_once_in_an_order_that_does_not_depend_on_theirs():
@@ -553,17 +554,17 @@ def test_pairs_are_each_chosen_once_in_an_order_that_does_not_depend_on_theirs()
     total = rng.integers(3, 9, 60).astype(float)
     right = np.floor(rng.random((3, 60)) * (total + 1))
     ids, names = [f"{one:02d}" for one in range(60)], [f"c{one % 4}" for one in range(60)]
-    chosen = [ids[one] for one in in_turn(right, total, ids, names, 60)]
+    chosen = [ids[one] for one in choose_pairs(right, total, ids, names, 60)]
     assert sorted(chosen) == ids
     mixed = rng.permutation(60)
-    again = in_turn(
+    again = choose_pairs(
         right[:, mixed], total[mixed], [ids[one] for one in mixed], [names[one] for one in mixed], 60
     )
     assert [ids[mixed[one]] for one in again] == chosen
 
 
 def titles(records, view=VIEW):
-    return [one.title for group in groups_of(records, view) for one in group.series]
+    return [one.title for group in series_by_split(records, view) for one in group.series]
 
 
 def test_series_are_named_by_what_tells_them_apart():
@@ -582,7 +583,7 @@ def test_series_are_named_by_what_tells_them_apart():
         for name in ("empty", "category")
     ]
     assert len(set(titles(both))) == 4
-    assert named([]) == []
+    assert distinguish_names([]) == []
 
 
 def test_limited_series_come_last_and_say_so():
@@ -594,7 +595,7 @@ def test_limited_series_come_last_and_say_so():
 
 def test_protocols_are_never_mixed():
     records = [a_record("a", protocols=("sd4match",)), a_record("b", protocols=("original",))]
-    (group,) = groups_of(records, VIEW)
+    (group,) = series_by_split(records, VIEW)
     assert [one.name for one in group.series] == ["a"]
     assert group.left_out == ("b (protocol original only)",)
     assert "Not drawn: b (protocol original only)." in sections(records, VIEW)[0].figures[0].caption
@@ -650,12 +651,12 @@ def test_prompt_files_of_one_method_are_bars_beside_each_other():
 
 
 def test_charts_are_svg_that_can_stand_beside_each_other():
-    line = charts.Line(0, [charts.Value(10.0, 8.0, 12.0), None, charts.Value(99.0, None, None)])
+    line = Curve(0, [Value(10.0, 8.0, 12.0), None, Value(99.0, None, None)])
     drawn = [
-        charts.curves([0.05, 0.1, 0.15], [line], "alpha", ["a", "b", "c"], "one"),
-        charts.bars(["$x$", "<b>", "_c"], [line], "two"),
-        charts.heat(["r"], ["a", "b", "c"], [[0.0, None, 100.0]], "three"),
-        charts.panels(["v", "w"], [["0", "1", "2"]] * 2, [[line], [line]], "four"),
+        charts.curve_chart([0.05, 0.1, 0.15], [line], "alpha", ["a", "b", "c"], "one"),
+        charts.bar_chart(["$x$", "<b>", "_c"], [line], "two"),
+        charts.heat_map(["r"], ["a", "b", "c"], [[0.0, None, 100.0]], "three"),
+        charts.panel_chart(["v", "w"], [["0", "1", "2"]] * 2, [[line], [line]], "four"),
     ]
     ids = []
     for svg in drawn:
@@ -671,11 +672,11 @@ def test_charts_are_svg_that_can_stand_beside_each_other():
 def test_charts_do_not_depend_on_the_users_settings(monkeypatch):
     import matplotlib as mpl
 
-    line = charts.Line(1, [charts.Value(10.0, 8.0, 12.0)] * 2)
-    before = charts.bars(["a", "b"], [line], "x")
+    line = Curve(1, [Value(10.0, 8.0, 12.0)] * 2)
+    before = charts.bar_chart(["a", "b"], [line], "x")
     monkeypatch.setitem(mpl.rcParams, "xtick.direction", "in")
     monkeypatch.setitem(mpl.rcParams, "font.size", 30)
-    assert charts.bars(["a", "b"], [line], "x") == before
+    assert charts.bar_chart(["a", "b"], [line], "x") == before
 
 
 def test_a_table_keeps_its_texts_and_marks():
@@ -686,14 +687,14 @@ def test_a_table_keeps_its_texts_and_marks():
         names=2,
     )
     object.__setattr__(table, "marks", {(0, 2): "best", (1, 2): "second"})
-    made = shown(table, "k", "t")
+    made = make_html_table(table, "k", "t")
     assert [[cell.text for cell in row] for row in made.rows] == [list(row) for row in table.rows]
     assert [[cell.mark for cell in row] for row in made.rows] == [
         [None, None, "best", None],
         [None, None, "second", None],
     ]
     assert [cell.tag for cell in made.rows[0]] == ["td", "th", "td", "td"]
-    assert [(choice.title, choice.values) for choice in made.choices] == [("method", ("<i>", "b"))]
+    assert [(choice.title, choice.values) for choice in made.menus] == [("method", ("<i>", "b"))]
 
 
 def test_a_page_of_a_large_run_is_below_five_megabytes(bench, tmp_path):

@@ -1,0 +1,152 @@
+"""A chart with its caption, legend and numbers, and the pieces that every kind of figure has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.messages import counted
+from harness.records.schema import Score
+from harness.report.chart_style import Curve, Value
+from harness.report.charts import legend_sample
+from harness.report.redact import plain
+from harness.report.series import Series, SplitSeries, measure_text, sample_size_text
+from harness.tables.table import Table
+from harness.tables.text import alpha_text, number_text
+from harness.tables.view import View
+
+INTERVALS = "the 95 % bootstrap interval over image pairs"
+"""The meaning of error bars."""
+
+NUMBERS_BELOW = "the numbers are in the table below."
+"""End of an accessible name."""
+
+
+@dataclass(frozen=True)
+class LegendEntry:
+    """An entry of a legend: the sample as SVG, and the series' title."""
+
+    sample: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart ready for the page.
+
+    Attributes:
+        key: unique in the page; begins the ids within.
+        title: a heading.
+        svg: the chart.
+        caption: dataset, split, protocol, unit, n, intervals, and anything that is left out.
+        summary: its accessible name.
+        numbers: everything drawn, and everything left out for lack of room.
+        is_wide: whether it may be wider than a phone.
+    """
+
+    key: str
+    title: str
+    svg: str
+    caption: str
+    summary: str
+    numbers: Table
+    legend: tuple[LegendEntry, ...] = ()
+    is_wide: bool = False
+
+
+def chart_value(score: Score | None) -> Value | None:
+    """A score as charts draw it."""
+    return Value(score.pck, score.low, score.high) if score else None
+
+
+def slice_curves(series_list: Sequence[Series], slices: Sequence[str], alpha: float) -> list[Curve]:
+    """One curve of each series, with a value for each slice."""
+    return [
+        Curve(style, [chart_value(series.score(slice_name, alpha)) for slice_name in slices])
+        for style, series in enumerate(series_list)
+    ]
+
+
+def count_series(series_list: Sequence[Series]) -> str:
+    """`1 series`, `8 series`."""
+    return counted(len(series_list), "series", "series")
+
+
+def figure_caption(
+    split: SplitSeries,
+    view: View,
+    alpha: float | None,
+    *,
+    drawn: int,
+    details: str,
+    scores: Sequence[Score] | None = None,
+) -> str:
+    """Sentences below a chart.
+
+    Args:
+        alpha: the one alpha of the chart; None where there are several.
+        drawn: number of series in the chart; they are the first of the split's.
+        details: sentences about this kind of chart.
+        scores: numbers whose n is given; those over all pairs by default.
+    """
+    sample_size = sample_size_text(split.slice_scores() if scores is None else scores)
+    sentences = [f"{measure_text(split, view, alpha)}. {sample_size}. {details}"]
+    if len(split.series) > drawn:
+        sentences.append(
+            f"The first {drawn} of {len(split.series)} series are drawn; the numbers below have all."
+        )
+    if split.left_out:
+        sentences.append(f"Not drawn: {'; '.join(split.left_out)}.")
+    if split.differences:
+        sentences.append(f"{'; '.join(split.differences)}.")
+    return " ".join(sentences)
+
+
+def figure_legend(
+    series_list: Sequence[Series], key: str, kind: Literal["line", "marker", "bar"]
+) -> tuple[LegendEntry, ...]:
+    """A legend of series in styles 0, 1, ..."""
+    entries = []
+    for style, series in enumerate(series_list):
+        sample = legend_sample(style, kind, f"{key}-key{style}")
+        entries.append(LegendEntry(sample, series.title))
+    return tuple(entries)
+
+
+def slice_table(split: SplitSeries, slices: Sequence[str], heading: str = "series") -> Table:
+    """Numbers of every series for each slice, at the split's one alpha.
+
+    Args:
+        heading: title of the first column.
+    """
+    columns = [(plain(name.removeprefix("category=")), name, split.alpha) for name in slices]
+    return numbers_table(split.series, columns, f"PCK in percent at alpha {alpha_text(split.alpha)}", heading)
+
+
+def numbers_table(
+    series_list: Sequence[Series],
+    columns: Sequence[tuple[str, str, float]],
+    caption: str,
+    heading: str = "series",
+) -> Table:
+    """Numbers of every series, with n and notes.
+
+    Args:
+        columns: title, slice and alpha of each.
+        heading: title of the first column.
+    """
+    rows = []
+    for series in series_list:
+        numbers = [number_text(series.score(slice_name, alpha)) for _, slice_name, alpha in columns]
+        rows.append((series.name, *numbers, _sample_size(series), series.note))
+    titles = [title for title, _, _ in columns]
+    return Table(caption=caption, header=(heading, *titles, "n", "note"), rows=tuple(rows), names=1)
+
+
+def _sample_size(series: Series) -> str:
+    """`600 pairs, 5,739 keypoints` of a series' first number over all pairs, or a dash."""
+    for (slice_name, _), score in series.scores.items():
+        if slice_name == "all":
+            return f"{counted(score.pairs, 'pair')}, {counted(score.keypoints, 'keypoint')}"
+    return "–"

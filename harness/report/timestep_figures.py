@@ -1,0 +1,118 @@
+"""Figures of methods that ran at several diffusion timesteps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from harness.records.schema import Record, Score
+from harness.report import charts
+from harness.report.chart_style import MOST_SERIES, Curve
+from harness.report.figure import (
+    INTERVALS,
+    NUMBERS_BELOW,
+    Figure,
+    chart_value,
+    count_series,
+    figure_caption,
+    figure_legend,
+)
+from harness.report.series import Series, SplitSeries, distinguish_names, series_by_split
+from harness.tables.table import Table
+from harness.tables.text import alpha_text, number_text, without_change
+from harness.tables.timesteps import TIMESTEP
+from harness.tables.view import View
+
+
+@dataclass(frozen=True, eq=False)
+class _Sweep:
+    """One method at several timesteps.
+
+    Attributes:
+        head: stands for the whole sweep: its name has no timestep, its note is that of all points.
+        points: timestep -> series.
+    """
+
+    head: Series
+    points: Mapping[int, Series]
+
+    def score(self, step: int, alpha: float) -> Score | None:
+        """PCK over all pairs at a timestep, None where the method did not run at it."""
+        return self.points[step].score("all", alpha) if step in self.points else None
+
+
+def timestep_figures(records: Sequence[Record], view: View) -> Iterator[Figure]:
+    """A figure for each split on which a method ran at several timesteps."""
+    swept = [record for record in records if TIMESTEP in record.cell.params]
+    number = 0
+    for split in series_by_split(swept, view):
+        sweeps = _sweeps(split)
+        if sweeps:
+            number += 1
+            yield _timestep_figure(split, view, sweeps, f"timestep{number}")
+
+
+def _sweeps(split: SplitSeries) -> list[_Sweep]:
+    """Methods with at least two timesteps, those with the highest PCK first."""
+    by_method: dict[tuple[str, ...], dict[int, Series]] = {}
+    for series in split.series:
+        cell = series.record.cell
+        method = (_label(series), cell.prompt, series.localizer, cell.backbone, str(cell.seed))
+        by_method.setdefault(method, {})[int(str(cell.params[TIMESTEP]))] = series
+    swept = [points for points in by_method.values() if len(points) > 1]
+    heads = distinguish_names([next(iter(points.values())) for points in swept], _label)
+    sweeps = []
+    for head, points in zip(heads, swept, strict=True):
+        notes = dict.fromkeys(series.note for series in points.values() if series.note)
+        sweeps.append(_Sweep(replace(head, note="; ".join(notes)), points))
+    return sorted(sweeps, key=lambda sweep: (-_best_pck(sweep, split.alpha), sweep.head.name))
+
+
+def _label(series: Series) -> str:
+    """The series' label without its timestep."""
+    return without_change(series.label, rf"{TIMESTEP}=\d+")
+
+
+def _best_pck(sweep: _Sweep, alpha: float) -> float:
+    return max(series.pck(alpha) for series in sweep.points.values())
+
+
+def _timestep_figure(split: SplitSeries, view: View, sweeps: Sequence[_Sweep], key: str) -> Figure:
+    alpha = split.alpha
+    steps = sorted({step for sweep in sweeps for step in sweep.points})
+    heads = [sweep.head for sweep in sweeps]
+    drawn = heads[:MOST_SERIES]
+    curves, scores = [], []
+    for style, sweep in enumerate(sweeps):
+        step_scores = [sweep.score(step, alpha) for step in steps]
+        scores += [score for score in step_scores if score]
+        curves.append(Curve(style, [chart_value(score) for score in step_scores]))
+    axis = "timestep (of the diffusion model)"
+    return Figure(
+        key=key,
+        title=split.short_title,
+        svg=charts.curve_chart(steps, curves[:MOST_SERIES], axis, [str(step) for step in steps], key),
+        caption=figure_caption(
+            replace(split, series=tuple(heads)),
+            view,
+            alpha,
+            drawn=len(drawn),
+            details=f"Error bars: {INTERVALS}.",
+            scores=scores,
+        ),
+        summary=f"Line chart, PCK against the timestep on {split.title}, "
+        f"{count_series(drawn)}; {NUMBERS_BELOW}",
+        numbers=_steps_table(sweeps, steps, alpha),
+        legend=figure_legend(drawn, key, "line"),
+    )
+
+
+def _steps_table(sweeps: Sequence[_Sweep], steps: Sequence[int], alpha: float) -> Table:
+    """A row for each timestep, a column for each method."""
+    rows = []
+    for step in steps:
+        numbers = [number_text(sweep.score(step, alpha)) for sweep in sweeps]
+        rows.append((str(step), *numbers, ""))
+    titles = [sweep.head.title for sweep in sweeps]
+    caption = f"PCK in percent at alpha {alpha_text(alpha)}"
+    return Table(caption, (TIMESTEP, *titles, "note"), tuple(rows), names=1)
