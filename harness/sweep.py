@@ -15,6 +15,13 @@ Params = tuple[tuple[str, Scalar], ...]
 """Parameters in order of name."""
 
 
+def format_value(value: Scalar) -> str:
+    """A value as `--set` reads it: `none`, `true`, `261`."""
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
+
+
 @dataclass(frozen=True)
 class DatasetChoice:
     """A dataset as the user named it: `name` or `name=PATH`."""
@@ -37,7 +44,8 @@ class Sweep:
         methods, datasets: names, in the user's order.
         prompts, localizers: names; None leaves them to each method's recipe.
         split: one split for all datasets; None for each dataset's default.
-        overrides: parameter -> values to sweep, for the methods that have that parameter.
+        overrides: parameter -> values to sweep, for the methods that have that parameter; texts are read in the kind
+            of the parameter's default.
         prompt_files: method or prompt -> files of learned prompts, one cell each.
         trained_on: of the learned prompts there are, those tuned on this dataset.
         train_timestep: whether learned prompts are used at the timestep they were tuned at.
@@ -86,7 +94,7 @@ class Cell:
     @property
     def label(self) -> str:
         """The method, with what the user changed of it: `dift[timestep=50]`."""
-        changed = [f"{name}={value}" for name, value in self.changed]
+        changed = [f"{name}={format_value(value)}" for name, value in self.changed]
         if self.prompt_file:
             changed.append(f"prompt-file={_short(self.prompt_file)}")
         if self.trained_on:

@@ -97,6 +97,7 @@ def _extractor(
         image_size=fed.image_size,
         params=params,
         param_help=_PARAM_HELP,
+        param_kinds={"stride": float},
         weights=(weights,),
         description=description,
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from harness.cli.options import CommaList
+from harness.cli.options import CommaList, Setting
 from harness.errors import UserError
 
 
@@ -42,8 +42,30 @@ def _keys(option: click.Parameter) -> list[str]:
     return [name.lstrip("-").replace("-", "_") for name in option.opts]
 
 
+def _table_values(table: Any) -> list[tuple[str, tuple[str, ...]]]:
+    """`[set]`: name and values of each parameter. Raises ValueError for another kind of entry."""
+    if not isinstance(table, dict):
+        raise ValueError("expected a table of parameters, such as [set] with a line timestep = [50, 261]")
+    settings = []
+    for name, value in table.items():
+        items = value if isinstance(value, list) else [value]
+        if isinstance(value, str):
+            items = value.split(",")
+        texts = []
+        for item in items:
+            if not isinstance(item, str | int | float):
+                raise ValueError(f"{name}: expected a text, a number, true or false, or a list of them")
+            texts.append(str(item).strip())
+        if not all(texts) or not texts:
+            raise ValueError(f"{name}: has no value")
+        settings.append((name, tuple(texts)))
+    return settings
+
+
 def _given(option: click.Parameter, value: Any) -> Any:
     """A value of a file as click takes it from a command line. Raises ValueError for one of the wrong kind."""
+    if isinstance(option.type, Setting):
+        return _table_values(value)
     if getattr(option, "is_flag", False):
         if not isinstance(value, bool):
             raise ValueError("expected true or false")

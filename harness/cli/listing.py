@@ -8,7 +8,9 @@ from collections.abc import Sequence
 
 import click
 
+from harness.errors import UserError
 from harness.plugins.host import Host
+from harness.specs import MethodSpec
 
 KINDS = ("methods", "datasets", "prompts", "localizers", "protocols")
 
@@ -54,10 +56,25 @@ def _described(host: Host, kind: str, name: str) -> dict[str, object]:
     spec = getattr(host, kind)[name]
     fields = {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}
     plain = {key: _plain(value) for key, value in fields.items() if not callable(value)}
+    if kind == "methods":
+        plain["parameters"] = _parameters(host, spec)
     if kind == "datasets":
         plain["files"] = [file.url for file in spec.files]
     plain["plugin"] = host.registries[f"bench_{kind}"].origin(name).name
     return plain
+
+
+def _parameters(host: Host, method: MethodSpec) -> dict[str, dict[str, object]]:
+    """Everything that --set can change about a method: each parameter's default in its recipe, and its description."""
+    try:
+        extractor = host.extractors[method.extractor]
+    except UserError:  # of a plugin that failed, or of two plugins
+        return {}
+    defaults = {**extractor.params, **method.params}
+    return {
+        name: {"default": _plain(default), "description": extractor.param_help.get(name, "")}
+        for name, default in defaults.items()
+    }
 
 
 def _plain(value: object) -> object:

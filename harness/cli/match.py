@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.options import typed_arguments, weights
+from harness.cli.options import merge_overrides, parameter_settings, typed_arguments, weights
 from harness.errors import UserError
 from harness.plugins.host import Host
-from harness.specs import NO_PROMPT
+from harness.specs import NO_PROMPT, Scalar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +42,7 @@ class MatchArguments:
     localizer: str | None
     timestep: int | None
     ensemble: int | None
+    settings: dict[str, tuple[str, ...]]
     prompt_file: Path | None
     trained_on: str | None
     weights: tuple[str, ...]
@@ -70,10 +71,36 @@ class MatchArguments:
             raise UserError("--dense is drawn, or printed with --json; give -o FILE")
 
     def request(self) -> MatchRequest:
-        """The options that say how the points are found, without those of the output."""
+        """The options that say how the points are found, without those of the output.
+
+        Raises:
+            UserError: a parameter is set twice, or has several values.
+        """
         from harness.matching.match import MatchRequest
 
-        return MatchRequest(**{field.name: getattr(self, field.name) for field in fields(MatchRequest)})
+        short = {
+            "timestep": None if self.timestep is None else (self.timestep,),
+            "ensemble": None if self.ensemble is None else (self.ensemble,),
+        }
+        params: dict[str, Scalar] = {}
+        for name, values in merge_overrides(self.settings, short).items():
+            if len(values) > 1:
+                raise UserError(f"--set {name}: bench match takes one value; 'bench run' sweeps several")
+            params[name] = values[0]
+        return MatchRequest(
+            method=self.method,
+            category=self.category,
+            prompt=self.prompt,
+            localizer=self.localizer,
+            params=params,
+            prompt_file=self.prompt_file,
+            trained_on=self.trained_on,
+            weights=self.weights,
+            weights_root=self.weights_root,
+            seed=self.seed,
+            device=self.device,
+            precision=self.precision,
+        )
 
 
 class _Point(_PointType):
@@ -142,6 +169,7 @@ def _expand_user(ctx: click.Context, param: click.Parameter, path: Path | None) 
 @click.option(
     "--ensemble", type=click.IntRange(min=1), help="Draws of noise to average; the method's own otherwise."
 )
+@parameter_settings
 @click.option("--prompt-file", type=click.Path(path_type=Path), help="A learned prompt of your own.")
 @click.option(
     "--trained-on", metavar="DATASET", help="Of the learned prompts there are, the one tuned on this dataset."

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from harness.errors import UserError
 from harness.plugins.host import Host
+from harness.running.parameters import IntegerRule, read_integers
+from harness.specs import Scalar
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[tuple[Any, ...]]
@@ -70,42 +73,89 @@ class CommaList(_ParamType):
 
 
 class NumberList(CommaList):
-    """`50,261`, `0..500:100` (both ends included) or `0..500` (in steps of 50) -> whole numbers."""
+    """`50,261`, `0..500:100` (both ends included) or `0..500` (in steps of the rule) -> whole numbers."""
 
     name = "numbers"
 
+    def __init__(self, rule: IntegerRule) -> None:
+        super().__init__()
+        self._rule = rule
+
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[Any, ...]:
-        items = super().convert(value, param, ctx)
+    ) -> tuple[int, ...]:
+        texts = super().convert(value, param, ctx)
         try:
-            found = tuple(number for item in items for number in _numbers(item))
+            return tuple(number for text in texts for number in read_integers(text, self._rule))
         except ValueError:
             self.fail(
-                f"'{value}' is no list of whole numbers such as 50,261 or 0..500:50 (0 or more, upwards)",
+                f"'{value}' is not a list of whole numbers such as 50,261 or 0..500:50 (0 or more, upwards)",
                 param,
                 ctx,
             )
-        return found
 
 
-def _numbers(text: str) -> Iterable[int]:
-    """One item of a list of numbers. Raises ValueError."""
-    first, dots, rest = text.partition("..")
-    if not dots:
-        return (_whole(first),)
-    last, _, step = rest.partition(":")
-    numbers = range(_whole(first), _whole(last) + 1, int(step or 50))
-    if not numbers:
-        raise ValueError(text)
-    return numbers
+class Setting(_ParamType):
+    """`level=up-block 1,up-block 2` -> a parameter's name and its values as texts."""
+
+    name = "setting"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, tuple[str, ...]]:
+        if isinstance(value, tuple):  # from a TOML file
+            return value
+        name, _, texts = str(value).partition("=")
+        values = tuple(text.strip() for text in texts.split(",") if text.strip())
+        if not (name.strip() and values):
+            self.fail(f"'{value}' is not NAME=VALUE or NAME=VALUE,VALUE", param, ctx)
+        return name.strip(), values
 
 
-def _whole(text: str) -> int:
-    """A number from 0. Raises ValueError."""
-    if int(text) < 0:
-        raise ValueError(text)
-    return int(text)
+def _merge_settings(
+    ctx: click.Context, param: click.Parameter, settings: tuple[tuple[str, tuple[str, ...]], ...]
+) -> dict[str, tuple[str, ...]]:
+    """The values by parameter. One that is set on the command line hides the one of a TOML file."""
+    names = [name for name, _ in settings]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(
+                f"--set {name}: given more than once; give its values as one list, NAME=VALUE,VALUE"
+            )
+    from_file = (ctx.default_map or {}).get(str(param.name), ())
+    return {**dict(from_file), **dict(settings)}
+
+
+def parameter_settings(command: Command) -> Command:
+    """Adds --set, as `settings`: parameter -> texts."""
+    return click.option(
+        "--set",
+        "settings",
+        type=Setting(),
+        multiple=True,
+        callback=_merge_settings,
+        metavar="NAME=V,V",
+        help="Any parameter of a method and its values: stride=0.5,1 or layer=1..9:2 ('bench list methods --json' "
+        "has parameters, defaults and descriptions). Repeatable.",
+    )(command)
+
+
+def merge_overrides(
+    settings: Mapping[str, tuple[str, ...]], short: Mapping[str, tuple[int, ...] | None]
+) -> dict[str, tuple[Scalar, ...]]:
+    """--set and the options that are short for it, as one mapping from parameter to values.
+
+    Raises:
+        UserError: a parameter is given in both ways.
+    """
+    overrides: dict[str, tuple[Scalar, ...]] = {**settings}
+    for name, values in short.items():
+        if not values:
+            continue
+        if name in settings:
+            raise UserError(f"--{name} and --set {name} set the same parameter; give one of them")
+        overrides[name] = values
+    return overrides
 
 
 def positive(text: str) -> int:

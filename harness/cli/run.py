@@ -15,7 +15,9 @@ from harness.cli.options import (
     NumberList,
     data_root,
     gigabytes,
+    merge_overrides,
     number_range,
+    parameter_settings,
     positive,
     typed_arguments,
     weights,
@@ -23,6 +25,7 @@ from harness.cli.options import (
 from harness.cli.terminal import TerminalReporter
 from harness.errors import UserError
 from harness.plugins.host import Host
+from harness.running.parameters import SHORT_NAMES
 from harness.running.plan import plan
 from harness.sweep import Cell, DatasetChoice, Sweep
 
@@ -45,6 +48,7 @@ class RunArguments:
     alphas: tuple[float, ...] | None
     timestep: tuple[int, ...] | None
     ensemble: tuple[int, ...] | None
+    settings: dict[str, tuple[str, ...]]
     train_timestep: bool
     prompt_files: tuple[str, ...]
     trained_on: str | None
@@ -63,8 +67,12 @@ class RunArguments:
     data_root: Path
 
     def sweep(self) -> Sweep:
-        """The part that says which cells are run. Raises `UserError` for a --prompt-file without a path."""
-        swept = {"timestep": self.timestep, "ensemble": self.ensemble}
+        """The part that says which cells are run.
+
+        Raises:
+            UserError: a --prompt-file has no path, or a parameter is set twice.
+        """
+        short = {"timestep": self.timestep, "ensemble": self.ensemble}
         return Sweep(
             methods=self.methods,
             datasets=tuple(map(DatasetChoice.parse, self.datasets)),
@@ -72,7 +80,7 @@ class RunArguments:
             localizers=self.localizers,
             split=self.split,
             seeds=self.seed,
-            overrides={name: values for name, values in swept.items() if values},
+            overrides=merge_overrides(self.settings, short),
             prompt_files=_parse_prompt_files(self.prompt_files),
             trained_on=self.trained_on,
             train_timestep=self.train_timestep,
@@ -158,7 +166,7 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
 )
 @click.option(
     "--timestep",
-    type=NumberList(),
+    type=NumberList(SHORT_NAMES["timestep"]),
     metavar="T,T|T..T",
     help="Timesteps to sweep: 50,261 or 0..500:100; 0..500 is in steps of 50.",
 )
@@ -166,6 +174,7 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
     "--train-timestep", is_flag=True, help="Learned prompts at the timestep that they were tuned at."
 )
 @click.option("--ensemble", type=CommaList(positive), metavar="N,N", help="Ensemble sizes to sweep.")
+@parameter_settings
 @click.option(
     "--prompt-file",
     "prompt_files",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,8 +38,7 @@ class MatchRequest:
     category: str = ""
     prompt: str | None = None
     localizer: str | None = None
-    timestep: int | None = None
-    ensemble: int | None = None
+    params: Mapping[str, Scalar] = field(default_factory=dict)
     prompt_file: Path | None = None
     trained_on: str | None = None
     weights: Sequence[str] = ()
@@ -97,6 +96,7 @@ def match(
     localizer: str | None = None,
     timestep: int | None = None,
     ensemble: int | None = None,
+    params: Mapping[str, Scalar] | None = None,
     prompt_file: str | Path | None = None,
     trained_on: str | None = None,
     weights: str | Sequence[str] = (),
@@ -114,6 +114,7 @@ def match(
         category: what the pictures show, for a prompt that names it.
         prompt, localizer: names of `bench list`; None for the method's own.
         timestep, ensemble: diffusion timestep and number of noise draws; None for the method's own.
+        params: any parameters of the feature extractor, by name; the method's own for those that are left out.
         prompt_file: a learned prompt of your own.
         trained_on: of the learned prompts there are, the one tuned on this dataset.
         weights: values of `--weights`: `tiny` (the default), `paper` or `NAME=PATH`.
@@ -124,13 +125,13 @@ def match(
     Raises:
         BenchError: says in one line what is wrong: an image, a point, a name, missing weights, or a method that failed.
     """
+    short = {"timestep": timestep, "ensemble": ensemble}
     choice = MatchRequest(
         method=method,
         category=category,
         prompt=prompt,
         localizer=localizer,
-        timestep=timestep,
-        ensemble=ensemble,
+        params={**(params or {}), **{name: value for name, value in short.items() if value is not None}},
         prompt_file=Path(prompt_file) if prompt_file else None,
         trained_on=trained_on,
         weights=(weights,) if isinstance(weights, str) else tuple(weights),
@@ -317,7 +318,6 @@ def _cell(host: Host, choice: MatchRequest) -> Cell:
         raise UserError(
             f"--trained-on {choice.trained_on}: --prompt-file {file} already says which prompt; give one of them"
         )
-    overrides: dict[str, int | None] = {"timestep": choice.timestep, "ensemble": choice.ensemble}
     sweep = Sweep(
         methods=(method.name,),
         # One pair of the user's photos is a dataset of that kind.
@@ -325,11 +325,14 @@ def _cell(host: Host, choice: MatchRequest) -> Cell:
         prompts=(choice.prompt,) if choice.prompt else None,
         localizers=(choice.localizer,) if choice.localizer else None,
         seeds=(choice.seed,),
-        overrides={name: (value,) for name, value in overrides.items() if value is not None},
+        overrides={name: (value,) for name, value in choice.params.items()},
         prompt_files={method.name: (file.expanduser(),)} if file else {},
         trained_on=choice.trained_on,
     )
-    (cell,) = plan(sweep, host)
+    cells = plan(sweep, host)
+    if len(cells) > 1:
+        raise UserError("--set: bench match takes one value of each parameter; 'bench run' sweeps several")
+    cell = cells[0]
     scope = host.prompts[cell.prompt].scope if cell.prompt != NO_PROMPT else "image"
     if "category" in (scope, host.extractors[cell.extractor].scope) and not choice.category:
         what = f"prompt '{cell.prompt}'" if scope == "category" else f"method {method.name}"

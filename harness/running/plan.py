@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.errors import UserError
 from harness.plugins.host import Host
+from harness.running.parameters import read_values, require_parameters
 from harness.specs import NO_PROMPT, ExtractorSpec, MethodSpec
 from harness.sweep import Cell, DatasetChoice, Params, Sweep
 
@@ -16,11 +17,13 @@ def plan(sweep: Sweep, host: Host) -> list[Cell]:
     """The cells of a sweep, none twice, in the order: datasets, methods, prompts, parameters, seeds.
 
     Raises:
-        UserError: for an unknown name, a parameter that no method has, or a sweep in which nothing is applicable.
+        UserError: for an unknown name, a parameter that no method has, a value of the wrong kind, or a sweep in which nothing is applicable.
     """
     methods = [host.methods[name] for name in _once(sweep.methods)]
     localizers = tuple(host.localizers[name].name for name in _once(sweep.localizers or ()))
-    _check_overrides(sweep, host, methods)
+    require_parameters(
+        sweep.overrides, {method.name: host.extractors[method.extractor] for method in methods}
+    )
     _check_learned(sweep, host, methods)
     cells: list[Cell] = []
     for choice in _once(sweep.datasets):
@@ -28,7 +31,7 @@ def plan(sweep: Sweep, host: Host) -> list[Cell]:
         for method in methods:
             extractor = host.extractors[method.extractor]
             for prompt in _prompts(sweep, host, method, extractor):
-                for changed in _changes(sweep, extractor):
+                for changed in _changes(sweep, method, extractor):
                     params = {**extractor.params, **method.params, **dict(changed)}
                     for file, seed in itertools.product(
                         _files(sweep, host, method.name, prompt), _once(sweep.seeds)
@@ -119,16 +122,8 @@ def _check_learned(sweep: Sweep, host: Host, methods: Sequence[MethodSpec]) -> N
             raise UserError(f"{option}: no method of this run has a learned prompt")
 
 
-def _changes(sweep: Sweep, extractor: ExtractorSpec) -> list[Params]:
+def _changes(sweep: Sweep, method: MethodSpec, extractor: ExtractorSpec) -> list[Params]:
     """Every combination of the swept values of the parameters this extractor has."""
     names = sorted(name for name in sweep.overrides if name in extractor.params)
-    values = [list(dict.fromkeys(sweep.overrides[name])) for name in names]
+    values = [read_values(name, sweep.overrides[name], extractor, method) for name in names]
     return [tuple(zip(names, combination, strict=True)) for combination in itertools.product(*values)]
-
-
-def _check_overrides(sweep: Sweep, host: Host, methods: Sequence[MethodSpec]) -> None:
-    for name in sweep.overrides:
-        if not any(name in host.extractors[method.extractor].params for method in methods):
-            raise UserError(
-                f"--{name.replace('_', '-')}: none of {', '.join(sweep.methods)} has a parameter '{name}'"
-            )

@@ -174,6 +174,8 @@ class ExtractorSpec:
             backbone, a function of the local paths of its weight sources.
         params: its parameters and their defaults; part of a cell's identity.
         param_help: parameter -> its meaning and its values in one line, for users of `--set NAME=VALUE`.
+        param_kinds: parameter -> kind of its values (int, float, str or bool), where the default's own type does not say it:
+            a default of None, or a whole number where fractions are meant, too.
         weights: names of the weight sources it reads.
     """
 
@@ -184,6 +186,7 @@ class ExtractorSpec:
     image_size: ImageSize = (768, 768)
     params: Mapping[str, Scalar] = field(default_factory=dict)
     param_help: Mapping[str, str] = field(default_factory=dict)
+    param_kinds: Mapping[str, type] = field(default_factory=dict)
     weights: tuple[str, ...] = ()
     description: str = ""
 

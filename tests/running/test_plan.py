@@ -245,7 +245,7 @@ def test_a_cells_folder_has_no_odd_characters():
         ),
         (
             Sweep(methods=("plain",), datasets=(BIRDS,), overrides={"timestep": (1,)}),
-            "--timestep: none of plain has a parameter 'timestep'",
+            "--timestep: none of plain has a parameter 'timestep'; plain has stride",
         ),
         (
             Sweep(methods=("dift",), datasets=(BIRDS,), prompts=("numbers",)),
@@ -257,6 +257,27 @@ def test_what_cannot_be_planned_is_told(sweep, message):
     with pytest.raises(UserError) as told:
         plan(sweep, HOST)
     assert str(told.value) == message
+
+
+def test_texts_and_numbers_plan_the_same_cells():
+    """--set timestep=0..100 and --timestep 0,50,100 are one thing."""
+    cells = [
+        plan(Sweep(methods=("dift", "plain"), datasets=(BIRDS,), overrides={"timestep": values}), HOST)
+        for values in [(0, 50, 100), ("0..100",), ("0", "50..100")]
+    ]
+    assert cells[0] == cells[1] == cells[2]
+    assert [cell.label for cell in cells[0]] == [
+        "dift[timestep=0]",
+        "dift[timestep=50]",
+        "dift[timestep=100]",
+        "plain",
+    ]
+
+
+def test_any_parameter_is_swept_by_the_methods_that_have_it():
+    overrides = {"stride": ("4", "8"), "ensemble": ("2",)}
+    cells = plan(Sweep(methods=("dift", "plain"), datasets=(BIRDS,), overrides=overrides), HOST)
+    assert [cell.label for cell in cells] == ["dift[ensemble=2]", "plain[stride=4]", "plain[stride=8]"]
 
 
 @given(st.sampled_from(sorted(load_plugins(found=[]).methods)), st.integers(0, 20))
@@ -294,6 +315,45 @@ def test_a_config_file_is_the_same_as_flags(bench, photos, tmp_path):
     assert by_file.out == by_flags.out
     assert "limited to 3 of 12 pairs" in by_file.out
     assert "@0.20" in by_file.out
+
+
+def test_settings_of_a_config_file_and_of_flags(bench, photos, tmp_path):
+    config = tmp_path / "run.toml"
+    config.write_text(
+        f"methods = 'hog'\ndatasets = \"folder={photos}\"\nlimit = 2\n[set]\ncell = [4, 8]\nblock = '3'\n"
+    )
+    both = bench("run", "--config", config, "--out", tmp_path / "a")
+    assert both.status == 0
+    assert "hog[block=3,cell=4]" in both.out
+    assert "hog[block=3,cell=8]" in both.out
+    flag = bench("run", "--config", config, "--set", "cell=4", "--out", tmp_path / "a")
+    assert "hog[block=3,cell=4]" in flag.out
+    assert "cell=8" not in flag.out
+    again = bench(
+        "run", "--methods", "hog", "--datasets", f"folder={photos}", "--limit", 2, "--set", "block=3",
+        "--set", "cell=4", "--out", tmp_path / "a",
+    )  # fmt: skip
+    assert again.out == flag.out
+    assert len(list((tmp_path / "a").glob("*/record.json"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("table", "complaint"),
+    [
+        ("set = 'cell=4'", "expected a table of parameters"),
+        ("[set]\ncell = []", "cell: has no value"),
+        ("[set]\ncell = ''", "cell: has no value"),
+        ("[set]\ncell = {a = 1}", "cell: expected a text, a number, true or false, or a list of them"),
+        ("[set]\ncell = 4.5", "--set cell: '4.5' is not a whole number"),
+        ("[set]\ncells = 4", "--set cells: none of hog has a parameter 'cells'; did you mean cell (hog)?"),
+    ],
+)
+def test_a_wrong_table_of_settings_is_told(bench, tmp_path, table, complaint):
+    config = tmp_path / "run.toml"
+    config.write_text(f"methods = 'hog'\n{table}\n")
+    done = bench("run", "--config", config, "--out", tmp_path / "a")
+    assert done.status == 2
+    assert complaint in done.complaint
 
 
 def test_flags_win_over_the_config_file(bench, photos, tmp_path):
