@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.options import CommaList, data_root, number_range
+from harness.cli.terminal import print_warnings
 from harness.errors import UserError
 from harness.plugins.host import Host
-from harness.records.folders import readable
+from harness.records.folders import read_results
 from harness.tables.table import FORMATS, Format
 
 if TYPE_CHECKING:
@@ -106,7 +107,8 @@ def leaderboard(
         raise UserError(
             "--table timesteps: no paper printed numbers by timestep; SD4Match's Fig. 3(b) is a drawing"
         )
-    records, damaged = readable(folder)
+    records, damaged = read_results(folder)
+    print_warnings(damaged)
     check_asked(records, alphas, localizers)
     meaned = averaging or "image"
     printed = read_reported() if reported or rank_reported else None

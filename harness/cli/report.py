@@ -8,8 +8,9 @@ from typing import Literal
 import click
 
 from harness.cli.options import CommaList, data_root, number_range
+from harness.cli.terminal import print_warnings
 from harness.plugins.host import Host
-from harness.records.folders import readable
+from harness.records.folders import read_results
 
 
 @click.command("report")
@@ -61,7 +62,8 @@ def report(
     from harness.tables.view import View, check_asked, main_protocol
 
     check_place(out)
-    records, damaged = readable(folder)
+    records, damaged = read_results(folder)
+    print_warnings(damaged)
     check_asked(records, alphas, localizers)
     view = View(protocol or main_protocol(records), averaging, alphas, localizers)
     printed = read_reported() if reported else None

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.options import CommaList, data_root, number_range
+from harness.cli.terminal import print_warnings
 from harness.errors import SeveralErrors, UserError
 from harness.plugins.host import Host
-from harness.records.folders import readable
+from harness.records.folders import read_results
 
 if TYPE_CHECKING:
     from harness.records.schema import Record
@@ -50,7 +51,8 @@ def rescore(
     from harness.scoring.rescore import Rescorer
     from harness.tables.leaderboard import leaderboard as table
 
-    records, damaged = readable(folder)
+    records, damaged = read_results(folder)
+    print_warnings(damaged)
     rescorer = Rescorer(host, data_root, datasets or ())
     changed: list[Record] = []
     refused: list[str] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -65,3 +65,9 @@ class TerminalReporter:
 
 def _counted(number: int, what: str) -> str:
     return f"{number} {what} is" if number == 1 else f"{number} {what}s are"
+
+
+def print_warnings(lines: Iterable[str]) -> None:
+    """Prints lines to stderr, each after the program's name."""
+    for line in lines:
+        click.echo(f"bench: {line}", err=True)

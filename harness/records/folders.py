@@ -1,4 +1,4 @@
-"""The files of a results folder: records written and read, shards removed, cells locked."""
+"""The files of a results folder: writes and reads records, removes shards, locks cells."""
 
 from __future__ import annotations
 
@@ -9,32 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import click
 import pydantic
 
-from harness.errors import BenchError, UserError
+from harness.errors import BenchError, SeveralErrors, UserError
 from harness.files import replacing
 from harness.records.schema import SCHEMA, Record
-
-
-def readable(folder: Path) -> tuple[list[Record], list[str]]:
-    """The records that can be read, and a line for each of the others, which is told.
-
-    Raises:
-        UserError: there is no results folder, or no record in it that can be read.
-    """
-
-    records, damaged = [], []
-    for path in record_paths(folder):
-        try:
-            records.append(read_record(path))
-        except UserError as error:
-            damaged.append(str(error))
-            click.echo(f"bench: {error}", err=True)
-    if not records:
-        raise UserError(f"no finished cell in {folder}; 'bench run --out {folder}' makes some")
-    return records, damaged
-
 
 RECORD = "record.json"
 
@@ -53,7 +32,8 @@ def read_record(path: Path) -> Record:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(
-            f"{path}: not a readable record ({error}); remove this file and run the cell again, its predictions are kept"
+            f"{path}: not a readable record ({error}); "
+            "remove this file and run the cell again, its predictions are kept"
         ) from error
     schema = content.get("schema") if isinstance(content, dict) else None
     if isinstance(schema, int) and schema > SCHEMA:
@@ -63,26 +43,45 @@ def read_record(path: Path) -> Record:
     try:
         return Record.model_validate(content)
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
+        problem = error.errors()[0]
+        field = ".".join(map(str, problem["loc"])) or "the whole"
         raise UserError(
-            f"{path}: {where}: {first['msg']}; remove this file and run the cell again, its predictions are kept"
+            f"{path}: {field}: {problem['msg']}; "
+            "remove this file and run the cell again, its predictions are kept"
         ) from error
 
 
 def record_paths(folder: Path) -> list[Path]:
-    """Every `record.json` in the folders directly below a results folder, in order of name."""
+    """Paths of every `record.json` in the folders directly below a results folder, in order of name.
+
+    Raises `UserError` where there is no such folder.
+    """
     if not folder.is_dir():
         raise UserError(f"no results folder {folder}; 'bench run --out {folder}' makes one")
     return sorted(folder.glob(f"*/{RECORD}"))
 
 
-def read_records(folder: Path) -> list[Record]:
-    """Every record of a results folder. Raises `UserError` where there is none, or one is damaged."""
-    records = [read_record(path) for path in record_paths(folder)]
+def read_results(folder: Path) -> tuple[list[Record], list[str]]:
+    """Reads the records of a results folder, and returns a line for each that is damaged.
+
+    Raises:
+        UserError: there is no results folder, or no record in it that can be read; damaged ones are named as well.
+    """
+    records: list[Record] = []
+    damaged: list[str] = []
+    for path in record_paths(folder):
+        try:
+            records.append(read_record(path))
+        except UserError as error:
+            damaged.append(str(error))
     if not records:
-        raise UserError(f"no finished cell in {folder}; 'bench run --out {folder}' makes some")
-    return records
+        raise SeveralErrors([*damaged, no_cell(folder)])
+    return records, damaged
+
+
+def no_cell(folder: Path) -> str:
+    """Message for a results folder without a record."""
+    return f"no finished cell in {folder}; 'bench run --out {folder}' makes some"
 
 
 def make_results_folder(out: Path) -> None:
@@ -99,13 +98,13 @@ def make_results_folder(out: Path) -> None:
 
 
 def remove_shards(folder: Path) -> None:
-    """Drops what the finished predictions contain."""
+    """Removes the shards of a cell whose predictions are all in one file."""
     shutil.rmtree(folder / SHARDS, ignore_errors=True)
 
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Keeps other processes from running the same cell at the same time. Raises `BenchError` where one does."""
+    """Keeps other processes from working in a cell's folder at the same time. Raises `BenchError` where one does."""
     import fcntl
 
     handle = os.open(folder, os.O_RDONLY)

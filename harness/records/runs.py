@@ -1,4 +1,7 @@
-"""What a command calls a run (a results folder, a cell's id or its beginning, `DIR:method[/prompt]`), and which cells of two match."""
+"""Runs as a command takes them, and which cells of two runs belong together.
+
+A run is a results folder, a cell's id or its beginning, or `DIR:method[/prompt]`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import SeveralErrors, UserError, unknown_name
-from harness.records.folders import RECORD, read_record, record_paths
+from harness.records.folders import RECORD, no_cell, read_record, record_paths
 from harness.records.schema import Record, status_text
 from harness.specs import NO_PROMPT
 
@@ -27,14 +30,14 @@ class StoredCell:
 
     @property
     def names(self) -> frozenset[str]:
-        """All that a user may write for it."""
+        """All names that a user may write for this cell."""
         cell = self.record.cell
-        plain = {cell.label, cell.method}
-        return frozenset(plain | {f"{name}/{cell.prompt}" for name in plain})
+        methods = {cell.label, cell.method}
+        return frozenset(methods | {f"{method}/{cell.prompt}" for method in methods})
 
     @property
     def split(self) -> tuple[str, str, int]:
-        """What two cells must have in common to be compared: dataset, split, seed."""
+        """Dataset, split and seed: two cells can be compared where these are equal."""
         cell = self.record.cell
         return cell.dataset, cell.split, cell.seed
 
@@ -44,9 +47,9 @@ class Run:
     """Cells that a user named together.
 
     Attributes:
-        text: what the user wrote.
-        cells: those with predictions, in order of id; never none.
-        left: a line for each cell that cannot be used, and why.
+        text: the user's own words.
+        cells: those with predictions, in order of id; at least one.
+        left: a line for each cell that cannot be used, with the reason.
         damaged: a line for each record that cannot be read.
     """
 
@@ -57,130 +60,153 @@ class Run:
 
 
 def read_run(text: str, home: Path) -> Run:
-    """The run a user means.
+    """Reads the run that a user named.
 
     Args:
         home: the results folder of cells named by their id alone.
 
     Raises:
-        UserError: if there is none, its beginning fits several cells, or none of its cells has predictions.
+        UserError: if there is no such run, its beginning fits several cells, or none of its cells has predictions.
     """
     path = Path(text)
     if path.is_dir():
-        return _run(text, [path / RECORD] if (path / RECORD).is_file() else _some(path))
-    for place, letter in enumerate(text):
-        if letter == ":" and Path(text[:place]).is_dir():
-            folder = Path(text[:place])
-            return _run(text, _some(folder), folder, text[place + 1 :])
+        is_cell = (path / RECORD).is_file()
+        return _read_cells(text, [path / RECORD] if is_cell else _paths_in(path))
+    for position, letter in enumerate(text):
+        if letter == ":" and Path(text[:position]).is_dir():
+            folder = Path(text[:position])
+            return _read_cells(text, _paths_in(folder), folder, method=text[position + 1 :])
     folder = path.parent if len(path.parts) > 1 else home
-    known = record_paths(folder) if folder.is_dir() else []
-    if not known:
+    return _read_cells(text, [_path_by_id(text, folder, path.name)])
+
+
+def _path_by_id(text: str, folder: Path, cell_id: str) -> Path:
+    """Path of the record in `folder` whose cell's id is, or begins with, `cell_id`. Raises `UserError`."""
+    paths = record_paths(folder) if folder.is_dir() else []
+    if not paths:
         raise UserError(
             f"no run '{text}': there is no results folder of this name, and no finished cell in {folder}"
         )
-    found = [one for one in known if one.parent.name == path.name] or [
-        one for one in known if one.parent.name.startswith(path.name)
-    ]
-    if not found:
-        raise unknown_name(f"run in {folder},", path.name, [one.parent.name for one in known])
-    if len(found) > 1:
-        raise UserError(
-            f"'{text}' is the beginning of {len(found)} cells: {', '.join(one.parent.name for one in found)}; give more of one"
-        )
-    return _run(text, found)
+    matches = [path for path in paths if path.parent.name == cell_id]
+    if not matches:
+        matches = [path for path in paths if path.parent.name.startswith(cell_id)]
+    if not matches:
+        raise unknown_name(f"run in {folder},", cell_id, [path.parent.name for path in paths])
+    if len(matches) > 1:
+        names = ", ".join(path.parent.name for path in matches)
+        raise UserError(f"'{text}' is the beginning of {len(matches)} cells: {names}; give more of one")
+    return matches[0]
 
 
-def _some(folder: Path) -> list[Path]:
+def _paths_in(folder: Path) -> list[Path]:
+    """Paths of the records in a results folder. Raises `UserError` where there is none."""
     paths = record_paths(folder)
     if not paths:
-        raise UserError(f"no finished cell in {folder}; 'bench run --out {folder}' makes some")
+        raise UserError(no_cell(folder))
     return paths
 
 
-def _run(text: str, paths: Iterable[Path], folder: Path = Path(), wanted: str | None = None) -> Run:
-    read: list[StoredCell] = []
+def _read_cells(text: str, paths: Iterable[Path], folder: Path = Path(), method: str | None = None) -> Run:
+    """Reads records, and selects those of a method where one is given, as `dift` or `dift/category`."""
+    stored: list[StoredCell] = []
     damaged: list[str] = []
     for path in paths:
         try:
-            read.append(StoredCell(path.parent, read_record(path)))
+            stored.append(StoredCell(path.parent, read_record(path)))
         except UserError as error:
             damaged.append(str(error))
-    # `dift` is the cell called so, before those of the method with something changed, `dift[timestep=50]`.
-    exact = [one for one in read if wanted in (one.record.cell.label, one.name)]
-    meant = exact or [one for one in read if wanted is None or wanted in one.names]
-    cells = tuple(one for one in meant if one.record.scores)
+    selected = _select(stored, method)
+    if stored and not selected:
+        # The user may mean one of the damaged records.
+        unknown = unknown_name(f"method in {folder},", method or "", {cell.name for cell in stored})
+        raise SeveralErrors([*damaged, str(unknown)])
+    cells = tuple(cell for cell in selected if cell.record.scores)
     left = tuple(
-        f"{one.record.cell.id}: no predictions to compare ({status_text(one.record)})"
-        for one in meant
-        if not one.record.scores
+        f"{cell.record.cell.id}: no predictions to compare ({status_text(cell.record)})"
+        for cell in selected
+        if not cell.record.scores
     )
-    if read and not meant:
-        # One of the damaged ones may be meant.
-        raise SeveralErrors(
-            [*damaged, str(unknown_name(f"method in {folder},", wanted or "", {one.name for one in read}))]
-        )
     if not cells:
         raise SeveralErrors([*damaged, *left])
     return Run(text, cells, left, tuple(damaged))
 
 
+def _select(cells: Sequence[StoredCell], method: str | None) -> Sequence[StoredCell]:
+    if method is None:
+        return cells
+    # `dift` is the cell of this name, before those of the method with something changed, `dift[timestep=50]`.
+    exact = [cell for cell in cells if method in (cell.record.cell.label, cell.name)]
+    return exact or [cell for cell in cells if method in cell.names]
+
+
 @dataclass(frozen=True)
 class CellPairs:
-    """Cells of two runs that belong together, and a line for each of the others."""
+    """Cells of two runs that belong together, and a line for each cell that is left out."""
 
     pairs: tuple[tuple[StoredCell, StoredCell], ...]
     left: tuple[str, ...]
 
 
-def pair_cells(first: Run, other: Run) -> CellPairs:
+def pair_cells(run_a: Run, run_b: Run) -> CellPairs:
     """Pairs the cells of two runs, on equal dataset, split and seed.
 
-    Where each run has one cell on a split they belong together, whatever their methods. Where there are more, the same cell does, then
-    the same method, prompt and weights, then the same method and prompt, if there is one of it in either run.
+    Where each run has one cell on a split they belong together, whatever their methods. Where there are more, the same
+    cell does, then the same method, prompt and weights, then the same method and prompt, if there is one of it in either
+    run.
 
     Raises:
         UserError: if no two cells belong together.
     """
-    found: list[tuple[StoredCell, StoredCell]] = []
+    pairs: list[tuple[StoredCell, StoredCell]] = []
     left: list[str] = []
-    for split in sorted({one.split for one in (*first.cells, *other.cells)}):
-        firsts, others = ([one for one in run.cells if one.split == split] for run in (first, other))
-        some, *rest = _matched(firsts, others)
-        found += some
-        for run, cells in zip((first, other), rest, strict=True):
-            left += [f"{one.record.cell.id}: only in {run.text}, left out" for one in cells]
-    if not found:
+    for split in sorted({cell.split for cell in (*run_a.cells, *run_b.cells)}):
+        cells_a = [cell for cell in run_a.cells if cell.split == split]
+        cells_b = [cell for cell in run_b.cells if cell.split == split]
+        split_pairs = _pair_on_split(cells_a, cells_b)
+        pairs += split_pairs
+        for run, cells, side in ((run_a, cells_a, 0), (run_b, cells_b, 1)):
+            paired = [pair[side] for pair in split_pairs]
+            left += [
+                f"{cell.record.cell.id}: only in {run.text}, left out" for cell in _without(cells, paired)
+            ]
+    if not pairs:
         raise UserError(
-            f"nothing to compare: {first.text} has {_listed(first.cells)}; {other.text} has {_listed(other.cells)}; "
-            "runs are compared on equal dataset, split and seed, so name one method of each as DIR:method or DIR:method/prompt"
+            f"nothing to compare: {run_a.text} has {_listed(run_a.cells)}; {run_b.text} has {_listed(run_b.cells)}; "
+            "runs are compared on equal dataset, split and seed, so name one method of each as DIR:method or "
+            "DIR:method/prompt"
         )
-    return CellPairs(tuple(found), tuple(left))
+    return CellPairs(tuple(pairs), tuple(left))
 
 
-def _matched(
-    firsts: Sequence[StoredCell], others: Sequence[StoredCell]
-) -> tuple[list[tuple[StoredCell, StoredCell]], list[StoredCell], list[StoredCell]]:
-    """Pairs of one split, and what is left of either side."""
-    if len(firsts) == len(others) == 1:
-        return [(firsts[0], others[0])], [], []
-    found: list[tuple[StoredCell, StoredCell]] = []
+def _pair_on_split(
+    cells_a: Sequence[StoredCell], cells_b: Sequence[StoredCell]
+) -> list[tuple[StoredCell, StoredCell]]:
+    if len(cells_a) == len(cells_b) == 1:
+        return [(cells_a[0], cells_b[0])]
+    pairs: list[tuple[StoredCell, StoredCell]] = []
     keys: tuple[Callable[[StoredCell], object], ...] = (
-        lambda one: one.record.cell.id,
-        lambda one: (one.name, one.record.cell.backbone),
-        lambda one: one.name,
+        lambda cell: cell.record.cell.id,
+        lambda cell: (cell.name, cell.record.cell.backbone),
+        lambda cell: cell.name,
     )
     for key in keys:
-        for one in firsts:
-            same = [[cell for cell in side if key(cell) == key(one)] for side in (firsts, others)]
-            if len(same[0]) == len(same[1]) == 1:
-                found.append((one, same[1][0]))
-        firsts = [one for one in firsts if all(one is not pair[0] for pair in found)]
-        others = [one for one in others if all(one is not pair[1] for pair in found)]
-    return found, list(firsts), list(others)
+        for cell in cells_a:
+            same_a = [candidate for candidate in cells_a if key(candidate) == key(cell)]
+            same_b = [candidate for candidate in cells_b if key(candidate) == key(cell)]
+            if len(same_a) == len(same_b) == 1:
+                pairs.append((cell, same_b[0]))
+        cells_a = _without(cells_a, [pair[0] for pair in pairs])
+        cells_b = _without(cells_b, [pair[1] for pair in pairs])
+    return pairs
+
+
+def _without(cells: Sequence[StoredCell], excluded: Sequence[StoredCell]) -> list[StoredCell]:
+    return [cell for cell in cells if all(cell is not other for other in excluded)]
 
 
 def _listed(cells: Sequence[StoredCell]) -> str:
-    return ", ".join(
-        f"{one.name} on {one.record.cell.dataset}/{one.record.cell.split} (seed {one.record.cell.seed})"
-        for one in cells
-    )
+    descriptions = []
+    for stored in cells:
+        cell = stored.record.cell
+        descriptions.append(f"{stored.name} on {cell.dataset}/{cell.split} (seed {cell.seed})")
+    return ", ".join(descriptions)

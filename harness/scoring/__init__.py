@@ -1,1 +1,4 @@
-"""Scores, intervals and comparisons of stored predictions: protocols as data, pure functions over arrays. Never runs a model."""
+"""Scores, intervals and comparisons of stored predictions: protocols as data, pure functions over arrays.
+
+Nothing here runs a model.
+"""
