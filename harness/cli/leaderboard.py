@@ -1,24 +1,68 @@
-"""`bench leaderboard` and `bench rescore`: what can be had from records without a model."""
+"""`bench leaderboard`: the tables of a results folder, from records alone."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import CommaList, data_root, number_range
+from harness.cli.options import CommaList, data_root, number_range, typed_arguments
 from harness.cli.terminal import print_warnings
-from harness.errors import UserError
 from harness.plugins.host import Host
 from harness.records.folders import read_results
-from harness.tables.table import FORMATS, Format
+from harness.tables.catalogue import CATALOGUE, KINDS
+from harness.tables.reported import read_reported
+from harness.tables.table import FORMATS, Format, Table, filter_tidy, render_tables
+from harness.tables.view import View, choose_protocol
 
 if TYPE_CHECKING:
     from harness.specs import Averaging
 
-TABLES = ("overall", "prompt-types", "per-category", "generalisation", "timesteps")
+
+@dataclass(frozen=True, kw_only=True)
+class LeaderboardArguments:
+    """The arguments and options of `bench leaderboard` after parsing. The help text of each says what it is for."""
+
+    folder: Path
+    format_: Format
+    table: str
+    parameter: str | None
+    protocol: str | None
+    averaging: Averaging | None
+    alphas: tuple[float, ...] | None
+    localizers: tuple[str, ...] | None
+    reported: bool
+    rank_reported: bool
+    ties: bool
+    datasets: tuple[str, ...] | None
+    data_root: Path
+
+    def view(self) -> View:
+        """The options that say what a table shows, without a protocol: that depends on the records."""
+        return View(
+            averaging=self.averaging or "image",
+            alphas=self.alphas,
+            localizers=self.localizers,
+            parameter=self.parameter,
+            has_details=True,
+            reported=read_reported() if self.reported or self.rank_reported else None,
+            ranks_reported=self.rank_reported,
+        )
+
+    def filter(self, table: Table) -> Table:
+        """The table with those of its tidy rows that the options name; all of them where the options name none."""
+        wanted = {
+            "protocol": self.protocol and [self.protocol],
+            "averaging": self.averaging and [self.averaging],
+            "alpha": self.alphas,
+        }
+        return filter_tidy(table, wanted)
+
+
+_TABLE_HELP = "; ".join(f"{kind.name}: {kind.description}" for kind in KINDS)
 
 
 @click.command("leaderboard")
@@ -33,12 +77,16 @@ TABLES = ("overall", "prompt-types", "per-category", "generalisation", "timestep
 )
 @click.option(
     "--table",
-    "kind",
-    type=click.Choice(TABLES),
+    type=click.Choice(tuple(CATALOGUE)),
     default="overall",
     show_default=True,
-    help="overall: methods ranked; prompt-types, per-category, generalisation: the shapes of SD4Match's Tables 1, 2 and 3 (columns are "
-    "prompts, categories, datasets); timesteps: a row a timestep, Fig. 3(b).",
+    help=f"{_TABLE_HELP}.",
+)
+@click.option(
+    "--by",
+    "parameter",
+    metavar="NAME",
+    help="sweep: the parameter; the only one with several values otherwise.",
 )
 @click.option("--protocol", help="The table's protocol; sd4match where records have it.")
 @click.option(
@@ -67,85 +115,32 @@ TABLES = ("overall", "prompt-types", "per-category", "generalisation", "timestep
     help="Places of datasets that are not below --data-root.",
 )
 @data_root
-@click.pass_obj
-def leaderboard(
-    host: Host,
-    folder: Path,
-    format_: Format,
-    kind: str,
-    protocol: str | None,
-    averaging: Averaging | None,
-    alphas: tuple[float, ...] | None,
-    localizers: tuple[str, ...] | None,
-    reported: bool,
-    rank_reported: bool,
-    ties: bool,
-    datasets: tuple[str, ...] | None,
-    data_root: Path,
-) -> int:
+@typed_arguments(LeaderboardArguments)
+def leaderboard(host: Host, arguments: LeaderboardArguments) -> int:
     """The tables of a results folder.
 
     Best in bold and second underlined, per column and supervision group.
     """
     from harness.scoring.criteria import make_criterion
     from harness.scoring.rescore import Rescorer
-    from harness.tables.categories import per_category
-    from harness.tables.generalisation import generalisation
-    from harness.tables.leaderboard import leaderboard as overall
-    from harness.tables.prompt_types import prompt_types
-    from harness.tables.reported import read_reported
-    from harness.tables.table import filter_tidy, render_tables
     from harness.tables.ties import Ties
-    from harness.tables.timesteps import timesteps
-    from harness.tables.view import check_asked, main_protocol
 
-    if kind in ("prompt-types", "per-category", "timesteps") and alphas and len(alphas) > 1:
-        raise UserError(f"--table {kind} is at one threshold; give one of --alphas")
-    if kind in ("prompt-types", "timesteps") and rank_reported:
-        raise UserError(f"--table {kind} ranks nothing; give --reported instead of --rank-reported")
-    if kind == "timesteps" and reported:
-        raise UserError(
-            "--table timesteps: no paper printed numbers by timestep; SD4Match's Fig. 3(b) is a drawing"
-        )
-    records, damaged = read_results(folder)
+    kind = CATALOGUE[arguments.table]
+    view = arguments.view()
+    kind.check(view)
+    stored, damaged = read_results(arguments.folder)
     print_warnings(damaged)
-    check_asked(records, alphas, localizers)
-    meaned = averaging or "image"
-    printed = read_reported() if reported or rank_reported else None
-    one: dict[str, Any] = {
-        "protocol": protocol,
-        "averaging": meaned,
-        "localizers": localizers,
-        "alpha": alphas[0] if alphas else None,
-    }
-    several: dict[str, Any] = {
-        "protocol": protocol,
-        "averaging": meaned,
-        "localizers": localizers,
-        "alphas": alphas,
-    }
-    with_printed: dict[str, Any] = {"reported": printed, "rank_reported": rank_reported}
-    rescorer = Rescorer(host, data_root, datasets or ())
-    if kind == "prompt-types":
-        tables = [prompt_types(records, **one, reported=printed)]
-    elif kind == "timesteps":
-        tables = [timesteps(records, **one)]
-    elif kind == "per-category":
-        tables = per_category(records, **one, **with_printed)
-    elif kind == "generalisation":
-        tables = [generalisation(records, **several, **with_printed)]
-    else:
-        counted = protocol or main_protocol(records)
-        finder = Ties(folder, rescorer.split, partial(make_criterion, host), counted, meaned)
-        wanted = ties and format_ not in ("csv", "json")
-        tables = [overall(records, **several, **with_printed, full=True, places=finder if wanted else None)]
-        for problem in finder.problems:
-            click.echo(f"bench: ties could not be told: {problem}", err=True)
-        damaged += finder.problems
-    wanted_rows = {
-        "protocol": protocol and [protocol],
-        "averaging": averaging and [averaging],
-        "alpha": alphas,
-    }
-    click.echo(render_tables([filter_tidy(table, wanted_rows) for table in tables], format_), nl=False)
-    return int(bool(damaged))
+    records = kind.relevant(stored, arguments.parameter)
+    view.check(records)
+    view = replace(view, protocol=choose_protocol(records, arguments.protocol))
+    rescorer = Rescorer(host, arguments.data_root, arguments.datasets or ())
+    ties = Ties(
+        arguments.folder, rescorer.split, partial(make_criterion, host), view.protocol, view.averaging
+    )
+    if arguments.ties and arguments.format_ not in ("csv", "json"):
+        view = replace(view, ties=ties)
+    tables = kind.tables(records, view)
+    print_warnings(f"ties could not be told: {problem}" for problem in ties.problems)
+    text = render_tables([arguments.filter(table) for table in tables], arguments.format_)
+    click.echo(text, nl=False)
+    return int(bool(damaged or ties.problems))

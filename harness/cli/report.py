@@ -59,19 +59,17 @@ def report(
     from harness.report.page import make_page, write_page
     from harness.scoring.rescore import Rescorer
     from harness.tables.reported import read_reported
-    from harness.tables.view import View, check_asked, main_protocol
+    from harness.tables.view import View, choose_protocol
 
     check_place(out)
     records, damaged = read_results(folder)
     print_warnings(damaged)
-    check_asked(records, alphas, localizers)
-    view = View(protocol or main_protocol(records), averaging, alphas, localizers)
     printed = read_reported() if reported else None
-    page = make_page(
-        records, damaged, folder, view, title, host, Rescorer(host, data_root, datasets or ()), printed
-    )
+    view = View(choose_protocol(records, protocol), averaging, alphas, localizers, reported=printed)
+    view.check(records)
+    rescorer = Rescorer(host, data_root, datasets or ())
+    page = make_page(records, damaged, folder, view, title, host, rescorer)
     write_page(page, out)
-    for line in (*page.absent, *page.damaged):
-        click.echo(f"bench: {line}", err=True)
+    print_warnings((*page.absent, *page.damaged))
     click.echo(str(out))
     return int(bool(damaged or page.damaged))

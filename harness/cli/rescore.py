@@ -49,7 +49,8 @@ def rescore(
 ) -> int:
     """Score stored predictions under other protocols, alphas or thresholds, without a model."""
     from harness.scoring.rescore import Rescorer
-    from harness.tables.leaderboard import leaderboard as table
+    from harness.tables.leaderboard import leaderboard
+    from harness.tables.view import View
 
     records, damaged = read_results(folder)
     print_warnings(damaged)
@@ -65,7 +66,7 @@ def rescore(
     if not changed and not refused:
         raise UserError(f"no cell in {folder} has predictions to score")
     for name in dict.fromkeys(score.protocol for record in changed for score in record.scores):
-        click.echo(table(changed, protocol=name).render("md"))
+        click.echo(leaderboard(changed, View(name)).render("md"))
     if refused:
         raise SeveralErrors(dict.fromkeys(refused))
     return int(bool(damaged))

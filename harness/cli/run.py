@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,7 @@ from harness.errors import UserError
 from harness.plugins.host import Host
 from harness.running.parameters import SHORT_NAMES
 from harness.running.plan import plan
-from harness.sweep import Cell, DatasetChoice, Sweep
+from harness.sweep import Cell, DatasetChoice, Sweep, format_value
 
 if TYPE_CHECKING:
     from harness.records.schema import Record
@@ -257,25 +257,39 @@ def run(host: Host, arguments: RunArguments) -> int:
 
 
 def _tables(arguments: RunArguments, cells: Sequence[Cell], records: Sequence[Record]) -> list[Table]:
-    """A leaderboard for each protocol, then a table for each axis that was swept."""
-    from harness.tables.leaderboard import leaderboard
-    from harness.tables.prompt_types import prompt_types
-    from harness.tables.timesteps import timesteps
+    """A leaderboard for each protocol, then a table for each axis that was swept, for each protocol."""
+    from harness.tables.catalogue import CATALOGUE
+    from harness.tables.view import View, choose_protocol
 
     localizers = sorted({name for cell in cells for name in cell.localizers})
-    protocols = _scored_protocols(records, arguments.protocols)
-    tables = [
-        leaderboard(records, protocol=name, alphas=arguments.alphas, localizers=localizers)
-        for name in protocols
+    views = [
+        View(
+            choose_protocol(records, name),
+            alphas=arguments.alphas,
+            localizers=localizers,
+            prompts=arguments.prompts or (),
+        )
+        for name in _scored_protocols(records, arguments.protocols)
     ]
-    prompts = arguments.prompts
-    if prompts and len(set(prompts)) > 1:
-        tables += [
-            prompt_types(records, protocol=name, localizers=localizers, prompts=prompts) for name in protocols
-        ]
-    if len(set(arguments.timestep or ())) > 1:
-        tables += [timesteps(records, protocol=name, localizers=localizers) for name in protocols]
+    kinds = [("overall", views)]
+    if len(set(arguments.prompts or ())) > 1:
+        kinds.append(("prompt-types", views))
+    for parameter in _swept_parameters(cells):
+        kinds.append(("sweep", [replace(view, parameter=parameter) for view in views]))
+    tables: list[Table] = []
+    for name, kind_views in kinds:
+        for view in kind_views:
+            tables += CATALOGUE[name].tables(records, view)
     return tables
+
+
+def _swept_parameters(cells: Sequence[Cell]) -> list[str]:
+    """Names of the parameters that the user gave several values, in order of name."""
+    values: dict[str, set[str]] = {}
+    for cell in cells:
+        for name, value in cell.changed:
+            values.setdefault(name, set()).add(format_value(value))
+    return [name for name in sorted(values) if len(values[name]) > 1]
 
 
 def _scored_protocols(records: Sequence[Record], protocols: Sequence[str]) -> list[str | None]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -22,16 +22,9 @@ from harness.report.image_store import ImageStore
 from harness.report.redact import plain
 from harness.report.series import series_by_split
 from harness.scoring.criteria import make_criterion
-from harness.tables.categories import per_category
-from harness.tables.generalisation import generalisation
-from harness.tables.leaderboard import leaderboard
-from harness.tables.prompt_types import prompt_types
-from harness.tables.reported import ReportedNumbers
-from harness.tables.rows import RANKING_ALPHA
+from harness.tables.catalogue import page_tables
 from harness.tables.table import Table
-from harness.tables.text import split_name
 from harness.tables.ties import Ties
-from harness.tables.timesteps import TIMESTEP, timesteps
 from harness.tables.view import View
 
 if TYPE_CHECKING:
@@ -84,7 +77,6 @@ def make_page(
     title: str | None,
     host: Host,
     rescorer: Rescorer,
-    reported: ReportedNumbers | None = None,
 ) -> Page:
     """Makes the page of a results folder.
 
@@ -92,10 +84,6 @@ def make_page(
         records: those that can be read, in order of id.
         damaged: a line for each that cannot.
         title: the page's heading; the folder's name otherwise.
-        reported: numbers that papers printed, to stand in the tables beside the measured ones.
-
-    Raises:
-        UserError: no record has the view's protocol.
     """
     name = folder.resolve().name or "results"
     figure_sections = sections(records, view)
@@ -107,7 +95,7 @@ def make_page(
         "view": view,
         "problems": [],
         "absent": [],
-        "tables": _tables(records, view, ties, reported),
+        "tables": _tables(records, view, ties),
         "sections": figure_sections,
         "numbers": _numbers_tables(figure_sections),
         "galleries": [],
@@ -162,62 +150,10 @@ def _small_table(table: Table, key: str, title: str) -> HtmlTable:
     return make_html_table(table, key, title, interactive=False)
 
 
-def _tables(
-    records: Sequence[Record], view: View, ties: Ties, reported: ReportedNumbers | None
-) -> list[HtmlTable]:
+def _tables(records: Sequence[Record], view: View, ties: Ties) -> list[HtmlTable]:
     """The leaderboard, and the other tables that there are records of."""
-    options: dict[str, Any] = {
-        "protocol": view.protocol,
-        "averaging": view.averaging,
-        "localizers": view.localizers,
-    }
-    beside: dict[str, Any] = {**options, "reported": reported}
-    made = [
-        make_html_table(
-            leaderboard(records, alphas=view.alphas, full=True, places=ties, **beside),
-            "leaderboard",
-            "Leaderboard",
-        )
-    ]
-    alpha = None if view.alphas is None or RANKING_ALPHA in view.alphas else min(view.alphas)
-    # A dataset on which some method was asked with several prompts; a method that was asked at several timesteps.
-    prompts = _several(records, lambda record: record.cell.prompt)
-    asked = {place[1:] for place in prompts}
-    if compared := [record for record in records if _split(record) in asked]:
-        made.append(make_html_table(prompt_types(compared, alpha=alpha, **beside), "prompts", "Prompt types"))
-    splits = list(dict.fromkeys(map(_split, records)))
-    for number, (split, table) in enumerate(
-        zip(splits, per_category(records, alpha=alpha, **beside), strict=True), start=1
-    ):
-        # Several categories, all pairs and the note.
-        if len(table.header) - table.names > 3:
-            made.append(make_html_table(table, f"categories{number}", f"Categories of {split_name(*split)}"))
-    if len(splits) > 1 or reported:
-        made.append(
-            make_html_table(
-                generalisation(records, alphas=view.alphas, **beside), "generalisation", "Generalisation"
-            )
-        )
-    steps = _several(records, lambda record: str(record.cell.params.get(TIMESTEP, "")))
-    if swept := [
-        record
-        for record in records
-        if TIMESTEP in record.cell.params and (record.cell.method, *_split(record)) in steps
-    ]:
-        made.append(make_html_table(timesteps(swept, alpha=alpha, **options), "timesteps", "Timesteps"))
-    return made
-
-
-def _split(record: Record) -> tuple[str, str]:
-    return record.cell.dataset, record.cell.split
-
-
-def _several(records: Sequence[Record], value: Callable[[Record], str]) -> set[tuple[str, str, str]]:
-    """(method, dataset, split) whose records have more than one value."""
-    found: dict[tuple[str, str, str], set[str]] = {}
-    for record in records:
-        found.setdefault((record.cell.method, *_split(record)), set()).add(value(record))
-    return {name for name, values in found.items() if len(values) > 1}
+    entries = page_tables(records, replace(view, has_details=True, ties=ties))
+    return [make_html_table(table, key, title) for key, title, table in entries]
 
 
 def _gallery_content(gallery: Gallery, key: str) -> dict[str, Any]:

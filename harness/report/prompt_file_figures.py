@@ -21,7 +21,7 @@ from harness.report.figure import (
 from harness.report.redact import plain
 from harness.report.series import Series, SplitSeries, rank_series, series_by_split
 from harness.report.slice_figures import MOST_ROWS
-from harness.tables.text import without_change
+from harness.tables.text import label_without
 from harness.tables.view import View
 
 _PROMPT_FILE = re.compile(r"prompt-file=([^,\]]+)")
@@ -35,7 +35,7 @@ def prompt_file_figures(records: Sequence[Record], view: View) -> Iterator[Figur
         by_method: dict[tuple[str, ...], list[Series]] = {}
         for series in split.series:
             cell = series.record.cell
-            label = without_change(series.label, _PROMPT_FILE.pattern)
+            label = label_without(series.label, "prompt-file")
             by_method.setdefault((label, cell.prompt, series.localizer, cell.features), []).append(series)
         for (label, prompt, localizer, _), method_series in by_method.items():
             files = [_prompt_file(series.record) for series in method_series]

@@ -9,7 +9,7 @@ from functools import cached_property
 from harness.messages import counted
 from harness.records.schema import Record, Score, coverage_notes, status_text
 from harness.report.redact import plain
-from harness.tables.rows import RANKING_ALPHA
+from harness.tables.columns import RANKING_ALPHA
 from harness.tables.text import alpha_text, split_name
 from harness.tables.tidy import distinguish_labels
 from harness.tables.view import View

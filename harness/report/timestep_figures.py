@@ -19,9 +19,8 @@ from harness.report.figure import (
 )
 from harness.report.series import Series, SplitSeries, distinguish_names, series_by_split
 from harness.tables.table import Table
-from harness.tables.text import alpha_text, number_text, without_change
-from harness.tables.timesteps import TIMESTEP
-from harness.tables.view import View
+from harness.tables.text import alpha_text, label_without, number_text
+from harness.tables.view import TIMESTEP, View
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +69,7 @@ def _sweeps(split: SplitSeries) -> list[_Sweep]:
 
 def _label(series: Series) -> str:
     """The series' label without its timestep."""
-    return without_change(series.label, rf"{TIMESTEP}=\d+")
+    return label_without(series.label, TIMESTEP)
 
 
 def _best_pck(sweep: _Sweep, alpha: float) -> float:

@@ -7,19 +7,46 @@ from collections.abc import Sequence
 from harness.records.schema import Provenance, Record
 from harness.tables.rows import Row
 from harness.tables.text import NOTHING
+from harness.tables.view import View
+
+_MARKS = (
+    "Bold: best of its supervision group (Z zero-shot, I image-level labels or pairs, K keypoints); "
+    "underlined: second."
+)
 
 
-def trust_sentences(records: Sequence[Record], lines: Sequence[Row]) -> list[str]:
-    """What the columns mean that say whether to trust a row."""
-    found = [
-        "Bold: best of its supervision group (Z zero-shot, I image-level labels or pairs, K keypoints); underlined: second."
-    ]
-    if any(len(line.pairs) > 1 for line in lines):
-        found.append("Pairs and seconds in the order of the datasets.")
-    if any(line.seconds for line in lines):
-        used = {_processor(record.provenance) for record in records if record.provenance}
-        found.append(f"s/pair: features and points, on {', '.join(sorted(used))}.")
-    return found
+def numbers_caption(records: Sequence[Record], view: View) -> str:
+    """Two sentences on the numbers of a table: unit, protocol, averaging, interval, and what alpha multiplies."""
+    protocol = view.protocol
+    sizes = sorted({record.cell.fed for record in records if record.scores and record.cell.fed})
+    fed = f" ({', '.join(f'{width} x {height}' for width, height in sizes)})" if sizes else ""
+    frame = f" in the frame each extractor was fed{fed}" if protocol.startswith("sd4match") else ""
+    caption = (
+        f"PCK in percent at alpha, protocol {protocol}{frame}, mean per {view.averaging}, "
+        "± half the 95 % bootstrap interval over image pairs."
+    )
+    threshold = _threshold_text(records, protocol)
+    return f"{caption} Alpha multiplies the target's size ({threshold})." if threshold else caption
+
+
+def _threshold_text(records: Sequence[Record], protocol: str) -> str:
+    """`pf-pascal: image; ap-10k, spair-71k: box`; empty where no record says it."""
+    datasets: dict[str, set[str]] = {}
+    for record in records:
+        if protocol in record.thresholds:
+            datasets.setdefault(record.thresholds[protocol], set()).add(record.cell.dataset)
+    return "; ".join(f"{', '.join(sorted(names))}: {kind}" for kind, names in sorted(datasets.items()))
+
+
+def trust_sentences(records: Sequence[Record], rows: Sequence[Row]) -> list[str]:
+    """Sentences on bold and underlined numbers, and on the columns of pairs and seconds of these rows."""
+    sentences = [_MARKS]
+    if any(len(row.pairs) > 1 for row in rows):
+        sentences.append("Pairs and seconds in the order of the datasets.")
+    if any(row.seconds for row in rows):
+        processors = {_processor(record.provenance) for record in records if record.provenance}
+        sentences.append(f"s/pair: features and points, on {', '.join(sorted(processors))}.")
+    return sentences
 
 
 def _processor(provenance: Provenance) -> str:
@@ -27,47 +54,31 @@ def _processor(provenance: Provenance) -> str:
     return hardware.get("gpu") or hardware.get("processor") or "hardware that is not recorded"
 
 
-def reported_caption(claims: bool, printed: bool, mixed: bool) -> str:
-    """What reported rows and the numbers in brackets are.
+def reported_caption(*, has_claims: bool, has_rows: bool, is_marked: bool) -> str:
+    """Sentences on reported rows and on the numbers in brackets.
 
     Args:
-        claims: whether there are numbers in brackets.
-        printed: whether there are reported rows.
-        mixed: whether those are marked among the measured ones, or not at all.
+        has_claims: whether there are numbers in brackets.
+        has_rows: whether there are reported rows.
+        is_marked: whether the best and second of these are marked among themselves.
     """
-    found = []
-    if printed:
-        found.append("Rows called reported are what papers printed; nobody measured them here.")
-        if not mixed:
-            found.append("Their best and second are marked among themselves.")
-    elif not claims:
-        found.append("No paper that is known here printed such numbers.")
-    if claims:
-        found.append("In brackets: measured less reported, in points.")
-    return " ".join(found)
+    sentences = []
+    if has_rows:
+        sentences.append("Rows called reported are what papers printed; nobody measured them here.")
+        if is_marked:
+            sentences.append("Their best and second are marked among themselves.")
+    elif not has_claims:
+        sentences.append("No paper that is known here printed such numbers.")
+    if has_claims:
+        sentences.append("In brackets: measured less reported, in points.")
+    return " ".join(sentences)
 
 
-def pairs_text(line: Row) -> str:
+def pairs_text(row: Row) -> str:
     """`900`, or `299 / 900` on several datasets."""
-    return " / ".join(str(number) for _, number in sorted(line.pairs.items())) or NOTHING
+    return " / ".join(str(number) for _, number in sorted(row.pairs.items())) or NOTHING
 
 
 def text_or_dash(text: str) -> str:
     """The text, or an en dash."""
     return text or NOTHING
-
-
-def numbers_caption(records: Sequence[Record], protocol: str, averaging: str) -> str:
-    """What the numbers of a table are, in two sentences."""
-    sizes = sorted({record.cell.fed for record in records if record.scores and record.cell.fed})
-    fed = f" ({', '.join(f'{w} x {h}' for w, h in sizes)})" if sizes else ""
-    frame = f" in the frame each extractor was fed{fed}" if protocol.startswith("sd4match") else ""
-    multiplied: dict[str, set[str]] = {}
-    for record in records:
-        if protocol in record.thresholds:
-            multiplied.setdefault(record.thresholds[protocol], set()).add(record.cell.dataset)
-    threshold = "; ".join(f"{', '.join(sorted(names))}: {kind}" for kind, names in sorted(multiplied.items()))
-    return (
-        f"PCK in percent at alpha, protocol {protocol}{frame}, mean per {averaging}, ± half the 95 % bootstrap interval over image pairs."
-        + (f" Alpha multiplies the target's size ({threshold})." if threshold else "")
-    )

@@ -1,131 +1,117 @@
-"""PCK by category, in the shape of SD4Match's Table 2: methods as rows within supervision groups, categories as columns, one threshold."""
+"""PCK by category, in the shape of SD4Match's Table 2: methods as rows, categories as columns, one threshold."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from harness.records.schema import Record
-from harness.specs import Averaging
 from harness.tables.captions import numbers_caption, reported_caption, text_or_dash, trust_sentences
+from harness.tables.columns import Column, Split, split_of
 from harness.tables.marks import group_breaks, mark_best, supervision_order
-from harness.tables.reported import ReportedNumbers
-from harness.tables.rows import Column, Row, rows_of
+from harness.tables.reported import all_tidy_rows, measured_rows, reported_rows
+from harness.tables.rows import Row
 from harness.tables.table import Table
 from harness.tables.text import alpha_text, split_name
-from harness.tables.tidy import distinguish_labels, tidy
-from harness.tables.view import choose_protocol, one_alpha
+from harness.tables.tidy import distinguish_labels
+from harness.tables.view import Selection, View
 
-_NAMED = ("sup.", "method", "prompt", "localizer", "backbone", "trained on")
+_NAMES = ("sup.", "method", "prompt", "localizer", "backbone", "trained on")
+
+_PREFIX = "category="
 
 
-def per_category(
-    records: Sequence[Record],
-    *,
-    protocol: str | None = None,
-    averaging: Averaging = "image",
-    alpha: float | None = None,
-    localizers: Sequence[str] | None = None,
-    reported: ReportedNumbers | None = None,
-    rank_reported: bool = False,
-) -> list[Table]:
-    """A table for each dataset and split. Within a supervision group, rows are in order of PCK over all pairs, best first.
+def per_category(records: Sequence[Record], view: View) -> list[Table]:
+    """A table for each dataset and split, at one threshold.
 
-    Args:
-        protocol: None for the one most records have, `sd4match` first.
-        alpha: None for 0.10 or, where the records lack it, their smallest.
-        reported: numbers that papers printed, to stand beside the measured ones of their datasets.
-        rank_reported: puts them in order with the measured ones.
+    Rows are in groups of supervision, within a group in order of PCK over all pairs, best first. Reported numbers stand
+    in the tables of their datasets.
     """
-    chosen, at = choose_protocol(records, protocol), one_alpha(records, alpha)
-    records, differs = distinguish_labels(records)
-    splits = list(dict.fromkeys((record.cell.dataset, record.cell.split) for record in records))
+    alpha = view.one_alpha(records)
+    records, differences = distinguish_labels(records)
     tables = []
-    for split in splits:
-        here = [record for record in records if (record.cell.dataset, record.cell.split) == split]
-        lines = rows_of(here, chosen, averaging, localizers, differs)
-        tables.append(_table(here, lines, split, chosen, averaging, at, localizers, reported, rank_reported))
+    for (dataset, split), group in _by_split(records).items():
+        rows = measured_rows(group, view, differences)
+        tables.append(_table(group, rows, Column(dataset, split, alpha), view))
     return tables
 
 
-def _table(
-    records: Sequence[Record],
-    lines: Sequence[Row],
-    split: tuple[str, str],
-    protocol: str,
-    averaging: Averaging,
-    alpha: float,
-    localizers: Sequence[str] | None,
-    reported: ReportedNumbers | None,
-    rank_reported: bool,
-) -> Table:
-    whole = Column(*split, alpha)
-    slices = {
-        column.slice for line in lines for column in line.values if column.slice.startswith("category=")
-    }
-    columns = [*(Column(*split, alpha, name) for name in sorted(slices)), whole]
-    printed: list[Row] = []
-    if reported:
-        lines = [reported.claimed(line, protocol, averaging) for line in lines]
-        # A number over all pairs alone is none by category.
-        printed = [
-            line
-            for line in reported.lines(columns, protocol, averaging)
-            if any(one.slice != "all" for one in line.values)
-        ]
+def category_selections(records: Sequence[Record], view: View) -> list[Selection]:
+    """For a page: the records of each split with several categories."""
+    selections = []
+    for (dataset, split), group in _by_split(records).items():
+        slices = {score.slice for record in group for score in record.scores}
+        if sum(name.startswith(_PREFIX) for name in slices) > 1:
+            selections.append(Selection(group, view, split_name(dataset, split)))
+    return selections
 
-    def order(line: Row) -> tuple[object, ...]:
-        number = line.values.get(whole)
-        apart = line.reported and not rank_reported
-        return (
-            apart,
-            *supervision_order(line),
-            bool(line.notes),
-            number is None,
-            -number.pck if number else 0.0,
-            line.key,
-        )
 
-    shown = sorted([*lines, *printed], key=order)
-    caption = [
-        numbers_caption(records, protocol, averaging),
-        f"Alpha {alpha_text(alpha)}; {split_name(*split)}; a column a category.",
+def _by_split(records: Sequence[Record]) -> dict[Split, list[Record]]:
+    by_split: dict[Split, list[Record]] = {}
+    for record in records:
+        by_split.setdefault(split_of(record), []).append(record)
+    return by_split
+
+
+def _table(records: Sequence[Record], measured: Sequence[Row], whole: Column, view: View) -> Table:
+    """The table of one split; `whole` is its column over all pairs."""
+    slices = {column.slice for row in measured for column in row.values}
+    categories = sorted(name for name in slices if name.startswith(_PREFIX))
+    columns = [*(whole._replace(slice=name) for name in categories), whole]
+    # A number over all pairs alone says nothing by category.
+    reported = [
+        row for row in reported_rows(columns, view) if any(column.slice != "all" for column in row.values)
     ]
-    caption += [_sizes(lines, columns), *trust_sentences(records, [])]
-    if reported:
-        caption.append(reported_caption(any(line.claims for line in lines), bool(printed), rank_reported))
+    rows = sorted([*measured, *reported], key=lambda row: _order(row, whole, view))
     return Table(
-        caption=" ".join(filter(None, caption)),
-        header=(*_NAMED, *(column.slice.removeprefix("category=") for column in columns), "note"),
-        rows=tuple(
-            (
-                *(
-                    line.supervision,
-                    line.method,
-                    line.prompt,
-                    line.localizer,
-                    line.backbone,
-                    text_or_dash(line.trained_on),
-                ),
-                *(line.text(column, interval=column == whole) for column in columns),
-                "; ".join((*line.notes, *line.remarks)),
-            )
-            for line in shown
-        ),
-        tidy=(*tidy(records, localizers), *(reported.tidy(split[0]) if reported else ())),
-        names=len(_NAMED),
-        marks=mark_best(shown, columns, len(_NAMED), mixed=rank_reported),
-        breaks=group_breaks(shown),
+        caption=" ".join(_caption(records, rows, columns, view)),
+        header=(*_NAMES, *(column.slice.removeprefix(_PREFIX) for column in columns), "note"),
+        rows=tuple(_texts(row, columns) for row in rows),
+        tidy=all_tidy_rows(records, view, whole.dataset),
+        names=len(_NAMES),
+        marks=mark_best(rows, columns, len(_NAMES), is_mixed=view.ranks_reported),
+        breaks=group_breaks(rows),
     )
 
 
-def _sizes(lines: Sequence[Row], columns: Sequence[Column]) -> str:
-    """How many pairs each column is of, in whole rows."""
-    counts = {
-        column.slice.removeprefix("category="): max(
-            (line.values[column].pairs for line in lines if column in line.values), default=0
-        )
-        for column in columns
-    }
-    if len(set(list(counts.values())[:-1])) == 1 and len(counts) > 2:
-        return f"{counts['all']} pairs, {next(iter(counts.values()))} in each category."
+def _order(row: Row, whole: Column, view: View) -> tuple[object, ...]:
+    is_apart = row.is_reported and not view.ranks_reported
+    score = row.values.get(whole)
+    by_value = (score is None, -score.pck if score else 0.0)
+    return (is_apart, *supervision_order(row), bool(row.notes), *by_value, row.key)
+
+
+def _caption(
+    records: Sequence[Record], rows: Sequence[Row], columns: Sequence[Column], view: View
+) -> list[str]:
+    whole = columns[-1]
+    measured = [row for row in rows if not row.is_reported]
+    sentences = [
+        numbers_caption(records, view),
+        f"Alpha {alpha_text(whole.alpha)}; {split_name(whole.dataset, whole.split)}; a column a category.",
+        _sizes_text(measured, columns),
+        *trust_sentences(records, []),
+    ]
+    if view.reported:
+        has_claims = any(row.claims for row in rows)
+        has_rows = len(measured) < len(rows)
+        is_marked = not view.ranks_reported
+        sentences.append(reported_caption(has_claims=has_claims, has_rows=has_rows, is_marked=is_marked))
+    return [sentence for sentence in sentences if sentence]
+
+
+def _texts(row: Row, columns: Sequence[Column]) -> tuple[str, ...]:
+    names = (row.supervision, row.method, row.prompt, row.localizer, row.backbone)
+    numbers = [row.text(column, interval=column.slice == "all") for column in columns]
+    return (*names, text_or_dash(row.trained_on), *numbers, row.note)
+
+
+def _sizes_text(rows: Sequence[Row], columns: Sequence[Column]) -> str:
+    """The number of pairs in each column, in whole rows: `900 pairs, 50 in each category.`"""
+    counts: dict[str, int] = {}
+    for column in columns:
+        pairs = [row.values[column].pairs for row in rows if column in row.values]
+        counts[column.slice.removeprefix(_PREFIX)] = max(pairs, default=0)
+    *categories, whole = counts.values()
+    if len(set(categories)) == 1 and len(categories) > 1:
+        return f"{whole} pairs, {categories[0]} in each category."
     return f"Pairs: {', '.join(f'{name} {count}' for name, count in counts.items())}."

@@ -15,7 +15,7 @@ from harness.scoring.comparison import SIDE_KEYS, Comparison
 from harness.scoring.paired import RESAMPLES, holm, image_bootstrap, mcnemar
 from harness.scoring.pck import percent
 from harness.specs import Averaging
-from harness.tables.rows import RANKING_ALPHA
+from harness.tables.columns import RANKING_ALPHA
 from harness.tables.table import Table, TidyRow
 from harness.tables.text import alpha_text, split_name
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.records.schema import Record
-from harness.specs import Averaging
 from harness.tables.captions import (
     numbers_caption,
     pairs_text,
@@ -13,92 +12,78 @@ from harness.tables.captions import (
     text_or_dash,
     trust_sentences,
 )
+from harness.tables.columns import Column, split_of
 from harness.tables.marks import group_breaks, mark_best, supervision_order
-from harness.tables.reported import ReportedNumbers
-from harness.tables.rows import Column, Row, rows_of
+from harness.tables.reported import all_tidy_rows, measured_rows, reported_rows
+from harness.tables.rows import Row
 from harness.tables.table import Table
-from harness.tables.text import alpha_text, split_name
-from harness.tables.tidy import distinguish_labels, tidy
-from harness.tables.view import choose_protocol, columns_of, reported_columns
+from harness.tables.tidy import distinguish_labels
+from harness.tables.view import Selection, View
 
-_NAMED = ("sup.", "method", "trained on", "prompt", "localizer", "backbone")
+_NAMES = ("sup.", "method", "trained on", "prompt", "localizer", "backbone")
 
 _AT_HOME = "†"
 
 
-def generalisation(
-    records: Sequence[Record],
-    *,
-    protocol: str | None = None,
-    averaging: Averaging = "image",
-    alphas: Sequence[float] | None = None,
-    localizers: Sequence[str] | None = None,
-    reported: ReportedNumbers | None = None,
-    rank_reported: bool = False,
-) -> Table:
-    """Methods as rows, by supervision and training data; datasets and alphas as columns. What was trained on a column's dataset is marked.
+def generalisation(records: Sequence[Record], view: View) -> Table:
+    """Methods as rows, by supervision and training data; datasets and alphas as columns.
 
-    Args:
-        protocol: None for the one most records have, `sd4match` first.
-        alphas: None for all that the records have.
-        reported: numbers that papers printed, to stand beside the measured ones.
-        rank_reported: puts them in one group with the measured ones.
+    Numbers on the dataset that a method was trained on are marked.
     """
-    chosen = choose_protocol(records, protocol)
-    records, differs = distinguish_labels(records)
-    lines = rows_of(records, chosen, averaging, localizers, differs)
-    columns = columns_of(records, chosen, averaging, alphas)
-    printed: list[Row] = []
-    if reported:
-        lines = [reported.claimed(line, chosen, averaging) for line in lines]
-        columns = sorted([*columns, *reported_columns(reported, columns, alphas)])
-        printed = reported.lines(columns, chosen, averaging)
-
-    def order(line: Row) -> tuple[object, ...]:
-        return (
-            line.reported and not rank_reported,
-            *supervision_order(line),
-            bool(line.notes),
-            line.trained_on,
-            line.key,
-        )
-
-    shown = sorted([*lines, *printed], key=order)
-    caption = [numbers_caption(records, chosen, averaging), *trust_sentences(records, [])]
-    if any(_at_home(line, column) for line in shown for column in columns):
-        caption.append(f"{_AT_HOME}: trained on this dataset.")
-    if reported:
-        caption.append(reported_caption(any(line.claims for line in lines), bool(printed), rank_reported))
+    records, differences = distinguish_labels(records)
+    columns = view.columns(records)
+    if view.reported:
+        columns = sorted([*columns, *view.reported.columns_beside(columns, view)])
+    rows = [*measured_rows(records, view, differences), *reported_rows(columns, view)]
+    rows.sort(key=lambda row: _order(row, view))
     return Table(
-        caption=" ".join(caption),
-        header=(
-            *_NAMED,
-            *(f"{split_name(one.dataset, one.split)} @{alpha_text(one.alpha)}" for one in columns),
-            "pairs",
-            "note",
-        ),
-        rows=tuple(
-            (
-                *(
-                    line.supervision,
-                    line.method,
-                    text_or_dash(line.trained_on),
-                    line.prompt,
-                    line.localizer,
-                    line.backbone,
-                ),
-                *(line.text(one) + (f" {_AT_HOME}" if _at_home(line, one) else "") for one in columns),
-                pairs_text(line),
-                "; ".join((*line.notes, *line.remarks)),
-            )
-            for line in shown
-        ),
-        tidy=(*tidy(records, localizers), *(reported.tidy() if reported else ())),
-        names=len(_NAMED),
-        marks=mark_best(shown, columns, len(_NAMED), mixed=rank_reported),
-        breaks=group_breaks(shown),
+        caption=" ".join(_caption(records, view, rows, columns)),
+        header=(*_NAMES, *(column.title for column in columns), "pairs", "note"),
+        rows=tuple(_texts(row, columns) for row in rows),
+        tidy=all_tidy_rows(records, view),
+        names=len(_NAMES),
+        marks=mark_best(rows, columns, len(_NAMES), is_mixed=view.ranks_reported),
+        breaks=group_breaks(rows),
     )
 
 
-def _at_home(line: Row, column: Column) -> bool:
-    return line.trained_on == column.dataset and column in line.values
+def generalisation_selections(records: Sequence[Record], view: View) -> list[Selection]:
+    """For a page: all records, where they are of several splits or stand beside reported numbers."""
+    has_several = len({split_of(record) for record in records}) > 1
+    return [Selection(records, view)] if has_several or view.reported else []
+
+
+def _order(row: Row, view: View) -> tuple[object, ...]:
+    is_apart = row.is_reported and not view.ranks_reported
+    return (is_apart, *supervision_order(row), bool(row.notes), row.trained_on, row.key)
+
+
+def _caption(
+    records: Sequence[Record], view: View, rows: Sequence[Row], columns: Sequence[Column]
+) -> list[str]:
+    sentences = [numbers_caption(records, view), *trust_sentences(records, [])]
+    if any(_is_at_home(row, column) for row in rows for column in columns):
+        sentences.append(f"{_AT_HOME}: trained on this dataset.")
+    if view.reported:
+        has_claims = any(row.claims for row in rows)
+        has_rows = any(row.is_reported for row in rows)
+        is_marked = not view.ranks_reported
+        sentences.append(reported_caption(has_claims=has_claims, has_rows=has_rows, is_marked=is_marked))
+    return sentences
+
+
+def _texts(row: Row, columns: Sequence[Column]) -> tuple[str, ...]:
+    training = text_or_dash(row.trained_on)
+    names = (row.supervision, row.method, training, row.prompt, row.localizer, row.backbone)
+    numbers = [_number_text(row, column) for column in columns]
+    return (*names, *numbers, pairs_text(row), row.note)
+
+
+def _number_text(row: Row, column: Column) -> str:
+    text = row.text(column)
+    return f"{text} {_AT_HOME}" if _is_at_home(row, column) else text
+
+
+def _is_at_home(row: Row, column: Column) -> bool:
+    """Whether a row has a number on the dataset that it was trained on."""
+    return row.trained_on == column.dataset and column in row.values

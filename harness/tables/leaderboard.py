@@ -1,11 +1,10 @@
-"""From records to tables: tidy rows, and the ranked leaderboard."""
+"""The ranked leaderboard: methods as rows, datasets and thresholds as columns."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from harness.records.schema import Record
-from harness.specs import Averaging
 from harness.tables.captions import (
     numbers_caption,
     pairs_text,
@@ -13,128 +12,128 @@ from harness.tables.captions import (
     text_or_dash,
     trust_sentences,
 )
+from harness.tables.columns import Column, ranking_columns
 from harness.tables.marks import mark_best
-from harness.tables.reported import ReportedNumbers
-from harness.tables.rows import Column, Row, ranking_columns, rows_of
+from harness.tables.reported import all_tidy_rows, measured_rows, reported_rows
+from harness.tables.rows import Row
 from harness.tables.table import Table
-from harness.tables.text import NOTHING, alpha_text, split_name
-from harness.tables.tidy import distinguish_labels, tidy
-from harness.tables.view import choose_protocol, columns_of, reported_columns
+from harness.tables.text import NOTHING, alpha_text
+from harness.tables.tidy import distinguish_labels
+from harness.tables.view import View
 
-Places = Callable[[Sequence[Row], Sequence[Column]], Sequence[int] | None]
-"""(rows in order, columns) -> the place of each, rows that are tied having the same one; None where that cannot be told."""
-
-
-def leaderboard(
-    records: Sequence[Record],
-    *,
-    protocol: str | None = None,
-    averaging: Averaging = "image",
-    alphas: Sequence[float] | None = None,
-    localizers: Sequence[str] | None = None,
-    full: bool = False,
-    places: Places | None = None,
-    reported: ReportedNumbers | None = None,
-    rank_reported: bool = False,
-) -> Table:
-    """Methods as rows, datasets and alphas as columns.
-
-    Complete rows of the table's protocol are ranked by their mean over datasets at alpha 0.10 (over all alphas where that is not among
-    them); limited, failed and foreign-protocol rows follow, marked, and then what papers printed.
-
-    Args:
-        protocol: the table's protocol; None for the one most records have, `sd4match` first.
-        alphas: None for all that the records have.
-        localizers: keep only these.
-        full: with what a reader needs to trust a row (supervision, timestep, ensemble, training data, pairs, seconds per pair), the best
-            of each group in bold and the second underlined.
-        places: finds ties; None for the order alone.
-        reported: numbers that papers printed, to stand beside the measured ones.
-        rank_reported: ranks those that have all of the ranking columns among the measured ones.
-    """
-    chosen = choose_protocol(records, protocol)
-    records, differs = distinguish_labels(records)
-    measured = columns_of(records, chosen, averaging, alphas)
-    columns = [*measured, *(reported_columns(reported, measured, alphas) if reported else [])]
-    lines = rows_of(records, chosen, averaging, localizers, differs)
-    printed: list[Row] = []
-    if reported:
-        lines = [reported.claimed(line, chosen, averaging) for line in lines]
-        printed = reported.lines(columns, chosen, averaging)
-    ranking = [line for line in lines if line.complete(measured)]
-    if rank_reported:
-        ruling = ranking_columns(measured)
-        ranking += [line for line in printed if line.complete(ruling)]
-        printed = [line for line in printed if not line.complete(ruling)]
-    ranked = sorted(ranking, key=lambda line: (-line.mean(measured), line.key))
-    tested = len(ranked) > 1 and not any(line.reported for line in ranked)
-    found = places(ranked, measured) if places and tested else None
-    others = sorted((line for line in lines if not line.complete(measured)), key=lambda line: line.key)
-    shown = [*ranked, *others, *printed]
-    numbers = [str(place) for place in found or range(1, len(ranked) + 1)] + [""] * (len(shown) - len(ranked))
-    caption = [numbers_caption(records, chosen, averaging)]
-    if full and ranked:
-        caption.append(f"Places: {_ruling(measured)}.")
-    if found:
-        caption.append(_TIES)
-    elif places and len(ranked) > 1:
-        caption.append(_NO_TIES)
-    if full:
-        caption += trust_sentences(records, shown)
-    if reported:
-        caption.append(
-            reported_caption(
-                any(line.claims for line in lines), any(line.reported for line in shown), rank_reported
-            )
-        )
-    titles = tuple(
-        f"{split_name(column.dataset, column.split)} @{alpha_text(column.alpha)}" for column in columns
-    )
-    return Table(
-        caption=" ".join(caption),
-        header=(*_NAMED, *titles, *(_DETAILS if full else ()), "note"),
-        rows=tuple(
-            (
-                *(number, line.method, line.prompt, line.localizer, line.backbone),
-                *(line.text(column) for column in columns),
-                *(_details(line) if full else ()),
-                "; ".join((*line.notes, *line.remarks)),
-            )
-            for number, line in zip(numbers, shown, strict=True)
-        ),
-        tidy=(*tidy(records, localizers), *(reported.tidy() if reported else ())),
-        names=len(_NAMED),
-        marks=mark_best(shown, columns, len(_NAMED), mixed=rank_reported) if full else {},
-        breaks=frozenset({len(ranked), len(ranked) + len(others)}) if full else frozenset(),
-    )
-
-
-_NAMED = ("#", "method", "prompt", "localizer", "backbone")
+_NAMES = ("#", "method", "prompt", "localizer", "backbone")
 
 _DETAILS = ("sup.", "t", "ensemble", "trained on", "pairs", "s/pair")
 
 _TIES = (
-    "Rows of one number are tied: not told apart from the first of them (paired bootstrap over images, 95 %, Holm's correction). "
+    "Rows of one number are tied: not told apart from the first of them (paired bootstrap over images, 95 %, Holm's "
+    "correction). "
     "± takes pairs as independent: since they share images, it is too narrow to tell rows apart."
 )
 
 _NO_TIES = "They are by value alone, not tested for ties."
 
 
-def _ruling(columns: Sequence[Column]) -> str:
-    """What rows are in order of."""
-    ruling = ranking_columns(columns)
-    what = f"PCK at alpha {', '.join(dict.fromkeys(alpha_text(column.alpha) for column in ruling))}"
-    return f"mean of {what}" if len(ruling) > 1 else what
+def leaderboard(records: Sequence[Record], view: View) -> Table:
+    """Methods as rows, datasets and alphas as columns.
+
+    Complete rows of the view's protocol are ranked by their mean over datasets at alpha 0.10 (over all alphas where
+    that is not among them); limited, failed and foreign-protocol rows follow, marked, and then what papers printed.
+    Where `view.ranks_reported`, reported rows that have all of the ranking columns are ranked among the measured ones.
+    """
+    records, differences = distinguish_labels(records)
+    measured = view.columns(records)
+    beside = view.reported.columns_beside(measured, view) if view.reported else []
+    columns = [*measured, *beside]
+    rows = measured_rows(records, view, differences)
+    ranked, unranked, reported = _order(rows, reported_rows(columns, view), measured, view)
+    is_tested = len(ranked) > 1 and not any(row.is_reported for row in ranked)
+    ranks = view.ties(ranked, measured) if view.ties and is_tested else None
+    shown = [*ranked, *unranked, *reported]
+    numbers = [str(rank) for rank in ranks or range(1, len(ranked) + 1)]
+    numbers += [""] * (len(shown) - len(ranked))
+    breaks = frozenset({len(ranked), len(ranked) + len(unranked)})
+    return Table(
+        caption=" ".join(_caption(records, view, ranked, shown, measured, has_ranks=ranks is not None)),
+        header=_header(columns, view),
+        rows=tuple(_texts(number, row, columns, view) for number, row in zip(numbers, shown, strict=True)),
+        tidy=all_tidy_rows(records, view),
+        names=len(_NAMES),
+        marks=mark_best(shown, columns, len(_NAMES), is_mixed=view.ranks_reported)
+        if view.has_details
+        else {},
+        breaks=breaks if view.has_details else frozenset(),
+    )
 
 
-def _details(line: Row) -> tuple[str, ...]:
-    texts = (line.supervision, line.timestep, line.ensemble, line.trained_on)
-    return (*map(text_or_dash, texts), pairs_text(line), _seconds(line))
+def _order(
+    measured: Sequence[Row], reported: Sequence[Row], columns: Sequence[Column], view: View
+) -> tuple[list[Row], list[Row], list[Row]]:
+    """Ranked rows, measured rows without a rank, reported rows without a rank: each in the table's order."""
+    ranked = [row for row in measured if row.is_complete(columns)]
+    unranked = [row for row in measured if not row.is_complete(columns)]
+    if view.ranks_reported:
+        ranking = ranking_columns(columns)
+        ranked += [row for row in reported if row.is_complete(ranking)]
+        reported = [row for row in reported if not row.is_complete(ranking)]
+    ranked.sort(key=lambda row: (-row.mean(columns), row.key))
+    unranked.sort(key=lambda row: row.key)
+    return ranked, unranked, list(reported)
 
 
-def _seconds(line: Row) -> str:
-    found = [
-        f"{line.seconds[split]:.3f}" if split in line.seconds else NOTHING for split in sorted(line.pairs)
-    ]
-    return " / ".join(found) or NOTHING
+def _caption(
+    records: Sequence[Record],
+    view: View,
+    ranked: Sequence[Row],
+    shown: Sequence[Row],
+    columns: Sequence[Column],
+    *,
+    has_ranks: bool,
+) -> list[str]:
+    """The caption's sentences; `has_ranks`: whether ties were found."""
+    sentences = [numbers_caption(records, view)]
+    if view.has_details and ranked:
+        sentences.append(f"Places: {_ranking_text(columns)}.")
+    if has_ranks:
+        sentences.append(_TIES)
+    elif view.ties and len(ranked) > 1:
+        sentences.append(_NO_TIES)
+    if view.has_details:
+        sentences += trust_sentences(records, shown)
+    if view.reported:
+        has_claims = any(row.claims for row in shown)
+        has_rows = any(row.is_reported for row in shown)
+        is_marked = not view.ranks_reported
+        sentences.append(reported_caption(has_claims=has_claims, has_rows=has_rows, is_marked=is_marked))
+    return sentences
+
+
+def _ranking_text(columns: Sequence[Column]) -> str:
+    """The number that rows are in order of: `mean of PCK at alpha 0.10`."""
+    ranking = ranking_columns(columns)
+    number = f"PCK at alpha {', '.join(dict.fromkeys(alpha_text(column.alpha) for column in ranking))}"
+    return f"mean of {number}" if len(ranking) > 1 else number
+
+
+def _header(columns: Sequence[Column], view: View) -> tuple[str, ...]:
+    details = _DETAILS if view.has_details else ()
+    return (*_NAMES, *(column.title for column in columns), *details, "note")
+
+
+def _texts(number: str, row: Row, columns: Sequence[Column], view: View) -> tuple[str, ...]:
+    """A row of the table; `number` is its rank, or empty."""
+    names = (number, row.method, row.prompt, row.localizer, row.backbone)
+    details = _details(row) if view.has_details else ()
+    return (*names, *(row.text(column) for column in columns), *details, row.note)
+
+
+def _details(row: Row) -> tuple[str, ...]:
+    parameters = [str(row.params.get(name, "")) for name in ("timestep", "ensemble")]
+    texts = (row.supervision, *parameters, row.trained_on)
+    return (*map(text_or_dash, texts), pairs_text(row), _seconds_text(row))
+
+
+def _seconds_text(row: Row) -> str:
+    """`0.750`, or `0.750 / 0.812` on several datasets."""
+    texts = [f"{row.seconds[split]:.3f}" if split in row.seconds else NOTHING for split in sorted(row.pairs)]
+    return " / ".join(texts) or NOTHING

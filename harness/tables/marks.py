@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from harness.tables.rows import Column, Row
+from harness.tables.columns import Column
+from harness.tables.rows import Row
 from harness.tables.table import Mark
 
 SUPERVISION = ("Z", "I", "K")
@@ -12,44 +13,49 @@ SUPERVISION = ("Z", "I", "K")
 
 
 def mark_best(
-    lines: Sequence[Row], columns: Sequence[Column], first: int, *, mixed: bool = False
+    rows: Sequence[Row], columns: Sequence[Column], offset: int, *, is_mixed: bool = False
 ) -> dict[tuple[int, int], Mark]:
-    """(row, column) -> best or second, per column within a supervision group, as SD4Match's Tables 2 and 3 have it.
+    """(row, column) -> best or second, per column within a supervision group, as in SD4Match's Tables 2 and 3.
 
-    Numbers that read alike are marked alike. A group of one row has no best. Rows with notes are no part of any group.
+    Numbers that read alike are marked alike. A group of one row has no best. Rows with notes belong to no group.
 
     Args:
-        first: number of the first of `columns` among the table's.
-        mixed: whether reported numbers stand in one group with measured ones.
+        offset: number of the first of `columns` among the table's.
+        is_mixed: whether reported numbers stand in one group with measured ones.
     """
-    found: dict[tuple[int, int], Mark] = {}
-    for place, column in enumerate(columns, start=first):
+    marks: dict[tuple[int, int], Mark] = {}
+    for number, column in enumerate(columns, start=offset):
         groups: dict[tuple[str, bool], dict[int, float]] = {}
-        for row, line in enumerate(lines):
-            if line.complete([column]):
-                key = (line.supervision, line.reported and not mixed)
-                groups.setdefault(key, {})[row] = round(line.values[column].pck, 1)
-        for numbers in groups.values():
-            if len(numbers) < 2:
-                continue
-            order = sorted(set(numbers.values()), reverse=True)
-            marks: dict[float, Mark] = {order[0]: "best"}
-            # Two that are best leave no second.
-            if len(order) > 1 and list(numbers.values()).count(order[0]) == 1:
-                marks[order[1]] = "second"
-            found |= {(row, place): marks[number] for row, number in numbers.items() if number in marks}
-    return found
+        for index, row in enumerate(rows):
+            if row.is_complete([column]):
+                group = (row.supervision, row.is_reported and not is_mixed)
+                groups.setdefault(group, {})[index] = round(row.values[column].pck, 1)
+        for values in groups.values():
+            for index, mark in _mark_group(values).items():
+                marks[index, number] = mark
+    return marks
 
 
-def supervision_order(line: Row) -> tuple[int, str]:
+def _mark_group(values: Mapping[int, float]) -> dict[int, Mark]:
+    """Row -> mark, of the rounded numbers of one column and group."""
+    if len(values) < 2:
+        return {}
+    order = sorted(set(values.values()), reverse=True)
+    marks: dict[float, Mark] = {order[0]: "best"}
+    # Two that are best leave no second.
+    if len(order) > 1 and list(values.values()).count(order[0]) == 1:
+        marks[order[1]] = "second"
+    return {index: marks[value] for index, value in values.items() if value in marks}
+
+
+def supervision_order(row: Row) -> tuple[int, str]:
     """Sorting key: Z, I, K, then whatever else a plugin calls itself."""
-    return (
-        SUPERVISION.index(line.supervision) if line.supervision in SUPERVISION else len(SUPERVISION),
-        line.supervision,
-    )
+    if row.supervision in SUPERVISION:
+        return SUPERVISION.index(row.supervision), row.supervision
+    return len(SUPERVISION), row.supervision
 
 
-def group_breaks(lines: Sequence[Row]) -> frozenset[int]:
+def group_breaks(rows: Sequence[Row]) -> frozenset[int]:
     """Rows at which a group begins: another supervision, or reported after measured."""
-    keys = [(line.supervision, line.reported) for line in lines]
-    return frozenset(row for row in range(1, len(keys)) if keys[row] != keys[row - 1])
+    keys = [(row.supervision, row.is_reported) for row in rows]
+    return frozenset(index for index in range(1, len(keys)) if keys[index] != keys[index - 1])

@@ -1,4 +1,4 @@
-"""Numbers that papers printed, read as rows of tables that nobody here has measured."""
+"""Numbers that papers printed, as rows of tables that nobody here has measured."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
-from harness.records.schema import Score
+from harness.records.schema import Record, Score
 from harness.specs import NO_PROMPT
-from harness.tables.rows import Column, Row
+from harness.tables.columns import Column
+from harness.tables.rows import Row, rows_of
 from harness.tables.table import TidyRow
 from harness.tables.text import NOTHING
+from harness.tables.tidy import tidy_rows
+from harness.tables.view import View
 
 FOLDER = Path(__file__).parent / "reported_numbers"
 """The printed numbers, one file per table, with an index that says what each is."""
@@ -27,19 +30,19 @@ _DEFAULT_TRAINING = "spair-71k"
 _PROMPT_CHOICE = re.compile(r"\[(trained-on|prompt-file)=[^,\]]*\]$")
 
 _NAMES = ("method", "supervision", "trained_on")
-"""Columns of the papers' tables that are no numbers."""
+"""Columns of the papers' tables that do not hold numbers."""
 
 
 @dataclass(frozen=True)
 class ReportedMethod:
-    """What a paper printed for one method.
+    """The numbers that a paper printed for one method.
 
     Attributes:
         name: the method, as printed.
         method: its name here, or the one it will have.
         prompt, localizer: of the method's recipe; `none` and an en dash where it has none.
         weights: sources that it used; empty where we have no name for them.
-        stated: whether the paper says which weights and localizer it used.
+        is_stated: whether the paper says which weights and localizer it used.
         trained_on: dataset; empty for none.
         values: column -> PCK in percent.
         source: the paper: `SD4Match (CVPR 2024)`.
@@ -56,85 +59,78 @@ class ReportedMethod:
     values: Mapping[Column, float]
     source: str
     tables: Mapping[Column, tuple[str, ...]]
-    stated: bool = True
+    is_stated: bool = True
 
-    def same(self, line: Row) -> bool:
-        """Whether a measured line is of this method as it was published: its own prompt, localizer and training data, no parameter changed.
+    def matches(self, row: Row) -> bool:
+        """Whether a measured row is of this method as published: its own prompt, localizer and training data, no
+        parameter changed.
 
-        A file of a learned prompt may be the user's own: whether a training of theirs gives the printed number is what they ask.
+        A file of a learned prompt may be the user's own: users ask whether their training gives the printed number.
         """
-        mine = (self.method, self.prompt, self.localizer, self.trained_on)
-        return mine == (_PROMPT_CHOICE.sub("", line.method), line.prompt, line.localizer, line.trained_on)
+        published = (self.method, self.prompt, self.localizer, self.trained_on)
+        method = _PROMPT_CHOICE.sub("", row.method)
+        return published == (method, row.prompt, row.localizer, row.trained_on)
 
     @property
     def label(self) -> str:
-        """The method as measured rows of the same training data are labelled: what was tuned on SPair-71k is the default."""
-        return (
-            self.method
-            if self.trained_on in ("", _DEFAULT_TRAINING)
-            else f"{self.method}[trained-on={self.trained_on}]"
-        )
+        """The method as measured rows of the same training data are labelled: tuned on SPair-71k is the default."""
+        if self.trained_on in ("", _DEFAULT_TRAINING):
+            return self.method
+        return f"{self.method}[trained-on={self.trained_on}]"
 
     @property
     def backbone(self) -> str:
         """The weights that the paper says it used; empty where it does not say, or we have no name for them."""
-        return "+".join(self.weights) if self.stated else ""
+        return "+".join(self.weights) if self.is_stated else ""
 
-    def has_weights(self, line: Row) -> bool:
-        """Whether a measured line has the weights that the paper used, by name. `own=folder` may hold anything, and is not one of them."""
-        return set(self.weights) <= set(line.backbone.partition("@")[0].split("+"))
+    def has_weights_of(self, row: Row) -> bool:
+        """Whether a measured row used the weights that the paper used, by name.
 
-
-def citation(numbers: Iterable[tuple[ReportedMethod, Column]]) -> str:
-    """Where numbers stand: `SD4Match (CVPR 2024), Tables 1, 3`."""
-    found: dict[str, set[str]] = {}
-    for one, column in numbers:
-        found.setdefault(one.source, set()).update(one.tables[column])
-    return "; ".join(
-        f"{source}, Table{'s'[: len(tables) > 1]} {', '.join(sorted(tables))}"
-        for source, tables in found.items()
-    )
+        `name=folder` marks the user's own files, which may hold anything: these are other weights.
+        """
+        return set(self.weights) <= set(row.backbone.partition("@")[0].split("+"))
 
 
 @dataclass(frozen=True)
 class ReportedNumbers:
-    """All that is known to have been printed, under one protocol and averaging."""
+    """All printed numbers that are known here, under one protocol and averaging."""
 
     protocol: str
     averaging: str
-    printed: tuple[ReportedMethod, ...]
+    methods: tuple[ReportedMethod, ...]
 
-    def lines(self, columns: Sequence[Column], protocol: str, averaging: str) -> list[Row]:
-        """A line for each method that has a number in one of the columns, best first."""
-        other = (
-            []
-            if (protocol, averaging) == (self.protocol, self.averaging)
-            else [f"protocol {self.protocol}, mean per {self.averaging}"]
-        )
-        found = []
-        for one in self.printed:
-            values = {column: self.score(one, column) for column in columns if column in one.values}
-            if values:
-                found.append(
-                    Row(
-                        f"{one.name} (reported)",
-                        one.prompt,
-                        one.localizer if one.stated else NOTHING,
-                        one.backbone or NOTHING,
-                        one.supervision,
-                        one.trained_on,
-                        values=values,
-                        notes=tuple(other),
-                        remarks=(citation((one, column) for column in values),),
-                        reported=True,
-                    )
-                )
-        return sorted(
-            found,
-            key=lambda line: (-line.mean([column for column in columns if column in line.values]), line.key),
-        )
+    def has_numbers_of(self, view: View) -> bool:
+        """Whether these numbers are of the view's protocol and averaging."""
+        return (view.protocol, view.averaging) == (self.protocol, self.averaging)
 
-    def score(self, one: ReportedMethod, column: Column) -> Score:
+    def rows(self, columns: Sequence[Column], view: View) -> list[Row]:
+        """A row for each method that has a number in one of the columns, best first."""
+        notes = () if self.has_numbers_of(view) else (f"protocol {self.protocol}, mean per {self.averaging}",)
+        rows = []
+        for method in self.methods:
+            values = {column: self.score_of(method, column) for column in columns if column in method.values}
+            if not values:
+                continue
+            row = Row(
+                f"{method.name} (reported)",
+                method.prompt,
+                method.localizer if method.is_stated else NOTHING,
+                method.backbone or NOTHING,
+                method.supervision,
+                method.trained_on,
+                values=values,
+                notes=notes,
+                remarks=(citation((method, column) for column in values),),
+                is_reported=True,
+            )
+            rows.append(row)
+
+        def order(row: Row) -> tuple[float, tuple[str, ...]]:
+            return -row.mean([column for column in columns if column in row.values]), row.key
+
+        return sorted(rows, key=order)
+
+    def score_of(self, method: ReportedMethod, column: Column) -> Score:
         """A printed number in the form of a measured one, without interval."""
         return Score(
             localizer="",
@@ -142,143 +138,182 @@ class ReportedNumbers:
             averaging="image" if self.averaging == "image" else "point",
             alpha=column.alpha,
             slice=column.slice,
-            pck=one.values[column],
+            pck=method.values[column],
             low=None,
             high=None,
             pairs=0,
             keypoints=0,
         )
 
-    def claimed(self, line: Row, protocol: str, averaging: str) -> Row:
-        """A measured line with what was printed for the same, under the same protocol; and a remark where its weights are others."""
-        if (protocol, averaging) != (self.protocol, self.averaging) or line.notes:
-            return line
-        same = [one for one in self.printed if one.same(line)]
-        claims = {
-            column: value for one in same for column, value in one.values.items() if column in line.values
-        }
+    def add_claims(self, row: Row, view: View) -> Row:
+        """A measured row with the numbers printed for the same method, and a remark where its weights differ.
+
+        A row that cannot be compared, or is of another protocol or averaging, stays as it is.
+        """
+        if row.notes or not self.has_numbers_of(view):
+            return row
+        methods = [method for method in self.methods if method.matches(row)]
+        claims: dict[Column, float] = {}
+        for method in methods:
+            claims |= {column: value for column, value in method.values.items() if column in row.values}
         if not claims:
-            return line
-        used = "+".join(same[0].weights)
-        stated = same[0].stated
-        other: list[str] = [] if stated else ["settings of the reported number are not stated"]
-        if not all(one.has_weights(line) for one in same):
-            other.append(f"other weights than {'the reported' if stated else 'the published'} {used}")
-        return replace(line, claims=claims, remarks=(*line.remarks, *other))
+            return row
+        weights = "+".join(methods[0].weights)
+        is_stated = methods[0].is_stated
+        remarks = list(row.remarks)
+        if not is_stated:
+            remarks.append("settings of the reported number are not stated")
+        if not all(method.has_weights_of(row) for method in methods):
+            remarks.append(f"other weights than {'the reported' if is_stated else 'the published'} {weights}")
+        return replace(row, claims=claims, remarks=tuple(remarks))
 
-    def columns(self) -> list[Column]:
-        """Every column of printed numbers over all pairs."""
-        return sorted({column for one in self.printed for column in one.values if column.slice == "all"})
+    def columns_beside(self, measured: Sequence[Column], view: View) -> list[Column]:
+        """The columns of printed numbers that a table gets besides the measured ones.
 
-    def tidy(self, dataset: str | None = None) -> list[TidyRow]:
+        Those of datasets that were measured; where nobody printed a number for any of them, those of all datasets,
+        so that the table has what was asked for.
+        """
+        datasets = {column.dataset for column in measured}
+        columns = {column for method in self.methods for column in method.values if column.slice == "all"}
+        shown = sorted(column for column in columns if view.shows_alpha(column.alpha))
+        shown = [column for column in shown if column.dataset in datasets] or shown
+        return [column for column in shown if column not in measured]
+
+    def tidy_rows(self, dataset: str | None = None) -> list[TidyRow]:
         """The printed numbers, or those of one dataset, as tidy rows; what papers do not say is null."""
         rows: list[TidyRow] = []
-        for one in self.printed:
-            for column, value in sorted(one.values.items()):
-                if dataset not in (None, column.dataset):
-                    continue
-                rows.append(
-                    {
-                        "method": one.label,
-                        "prompt": one.prompt,
-                        "localizer": one.localizer if one.stated and one.localizer != NOTHING else "",
-                        "dataset": column.dataset,
-                        "split": column.split,
-                        "protocol": self.protocol,
-                        "averaging": self.averaging,
-                        "alpha": column.alpha,
-                        "slice": column.slice,
-                        "pck": value,
-                        "low": None,
-                        "high": None,
-                        "pairs": None,
-                        "keypoints": None,
-                        "failed": None,
-                        "backbone": one.backbone,
-                        "status": "reported",
-                        "source": "reported",
-                    }
-                )
+        for method in self.methods:
+            for column, value in sorted(method.values.items()):
+                if dataset in (None, column.dataset):
+                    rows.append(self._tidy_row(method, column, value))
         return rows
+
+    def _tidy_row(self, method: ReportedMethod, column: Column, value: float) -> TidyRow:
+        return {
+            "method": method.label,
+            "prompt": method.prompt,
+            "localizer": method.localizer if method.is_stated and method.localizer != NOTHING else "",
+            "dataset": column.dataset,
+            "split": column.split,
+            "protocol": self.protocol,
+            "averaging": self.averaging,
+            "alpha": column.alpha,
+            "slice": column.slice,
+            "pck": value,
+            "low": None,
+            "high": None,
+            "pairs": None,
+            "keypoints": None,
+            "failed": None,
+            "backbone": method.backbone,
+            "status": "reported",
+            "source": "reported",
+        }
+
+
+def citation(numbers: Iterable[tuple[ReportedMethod, Column]]) -> str:
+    """The paper and tables that numbers stand in: `SD4Match (CVPR 2024), Tables 1, 3`."""
+    tables: dict[str, set[str]] = {}
+    for method, column in numbers:
+        tables.setdefault(method.source, set()).update(method.tables[column])
+    return "; ".join(
+        f"{source}, Table{'s' if len(names) > 1 else ''} {', '.join(sorted(names))}"
+        for source, names in tables.items()
+    )
+
+
+def measured_rows(records: Sequence[Record], view: View, differences: Mapping[str, str]) -> list[Row]:
+    """The rows of records (`rows_of`), with the numbers that papers claim where the view shows those."""
+    rows = rows_of(records, view, differences)
+    return [view.reported.add_claims(row, view) for row in rows] if view.reported else rows
+
+
+def reported_rows(columns: Sequence[Column], view: View) -> list[Row]:
+    """Rows of the reported numbers in these columns; an empty list where the view shows none."""
+    return view.reported.rows(columns, view) if view.reported else []
+
+
+def all_tidy_rows(records: Sequence[Record], view: View, dataset: str | None = None) -> tuple[TidyRow, ...]:
+    """Tidy rows of the records and, where the view shows reported numbers, of those (of one dataset, if named)."""
+    reported = view.reported.tidy_rows(dataset) if view.reported else []
+    return (*tidy_rows(records, view), *reported)
 
 
 def read_reported(folder: Path = FOLDER) -> ReportedNumbers:
     """Reads the index of a folder and the tables that it names.
 
     Raises:
-        UserError: a file is missing or says something else than the index.
+        UserError: a file is missing or contradicts the index or another file.
     """
     try:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-        found: dict[tuple[str, ...], ReportedMethod] = {}
+        methods: dict[tuple[str, ...], ReportedMethod] = {}
         for table in index["tables"]:
-            for one in _read_table(folder / table["file"], table, index):
-                key = (one.method, one.prompt, one.trained_on)
-                earlier = found.get(key)
-                found[key] = one if earlier is None else _joined(earlier, one)
-        return ReportedNumbers(index["protocol"], index["averaging"], tuple(found.values()))
+            for method in _read_table(folder / table["file"], table, index):
+                key = (method.method, method.prompt, method.trained_on)
+                earlier = methods.get(key)
+                methods[key] = _merge(earlier, method) if earlier else method
+        return ReportedNumbers(index["protocol"], index["averaging"], tuple(methods.values()))
     except (OSError, ValueError, KeyError) as error:
-        what = f"no entry {error}" if isinstance(error, KeyError) else error
+        problem = f"no entry {error}" if isinstance(error, KeyError) else error
         raise UserError(
-            f"{folder}: the printed numbers cannot be read ({what}); restore the folder from the project"
+            f"{folder}: the printed numbers cannot be read ({problem}); restore the folder from the project"
         ) from error
 
 
-def _joined(first: ReportedMethod, other: ReportedMethod) -> ReportedMethod:
-    different = [
-        column
-        for column in first.values
-        if other.values.get(column, first.values[column]) != first.values[column]
-    ]
-    if different:
-        raise ValueError(f"two values for {first.name} in {different[0]}")
-    return replace(
-        first,
-        values={**first.values, **other.values},
-        tables={
-            column: (*first.tables.get(column, ()), *other.tables.get(column, ()))
-            for column in {**first.tables, **other.tables}
-        },
-    )
+def _merge(method: ReportedMethod, later: ReportedMethod) -> ReportedMethod:
+    """One method's numbers of two tables. Raises ValueError where they differ."""
+    for column, value in method.values.items():
+        if later.values.get(column, value) != value:
+            raise ValueError(f"two values for {method.name} in {column}")
+    tables = {
+        column: (*method.tables.get(column, ()), *later.tables.get(column, ()))
+        for column in {**method.tables, **later.tables}
+    }
+    return replace(method, values={**method.values, **later.values}, tables=tables)
 
 
 def _read_table(path: Path, table: Mapping[str, Any], index: Mapping[str, Any]) -> Iterator[ReportedMethod]:
+    """Yields the methods of one table of a paper, one per row and prompt."""
     with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            known = index["methods"][row["method"]]
-            supervision = row.get("supervision") or "Z"
-            trained_on = row.get("trained_on") or table.get("trained_on", {}).get(supervision, "")
-            common = ReportedMethod(
-                name=known.get("name", row["method"]),
-                method=known["method"],
-                prompt=known.get("prompt", NO_PROMPT),
-                localizer=known.get("localizer", NOTHING),
-                weights=tuple(known.get("weights", ())),
-                supervision=supervision,
-                trained_on="" if trained_on == "none" else trained_on,
-                values={},
-                source=index["source"],
-                tables={},
-                stated=known.get("stated", True),
-            )
+        for line in csv.DictReader(file):
+            method = _method_of(line, table, index)
             by_prompt: dict[str, dict[Column, float]] = {}
-            for title, text in row.items():
+            for title, text in line.items():
                 if title not in _NAMES and text:
-                    prompt, column = _place(title, table, index["split"], common.prompt)
+                    prompt, column = _column_of(title, table, index["split"], method.prompt)
                     by_prompt.setdefault(prompt, {})[column] = float(text)
             for prompt, values in by_prompt.items():
-                yield replace(
-                    common, prompt=prompt, values=values, tables=dict.fromkeys(values, (table["table"],))
-                )
+                tables = dict.fromkeys(values, (table["table"],))
+                yield replace(method, prompt=prompt, values=values, tables=tables)
 
 
-def _place(title: str, table: Mapping[str, Any], split: str, prompt: str) -> tuple[str, Column]:
+def _method_of(line: Mapping[str, str], table: Mapping[str, Any], index: Mapping[str, Any]) -> ReportedMethod:
+    """The method that a line of a paper's table is of, without numbers."""
+    entry = index["methods"][line["method"]]
+    supervision = line.get("supervision") or "Z"
+    trained_on = line.get("trained_on") or table.get("trained_on", {}).get(supervision, "")
+    return ReportedMethod(
+        name=entry.get("name", line["method"]),
+        method=entry["method"],
+        prompt=entry.get("prompt", NO_PROMPT),
+        localizer=entry.get("localizer", NOTHING),
+        weights=tuple(entry.get("weights", ())),
+        supervision=supervision,
+        trained_on="" if trained_on == "none" else trained_on,
+        values={},
+        source=index["source"],
+        tables={},
+        is_stated=entry.get("stated", True),
+    )
+
+
+def _column_of(title: str, table: Mapping[str, Any], split: str, prompt: str) -> tuple[str, Column]:
     """The prompt and column that a title of a paper's table means."""
     if table["columns"] == "prompts":
         return title, Column(table["dataset"], split, table["alpha"])
     if table["columns"] == "categories":
-        return prompt, Column(
-            table["dataset"], split, table["alpha"], "all" if title == "all" else f"category={title}"
-        )
+        part = "all" if title == "all" else f"category={title}"
+        return prompt, Column(table["dataset"], split, table["alpha"], part)
     dataset, _, alpha = title.partition("@")
     return prompt, Column(dataset, split, float(alpha))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from harness.records.schema import Score
 
 NOTHING = "–"
+"""Stands where there is no number or name."""
 
 
 def number_text(score: Score | None) -> str:
@@ -34,11 +33,11 @@ def split_name(dataset: str, split: str) -> str:
     return dataset if split == "test" else f"{dataset}/{split}"
 
 
-def without_change(label: str, pattern: str) -> str:
-    """A method's label without one of its changes: `dift[ensemble=1,timestep=50]` -> `dift[ensemble=1]`."""
+def label_without(label: str, name: str) -> str:
+    """A method's label without one of its changes, `timestep`: `dift[ensemble=1,timestep=50]` -> `dift[ensemble=1]`."""
     method, bracket, rest = label.partition("[")
     if not bracket:
         return label
     inside, _, behind = rest.rpartition("]")
-    kept = ",".join(one for one in inside.split(",") if not re.fullmatch(pattern, one))
-    return f"{method}[{kept}]{behind}" if kept else f"{method}{behind}"
+    changes = ",".join(change for change in inside.split(",") if not change.startswith(f"{name}="))
+    return f"{method}[{changes}]{behind}" if changes else f"{method}{behind}"

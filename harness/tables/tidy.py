@@ -6,58 +6,60 @@ from collections.abc import Iterable, Sequence
 
 from harness.records.schema import Record, Score
 from harness.tables.table import TIDY_KEYS, TidyRow
+from harness.tables.view import View
 
 
 def distinguish_labels(records: Sequence[Record]) -> tuple[list[Record], dict[str, str]]:
-    """Records whose methods have names that tell them apart, and what sets the renamed ones apart.
+    """Gives records of one name labels that tell them apart.
 
-    Two cells of one method, prompt, backbone and split differ in something that tables have no column for: the data behind a dataset's
-    name, the precision, the plugin's code. The best founded one (complete, then without failures) keeps the name.
+    Two cells of one method, prompt, backbone and split differ in something that tables have no column for: the data
+    behind a dataset's name, the precision, the plugin's code. The best founded one (complete, then without failures)
+    keeps its label.
 
     Returns:
-        the records, and cell id -> what differs.
+        the records, and cell id -> what differs, for the cells with a new label.
     """
     groups: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
         cell = record.cell
-        groups.setdefault((cell.label, cell.prompt, cell.backbone, cell.dataset, cell.split), []).append(
-            record
-        )
-    renamed: dict[str, str] = {}
-    differs: dict[str, str] = {}
+        key = (cell.label, cell.prompt, cell.backbone, cell.dataset, cell.split)
+        groups.setdefault(key, []).append(record)
+    labels: dict[str, str] = {}
+    differences: dict[str, str] = {}
     for group in groups.values():
-        first, *others = sorted(
-            group, key=lambda one: (not one.scores, bool(one.failures), _is_limited(one), one.cell.id)
-        )
-        for other in others:
-            renamed[other.cell.id] = f"{other.cell.label} ({other.cell.id.rpartition('.')[2][:6]})"
-            differs[other.cell.id] = _difference(first, other)
-    found = [
-        one.model_copy(update={"cell": one.cell.model_copy(update={"label": renamed[one.cell.id]})})
-        if one.cell.id in renamed
-        else one
-        for one in records
-    ]
-    return found, differs
+        best, *twins = sorted(group, key=_foundation)
+        for record in twins:
+            cell = record.cell
+            labels[cell.id] = f"{cell.label} ({cell.id.rpartition('.')[2][:6]})"
+            differences[cell.id] = _difference(best, record)
+    return [_with_label(record, labels.get(record.cell.id)) for record in records], differences
 
 
-def _is_limited(record: Record) -> bool:
-    return any(record.coverage(name) == "limited" for name in record.localizers)
+def _foundation(record: Record) -> tuple[bool, bool, bool, str]:
+    """Sorting key: records whose numbers stand on more come first."""
+    is_limited = any(record.coverage(name) == "limited" for name in record.localizers)
+    return not record.scores, bool(record.failures), is_limited, record.cell.id
 
 
-def _difference(first: Record, other: Record) -> str:
-    """What sets a cell apart from another of the same name."""
-    names = [name for name, value in _aspects(first).items() if value != _aspects(other)[name]]
-    return f"other {', '.join(names)} than {first.cell.label}" if names else "another cell of this name"
+def _with_label(record: Record, label: str | None) -> Record:
+    if label is None:
+        return record
+    return record.model_copy(update={"cell": record.cell.model_copy(update={"label": label})})
+
+
+def _difference(record: Record, twin: Record) -> str:
+    """What sets a record's twin of the same name apart from it."""
+    aspects, twin_aspects = _aspects(record), _aspects(twin)
+    names = [name for name, value in aspects.items() if value != twin_aspects[name]]
+    return f"other {', '.join(names)} than {record.cell.label}" if names else "another cell of this name"
 
 
 def _aspects(record: Record) -> dict[str, object]:
     """What cells of one name can differ in, by the name that a user has for it."""
     provenance = record.provenance
     if provenance is None:
-        return dict.fromkeys(("data", "precision", "plugin code", "prompt code", "prompt file")) | {
-            "input size": record.cell.fed
-        }
+        unknown = dict.fromkeys(("data", "precision", "plugin code", "prompt code", "prompt file"))
+        return {**unknown, "input size": record.cell.fed}
     return {
         "data": provenance.manifest,
         "precision": provenance.precision,
@@ -68,31 +70,29 @@ def _aspects(record: Record) -> dict[str, object]:
     }
 
 
-def tidy(records: Iterable[Record], localizers: Sequence[str] | None = None) -> list[TidyRow]:
+def tidy_rows(records: Iterable[Record], view: View | None = None) -> list[TidyRow]:
     """One row per method, prompt, localizer, dataset, split, protocol, averaging, alpha and slice, sorted.
 
     A cell without numbers has one row, with an empty protocol and null numbers.
 
     Args:
-        localizers: keep only these.
+        view: the rows are of its localizers; None for all.
     """
-    rows = [
-        row
-        for record in records
-        for row in _rows(record)
-        if localizers is None or row["localizer"] in ("", *localizers)
-    ]
-    return sorted(rows, key=lambda row: tuple("" if row[key] is None else str(row[key]) for key in TIDY_KEYS))
+    rows: list[TidyRow] = []
+    for record in records:
+        if not record.scores:
+            rows.append(_tidy_row(record, None))
+        for score in record.scores:
+            if view is None or view.shows_localizer(score.localizer):
+                rows.append(_tidy_row(record, score))
+    return sorted(rows, key=_tidy_order)
 
 
-def _rows(record: Record) -> Iterable[TidyRow]:
-    if not record.scores:
-        yield _row(record, None)
-    for score in record.scores:
-        yield _row(record, score)
+def _tidy_order(row: TidyRow) -> tuple[str, ...]:
+    return tuple("" if row[key] is None else str(row[key]) for key in TIDY_KEYS)
 
 
-def _row(record: Record, score: Score | None) -> TidyRow:
+def _tidy_row(record: Record, score: Score | None) -> TidyRow:
     localizer = score.localizer if score else ""
     info = record.localizers.get(localizer)
     return {

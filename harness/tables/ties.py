@@ -1,9 +1,9 @@
-"""Which rows of a ranked table are told apart by their predictions, and which are tied."""
+"""Decides from predictions which rows of a ranked table are told apart, and which are tied."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +16,17 @@ from harness.scoring.criteria import Criterion
 from harness.scoring.intervals import LEVEL
 from harness.scoring.paired import Draws, holm, image_draws, mean_of
 from harness.specs import Averaging
-from harness.tables.rows import Column, Row, ranking_columns
+from harness.tables.columns import Column, ranking_columns
+from harness.tables.rows import Row
 
 
 class Ties:
-    """Places of a table's rows: a `harness.tables.leaderboard.Places`.
+    """Finds the ranks of a table's rows: a `harness.tables.rows.TieFinder`.
 
-    The first row leads a group. Rows that follow belong to it while they are not told apart from it; the first that is leads the next.
-    Two rows are told apart where the paired difference of their means over datasets is beyond chance: bootstrap over images, on each
-    dataset for itself, p-values adjusted for all pairs of rows (`harness.scoring.paired`).
+    The first row leads a group. Rows that follow belong to it while they are not told apart from it; the first that is
+    leads the next. Two rows are told apart where the paired difference of their means over datasets is beyond chance:
+    bootstrap over images, on each dataset for itself, p-values adjusted for all pairs of rows
+    (`harness.scoring.paired`).
 
     Attributes:
         problems: why rows could not be compared, one line each.
@@ -41,78 +43,80 @@ class Ties:
         """
         Args:
             folder: the results folder.
-            split: finds the split of a record. Raises `UserError` where it is not there.
-            measure: (protocol, alphas) -> what counts as right.
+            split: finds the split of a record. Raises `UserError` where it is not at hand.
+            criterion: (protocol, alphas) -> what counts as correct.
         """
         self._folder, self._split, self._criterion = folder, split, criterion
         self._protocol, self._averaging = protocol, averaging
         self.problems: list[str] = []
 
-    def __call__(self, lines: Sequence[Row], columns: Sequence[Column]) -> list[int] | None:
-        """The place of each row, from 1, tied rows having the same one; None where the data or predictions are not there.
+    def __call__(self, rows: Sequence[Row], columns: Sequence[Column]) -> list[int] | None:
+        """The rank of each row, from 1, the same one for tied rows; None where data or predictions are not at hand.
 
-        A dataset that is not at hand is no problem: a table needs none.
+        A dataset that is not at hand leaves no line in `problems`: a table needs none.
         """
-        ruling = ranking_columns(columns)
-        splits = list(dict.fromkeys((column.dataset, column.split) for column in ruling))
+        ranking = ranking_columns(columns)
+        splits = list(dict.fromkeys((column.dataset, column.split) for column in ranking))
         try:
-            indices = [self._split(lines[0].cells[split]) for split in splits]
+            indices = [self._split(rows[0].cells[split]) for split in splits]
         except BenchError:
             return None
+        draws = []
         try:
-            draws = []
-            for number, (split, index) in enumerate(zip(splits, indices, strict=True)):
-                alphas = [column.alpha for column in ruling if (column.dataset, column.split) == split]
-                draws.append(
-                    self._draws(
-                        [(line.cells[split], line.localizer) for line in lines], index, alphas, number
-                    )
-                )
+            for seed, (split, index) in enumerate(zip(splits, indices, strict=True)):
+                alphas = [column.alpha for column in ranking if (column.dataset, column.split) == split]
+                cells = [(row.cells[split], row.localizer) for row in rows]
+                draws.append(self._draws(cells, index, alphas, seed))
         except BenchError as error:
             self.problems.append(str(error))
             return None
-        p = holm([float(one) for one in np.nan_to_num(mean_of(draws).difference().p, nan=1)])
-        apart = {
-            pair: one < 1 - LEVEL
-            for pair, one in zip(itertools.combinations(range(len(lines)), 2), p, strict=True)
-        }
-        return tied_ranks(len(lines), apart)
+        p_values = holm([float(p) for p in np.nan_to_num(mean_of(draws).difference().p, nan=1)])
+        pairs = itertools.combinations(range(len(rows)), 2)
+        are_apart = {pair: p < 1 - LEVEL for pair, p in zip(pairs, p_values, strict=True)}
+        return tied_ranks(len(rows), are_apart)
 
     def _draws(
         self, cells: Sequence[tuple[Record, str]], index: SplitIndex, alphas: Sequence[float], seed: int
     ) -> Draws:
-        """Differences of each pair of cells on one split, first less other, meaned over alphas."""
+        """Differences of each pair of cells on one split, earlier less later, as means over alphas.
+
+        Args:
+            cells: records, each with the localizer of its row.
+        """
         criterion = self._criterion(self._protocol, alphas)
-        found: list[np.ndarray] = []
+        correct: list[np.ndarray] = []
         pair_ids: tuple[str, ...] = ()
         for record, localizer in cells:
-            place = self._folder / record.cell.id
+            folder = self._folder / record.cell.id
+            first_id = cells[0][0].cell.id
             if record.provenance and record.provenance.manifest != index.manifest:
-                raise UserError(f"{record.cell.id}: was run on other data than {cells[0][0].cell.id}")
-            points = read_points(index, place, localizer)
-            if found and tuple(points) != pair_ids:
+                raise UserError(f"{record.cell.id}: was run on other data than {first_id}")
+            points = read_points(index, folder, localizer)
+            if correct and tuple(points) != pair_ids:
                 raise UserError(
-                    f"{place}: has predictions of other pairs than {cells[0][0].cell.id}; run the cell again"
+                    f"{folder}: has predictions of other pairs than {first_id}; run the cell again"
                 )
             pair_ids = tuple(points)
             right, total = count_correct(index, points, criterion, record.cell.fed_size)
-            found.append(right.mean(axis=1))
-        weight = total.astype(np.float64) if self._averaging == "point" else np.ones(len(total))
-        share = [one * weight / total for one in found]
-        differences = np.stack([first - other for first, other in itertools.combinations(share, 2)], axis=1)
-        return image_draws(
-            differences,
-            np.broadcast_to(weight[:, None], differences.shape),
-            image_numbers(index, pair_ids),
-            seed,
-        )
+            correct.append(right.mean(axis=1))
+        is_by_point = self._averaging == "point"
+        weight = total.astype(np.float64) if is_by_point else np.ones(len(total))
+        shares = [count * weight / total for count in correct]
+        differences = np.stack([a - b for a, b in itertools.combinations(shares, 2)], axis=1)
+        weights = np.broadcast_to(weight[:, None], differences.shape)
+        return image_draws(differences, weights, image_numbers(index, pair_ids), seed)
 
 
-def tied_ranks(rows: int, apart: dict[tuple[int, int], bool]) -> list[int]:
-    found: list[int] = []
+def tied_ranks(rows: int, are_apart: Mapping[tuple[int, int], bool]) -> list[int]:
+    """Ranks of rows in order, from 1: each row has that of its group's leader.
+
+    Args:
+        are_apart: (row, later row) -> whether they are told apart.
+    """
+    ranks: list[int] = []
     leader = 0
     for row in range(rows):
-        if row and apart[leader, row]:
+        if row and are_apart[leader, row]:
             leader = row
-        found.append(leader + 1)
-    return found
+        ranks.append(leader + 1)
+    return ranks

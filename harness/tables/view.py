@@ -1,126 +1,145 @@
-"""The choices of what a table shows: protocol, averaging, alphas, localizers, and the columns that follow."""
+"""The one argument of every table beside the records: which of their numbers it shows, and how."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 from harness.errors import UserError
 from harness.records.schema import Record, Score
 from harness.specs import Averaging
-from harness.tables.reported import ReportedNumbers
-from harness.tables.rows import RANKING_ALPHA, Column
+from harness.tables.columns import RANKING_ALPHA, Column
+
+if TYPE_CHECKING:
+    from harness.tables.reported import ReportedNumbers
+    from harness.tables.rows import TieFinder
+
+MAIN_PROTOCOL = "sd4match"
+"""The paper's protocol, and the default."""
+
+TIMESTEP = "timestep"
+"""The parameter of diffusion backbones that SD4Match's Fig. 3(b) sweeps."""
 
 
 @dataclass(frozen=True)
 class View:
-    """Which of the records' numbers a page shows.
+    """Which of the records' numbers a table or a page shows, and how.
 
     Attributes:
-        protocol: the one protocol of every chart.
-        alphas: None for all that there are.
-        localizers: None for all that there are.
+        protocol: the protocol of every table and chart; `choose_protocol` gives one that the records have.
+        averaging: mean per image or per point.
+        alphas: thresholds; None for all that the records have.
+        localizers: names; None for all that the records have.
+        parameter: the one whose values are the rows of a sweep table; None for the only one that has several.
+        prompts: order of the columns of prompt types, before those that it does not name.
+        has_details: whether the leaderboard says what a reader needs to trust a row (supervision, timestep, ensemble,
+            training data, pairs, seconds per pair), with the best of each group in bold and the second underlined.
+        ties: finds the tied rows of the leaderboard; None for the order alone.
+        reported: numbers that papers printed, shown beside the measured ones; None for none.
+        ranks_reported: whether reported numbers are ranked and marked among the measured ones.
     """
 
-    protocol: str
-    averaging: Averaging
-    alphas: tuple[float, ...] | None = None
-    localizers: tuple[str, ...] | None = None
+    protocol: str = MAIN_PROTOCOL
+    averaging: Averaging = "image"
+    alphas: Sequence[float] | None = None
+    localizers: Sequence[str] | None = None
+    parameter: str | None = None
+    prompts: Sequence[str] = ()
+    has_details: bool = False
+    ties: TieFinder | None = None
+    reported: ReportedNumbers | None = None
+    ranks_reported: bool = False
+
+    def check(self, records: Sequence[Record]) -> None:
+        """Raises `UserError` for a threshold or localizer that no record has: the table would be empty."""
+        alphas = {score.alpha for record in records for score in record.scores}
+        localizers = {name for record in records for name in record.localizers}
+        _check_known("alpha", self.alphas or (), sorted(alphas))
+        _check_known("localizer", self.localizers or (), sorted(localizers))
 
     def shows(self, score: Score) -> bool:
-        """Whether a number is one of the page's."""
+        """Whether a number is one of those to show."""
         return (
             score.protocol == self.protocol
             and score.averaging == self.averaging
-            and (self.alphas is None or score.alpha in self.alphas)
-            and (self.localizers is None or score.localizer in self.localizers)
+            and self.shows_alpha(score.alpha)
+            and self.shows_localizer(score.localizer)
         )
+
+    def shows_alpha(self, alpha: float) -> bool:
+        """Whether a threshold is one of those to show."""
+        return self.alphas is None or alpha in self.alphas
+
+    def shows_localizer(self, name: str) -> bool:
+        """Whether a localizer is one of those to show."""
+        return self.localizers is None or name in self.localizers
+
+    def one_alpha(self, records: Sequence[Record]) -> float:
+        """The threshold of a table at one: 0.10 or, where that is not to be shown, the smallest."""
+        stored = {score.alpha for record in records for score in record.scores}
+        alphas = {alpha for alpha in stored if self.shows_alpha(alpha)} or set(self.alphas or ())
+        return RANKING_ALPHA if RANKING_ALPHA in alphas or not alphas else min(alphas)
+
+    def columns(self, records: Sequence[Record]) -> list[Column]:
+        """Datasets and thresholds that records have numbers of; of another protocol where a record has no other."""
+        columns: set[Column] = set()
+        for record in records:
+            is_foreign = all(score.protocol != self.protocol for score in record.scores)
+            for score in record.scores:
+                is_over_all = score.slice == "all" and score.averaging == self.averaging
+                is_shown = is_foreign or (is_over_all and score.protocol == self.protocol)
+                if is_shown and self.shows_alpha(score.alpha):
+                    columns.add(Column(record.cell.dataset, record.cell.split, score.alpha))
+        return sorted(columns)
+
+    def score_of(self, record: Record, localizer: str, alpha: float) -> Score | None:
+        """A record's number over all pairs, None where it has none."""
+        wanted = (localizer, "all", self.averaging, self.protocol, alpha)
+        for score in record.scores:
+            if wanted == (score.localizer, score.slice, score.averaging, score.protocol, score.alpha):
+                return score
+        return None
+
+
+class Selection(NamedTuple):
+    """The records and the view of a table on a page.
+
+    Attributes:
+        subject: the dataset or parameter that sets it apart from other tables of its kind; empty where there is one.
+    """
+
+    records: Sequence[Record]
+    view: View
+    subject: str = ""
 
 
 def choose_protocol(records: Sequence[Record], asked: str | None) -> str:
-    """The protocol asked for, or `main_protocol`. Raises `UserError` where no record has the one asked for."""
-    if (
-        asked
-        and records
-        and not any(score.protocol == asked for record in records for score in record.scores)
-    ):
-        known = sorted({score.protocol for record in records for score in record.scores})
+    """Returns the protocol asked for, or `main_protocol`.
+
+    Raises:
+        UserError: there are records, and none has the protocol asked for.
+    """
+    known = sorted({score.protocol for record in records for score in record.scores})
+    if asked and records and asked not in known:
         raise UserError(
             f"no record has protocol '{asked}'; they have {', '.join(known) or 'none'}; 'bench rescore' adds one"
         )
     return asked or main_protocol(records)
 
 
-def reported_columns(
-    reported: ReportedNumbers, measured: Sequence[Column], alphas: Sequence[float] | None
-) -> list[Column]:
-    """The columns of printed numbers that a table gets besides the measured ones.
-
-    Those of datasets that were measured; where nobody printed a number for any of them, those of all datasets, so that what was asked for
-    is there.
-    """
-    known = [column for column in reported.columns() if alphas is None or column.alpha in alphas]
-    here = [column for column in known if column.dataset in {one.dataset for one in measured}]
-    return [column for column in here or known if column not in measured]
-
-
-def check_asked(
-    records: Sequence[Record], alphas: Sequence[float] | None, localizers: Sequence[str] | None
-) -> None:
-    """Raises `UserError` where a threshold or localizer is asked for that no record has: the table would be empty."""
-    for kind, asked, known in (
-        ("alpha", alphas, {score.alpha for record in records for score in record.scores}),
-        ("localizer", localizers, {name for record in records for name in record.localizers}),
-    ):
-        missing = [one for one in asked or () if one not in known]
-        if missing and known:
-            raise UserError(
-                f"no record has {kind} {missing[0]}; they have {', '.join(map(str, sorted(known, key=str)))}"
-            )
-
-
-def one_alpha(records: Sequence[Record], asked: float | None) -> float:
-    """The threshold of a table at one: the one asked for; else 0.10 or, where the records lack it, their smallest."""
-    if asked is not None:
-        return asked
-    found = {score.alpha for record in records for score in record.scores}
-    return RANKING_ALPHA if RANKING_ALPHA in found or not found else min(found)
-
-
-def score_of(record: Record, localizer: str, averaging: str, protocol: str, alpha: float) -> Score | None:
-    """A record's number over all pairs, if it has that one."""
-    wanted = (localizer, "all", averaging, protocol, alpha)
-    return next(
-        (
-            one
-            for one in record.scores
-            if (one.localizer, one.slice, one.averaging, one.protocol, one.alpha) == wanted
-        ),
-        None,
-    )
-
-
-def columns_of(
-    records: Sequence[Record], protocol: str, averaging: Averaging, alphas: Sequence[float] | None
-) -> list[Column]:
-    """Datasets and alphas that records have numbers of; of another protocol where a record has no other."""
-    found: set[Column] = set()
-    for record in records:
-        protocols = {score.protocol for score in record.scores}
-        for score in record.scores:
-            if (
-                score.slice == "all" and score.averaging == averaging and score.protocol == protocol
-            ) or protocol not in protocols:
-                found.add(Column(record.cell.dataset, record.cell.split, score.alpha))
-    return sorted(column for column in found if alphas is None or column.alpha in alphas)
-
-
 def main_protocol(records: Sequence[Record]) -> str:
-    """The protocol that a table is of where none was asked for: `sd4match`, or the one that most records have."""
+    """The protocol of a table for which none was asked: `MAIN_PROTOCOL`, or the one that most records have."""
     counts: dict[str, int] = {}
     for record in records:
         for name in {score.protocol for score in record.scores}:
             counts[name] = counts.get(name, 0) + 1
-    if "sd4match" in counts or not counts:
-        return "sd4match"
+    if MAIN_PROTOCOL in counts or not counts:
+        return MAIN_PROTOCOL
     return min(counts, key=lambda name: (-counts[name], name))
+
+
+def _check_known(kind: str, asked: Sequence[object], known: Sequence[object]) -> None:
+    missing = [value for value in asked if value not in known]
+    if missing and known:
+        raise UserError(f"no record has {kind} {missing[0]}; they have {', '.join(sorted(map(str, known)))}")

@@ -12,6 +12,7 @@ from shutil import copytree
 import pytest
 from support.made_up_records import a_failed_record, a_record
 from support.photos import make_photos, read_list, write_list
+from support.views import table_of
 
 from harness.cli import status
 from harness.errors import UserError
@@ -19,7 +20,7 @@ from harness.records.folders import RECORD, write_record
 from harness.records.schema import Error
 from harness.tables.leaderboard import leaderboard
 from harness.tables.table import FORMATS, TIDY_KEYS
-from harness.tables.tidy import tidy
+from harness.tables.tidy import tidy_rows
 
 PROMISED = (
     *(
@@ -42,12 +43,12 @@ PROMISED = (
 
 def rows_of(records, **options):
     """Title -> text, of each row of the table."""
-    table = leaderboard(records, **options)
+    table = table_of(leaderboard, records, **options)
     return [dict(zip(table.header, row, strict=True)) for row in table.rows]
 
 
 def test_tidy_rows_have_the_promised_keys():
-    rows = tidy(
+    rows = tidy_rows(
         [a_record(), a_failed_record(), a_record("half", stored=4), a_record("torn", stored=9, failed=1)]
     )
     assert TIDY_KEYS == PROMISED
@@ -57,7 +58,7 @@ def test_tidy_rows_have_the_promised_keys():
 
 
 def test_tidy_rows_say_how_far_a_cell_got():
-    rows = tidy(
+    rows = tidy_rows(
         [a_record(), a_failed_record(), a_record("half", stored=4), a_record("torn", stored=9, failed=1)]
     )
     found = {row["method"]: (row["status"], row["failed"], row["pairs"]) for row in rows}
@@ -79,7 +80,7 @@ def test_tidy_rows_say_how_far_a_cell_got():
 
 
 def test_each_number_has_one_row():
-    rows = tidy([a_record(protocols=("sd4match", "original"), localizers=("argmax", "soft-argmax"))])
+    rows = tidy_rows([a_record(protocols=("sd4match", "original"), localizers=("argmax", "soft-argmax"))])
     keys = [
         tuple(row[key] for key in ("localizer", "protocol", "averaging", "alpha", "slice")) for row in rows
     ]
@@ -130,7 +131,7 @@ RECORDS = [
 
 
 def test_markdown_html_and_latex_have_the_same_cells():
-    table = leaderboard(RECORDS)
+    table = table_of(leaderboard, RECORDS)
     wanted = [list(table.header), *map(list, table.rows)]
     markdown = cells_of_markdown(table.render("md"))
     assert [markdown[0], *markdown[2:]] == wanted
@@ -139,11 +140,11 @@ def test_markdown_html_and_latex_have_the_same_cells():
 
 
 def test_csv_and_json_have_the_same_rows():
-    table = leaderboard(RECORDS)
+    table = table_of(leaderboard, RECORDS)
     from_json = json.loads(table.render("json"))
     from_csv = list(csv.DictReader(io.StringIO(table.render("csv"))))
     assert list(from_csv[0]) == list(from_json[0]) == list(PROMISED)
-    assert len(from_csv) == len(from_json) == len(tidy(RECORDS))
+    assert len(from_csv) == len(from_json) == len(tidy_rows(RECORDS))
     numbers = {
         "alpha": float,
         "pck": float,
@@ -160,7 +161,7 @@ def test_csv_and_json_have_the_same_rows():
 
 
 def test_printed_numbers_are_those_of_the_tidy_rows():
-    table = leaderboard(RECORDS)
+    table = table_of(leaderboard, RECORDS)
     tidy_rows = json.loads(table.render("json"))
     for row in (dict(zip(table.header, row, strict=True)) for row in table.rows):
         for alpha in (0.05, 0.1):
@@ -183,7 +184,7 @@ def test_printed_numbers_are_those_of_the_tidy_rows():
 
 
 def test_latex_and_html_escape_what_means_something_there():
-    table = leaderboard([a_record("a_b&<c>", prompt="50%")])
+    table = table_of(leaderboard, [a_record("a_b&<c>", prompt="50%")])
     tex, html = table.render("tex"), table.render("html")
     assert r"a\_b\&" in tex
     assert "50\\%" in tex
@@ -196,7 +197,7 @@ def test_a_bar_in_a_name_or_a_message_does_not_make_a_column():
     failed = a_failed_record().model_copy(
         update={"error": Error(type="E", message="either|or", traceback="")}
     )
-    lines = leaderboard([a_record("a|b"), failed]).render("md").splitlines()
+    lines = table_of(leaderboard, [a_record("a|b"), failed]).render("md").splitlines()
     columns = {len(re.findall(r"(?<!\\)\|", line)) for line in lines if line.startswith("|")}
     assert columns == {9}
     assert "a\\|b" in lines[4]
@@ -250,26 +251,28 @@ def test_two_cells_of_one_name_stay_apart():
 
 def test_the_order_of_records_does_not_matter():
     for format in FORMATS:
-        assert leaderboard(RECORDS).render(format) == leaderboard(RECORDS[::-1]).render(format)
+        assert table_of(leaderboard, RECORDS).render(format) == table_of(leaderboard, RECORDS[::-1]).render(
+            format
+        )
 
 
 def test_one_protocol_averaging_and_alpha_can_be_chosen():
     records = [a_record("mine", 50.0, protocols=("original", "sd4match"))]
-    table = leaderboard(records, protocol="original", averaging="point", alphas=(0.1,))
+    table = table_of(leaderboard, records, protocol="original", averaging="point", alphas=(0.1,))
     assert table.header == ("#", "method", "prompt", "localizer", "backbone", "birds @0.10", "note")
     assert table.rows[0][5] == "61.0 ±4.5"
     assert "protocol original" in table.caption
     assert "mean per point" in table.caption
-    assert "sd4match in the frame each extractor was fed (768 x 768)" in leaderboard(records).caption.replace(
-        "protocol ", ""
-    )
+    assert "sd4match in the frame each extractor was fed (768 x 768)" in table_of(
+        leaderboard, records
+    ).caption.replace("protocol ", "")
 
 
 def test_a_protocol_that_no_record_has():
     with pytest.raises(
         UserError, match="no record has protocol 'padded'; they have sd4match; 'bench rescore' adds one"
     ):
-        leaderboard([a_record()], protocol="padded")
+        table_of(leaderboard, [a_record()], protocol="padded")
 
 
 def test_the_protocol_of_most_records_is_the_tables():
@@ -278,8 +281,8 @@ def test_the_protocol_of_most_records_is_the_tables():
         a_record("b", protocols=("original",)),
         a_record("c", protocols=("original",)),
     ]
-    assert "protocol original," in leaderboard(records).caption
-    assert "protocol sd4match " in leaderboard([*records, a_record("d")]).caption
+    assert "protocol original," in table_of(leaderboard, records).caption
+    assert "protocol sd4match " in table_of(leaderboard, [*records, a_record("d")]).caption
 
 
 @pytest.fixture(scope="module")

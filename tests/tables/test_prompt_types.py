@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from support.made_up_records import a_record
+from support.views import table_of
 
 from harness.tables.prompt_types import prompt_types
 
@@ -24,7 +25,8 @@ def not_applicable(method, prompt, reason):
 
 
 def test_prompts_are_columns_in_the_order_asked_for():
-    table = prompt_types(
+    table = table_of(
+        prompt_types,
         [of("dift", "empty", 40.0), of("dift", "category", 42.9), of("sd", "empty", 30.0)],
         prompts=("category", "empty"),
     )
@@ -37,20 +39,22 @@ def test_prompts_are_columns_in_the_order_asked_for():
 
 
 def test_another_threshold():
-    (row,) = cells(prompt_types([of("dift", "empty", 40.0)], alpha=0.05))
+    (row,) = cells(table_of(prompt_types, [of("dift", "empty", 40.0)], alphas=[0.05]))
     assert row["empty"] == "40.0 ±4.5"
 
 
 def test_what_does_not_fit_is_a_dash_with_its_reason():
     (row,) = cells(
-        prompt_types([of("dift", "empty", 40.0), not_applicable("dift", "captioner", "of width 768")])
+        table_of(
+            prompt_types, [of("dift", "empty", 40.0), not_applicable("dift", "captioner", "of width 768")]
+        )
     )
     assert (row["empty"], row["captioner"]) == ("50.0 ±4.5", "–")
     assert row["note"] == "captioner on birds: not-applicable: of width 768"
 
 
 def test_a_method_without_prompts_has_a_column_of_its_own_at_the_end():
-    table = prompt_types([a_record("dinov2", 30.0), of("dift", "empty", 40.0)])
+    table = table_of(prompt_types, [a_record("dinov2", 30.0), of("dift", "empty", 40.0)])
     assert table.header[3:] == ("empty", "none", "note")
     assert [(row["method"], row["empty"], row["none"]) for row in cells(table)] == [
         ("dinov2", "–", "40.0 ±4.5"),
@@ -67,7 +71,8 @@ def test_backbones_are_not_mixed():
         for record, name in ((tiny, "tiny@1"), (paper, "sd@2"))
     )
     assert [
-        (row["backbone"], row["empty"], row["category"]) for row in cells(prompt_types([tiny, paper]))
+        (row["backbone"], row["empty"], row["category"])
+        for row in cells(table_of(prompt_types, [tiny, paper]))
     ] == [
         ("tiny@1", "50.0 ±4.5", "–"),
         ("sd@2", "–", "70.0 ±4.5"),
@@ -75,12 +80,12 @@ def test_backbones_are_not_mixed():
 
 
 def test_limited_cells_are_marked():
-    (row,) = cells(prompt_types([of("dift", "empty", 40.0, stored=3)]))
+    (row,) = cells(table_of(prompt_types, [of("dift", "empty", 40.0, stored=3)]))
     assert row["note"] == "empty: birds: limited to 3 of 10 pairs"
 
 
 def test_two_datasets_have_columns_each():
-    table = prompt_types([of("dift", "empty", 40.0), of("dift", "empty", 20.0, dataset="cars")])
+    table = table_of(prompt_types, [of("dift", "empty", 40.0), of("dift", "empty", 20.0, dataset="cars")])
     assert table.header[3:] == ("birds: empty", "cars: empty", "note")
     assert table.rows[0][3:5] == ("50.0 ±4.5", "30.0 ±4.5")
 

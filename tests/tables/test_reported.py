@@ -10,15 +10,16 @@ from pathlib import Path
 
 import pytest
 from support.made_up_records import a_record
+from support.views import table_of
 
 from harness.errors import UserError
 from harness.records.folders import write_record
 from harness.tables.categories import per_category
+from harness.tables.columns import Column
 from harness.tables.generalisation import generalisation
 from harness.tables.leaderboard import leaderboard
 from harness.tables.prompt_types import prompt_types
 from harness.tables.reported import FOLDER, read_reported
-from harness.tables.rows import Column
 from harness.tables.table import TIDY_KEYS
 
 REPORTED = read_reported()
@@ -69,7 +70,7 @@ def test_every_number_of_the_papers_tables_is_read_once():
     assert len(printed) == 5 + 16 * 19 + (15 * 8 - 5)
     found = {
         (one.name, one.prompt, one.trained_on, column): value
-        for one in REPORTED.printed
+        for one in REPORTED.methods
         for column, value in one.values.items()
     }
     spair = Column("spair-71k", "test", 0.1)
@@ -88,7 +89,7 @@ def test_every_number_of_the_papers_tables_is_read_once():
 
 
 def test_each_is_one_tidy_row_marked_as_reported():
-    rows = REPORTED.tidy()
+    rows = REPORTED.tidy_rows()
     keys = [
         tuple(row[key] for key in ("method", "prompt", "localizer", "dataset", "split", "alpha", "slice"))
         for row in rows
@@ -123,7 +124,7 @@ def edit(path, before, after):
 
 
 def test_reported_rows_follow_marked_and_without_a_place():
-    rows = rows_of(leaderboard([DIFT, measured("mine", 10.0)], full=True, reported=REPORTED))
+    rows = rows_of(table_of(leaderboard, [DIFT, measured("mine", 10.0)], has_details=True, reported=REPORTED))
     assert [(row["#"], row["method"]) for row in rows[:3]] == [
         ("1", "dift"),
         ("2", "mine"),
@@ -143,7 +144,9 @@ def test_reported_rows_follow_marked_and_without_a_place():
 
 def test_the_difference_stands_in_the_measured_row():
     (row,) = (
-        row for row in rows_of(leaderboard([DIFT], full=True, reported=REPORTED)) if row["method"] == "dift"
+        row
+        for row in rows_of(table_of(leaderboard, [DIFT], has_details=True, reported=REPORTED))
+        if row["method"] == "dift"
     )
     assert row["spair-71k @0.05"] == "40.7 ±4.5 (+1.0)"  # 39.7 printed
     assert row["spair-71k @0.10"] == "50.7 ±4.5 (−2.2)"  # 52.9 printed
@@ -166,7 +169,7 @@ def test_the_difference_stands_in_the_measured_row():
     ids=["prompt", "localizer", "timestep", "limited", "protocol", "training data", "method"],
 )
 def test_what_was_not_printed_has_no_difference(other):
-    table = leaderboard([other], full=True, reported=REPORTED)
+    table = table_of(leaderboard, [other], has_details=True, reported=REPORTED)
     assert "(" not in dict(zip(table.header, table.rows[0], strict=True))["spair-71k @0.10"]
 
 
@@ -180,7 +183,7 @@ def test_a_prompt_of_ones_own_is_held_against_the_claim():
         trained_on="spair-71k",
         supervision="K",
     )
-    table = leaderboard([own], full=True, reported=REPORTED)
+    table = table_of(leaderboard, [own], has_details=True, reported=REPORTED)
     assert dict(zip(table.header, table.rows[0], strict=True))["spair-71k @0.10"] == "70.0 ±4.5 (−2.6)"
 
 
@@ -194,12 +197,14 @@ def test_a_prompt_of_ones_own_is_held_against_the_claim():
 )
 def test_a_difference_to_other_weights_is_marked(backbone, note):
     record = measured("dift", 40.7, prompt="category", localizer="argmax-original", backbone=backbone)
-    table = leaderboard([record], full=True, reported=REPORTED)
+    table = table_of(leaderboard, [record], has_details=True, reported=REPORTED)
     assert dict(zip(table.header, table.rows[0], strict=True))["note"] == note
 
 
 def test_settings_that_the_paper_does_not_state_are_not_made_up():
-    table = leaderboard([measured("dinov2", 40.0, backbone="dinov2-base@1")], full=True, reported=REPORTED)
+    table = table_of(
+        leaderboard, [measured("dinov2", 40.0, backbone="dinov2-base@1")], has_details=True, reported=REPORTED
+    )
     rows = rows_of(table)
     assert rows[0]["note"] == "settings of the reported number are not stated"
     printed = next(row for row in rows if row["method"] == "DINOv2 (reported)")
@@ -207,7 +212,9 @@ def test_settings_that_the_paper_does_not_state_are_not_made_up():
 
 
 def test_reported_rows_are_ranked_only_when_asked():
-    table = leaderboard([DIFT, measured("mine", 10.0)], full=True, reported=REPORTED, rank_reported=True)
+    table = table_of(
+        leaderboard, [DIFT, measured("mine", 10.0)], has_details=True, reported=REPORTED, ranks_reported=True
+    )
     rows = rows_of(table)
     places = {(row["method"], row["trained on"]): int(row["#"]) for row in rows if row["#"]}
     assert (
@@ -223,8 +230,13 @@ def test_printed_numbers_have_no_predictions_to_test_for_ties():
     def asked(lines, columns):
         raise AssertionError("ties of reported rows")
 
-    leaderboard(
-        [DIFT, measured("mine", 10.0)], full=True, reported=REPORTED, rank_reported=True, places=asked
+    table_of(
+        leaderboard,
+        [DIFT, measured("mine", 10.0)],
+        has_details=True,
+        reported=REPORTED,
+        ranks_reported=True,
+        ties=asked,
     )
 
 
@@ -233,7 +245,7 @@ def test_bold_is_for_measured_and_reported_apart_unless_asked():
 
     def best(**options):
         place = 5 + 1  # behind one column of numbers
-        table = leaderboard(records, alphas=[0.1], full=True, reported=REPORTED, **options)
+        table = table_of(leaderboard, records, alphas=[0.1], has_details=True, reported=REPORTED, **options)
         return {
             (table.rows[row][1], table.rows[row][place])
             for (row, _), mark in table.marks.items()
@@ -241,11 +253,11 @@ def test_bold_is_for_measured_and_reported_apart_unless_asked():
         }
 
     assert best() >= {("dift", "Z"), ("SD+DINO (reported)", "Z"), ("SD4Match-CPM (reported)", "K")}
-    assert ("dift", "Z") not in best(rank_reported=True)
+    assert ("dift", "Z") not in best(ranks_reported=True)
 
 
 def test_without_a_printed_number_of_these_datasets_those_of_all_are_shown():
-    (table,) = [leaderboard([a_record("mine")], full=True, reported=REPORTED)]
+    (table,) = [table_of(leaderboard, [a_record("mine")], has_details=True, reported=REPORTED)]
     assert {"birds @0.10", "pf-pascal @0.10", "pf-willow @0.15", "spair-71k @0.05"} <= set(table.header)
     rows = rows_of(table)
     assert (rows[0]["#"], rows[0]["birds @0.10"], rows[0]["spair-71k @0.10"]) == ("1", "60.0 ±4.5", "–")
@@ -253,8 +265,10 @@ def test_without_a_printed_number_of_these_datasets_those_of_all_are_shown():
 
 def test_prompt_types_beside_table_1():
     rows = rows_of(
-        prompt_types(
-            [DIFT, measured("dift", 30.0, prompt="empty", localizer="argmax-original")], reported=REPORTED
+        table_of(
+            prompt_types,
+            [DIFT, measured("dift", 30.0, prompt="empty", localizer="argmax-original")],
+            reported=REPORTED,
         )
     )
     assert (rows[0]["category"], rows[0]["empty"], rows[0]["implicit-captioner"]) == (
@@ -271,7 +285,7 @@ def test_prompt_types_beside_table_1():
 
 
 def test_methods_without_prompts_stay_the_last_column():
-    table = prompt_types([measured("dinov2", 40.0)], reported=REPORTED)
+    table = table_of(prompt_types, [measured("dinov2", 40.0)], reported=REPORTED)
     assert table.header[3:] == ("empty", "category", "implicit-captioner", "none", "note")
 
 
@@ -280,7 +294,7 @@ def test_per_category_beside_table_2():
     birds = [
         score.model_copy(update={"slice": score.slice.replace("robin", "bird")}) for score in record.scores
     ]
-    (table,) = per_category([record.model_copy(update={"scores": birds})], reported=REPORTED)
+    (table,) = table_of(per_category, [record.model_copy(update={"scores": birds})], reported=REPORTED)
     rows = rows_of(table)
     assert (rows[0]["bird"], rows[0]["all"]) == ("50.0 (−29.5)", "50.0 ±4.5 (−2.9)")
     groups = [row["sup."] for row in rows[1:]]
@@ -292,7 +306,7 @@ def test_per_category_beside_table_2():
 def test_generalisation_beside_table_3():
     learned = {"prompt": "sd4match-single", "localizer": "kernel-softmax", "supervision": "K"}
     single = measured("sd4match-single", 50.0, trained_on="pf-pascal", **learned)
-    rows = rows_of(generalisation([single], reported=REPORTED))
+    rows = rows_of(table_of(generalisation, [single], reported=REPORTED))
     assert rows[0]["spair-71k @0.10"] == "60.0 ±4.5 (+15.6)"
     home = {(row["method"], row["trained on"]): row["spair-71k @0.10"] for row in rows}
     assert home["SD4Match-CPM (reported)", "spair-71k"] == "75.5 †"

@@ -8,15 +8,17 @@ import subprocess
 
 import pytest
 from support.made_up_records import a_failed_record, a_record
+from support.views import table_of
 
 from harness.records.schema import Provenance, Score, Stage
 from harness.tables.categories import per_category
+from harness.tables.columns import Column
 from harness.tables.generalisation import generalisation
 from harness.tables.leaderboard import leaderboard
 from harness.tables.marks import mark_best
 from harness.tables.prompt_types import prompt_types
 from harness.tables.reported import read_reported
-from harness.tables.rows import Column, Row
+from harness.tables.rows import Row
 from harness.tables.table import Table, render_tables
 from harness.tables.text import difference_text
 
@@ -56,7 +58,9 @@ def line(method, *numbers, supervision="Z", notes=(), reported=False):
         for column, number in zip(COLUMNS, numbers, strict=True)
         if number is not None
     }
-    return Row(method, "none", "argmax", "none", supervision, values=values, notes=notes, reported=reported)
+    return Row(
+        method, "none", "argmax", "none", supervision, values=values, notes=notes, is_reported=reported
+    )
 
 
 def test_best_and_second_are_marked_per_column_within_a_supervision_group():
@@ -94,7 +98,7 @@ def test_rows_that_cannot_be_compared_take_no_part():
         line("paper", 80, 80, reported=True),
     ]
     assert mark_best(lines, COLUMNS, 0) == {(0, 0): "best", (2, 0): "second"}
-    assert mark_best(lines, COLUMNS, 0, mixed=True) == {
+    assert mark_best(lines, COLUMNS, 0, is_mixed=True) == {
         (3, 0): "best",
         (0, 0): "second",
         (3, 1): "best",
@@ -150,7 +154,11 @@ def test_the_columns_that_say_whether_to_trust_a_row():
         trained_on="spair-71k",
         params={"timestep": 50, "ensemble": 8, "level": "up"},
     )
-    table = leaderboard([record.model_copy(update={"provenance": provenance}), of("other", 40.0)], full=True)
+    table = table_of(
+        leaderboard,
+        [record.model_copy(update={"provenance": provenance}), of("other", 40.0)],
+        has_details=True,
+    )
     first, second = rows_of(table)
     titles = ("sup.", "t", "ensemble", "trained on", "pairs", "s/pair")
     assert [first[title] for title in titles] == ["K", "50", "8", "spair-71k", "10", "0.750"]
@@ -159,18 +167,20 @@ def test_the_columns_that_say_whether_to_trust_a_row():
 
 
 def test_pairs_of_several_datasets_stand_in_their_order():
-    table = leaderboard(
-        [of("a", 50.0, dataset="fish", pairs=7, stored=7), of("a", 40.0, dataset="birds")], full=True
+    table = table_of(
+        leaderboard,
+        [of("a", 50.0, dataset="fish", pairs=7, stored=7), of("a", 40.0, dataset="birds")],
+        has_details=True,
     )
     assert rows_of(table)[0]["pairs"] == "10 / 7"
 
 
 def test_tied_rows_have_one_place():
     records = [of("a", 50.0), of("b", 49.0), of("c", 20.0)]
-    table = leaderboard(records, full=True, places=lambda lines, columns: [1, 1, 3])
+    table = table_of(leaderboard, records, has_details=True, ties=lambda lines, columns: [1, 1, 3])
     assert [row["#"] for row in rows_of(table)] == ["1", "1", "3"]
     assert "tied" in table.caption
-    untested = leaderboard(records, full=True, places=lambda lines, columns: None)
+    untested = table_of(leaderboard, records, has_details=True, ties=lambda lines, columns: None)
     assert [row["#"] for row in rows_of(untested)] == ["1", "2", "3"]
     assert "not tested for ties" in untested.caption
 
@@ -186,7 +196,7 @@ RECORDS = [
 
 
 def test_categories_are_columns_and_rows_are_grouped_by_supervision():
-    (table,) = per_category(RECORDS)
+    (table,) = table_of(per_category, RECORDS)
     assert table.header == (
         "sup.",
         "method",
@@ -211,14 +221,16 @@ def test_categories_are_columns_and_rows_are_grouped_by_supervision():
 
 
 def test_each_dataset_has_a_table_of_its_own():
-    tables = per_category([of("a", 50.0), of("a", 40.0, dataset="fish")], alpha=0.05)
+    tables = table_of(per_category, [of("a", 50.0), of("a", 40.0, dataset="fish")], alphas=[0.05])
     assert [rows_of(table)[0]["all"] for table in tables] == ["50.0 ±4.5", "40.0 ±4.5"]
     assert render_tables(tables, "md").count("a column a category") == 2
     assert render_tables(tables, "csv").count("method,prompt") == 1
 
 
 def test_a_foreign_protocol_is_marked_and_not_compared():
-    (table,) = per_category([of("a", 50.0), of("b", 90.0, protocols=("original",))], protocol="sd4match")
+    (table,) = table_of(
+        per_category, [of("a", 50.0), of("b", 90.0, protocols=("original",))], protocol="sd4match"
+    )
     assert rows_of(table)[1]["note"] == "protocol original"
     assert not table.marks
 
@@ -230,7 +242,7 @@ def test_datasets_are_columns_and_training_at_home_is_marked():
         of("zero", 60.0),
         of("zero", 55.0, dataset="fish"),
     ]
-    table = generalisation(records, alphas=[0.1])
+    table = table_of(generalisation, records, alphas=[0.1])
     assert table.header[6:] == ("birds @0.10", "fish @0.10", "pairs", "note")
     zero, tuned = rows_of(table)
     assert (zero["birds @0.10"], zero["fish @0.10"], zero["trained on"]) == ("70.0 ±4.5", "65.0 ±4.5", "–")
@@ -243,15 +255,17 @@ def test_datasets_are_columns_and_training_at_home_is_marked():
 
 
 def test_a_dash_is_of_no_training():
-    table = generalisation(
-        [of("tuned", 50.0, trained_on="birds", dataset="fish"), of("zero", 60.0)], alphas=[0.1]
+    table = table_of(
+        generalisation,
+        [of("tuned", 50.0, trained_on="birds", dataset="fish"), of("zero", 60.0)],
+        alphas=[0.1],
     )
     assert rows_of(table)[1]["birds @0.10"] == "–"
 
 
 def test_one_method_of_two_trainings_is_two_rows():
     records = [of("m[trained-on=a]", 10.0, trained_on="a"), of("m[trained-on=b]", 20.0, trained_on="b")]
-    assert [row["trained on"] for row in rows_of(generalisation(records))] == ["a", "b"]
+    assert [row["trained on"] for row in rows_of(table_of(generalisation, records))] == ["a", "b"]
 
 
 def all_tables():
@@ -259,11 +273,11 @@ def all_tables():
     odd = of("a_b&c#d%e$f{g}~h^i\\j <k>", 30.0)
     records = [*RECORDS, odd]
     return [
-        leaderboard(records, full=True, reported=reported),
-        leaderboard(records, alphas=[0.1]),
-        *per_category(records, reported=reported),
-        generalisation(records, reported=reported),
-        prompt_types(records, reported=reported),
+        table_of(leaderboard, records, has_details=True, reported=reported),
+        table_of(leaderboard, records, alphas=[0.1]),
+        *table_of(per_category, records, reported=reported),
+        table_of(generalisation, records, reported=reported),
+        table_of(prompt_types, records, reported=reported),
     ]
 
 
@@ -276,7 +290,7 @@ def test_latex_is_of_ascii_and_balanced():
 
 
 def test_latex_has_a_rule_between_groups():
-    (table,) = per_category(RECORDS)
+    (table,) = table_of(per_category, RECORDS)
     lines = table.render("tex").splitlines()
     rules = [number for number, text in enumerate(lines) if text == "\\midrule"]
     assert len(rules) == 3  # below the header, above I and above K
@@ -285,12 +299,14 @@ def test_latex_has_a_rule_between_groups():
 
 
 def test_latex_has_a_column_of_notes_only_where_there_are_some():
-    assert "note" in leaderboard([of("a", 50.0), of("half", 99.0, stored=4)], full=True).render("tex")
-    assert "note" not in leaderboard([of("a", 50.0)], full=True).render("tex")
+    assert "note" in table_of(
+        leaderboard, [of("a", 50.0), of("half", 99.0, stored=4)], has_details=True
+    ).render("tex")
+    assert "note" not in table_of(leaderboard, [of("a", 50.0)], has_details=True).render("tex")
 
 
 def test_latex_of_rows_without_a_place_has_no_rule_of_its_own_above_them():
-    table = leaderboard([of("half", 99.0, stored=4), of("part", 98.0, stored=4)], full=True)
+    table = table_of(leaderboard, [of("half", 99.0, stored=4), of("part", 98.0, stored=4)], has_details=True)
     assert table.render("tex").count("\\midrule") == 1
 
 

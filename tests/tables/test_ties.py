@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from harness.scoring.paired import Draws, image_draws, mean_of
-from harness.tables.rows import Column, Row
+from harness.tables.columns import Column
+from harness.tables.rows import Row
 from harness.tables.ties import Ties, tied_ranks
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from support.made_up_records import a_record
+from support.views import table_of
 
-from harness.tables.timesteps import timesteps
+from harness.tables.sweep import timesteps
 
 
 def at(step: int, pck: float, *, method: str = "dift", changed: str | None = None, **more):
@@ -21,7 +22,7 @@ def rows(table) -> list[dict[str, str]]:
 
 
 def test_rows_are_timesteps_in_order():
-    table = timesteps([at(261, 30.0), at(50, 20.0), at(50, 40.0, method="single")])
+    table = table_of(timesteps, [at(261, 30.0), at(50, 20.0), at(50, 40.0, method="single")])
     assert table.header == ("timestep", "dift", "single", "note")
     assert rows(table) == [
         {"timestep": "50", "dift": "30.0 ±4.5", "single": "50.0 ±4.5", "note": ""},
@@ -38,11 +39,12 @@ def test_what_else_was_changed_stays_in_the_head():
         "ensemble=1,timestep=50,seed=2",
         "",
     )
-    table = timesteps(
+    table = table_of(
+        timesteps,
         [
             at(50, 20.0 + number, method=f"m{number}", changed=changed)
             for number, changed in enumerate(changes)
-        ]
+        ],
     )
     assert table.header[1:-1] == (
         "m0",
@@ -54,20 +56,21 @@ def test_what_else_was_changed_stays_in_the_head():
 
 
 def test_curves_of_one_method_are_told_apart():
-    table = timesteps(
-        [at(50, 20.0, prompt="empty"), at(50, 30.0, prompt="category"), at(50, 40.0, method="single")]
+    table = table_of(
+        timesteps,
+        [at(50, 20.0, prompt="empty"), at(50, 30.0, prompt="category"), at(50, 40.0, method="single")],
     )
     assert table.header[1:-1] == ("dift empty", "dift category", "single")
 
 
 def test_two_datasets_have_columns_each():
-    table = timesteps([at(50, 20.0), at(50, 30.0, dataset="cars")])
+    table = table_of(timesteps, [at(50, 20.0), at(50, 30.0, dataset="cars")])
     assert table.header[1:-1] == ("dift birds", "dift cars")
     assert table.rows[0][1:3] == ("30.0 ±4.5", "40.0 ±4.5")
 
 
 def test_limited_cells_are_marked():
-    (row,) = rows(timesteps([at(50, 20.0, stored=3)]))
+    (row,) = rows(table_of(timesteps, [at(50, 20.0, stored=3)]))
     assert row["note"] == "dift: birds: limited to 3 of 10 pairs"
 
 
@@ -75,7 +78,7 @@ def test_a_cell_without_numbers_leaves_its_reason():
     failed = at(50, 20.0).model_copy(
         update={"status": "not-applicable", "reason": "no such level", "scores": [], "localizers": {}}
     )
-    (row, other) = rows(timesteps([failed, at(261, 20.0)]))
+    (row, other) = rows(table_of(timesteps, [failed, at(261, 20.0)]))
     assert (row["dift"], row["note"]) == ("–", "dift: not-applicable: no such level")
     assert other["note"] == ""
 

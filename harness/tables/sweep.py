@@ -1,0 +1,174 @@
+"""PCK against a parameter, in the shape of SD4Match's Fig. 3(b): its values as rows, methods as columns, one threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from harness.errors import UserError
+from harness.records.schema import Record, Score, ranking_notes, status_text
+from harness.specs import Scalar
+from harness.sweep import format_value
+from harness.tables.captions import numbers_caption
+from harness.tables.columns import Split, split_of
+from harness.tables.table import Table
+from harness.tables.text import alpha_text, label_without, number_text, split_name
+from harness.tables.tidy import distinguish_labels, tidy_rows
+from harness.tables.view import TIMESTEP, Selection, View
+
+
+class _Curve(NamedTuple):
+    """The cells that differ in the swept parameter alone, by one localizer."""
+
+    method: str
+    prompt: str
+    localizer: str
+    backbone: str
+    dataset: str
+
+
+def sweep(records: Sequence[Record], view: View) -> Table:
+    """Values of a parameter as rows; a column for each curve, at one threshold.
+
+    A column's head is the method, with what tells it apart from the other curves: prompt, localizer, backbone, dataset.
+    Cells without the parameter are left out; a value that a curve lacks is an en dash.
+
+    Raises:
+        UserError: no cell has the parameter, or none is named and there is not one alone that has several values.
+    """
+    parameter = view.parameter or _only_parameter(records)
+    records = records_with(records, parameter)
+    alpha = view.one_alpha(records)
+    records, differences = distinguish_labels(records)
+    curves: dict[_Curve, dict[Scalar, Score]] = {}
+    notes: dict[Scalar, list[tuple[_Curve, str]]] = {}
+    for record in records:
+        value = record.cell.params[parameter]
+        for localizer in filter(view.shows_localizer, record.localizers):
+            curve = _curve_of(record, localizer, parameter)
+            scores, value_notes = curves.setdefault(curve, {}), notes.setdefault(value, [])
+            if score := view.score_of(record, localizer, alpha):
+                scores[value] = score
+            value_notes += [(curve, note) for note in ranking_notes(record, localizer)]
+            if record.cell.id in differences:
+                value_notes.append((curve, differences[record.cell.id]))
+        if not record.scores:
+            notes.setdefault(value, []).append((_curve_of(record, "", parameter), status_text(record)))
+    heads = _heads(list(curves))
+    datasets = list(dict.fromkeys(curve.dataset for curve in curves))
+    rows = []
+    for value, value_notes in sorted(notes.items(), key=lambda item: value_order(item[0])):
+        numbers = [number_text(scores.get(value)) for scores in curves.values()]
+        note = "; ".join(f"{heads.get(curve, curve.method)}: {note}" for curve, note in value_notes)
+        rows.append((format_value(value), *numbers, note))
+    return Table(
+        caption=f"{numbers_caption(records, view)} Alpha {alpha_text(alpha)}; {', '.join(datasets)}; "
+        f"a row a {parameter}.",
+        header=(parameter, *heads.values(), "note"),
+        rows=tuple(rows),
+        tidy=tuple(tidy_rows(records, view)),
+        names=1,
+    )
+
+
+def timesteps(records: Sequence[Record], view: View) -> Table:
+    """The sweep of the diffusion timestep. Raises `UserError` where no cell has one."""
+    return sweep(records, replace(view, parameter=TIMESTEP))
+
+
+def timestep_selections(records: Sequence[Record], view: View) -> list[Selection]:
+    """For a page: the records of methods that have several timesteps."""
+    swept = swept_records(records, TIMESTEP)
+    return [Selection(swept, replace(view, reported=None))] if swept else []
+
+
+def sweep_selections(records: Sequence[Record], view: View) -> list[Selection]:
+    """For a page: the records of methods that have several values of a parameter, for each but the timestep."""
+    selections = []
+    for parameter in swept_parameters(records):
+        if parameter != TIMESTEP:
+            parameter_view = replace(view, parameter=parameter, reported=None)
+            selections.append(Selection(swept_records(records, parameter), parameter_view, parameter))
+    return selections
+
+
+def parameter_records(records: Sequence[Record], parameter: str | None) -> list[Record]:
+    """The records that have a parameter, or the only one with several values. Raises `UserError` where there are none."""
+    return records_with(records, parameter or _only_parameter(records))
+
+
+def timestep_records(records: Sequence[Record], parameter: str | None) -> list[Record]:
+    """The records that have a timestep, whatever the parameter. Raises `UserError` where none has."""
+    return records_with(records, TIMESTEP)
+
+
+def records_with(records: Sequence[Record], parameter: str) -> list[Record]:
+    """The records whose extractor has a parameter. Raises `UserError` where none has."""
+    having = [record for record in records if parameter in record.cell.params]
+    if having:
+        return having
+    if parameter == TIMESTEP:
+        raise UserError(
+            "no cell has a timestep; 'bench run --timestep 0..500:50' sweeps those of methods that have one"
+        )
+    known = sorted({name for record in records for name in record.cell.params})
+    raise UserError(f"no cell has a parameter '{parameter}'; they have {', '.join(known) or 'none'}")
+
+
+def swept_records(records: Sequence[Record], parameter: str) -> list[Record]:
+    """The records of methods that have several values of a parameter on one dataset's split."""
+    values: dict[tuple[str, Split], set[Scalar]] = {}
+    having = [record for record in records if parameter in record.cell.params]
+    for record in having:
+        values.setdefault((record.cell.method, split_of(record)), set()).add(record.cell.params[parameter])
+    return [record for record in having if len(values[record.cell.method, split_of(record)]) > 1]
+
+
+def swept_parameters(records: Sequence[Record]) -> list[str]:
+    """Names of the parameters that some method has several values of on one dataset's split."""
+    names = sorted({name for record in records for name in record.cell.params})
+    return [name for name in names if swept_records(records, name)]
+
+
+def value_order(value: Scalar) -> tuple[bool, float, str]:
+    """Sorting key of a parameter's values: numbers by size, then everything else by name."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return not is_number, float(value or 0) if is_number else 0.0, str(value)
+
+
+def _only_parameter(records: Sequence[Record]) -> str:
+    """The parameter that has several values. Raises `UserError` unless there is exactly one."""
+    names = swept_parameters(records)
+    if len(names) != 1:
+        raise UserError(
+            f"--table sweep: name a parameter with --by; these have several values: {', '.join(names) or 'none'}"
+        )
+    return names[0]
+
+
+def _curve_of(record: Record, localizer: str, parameter: str) -> _Curve:
+    cell = record.cell
+    return _Curve(
+        label_without(cell.label, parameter),
+        cell.prompt,
+        localizer,
+        cell.backbone,
+        split_name(cell.dataset, cell.split),
+    )
+
+
+def _heads(curves: Sequence[_Curve]) -> dict[_Curve, str]:
+    """Curve -> its column's head: the method, and the values that other curves of that method have otherwise."""
+    has_datasets = len({curve.dataset for curve in curves}) > 1
+    heads = {}
+    for curve in curves:
+        family = [other for other in curves if other.method == curve.method]
+        aspects = [name for name in ("prompt", "localizer", "backbone") if _varies(family, name)]
+        texts = [curve.method, *(getattr(curve, name) for name in aspects)]
+        heads[curve] = " ".join([*texts, curve.dataset] if has_datasets else texts)
+    return heads
+
+
+def _varies(curves: Sequence[_Curve], aspect: str) -> bool:
+    return len({getattr(curve, aspect) for curve in curves}) > 1
