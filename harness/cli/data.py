@@ -21,7 +21,7 @@ from harness.sweep import DatasetChoice
 if TYPE_CHECKING:
     from harness.datasets.presence import Presence
     from harness.datasets.verify import SplitReport
-    from harness.downloads.files import Fetched
+    from harness.downloads.files import FetchedFile
 
 SHOWN_FAULTS = 10
 """Faults of a split that are told; --json has all."""
@@ -43,13 +43,13 @@ def data() -> None:
 @click.pass_obj
 def list_(host: Host, data_root: Path, as_json: bool) -> None:
     """Datasets, their official numbers, where each is expected and whether it is there."""
-    from harness.datasets.presence import presence
+    from harness.datasets.presence import dataset_presence
     from harness.datasets.splits import dataset_folder
 
     found = []
     for spec in host.datasets.values():
         folder = dataset_folder(spec, DatasetChoice(spec.name), data_root)
-        found.append((spec, folder, presence(spec, folder)))
+        found.append((spec, folder, dataset_presence(spec, folder)))
     if as_json:
         click.echo(json.dumps([_described(*one) for one in found], indent=1, ensure_ascii=False))
         return
@@ -107,13 +107,15 @@ def _described(spec: DatasetSpec, folder: Path, presence: Presence) -> dict[str,
 @click.option("--json", "as_json", is_flag=True, help="A JSON list of objects, with every fault.")
 @data_root
 @click.pass_obj
-def verify(host: Host, names: tuple[str, ...], split: str | None, as_json: bool, data_root: Path) -> int:
+def verify_dataset(
+    host: Host, names: tuple[str, ...], split: str | None, as_json: bool, data_root: Path
+) -> int:
     """Read every pair and decode every picture, and compare the numbers with the official ones.
 
     Without names: all datasets that are there. Exit status 1 where something is missing, damaged or off count.
     """
     from harness.datasets.splits import dataset_folder
-    from harness.datasets.verify import verify as examine
+    from harness.datasets.verify import verify_dataset as examine
 
     choices = [
         (host.datasets[choice.name], choice) for choice in map(DatasetChoice.parse, names)
@@ -144,14 +146,14 @@ def verify(host: Host, names: tuple[str, ...], split: str | None, as_json: bool,
 
 
 def _present(host: Host, data_root: Path) -> list[tuple[DatasetSpec, DatasetChoice]]:
-    from harness.datasets.presence import presence
+    from harness.datasets.presence import dataset_presence
     from harness.datasets.splits import dataset_folder
 
     choices = [(spec, DatasetChoice(spec.name)) for spec in host.datasets.values()]
     found = [
         (spec, choice)
         for spec, choice in choices
-        if presence(spec, dataset_folder(spec, choice, data_root)).state != "absent"
+        if dataset_presence(spec, dataset_folder(spec, choice, data_root)).state != "absent"
     ]
     if not found:
         raise UserError(
@@ -197,13 +199,13 @@ def _plain(spec: DatasetSpec, report: SplitReport) -> dict[str, object]:
 @click.option("--keep-archives", is_flag=True, help="Leave archives in place once they are unpacked.")
 @data_root
 @click.pass_obj
-def fetch(host: Host, names: tuple[str, ...], keep_archives: bool, data_root: Path) -> None:
+def fetch_dataset(host: Host, names: tuple[str, ...], keep_archives: bool, data_root: Path) -> None:
     """Download datasets from their authors' addresses.
 
     What is there is not fetched again, and a broken download goes on where it stopped. An archive that you have put in its place
     yourself is used as it is.
     """
-    from harness.datasets.fetch import fetch as get
+    from harness.datasets.fetch import fetch_dataset as get
     from harness.datasets.splits import dataset_folder
 
     choices = [(host.datasets[choice.name], choice) for choice in map(DatasetChoice.parse, names)]
@@ -217,7 +219,7 @@ def fetch(host: Host, names: tuple[str, ...], keep_archives: bool, data_root: Pa
     click.echo(f"'bench data verify {' '.join(names)}' checks every picture")
 
 
-def _fate(file: Fetched) -> str:
+def _fate(file: FetchedFile) -> str:
     if file.how == "there":
         return f"{file.place} is already there"
     what = "downloaded" if file.how == "downloaded" else "found in place"

@@ -16,8 +16,8 @@ from harness.plugins.host import Host
 from harness.specs import WeightSource
 
 if TYPE_CHECKING:
-    from harness.weights.fetch import Fetched
-    from harness.weights.verify import Report
+    from harness.weights.fetch import FetchedWeights
+    from harness.weights.verify import WeightReport
 
 
 @click.group("weights")
@@ -78,16 +78,16 @@ def list_(host: Host, weights_root: Path | None, as_json: bool) -> None:
 
 
 def _state(source: WeightSource, root: Path | None) -> _State:
-    from harness.weights.content import choose_in, files_at
-    from harness.weights.places import find, home
+    from harness.weights.content import select_files_in, used_files
+    from harness.weights.places import find_weights, weights_folder
 
     try:
-        place = find(source, root)
-        size = sum(file.stat().st_size for file in files_at(source, place.path).values())
+        place = find_weights(source, root)
+        size = sum(file.stat().st_size for file in used_files(source, place.path).values())
     except Exception as error:  # noqa: BLE001 - a plugin's own locate may be anybody's code, and the others are to be listed
         reason = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
-        folder = home(source, root)
-        there = () if source.locate else choose_in(source, folder).files
+        folder = weights_folder(source, root)
+        there = () if source.locate else select_files_in(source, folder).files
         return _State(
             "partly" if there else "absent", None if source.locate else folder / source.file, reason=reason
         )
@@ -143,10 +143,10 @@ def verify(host: Host, names: tuple[str, ...], as_json: bool, weights_root: Path
 
     Without names: all sources that are there. Exit status 1 where a file is missing or changed.
     """
-    from harness.weights.places import Place
-    from harness.weights.verify import examine, place_of
+    from harness.weights.places import WeightLocation
+    from harness.weights.verify import find_partial_weights, verify_weights
 
-    reports: list[Report] = []
+    reports: list[WeightReport] = []
     absent: list[str] = []
     for text in names or sorted(host.weight_sources):
         name, own, path = text.partition("=")
@@ -154,11 +154,11 @@ def verify(host: Host, names: tuple[str, ...], as_json: bool, weights_root: Path
         if own and not Path(path).exists():
             raise UserError(f"weights {name}: {path} does not exist")
         try:
-            place = Place(Path(path), "own") if own else place_of(source, weights_root)
+            place = WeightLocation(Path(path), "own") if own else find_partial_weights(source, weights_root)
         except UserError as error:
             absent.append(str(error))
             continue
-        reports.append(examine(source, place))
+        reports.append(verify_weights(source, place))
         if not as_json:
             _show(reports[-1])
     if as_json:
@@ -174,7 +174,7 @@ def verify(host: Host, names: tuple[str, ...], as_json: bool, weights_root: Path
     return int(not all(report.whole for report in reports))
 
 
-def _show(report: Report) -> None:
+def _show(report: WeightReport) -> None:
     fetched = set(report.recorded) - set(report.published)
     found = [
         (report.published, "as published"),
@@ -204,13 +204,15 @@ def _show(report: Report) -> None:
 )
 @weights_root
 @click.pass_obj
-def fetch(host: Host, names: tuple[str, ...], repository: str | None, weights_root: Path | None) -> None:
+def fetch_weights(
+    host: Host, names: tuple[str, ...], repository: str | None, weights_root: Path | None
+) -> None:
     """Download weights from the first mirror that has them.
 
     What is there is not fetched again, and a broken download goes on where it stopped. Repository, commit and hashes are recorded beside
     the files. HF_ENDPOINT and HF_TOKEN are heeded.
     """
-    from harness.weights.fetch import fetch as get
+    from harness.weights.fetch import fetch_weights as get
 
     sources = [host.weight_sources[name] for name in names]
     if repository and len(sources) > 1:
@@ -228,7 +230,7 @@ def fetch(host: Host, names: tuple[str, ...], repository: str | None, weights_ro
         raise SeveralErrors(failed)
 
 
-def _fate(source: WeightSource, done: Fetched) -> str:
+def _fate(source: WeightSource, done: FetchedWeights) -> str:
     what = "fetched to" if done.new else "is already at"
     origin = f", from {done.record.origin}" if done.record else ""
     passed = f" (passed over: {'; '.join(done.notes)})" if done.notes else ""
@@ -241,10 +243,10 @@ def _fate(source: WeightSource, done: Fetched) -> str:
 @click.pass_obj
 def path(host: Host, name: str, weights_root: Path | None) -> None:
     """Print where a source lies on this machine, for scripts."""
-    from harness.weights.content import files_at
-    from harness.weights.places import find
+    from harness.weights.content import used_files
+    from harness.weights.places import find_weights
 
     source = host.weight_sources[name]
-    found = find(source, weights_root).path
-    files_at(source, found)
+    found = find_weights(source, weights_root).path
+    used_files(source, found)
     click.echo(found)

@@ -6,23 +6,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.downloads.download import Progress
-from harness.downloads.files import Fetched, fetch_files
+from harness.downloads.files import FetchedFile, fetch_files
 from harness.errors import UserError
 from harness.specs import DatasetSpec
 
 
-def fetch(
+def fetch_dataset(
     spec: DatasetSpec, folder: Path, progress: Progress, *, keep_archives: bool = False
-) -> Iterator[Fetched]:
+) -> Iterator[FetchedFile]:
     """Gets what a dataset lacks, one file after the other, and unpacks archives.
 
     Args:
         folder: the dataset's own.
-        keep_archives: leave downloaded archives beside what was unpacked. One that was put there by hand is always left.
+        keep_archives: leave downloaded archives beside what was unpacked. One that was put there by hand is
+            always left.
 
     Raises:
-        UserError: nothing can be downloaded for this dataset; there is no way to a file, or it is not the expected one. One line that
-            says what to download by hand and where to put it.
+        UserError: nothing can be downloaded for this dataset; there is no way to a file, or it is not the
+            expected one. One line that says what to download by hand and where to put it.
         OSError: a full or read-only disk. What has arrived is kept.
     """
     if not spec.files:

@@ -1,6 +1,7 @@
 """The user's own photos: a folder of pictures with `pairs.json` or `pairs.csv` (schema in docs/own-data.md).
 
-Paths are relative to the list's folder, points are (x, y) in pixels of the pictures as stored, (0, 0) being the top left corner.
+Paths are relative to the list's folder, points are (x, y) in pixels of the pictures as stored, (0, 0) being
+the top left corner.
 """
 
 from __future__ import annotations
@@ -152,7 +153,8 @@ def _check_extent(row: _Row) -> None:
         )
 
 
-# -------------------------------------------------------------------------------------------------------------------- JSON
+# --------------------------------------------------------------------------------------------------------------------
+# JSON
 
 
 def _read_json(path: Path) -> tuple[str, Threshold | None, list[_Row]]:
@@ -236,7 +238,8 @@ def _box(where: str, key: str, corners: Any) -> Box | None:
     return x1, y1, x2, y2
 
 
-# --------------------------------------------------------------------------------------------------------------------- CSV
+# ---------------------------------------------------------------------------------------------------------------------
+# CSV
 
 
 def _read_csv(path: Path) -> tuple[str, Threshold | None, list[_Row]]:

@@ -44,7 +44,8 @@ class ImageFile:
     def open(self) -> PIL.Image.Image:
         """RGB, mirrored where it should be. Raises `DataError` where the file is missing or broken.
 
-        Orientation tags are left alone: the annotations of every published dataset refer to the stored pixels.
+        Orientation tags are left alone: the annotations of every published dataset refer to the stored
+        pixels.
         """
         try:
             with PIL.Image.open(self.path) as file:

@@ -1,8 +1,9 @@
 """PF-PASCAL (Ham et al., 2017) in the layout of the SD4Match release, with the pair lists of Rocco et al.
 
-`{trn,val,test}_pairs.csv` list pairs of `PF-dataset-PASCAL/JPEGImages/<name>.jpg`, a class number (VOC order, from 1) and, for training,
-a flip flag: a row with flip 1 is the same pair with both pictures mirrored. Points come from `PF-dataset-PASCAL/Annotations/<class>/
-<name>.mat` (`kps`, N x 2, NaN where a point is absent; `bbox`).
+`{trn,val,test}_pairs.csv` list pairs of `PF-dataset-PASCAL/JPEGImages/<name>.jpg`, a class number (VOC order,
+from 1) and, for training, a flip flag: a row with flip 1 is the same pair with both pictures mirrored. Points
+come from `PF-dataset-PASCAL/Annotations/<class>/ <name>.mat` (`kps`, N x 2, NaN where a point is absent;
+`bbox`).
 """
 
 from __future__ import annotations
@@ -85,7 +86,9 @@ class PFPascal:
     def _annotated(
         self, image: ImageFile, category: str, size: Size
     ) -> tuple[np.ndarray, tuple[float, float, float, float] | None]:
-        """Points and box as the picture is used: x -> width - x where it is mirrored, as the SD4Match release does."""
+        """Points and box as the picture is used: x -> width - x where it is mirrored, as the SD4Match release
+        does.
+        """
         points, box = self._annotation(
             self._folder / "PF-dataset-PASCAL" / "Annotations" / category / f"{image.path.stem}.mat"
         )

@@ -1,7 +1,8 @@
 """PF-WILLOW (Ham et al., 2016) in the layout of the SD4Match release.
 
-`test_pairs.csv` holds two paths below the dataset's folder and ten points of each image a row: XA1..XA10, YA1..YA10, XB1..XB10,
-YB1..YB10. A category is the picture's folder (`car(G)`); thirty of the hundred pictures recur in a second category.
+`test_pairs.csv` holds two paths below the dataset's folder and ten points of each image a row: XA1..XA10,
+YA1..YA10, XB1..XB10, YB1..YB10. A category is the picture's folder (`car(G)`); thirty of the hundred pictures
+recur in a second category.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from harness.downloads.files import is_there
+from harness.downloads.files import is_present
 from harness.errors import BenchError
 from harness.specs import DatasetSpec
 
@@ -24,11 +24,11 @@ class Presence:
     missing: tuple[str, ...] = ()
 
 
-def presence(spec: DatasetSpec, folder: Path) -> Presence:
+def dataset_presence(spec: DatasetSpec, folder: Path) -> Presence:
     """Whether a dataset is there, without reading its pictures."""
     if spec.files:
         missing = tuple(
-            str(folder / (file.provides or file.path)) for file in spec.files if not is_there(file, folder)
+            str(folder / (file.provides or file.path)) for file in spec.files if not is_present(file, folder)
         )
         return Presence(
             "present" if not missing else "absent" if len(missing) == len(spec.files) else "partly", missing

@@ -1,7 +1,7 @@
 """SPair-71k (Min et al., 2019) in its official layout.
 
-`Layout/large/{trn,val,test}.txt` lists pair names, one a line; `PairAnnotation/<split>/<name>.json` holds a pair's points, boxes and
-difficulty labels; pictures are `JPEGImages/<category>/<name>`. Nothing else is read.
+`Layout/large/{trn,val,test}.txt` lists pair names, one a line; `PairAnnotation/<split>/<name>.json` holds a
+pair's points, boxes and difficulty labels; pictures are `JPEGImages/<category>/<name>`. Nothing else is read.
 """
 
 from __future__ import annotations

@@ -47,7 +47,9 @@ class SplitIndex:
 
     @cached_property
     def manifest(self) -> str:
-        """sha256 over everything a prediction or score can depend on: pairs, points, boxes, labels, and the pictures' content."""
+        """sha256 over everything a prediction or score can depend on: pairs, points, boxes, labels, and the
+        pictures' content.
+        """
         digest = hashlib.sha256()
         for pair_id in self.pair_ids:
             digest.update(_entry(pair_id, self.pairs.get(pair_id), self.broken.get(pair_id, "")).encode())
@@ -55,7 +57,9 @@ class SplitIndex:
 
     @cached_property
     def valid(self) -> Mapping[str, np.ndarray]:
-        """pair_id -> (N,) bool: points that are there in both images. Only these are predicted and counted."""
+        """pair_id -> (N,) bool: points that are there in both images. Only these are predicted and
+        counted.
+        """
         return {pair_id: valid_points(pair) for pair_id, pair in self.pairs.items()}
 
     @cached_property
@@ -112,7 +116,9 @@ class Splits:
 
 
 def read_split(spec: DatasetSpec, folder: Path, split: str) -> SplitIndex:
-    """Reads every annotation of a split, and no picture. Raises `UserError` where the dataset is not there."""
+    """Reads every annotation of a split, and no picture. Raises `UserError` where the dataset is not
+    there.
+    """
     dataset: PairDataset = spec.open(folder, split)
     pairs: dict[str, ImagePair] = {}
     broken: dict[str, str] = {}
@@ -173,7 +179,8 @@ class Target:
     """What of a pair decides whether predictions are right.
 
     Attributes:
-        points: (N, 2) original pixels of the target image; rows that are not finite are points that are not there.
+        points: (N, 2) original pixels of the target image; rows that are not finite are points that are not
+            there.
         size: size of the target image.
         box: (x1, y1, x2, y2) of the target object, in original pixels, where known.
     """

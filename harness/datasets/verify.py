@@ -23,11 +23,12 @@ class SplitReport:
 
     Attributes:
         label: the dataset's name in tables.
-        found: "pairs" that can be read, "images" of different names in them, and "keypoints" that both images of a pair have; empty
-            where the split could not be opened.
+        found: "pairs" that can be read, "images" of different names in them, and "keypoints" that both images
+            of a pair have; empty where the split could not be opened.
         expected: official numbers, of those that are known.
         faults: what is missing or damaged, one line each.
-        same_as: an earlier split with exactly the same pairs (`trn` is `train`); it was not gone through again.
+        same_as: an earlier split with exactly the same pairs (`trn` is `train`); it was not gone through
+            again.
     """
 
     label: str
@@ -52,7 +53,7 @@ class SplitReport:
         return not (self.faults or self.deviations)
 
 
-def verify(
+def verify_dataset(
     spec: DatasetSpec, folder: Path, splits: Sequence[str], progress: Progress = iter
 ) -> list[SplitReport]:
     """Goes through splits of a dataset; a fault is noted and stops nothing.

@@ -1,1 +1,3 @@
-"""Files from the network, for datasets and weights alike: downloads that resume, archives that unpack only inside their folder."""
+"""Files from the network, for datasets and weights alike: downloads that resume, archives that unpack only
+inside their folder.
+"""

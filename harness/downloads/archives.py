@@ -1,10 +1,11 @@
 """Archives, unpacked without trusting them.
 
-Everything goes to a temporary folder beside the destination first and moves over once all of it is there, the part by which a dataset
-is known to be complete last: a kill at any moment leaves nothing that looks complete and is not.
+Everything goes to a temporary folder beside the destination first and moves over once all of it is there, the
+part by which a dataset is known to be complete last: a kill at any moment leaves nothing that looks complete
+and is not.
 
-No link is ever created. One that points to a file of the archive becomes a copy of that file; others are refused. So no member can be
-written through a link, whatever the order of members.
+No link is ever created. One that points to a file of the archive becomes a copy of that file; others are
+refused. So no member can be written through a link, whatever the order of members.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ def unpack(archive: Path, folder: Path, *, strip: int = 0, provides: str = "") -
         provides: a path below `folder` that must come out of the archive, and appears there last.
 
     Raises:
-        BadArchive: the archive is damaged, lacks `provides`, or has a member that would lie outside; the line names it.
+        BadArchive: the archive is damaged, lacks `provides`, or has a member that would lie outside; the line
+            names it.
         UserError: something in `folder` is in the way.
         OSError: the disk is full or may not be written to.
     """
@@ -73,7 +75,8 @@ def unpack(archive: Path, folder: Path, *, strip: int = 0, provides: str = "") -
             raise BadArchive(
                 f"{archive}: has no {provides} in it; it is not the archive that this dataset needs"
             )
-        # One call for all files: a power cut after the moves must not leave empty files under their final names.
+        # One call for all files: a power cut after the moves must not leave empty files under their final
+        # names.
         os.sync()
         _merge(temporary, folder, PurePosixPath(provides).parts)
         sync_folder(folder)
@@ -130,7 +133,9 @@ def _kept(parts: tuple[str, ...], strip: int) -> tuple[str, ...]:
 
 
 def _checked(archive: Path, name: str, of: str = "") -> PurePosixPath:
-    """A member's path, or that of what it links to. Raises `BadArchive` where it leads out of the archive's folder."""
+    """A member's path, or that of what it links to. Raises `BadArchive` where it leads out of the archive's
+    folder.
+    """
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\0" in name:
         member = f"member '{of}' is a link to '{name}', which" if of else f"member '{name}'"
@@ -189,7 +194,9 @@ def _tar_members(archive: Path) -> Iterator[_Member]:
 
 
 def _check_end(tar: tarfile.TarFile) -> None:
-    """Raises where the archive was cut between two members, which `tarfile` takes for its end, or fails its checksum."""
+    """Raises where the archive was cut between two members, which `tarfile` takes for its end, or fails its
+    checksum.
+    """
     if tar.fileobj is None:
         raise tarfile.ReadError("closed")
     tar.fileobj.seek(tar.offset)
@@ -218,10 +225,12 @@ def _blaming(archive: Path) -> Iterator[None]:
         ValueError,
         RuntimeError,
     ) as error:
-        # ValueError: a name cannot be decoded. RuntimeError: a zip is encrypted, or compressed in a way this Python does not know.
+        # ValueError: a name cannot be decoded. RuntimeError: a zip is encrypted, or compressed in a way this
+        # Python does not know.
         raise BadArchive(f"{archive}: damaged or not an archive ({_line(error)})") from error
     except OSError as error:
-        # A bad gzip stream has no errno; contradicting members make a folder where a file is, or the other way round.
+        # A bad gzip stream has no errno; contradicting members make a folder where a file is, or the other
+        # way round.
         if error.errno in _MACHINE or error.filename == str(archive):
             raise
         raise BadArchive(f"{archive}: damaged or not an archive ({_line(error)})") from error

@@ -1,7 +1,7 @@
 """One address on the network -> one file on disk, resumed where an earlier download broke off.
 
-Bytes go to `NAME.part` beside the destination; `NAME.part.json` remembers which version of the file they belong to, because half of one
-version continued with half of the next is a file that nobody ever published.
+Bytes go to `NAME.part` beside the destination; `NAME.part.json` remembers which version of the file they
+belong to, because half of one version continued with half of the next is a file that nobody ever published.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ _OBJECT = re.compile(r"^(<[^>]*>|\w+\([^)]*\)): ")
 
 
 class DownloadFailed(UserError):
-    """Why a file could not be had; what did arrive is kept for the next attempt. The caller adds what the user can do instead.
+    """Why a file could not be had; what did arrive is kept for the next attempt. The caller adds what the
+    user can do instead.
 
     Attributes:
         status: the server's answer, where that is the reason.
@@ -63,7 +64,9 @@ class _Version:
 
     @property
     def validator(self) -> str:
-        """What `If-Range` may carry: a weak ETag says that two versions mean the same, not that their bytes are equal."""
+        """What `If-Range` may carry: a weak ETag says that two versions mean the same, not that their bytes
+        are equal.
+        """
         return self.etag if self.etag and not self.etag.startswith("W/") else self.last_modified
 
     @classmethod
@@ -77,17 +80,19 @@ def part_of(path: Path) -> Path:
 
 
 def download(url: str, path: Path, progress: Progress, headers: Mapping[str, str] | None = None) -> Path:
-    """Downloads into `part_of(path)`, going on where an earlier attempt stopped, and returns it once it is complete.
+    """Downloads into `part_of(path)`, going on where an earlier attempt stopped, and returns it once it is
+    complete.
 
     Args:
         headers: sent along, such as a token; an authorization is not passed on to another host.
 
     Raises:
         DownloadFailed: there is no answer, or not the file, or the connection broke off.
-        OSError: this machine cannot store it; a full disk is told with the file's name, and what is there is kept.
+        OSError: this machine cannot store it; a full disk is told with the file's name, and what is there is
+            kept.
     """
     part = part_of(path)
-    with naming(part):
+    with name_in_error(part):
         part.parent.mkdir(parents=True, exist_ok=True)
         with part.open("ab") as file:
             _lock(file, part)
@@ -102,21 +107,21 @@ def download(url: str, path: Path, progress: Progress, headers: Mapping[str, str
     return part
 
 
-def settle(part: Path, path: Path) -> None:
+def finish_download(part: Path, path: Path) -> None:
     """Puts a complete download in its place."""
     part.replace(path)
     sync_folder(path.parent)
     _notes(part).unlink(missing_ok=True)
 
 
-def discard(part: Path) -> None:
+def discard_download(part: Path) -> None:
     """Throws away a complete download that is not the file it should be."""
     part.unlink()
     _notes(part).unlink(missing_ok=True)
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
+def name_in_error(path: Path) -> Iterator[None]:
     """Adds the file to an error of a write, which does not know it."""
     try:
         yield
@@ -165,9 +170,11 @@ def _complete(
 def _ask(
     session: requests.Session, url: str, start: int = 0, known: _Version | None = None
 ) -> requests.Response:
-    """The server's answer, whose body is still to come: the file, or what follows `start` of the version we have.
+    """The server's answer, whose body is still to come: the file, or what follows `start` of the version we
+    have.
 
-    Raises `DownloadFailed` where it is neither. A server that has another version, or no more bytes, may say so in several ways.
+    Raises `DownloadFailed` where it is neither. A server that has another version, or no more bytes, may say
+    so in several ways.
     """
     # Without compression: ranges count the bytes that are sent.
     headers = {
@@ -191,7 +198,9 @@ def _ask(
 
 
 def _continued(response: requests.Response, start: int, known: _Version) -> int | None:
-    """Size of the whole file, if the answer goes on with the version we have from where we stopped; None where we must start over."""
+    """Size of the whole file, if the answer goes on with the version we have from where we stopped; None
+    where we must start over.
+    """
     match = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
     if not match or response.status_code != HTTPStatus.PARTIAL_CONTENT or int(match[1]) != start:
         return None
@@ -225,7 +234,8 @@ def _receive(
     done, broken = start, ""
     progress(done, total)
     try:
-        # The raw stream, since requests would unpack a .tar.gz that a server declares as compressed in transit.
+        # The raw stream, since requests would unpack a .tar.gz that a server declares as compressed in
+        # transit.
         for chunk in response.raw.stream(_CHUNK, decode_content=False):
             file.write(chunk)
             done += len(chunk)

@@ -65,7 +65,8 @@ def read_results(folder: Path) -> tuple[list[Record], list[str]]:
     """Reads the records of a results folder, and returns a line for each that is damaged.
 
     Raises:
-        UserError: there is no results folder, or no record in it that can be read; damaged ones are named as well.
+        UserError: there is no results folder, or no record in it that can be read; damaged ones are named as
+            well.
     """
     records: list[Record] = []
     damaged: list[str] = []
@@ -104,7 +105,9 @@ def remove_shards(folder: Path) -> None:
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Keeps other processes from working in a cell's folder at the same time. Raises `BenchError` where one does."""
+    """Keeps other processes from working in a cell's folder at the same time. Raises `BenchError` where one
+    does.
+    """
     import fcntl
 
     handle = os.open(folder, os.O_RDONLY)

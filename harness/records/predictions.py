@@ -28,10 +28,10 @@ def prediction_table(rows: Mapping[str, Sequence[object]], fingerprints: Mapping
     """Makes a table of predictions, sorted by key.
 
     Args:
-        rows: columns pair_id, keypoint_id, localizer (strings), x, y (float64, original pixels of the target) and score
-            (float64).
-        fingerprints: localizer -> what its predictions depend on; kept with the rows, so that a changed localizer is run
-            again.
+        rows: columns pair_id, keypoint_id, localizer (strings), x, y (float64, original pixels of the target)
+            and score (float64).
+        fingerprints: localizer -> what its predictions depend on; kept with the rows, so that a changed
+            localizer is run again.
     """
     import pyarrow as pa
 
@@ -62,7 +62,8 @@ def read_predictions(path: Path, fingerprints: Mapping[str, str] | None = None) 
     import pyarrow.parquet as pq
 
     try:
-        # Read through Python: pyarrow's own path handling treats some characters of a path as part of a pattern.
+        # Read through Python: pyarrow's own path handling treats some characters of a path as part of a
+        # pattern.
         with path.open("rb") as file:
             table = pq.read_table(file)
         stored = _fingerprints(table)

@@ -66,7 +66,8 @@ def read_run(text: str, home: Path) -> Run:
         home: the results folder of cells named by their id alone.
 
     Raises:
-        UserError: if there is no such run, its beginning fits several cells, or none of its cells has predictions.
+        UserError: if there is no such run, its beginning fits several cells, or none of its cells has
+            predictions.
     """
     path = Path(text)
     if path.is_dir():
@@ -150,9 +151,9 @@ class CellPairs:
 def pair_cells(run_a: Run, run_b: Run) -> CellPairs:
     """Pairs the cells of two runs, on equal dataset, split and seed.
 
-    Where each run has one cell on a split they belong together, whatever their methods. Where there are more, the same
-    cell does, then the same method, prompt and weights, then the same method and prompt, if there is one of it in either
-    run.
+    Where each run has one cell on a split they belong together, whatever their methods. Where there are more,
+    the same cell does, then the same method, prompt and weights, then the same method and prompt, if there is
+    one of it in either run.
 
     Raises:
         UserError: if no two cells belong together.

@@ -39,16 +39,17 @@ class CellInfo(_Model):
     params: dict[str, Scalar]
     """The extractor's parameters."""
     backbone: str
-    """The weight sources used, and the first hex digits of a hash over their files: `tiny-stable-diffusion@1a2b3c4d`.
-    The user's own files are marked with their file or folder, `stable-diffusion-2-1=my-folder@...`; `none` without
-    weights."""
+    """The weight sources used, and the first hex digits of a hash over their files:
+    `tiny-stable-diffusion@1a2b3c4d`. The user's own files are marked with their file or folder,
+    `stable-diffusion-2-1=my-folder@...`; `none` without weights."""
     features: str = ""
     """The same for the extractor's weights alone: equal in cells that differ in their prompt only."""
     supervision: str
     trained_on: str | None = None
     fed: tuple[int, int] | None
-    """Width and height in pixels of the image the extractor was fed: the frame of protocol `sd4match`. None where method
-    and prompt do not fit together: the size follows from the weights, and none were looked for."""
+    """Width and height in pixels of the image the extractor was fed: the frame of protocol `sd4match`. None
+    where method and prompt do not fit together: the size follows from the weights, and none were looked
+    for."""
     notes: str = ""
 
     @property
@@ -82,7 +83,8 @@ class Score(_Model):
     pck: float
     """Percent."""
     low: float | None
-    """Lower end of the 95 % interval by bootstrap over image pairs, in percent; null with fewer than two pairs."""
+    """Lower end of the 95 % interval by bootstrap over image pairs, in percent; null with fewer than two
+    pairs."""
     high: float | None
     pairs: int
     keypoints: int
@@ -198,7 +200,9 @@ class Record(_Model):
 
 
 def seconds_per_pair(record: Record) -> float | None:
-    """Seconds for features and points of a pair, loading left out, in the run that computed them; None where unknown."""
+    """Seconds for features and points of a pair, loading left out, in the run that computed them; None where
+    unknown.
+    """
     provenance = record.provenance
     if provenance is None or not provenance.computed_pairs:
         return None
@@ -213,7 +217,9 @@ def status_text(record: Record) -> str:
 
 
 def coverage_notes(record: Record, localizer: str) -> list[str]:
-    """Notes on pairs without predictions: `limited to 60 of 250 pairs`, `2 pairs failed`, both, or neither."""
+    """Notes on pairs without predictions: `limited to 60 of 250 pairs`, `2 pairs failed`, both, or
+    neither.
+    """
     info, counts = record.localizers.get(localizer), record.counts
     notes: list[str] = []
     if info and counts and record.coverage(localizer) == "limited":

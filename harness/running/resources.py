@@ -11,7 +11,7 @@ from harness.plugins.host import Host
 from harness.scoring.criteria import Criterion
 from harness.specs import NO_PROMPT, SharedObjects
 from harness.sweep import Cell, DatasetChoice
-from harness.weights.choice import WeightChoice, Weights, resolve
+from harness.weights.choice import WeightChoice, Weights, resolve_weights
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Resources:
     def weights(self, names: Sequence[str]) -> dict[str, Weights]:
         """What each weight source stands for, looked for once. Raises `UserError`."""
         new = [name for name in names if name not in self._weights]
-        self._weights.update(resolve(self.host, self.options.weights, new))
+        self._weights.update(resolve_weights(self.host, self.options.weights, new))
         return {name: self._weights[name] for name in names}
 
     def hashes(self, weights: Mapping[str, Weights]) -> dict[str, dict[str, str]]:

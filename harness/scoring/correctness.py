@@ -1,4 +1,6 @@
-"""The one way from stored predictions to correct keypoints: scores, comparisons, ties and galleries take it."""
+"""The one way from stored predictions to correct keypoints: scores, comparisons, ties and galleries take
+it.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Points = Mapping[str, np.ndarray]
-"""Pair -> (N, 2) predicted points in original pixels of the target image, one row per valid keypoint, in the order of
-`SplitIndex.keypoint_ids`. The pairs are in the split's order; those without predictions are left out."""
+"""Pair -> (N, 2) predicted points in original pixels of the target image, one row per valid keypoint, in the
+order of `SplitIndex.keypoint_ids`. The pairs are in the split's order; those without predictions are left
+out."""
 
 
 def read_points(index: SplitIndex, folder: Path, localizer: str) -> Points:
@@ -86,7 +89,9 @@ def correct_keypoints(index: SplitIndex, points: Points, criterion: Criterion, f
 def count_correct(
     index: SplitIndex, points: Points, criterion: Criterion, fed: Size
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Counts correct keypoints in each pair: (P, alphas) correct ones and (P,) all of them. See `correct_keypoints`."""
+    """Counts correct keypoints in each pair: (P, alphas) correct ones and (P,) all of them. See
+    `correct_keypoints`.
+    """
     is_right = correct_keypoints(index, points, criterion, fed)
     return count_per_pair(is_right, pair_numbers(points), len(points))
 
@@ -97,7 +102,9 @@ def pair_numbers(points: Points) -> np.ndarray:
 
 
 def image_numbers(index: SplitIndex, pair_ids: Sequence[str]) -> np.ndarray:
-    """Returns (P, 2) numbers of each pair's source and target image, from 0; an image and its mirror image are one."""
+    """Returns (P, 2) numbers of each pair's source and target image, from 0; an image and its mirror image
+    are one.
+    """
     identities = []
     for pair_id in pair_ids:
         pair = index.pairs[pair_id]

@@ -26,8 +26,9 @@ class Interval(NamedTuple):
 def bootstrap_ratios(numerators: np.ndarray, denominators: np.ndarray, seed: int = 0) -> Interval:
     """95 % percentile intervals of sum(numerator) / sum(denominator), clustered by image pair.
 
-    With the pair's PCK over 1 this is the mean over images; with correct points over points, PCK per point. A column whose denominator is
-    zero for the pairs outside a slice gives that slice's interval, so that all slices share one set of draws.
+    With the pair's PCK over 1 this is the mean over images; with correct points over points, PCK per point. A
+    column whose denominator is zero for the pairs outside a slice gives that slice's interval, so that all
+    slices share one set of draws.
 
     Args:
         numerators, denominators: (pairs, K) non-negative.

@@ -1,9 +1,11 @@
-"""Paired differences on pairs that share images: intervals and p-values by bootstrap over images, McNemar's test, Holm's correction.
+"""Paired differences on pairs that share images: intervals and p-values by bootstrap over images, McNemar's
+test, Holm's correction.
 
-Image pairs are no independent draws: SPair-71k's 12,234 test pairs are made of about 500 images, and an image that is hard for a method is
-hard in each of its 50 pairs. Such data are *dyadic*: two pairs are correlated if they share an image, in whichever role. Papers of the
-field give no intervals; evaluations elsewhere draw clusters of one kind (Miller 2024, arXiv 2411.00640), but no one image owns a pair, and
-connected components are whole categories, too few to draw from. So images are drawn, and a pair follows both of its images.
+Image pairs are no independent draws: SPair-71k's 12,234 test pairs are made of about 500 images, and an image
+that is hard for a method is hard in each of its 50 pairs. Such data are *dyadic*: two pairs are correlated if
+they share an image, in whichever role. Papers of the field give no intervals; evaluations elsewhere draw
+clusters of one kind (Miller 2024, arXiv 2411.00640), but no one image owns a pair, and connected components
+are whole categories, too few to draw from. So images are drawn, and a pair follows both of its images.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ _CHUNK = 250
 
 
 class Difference(NamedTuple):
-    """Differences and what is known of them, (K,) each; `low`, `high` and `p` are NaN with fewer than two pairs of different images."""
+    """Differences and what is known of them, (K,) each; `low`, `high` and `p` are NaN with fewer than two
+    pairs of different images.
+    """
 
     value: np.ndarray
     low: np.ndarray
@@ -54,7 +58,8 @@ class Draws(NamedTuple):
     deviations: np.ndarray
     """(RESAMPLES, K), to be added to `value`."""
     known: np.ndarray
-    """(K,) bool: whether there are two pairs of different images, without which nothing is known of the spread."""
+    """(K,) bool: whether there are two pairs of different images, without which nothing is known of the
+    spread."""
 
     def difference(self) -> Difference:
         """Intervals and p-values from the draws."""
@@ -68,7 +73,9 @@ class Draws(NamedTuple):
 
 
 def mean_of(draws: Sequence[Draws]) -> Draws:
-    """The mean of differences on several datasets that share no image. Their draws must come from different seeds."""
+    """The mean of differences on several datasets that share no image. Their draws must come from different
+    seeds.
+    """
     value, deviations = (
         sum(getattr(one, name) for one in draws) / len(draws) for name in ("value", "deviations")
     )
@@ -78,16 +85,19 @@ def mean_of(draws: Sequence[Draws]) -> Draws:
 def image_draws(numerators: np.ndarray, denominators: np.ndarray, images: np.ndarray, seed: int = 0) -> Draws:
     """Draws of differences of the form sum(numerator) / sum(denominator) by bootstrap over images.
 
-    A score bootstrap (Kline and Santos 2012, J. Econometric Methods 1): a pair's score is what it adds to the difference, an image's the
-    sum over its pairs, and images are drawn with replacement. That is the first-order part of the pigeonhole bootstrap (Owen 2007, Ann.
-    Appl. Stat. 1), where a pair weighs the product of its images' counts, and has no ratios that blow up in small slices.
+    A score bootstrap (Kline and Santos 2012, J. Econometric Methods 1): a pair's score is what it adds to the
+    difference, an image's the sum over its pairs, and images are drawn with replacement. That is the
+    first-order part of the pigeonhole bootstrap (Owen 2007, Ann. Appl. Stat. 1), where a pair weighs the
+    product of its images' counts, and has no ratios that blow up in small slices.
 
-    Such draws count a pair's own variance once for each of its images. The dyadic cluster-robust variance (Aronow, Samii and Assenova
-    2015, Political Analysis 23, after Cameron, Gelbach and Miller 2011, JBES 29) takes one of them off; draws are shrunk to it. Where it
-    is below the variance of independent pairs, as chance can make it, pairs are drawn instead.
+    Such draws count a pair's own variance once for each of its images. The dyadic cluster-robust variance
+    (Aronow, Samii and Assenova 2015, Political Analysis 23, after Cameron, Gelbach and Miller 2011, JBES 29)
+    takes one of them off; draws are shrunk to it. Where it is below the variance of independent pairs, as
+    chance can make it, pairs are drawn instead.
 
     Args:
-        numerators, denominators: (pairs, K); both are zero outside a column's slice, and no column is zero throughout.
+        numerators, denominators: (pairs, K); both are zero outside a column's slice, and no column is zero
+            throughout.
         images: (pairs, 2) numbers of the source and the target image, from 0.
     """
     total = denominators.sum(axis=0)
@@ -114,14 +124,18 @@ def image_draws(numerators: np.ndarray, denominators: np.ndarray, images: np.nda
 
 
 def _leverage(parts: np.ndarray, total: np.ndarray) -> np.ndarray:
-    """What residuals of clusters are too small by, as the mean follows the clusters: CR2 of Bell and McCaffrey (2002), one regressor."""
+    """What residuals of clusters are too small by, as the mean follows the clusters: CR2 of Bell and
+    McCaffrey (2002), one regressor.
+    """
     root: np.ndarray = np.sqrt(1 - parts / total)
     # All pairs have this image: its sum is zero whatever it is divided by.
     return np.where(root > 0, root, 1)
 
 
 def _tails(clusters: np.ndarray) -> np.ndarray:
-    """Student's quantile over the normal one: few clusters tell little about their own spread (Cameron and Miller 2015, JHR 50)."""
+    """Student's quantile over the normal one: few clusters tell little about their own spread (Cameron and
+    Miller 2015, JHR 50).
+    """
     from scipy.stats import norm, t
 
     tail = (1 - LEVEL) / 2
@@ -154,7 +168,8 @@ def _deviations(scores: np.ndarray, seed: int) -> np.ndarray:
 
 
 def mcnemar(only_first: int, only_other: int) -> float:
-    """Exact two-sided p-value of McNemar's test (1947): discordant keypoints fall on either side like a fair coin.
+    """Exact two-sided p-value of McNemar's test (1947): discordant keypoints fall on either side like a fair
+    coin.
 
     It takes keypoints as independent. Those of one pair are not, so p is too small as far as they agree.
 
@@ -168,7 +183,9 @@ def mcnemar(only_first: int, only_other: int) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values adjusted for their number, step down (Holm 1979, Scand. J. Statistics 6): valid however the tests depend on each other."""
+    """p-values adjusted for their number, step down (Holm 1979, Scand. J. Statistics 6): valid however the
+    tests depend on each other.
+    """
     p = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p, kind="stable")
     adjusted = np.empty_like(p)

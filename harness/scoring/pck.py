@@ -1,8 +1,8 @@
 """Percentage of correct keypoints: pure functions from points to relative errors to fractions.
 
-A *relative error* is a prediction's distance from the truth over the pair's threshold length, both in the protocol's
-frame. A point is correct at alpha where its relative error is at most (or below) alpha, so one array of relative errors
-answers for every alpha.
+A *relative error* is a prediction's distance from the truth over the pair's threshold length, both in the
+protocol's frame. A point is correct at alpha where its relative error is at most (or below) alpha, so one
+array of relative errors answers for every alpha.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from harness.specs import ProtocolSpec, Threshold
 def threshold_length(kind: Threshold, target: Target, frame: Frame) -> float:
     """The length that alpha multiplies, in pixels of `frame`.
 
-    `box`: the longer side of the target's box. `image`: the longer side of the target image (of its content where the
-    frame is padded). `points`: the larger extent of the target's finite points, before any clamping; rows that stand for
-    absent points must not widen it (five published evaluators let them; on PF-WILLOW that raises the mean threshold from
-    0.684 to 0.844 of the image side).
+    `box`: the longer side of the target's box. `image`: the longer side of the target image (of its content
+    where the frame is padded). `points`: the larger extent of the target's finite points, before any
+    clamping; rows that stand for absent points must not widen it (five published evaluators let them; on
+    PF-WILLOW that raises the mean threshold from 0.684 to 0.844 of the image side).
 
     Raises:
         DataError: if the dataset has no box, or the length is not positive.
@@ -93,5 +93,6 @@ def count_per_pair(is_right: np.ndarray, pair_of: np.ndarray, pairs: int) -> tup
 
 def percent(fraction: float) -> float:
     """A fraction in percent, as records and tables hold it."""
-    # Ten digits: the last bits of a sum depend on the order of adding, and are not part of a result. No negative zero.
+    # Ten digits: the last bits of a sum depend on the order of adding, and are not part of a result. No
+    # negative zero.
     return round(100 * float(fraction), 10) + 0.0

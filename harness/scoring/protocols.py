@@ -32,7 +32,9 @@ BUILTIN = (SD4MATCH, ORIGINAL, PADDED)
 
 
 def frame_of(protocol: ProtocolSpec, original: Size, fed: Size) -> Frame:
-    """The frame in which errors on an image of size `original` are measured; `fed` is the size the extractor was fed."""
+    """The frame in which errors on an image of size `original` are measured; `fed` is the size the extractor
+    was fed.
+    """
     if protocol.frame == "stretched":
         return Frame.stretched(original, fed)
     if protocol.frame == "padded":

@@ -71,7 +71,8 @@ class Rescorer:
         """The split a record was run on, from the first folder that has it; each folder is read once.
 
         Raises:
-            UserError: if the dataset is in none of the folders, or differs from the one the record was run on.
+            UserError: if the dataset is in none of the folders, or differs from the one the record was run
+                on.
         """
         name = record.cell.dataset.partition(":")[0]
         manifest = record.provenance.manifest if record.provenance else None

@@ -70,7 +70,8 @@ def score_all(
     """Scores every localizer under every criterion, in order of protocol.
 
     Returns:
-        The scores, and for each protocol what its alpha multiplies. Arguments and errors: see `score_localizer`.
+        The scores, and for each protocol what its alpha multiplies. Arguments and errors: see
+        `score_localizer`.
     """
     criteria = sorted(criteria, key=lambda criterion: criterion.protocol.name)
     localizers = sorted(set(predictions["localizer"].to_pylist()))

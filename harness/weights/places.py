@@ -1,4 +1,6 @@
-"""Where weights lie on this machine: beside a plugin, where `bench weights fetch` put them, or in the Hugging Face cache."""
+"""Where weights lie on this machine: beside a plugin, where `bench weights fetch` put them, or in the Hugging
+Face cache.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +12,16 @@ from typing import Literal
 
 from harness.errors import UserError
 from harness.specs import WeightSource
-from harness.weights.content import choose_in, files_at, patterns_of
+from harness.weights.content import patterns_of, select_files_in, used_files
 from harness.weights.record import read_record
 
 Kind = Literal["package", "fetched", "hub-cache", "own"]
-"""Who put the weights there: a package, `bench weights fetch` (or a hand that knew the place), another tool of the Hugging Face, or the
-user, who says so with --weights NAME=PATH."""
+"""Who put the weights there: a package, `bench weights fetch` (or a hand that knew the place), another tool
+of the Hugging Face, or the user, who says so with --weights NAME=PATH."""
 
 
 @dataclass(frozen=True)
-class Place:
+class WeightLocation:
     """Where a source was found.
 
     Attributes:
@@ -44,12 +46,12 @@ def weights_root(root: Path | None = None) -> Path:
     return _cache_home() / "correspondence-bench" / "weights"
 
 
-def home(source: WeightSource, root: Path | None = None) -> Path:
+def weights_folder(source: WeightSource, root: Path | None = None) -> Path:
     """A source's own folder."""
     return weights_root(root) / source.name
 
 
-def find(source: WeightSource, root: Path | None = None) -> Place:
+def find_weights(source: WeightSource, root: Path | None = None) -> WeightLocation:
     """Where a source lies, without the network.
 
     Raises:
@@ -61,21 +63,21 @@ def find(source: WeightSource, root: Path | None = None) -> Place:
             raise UserError(
                 f"weights {source.name}: {path} does not exist; give their place with --weights {source.name}=PATH"
             )
-        return Place(path, "package")
-    folder = home(source, root)
+        return WeightLocation(path, "package")
+    folder = weights_folder(source, root)
     if _whole(source, folder):
         record = read_record(folder)
-        return Place(folder / source.file, "fetched", record.origin if record else "")
+        return WeightLocation(folder / source.file, "fetched", record.origin if record else "")
     for origin, snapshot in _snapshots(source):
         if _whole(source, snapshot):
-            return Place(snapshot / source.file, "hub-cache", origin)
-    raise UserError(absent(source, root))
+            return WeightLocation(snapshot / source.file, "hub-cache", origin)
+    raise UserError(missing_message(source, root))
 
 
-def absent(source: WeightSource, root: Path | None = None) -> str:
+def missing_message(source: WeightSource, root: Path | None = None) -> str:
     """What is missing, what to get and where to put it, in one line."""
-    folder = home(source, root)
-    lacking = choose_in(source, folder).missing
+    folder = weights_folder(source, root)
+    lacking = select_files_in(source, folder).missing
     state = f"{folder} lacks {', '.join(lacking)}" if folder.is_dir() and lacking else "not on this machine"
     return f"weights {source.name}: {state}; {remedy(source, root)}"
 
@@ -88,15 +90,15 @@ def remedy(source: WeightSource, root: Path | None = None) -> str:
         if whence
         else []
     )
-    return ", or ".join([*ways, by_hand(source, root)])
+    return ", or ".join([*ways, manual_remedy(source, root)])
 
 
-def by_hand(source: WeightSource, root: Path | None = None) -> str:
+def manual_remedy(source: WeightSource, root: Path | None = None) -> str:
     """How to bring files that are already at hand."""
     what = source.file or (
         f"a folder with {', '.join(map(_first, patterns_of(source)))}" if patterns_of(source) else "the files"
     )
-    return f"put {what} at {home(source, root) / source.file}, or give --weights {source.name}=PATH"
+    return f"put {what} at {weights_folder(source, root) / source.file}, or give --weights {source.name}=PATH"
 
 
 def _first(pattern: str) -> str:
@@ -108,15 +110,17 @@ def _whole(source: WeightSource, folder: Path) -> bool:
 
     Raises `UserError` where the folder is what the source refuses.
     """
-    chosen = choose_in(source, folder)
+    chosen = select_files_in(source, folder)
     if chosen.missing or not chosen.files or not (patterns_of(source) or read_record(folder)):
         return False
-    files_at(source, folder)
+    used_files(source, folder)
     return True
 
 
 def _snapshots(source: WeightSource) -> Iterator[tuple[str, Path]]:
-    """(`owner/name@commit`, folder) of a source's repositories in the Hugging Face cache; the one `main` stands for first."""
+    """(`owner/name@commit`, folder) of a source's repositories in the Hugging Face cache; the one `main`
+    stands for first.
+    """
     for mirror in source.mirrors:
         repository, _, revision = mirror.partition("@")
         folder = hub_cache() / f"models--{repository.replace('/', '--')}"

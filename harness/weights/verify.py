@@ -8,13 +8,13 @@ from pathlib import Path
 from harness.errors import UserError
 from harness.files import file_sha256
 from harness.specs import WeightSource
-from harness.weights.content import RECORD, choose_in, refused_content
-from harness.weights.places import Place, find, home
+from harness.weights.content import RECORD, refused_content, select_files_in
+from harness.weights.places import WeightLocation, find_weights, weights_folder
 from harness.weights.record import read_record
 
 
 @dataclass(frozen=True)
-class Report:
+class WeightReport:
     """What was found out about a source.
 
     Attributes:
@@ -26,7 +26,8 @@ class Report:
         recorded: files that are as they were fetched.
         unknown: files of which no hash is known.
         missing: files, or patterns of files, that are not there.
-        changed: what is wrong with the others, one line each; first, if so, that the folder is one the source refuses.
+        changed: what is wrong with the others, one line each; first, if so, that the folder is one the source
+            refuses.
     """
 
     source: str
@@ -45,19 +46,20 @@ class Report:
         return not self.missing and not self.changed
 
 
-def place_of(source: WeightSource, root: Path | None = None) -> Place:
+def find_partial_weights(source: WeightSource, root: Path | None = None) -> WeightLocation:
     """Where a source lies, also if only a part of it does. Raises `UserError` where nothing is there."""
     try:
-        return find(source, root)
+        return find_weights(source, root)
     except UserError:
-        folder = home(source, root)
-        if source.locate or (not (folder / RECORD).is_file() and not choose_in(source, folder).files):
+        folder = weights_folder(source, root)
+        if source.locate or (not (folder / RECORD).is_file() and not select_files_in(source, folder).files):
             raise
-        return Place(folder, "fetched")
+        return WeightLocation(folder, "fetched")
 
 
-def examine(source: WeightSource, place: Place) -> Report:
-    """Reads every file of a source and compares its hash with the record of the fetch and with the published one.
+def verify_weights(source: WeightSource, place: WeightLocation) -> WeightReport:
+    """Reads every file of a source and compares its hash with the record of the fetch and with the published
+    one.
 
     Raises:
         UserError: the record is damaged.
@@ -65,7 +67,7 @@ def examine(source: WeightSource, place: Place) -> Report:
     single, folder = place.path.is_file(), place.folder
     record = read_record(folder) if place.kind in ("fetched", "own") else None
     recorded = record.files if record and record.source == source.name else {}
-    chosen = choose_in(source, folder)
+    chosen = select_files_in(source, folder)
     paths = (
         {source.file or place.path.name: place.path}
         if single
@@ -84,7 +86,7 @@ def examine(source: WeightSource, place: Place) -> Report:
     refused = "" if single else refused_content(source, folder)
     gone = [name for name in recorded if name not in found]
     patterns = () if single else chosen.missing
-    return Report(
+    return WeightReport(
         source=source.name,
         place=str(place.path),
         origin=place.origin,

@@ -297,11 +297,11 @@ def _learned_file(
 
 
 def _weights(host: Host, spec: PromptSpec, options: Mapping[str, Any]) -> dict[str, Weights]:
-    from harness.weights.choice import WeightChoice, resolve
+    from harness.weights.choice import WeightChoice, resolve_weights
 
     choice = WeightChoice.parse(host, options["weights"], options["weights_root"])
     learned = [spec.learned.source] if spec.learned and not options["prompt_file"] else []
-    return resolve(host, choice, [STABLE_DIFFUSION_2_1, *spec.weights, *learned])
+    return resolve_weights(host, choice, [STABLE_DIFFUSION_2_1, *spec.weights, *learned])
 
 
 def _requests(spec: PromptSpec, paths: Sequence[Path], categories: Sequence[str]) -> tuple[ImageRequest, ...]:

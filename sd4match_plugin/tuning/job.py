@@ -22,7 +22,7 @@ from harness.plugins.host import Host
 from harness.running.clock import StageClock
 from harness.specs import DatasetSpec, ImagePair
 from harness.sweep import DatasetChoice
-from harness.weights.choice import WeightChoice, Weights, backbone_label, resolve
+from harness.weights.choice import WeightChoice, Weights, backbone_label, resolve_weights
 from sd4match_plugin.prompts.descriptors import Describer
 from sd4match_plugin.tuning.checkpoint import load
 from sd4match_plugin.tuning.images import Descriptors, Images, Posteriors, Progress, images_of
@@ -150,7 +150,7 @@ def make_job(
     """
     conditional = request.method == "sd4match-cpm"
     names = [STABLE_DIFFUSION_2_1, DINOV2] if conditional else [STABLE_DIFFUSION_2_1]
-    used = resolve(host, request.weights, names)
+    used = resolve_weights(host, request.weights, names)
     with clock.stage("read"):
         hashes = {name: one.hashes() for name, one in used.items()}
         data = _read(host, request)

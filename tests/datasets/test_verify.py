@@ -12,7 +12,7 @@ import pytest
 from support.photos import draw, read_list, write_list
 
 from harness.datasets import pf_willow
-from harness.datasets.verify import verify
+from harness.datasets.verify import verify_dataset
 
 PICTURES = 4
 
@@ -76,7 +76,7 @@ def test_a_picture_whose_header_is_gone(bench, root):
 def test_two_pictures_with_the_same_damage_are_both_named(root):
     for number in (0, 1):
         picture(root, number).write_bytes(picture(root, 2).read_bytes()[:200])
-    (report,) = verify(pf_willow.SPEC, root / "pf-willow", ["test"])
+    (report,) = verify_dataset(pf_willow.SPEC, root / "pf-willow", ["test"])
     assert all(any(str(picture(root, number)) in fault for fault in report.faults) for number in (0, 1))
 
 
@@ -179,7 +179,7 @@ def test_splits_with_the_same_names_of_pairs_are_still_two(tmp_path):
     spair(tmp_path, {"val": 2, "test": 2})
     path = next((tmp_path / "PairAnnotation" / "val").iterdir())
     path.write_text(path.read_text().replace("[3, 4]", "[4, 4]"))
-    assert [report.same_as for report in verify(SPEC, tmp_path, ["test", "val"])] == ["", ""]
+    assert [report.same_as for report in verify_dataset(SPEC, tmp_path, ["test", "val"])] == ["", ""]
 
 
 def test_a_split_that_is_not_there_is_a_fault(bench, tmp_path):

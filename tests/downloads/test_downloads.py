@@ -23,7 +23,7 @@ from support.paths import ROOT
 
 import harness.downloads.download as download_module
 from harness.datasets import pf_willow
-from harness.downloads.download import DownloadFailed, download, part_of, settle
+from harness.downloads.download import DownloadFailed, download, finish_download, part_of
 from harness.specs import RemoteFile
 
 CONTENT = os.urandom(3_000_000)
@@ -44,7 +44,7 @@ def path(tmp_path) -> Path:
 
 
 def get(server: LocalServer, path: Path) -> bytes:
-    settle(download(f"{server.url}/file.bin", path, lambda *_: None), path)
+    finish_download(download(f"{server.url}/file.bin", path, lambda *_: None), path)
     return path.read_bytes()
 
 
@@ -60,7 +60,7 @@ def break_off(server: LocalServer, path: Path, after: int = 1_000_000) -> None:
 
 def test_a_file_arrives_whole_and_leaves_nothing_else(server, path):
     seen = []
-    settle(download(f"{server.url}/file.bin", path, lambda *progress: seen.append(progress)), path)
+    finish_download(download(f"{server.url}/file.bin", path, lambda *progress: seen.append(progress)), path)
     assert path.read_bytes() == CONTENT
     assert [one.name for one in path.parent.iterdir()] == ["file.bin"]
     assert server.ranges == [None]
@@ -239,7 +239,9 @@ def test_two_processes_do_not_write_one_file(server, path):
 
 @pytest.fixture
 def full_disk(monkeypatch) -> int:
-    """The system has no room for files of more than so many bytes, and says so when they are made durable, as it may."""
+    """The system has no room for files of more than so many bytes, and says so when they are made durable, as
+    it may.
+    """
     fsync, limit = os.fsync, 2_000_000
 
     def full(handle: int) -> None:

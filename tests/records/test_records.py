@@ -137,7 +137,8 @@ def test_a_damaged_record_fails_its_cell_and_says_so(bench, results, tmp_path):
     photos = make_photos(tmp_path / "photos", images=3)
     path = cell_of(results, "hog") / RECORD
     path.write_text("{")
-    # The same cells as in the folder: the label of a dataset is the list's own name, and its content is the same.
+    # The same cells as in the folder: the label of a dataset is the list's own name, and its content is the
+    # same.
     run = (
         "run",
         "--methods",

@@ -14,7 +14,9 @@ def column(values):
 
 
 def simulated(seed, pairs=60):
-    """Correct points and points of `pairs` pairs in many datasets: points of one pair share their luck. (pairs, SIMULATED) each."""
+    """Correct points and points of `pairs` pairs in many datasets: points of one pair share their luck.
+    (pairs, SIMULATED) each.
+    """
     random = np.random.default_rng(seed)
     points = random.integers(3, 16, (pairs, SIMULATED))
     return random.binomial(points, random.beta(0.9, 0.6, (pairs, SIMULATED))).astype(float), points.astype(
@@ -53,7 +55,9 @@ def test_intervals_cover_the_truth_as_often_as_they_say():
 
 
 def test_intervals_of_single_points_would_be_too_short():
-    """What drawing points instead of pairs would claim covers far less: the simulated points are correlated."""
+    """What drawing points instead of pairs would claim covers far less: the simulated points are
+    correlated.
+    """
     right, points = simulated(3)
     rate, total = right.sum(axis=0) / points.sum(axis=0), points.sum(axis=0)
     half = 1.96 * np.sqrt(rate * (1 - rate) / total)
@@ -101,7 +105,9 @@ def test_a_small_slice_of_a_large_split_ignores_draws_that_miss_it():
 
 
 def test_whole_pairs_are_drawn():
-    """Two pairs, of 1 and of 99 points: a draw has one of them twice or each once, so that only three values can occur."""
+    """Two pairs, of 1 and of 99 points: a draw has one of them twice or each once, so that only three values
+    can occur.
+    """
     low, high = bootstrap_ratios(column([1, 0]), column([1, 99]))
     assert (low[0], high[0]) == (0, 1)
 

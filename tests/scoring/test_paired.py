@@ -24,7 +24,8 @@ def graph(random, images, pairs):
 def simulated(seed, images, pairs, effect):
     """Shares of right keypoints of two methods in many datasets on one graph of pairs.
 
-    Whether a keypoint is right depends on its source image, its target image and its pair, each method in its own way.
+    Whether a keypoint is right depends on its source image, its target image and its pair, each method in its
+    own way.
 
     Args:
         effect: standard deviation of what each image adds, beside 1 of the keypoint and 0.3 of the pair.
@@ -74,7 +75,9 @@ def test_few_images_have_somewhat_short_intervals():
 
 
 def test_few_pairs_have_the_tails_of_few():
-    """Student's quantile for six is 1.31 of the normal one; percentiles of six draws alone fall short of either."""
+    """Student's quantile for six is 1.31 of the normal one; percentiles of six draws alone fall short of
+    either.
+    """
     values = np.random.default_rng(8).normal(0, 1, (6, SIMULATED))
     found = image_bootstrap(values, np.ones_like(values), np.arange(12).reshape(-1, 2))
     ratio = (found.high - found.low) / (2 * 1.96 * values.std(axis=0, ddof=1) / np.sqrt(6))

@@ -88,7 +88,9 @@ def test_points_that_are_not_there_do_not_widen_the_threshold(absent: tuple[floa
 
 
 def test_pf_willow_thresholds_are_the_extent_of_the_ten_points() -> None:
-    """Where padding counted as a point at the origin, as in the published evaluators, every one of them would be larger."""
+    """Where padding counted as a point at the origin, as in the published evaluators, every one of them would
+    be larger.
+    """
     expected = json.loads((VECTORS / "datasets.json").read_text(encoding="utf-8"))["pfwillow/test"]
     dataset = PF_WILLOW.open(VECTORS / "datasets" / "pf-willow", "test")
     found, trapped = [], []
@@ -137,7 +139,9 @@ def test_sd4match_moves_points_on_the_border_into_the_frame() -> None:
 
 
 def test_clamping_decides_about_a_point_on_the_border() -> None:
-    """The last pixel's centre is 1 frame pixel from the border: right at alpha 0.001 of 768 only because of clamping."""
+    """The last pixel's centre is 1 frame pixel from the border: right at alpha 0.001 of 768 only because of
+    clamping.
+    """
     one = target([[200.0, 50.0]])
     predicted = Frame.stretched(one.size, FED).to_original(np.array([[767.0, 384.0]]))
     (clamped,) = relative_errors(SD4MATCH, "image", one, FED, predicted)
@@ -153,7 +157,9 @@ def test_predictions_are_not_clamped() -> None:
 
 
 def test_errors_are_measured_in_the_frame_of_the_protocol() -> None:
-    """A circle in a stretched frame is an ellipse in the image: 10 pixels across and 10 down are as far only in the original."""
+    """A circle in a stretched frame is an ellipse in the image: 10 pixels across and 10 down are as far only
+    in the original.
+    """
     one = target([[100, 50], [100, 50]])
     predicted = np.array([[110.0, 50.0], [100.0, 60.0]])
     assert relative_errors(ORIGINAL, "image", one, FED, predicted) == pytest.approx([10 / 200, 10 / 200])
@@ -214,7 +220,9 @@ def scored(
 
 
 def test_per_image_and_per_point() -> None:
-    """One pair of one point that is right and one of three of which none is: a half of the images, a quarter of the points."""
+    """One pair of one point that is right and one of three of which none is: a half of the images, a quarter
+    of the points.
+    """
     found = scored(make_index({"a": 1, "b": 3}), {"a": [0], "b": [50, 50, 50]})
     image, point = found["all", "image", 0.1], found["all", "point", 0.1]
     assert (image.pck, point.pck) == (50, 25)

@@ -89,7 +89,9 @@ def hub(monkeypatch, clean_machine):
 
 
 def publish(monkeypatch, **changes) -> None:
-    """Makes the published hashes of Stable Diffusion 2-1 those of `PIPELINE`, and changes more of the source."""
+    """Makes the published hashes of Stable Diffusion 2-1 those of `PIPELINE`, and changes more of the
+    source.
+    """
     values = {"sha256": {name: sha256(PIPELINE[name]) for name in PARTS}, **changes}
     patch(monkeypatch, dataclasses.replace(baselines.weights.STABLE_DIFFUSION_2_1_SOURCE, **values))
 
@@ -492,7 +494,9 @@ def test_listing_imports_nothing_heavy():
 
 @pytest.fixture
 def weighted(monkeypatch):
-    """Three methods of known features that read weights: two sources with stand-ins, in different combinations."""
+    """Three methods of known features that read weights: two sources with stand-ins, in different
+    combinations.
+    """
     both = {"dino-only": ("dinov2-base",), "sd-only": (SD,), "both": (SD, "dinov2-base")}
     made = [
         dataclasses.replace(handcrafted.EXTRACTOR, name=name, weights=weights)
