@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from harness.datasets.shapes.catalogue import KINDS
-from harness.datasets.shapes.dice import KeyedRandom
+from harness.datasets.shapes.keyed_random import KeyedRandom
 from harness.datasets.shapes.paint import Coat
 
 PLAIN = "a photo of a {category}"

@@ -12,7 +12,7 @@ import PIL.Image
 
 from baselines.tiny.captions import caption
 from harness.datasets.shapes.catalogue import KINDS
-from harness.datasets.shapes.dice import VERSION, KeyedRandom
+from harness.datasets.shapes.keyed_random import VERSION, KeyedRandom
 from harness.datasets.shapes.pairs import ShapesImage
 from harness.datasets.shapes.render import draw_looks
 from harness.files import replacing

@@ -19,7 +19,7 @@ from baselines.tiny.text import start as text_start
 from baselines.tiny.vit import FED, GRID, PATCH, _places
 from baselines.weights import BUNDLED
 from harness.datasets.shapes.catalogue import KINDS
-from harness.datasets.shapes.dice import KeyedRandom
+from harness.datasets.shapes.keyed_random import KeyedRandom
 from harness.datasets.shapes.pairs import open_shapes
 from harness.datasets.shapes.render import draw_looks
 from harness.frames import Frame, Size

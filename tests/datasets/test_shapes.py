@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from harness.datasets.shapes.catalogue import KINDS
-from harness.datasets.shapes.dice import KeyedRandom
 from harness.datasets.shapes.export import export
-from harness.datasets.shapes.outlines import covering, limb
+from harness.datasets.shapes.keyed_random import KeyedRandom
+from harness.datasets.shapes.outlines import is_inside, limb
 from harness.datasets.shapes.pairs import SPLITS, Shapes, ShapesImage, keypoint_names
 from harness.datasets.shapes.scene import draw_scene, lay_out, sketch_object
 from harness.datasets.shapes.sketch import Sketch
@@ -32,12 +32,12 @@ def test_pairs() -> list[ImagePair]:
 
 def test_official_counts_are_those_of_the_spec(test_pairs: list[ImagePair]) -> None:
     names = {image.name for pair in test_pairs for image in (pair.source, pair.target)}
-    found = {
+    counts = {
         "pairs": len(test_pairs),
         "images": len(names),
         "keypoints": sum(len(pair.keypoint_ids) for pair in test_pairs),
     }
-    assert found == SHAPES.counts["test"]
+    assert counts == SHAPES.counts["test"]
 
 
 def test_ten_categories_of_at_least_eight_named_parts() -> None:
@@ -45,10 +45,10 @@ def test_ten_categories_of_at_least_eight_named_parts() -> None:
     for category, kind in KINDS.items():
         assert len(set(kind.keypoints)) == len(kind.keypoints) >= 8, category
         sketch = sketch_object(category, KeyedRandom("a test"))
-        assert set(sketch.marks) == set(kind.keypoints)
+        assert set(sketch.keypoints) == set(kind.keypoints)
         assert {part.paint for part in sketch.parts} <= set(kind.paints)
-        for name, mark in sketch.marks.items():
-            assert covering(np.array([mark.xy]), [sketch.parts[mark.part].outline]).all(), (
+        for name, keypoint in sketch.keypoints.items():
+            assert is_inside(np.array([keypoint.xy]), [sketch.parts[keypoint.part].outline]).all(), (
                 f"{category}: {name} is not on its part"
             )
 
@@ -56,15 +56,10 @@ def test_ten_categories_of_at_least_eight_named_parts() -> None:
 def test_every_keypoint_is_seen_in_at_least_a_third_of_the_pictures() -> None:
     dataset = Shapes("val")
     for category in KINDS:
-        seen = np.mean(
-            [
-                np.isfinite(dataset.annotation(image).points[:, 0])
-                for image in dataset.images()
-                if image.category == category
-            ],
-            axis=0,
-        )
-        assert (seen > 0.33).all(), dict(zip(keypoint_names(category), seen, strict=True))
+        images = [image for image in dataset.images() if image.category == category]
+        is_visible = [np.isfinite(dataset.annotation(image).points[:, 0]) for image in images]
+        share = np.mean(is_visible, axis=0)
+        assert (share > 0.33).all(), dict(zip(keypoint_names(category), share, strict=True))
 
 
 def test_pairs_share_at_least_three_points_inside_pictures_and_boxes(test_pairs: list[ImagePair]) -> None:
@@ -82,14 +77,13 @@ def test_pairs_share_at_least_three_points_inside_pictures_and_boxes(test_pairs:
 
 
 def test_splits_share_no_picture_and_no_object() -> None:
-    first = {split: ShapesImage(split, "cat", 0) for split in SPLITS}
-    assert len({image.identity() for image in first.values()}) == len(SPLITS)
-    assert len({image.open().tobytes() for image in first.values()}) == len(SPLITS)
-    outlines = [
-        np.concatenate([patch.outline for patch in image.scene().patches]).tobytes()
-        for image in first.values()
-    ]
-    assert len(set(outlines)) == len(SPLITS)
+    images = [ShapesImage(split, "cat", 0) for split in SPLITS]
+    assert len({image.identity() for image in images}) == len(SPLITS)
+    assert len({image.open().tobytes() for image in images}) == len(SPLITS)
+    outlines = set()
+    for image in images:
+        outlines.add(np.concatenate([patch.outline for patch in image.scene().patches]).tobytes())
+    assert len(outlines) == len(SPLITS)
 
 
 def test_pictures_are_the_same_every_time_and_of_the_announced_size(test_pairs: list[ImagePair]) -> None:
@@ -101,7 +95,10 @@ def test_pictures_are_the_same_every_time_and_of_the_announced_size(test_pairs: 
 
 
 def test_geometry_is_the_released_one() -> None:
-    """Published numbers refer to these pictures: whoever moves a point must raise `dice.VERSION`, and this hash with it."""
+    """Published numbers refer to these pictures.
+
+    Whoever moves a point must raise `keyed_random.VERSION`, and change this hash.
+    """
     digest = hashlib.sha256()
     for category in KINDS:
         digest.update(np.round(draw_scene("test", category, 0).points, 1).astype("<f8").tobytes())
@@ -109,7 +106,7 @@ def test_geometry_is_the_released_one() -> None:
 
 
 def test_looks_are_the_released_ones() -> None:
-    """As above for what is painted; a mean over a picture forgives the last bit of another machine's arithmetic."""
+    """As above, for colours; a mean over a picture forgives the last bit of another machine's arithmetic."""
     means = [
         float(np.asarray(ShapesImage("test", category, 0).open(), dtype=np.float64).mean())
         for category in KINDS
@@ -125,8 +122,8 @@ def test_a_stroke_is_as_wide_as_asked_at_right_angles_to_its_path() -> None:
     along = np.gradient(points, axis=0)
     along /= np.sqrt((along**2).sum(axis=1, keepdims=True))
     across = np.stack([-along[:, 1], along[:, 0]], axis=1) * np.linspace(0.3, 0.1, 4)[:, None]
-    for given in (path, points):
-        outline = limb(given, 0.3, 0.1)
+    for stroke in (path, points):
+        outline = limb(stroke, 0.3, 0.1)
         assert outline[:4].tolist() == (points + across).tolist()
         assert outline[7:11].tolist() == (points - across)[::-1].tolist()
         assert outline[5] == pytest.approx(points[-1] + along[-1] * 0.1)
@@ -134,11 +131,11 @@ def test_a_stroke_is_as_wide_as_asked_at_right_angles_to_its_path() -> None:
 
 
 def test_a_point_is_moved_as_an_outline_is_to_the_last_bit() -> None:
-    dice = KeyedRandom("points")
-    points = [(dice.uniform(-1, 1), dice.uniform(-1, 1)) for _ in range(50)]
-    for sketch in (Sketch(), Sketch().posed((0.3, -0.7), 31.0, 1.3).posed((0.1, 0.2), -12.0)):
+    rng = KeyedRandom("points")
+    points = [(rng.uniform(-1, 1), rng.uniform(-1, 1)) for _ in range(50)]
+    for sketch in (Sketch(), Sketch().in_frame((0.3, -0.7), 31.0, 1.3).in_frame((0.1, 0.2), -12.0)):
         sketch.add("paint", np.array(points), **{str(number): point for number, point in enumerate(points)})
-        assert [sketch.marks[str(number)].xy for number in range(50)] == list(
+        assert [sketch.keypoints[str(number)].xy for number in range(50)] == list(
             map(tuple, sketch.parts[-1].outline.tolist())
         )
 
@@ -149,13 +146,13 @@ def test_a_part_is_painted_where_its_keypoint_is() -> None:
     for index in range(30):
         image = ShapesImage("train", "cat", index)
         pixels = np.asarray(image.open(), dtype=np.float64)
-        for name, found in redness.items():
+        for name, ratios in redness.items():
             x, y = image.scene().points[keypoint_names("cat").index(name)]
             if np.isfinite(x):
                 red, green, _ = pixels[round(y) - 1 : round(y) + 2, round(x) - 1 : round(x) + 2].mean(
                     axis=(0, 1)
                 )
-                found.append(red / green)
+                ratios.append(red / green)
     assert np.median(redness["nose"]) > 1.15 * np.median(redness["chest"])
 
 
@@ -187,7 +184,7 @@ def test_distractors_are_of_other_categories() -> None:
 
     drawn: list[str] = []
     original = backdrop.sketch_object
-    backdrop.sketch_object = lambda category, dice: (drawn.append(category), original(category, dice))[1]
+    backdrop.sketch_object = lambda category, rng: (drawn.append(category), original(category, rng))[1]
     try:
         for index in range(40):
             ShapesImage("val", "fish", index).open()
@@ -204,10 +201,10 @@ def test_unknown_split_is_refused_by_name() -> None:
 
 def test_export_reads_back_as_the_same_pairs(tmp_path: Path) -> None:
     export(tmp_path, ["val"])
-    ours, exported = Shapes("val"), SPair71k(tmp_path, "val")
-    assert list(ours.pair_ids) == list(exported.pair_ids)
-    for number in range(len(ours)):
-        mine, theirs = ours[number], exported[number]
+    dataset, exported = Shapes("val"), SPair71k(tmp_path, "val")
+    assert list(dataset.pair_ids) == list(exported.pair_ids)
+    for number in range(len(dataset)):
+        pair, exported_pair = dataset[number], exported[number]
         for field in (
             "pair_id",
             "source_size",
@@ -218,12 +215,12 @@ def test_export_reads_back_as_the_same_pairs(tmp_path: Path) -> None:
             "target_box",
             "labels",
         ):
-            assert getattr(mine, field) == getattr(theirs, field), field
-        np.testing.assert_array_equal(mine.source_points, theirs.source_points)
-        np.testing.assert_array_equal(mine.target_points, theirs.target_points)
-        assert (mine.source.name, mine.target.name) == (theirs.source.name, theirs.target.name)
+            assert getattr(pair, field) == getattr(exported_pair, field), field
+        np.testing.assert_array_equal(pair.source_points, exported_pair.source_points)
+        np.testing.assert_array_equal(pair.target_points, exported_pair.target_points)
+        assert (pair.source.name, pair.target.name) == (exported_pair.source.name, exported_pair.target.name)
         if number % 60 == 0:
-            assert mine.source.open().tobytes() == theirs.source.open().tobytes()
+            assert pair.source.open().tobytes() == exported_pair.source.open().tobytes()
 
 
 def test_reading_a_split_paints_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

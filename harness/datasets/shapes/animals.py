@@ -1,43 +1,53 @@
 """Drawings of animals: bird, fish and horse facing right, and a cat that sits and looks at the viewer.
 
-Left and right are the animal's own: the horse's right legs are the nearer ones, the cat's right ear is on the left of the picture.
+Left and right are the animal's own: the horse's right legs are the nearer ones, the cat's right ear is on the
+left of the picture.
 """
 
 from __future__ import annotations
 
-from harness.datasets.shapes.dice import KeyedRandom
-from harness.datasets.shapes.outlines import XY, between, curve, ellipse, limb, polygon, smooth, toward
+from harness.datasets.shapes.keyed_random import KeyedRandom
+from harness.datasets.shapes.outlines import (
+    XY,
+    curve,
+    ellipse,
+    limb,
+    point_between,
+    point_toward,
+    polygon,
+    smooth,
+)
 from harness.datasets.shapes.paint import Paint
 from harness.datasets.shapes.sketch import Kind, Sketch
 
 
-def _bird(sketch: Sketch, dice: KeyedRandom) -> None:
-    tilt = dice.uniform(-38, 12)
-    plump = dice.uniform(0.26, 0.4)
+def _draw_bird(sketch: Sketch, rng: KeyedRandom) -> None:
+    tilt = rng.uniform(-38, 12)
+    plump = rng.uniform(0.26, 0.4)
     body: XY = (0.0, 0.0)
-    rump, breast = toward(body, tilt + 180, 0.5), toward(body, tilt, 0.5)
-    tail = toward(rump, tilt + 180 + dice.around(0, 14), dice.uniform(0.35, 0.7))
-    head = toward(breast, tilt - dice.uniform(15, 70), dice.uniform(0.2, 0.42))
-    skull = dice.uniform(0.17, 0.24)
-    beak = toward(head, dice.uniform(-15, 22), skull + dice.uniform(0.14, 0.36))
-    spread = dice.uniform(0.05, 0.16)
+    rump, breast = point_toward(body, tilt + 180, 0.5), point_toward(body, tilt, 0.5)
+    tail = point_toward(rump, tilt + 180 + rng.around(0, 14), rng.uniform(0.35, 0.7))
+    head = point_toward(breast, tilt - rng.uniform(15, 70), rng.uniform(0.2, 0.42))
+    skull = rng.uniform(0.17, 0.24)
+    beak = point_toward(head, rng.uniform(-15, 22), skull + rng.uniform(0.14, 0.36))
+    spread = rng.uniform(0.05, 0.16)
     sketch.add(
         "tail",
         polygon(
-            toward(rump, tilt - 90, 0.08),
-            toward(tail, tilt - 90, spread),
-            toward(tail, tilt + 90, spread),
-            toward(rump, tilt + 90, 0.08),
+            point_toward(rump, tilt - 90, 0.08),
+            point_toward(tail, tilt - 90, spread),
+            point_toward(tail, tilt + 90, spread),
+            point_toward(rump, tilt + 90, 0.08),
         ),
     )
-    sketch.mark("tail_tip", between(tail, rump, 0.08))
-    ground = plump + dice.uniform(0.2, 0.42)
+    sketch.mark("tail_tip", point_between(tail, rump, 0.08))
+    ground = plump + rng.uniform(0.2, 0.42)
     for side, depth, shift in (
-        ("left", -0.12, dice.uniform(0.02, 0.16)),
-        ("right", 0.12, dice.uniform(-0.16, -0.02)),
+        ("left", -0.12, rng.uniform(0.02, 0.16)),
+        ("right", 0.12, rng.uniform(-0.16, -0.02)),
     ):
-        hip, foot = (shift, plump * 0.7), (shift + dice.uniform(-0.08, 0.12), ground)
-        sketch.add("leg", limb([hip, between(hip, foot, 0.55), foot], 0.03, 0.02), depth=depth)
+        hip, foot = (shift, plump * 0.7), (shift + rng.uniform(-0.08, 0.12), ground)
+        sketch.add("leg", limb([hip, point_between(hip, foot, 0.55), foot], 0.03, 0.02), depth=depth)
         sketch.add(
             "foot",
             limb([(foot[0] - 0.05, foot[1]), (foot[0] + 0.13, foot[1] + 0.02)], 0.03, 0.02),
@@ -46,25 +56,25 @@ def _bird(sketch: Sketch, dice: KeyedRandom) -> None:
         sketch.mark(f"{side}_foot", (foot[0] + 0.04, foot[1] + 0.01))
     sketch.add("back", limb([breast, head], plump * 0.7, skull * 0.8), depth=0.05)
     sketch.add("back", ellipse(*body, 0.58, plump, tilt), depth=0.08)
-    sketch.mark("back", toward(toward(body, tilt, 0.05), tilt - 90, plump * 0.8))
-    sketch.mark("rump", toward(body, tilt + 180, 0.5))
-    chest = toward(between(body, breast, 0.75), tilt + 75, plump * 0.45)
+    sketch.mark("back", point_toward(point_toward(body, tilt, 0.05), tilt - 90, plump * 0.8))
+    sketch.mark("rump", point_toward(body, tilt + 180, 0.5))
+    chest = point_toward(point_between(body, breast, 0.75), tilt + 75, plump * 0.45)
     sketch.add(
         "breast",
         ellipse(*chest, 0.34, plump * 0.52, tilt + 12),
         depth=0.1,
         line=0,
-        breast=toward(chest, tilt + 20, 0.14),
+        breast=point_toward(chest, tilt + 20, 0.14),
     )
     sketch.add("crown", ellipse(*head, skull, skull * 0.95), depth=0.1)
-    crown = toward(head, -dice.uniform(95, 120), skull * 0.8)
-    if dice.chance(0.4):
+    crown = point_toward(head, -rng.uniform(95, 120), skull * 0.8)
+    if rng.chance(0.4):
         sketch.add(
             "crest",
             polygon(
-                toward(head, -60, skull * 0.9),
-                toward(head, -120, skull * dice.uniform(1.4, 1.8)),
-                toward(head, -140, skull * 0.9),
+                point_toward(head, -60, skull * 0.9),
+                point_toward(head, -120, skull * rng.uniform(1.4, 1.8)),
+                point_toward(head, -140, skull * 0.9),
             ),
             depth=0.1,
         )
@@ -78,44 +88,52 @@ def _bird(sketch: Sketch, dice: KeyedRandom) -> None:
     )
     sketch.add(
         "beak",
-        polygon(toward(head, -28, skull * 0.93), beak, toward(head, 34, skull * 0.93)),
+        polygon(point_toward(head, -28, skull * 0.93), beak, point_toward(head, 34, skull * 0.93)),
         depth=0.11,
-        beak_tip=between(beak, head, 0.07),
+        beak_tip=point_between(beak, head, 0.07),
     )
-    eye = toward(head, -dice.uniform(10, 35), skull * 0.45)
-    sketch.add("eye", ellipse(*eye, dice.uniform(0.04, 0.06)), depth=0.14, eye=eye)
-    shoulder = toward(toward(body, tilt, 0.28), tilt - 90, plump * 0.2)
-    lift = dice.uniform(-16, 30) if dice.chance(0.65) else dice.uniform(70, 120)
-    tip = toward(shoulder, tilt + 180 + lift, dice.uniform(0.6, 0.85))
-    elbow = toward(between(shoulder, tip, 0.45), tilt + 90 if lift < 50 else tilt, dice.uniform(0.16, 0.26))
+    eye = point_toward(head, -rng.uniform(10, 35), skull * 0.45)
+    sketch.add("eye", ellipse(*eye, rng.uniform(0.04, 0.06)), depth=0.14, eye=eye)
+    shoulder = point_toward(point_toward(body, tilt, 0.28), tilt - 90, plump * 0.2)
+    lift = rng.uniform(-16, 30) if rng.chance(0.65) else rng.uniform(70, 120)
+    tip = point_toward(shoulder, tilt + 180 + lift, rng.uniform(0.6, 0.85))
+    elbow = point_toward(
+        point_between(shoulder, tip, 0.45), tilt + 90 if lift < 50 else tilt, rng.uniform(0.16, 0.26)
+    )
     sketch.add(
         "wing",
-        smooth(toward(shoulder, tilt - 60, 0.1), shoulder, elbow, tip, between(shoulder, tip, 0.5)),
+        smooth(
+            point_toward(shoulder, tilt - 60, 0.1), shoulder, elbow, tip, point_between(shoulder, tip, 0.5)
+        ),
         depth=0.2,
     )
     sketch.mark(
         "shoulder",
-        between(between(toward(shoulder, tilt - 60, 0.1), elbow, 0.35), between(shoulder, tip, 0.5), 0.3),
+        point_between(
+            point_between(point_toward(shoulder, tilt - 60, 0.1), elbow, 0.35),
+            point_between(shoulder, tip, 0.5),
+            0.3,
+        ),
     )
-    end = between(tip, elbow, 0.08)
+    end = point_between(tip, elbow, 0.08)
     sketch.add(
         "primaries",
-        limb([between(tip, between(shoulder, elbow, 0.7), 0.3), end], 0.07, 0.03),
+        limb([point_between(tip, point_between(shoulder, elbow, 0.7), 0.3), end], 0.07, 0.03),
         depth=0.2,
         wing_tip=end,
     )
 
 
-def _cat(sketch: Sketch, dice: KeyedRandom) -> None:
-    wide, tall = dice.uniform(0.36, 0.5), dice.uniform(0.5, 0.72)
-    head: XY = (dice.around(0, 0.05), -tall - dice.uniform(0.12, 0.2))
-    face = (dice.uniform(0.34, 0.44), dice.uniform(0.29, 0.37))
-    side = dice.sign()
+def _draw_cat(sketch: Sketch, rng: KeyedRandom) -> None:
+    wide, tall = rng.uniform(0.36, 0.5), rng.uniform(0.5, 0.72)
+    head: XY = (rng.around(0, 0.05), -tall - rng.uniform(0.12, 0.2))
+    face = (rng.uniform(0.34, 0.44), rng.uniform(0.29, 0.37))
+    side = rng.sign()
     tail = [
         (side * wide * 0.7, 0.32),
         (side * (wide + 0.3), 0.25),
-        (side * (wide + dice.uniform(0.3, 0.5)), -0.1),
-        (side * (wide + dice.uniform(0.05, 0.4)), -dice.uniform(0.25, 0.6)),
+        (side * (wide + rng.uniform(0.3, 0.5)), -0.1),
+        (side * (wide + rng.uniform(0.05, 0.4)), -rng.uniform(0.25, 0.6)),
     ]
     sketch.add("fur", limb(curve(*tail), 0.09, 0.07), depth=-0.2)
     end = curve(*tail)[-4:]
@@ -134,59 +152,57 @@ def _cat(sketch: Sketch, dice: KeyedRandom) -> None:
     )
     sketch.add("bib", ellipse(head[0] * 0.5, -tall * 0.42, wide * 0.42, tall * 0.36), depth=0.14, line=0)
     sketch.mark("chest", (head[0] * 0.5, -tall * 0.32))
-    gap = dice.uniform(0.13, 0.2)
+    gap = rng.uniform(0.13, 0.2)
     for name, sign in (("right", -1), ("left", 1)):
-        paw = (sign * gap + dice.around(0, 0.02), 0.44 + dice.uniform(-0.04, 0.03))
+        paw = (sign * gap + rng.around(0, 0.02), 0.44 + rng.uniform(-0.04, 0.03))
         sketch.add(
             "fur", limb([(sign * gap * 1.2, -tall * 0.25), (sign * gap, 0.2), paw], 0.1, 0.085), depth=0.18
         )
         sketch.add("sock", ellipse(*paw, 0.12, 0.075), depth=0.22)
         sketch.mark(f"{name}_paw", paw)
-        hind = (sign * wide * dice.uniform(0.85, 1.0), 0.43)
+        hind = (sign * wide * rng.uniform(0.85, 1.0), 0.43)
         sketch.add("sock", ellipse(*hind, 0.14, 0.07), depth=0.1)
         sketch.mark(f"{name}_hind_paw", (hind[0] + sign * 0.03, hind[1]))
-    lean = dice.uniform(-12, 12)
-    own = sketch.posed(head, lean, depth=0.22)
-    ear = dice.uniform(0.26, 0.4)
+    lean = rng.uniform(-12, 12)
+    head_sketch = sketch.in_frame(head, lean, depth=0.22)
+    ear = rng.uniform(0.26, 0.4)
     for name, sign in (("right", -1), ("left", 1)):
-        tip = (sign * face[0] * dice.uniform(0.75, 1.0), -face[1] - ear + 0.08)
+        tip = (sign * face[0] * rng.uniform(0.75, 1.0), -face[1] - ear + 0.08)
         base = ((sign * face[0] * 0.2, -face[1] * 0.8), (sign * face[0] * 0.95, -face[1] * 0.35))
-        own.add("fur", polygon(base[0], tip, base[1]), depth=-0.04)
-        own.mark(f"{name}_ear_tip", between(tip, (sign * face[0] * 0.58, -face[1] * 0.6), 0.08))
-        middle = between(base[0], base[1], 0.5)
-        own.add(
+        head_sketch.add("fur", polygon(base[0], tip, base[1]), depth=-0.04)
+        head_sketch.mark(f"{name}_ear_tip", point_between(tip, (sign * face[0] * 0.58, -face[1] * 0.6), 0.08))
+        middle = point_between(base[0], base[1], 0.5)
+        head_sketch.add(
             "inner_ear",
-            polygon(*(between(corner, middle, 0.38) for corner in (base[0], tip, base[1]))),
+            polygon(*(point_between(corner, middle, 0.38) for corner in (base[0], tip, base[1]))),
             depth=-0.03,
             line=0,
         )
-    own.add("face", ellipse(0, 0, *face), depth=0.0)
-    own.mark("forehead", (0, -face[1] * 0.72))
+    head_sketch.add("face", ellipse(0, 0, *face), depth=0.0)
+    head_sketch.mark("forehead", (0, -face[1] * 0.72))
     apart, height, size = (
-        face[0] * dice.uniform(0.4, 0.52),
-        -face[1] * dice.uniform(0.02, 0.2),
-        dice.uniform(0.07, 0.1),
+        face[0] * rng.uniform(0.4, 0.52),
+        -face[1] * rng.uniform(0.02, 0.2),
+        rng.uniform(0.07, 0.1),
     )
     for name, sign in (("right", -1), ("left", 1)):
         eye = (sign * apart, height)
-        own.add("eye", ellipse(*eye, size, size * dice.uniform(0.7, 1.0)), depth=0.08)
-        own.add("pupil", ellipse(*eye, size * dice.uniform(0.2, 0.5), size * 0.75), depth=0.09, line=0)
-        own.mark(f"{name}_eye", eye)
-    own.add("muzzle", ellipse(0, face[1] * 0.48, face[0] * 0.42, face[1] * 0.36), depth=0.12, line=0)
-    own.mark("chin", (0, face[1] * 0.74))
-    snout = face[1] * dice.uniform(0.22, 0.34)
+        head_sketch.add("eye", ellipse(*eye, size, size * rng.uniform(0.7, 1.0)), depth=0.08)
+        head_sketch.add("pupil", ellipse(*eye, size * rng.uniform(0.2, 0.5), size * 0.75), depth=0.09, line=0)
+        head_sketch.mark(f"{name}_eye", eye)
+    head_sketch.add("muzzle", ellipse(0, face[1] * 0.48, face[0] * 0.42, face[1] * 0.36), depth=0.12, line=0)
+    head_sketch.mark("chin", (0, face[1] * 0.74))
+    snout = face[1] * rng.uniform(0.22, 0.34)
     for sign in (-1, 1):
         for droop in (-0.05, 0.06):
             start = (sign * face[0] * 0.22, face[1] * 0.45)
-            own.add(
+            head_sketch.add(
                 "whisker",
-                limb(
-                    [start, (sign * face[0] * dice.uniform(1.0, 1.3), face[1] * 0.45 + droop)], 0.008, 0.005
-                ),
+                limb([start, (sign * face[0] * rng.uniform(1.0, 1.3), face[1] * 0.45 + droop)], 0.008, 0.005),
                 depth=0.14,
                 line=0,
             )
-    own.add(
+    head_sketch.add(
         "nose",
         polygon((-0.055, snout - 0.03), (0.055, snout - 0.03), (0, snout + 0.045)),
         depth=0.16,
@@ -194,33 +210,35 @@ def _cat(sketch: Sketch, dice: KeyedRandom) -> None:
     )
 
 
-def _fish(sketch: Sketch, dice: KeyedRandom) -> None:
-    tall = dice.uniform(0.26, 0.5)
-    tail = (-dice.uniform(0.55, 0.7), dice.around(0, 0.03))
-    fork = dice.uniform(0.22, 0.42)
-    ends = (tail[0] - dice.uniform(0.2, 0.42), -fork), (tail[0] - dice.uniform(0.2, 0.42), fork)
-    peak = (dice.uniform(-0.3, 0.15), -tall - dice.uniform(0.12, 0.34))
-    fin_front = (dice.uniform(0.2, 0.36), -tall * 0.82)
+def _draw_fish(sketch: Sketch, rng: KeyedRandom) -> None:
+    tall = rng.uniform(0.26, 0.5)
+    tail = (-rng.uniform(0.55, 0.7), rng.around(0, 0.03))
+    fork = rng.uniform(0.22, 0.42)
+    ends = (tail[0] - rng.uniform(0.2, 0.42), -fork), (tail[0] - rng.uniform(0.2, 0.42), fork)
+    peak = (rng.uniform(-0.3, 0.15), -tall - rng.uniform(0.12, 0.34))
+    fin_front = (rng.uniform(0.2, 0.36), -tall * 0.82)
     sketch.add(
         "dorsal",
-        smooth(fin_front, between(fin_front, peak, 0.7), peak, (-0.45, -tall * 0.45), (-0.1, -tall * 0.7)),
+        smooth(
+            fin_front, point_between(fin_front, peak, 0.7), peak, (-0.45, -tall * 0.45), (-0.1, -tall * 0.7)
+        ),
         depth=0.0,
     )
     sketch.add(
         "edge",
-        limb([between(peak, (0, 0), 0.22), between(peak, (0, 0), 0.05)], 0.06, 0.03),
-        dorsal_tip=between(peak, (0, 0), 0.09),
+        limb([point_between(peak, (0, 0), 0.22), point_between(peak, (0, 0), 0.05)], 0.06, 0.03),
+        dorsal_tip=point_between(peak, (0, 0), 0.09),
     )
-    low = (-dice.uniform(0.1, 0.35), tall + dice.uniform(0.08, 0.24))
+    low = (-rng.uniform(0.1, 0.35), tall + rng.uniform(0.08, 0.24))
     sketch.add("anal", polygon((0.02, tall * 0.8), low, (low[0] - 0.1, low[1] - 0.02), (-0.42, tall * 0.45)))
-    sketch.mark("anal_fin_tip", between((low[0] - 0.04, low[1]), (-0.2, 0), 0.12))
+    sketch.mark("anal_fin_tip", point_between((low[0] - 0.04, low[1]), (-0.2, 0), 0.12))
     root = (tail[0] + 0.05, tail[1])
     sketch.add(
         "tail",
         smooth(
             (root[0] + 0.1, root[1] - 0.08),
             ends[0],
-            (tail[0] - dice.uniform(0.05, 0.2), 0),
+            (tail[0] - rng.uniform(0.05, 0.2), 0),
             ends[1],
             (root[0] + 0.1, root[1] + 0.08),
             steps=3,
@@ -228,15 +246,15 @@ def _fish(sketch: Sketch, dice: KeyedRandom) -> None:
     )
     sketch.add(
         "upper",
-        limb([between(ends[0], root, 0.3), between(ends[0], root, 0.06)], 0.05, 0.04),
-        tail_top=between(ends[0], root, 0.12),
+        limb([point_between(ends[0], root, 0.3), point_between(ends[0], root, 0.06)], 0.05, 0.04),
+        tail_top=point_between(ends[0], root, 0.12),
     )
     sketch.add(
         "lower",
-        limb([between(ends[1], root, 0.3), between(ends[1], root, 0.06)], 0.05, 0.04),
-        tail_bottom=between(ends[1], root, 0.12),
+        limb([point_between(ends[1], root, 0.3), point_between(ends[1], root, 0.06)], 0.05, 0.04),
+        tail_bottom=point_between(ends[1], root, 0.12),
     )
-    mouth = (0.8, dice.uniform(-0.04, 0.1))
+    mouth = (0.8, rng.uniform(-0.04, 0.1))
     back = smooth(
         mouth,
         (0.55, -tall * 0.7),
@@ -264,7 +282,7 @@ def _fish(sketch: Sketch, dice: KeyedRandom) -> None:
         line=0,
     )
     sketch.mark("belly", (0.1, tall * 0.82))
-    for band in range(dice.pick((0, 0, 1, 2))):
+    for band in range(rng.pick((0, 0, 1, 2))):
         x = -0.07 - 0.22 * band
         sketch.add(
             "band",
@@ -272,7 +290,7 @@ def _fish(sketch: Sketch, dice: KeyedRandom) -> None:
             depth=0.09,
             line=0,
         )
-    gill = dice.uniform(0.28, 0.4)
+    gill = rng.uniform(0.28, 0.4)
     head = smooth(
         (mouth[0] - 0.01, mouth[1]),
         (0.56, -tall * 0.62),
@@ -286,42 +304,44 @@ def _fish(sketch: Sketch, dice: KeyedRandom) -> None:
     sketch.add(
         "lip", ellipse(mouth[0] - 0.04, mouth[1], 0.055, 0.05), depth=0.1, mouth=(mouth[0] - 0.03, mouth[1])
     )
-    eye = (0.54 + dice.around(0, 0.02), -tall * dice.uniform(0.22, 0.36))
-    size = dice.uniform(0.06, 0.09)
+    eye = (0.54 + rng.around(0, 0.02), -tall * rng.uniform(0.22, 0.36))
+    size = rng.uniform(0.06, 0.09)
     sketch.add("eye", ellipse(*eye, size), depth=0.14)
     sketch.add("pupil", ellipse(*eye, size * 0.5), depth=0.15, line=0, eye=eye)
-    base = (gill - 0.1, tall * dice.uniform(0.15, 0.4))
-    flap = toward(base, 180 + dice.uniform(-50, 20), dice.uniform(0.22, 0.36))
+    base = (gill - 0.1, tall * rng.uniform(0.15, 0.4))
+    flap = point_toward(base, 180 + rng.uniform(-50, 20), rng.uniform(0.22, 0.36))
     sketch.add(
         "pectoral",
         smooth((base[0], base[1] - 0.06), flap, (flap[0] + 0.04, flap[1] + 0.1), (base[0], base[1] + 0.08)),
         depth=0.22,
     )
-    sketch.mark("side_fin_tip", between((flap[0] + 0.02, flap[1] + 0.04), base, 0.12))
+    sketch.mark("side_fin_tip", point_between((flap[0] + 0.02, flap[1] + 0.04), base, 0.12))
 
 
-def _horse(sketch: Sketch, dice: KeyedRandom) -> None:
-    deep, back = dice.uniform(0.22, 0.32), -0.12
-    shoulder, hip = (0.42, back + dice.around(0, 0.03)), (-0.46, back + dice.around(0, 0.03))
-    neck = toward(shoulder, -dice.uniform(30, 75), dice.uniform(0.42, 0.58))
-    muzzle = toward(neck, dice.uniform(5, 60), dice.uniform(0.32, 0.42))
-    ground = deep + dice.uniform(0.5, 0.66)
+def _draw_horse(sketch: Sketch, rng: KeyedRandom) -> None:
+    deep, back = rng.uniform(0.22, 0.32), -0.12
+    shoulder, hip = (0.42, back + rng.around(0, 0.03)), (-0.46, back + rng.around(0, 0.03))
+    neck = point_toward(shoulder, -rng.uniform(30, 75), rng.uniform(0.42, 0.58))
+    muzzle = point_toward(neck, rng.uniform(5, 60), rng.uniform(0.32, 0.42))
+    ground = deep + rng.uniform(0.5, 0.66)
     tail_root = (hip[0] - 0.16, hip[1] - deep * 0.55)
-    tail = toward(tail_root, dice.uniform(95, 155), dice.uniform(0.45, 0.7))
-    bend = toward(between(tail_root, tail, 0.4), 180, 0.14)
+    tail = point_toward(tail_root, rng.uniform(95, 155), rng.uniform(0.45, 0.7))
+    bend = point_toward(point_between(tail_root, tail, 0.4), 180, 0.14)
     sketch.add("mane", limb(curve(tail_root, bend, tail), 0.05, 0.07), depth=0.0, tail_tip=tail)
     for side, depth, shade in (("left", -0.16, "far_leg"), ("right", 0.16, "coat")):
         if side == "right":
-            _horse_body(sketch, dice, deep, shoulder, hip, neck, muzzle, tail_root)
+            _draw_horse_body(sketch, rng, deep, shoulder, hip, neck, muzzle, tail_root)
         for end, top in (
             ("front", (shoulder[0] + 0.02, shoulder[1] + deep * 0.5)),
             ("hind", (hip[0] - 0.02, hip[1] + deep * 0.5)),
         ):
-            swing = dice.around(0, 0.13)
+            swing = rng.around(0, 0.13)
             knee = (top[0] + swing + (0.05 if end == "front" else -0.05), (top[1] + ground) / 2)
-            hoof = (knee[0] + swing * 0.4 + dice.around(0, 0.07), ground - dice.uniform(0, 0.08))
+            hoof = (knee[0] + swing * 0.4 + rng.around(0, 0.07), ground - rng.uniform(0, 0.08))
             sketch.add(shade, limb([top, knee, hoof], 0.13, 0.05), depth=depth)
-            sketch.add("sock", limb([between(knee, hoof, 0.65), hoof], 0.055, 0.05), depth=depth, line=0)
+            sketch.add(
+                "sock", limb([point_between(knee, hoof, 0.65), hoof], 0.055, 0.05), depth=depth, line=0
+            )
             sketch.add(
                 "hoof",
                 polygon(
@@ -335,35 +355,35 @@ def _horse(sketch: Sketch, dice: KeyedRandom) -> None:
             sketch.mark(f"{side}_{end}_hoof", (hoof[0] + 0.01, hoof[1] + 0.03))
 
 
-def _horse_body(
-    sketch: Sketch, dice: KeyedRandom, deep: float, shoulder: XY, hip: XY, neck: XY, muzzle: XY, tail_root: XY
+def _draw_horse_body(
+    sketch: Sketch, rng: KeyedRandom, deep: float, shoulder: XY, hip: XY, neck: XY, muzzle: XY, tail_root: XY
 ) -> None:
-    ear = toward(neck, -dice.uniform(85, 125), dice.uniform(0.2, 0.27))
+    ear = point_toward(neck, -rng.uniform(85, 125), rng.uniform(0.2, 0.27))
     sketch.add(
         "coat",
-        polygon(toward(neck, -60, 0.08), ear, toward(neck, -160, 0.1)),
+        polygon(point_toward(neck, -60, 0.08), ear, point_toward(neck, -160, 0.1)),
         depth=0.06,
-        ear_tip=between(ear, neck, 0.1),
+        ear_tip=point_between(ear, neck, 0.1),
     )
     sketch.add(
         "coat",
-        limb([between(hip, shoulder, 0.9), between(shoulder, neck, 0.5), neck], deep * 0.9, 0.13),
+        limb([point_between(hip, shoulder, 0.9), point_between(shoulder, neck, 0.5), neck], deep * 0.9, 0.13),
         depth=0.08,
     )
     sketch.add(
         "mane",
         limb(
             curve(
-                toward(shoulder, -100, deep * 0.8),
-                toward(between(shoulder, neck, 0.6), 190, 0.1),
-                toward(neck, -120, 0.16),
+                point_toward(shoulder, -100, deep * 0.8),
+                point_toward(point_between(shoulder, neck, 0.6), 190, 0.1),
+                point_toward(neck, -120, 0.16),
             ),
             0.1,
             0.06,
         ),
         depth=0.09,
     )
-    sketch.mark("mane", toward(between(shoulder, neck, 0.55), 195, 0.15))
+    sketch.mark("mane", point_toward(point_between(shoulder, neck, 0.55), 195, 0.15))
     barrel = smooth(
         (tail_root[0], tail_root[1] + 0.05),
         (hip[0], hip[1] - deep * 0.85),
@@ -371,22 +391,22 @@ def _horse_body(
         (shoulder[0] - 0.02, shoulder[1] - deep * 0.85),
         (shoulder[0] + 0.2, shoulder[1] + 0.05),
         (shoulder[0] + 0.02, shoulder[1] + deep),
-        (-0.05, -0.1 + deep * dice.uniform(0.9, 1.1)),
+        (-0.05, -0.1 + deep * rng.uniform(0.9, 1.1)),
         (hip[0], hip[1] + deep * 0.75),
         (tail_root[0] - 0.02, tail_root[1] + deep),
     )
     sketch.add("coat", barrel, depth=0.1)
     sketch.mark("tail_root", (tail_root[0] + 0.04, tail_root[1] + 0.06))
     sketch.mark("chest", (shoulder[0] + 0.13, shoulder[1] + 0.07))
-    if dice.chance(0.5):
+    if rng.chance(0.5):
         sketch.add(
             "patch",
             ellipse(
-                dice.uniform(-0.3, 0.2),
-                hip[1] + dice.uniform(-0.05, 0.1),
-                dice.uniform(0.08, 0.18),
-                dice.uniform(0.06, 0.12),
-                dice.uniform(0, 90),
+                rng.uniform(-0.3, 0.2),
+                hip[1] + rng.uniform(-0.05, 0.1),
+                rng.uniform(0.08, 0.18),
+                rng.uniform(0.06, 0.12),
+                rng.uniform(0, 90),
             ),
             depth=0.11,
             line=0,
@@ -404,15 +424,15 @@ def _horse_body(
         depth=0.14,
     )
     sketch.mark("saddle", (0.02, -0.06))
-    sketch.add("coat", limb([toward(neck, 180, 0.02), muzzle], 0.135, 0.085), depth=0.1)
+    sketch.add("coat", limb([point_toward(neck, 180, 0.02), muzzle], 0.135, 0.085), depth=0.1)
     sketch.add(
         "muzzle",
-        limb([between(neck, muzzle, 0.8), muzzle], 0.09, 0.085),
+        limb([point_between(neck, muzzle, 0.8), muzzle], 0.09, 0.085),
         depth=0.11,
         line=0,
-        muzzle=toward(muzzle, 30, 0.03),
+        muzzle=point_toward(muzzle, 30, 0.03),
     )
-    eye = toward(between(neck, muzzle, 0.22), -80, 0.03)
+    eye = point_toward(point_between(neck, muzzle, 0.22), -80, 0.03)
     sketch.add("eye", ellipse(*eye, 0.035), depth=0.14, eye=eye)
 
 
@@ -445,7 +465,7 @@ BIRD = Kind(
         "leg": Paint(0.05, 0.7, 0.65, hue_spread=0.024),
         "foot": Paint(0.03, 0.75, 0.55, hue_spread=0.024),
     },
-    draw=_bird,
+    draw=_draw_bird,
 )
 
 CAT = Kind(
@@ -479,7 +499,7 @@ CAT = Kind(
         "nose": Paint(0.97, 0.55, 0.75, hue_spread=0.016),
         "whisker": Paint(0.1, 0.03, 0.95),
     },
-    draw=_cat,
+    draw=_draw_cat,
 )
 
 FISH = Kind(
@@ -512,7 +532,7 @@ FISH = Kind(
         "pupil": Paint(0.6, 0.2, 0.06, spread=0.02),
         "pectoral": Paint(0.14, 0.65, 0.9, "stripes", (0.0, 0.0, -0.25), pitch=0.08, hue_spread=0.032),
     },
-    draw=_fish,
+    draw=_draw_fish,
 )
 
 HORSE = Kind(
@@ -543,5 +563,5 @@ HORSE = Kind(
         "hoof": Paint(0.1, 0.25, 0.25, spread=0.06),
         "saddle": Paint(0.6, 0.6, 0.6, "checks", (0.06, -0.2, 0.2), pitch=0.15, hue_spread=0.075),
     },
-    draw=_horse,
+    draw=_draw_horse,
 )

@@ -1,4 +1,4 @@
-"""What lies behind the object: soft fields of colour, coarse shapes and, smaller, objects of other categories."""
+"""The background: soft fields of colour, coarse shapes and, smaller, objects of other categories."""
 
 from __future__ import annotations
 
@@ -10,91 +10,87 @@ import PIL.Image
 
 from harness.datasets.shapes.canvas import Light, paint_patch
 from harness.datasets.shapes.catalogue import KINDS
-from harness.datasets.shapes.clutter import patch, random_coat, random_outline
-from harness.datasets.shapes.dice import KeyedRandom
-from harness.datasets.shapes.outlines import box, rotated
-from harness.datasets.shapes.paint import coat, colour
+from harness.datasets.shapes.clutter import make_patch, random_coat, random_outline
+from harness.datasets.shapes.keyed_random import KeyedRandom
+from harness.datasets.shapes.outlines import box, rotate
+from harness.datasets.shapes.paint import make_coat, to_rgb
 from harness.datasets.shapes.scene import lay_out, sketch_object
 from harness.datasets.shapes.view import draw_view
 from harness.frames import Size
 
 
-def paint_backdrop(size: Size, category: str, dice: KeyedRandom, light: Light) -> PIL.Image.Image:
-    """A new picture without its object. No distractor is of the object's own category."""
-    picture = _field(size, dice)
-    if dice.chance(0.35):
-        _ground(picture, dice)
-    dice.pick((_nothing, _stripes, _shapes, _shapes))(picture, dice)
-    others = [name for name in KINDS if name != category]
-    for _ in range(dice.pick((0, 0, 1, 1, 2))):
-        _distractor(picture, dice.pick(others), dice, light)
+def paint_backdrop(size: Size, category: str, rng: KeyedRandom, light: Light) -> PIL.Image.Image:
+    """Paints a new picture without its object. Distractors are of other categories than the object."""
+    picture = _paint_field(size, rng)
+    if rng.chance(0.35):
+        _paint_ground(picture, rng)
+    rng.pick((_paint_nothing, _paint_stripes, _paint_shapes, _paint_shapes))(picture, rng)
+    distractors = [name for name in KINDS if name != category]
+    for _ in range(rng.pick((0, 0, 1, 1, 2))):
+        _paint_distractor(picture, rng.pick(distractors), rng, light)
     return picture
 
 
-def _field(size: Size, dice: KeyedRandom) -> PIL.Image.Image:
-    """Smooth noise: a few coloured cells, enlarged; every second one is close to a single colour."""
-    hue, spread = dice.uniform(0, 1), dice.pick((0.04, 0.12))
-    rows, columns = dice.integer(2, 5), dice.integer(2, 5)
-    saturation, value = dice.uniform(0.05, 0.5), dice.uniform(0.35, 0.9)
-    cells = [
-        colour(
-            dice.around(hue, spread), dice.around(saturation, 0.1), dice.around(value, dice.pick((0.04, 0.1)))
-        )
-        for _ in range(rows * columns)
-    ]
-    pixels = np.array(cells).reshape(rows, columns, 3).astype(np.uint8)
+def _paint_field(size: Size, rng: KeyedRandom) -> PIL.Image.Image:
+    """Paints smooth noise: a few coloured pixels, enlarged; every second time close to a single colour."""
+    hue, spread = rng.uniform(0, 1), rng.pick((0.04, 0.12))
+    rows, columns = rng.integer(2, 5), rng.integer(2, 5)
+    saturation, value = rng.uniform(0.05, 0.5), rng.uniform(0.35, 0.9)
+    colours = []
+    for _ in range(rows * columns):
+        pixel_hue, pixel_saturation = rng.around(hue, spread), rng.around(saturation, 0.1)
+        pixel_value = rng.around(value, rng.pick((0.04, 0.1)))
+        colours.append(to_rgb(pixel_hue, pixel_saturation, pixel_value))
+    pixels = np.array(colours).reshape(rows, columns, 3).astype(np.uint8)
     return PIL.Image.fromarray(pixels).resize(size, PIL.Image.Resampling.BICUBIC)
 
 
-def _ground(picture: PIL.Image.Image, dice: KeyedRandom) -> None:
-    """A floor or wall edge that crosses the picture."""
+def _paint_ground(picture: PIL.Image.Image, rng: KeyedRandom) -> None:
+    """Paints a floor or wall whose edge crosses the picture."""
     width, height = picture.size
-    horizon = height * dice.uniform(0.5, 0.85)
-    outline = rotated(box(-width, 0, width, 2 * height), dice.around(0, 6)) + (width / 2, horizon)
-    paint_patch(picture, patch(outline, "ground"), random_coat(dice, 0.45), Light(line=0))
+    horizon = height * rng.uniform(0.5, 0.85)
+    outline = rotate(box(-width, 0, width, 2 * height), rng.around(0, 6)) + (width / 2, horizon)
+    paint_patch(picture, make_patch(outline, "ground"), random_coat(rng, 0.45), Light(line=0))
 
 
-def _nothing(picture: PIL.Image.Image, dice: KeyedRandom) -> None:
+def _paint_nothing(picture: PIL.Image.Image, rng: KeyedRandom) -> None:
     """Leaves the picture as it is."""
 
 
-def _stripes(picture: PIL.Image.Image, dice: KeyedRandom) -> None:
-    """Wide faint stripes or checks over everything."""
+def _paint_stripes(picture: PIL.Image.Image, rng: KeyedRandom) -> None:
+    """Paints wide faint stripes over everything."""
     width, height = picture.size
     pixels = np.asarray(picture, dtype=np.float64)
-    other = np.array(colour(dice.uniform(0, 1), dice.uniform(0, 0.5), dice.uniform(0.2, 1)))
-    angle, pitch = dice.uniform(0, math.pi), dice.uniform(9, 30)
+    stripe_colour = np.array(to_rgb(rng.uniform(0, 1), rng.uniform(0, 0.5), rng.uniform(0.2, 1)))
+    angle, pitch = rng.uniform(0, math.pi), rng.uniform(9, 30)
     x, y = np.arange(width), np.arange(height)[:, None]
-    wave = (x * math.cos(angle) + y * math.sin(angle)) / pitch + dice.uniform(0, 1)
-    share = (0.5 + 2.5 * (1 - 4 * np.abs(wave - np.floor(wave) - 0.5))).clip(0, 1) * dice.uniform(0.1, 0.3)
-    mixed = pixels + share[:, :, None] * (other - pixels)
+    wave = (x * math.cos(angle) + y * math.sin(angle)) / pitch + rng.uniform(0, 1)
+    share = (0.5 + 2.5 * (1 - 4 * np.abs(wave - np.floor(wave) - 0.5))).clip(0, 1) * rng.uniform(0.1, 0.3)
+    mixed = pixels + share[:, :, None] * (stripe_colour - pixels)
     picture.paste(PIL.Image.fromarray(mixed.astype(np.uint8)))
 
 
-def _shapes(picture: PIL.Image.Image, dice: KeyedRandom) -> None:
-    """Blobs, boxes and stars of any colour."""
+def _paint_shapes(picture: PIL.Image.Image, rng: KeyedRandom) -> None:
+    """Paints blobs, boxes and stars of any colour."""
     width, height = picture.size
-    for _ in range(dice.integer(2, 6)):
-        centre = (dice.uniform(0, width), dice.uniform(0, height))
-        outline = random_outline(dice, centre, min(width, height) * dice.uniform(0.06, 0.24))
-        paint_patch(
-            picture,
-            patch(outline, "shape"),
-            random_coat(dice, 0.6),
-            Light(line=dice.pick((0, 0.6)), shade=0.15),
-        )
+    for _ in range(rng.integer(2, 6)):
+        centre = (rng.uniform(0, width), rng.uniform(0, height))
+        outline = random_outline(rng, centre, min(width, height) * rng.uniform(0.06, 0.24))
+        coat = random_coat(rng, 0.6)
+        light = Light(line=rng.pick((0, 0.6)), shade=0.15)
+        paint_patch(picture, make_patch(outline, "shape"), coat, light)
 
 
-def _distractor(picture: PIL.Image.Image, category: str, dice: KeyedRandom, light: Light) -> None:
-    """A small object of another category, anywhere, perhaps partly outside."""
+def _paint_distractor(picture: PIL.Image.Image, category: str, rng: KeyedRandom, light: Light) -> None:
+    """Paints a small object of another category, anywhere, perhaps partly outside."""
     size = Size(*picture.size)
     view = replace(
-        draw_view(dice),
-        fill=dice.uniform(0.25, 0.42),
-        place=(dice.uniform(-1.3, 1.3), dice.uniform(-1.3, 1.3)),
+        draw_view(rng),
+        fill=rng.uniform(0.25, 0.42),
+        position=(rng.uniform(-1.3, 1.3), rng.uniform(-1.3, 1.3)),
     )
-    patches, _ = lay_out(sketch_object(category, dice), view, size)
-    coats = {name: coat(paint, dice) for name, paint in KINDS[category].paints.items()}
-    thin = replace(light, line=light.line * 0.6)
-    for one in patches:
-        paint_patch(picture, one, coats[one.paint], thin)
+    patches, _ = lay_out(sketch_object(category, rng), view, size)
+    coats = {name: make_coat(paint, rng) for name, paint in KINDS[category].paints.items()}
+    thin_light = replace(light, line=light.line * 0.6)
+    for patch in patches:
+        paint_patch(picture, patch, coats[patch.paint], thin_light)

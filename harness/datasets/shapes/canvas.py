@@ -10,8 +10,8 @@ import PIL.Image
 import PIL.ImageDraw
 
 from harness.datasets.shapes.outlines import XY, Outline
-from harness.datasets.shapes.paint import Coat, Colour
-from harness.datasets.shapes.textures import amount
+from harness.datasets.shapes.paint import Coat
+from harness.datasets.shapes.textures import accent_share
 
 FINE = 4
 """Masks are drawn this many times larger, then averaged."""
@@ -24,7 +24,8 @@ class Patch:
     Attributes:
         paint: name of its look.
         outline: (n, 2) pixels.
-        axes: (2, 2) object units for each pixel: row i holds the change of object coordinate i along x and y. Textures follow it.
+        axes: (2, 2) object units for each pixel: row i holds the change of object coordinate i along x and y.
+            Textures follow it.
         centre: pixels; the origin of the texture.
         line: width of its contour relative to the picture's.
         turn: degrees by which its texture is turned with it.
@@ -40,10 +41,10 @@ class Patch:
 
 @dataclass(frozen=True)
 class Light:
-    """How a picture's parts are shaded and outlined.
+    """Shading and contours of a picture's parts.
 
     Attributes:
-        degrees: where light comes from; 270 is from above.
+        degrees: direction that light comes from; 270 is from above.
         shade: change of brightness from a part's middle to its lit edge.
         line: width of contours in pixels.
         ink: brightness of contours, relative to the part.
@@ -62,11 +63,12 @@ def paint_patch(picture: PIL.Image.Image, patch: Patch, coat: Coat, light: Light
         return
     size = (x2 - x1, y2 - y1)
     corners = [((x - x1) * FINE, (y - y1) * FINE) for x, y in patch.outline.tolist()]
-    picture.paste(_filling(patch, coat, light, (x1, y1), size), (x1, y1), _mask(corners, size))
+    filling = _paint_filling(patch, coat, light, (x1, y1), size)
+    picture.paste(filling, (x1, y1), _fill_mask(corners, size))
     width = round(light.line * patch.line * FINE)
     if width:
-        ink = (coat.base[0] * light.ink, coat.base[1] * light.ink, coat.base[2] * light.ink)
-        picture.paste(_whole(ink), (x1, y1, x2, y2), _contour(corners, size, width))
+        red, green, blue = (int(channel * light.ink) for channel in coat.base)
+        picture.paste((red, green, blue), (x1, y1, x2, y2), _contour_mask(corners, size, width))
 
 
 def _pixel_box(outline: Outline, size: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -80,33 +82,34 @@ def _pixel_box(outline: Outline, size: tuple[int, int]) -> tuple[int, int, int, 
     )
 
 
-def _filling(
+def _paint_filling(
     patch: Patch, coat: Coat, light: Light, origin: tuple[int, int], size: tuple[int, int]
 ) -> PIL.Image.Image:
-    """The part's colours in a box of pixels: its texture, brighter towards the light."""
+    """Paints the part's colours in a box of pixels: its texture, brighter towards the light."""
     x = np.arange(size[0]) + (origin[0] + 0.5 - patch.centre[0])
     y = (np.arange(size[1]) + (origin[1] + 0.5 - patch.centre[1]))[:, None]
     base, accent = np.array(coat.base), np.array(coat.accent)
-    mixed = amount(coat, patch.axes, patch.turn, x, y)[:, :, None] * (accent - base) + base
+    mixed = accent_share(coat, patch.axes, patch.turn, x, y)[:, :, None] * (accent - base) + base
     extent = float(np.ptp(patch.outline, axis=0).max())
-    lit = (x * math.cos(math.radians(light.degrees)) + y * math.sin(math.radians(light.degrees))) * (
-        2 / max(extent, 1.0)
-    )
+    direction = math.radians(light.degrees)
+    lit = (x * math.cos(direction) + y * math.sin(direction)) * (2 / max(extent, 1.0))
     shaded = mixed * (1 + light.shade * lit.clip(-1, 1))[:, :, None]
     return PIL.Image.fromarray(shaded.clip(0, 255).astype(np.uint8))
 
 
-def _mask(corners: list[XY], size: tuple[int, int]) -> PIL.Image.Image:
+def _fill_mask(corners: list[XY], size: tuple[int, int]) -> PIL.Image.Image:
+    """Share of each pixel within an outline, 0 to 255.
+
+    Args:
+        corners: the outline, larger by `FINE`.
+    """
     mask = PIL.Image.new("L", (size[0] * FINE, size[1] * FINE))
     PIL.ImageDraw.Draw(mask).polygon(corners, fill=255)
     return mask.reduce(FINE)
 
 
-def _contour(corners: list[XY], size: tuple[int, int], width: int) -> PIL.Image.Image:
+def _contour_mask(corners: list[XY], size: tuple[int, int], width: int) -> PIL.Image.Image:
+    """Share of each pixel within an outline's contour, 0 to 255; see `_fill_mask`."""
     mask = PIL.Image.new("L", (size[0] * FINE, size[1] * FINE))
     PIL.ImageDraw.Draw(mask).line([*corners, *corners[:2]], fill=255, width=width)
     return mask.reduce(FINE)
-
-
-def _whole(colour: Colour) -> tuple[int, int, int]:
-    return int(colour[0]), int(colour[1]), int(colour[2])

@@ -10,10 +10,12 @@ from typing import Any, TypeVar
 import numpy as np
 
 from harness.datasets.shapes.pairs import Annotation, Shapes, ShapesImage, keypoint_names
-from harness.specs import ImagePair
+from harness.specs import ImagePair, ImageSource
 
 Item = TypeVar("Item")
+
 _FOLDERS = {"train": "trn", "val": "val", "test": "test"}
+"""Split -> folder of its pair annotations."""
 
 
 def _silent(items: Iterable[Item]) -> Iterable[Item]:
@@ -25,11 +27,12 @@ def export(
 ) -> None:
     """Writes pictures, annotations and pair lists such that `spair-71k` reads the same pairs from `folder`.
 
-    Pictures are PNG files, so that nothing of them is lost; official ones are JPEG, which readers learn from the annotations.
+    Pictures are PNG files, so that nothing of them is lost; official ones are JPEG, which readers learn from
+    the annotations.
 
     Args:
         splits: of `train`, `val` and `test`.
-        progress: wraps the pictures and pairs while they are written, to show how far it is.
+        progress: wraps the pictures and pairs while they are written, to show progress.
 
     Raises:
         OSError: the folder cannot be written.
@@ -45,10 +48,9 @@ def _write_image(folder: Path, image: ShapesImage, annotation: Annotation) -> No
     picture = folder / "JPEGImages" / image.category / f"{image.stem}.png"
     picture.parent.mkdir(parents=True, exist_ok=True)
     image.open().save(picture)
-    seen = {
-        str(number): point.tolist() if np.isfinite(point).all() else None
-        for number, point in enumerate(annotation.points)
-    }
+    keypoints = {}
+    for number, point in enumerate(annotation.points):
+        keypoints[str(number)] = point.tolist() if np.isfinite(point).all() else None
     _write_json(
         folder / "ImageAnnotation" / image.category / f"{image.stem}.json",
         {
@@ -58,19 +60,17 @@ def _write_image(folder: Path, image: ShapesImage, annotation: Annotation) -> No
             "image_depth": 3,
             "category": image.category,
             "bndbox": annotation.box,
-            "kps": seen,
+            "kps": keypoints,
             "kps_names": keypoint_names(image.category),
-            "truncated": int(annotation.truncated),
-            "occluded": int(annotation.occluded),
+            "truncated": int(annotation.is_truncated),
+            "occluded": int(annotation.is_occluded),
         },
     )
 
 
 def _write_pairs(folder: Path, split: str, pairs: Sequence[ImagePair]) -> None:
     for pair in pairs:
-        source, target = (
-            f"{image.name.removeprefix(pair.category + '-')}.png" for image in (pair.source, pair.target)
-        )
+        source, target = (_file_name(pair, image) for image in (pair.source, pair.target))
         _write_json(
             folder / "PairAnnotation" / split / f"{pair.pair_id}.json",
             {
@@ -91,6 +91,10 @@ def _write_pairs(folder: Path, split: str, pairs: Sequence[ImagePair]) -> None:
     layout = folder / "Layout" / "large" / f"{split}.txt"
     layout.parent.mkdir(parents=True, exist_ok=True)
     layout.write_text("".join(f"{pair.pair_id}\n" for pair in pairs), encoding="utf-8")
+
+
+def _file_name(pair: ImagePair, image: ImageSource) -> str:
+    return f"{image.name.removeprefix(pair.category + '-')}.png"
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

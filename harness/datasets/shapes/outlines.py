@@ -1,4 +1,4 @@
-"""Outlines of drawn parts: closed polygons as (n, 2) float64 arrays of (x, y), y pointing down, in any unit."""
+"""Outlines of parts: closed polygons as (n, 2) float64 arrays of (x, y), y pointing down, in any unit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from functools import cache
 import numpy as np
 
 XY = tuple[float, float]
+"""A point."""
+
 Outline = np.ndarray
+"""(n, 2) float64."""
 
 
 def polygon(*corners: XY) -> Outline:
@@ -22,7 +25,7 @@ def ellipse(
 ) -> Outline:
     """An ellipse of radii `rx`, `ry` about (x, y), turned clockwise by `turn` degrees."""
     circle = _circle(steps) * (rx, rx if ry is None else ry)
-    return rotated(circle, turn) + (x, y)
+    return rotate(circle, turn) + (x, y)
 
 
 def box(x1: float, y1: float, x2: float, y2: float, radius: float = 0.0) -> Outline:
@@ -37,12 +40,11 @@ def box(x1: float, y1: float, x2: float, y2: float, radius: float = 0.0) -> Outl
         (x2 - radius, y1 + radius),
     )
     quarter = _circle(12) * radius
-    return np.concatenate(
-        [
-            quarter[[3 * i, 3 * i + 1, 3 * i + 2, (3 * i + 3) % 12]] + centre
-            for i, centre in enumerate(centres)
-        ]
-    )
+    corners = []
+    for number, centre in enumerate(centres):
+        start = 3 * number
+        corners.append(quarter[[start, start + 1, start + 2, (start + 3) % 12]] + centre)
+    return np.concatenate(corners)
 
 
 def smooth(*knots: XY, steps: int = 4) -> Outline:
@@ -61,14 +63,18 @@ def curve(*knots: XY, steps: int = 4) -> Outline:
 
 
 def limb(path: Sequence[XY] | Outline, start: float, end: float) -> Outline:
-    """A stroke along a path of two points or more with round ends; `start` and `end` are half its width there."""
-    # Plain floats: most paths have two or three points, for which each of numpy's calls takes longer than all of this.
+    """A stroke along a path of at least two points, with round ends.
+
+    Args:
+        start, end: half the stroke's width there.
+    """
+    # Plain floats: for the two or three points of most paths, one call of numpy takes longer than this loop.
     points: list[XY] = (
         path.tolist() if isinstance(path, np.ndarray) else [(float(x), float(y)) for x, y in path]
     )
     last = len(points) - 1
     step = (end - start) / last
-    one, other = [], []
+    side, opposite_side = [], []
     for number, (x, y) in enumerate(points):
         (x1, y1), (x2, y2) = points[max(number - 1, 0)], points[min(number + 1, last)]
         along_x, along_y = x2 - x1, y2 - y1
@@ -76,12 +82,12 @@ def limb(path: Sequence[XY] | Outline, start: float, end: float) -> Outline:
         along_x, along_y = along_x / length, along_y / length
         half = end if number == last else number * step + start
         across_x, across_y = -along_y * half, along_x * half
-        one.append((x + across_x, y + across_y))
-        other.append((x - across_x, y - across_y))
+        side.append((x + across_x, y + across_y))
+        opposite_side.append((x - across_x, y - across_y))
         if number == 0:
-            first = _cap((x, y), (-across_x, -across_y), (-along_x * start, -along_y * start))
-    final = _cap((x, y), (across_x, across_y), (along_x * end, along_y * end))
-    return np.array([*one, *final, *reversed(other), *first])
+            start_cap = _cap((x, y), (-across_x, -across_y), (-along_x * start, -along_y * start))
+    end_cap = _cap((x, y), (across_x, across_y), (along_x * end, along_y * end))
+    return np.array([*side, *end_cap, *reversed(opposite_side), *start_cap])
 
 
 def ring(x: float, y: float, radius: float, width: float) -> Outline:
@@ -90,8 +96,8 @@ def ring(x: float, y: float, radius: float, width: float) -> Outline:
     return np.concatenate([circle * radius, circle[::-1] * (radius - width)]) + (x, y)
 
 
-def rotated(points: Outline, degrees: float) -> Outline:
-    """Points turned clockwise (as seen, y pointing down) about the origin."""
+def rotate(points: Outline, degrees: float) -> Outline:
+    """Turns points clockwise (as seen, y pointing down) about the origin."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     x, y = points[:, 0], points[:, 1]
     turned = np.empty(points.shape)
@@ -100,41 +106,42 @@ def rotated(points: Outline, degrees: float) -> Outline:
     return turned
 
 
-def rotated_point(point: XY, degrees: float) -> XY:
-    """The same for one point."""
+def rotate_point(point: XY, degrees: float) -> XY:
+    """Turns one point as `rotate` does."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     return point[0] * cos - point[1] * sin, point[0] * sin + point[1] * cos
 
 
-def between(a: XY, b: XY, share: float) -> XY:
+def point_between(a: XY, b: XY, share: float) -> XY:
     """The point that lies `share` of the way from a to b."""
     return a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share
 
 
-def toward(origin: XY, degrees: float, length: float) -> XY:
+def point_toward(origin: XY, degrees: float, length: float) -> XY:
     """The point `length` away from `origin`; 0 degrees is right, 90 is down."""
-    return origin[0] + length * math.cos(math.radians(degrees)), origin[1] + length * math.sin(
-        math.radians(degrees)
-    )
+    angle = math.radians(degrees)
+    return origin[0] + length * math.cos(angle), origin[1] + length * math.sin(angle)
 
 
-def covering(points: np.ndarray, outlines: Sequence[Outline]) -> np.ndarray:
-    """Which outline covers which point, by the even-odd rule: (n outlines, n points) bool."""
+def is_inside(points: np.ndarray, outlines: Sequence[Outline]) -> np.ndarray:
+    """(n outlines, n points) bool: whether each point lies inside each outline, by the even-odd rule."""
     if not outlines:
         return np.zeros((0, len(points)), dtype=bool)
     starts = np.concatenate(outlines)
-    ends = np.concatenate([np.concatenate([outline[1:], outline[:1]]) for outline in outlines])
+    ends = np.concatenate([np.roll(outline, -1, axis=0) for outline in outlines])
     x, y = points[:, 0], points[:, 1]
     spans = (starts[:, 1:] > y) != (ends[:, 1:] > y)
     rise = np.where(starts[:, 1] == ends[:, 1], 1.0, ends[:, 1] - starts[:, 1])[:, None]
+    # Edges that a ray from the point to the right crosses.
     crossed = spans & (x < starts[:, :1] + (y - starts[:, 1:]) * (ends[:, :1] - starts[:, :1]) / rise)
-    first = np.cumsum([0, *(len(outline) for outline in outlines[:-1])])
-    odd: np.ndarray = np.add.reduceat(crossed.astype(np.int64), first, axis=0) % 2 == 1
-    return odd
+    first_edges = np.cumsum([0, *(len(outline) for outline in outlines[:-1])])
+    is_odd: np.ndarray = np.add.reduceat(crossed.astype(np.int64), first_edges, axis=0) % 2 == 1
+    return is_odd
 
 
 @cache
 def _circle(steps: int) -> Outline:
+    """Points of a circle of radius 1, clockwise from the right."""
     angles = [2 * math.pi * step / steps for step in range(steps)]
     circle = np.array([(math.cos(angle), math.sin(angle)) for angle in angles])
     circle.flags.writeable = False
@@ -142,6 +149,7 @@ def _circle(steps: int) -> Outline:
 
 
 def _cap(tip: XY, across: XY, forward: XY) -> tuple[XY, XY, XY]:
+    """Three points around a stroke's end, from one of its sides to the other."""
     (x, y), (across_x, across_y), (forward_x, forward_y) = tip, across, forward
     return (
         (x + across_x * 0.7 + forward_x * 0.7, y + across_y * 0.7 + forward_y * 0.7),
@@ -151,6 +159,7 @@ def _cap(tip: XY, across: XY, forward: XY) -> tuple[XY, XY, XY]:
 
 
 def _spline(before: Outline, start: Outline, end: Outline, after: Outline, steps: int) -> Outline:
+    """Points of a Catmull-Rom curve: for each row `steps` points from `start` on, towards `end`."""
     t = (np.arange(steps) / steps)[None, :, None]
     a, b, c, d = (points[:, None, :] for points in (before, start, end, after))
     curved = 0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)

@@ -1,4 +1,4 @@
-"""What a part typically looks like, and what it looks like on one object."""
+"""The typical look of a part, and its look on one object."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import colorsys
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.datasets.shapes.dice import KeyedRandom
+from harness.datasets.shapes.keyed_random import KeyedRandom
 
 Texture = Literal["plain", "stripes", "dots", "checks", "bricks", "scales", "gradient", "fur", "speckle"]
 Colour = tuple[float, float, float]
@@ -19,7 +19,7 @@ class Paint:
 
     Attributes:
         hue, saturation, value: colour, each 0 to 1 (hue wraps around).
-        texture: how the second colour is laid over the first.
+        texture: pattern in which the second colour lies over the first.
         accent: hue, saturation and value of the second colour, relative to the first.
         pitch: period of the texture, in units of the object (most objects are about two units long).
         turn: direction of the texture in degrees, in the object's own axes.
@@ -49,25 +49,24 @@ class Coat:
     phase: tuple[float, float] = (0.0, 0.0)
 
 
-def coat(paint: Paint, dice: KeyedRandom) -> Coat:
-    """One object's version of a typical look."""
-    hue = dice.around(paint.hue, paint.hue_spread)
-    saturation, value = dice.around(paint.saturation, paint.spread), dice.around(paint.value, paint.spread)
+def make_coat(paint: Paint, rng: KeyedRandom) -> Coat:
+    """Draws one object's version of a typical look."""
+    hue = rng.around(paint.hue, paint.hue_spread)
+    saturation, value = rng.around(paint.saturation, paint.spread), rng.around(paint.value, paint.spread)
     shift = paint.accent
-    strength = dice.uniform(0.7, 1.2)
+    strength = rng.uniform(0.7, 1.2)
     return Coat(
-        base=colour(hue, saturation, value),
-        accent=colour(hue + shift[0], saturation + shift[1] * strength, value + shift[2] * strength),
+        base=to_rgb(hue, saturation, value),
+        accent=to_rgb(hue + shift[0], saturation + shift[1] * strength, value + shift[2] * strength),
         texture=paint.texture,
-        pitch=paint.pitch * dice.uniform(0.75, 1.35),
-        turn=paint.turn + dice.around(0.0, 12.0),
-        phase=(dice.uniform(0, 1), dice.uniform(0, 1)),
+        pitch=paint.pitch * rng.uniform(0.75, 1.35),
+        turn=paint.turn + rng.around(0.0, 12.0),
+        phase=(rng.uniform(0, 1), rng.uniform(0, 1)),
     )
 
 
-def colour(hue: float, saturation: float, value: float) -> Colour:
-    """HSV, each 0 to 1 and clipped (hue wraps around), as RGB."""
-    red, green, blue = colorsys.hsv_to_rgb(
-        hue % 1.0, min(max(saturation, 0.0), 1.0), min(max(value, 0.0), 1.0)
-    )
+def to_rgb(hue: float, saturation: float, value: float) -> Colour:
+    """Converts hue, saturation and value, each 0 to 1 and clipped (hue wraps around), to a colour."""
+    saturation, value = min(max(saturation, 0.0), 1.0), min(max(value, 0.0), 1.0)
+    red, green, blue = colorsys.hsv_to_rgb(hue % 1.0, saturation, value)
     return 255 * red, 255 * green, 255 * blue

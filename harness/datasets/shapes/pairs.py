@@ -13,7 +13,7 @@ import numpy as np
 import PIL.Image
 
 from harness.datasets.shapes.catalogue import KINDS
-from harness.datasets.shapes.dice import VERSION, KeyedRandom
+from harness.datasets.shapes.keyed_random import VERSION, KeyedRandom
 from harness.datasets.shapes.render import render
 from harness.datasets.shapes.scene import Scene, draw_scene
 from harness.errors import UserError
@@ -22,15 +22,15 @@ from harness.specs import ImagePair, Scalar
 
 
 @dataclass(frozen=True)
-class Extent:
-    """How many pictures and pairs each category has in a split."""
+class SplitSize:
+    """Number of pictures and of pairs that each category has in a split."""
 
     images: int
     pairs: int
 
 
-SPLITS: Mapping[str, Extent] = MappingProxyType(
-    {"test": Extent(30, 60), "val": Extent(15, 25), "train": Extent(500, 600)}
+SPLITS: Mapping[str, SplitSize] = MappingProxyType(
+    {"test": SplitSize(30, 60), "val": SplitSize(15, 25), "train": SplitSize(500, 600)}
 )
 """The splits. A split's name is part of every seed, so that no two share a picture."""
 
@@ -45,7 +45,7 @@ class ShapesImage:
 
     @property
     def name(self) -> str:
-        """Such as `cat-test_0007`."""
+        """Its name, such as `cat-test_0007`."""
         return f"{self.category}-{self.stem}"
 
     @property
@@ -54,28 +54,28 @@ class ShapesImage:
         return f"{self.split}_{self.index:04d}"
 
     def identity(self) -> str:
-        """sha256 of what the picture is drawn from: nothing is painted to know it."""
+        """sha256 of everything that determines the picture: nothing is painted to know it."""
         recipe = f"shapes {VERSION} {self.split} {self.category} {self.index}"
         return hashlib.sha256(recipe.encode()).hexdigest()
 
     def open(self) -> PIL.Image.Image:
-        """RGB, 96 to 128 pixels wide and high."""
-        return _drawn(self.split, self.category, self.index).copy()
+        """Draws the picture: RGB, 96 to 128 pixels wide and high."""
+        return _render_image(self.split, self.category, self.index).copy()
 
     def scene(self) -> Scene:
-        """Where everything is in the picture."""
+        """The picture's geometry."""
         return draw_scene(self.split, self.category, self.index)
 
 
 @lru_cache(maxsize=512)
-def _drawn(split: str, category: str, index: int) -> PIL.Image.Image:
-    """Painting takes 8 ms, and a picture is in several pairs: 25 MB keep those of an evaluation."""
+def _render_image(split: str, category: str, index: int) -> PIL.Image.Image:
+    # Painting takes 8 ms, and a picture is in several pairs: 25 MB keep those of an evaluation.
     return render(draw_scene(split, category, index), split, category, index)
 
 
 @dataclass(frozen=True, eq=False)
 class Annotation:
-    """What pairs need to know of a picture: the light part of its `Scene`."""
+    """The part of a picture's `Scene` that pairs need, without its outlines."""
 
     size: Size
     points: np.ndarray
@@ -83,22 +83,24 @@ class Annotation:
     yaw: float
     roll: float
     mirrored: bool
-    truncated: bool
-    occluded: bool
+    is_truncated: bool
+    is_occluded: bool
 
 
 class Shapes:
     """One split (a `PairDataset`).
 
-    Pairs run through the categories in alphabetical order. A pair's keypoints are those visible in both pictures, at least three;
-    `keypoint_ids` are positions in `keypoint_names(category)`, as in SPair-71k.
+    Pairs run through the categories in alphabetical order. A pair's keypoints are those visible in both
+    pictures, at least three; `keypoint_ids` are positions in `keypoint_names(category)`, as in SPair-71k.
     """
 
     def __init__(self, split: str) -> None:
         if split not in SPLITS:
             raise UserError(f"dataset shapes: no split {split!r}; it has {', '.join(SPLITS)}")
         self._split = split
-        self._choices = [(category, *pair) for category in KINDS for pair in _draw_pairs(split, category)]
+        self._choices: list[tuple[str, int, int]] = []
+        for category in KINDS:
+            self._choices += [(category, source, target) for source, target in _draw_pairs(split, category)]
         self.pair_ids: Sequence[str] = tuple(
             f"{number:06d}-{split}_{source:04d}-{split}_{target:04d}:{category}"
             for number, (category, source, target) in enumerate(self._choices)
@@ -109,24 +111,25 @@ class Shapes:
         return len(self._choices)
 
     def __getitem__(self, index: int) -> ImagePair:
-        """Pair number `index`; its pictures' geometry is worked out, nothing is painted."""
-        category, *pictures = self._choices[index]
-        source, target = (ShapesImage(self._split, category, picture) for picture in pictures)
-        first, second = self.annotation(source), self.annotation(target)
-        shared = (np.isfinite(first.points) & np.isfinite(second.points)).all(axis=1)
+        """Pair number `index`; the geometry of its pictures is drawn, nothing is painted."""
+        category, source_index, target_index = self._choices[index]
+        source = ShapesImage(self._split, category, source_index)
+        target = ShapesImage(self._split, category, target_index)
+        in_source, in_target = self.annotation(source), self.annotation(target)
+        is_shared = (np.isfinite(in_source.points) & np.isfinite(in_target.points)).all(axis=1)
         return ImagePair(
             pair_id=self.pair_ids[index],
             source=source,
             target=target,
-            source_size=first.size,
-            target_size=second.size,
+            source_size=in_source.size,
+            target_size=in_target.size,
             category=category,
-            source_points=first.points[shared],
-            target_points=second.points[shared],
-            keypoint_ids=tuple(str(number) for number in np.flatnonzero(shared)),
-            source_box=first.box,
-            target_box=second.box,
-            labels=_labels(first, second),
+            source_points=in_source.points[is_shared],
+            target_points=in_target.points[is_shared],
+            keypoint_ids=tuple(str(number) for number in np.flatnonzero(is_shared)),
+            source_box=in_source.box,
+            target_box=in_target.box,
+            labels=_labels(in_source, in_target),
         )
 
     def images(self) -> list[ShapesImage]:
@@ -149,14 +152,14 @@ class Shapes:
                 view.yaw,
                 view.roll,
                 view.mirrored,
-                scene.truncated,
-                scene.occluded,
+                scene.is_truncated,
+                scene.is_occluded,
             )
         return self._annotations[image]
 
 
 def open_shapes(folder: Path, split: str) -> Shapes:
-    """The pairs of a split; `folder` is not used. Raises `UserError` for an unknown split."""
+    """Returns the pairs of a split; `folder` is not used. Raises `UserError` for an unknown split."""
     return Shapes(split)
 
 
@@ -166,11 +169,11 @@ def keypoint_names(category: str) -> tuple[str, ...]:
 
 
 def _draw_pairs(split: str, category: str) -> list[tuple[int, int]]:
-    """Ordered pairs of different pictures, none twice."""
-    extent, dice = SPLITS[split], KeyedRandom("pairs", split, category)
+    """Draws ordered pairs of different pictures, without repetition."""
+    size, rng = SPLITS[split], KeyedRandom("pairs", split, category)
     pairs: dict[tuple[int, int], None] = {}
-    while len(pairs) < extent.pairs:
-        source, target = dice.integer(0, extent.images - 1), dice.integer(0, extent.images - 1)
+    while len(pairs) < size.pairs:
+        source, target = rng.integer(0, size.images - 1), rng.integer(0, size.images - 1)
         if source != target:
             pairs[source, target] = None
     return list(pairs)
@@ -179,19 +182,21 @@ def _draw_pairs(split: str, category: str) -> list[tuple[int, int]]:
 def _labels(source: Annotation, target: Annotation) -> dict[str, Scalar]:
     """SPair-71k's difficulty labels, from the geometry.
 
-    `viewpoint_variation` and `scale_variation`: 0 small, 1 medium, 2 large. `truncation` and `occlusion`: 0 in neither picture, 1 in the
-    source, 2 in the target, 3 in both. `mirror`: 1 where the two show opposite sides.
+    `viewpoint_variation` and `scale_variation`: 0 small, 1 medium, 2 large.
+    `truncation` and `occlusion`: 0 in neither picture, 1 in the source, 2 in the target, 3 in both.
+    `mirror`: 1 where the two show opposite sides.
     """
     turn = abs(source.yaw - target.yaw) + abs(source.roll - target.roll) / 2
     sides = [max(x2 - x1, y2 - y1) for x1, y1, x2, y2 in (source.box, target.box)]
     return {
         "viewpoint_variation": _level(turn, 25, 55),
         "scale_variation": _level(max(sides) / min(sides), 1.25, 1.6),
-        "truncation": source.truncated + 2 * target.truncated,
-        "occlusion": source.occluded + 2 * target.occluded,
+        "truncation": source.is_truncated + 2 * target.is_truncated,
+        "occlusion": source.is_occluded + 2 * target.is_occluded,
         "mirror": int(source.mirrored != target.mirrored),
     }
 
 
 def _level(value: float, medium: float, large: float) -> int:
+    """0, 1 from `medium` on, 2 from `large` on."""
     return int(value >= medium) + int(value >= large)

@@ -9,46 +9,43 @@ from harness.datasets.shapes.backdrop import paint_backdrop
 from harness.datasets.shapes.canvas import Light, paint_patch
 from harness.datasets.shapes.catalogue import KINDS
 from harness.datasets.shapes.clutter import random_coat
-from harness.datasets.shapes.dice import KeyedRandom
-from harness.datasets.shapes.paint import Coat, coat
+from harness.datasets.shapes.keyed_random import KeyedRandom
+from harness.datasets.shapes.paint import Coat, make_coat
 from harness.datasets.shapes.scene import Scene
 
 
 def render(scene: Scene, split: str, category: str, index: int) -> PIL.Image.Image:
-    """The RGB picture of a scene. What is painted comes from streams of its own, so that it cannot move a point."""
-    looks, front = (KeyedRandom(stream, split, category, index) for stream in ("looks", "front"))
-    light = Light(
-        degrees=looks.around(270, 35),
-        shade=looks.uniform(0.05, 0.35),
-        line=looks.uniform(0, 1.3),
-        ink=looks.uniform(0.15, 0.75),
-    )
-    coats = {name: coat(paint, looks) for name, paint in KINDS[category].paints.items()}
+    """Paints the RGB picture of a scene.
+
+    Looks come from random numbers of their own, so that they cannot move a point.
+    """
+    light, coats = draw_looks(split, category, index)
+    occluder_looks = KeyedRandom("front", split, category, index)
     picture = paint_backdrop(scene.size, category, KeyedRandom("behind", split, category, index), light)
     for patch in scene.patches:
         paint_patch(picture, patch, coats[patch.paint], light)
     for patch in scene.occluders:
-        paint_patch(picture, patch, random_coat(front, 0.7), light)
+        paint_patch(picture, patch, random_coat(occluder_looks, 0.7), light)
     return _photograph(picture, KeyedRandom("photo", split, category, index))
 
 
 def draw_looks(split: str, category: str, index: int) -> tuple[Light, dict[str, Coat]]:
-    """The light in a picture, and what each kind of paint looks like on its object."""
-    dice = KeyedRandom("looks", split, category, index)
+    """Draws the light in a picture, and the look of each paint of its object."""
+    rng = KeyedRandom("looks", split, category, index)
     light = Light(
-        degrees=dice.around(270, 35),
-        shade=dice.uniform(0.05, 0.35),
-        line=dice.uniform(0, 1.3),
-        ink=dice.uniform(0.15, 0.75),
+        degrees=rng.around(270, 35),
+        shade=rng.uniform(0.05, 0.35),
+        line=rng.uniform(0, 1.3),
+        ink=rng.uniform(0.15, 0.75),
     )
-    return light, {name: coat(paint, dice) for name, paint in KINDS[category].paints.items()}
+    return light, {name: make_coat(paint, rng) for name, paint in KINDS[category].paints.items()}
 
 
-def _photograph(picture: PIL.Image.Image, dice: KeyedRandom) -> PIL.Image.Image:
-    """Brightness, contrast, tint and grain."""
+def _photograph(picture: PIL.Image.Image, rng: KeyedRandom) -> PIL.Image.Image:
+    """Changes brightness, contrast and tint, and adds grain."""
     pixels = np.asarray(picture, dtype=np.float64)
-    contrast, brightness = dice.uniform(0.82, 1.12), dice.around(0, 8)
-    tint = np.array([dice.around(1, 0.025) for _ in range(3)])
-    grain = (dice.array(*pixels.shape[:2], 1) + dice.array(*pixels.shape[:2], 1) - 1) * dice.uniform(0, 6)
+    contrast, brightness = rng.uniform(0.82, 1.12), rng.around(0, 8)
+    tint = np.array([rng.around(1, 0.025) for _ in range(3)])
+    grain = (rng.array(*pixels.shape[:2], 1) + rng.array(*pixels.shape[:2], 1) - 1) * rng.uniform(0, 6)
     exposed = ((pixels - 128) * contrast + 128 + brightness) * tint + grain
     return PIL.Image.fromarray(exposed.clip(0, 255).astype(np.uint8))

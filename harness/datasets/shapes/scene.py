@@ -1,4 +1,4 @@
-"""The geometry of one picture: where the object's parts, its keypoints and the clutter before it lie. Nothing is painted here."""
+"""The geometry of one picture: the object's parts, its keypoints, the clutter before it. Paints nothing."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from harness.datasets.shapes.canvas import Patch
 from harness.datasets.shapes.catalogue import KINDS
 from harness.datasets.shapes.clutter import draw_occluders
-from harness.datasets.shapes.dice import KeyedRandom
-from harness.datasets.shapes.outlines import covering
+from harness.datasets.shapes.keyed_random import KeyedRandom
+from harness.datasets.shapes.outlines import is_inside
 from harness.datasets.shapes.sketch import Sketch
 from harness.datasets.shapes.view import View, draw_cut, draw_view, project
 from harness.frames import Size
@@ -20,23 +20,27 @@ SHARED = 3
 """Any two pictures of a category share at least this many visible keypoints."""
 
 _ATTEMPTS = 60
+
 _GENTLE = 20
 """From this attempt on nothing is cut off and nothing stands before the object."""
+
+_STEP = 0.02
+"""Object units between a part's centre and the points that show its axes."""
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """What is where in a picture, in pixels.
+    """The geometry of a picture, in pixels.
 
     Attributes:
         size: of the picture.
-        view: how the object is seen.
+        view: direction, rotation, size and position of the object.
         patches: the object's parts, from back to front.
-        occluders: what stands before it.
+        occluders: things before the object.
         points: (n, 2) float64, one row for each of the category's keypoints; NaN where one is not visible.
-        box: (x1, y1, x2, y2) of what is drawn of the object, covered or not, within the picture.
-        truncated: whether a keypoint, or a twentieth of the object's box, lies outside the picture.
-        occluded: whether something stands before one of the object's keypoints.
+        box: (x1, y1, x2, y2) of the object's parts, covered or not, within the picture.
+        is_truncated: whether a keypoint, or a twentieth of the object's box, lies outside the picture.
+        is_occluded: whether something stands before one of the object's keypoints.
     """
 
     size: Size
@@ -45,97 +49,116 @@ class Scene:
     occluders: tuple[Patch, ...]
     points: np.ndarray
     box: tuple[float, float, float, float]
-    truncated: bool
-    occluded: bool
+    is_truncated: bool
+    is_occluded: bool
 
 
 def draw_scene(split: str, category: str, index: int) -> Scene:
-    """The scene of picture `index`.
+    """Draws the scene of picture `index`.
 
-    Scenes are drawn until more than half of the category's keypoints are visible, by so many that two such pictures must share
-    `SHARED` of them: which pictures make a pair is thus known without looking at any.
+    Scenes are drawn until more than half of the category's keypoints are visible, by so many that two such
+    pictures must share `SHARED` of them: any two pictures can make a pair, without being drawn first.
     """
     needed = (len(KINDS[category].keypoints) + SHARED + 1) // 2
     for attempt in range(_ATTEMPTS):
-        scene = _draw(
-            KeyedRandom("scene", split, category, index, attempt), category, gentle=attempt >= _GENTLE
-        )
+        rng = KeyedRandom("scene", split, category, index, attempt)
+        scene = _draw_attempt(rng, category, gentle=attempt >= _GENTLE)
         if np.isfinite(scene.points).all(axis=1).sum() >= needed:
             return scene
     raise RuntimeError(f"shapes: no scene of {category} {split} {index} shows {needed} keypoints")
 
 
-def sketch_object(category: str, dice: KeyedRandom) -> Sketch:
-    """One object of a category, in its own coordinates."""
+def sketch_object(category: str, rng: KeyedRandom) -> Sketch:
+    """Draws one object of a category, in its own coordinates."""
     sketch = Sketch()
-    KINDS[category].draw(sketch, dice)
+    KINDS[category].draw(sketch, rng)
     return sketch
 
 
 def lay_out(sketch: Sketch, view: View, size: Size) -> tuple[tuple[Patch, ...], dict[str, np.ndarray]]:
-    """The parts of an object, and its keypoints by name, in pixels. Mirroring swaps the names of left and right."""
-    marks = list(sketch.marks.values())
-    groups = [part.outline for part in sketch.parts]
-    corners = np.concatenate(groups)
-    first = np.cumsum([0, *(len(outline) for outline in groups[:-1])])
-    centres = (np.minimum.reduceat(corners, first, axis=0) + np.maximum.reduceat(corners, first, axis=0)) / 2
-    groups += [centres, centres + (0.02, 0.0), centres + (0.0, 0.02), np.array([mark.xy for mark in marks])]
-    depths = [part.depth for part in sketch.parts]
-    lengths = [len(group) for group in groups]
-    depth = np.repeat(
-        [*depths, *depths, *depths, *depths, *(mark.depth for mark in marks)],
-        [*lengths[:-4], *[1] * sum(lengths[-4:])],
-    )
-    pixels = np.round(project(view, np.concatenate(groups), depth, size), 3)
-    *outlines, middle, right, down, points = np.split(pixels, np.cumsum(lengths)[:-1])
-    axes = _inverse((right - middle) / 0.02, (down - middle) / 0.02)
-    patches = tuple(
-        Patch(part.paint, outline, axis, (x, y), part.line, part.turn)
-        for part, outline, axis, (x, y) in zip(sketch.parts, outlines, axes, middle.tolist(), strict=True)
-    )
-    return patches, {
-        _seen_name(name, view.mirrored): point for name, point in zip(sketch.marks, points, strict=True)
-    }
+    """Projects an object to pixels: its parts, and its keypoints by name.
+
+    Mirroring swaps the names of left and right.
+    """
+    parts, keypoints = sketch.parts, list(sketch.keypoints.values())
+    outlines = [part.outline for part in parts]
+    corners = np.concatenate(outlines)
+    starts = np.cumsum([0, *(len(outline) for outline in outlines[:-1])])
+    low, high = np.minimum.reduceat(corners, starts, axis=0), np.maximum.reduceat(corners, starts, axis=0)
+    centres = (low + high) / 2
+    # Two points near each part's centre show how its coordinates lie in the picture.
+    positions = np.array([keypoint.xy for keypoint in keypoints])
+    xy = np.concatenate([corners, centres, centres + (_STEP, 0.0), centres + (0.0, _STEP), positions])
+    part_depths = np.array([part.depth for part in parts])
+    corner_depths = np.repeat(part_depths, [len(outline) for outline in outlines])
+    keypoint_depths = np.array([keypoint.depth for keypoint in keypoints])
+    depth = np.concatenate([corner_depths, *[part_depths] * 3, keypoint_depths])
+
+    # One projection of everything: the view fills the picture with the box of all points.
+    pixels = np.round(project(view, xy, depth, size), 3)
+    lengths = [*(len(outline) for outline in outlines), *[len(parts)] * 3]
+    *pixel_outlines, middle, right, down, points = np.split(pixels, np.cumsum(lengths))
+    axes = _inverse((right - middle) / _STEP, (down - middle) / _STEP)
+    patches = []
+    for part, outline, part_axes, (x, y) in zip(parts, pixel_outlines, axes, middle.tolist(), strict=True):
+        patches.append(Patch(part.paint, outline, part_axes, (x, y), part.line, part.turn))
+    names = [_name_in_picture(name, view.mirrored) for name in sketch.keypoints]
+    return tuple(patches), dict(zip(names, points, strict=True))
 
 
-def _draw(dice: KeyedRandom, category: str, gentle: bool) -> Scene:
-    size = Size(dice.integer(96, 128), dice.integer(96, 128))
-    view = draw_view(dice)
-    if dice.chance(0.18) and not gentle:
-        view = draw_cut(view, dice)
-    sketch = sketch_object(category, dice)
-    patches, places = lay_out(sketch, view, size)
-    occluders = () if gentle else draw_occluders(dice, np.array(list(places.values())), size)
-    return _scene(category, size, view, patches, occluders, sketch, places)
+def _draw_attempt(rng: KeyedRandom, category: str, gentle: bool) -> Scene:
+    """
+    Args:
+        gentle: nothing is cut off, and nothing stands before the object.
+    """
+    size = Size(rng.integer(96, 128), rng.integer(96, 128))
+    view = draw_view(rng)
+    if rng.chance(0.18) and not gentle:
+        view = draw_cut(view, rng)
+    sketch = sketch_object(category, rng)
+    patches, points = lay_out(sketch, view, size)
+    occluders = () if gentle else draw_occluders(rng, np.array(list(points.values())), size)
+    return _make_scene(category, size, view, patches, occluders, sketch, points)
 
 
-def _scene(
+def _make_scene(
     category: str,
     size: Size,
     view: View,
     patches: tuple[Patch, ...],
     occluders: tuple[Patch, ...],
     sketch: Sketch,
-    places: dict[str, np.ndarray],
+    points_by_name: dict[str, np.ndarray],
 ) -> Scene:
-    points = np.array(list(places.values()))
-    inside = ((points >= 0) & (points <= np.array(size) - 1)).all(axis=1)
-    hidden = _self_hidden(points, patches, [mark.part for mark in sketch.marks.values()])
-    behind = covering(points, [patch.outline for patch in occluders]).any(axis=0)
-    box, outside = _box(patches, size)
-    visible = dict(zip(places, inside & ~hidden & ~behind, strict=True))
-    nowhere = np.full(2, np.nan)
-    rows = [places[name] if visible.get(name) else nowhere for name in KINDS[category].keypoints]
-    truncated = bool(outside > 0.05 or not inside.all())
+    points = np.array(list(points_by_name.values()))
+    is_in_picture = ((points >= 0) & (points <= np.array(size) - 1)).all(axis=1)
+    is_hidden = _hidden_by_own_parts(points, patches, [each.part for each in sketch.keypoints.values()])
+    is_behind = is_inside(points, [patch.outline for patch in occluders]).any(axis=0)
+    is_visible = dict(zip(points_by_name, is_in_picture & ~is_hidden & ~is_behind, strict=True))
+    box, share_outside = _box(patches, size)
+    rows = []
+    for name in KINDS[category].keypoints:
+        rows.append(points_by_name[name] if is_visible.get(name) else np.full(2, np.nan))
     return Scene(
-        size, view, patches, occluders, np.array(rows), box, truncated, bool((behind & inside).any())
+        size=size,
+        view=view,
+        patches=patches,
+        occluders=occluders,
+        points=np.array(rows),
+        box=box,
+        is_truncated=bool(share_outside > 0.05 or not is_in_picture.all()),
+        is_occluded=bool((is_behind & is_in_picture).any()),
     )
 
 
-def _self_hidden(points: np.ndarray, patches: Sequence[Patch], owners: Sequence[int]) -> np.ndarray:
-    """Which points are covered by a part that was painted after their own."""
+def _hidden_by_own_parts(points: np.ndarray, patches: Sequence[Patch], owners: Sequence[int]) -> np.ndarray:
+    """(n,) bool: whether each point is covered by a part that was painted after its own.
+
+    Args:
+        owners: index of each point's part.
+    """
     later = np.arange(len(patches))[:, None] > np.array(owners)
-    covered = covering(points, [patch.outline for patch in patches]) & later
+    covered = is_inside(points, [patch.outline for patch in patches]) & later
     return np.asarray(covered.any(axis=0))
 
 
@@ -149,7 +172,7 @@ def _box(patches: Sequence[Patch], size: Size) -> tuple[tuple[float, float, floa
 
 
 def _inverse(along_x: np.ndarray, along_y: np.ndarray) -> np.ndarray:
-    """(n, 2) pixels for each object unit in x and in y -> (n, 2, 2) object units for each pixel.
+    """Object units for each pixel, (n, 2, 2), from pixels for each object unit in x and in y, (n, 2) each.
 
     A part seen edge-on has no inverse; it is a thin line then, and any texture will do.
     """
@@ -159,8 +182,8 @@ def _inverse(along_x: np.ndarray, along_y: np.ndarray) -> np.ndarray:
     return np.stack([np.stack([d, -b], axis=1), np.stack([-c, a], axis=1)], axis=1) / area[:, None, None]
 
 
-def _seen_name(name: str, mirrored: bool) -> str:
-    """The keypoint's name in a picture that may be flipped: what was the object's left is its right then."""
+def _name_in_picture(name: str, mirrored: bool) -> str:
+    """The keypoint's name in a picture that may be flipped: the object's left is its right then."""
     if mirrored and name.startswith("left_"):
         return "right_" + name.removeprefix("left_")
     if mirrored and name.startswith("right_"):

@@ -23,5 +23,6 @@ SHAPES = DatasetSpec(
         "val": {"pairs": 250, "images": 148, "keypoints": 2_374},
         "train": {"pairs": 6_000, "images": 4_532, "keypoints": 57_066},
     },
-    description="10 categories of drawn objects, made from a seed, nothing to download; threshold: the target's box",
+    description="10 categories of drawn objects, made from a seed, nothing to download; "
+    "threshold: the target's box",
 )

@@ -1,4 +1,4 @@
-"""Textures: how much of a part's second colour shows at each pixel."""
+"""Textures: the share of a part's second colour at each pixel."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from functools import cache
 
 import numpy as np
 
-from harness.datasets.shapes.dice import KeyedRandom
+from harness.datasets.shapes.keyed_random import KeyedRandom
 from harness.datasets.shapes.paint import Coat
 
 _TILE = 64
 
 
-def amount(coat: Coat, axes: np.ndarray, turn: float, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def accent_share(coat: Coat, axes: np.ndarray, turn: float, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """(h, w) share of the second colour, 0 to 1.
 
     Args:
@@ -44,9 +44,9 @@ def _checks(u: np.ndarray, v: np.ndarray, phase: tuple[float, float]) -> np.ndar
 
 def _bricks(u: np.ndarray, v: np.ndarray, phase: tuple[float, float]) -> np.ndarray:
     row = np.floor(v + phase[1])
-    seams: np.ndarray = np.maximum(
-        _soft(_wave(v + phase[1] - 0.5) - 0.6), _soft(_wave(u / 2 + row / 2 + phase[0]) - 0.75)
-    )
+    level_seams = _soft(_wave(v + phase[1] - 0.5) - 0.6)
+    upright_seams = _soft(_wave(u / 2 + row / 2 + phase[0]) - 0.75)
+    seams: np.ndarray = np.maximum(level_seams, upright_seams)
     return seams
 
 

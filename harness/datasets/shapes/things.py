@@ -1,24 +1,24 @@
 """Drawings of things that stand still and face the viewer: chair and house.
 
-A chair's left is its sitter's, on the right of the picture; a house's left is its left in the picture's own terms of a person who
-walks out of its door, so again on the right.
+A chair's left is its sitter's, on the right of the picture; a house's left is that of a person who walks out
+of its door, so again on the right.
 """
 
 from __future__ import annotations
 
-from harness.datasets.shapes.dice import KeyedRandom
-from harness.datasets.shapes.outlines import between, box, ellipse, limb, polygon, smooth
+from harness.datasets.shapes.keyed_random import KeyedRandom
+from harness.datasets.shapes.outlines import box, ellipse, limb, point_between, polygon, smooth
 from harness.datasets.shapes.paint import Paint
 from harness.datasets.shapes.sketch import Kind, Sketch
 
 
-def _chair(sketch: Sketch, dice: KeyedRandom) -> None:
-    half, rise = dice.uniform(0.34, 0.48), dice.uniform(0.12, 0.28)
-    seat, ground = 0.1, dice.uniform(0.72, 0.98)
-    narrow = half * dice.uniform(0.78, 0.98)
-    flare = dice.uniform(0.82, 1.15)
-    top = seat - rise - dice.uniform(0.6, 0.95)
-    leg = dice.uniform(0.035, 0.06)
+def _draw_chair(sketch: Sketch, rng: KeyedRandom) -> None:
+    half, rise = rng.uniform(0.34, 0.48), rng.uniform(0.12, 0.28)
+    seat, ground = 0.1, rng.uniform(0.72, 0.98)
+    narrow = half * rng.uniform(0.78, 0.98)
+    flare = rng.uniform(0.82, 1.15)
+    top = seat - rise - rng.uniform(0.6, 0.95)
+    leg = rng.uniform(0.035, 0.06)
     for name, sign in (("right", -1), ("left", 1)):
         foot = (sign * narrow * flare, ground - rise * 0.8)
         sketch.add("hind_leg", limb([(sign * narrow * 0.92, seat - rise), foot], leg, leg * 0.8), depth=-0.3)
@@ -28,21 +28,21 @@ def _chair(sketch: Sketch, dice: KeyedRandom) -> None:
         sketch.add("post", limb([(sign * narrow * 0.95, seat - rise + 0.02), corner], leg, leg), depth=-0.3)
         sketch.add("knob", ellipse(*corner, leg * 1.5), depth=-0.3)
         sketch.mark(f"{name}_top", corner)
-    if dice.chance(0.5):
-        for slat in range(dice.integer(2, 4)):
+    if rng.chance(0.5):
+        for slat in range(rng.integer(2, 4)):
             y = top + 0.14 + slat * 0.2
             if y < seat - rise - 0.12:
                 sketch.add("slat", box(-narrow * 0.93, y - 0.05, narrow * 0.93, y + 0.05, 0.02), depth=-0.29)
     else:
         panel = smooth(
             (-narrow * 0.8 * flare, top + 0.1),
-            (0, top + dice.uniform(-0.04, 0.12)),
+            (0, top + rng.uniform(-0.04, 0.12)),
             (narrow * 0.8 * flare, top + 0.1),
             (narrow * 0.82, seat - rise - 0.1),
             (-narrow * 0.82, seat - rise - 0.1),
         )
         sketch.add("back", panel, depth=-0.29)
-    rail = top + dice.uniform(0.07, 0.12)
+    rail = top + rng.uniform(0.07, 0.12)
     sketch.add("slat", box(-narrow * flare, rail - 0.07, narrow * flare, rail + 0.07, 0.05), depth=-0.28)
     sketch.add("emblem", ellipse(0, rail, 0.055), depth=-0.27, backrest=(0, rail))
     for name, sign in (("right", -1), ("left", 1)):
@@ -54,9 +54,21 @@ def _chair(sketch: Sketch, dice: KeyedRandom) -> None:
             depth=0.3,
         )
         sketch.mark(f"{name}_front_foot", (foot[0], foot[1] - 0.03))
-    if dice.chance(0.5):
-        bar = between((0, seat), (0, ground), dice.uniform(0.45, 0.7))[1]
+    if rng.chance(0.5):
+        bar = point_between((0, seat), (0, ground), rng.uniform(0.45, 0.7))[1]
         sketch.add("bar", limb([(-half * 0.95, bar), (half * 0.95, bar)], 0.025, 0.025), depth=0.3)
+    _draw_seat(sketch, rng, half, narrow, seat, rise)
+
+
+def _draw_seat(
+    sketch: Sketch, rng: KeyedRandom, half: float, narrow: float, seat: float, rise: float
+) -> None:
+    """Draws seat and arms.
+
+    Args:
+        half, narrow: half the seat's width in front and at the back.
+        seat: y of its front edge; its back edge is higher by `rise`.
+    """
     # The seat in two parts: its top slopes back, its front edge is upright.
     sketch.add(
         "cushion",
@@ -64,10 +76,10 @@ def _chair(sketch: Sketch, dice: KeyedRandom) -> None:
         depth=0.0,
     )
     sketch.mark("seat", (0, seat - rise * 0.5))
-    sketch.add("edge", box(-half, seat - 0.01, half, seat + dice.uniform(0.07, 0.13), 0.02), depth=0.3)
+    sketch.add("edge", box(-half, seat - 0.01, half, seat + rng.uniform(0.07, 0.13), 0.02), depth=0.3)
     sketch.mark("right_seat_corner", (-half + 0.04, seat + 0.025))
     sketch.mark("left_seat_corner", (half - 0.04, seat + 0.025))
-    arm = dice.uniform(0.26, 0.36)
+    arm = rng.uniform(0.26, 0.36)
     for name, sign in (("right", -1), ("left", 1)):
         front, rear = (sign * half * 1.05, seat - arm), (sign * narrow * 1.05, seat - rise - arm)
         sketch.add("arm_post", limb([(sign * half * 1.02, seat), front], 0.03, 0.03), depth=0.2)
@@ -75,15 +87,15 @@ def _chair(sketch: Sketch, dice: KeyedRandom) -> None:
         sketch.mark(f"{name}_arm", front)
 
 
-def _house(sketch: Sketch, dice: KeyedRandom) -> None:
-    half, storey = dice.uniform(0.55, 0.85), dice.uniform(0.5, 0.85)
+def _draw_house(sketch: Sketch, rng: KeyedRandom) -> None:
+    half, storey = rng.uniform(0.55, 0.85), rng.uniform(0.5, 0.85)
     ground = 0.75
     eave = ground - storey
-    peak = eave - dice.uniform(0.35, 0.75)
-    ridge = half * dice.pick((0.0, 0.0, dice.uniform(0.3, 0.75)))
-    over = half + dice.uniform(0.05, 0.18)
-    stack = (dice.uniform(0.25, 0.5) * half, peak - dice.uniform(0.02, 0.16))
-    wide = dice.uniform(0.08, 0.12)
+    peak = eave - rng.uniform(0.35, 0.75)
+    ridge = half * rng.pick((0.0, 0.0, rng.uniform(0.3, 0.75)))
+    over = half + rng.uniform(0.05, 0.18)
+    stack = (rng.uniform(0.25, 0.5) * half, peak - rng.uniform(0.02, 0.16))
+    wide = rng.uniform(0.08, 0.12)
     sketch.add("chimney", box(stack[0] - wide, stack[1], stack[0] + wide, eave), depth=-0.1)
     sketch.add(
         "chimney_cap",
@@ -109,12 +121,24 @@ def _house(sketch: Sketch, dice: KeyedRandom) -> None:
     sketch.add("gutter", box(-over, eave - 0.035, over, eave + 0.035, 0.02), depth=0.1)
     sketch.mark("right_eave", (-over + 0.035, eave))
     sketch.mark("left_eave", (over - 0.035, eave))
-    attic = (eave + peak) / 2 + dice.uniform(0.04, 0.1)
-    size = dice.uniform(0.07, 0.11)
+    attic = (eave + peak) / 2 + rng.uniform(0.04, 0.1)
+    size = rng.uniform(0.07, 0.11)
     sketch.add("frame", ellipse(0, attic, size * 1.35), depth=0.12)
     sketch.add("attic", ellipse(0, attic, size), depth=0.13, attic_window=(0, attic))
-    shift, door = dice.around(0, 0.06), dice.uniform(0.12, 0.18)
-    head = ground - dice.uniform(0.4, 0.6) * storey - 0.1
+    shift, door = rng.around(0, 0.06), rng.uniform(0.12, 0.18)
+    _draw_door(sketch, rng, shift, door, storey, ground)
+    _draw_windows(sketch, rng, half, shift, door, storey, eave)
+
+
+def _draw_door(
+    sketch: Sketch, rng: KeyedRandom, shift: float, door: float, storey: float, ground: float
+) -> None:
+    """
+    Args:
+        shift: x of the door's middle.
+        door: half its width.
+    """
+    head = ground - rng.uniform(0.4, 0.6) * storey - 0.1
     sketch.add("frame", box(shift - door - 0.03, head - 0.035, shift + door + 0.03, ground), depth=0.08)
     sketch.add(
         "door", box(shift - door, head, shift + door, ground, 0.02), depth=0.1, door_top=(shift, head + 0.03)
@@ -131,10 +155,27 @@ def _house(sketch: Sketch, dice: KeyedRandom) -> None:
         depth=0.2,
         doorstep=(shift, ground + 0.015),
     )
+
+
+def _draw_windows(
+    sketch: Sketch,
+    rng: KeyedRandom,
+    half: float,
+    shift: float,
+    door: float,
+    storey: float,
+    eave: float,
+) -> None:
+    """Draws a window on each side of the door.
+
+    Args:
+        half: half the wall's width.
+        shift, door: x of the door's middle, and half its width.
+    """
     free = half - door - abs(shift)
-    pane = min(dice.uniform(0.12, 0.17), free * 0.38)
-    tall = min(dice.uniform(0.12, 0.18), storey * 0.25)
-    level = eave + storey * dice.uniform(0.38, 0.52)
+    pane = min(rng.uniform(0.12, 0.17), free * 0.38)
+    tall = min(rng.uniform(0.12, 0.18), storey * 0.25)
+    level = eave + storey * rng.uniform(0.38, 0.52)
     for name, sign in (("right", -1), ("left", 1)):
         x = sign * (half + door) / 2 + shift * 0.4
         sketch.add(
@@ -145,7 +186,7 @@ def _house(sketch: Sketch, dice: KeyedRandom) -> None:
         sketch.add("glass", box(x - pane * 0.8, level - tall, x + pane * 0.8, level + tall), depth=0.05)
         sketch.add("frame", box(x - 0.02, level - tall, x + 0.02, level + tall), depth=0.06, line=0)
         sketch.mark(f"{name}_window", (x, level))
-        if dice.chance(0.6):
+        if rng.chance(0.6):
             sketch.add(
                 "flowers",
                 limb([(x - pane, level + tall * 1.15), (x + pane, level + tall * 1.15)], 0.05, 0.05),
@@ -184,7 +225,7 @@ CHAIR = Kind(
         "arm": Paint(0.3, 0.35, 0.42, "stripes", (0.0, 0.0, 0.2), pitch=0.12, hue_spread=0.04),
         "arm_post": Paint(0.07, 0.5, 0.45, hue_spread=0.024),
     },
-    draw=_chair,
+    draw=_draw_chair,
 )
 
 HOUSE = Kind(
@@ -220,5 +261,5 @@ HOUSE = Kind(
         "knob": Paint(0.14, 0.8, 0.95, hue_spread=0.016),
         "step": Paint(0.6, 0.05, 0.6, "speckle", (0.0, 0.0, -0.25), pitch=0.1),
     },
-    draw=_house,
+    draw=_draw_house,
 )

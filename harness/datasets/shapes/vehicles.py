@@ -1,23 +1,33 @@
 """Drawings of things that move people: aeroplane, bicycle, boat and car, each facing right.
 
-Seen from its right side, an object's right is nearer; mirrored pictures show it from the left. Parts of which only the nearer one is
-drawn carry no side in their name.
+Seen from its right side, an object's right is nearer; mirrored pictures show it from the left. Names of parts
+that are drawn on the nearer side only do not contain a side.
 """
 
 from __future__ import annotations
 
-from harness.datasets.shapes.dice import KeyedRandom
-from harness.datasets.shapes.outlines import between, box, curve, ellipse, limb, polygon, ring, smooth, toward
+from harness.datasets.shapes.keyed_random import KeyedRandom
+from harness.datasets.shapes.outlines import (
+    box,
+    curve,
+    ellipse,
+    limb,
+    point_between,
+    point_toward,
+    polygon,
+    ring,
+    smooth,
+)
 from harness.datasets.shapes.paint import Paint
 from harness.datasets.shapes.sketch import Kind, Sketch
 
 
-def _aeroplane(sketch: Sketch, dice: KeyedRandom) -> None:
-    thick = dice.uniform(0.11, 0.19)
+def _draw_aeroplane(sketch: Sketch, rng: KeyedRandom) -> None:
+    thick = rng.uniform(0.11, 0.19)
     tail, nose = -1.0, 1.0
-    fin = dice.uniform(0.28, 0.5)
-    root, chord, sweep = dice.uniform(0.05, 0.35), dice.uniform(0.26, 0.42), dice.uniform(0.15, 0.6)
-    span, reach = dice.uniform(0.45, 0.8), dice.uniform(0.25, 0.45)
+    fin = rng.uniform(0.28, 0.5)
+    root, chord, sweep = rng.uniform(0.05, 0.35), rng.uniform(0.26, 0.42), rng.uniform(0.15, 0.6)
+    span, reach = rng.uniform(0.45, 0.8), rng.uniform(0.25, 0.45)
     # The far side, above the fuselage in this view.
     far_wing = (root - sweep, -span * 0.75)
     sketch.add(
@@ -43,21 +53,21 @@ def _aeroplane(sketch: Sketch, dice: KeyedRandom) -> None:
         depth=-0.1,
     )
     sketch.mark("left_stabiliser_tip", (far_stab[0] - 0.05, far_stab[1] + 0.02))
-    fin_tip = (tail - dice.uniform(-0.02, 0.14), -thick * 0.6 - fin)
+    fin_tip = (tail - rng.uniform(-0.02, 0.14), -thick * 0.6 - fin)
     sketch.add(
         "fin",
         polygon(
-            (tail + dice.uniform(0.32, 0.5), -thick * 0.6),
+            (tail + rng.uniform(0.32, 0.5), -thick * 0.6),
             (fin_tip[0] + 0.14, fin_tip[1]),
             fin_tip,
             (tail + 0.06, 0),
         ),
     )
     sketch.mark("fin_tip", (fin_tip[0] + 0.06, fin_tip[1] + 0.04))
-    wheel = nose - dice.uniform(0.28, 0.4)
+    wheel = nose - rng.uniform(0.28, 0.4)
     sketch.add("strut", limb([(wheel, thick * 0.5), (wheel, thick + 0.1)], 0.02, 0.02), depth=0.02)
     sketch.add("tyre", ellipse(wheel, thick + 0.13, 0.055), depth=0.02, front_wheel=(wheel, thick + 0.13))
-    droop = dice.uniform(-0.2, 0.3) * thick
+    droop = rng.uniform(-0.2, 0.3) * thick
     body = smooth(
         (nose, droop),
         (nose - 0.16, -thick * 0.75),
@@ -94,14 +104,14 @@ def _aeroplane(sketch: Sketch, dice: KeyedRandom) -> None:
         depth=0.1,
     )
     sketch.mark("cockpit", cockpit)
-    door = nose - dice.uniform(0.4, 0.5)
+    door = nose - rng.uniform(0.4, 0.5)
     sketch.add(
         "door",
         box(door - 0.04, -thick * 0.55, door + 0.04, thick * 0.45, 0.02),
         depth=0.1,
         door=(door, -thick * 0.05),
     )
-    for window in range(dice.integer(3, 6)):
+    for window in range(rng.integer(3, 6)):
         sketch.add(
             "glass", ellipse(door - 0.16 - 0.13 * window, -thick * 0.35, 0.03, 0.035), depth=0.1, line=0
         )
@@ -118,7 +128,7 @@ def _aeroplane(sketch: Sketch, dice: KeyedRandom) -> None:
     )
     sketch.mark("right_stabiliser_tip", (near_stab[0] - 0.05, near_stab[1] - 0.02))
     near_wing = (root - sweep, thick * 0.4 + span)
-    engine = between((root, thick * 0.4), near_wing, dice.uniform(0.35, 0.5))
+    engine = point_between((root, thick * 0.4), near_wing, rng.uniform(0.35, 0.5))
     sketch.add(
         "wing",
         polygon(
@@ -132,7 +142,7 @@ def _aeroplane(sketch: Sketch, dice: KeyedRandom) -> None:
         depth=0.25,
     )
     sketch.mark("right_wing_tip", (near_wing[0] - 0.08, near_wing[1] - 0.02))
-    size = dice.uniform(0.06, 0.1)
+    size = rng.uniform(0.06, 0.1)
     sketch.add(
         "engine",
         box(engine[0] - 0.16, engine[1] - size, engine[0] + 0.13, engine[1] + size, 0.06),
@@ -146,25 +156,27 @@ def _aeroplane(sketch: Sketch, dice: KeyedRandom) -> None:
     )
 
 
-def _bicycle(sketch: Sketch, dice: KeyedRandom) -> None:
-    radius, tyre = dice.uniform(0.36, 0.46), dice.uniform(0.045, 0.085)
-    front, rear = (0.58, 0.3), (-0.58, 0.3 + dice.around(0, 0.02))
-    crank = (dice.uniform(-0.12, 0.02), 0.3 + dice.uniform(0, 0.1))
-    saddle = (crank[0] - dice.uniform(0.1, 0.26), -dice.uniform(0.2, 0.42))
-    seat = between(crank, saddle, 0.8)
-    head = (dice.uniform(0.3, 0.42), -dice.uniform(0.12, 0.3))
-    bar = (head[0] - dice.uniform(0.0, 0.08), head[1] - dice.uniform(0.16, 0.28))
-    pipe = dice.uniform(0.024, 0.042)
-    turn = dice.uniform(0, 360)
-    pedals = toward(crank, turn, 0.2), toward(crank, turn + 180, 0.2)
+def _draw_bicycle(sketch: Sketch, rng: KeyedRandom) -> None:
+    radius, tyre = rng.uniform(0.36, 0.46), rng.uniform(0.045, 0.085)
+    front, rear = (0.58, 0.3), (-0.58, 0.3 + rng.around(0, 0.02))
+    crank = (rng.uniform(-0.12, 0.02), 0.3 + rng.uniform(0, 0.1))
+    saddle = (crank[0] - rng.uniform(0.1, 0.26), -rng.uniform(0.2, 0.42))
+    seat = point_between(crank, saddle, 0.8)
+    head = (rng.uniform(0.3, 0.42), -rng.uniform(0.12, 0.3))
+    bar = (head[0] - rng.uniform(0.0, 0.08), head[1] - rng.uniform(0.16, 0.28))
+    pipe = rng.uniform(0.024, 0.042)
+    turn = rng.uniform(0, 360)
+    pedals = point_toward(crank, turn, 0.2), point_toward(crank, turn + 180, 0.2)
     for hub in (front, rear):
         sketch.add("tyre", ring(*hub, radius, tyre))
         for step in range(3):
-            angle = dice.uniform(0, 60) + 60 * step
+            angle = rng.uniform(0, 60) + 60 * step
             sketch.add(
                 "spoke",
                 limb(
-                    [toward(hub, angle, radius - tyre), toward(hub, angle + 180, radius - tyre)], 0.006, 0.006
+                    [point_toward(hub, angle, radius - tyre), point_toward(hub, angle + 180, radius - tyre)],
+                    0.006,
+                    0.006,
                 ),
                 line=0,
             )
@@ -184,17 +196,19 @@ def _bicycle(sketch: Sketch, dice: KeyedRandom) -> None:
     for start, end, width in (
         (rear, crank, 0.7),
         (rear, seat, 0.6),
-        (crank, between(head, front, 0.12), 1.0),
+        (crank, point_between(head, front, 0.12), 1.0),
         (seat, head, 1.0),
         (crank, saddle, 1.0),
     ):
         sketch.add("frame", limb([start, end], pipe * width, pipe * width))
-    sketch.mark("frame_corner", between(crank, saddle, 0.79))
-    sketch.add("fork", limb(curve(head, between(head, front, 0.6), front), pipe, pipe * 0.7), depth=0.03)
+    sketch.mark("frame_corner", point_between(crank, saddle, 0.79))
+    sketch.add(
+        "fork", limb(curve(head, point_between(head, front, 0.6), front), pipe, pipe * 0.7), depth=0.03
+    )
     for name, hub in (("front", front), ("rear", rear)):
         sketch.add("hub", ellipse(*hub, 0.055), depth=0.04)
         sketch.mark(f"{name}_hub", hub)
-    sketch.add("stem", limb([between(head, front, 0.1), head, bar], pipe, pipe))
+    sketch.add("stem", limb([point_between(head, front, 0.1), head, bar], pipe, pipe))
     sketch.add(
         "lamp",
         ellipse(head[0] + 0.09, head[1] - 0.01, 0.06, 0.05),
@@ -212,7 +226,7 @@ def _bicycle(sketch: Sketch, dice: KeyedRandom) -> None:
     )
     sketch.mark("saddle_nose", (saddle[0] + 0.17, saddle[1]))
     sketch.mark("saddle_rear", (saddle[0] - 0.14, saddle[1] - 0.01))
-    sketch.add("gear", ellipse(*crank, dice.uniform(0.085, 0.12)), depth=0.05, crank=crank)
+    sketch.add("gear", ellipse(*crank, rng.uniform(0.085, 0.12)), depth=0.05, crank=crank)
     sketch.add("crank", limb([crank, pedals[0]], 0.02, 0.02), depth=0.08)
     sketch.mark("crank", crank)
     sketch.add(
@@ -221,24 +235,24 @@ def _bicycle(sketch: Sketch, dice: KeyedRandom) -> None:
         depth=0.14,
     )
     sketch.mark("right_pedal", pedals[0])
-    grip = (bar[0] - dice.uniform(0.1, 0.16), bar[1] - dice.uniform(-0.04, 0.06))
+    grip = (bar[0] - rng.uniform(0.1, 0.16), bar[1] - rng.uniform(-0.04, 0.06))
     sketch.add("grip", limb([bar, grip], 0.035, 0.035), depth=0.22, right_grip=grip)
 
 
-def _boat(sketch: Sketch, dice: KeyedRandom) -> None:
-    deck, keel = dice.uniform(0.3, 0.42), dice.uniform(0.62, 0.8)
-    bow, stern = (0.95, deck - dice.uniform(0.02, 0.16)), (-0.85, deck - dice.uniform(-0.02, 0.08))
-    mast = dice.uniform(-0.1, 0.22)
-    top = (mast + dice.around(0, 0.03), -dice.uniform(0.75, 1.05))
-    clew = (mast - dice.uniform(0.5, 0.78), deck - dice.uniform(0.2, 0.3))
-    belly = dice.uniform(0.02, 0.14)
-    rudder = (-0.84, keel + dice.uniform(-0.02, 0.1))
+def _draw_boat(sketch: Sketch, rng: KeyedRandom) -> None:
+    deck, keel = rng.uniform(0.3, 0.42), rng.uniform(0.62, 0.8)
+    bow, stern = (0.95, deck - rng.uniform(0.02, 0.16)), (-0.85, deck - rng.uniform(-0.02, 0.08))
+    mast = rng.uniform(-0.1, 0.22)
+    top = (mast + rng.around(0, 0.03), -rng.uniform(0.75, 1.05))
+    clew = (mast - rng.uniform(0.5, 0.78), deck - rng.uniform(0.2, 0.3))
+    belly = rng.uniform(0.02, 0.14)
+    rudder = (-0.84, keel + rng.uniform(-0.02, 0.1))
     sketch.add(
         "rudder",
         polygon((-0.78, deck), (-0.93, deck), (rudder[0] - 0.09, rudder[1]), (rudder[0] + 0.04, rudder[1])),
     )
     sketch.mark("rudder", (rudder[0] - 0.03, rudder[1] - 0.04))
-    fin = dice.uniform(-0.1, 0.15)
+    fin = rng.uniform(-0.1, 0.15)
     sketch.add(
         "keel",
         polygon(
@@ -250,12 +264,12 @@ def _boat(sketch: Sketch, dice: KeyedRandom) -> None:
     )
     sketch.mark("keel", (fin - 0.04, keel + 0.16))
     jib = (0.86, deck - 0.08)
-    jib_top = between((mast, deck), top, dice.uniform(0.72, 0.92))
+    jib_top = point_between((mast, deck), top, rng.uniform(0.72, 0.92))
     sketch.add(
         "jib",
         smooth(
             (jib_top[0] + 0.03, jib_top[1]),
-            between(jib, jib_top, 0.5),
+            point_between(jib, jib_top, 0.5),
             jib,
             (mast + 0.16, deck - 0.16),
             steps=3,
@@ -265,27 +279,27 @@ def _boat(sketch: Sketch, dice: KeyedRandom) -> None:
     sketch.mark("jib_tack", (jib[0] - 0.05, jib[1] - 0.03))
     sketch.add("mast", limb([(mast, deck + 0.02), top], 0.03, 0.018))
     sketch.mark("mast_top", (top[0], top[1] + 0.02))
-    flag = dice.uniform(0.14, 0.24)
+    flag = rng.uniform(0.14, 0.24)
     sketch.add(
         "flag",
         polygon((top[0], top[1]), (top[0] - flag, top[1] + 0.06), (top[0] - 0.01, top[1] + 0.13)),
         flag=(top[0] - flag * 0.75, top[1] + 0.06),
     )
     sail = [(mast - 0.03, top[1] + 0.14), (mast - 0.04, clew[1]), clew]
-    bulge = between(clew, sail[0], 0.55)
+    bulge = point_between(clew, sail[0], 0.55)
     sketch.add(
         "sail",
         polygon(*sail, *map(tuple, curve(clew, (bulge[0] - belly, bulge[1]), sail[0]).tolist())),
         depth=0.1,
     )
     sketch.mark("clew", (clew[0] + 0.04, clew[1] - 0.03))
-    mark = between(sail[0], (sail[1][0] * 0.6 + clew[0] * 0.4, clew[1]), 0.55)
+    mark = point_between(sail[0], (sail[1][0] * 0.6 + clew[0] * 0.4, clew[1]), 0.55)
     sketch.add("emblem", ellipse(*mark, 0.075, turn=20), depth=0.12, emblem=mark)
     sketch.add(
         "boom", limb([(mast, clew[1] + 0.03), (clew[0] - 0.04, clew[1] + 0.03)], 0.022, 0.018), depth=0.1
     )
-    cabin = (mast - dice.uniform(0.28, 0.4), mast + dice.uniform(0.06, 0.24))
-    height = dice.uniform(0.13, 0.2)
+    cabin = (mast - rng.uniform(0.28, 0.4), mast + rng.uniform(0.06, 0.24))
+    height = rng.uniform(0.13, 0.2)
     sketch.add(
         "cabin",
         polygon(
@@ -300,7 +314,7 @@ def _boat(sketch: Sketch, dice: KeyedRandom) -> None:
     sketch.mark("cabin_window", ((cabin[0] + cabin[1]) / 2, deck - height / 2))
     hull = [bow, (0.6, keel - 0.12), (0.25, keel), (-0.5, keel), (-0.84, keel - 0.14), stern]
     sketch.add("hull", polygon(*hull, (0.0, deck + 0.03)), depth=0.18)
-    prow, transom = between(bow, (0.2, keel - 0.1), 0.09), (stern[0] + 0.05, stern[1] + 0.08)
+    prow, transom = point_between(bow, (0.2, keel - 0.1), 0.09), (stern[0] + 0.05, stern[1] + 0.08)
     sketch.add("prow", ellipse(*prow, 0.07, 0.05), depth=0.18, bow=prow)
     sketch.add(
         "transom",
@@ -314,20 +328,20 @@ def _boat(sketch: Sketch, dice: KeyedRandom) -> None:
         depth=0.2,
         line=0,
     )
-    hole = dice.uniform(0.3, 0.5)
+    hole = rng.uniform(0.3, 0.5)
     sketch.add("porthole", ellipse(hole, deck + 0.13, 0.05), depth=0.22, porthole=(hole, deck + 0.13))
 
 
-def _car(sketch: Sketch, dice: KeyedRandom) -> None:
-    floor, belt = 0.3, 0.3 - dice.uniform(0.34, 0.46)
-    roof = belt - dice.uniform(0.24, 0.48)
-    shield = dice.uniform(0.22, 0.62)
-    roof_front = shield - dice.uniform(0.1, 0.34)
-    back = dice.uniform(-0.94, -0.55)
-    roof_rear = back + dice.uniform(0.04, 0.28)
-    bonnet = belt + dice.uniform(0.0, 0.1)
-    axles = (-dice.uniform(0.52, 0.64), dice.uniform(0.52, 0.64))
-    radius = dice.uniform(0.17, 0.24)
+def _draw_car(sketch: Sketch, rng: KeyedRandom) -> None:
+    floor, belt = 0.3, 0.3 - rng.uniform(0.34, 0.46)
+    roof = belt - rng.uniform(0.24, 0.48)
+    shield = rng.uniform(0.22, 0.62)
+    roof_front = shield - rng.uniform(0.1, 0.34)
+    back = rng.uniform(-0.94, -0.55)
+    roof_rear = back + rng.uniform(0.04, 0.28)
+    bonnet = belt + rng.uniform(0.0, 0.1)
+    axles = (-rng.uniform(0.52, 0.64), rng.uniform(0.52, 0.64))
+    radius = rng.uniform(0.17, 0.24)
     for axle in axles:
         sketch.add("tyre", ellipse(axle, floor + 0.03, radius, radius * 0.96), depth=-0.3)
     sketch.add(
@@ -344,7 +358,7 @@ def _car(sketch: Sketch, dice: KeyedRandom) -> None:
     )
     sketch.mark("roof_front", (roof_front - 0.01, roof + 0.015))
     sketch.mark("roof_rear", (roof_rear + 0.01, roof + 0.015))
-    post = (roof_front + roof_rear) / 2 + dice.around(0, 0.04)
+    post = (roof_front + roof_rear) / 2 + rng.around(0, 0.04)
     sketch.add(
         "glass",
         polygon(
@@ -373,7 +387,7 @@ def _car(sketch: Sketch, dice: KeyedRandom) -> None:
         (shield, belt),
         (0.0, belt - 0.01),
         (back, belt),
-        (tail + 0.03, belt + dice.uniform(0.0, 0.08)),
+        (tail + 0.03, belt + rng.uniform(0.0, 0.08)),
         (tail, floor - 0.08),
         (tail + 0.1, floor),
         (nose - 0.1, floor),
@@ -393,16 +407,16 @@ def _car(sketch: Sketch, dice: KeyedRandom) -> None:
         depth=0.24,
         rear_bumper=(tail + 0.01, floor - 0.055),
     )
-    lamp = bonnet + dice.uniform(0.1, 0.15)
+    lamp = bonnet + rng.uniform(0.1, 0.15)
     sketch.add(
         "headlight",
-        ellipse(nose - 0.07, lamp, dice.uniform(0.05, 0.08), 0.05),
+        ellipse(nose - 0.07, lamp, rng.uniform(0.05, 0.08), 0.05),
         depth=0.24,
         headlight=(nose - 0.07, lamp),
     )
     sketch.add(
         "taillight",
-        box(tail + 0.01, belt + 0.1, tail + dice.uniform(0.08, 0.14), belt + 0.2, 0.02),
+        box(tail + 0.01, belt + 0.1, tail + rng.uniform(0.08, 0.14), belt + 0.2, 0.02),
         depth=0.24,
     )
     sketch.mark("taillight", (tail + 0.05, belt + 0.15))
@@ -416,7 +430,7 @@ def _car(sketch: Sketch, dice: KeyedRandom) -> None:
         ),
         depth=0.23,
     )
-    handle = (post + 0.09, belt + dice.uniform(0.07, 0.11))
+    handle = (post + 0.09, belt + rng.uniform(0.07, 0.11))
     sketch.add(
         "handle",
         limb([handle, (handle[0] + 0.09, handle[1])], 0.018, 0.018),
@@ -427,7 +441,7 @@ def _car(sketch: Sketch, dice: KeyedRandom) -> None:
     sketch.add("mirror", ellipse(*mirror, 0.05, 0.04), depth=0.34, side_mirror=mirror)
     for name, axle in zip(("rear_wheel", "front_wheel"), axles, strict=True):
         sketch.add("tyre", ellipse(axle, floor + 0.03, radius), depth=0.3)
-        sketch.add("rim", ellipse(axle, floor + 0.03, radius * dice.uniform(0.45, 0.65)), depth=0.32)
+        sketch.add("rim", ellipse(axle, floor + 0.03, radius * rng.uniform(0.45, 0.65)), depth=0.32)
         sketch.mark(name, (axle, floor + 0.03))
 
 
@@ -464,7 +478,7 @@ AEROPLANE = Kind(
         "strut": Paint(0.6, 0.05, 0.55),
         "tyre": _TYRE,
     },
-    draw=_aeroplane,
+    draw=_draw_aeroplane,
 )
 
 BICYCLE = Kind(
@@ -496,7 +510,7 @@ BICYCLE = Kind(
         "grip": Paint(0.36, 0.55, 0.5, "stripes", (0.0, 0.0, -0.3), pitch=0.06),
         "left_grip": Paint(0.36, 0.55, 0.35, "stripes", (0.0, 0.0, -0.2), pitch=0.06),
     },
-    draw=_bicycle,
+    draw=_draw_bicycle,
 )
 
 BOAT = Kind(
@@ -530,7 +544,7 @@ BOAT = Kind(
         "glass": _GLASS,
         "porthole": Paint(0.5, 0.5, 0.35, "gradient", (0.0, 0.0, 0.4), pitch=0.1),
     },
-    draw=_boat,
+    draw=_draw_boat,
 )
 
 CAR = Kind(
@@ -561,5 +575,5 @@ CAR = Kind(
         "tyre": _TYRE,
         "rim": Paint(0.6, 0.06, 0.78, "checks", (0.0, 0.0, -0.3), pitch=0.12, hue_spread=0.1),
     },
-    draw=_car,
+    draw=_draw_car,
 )

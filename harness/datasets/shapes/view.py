@@ -1,4 +1,4 @@
-"""How an object is seen: from where, how turned, how large, and where in the picture."""
+"""The view of an object: direction, rotation, size and position in the picture."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.datasets.shapes.dice import KeyedRandom
-from harness.datasets.shapes.outlines import XY, rotated
+from harness.datasets.shapes.keyed_random import KeyedRandom
+from harness.datasets.shapes.outlines import XY, rotate
 from harness.frames import Size
 
 
@@ -24,8 +24,9 @@ class View:
         stretch: factor on the width; the height is divided by it.
         tilt: strength of perspective, in x and y.
         fill: the share of the picture that the object's box spans, in the direction in which it spans more.
-        place: where its box lies in the room that is left, -1 (left, top) to 1 (right, bottom).
-        cut: share of the box that is pushed out of the picture, across (negative: on the left) and down (negative: at the top).
+        position: of its box in the room that is left, -1 (left, top) to 1 (right, bottom).
+        cut: share of the box that is pushed out of the picture, across (negative: on the left) and down
+            (negative: at the top).
     """
 
     mirrored: bool = False
@@ -35,56 +36,56 @@ class View:
     stretch: float = 1.0
     tilt: XY = (0.0, 0.0)
     fill: float = 0.8
-    place: XY = (0.0, 0.0)
+    position: XY = (0.0, 0.0)
     cut: XY = (0.0, 0.0)
 
 
-def draw_view(dice: KeyedRandom) -> View:
-    """A random view of the main object. Truncation is left to `draw_cut`."""
+def draw_view(rng: KeyedRandom) -> View:
+    """Draws a random view of the main object. Truncation is left to `draw_cut`."""
     return View(
-        mirrored=dice.chance(0.5),
-        yaw=dice.uniform(-42, 42),
-        roll=dice.around(0, 11),
-        shear=dice.around(0, 0.09),
-        stretch=math.exp(dice.around(0, 0.09)),
-        tilt=(dice.uniform(-0.15, 0.15), dice.uniform(-0.15, 0.15)),
-        fill=dice.uniform(0.66, 0.98),
-        place=(dice.uniform(-1, 1), dice.uniform(-1, 1)),
+        mirrored=rng.chance(0.5),
+        yaw=rng.uniform(-42, 42),
+        roll=rng.around(0, 11),
+        shear=rng.around(0, 0.09),
+        stretch=math.exp(rng.around(0, 0.09)),
+        tilt=(rng.uniform(-0.15, 0.15), rng.uniform(-0.15, 0.15)),
+        fill=rng.uniform(0.66, 0.98),
+        position=(rng.uniform(-1, 1), rng.uniform(-1, 1)),
     )
 
 
-def draw_cut(view: View, dice: KeyedRandom) -> View:
-    """The view with part of the object out of the picture, on one side or in one corner."""
-    across, down = dice.pick(((1, 0), (1, 0), (0, 1), (1, 1)))
-    share = dice.uniform(0.08, 0.22)
+def draw_cut(view: View, rng: KeyedRandom) -> View:
+    """Moves part of the object out of the picture, on one side or in one corner."""
+    across, down = rng.pick(((1, 0), (1, 0), (0, 1), (1, 1)))
+    share = rng.uniform(0.08, 0.22)
     return replace(
-        view, cut=(across * dice.sign() * share, down * dice.sign() * share), fill=max(view.fill, 0.7)
+        view, cut=(across * rng.sign() * share, down * rng.sign() * share), fill=max(view.fill, 0.7)
     )
 
 
 def project(view: View, xy: np.ndarray, depth: np.ndarray, size: Size) -> np.ndarray:
-    """Object units to pixels of a picture.
+    """Projects object units to pixels of a picture.
 
     Args:
-        xy: (n, 2) places; the box of all of them is what `fill`, `place` and `cut` refer to.
+        xy: (n, 2) positions; `fill`, `position` and `cut` of the view refer to the box of all of them.
         depth: (n,) distance towards the viewer, in object units.
 
     Returns:
         (n, 2) pixels, (0, 0) being the picture's top left corner.
     """
-    flat = _perspective(rotated(_turned(view, xy, depth), view.roll), view.tilt)
+    flat = _perspective(rotate(_turn(view, xy, depth), view.roll), view.tilt)
     low, high = flat.min(axis=0), flat.max(axis=0)
     room = np.array(size, dtype=np.float64)
     scale = view.fill * float((room / (high - low)).min())
     extent = scale * (high - low)
-    centre = room / 2 + np.array(view.place) * np.maximum(room - extent, 0) / 2
-    pixels: np.ndarray = (flat - (low + high) / 2) * scale + np.where(
-        view.cut, _cut_centre(view, extent, room), centre
-    )
+    centre = room / 2 + np.array(view.position) * np.maximum(room - extent, 0) / 2
+    centre = np.where(view.cut, _cut_centre(view, extent, room), centre)
+    pixels: np.ndarray = (flat - (low + high) / 2) * scale + centre
     return pixels
 
 
-def _turned(view: View, xy: np.ndarray, depth: np.ndarray) -> np.ndarray:
+def _turn(view: View, xy: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """Applies mirroring, yaw, shear and stretch."""
     yaw = math.radians(view.yaw)
     across = xy[:, 0] * (-1 if view.mirrored else 1)
     x = across * math.cos(yaw) + depth * math.sin(yaw) + view.shear * xy[:, 1]
@@ -100,7 +101,7 @@ def _perspective(flat: np.ndarray, tilt: XY) -> np.ndarray:
 
 
 def _cut_centre(view: View, extent: np.ndarray, room: np.ndarray) -> np.ndarray:
-    """Where the box's centre has to be for the share `cut` of it to lie outside."""
+    """Position of the box's centre such that the share `cut` of the box lies outside."""
     cut = np.array(view.cut)
     centre: np.ndarray = np.where(cut > 0, room - extent / 2 + cut * extent, extent / 2 + cut * extent)
     return centre

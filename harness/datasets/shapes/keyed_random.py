@@ -10,7 +10,10 @@ from typing import TypeVar
 import numpy as np
 
 VERSION = 1
-"""Version of the generator. Raise it with every change that moves a point or a pixel: it is part of every seed and identity."""
+"""Version of the generator, a part of every seed and identity.
+
+Raise it with every change that moves a point or a pixel.
+"""
 
 Item = TypeVar("Item")
 
@@ -20,15 +23,15 @@ _BLOCK = 128
 class KeyedRandom:
     """A stream of random numbers, named by its key: streams of different keys are independent.
 
-    Only plain uniform numbers are taken from numpy: those of `PCG64` are promised to stay as they are, the distributions of
-    `numpy.random.Generator` are not.
+    Only plain uniform numbers are taken from numpy: those of `PCG64` are promised to stay as they are, the
+    distributions of `numpy.random.Generator` are not.
     """
 
     def __init__(self, *key: str | int) -> None:
-        digest = hashlib.sha256("\x1f".join(map(str, (VERSION, *key))).encode()).digest()
-        self._generator = np.random.Generator(
-            np.random.PCG64(np.random.SeedSequence(int.from_bytes(digest[:16], "little")))
-        )
+        name = "\x1f".join(map(str, (VERSION, *key)))
+        digest = hashlib.sha256(name.encode()).digest()
+        seed = np.random.SeedSequence(int.from_bytes(digest[:16], "little"))
+        self._generator = np.random.Generator(np.random.PCG64(seed))
         self._numbers = self._stream()
 
     def _stream(self) -> Iterator[float]:
@@ -36,11 +39,11 @@ class KeyedRandom:
             yield from self._generator.random(_BLOCK).tolist()
 
     def uniform(self, low: float, high: float) -> float:
-        """Between `low` and `high`."""
+        """A number between `low` and `high`."""
         return low + (high - low) * next(self._numbers)
 
     def around(self, mean: float, spread: float) -> float:
-        """Bell-shaped: standard deviation `spread`, never further than three of them from `mean`."""
+        """A bell-shaped number: standard deviation `spread`, at most three of them away from `mean`."""
         return mean + spread * 2 * (next(self._numbers) + next(self._numbers) + next(self._numbers) - 1.5)
 
     def chance(self, probability: float) -> bool:
