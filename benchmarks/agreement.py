@@ -180,7 +180,7 @@ def kernel_sigma(localizer: Any, target: Tensor) -> float:
 def check_training(ours: CountedTraining, theirs: PublishedTraining) -> list[str]:
     """Losses of the step that comes, from the same prompting module and the same draws; neither training moves. Raises `Disagreement`."""
     settings, step = ours.job.settings, ours.job.training.step
-    shape = ours.job.material.maps._shape
+    shape = ours.job.inputs.maps._shape
     state = copy.deepcopy(theirs.module.state_dict())
     optimizer = copy.deepcopy(theirs._optimizer.state_dict())
 
@@ -189,7 +189,7 @@ def check_training(ours: CountedTraining, theirs: PublishedTraining) -> list[str
             [draw_noise(shape, what, "training", settings.seed, step, place) for place in places]
         )
 
-    one = ours.job.training._backward()
+    one = ours.job.training.gradients.accumulate(step)
     other = theirs.step(same)
     theirs.module.load_state_dict(state)
     theirs._optimizer.load_state_dict(optimizer)

@@ -133,8 +133,8 @@ def evaluated(setup: Setup) -> tuple[list[report.Row], str]:
 def trained(setup: Setup) -> tuple[report.Row, str]:
     """One step on one pair, without the optimizer's part of it."""
     ours = CountedTraining(setup, 1, 1)
-    settings, shape = ours.job.settings, ours.job.material.maps._shape
-    own, loss = once("a step", ours.job.training._backward)
+    settings, shape = ours.job.settings, ours.job.inputs.maps._shape
+    own, loss = once("a step", lambda: ours.job.training.gradients.accumulate(0))
     diffusion = published.Diffusion(
         setup.prepared("sd4match-cpm").weights[STABLE_DIFFUSION_2_1], setup.device, setup.precision
     )

@@ -313,8 +313,8 @@ class CountedTraining:
 
     def pairs(self, step: int) -> list[ImagePair]:
         """The pairs of a step, in its order."""
-        material, count = self.job.material, self.job.settings.pairs_per_step
+        inputs, count = self.job.inputs, self.job.settings.pairs_per_step
         return [
-            material.pairs[number]
-            for number in self.job.training._order.numbers(step * self.job.settings.batch, count)
+            inputs.pairs[number]
+            for number in self.job.training.gradients._order.numbers(step * self.job.settings.batch, count)
         ]

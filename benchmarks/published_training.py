@@ -29,7 +29,7 @@ class PublishedTraining:
     """Starts where ours stands, with a copy of its module and an optimizer of its own."""
 
     def __init__(self, ours: CountedTraining, diffusion: Diffusion) -> None:
-        material = ours.job.material
+        material = ours.job.inputs
         self._ours, self._diffusion, self._material = ours, diffusion, material
         self.module = copy.deepcopy(material.prompting.module)
         self._optimizer = torch.optim.Adam(

@@ -96,9 +96,9 @@ class Job:
     """A training that is ready, and what its record says of it."""
 
     request: Request
-    material: TrainingInputs
+    inputs: TrainingInputs
     data: Data
-    habits: ExecutionOptions
+    execution: ExecutionOptions
     training: Training
     resumed: int
     record: Mapping[str, Any]
@@ -107,13 +107,13 @@ class Job:
     @property
     def settings(self) -> Settings:
         """All of them."""
-        return self.material.settings
+        return self.inputs.settings
 
     def describe(self, status: Literal["finished", "stopped"]) -> TrainingRecord:
         """The record, as things stand."""
         history, step = self.training.history, self.training.step
         stages = {name: stage.seconds for name, stage in self.clock.stages().items()}
-        cuda = self.material.processes.device.startswith("cuda")
+        cuda = self.inputs.processes.device.startswith("cuda")
         return TrainingRecord(
             **self.record,
             status=status,
@@ -179,11 +179,11 @@ def make_job(
     if data.validation_index:
         validation = Validation(data.validation_index, data.validation_pairs, maps, encoder, processes)
     metadata = _metadata(settings)
-    material = TrainingInputs(
+    inputs = TrainingInputs(
         settings, prompting, encoder, maps, data.pairs, validation, processes, request.out, metadata
     )
-    habits = ExecutionOptions(request.pairs_at_once or maps.pairs_at_once, request.save_every)
-    training = Training(material, habits, state)
+    execution = ExecutionOptions(request.pairs_at_once or maps.pairs_at_once, request.save_every)
+    training = Training(inputs, execution, state)
     commit, dirty = source_state()
     record = {
         "trained_parameters": sum(parameter.numel() for parameter in prompting.module.parameters()),
@@ -198,12 +198,12 @@ def make_job(
         "hardware": hardware(processes.device),
         "device": processes.device,
         "processes": processes.count,
-        "pairs_at_once": habits.pairs_at_once,
+        "pairs_at_once": execution.pairs_at_once,
         "checkpointing": request.checkpointing,
         "encoded_images": encoded,
         "started": started,
     }
-    return Job(request, material, data, habits, training, state.step if state else 0, record, clock)
+    return Job(request, inputs, data, execution, training, state.step if state else 0, record, clock)
 
 
 def _read(host: Host, request: Request) -> Data:

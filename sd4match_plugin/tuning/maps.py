@@ -64,7 +64,7 @@ class Maps:
         side = self.frame.width // self._backbone.card.factor
         return max(1, self._backbone.rows_at_once(side, side) // 2)
 
-    def drawn(self, identities: Sequence[str], step: int, places: Sequence[str]) -> torch.Tensor:
+    def draw(self, identities: Sequence[str], step: int, places: Sequence[str]) -> torch.Tensor:
         """(n, 4, h, w) what the U-Net is fed at a training step: a sample of each picture's posterior, scaled, with noise.
 
         Args:
@@ -77,7 +77,7 @@ class Maps:
         )
         return self._noisy(identities, samples, noise)
 
-    def evaluated(self, identities: Sequence[str]) -> torch.Tensor:
+    def draw_for_evaluation(self, identities: Sequence[str]) -> torch.Tensor:
         """(n, 4, h, w) what the U-Net is fed at evaluation (`baselines.methods.dift.StretchedFeatures`), first member of an ensemble."""
         keys = [(self._settings.seed, identity, self._settings.timestep) for identity in identities]
         samples = torch.stack([draw_noise(self._shape, "posterior", *key) for key in keys])

@@ -56,7 +56,7 @@ class Processes:
         """Until all processes are here."""
         self.gather(None)
 
-    def wrapped(self, module: torch.nn.Module, find_unused: bool) -> torch.nn.Module:
+    def wrap(self, module: torch.nn.Module, find_unused: bool) -> torch.nn.Module:
         """The module whose call averages gradients over processes; the module itself where there is one process.
 
         Args:

@@ -82,7 +82,9 @@ class Validation:
             states = self._encoder(prompting.rows(prompting.module, prompts))
             rows = states[[prompts.index(prompt) for _, prompt in new]]
             for key, one in zip(
-                new, self._maps(self._maps.evaluated([identity for identity, _ in new]), rows), strict=True
+                new,
+                self._maps(self._maps.draw_for_evaluation([identity for identity, _ in new]), rows),
+                strict=True,
             ):
                 held[key] = one.clone()
                 kept.put(key, held[key])

@@ -123,11 +123,11 @@ def prompt_bytes(folder: Path) -> list[bytes]:
 @pytest.mark.parametrize("method", ["sd4match-single", "sd4match-class", "sd4match-cpm"])
 def test_gradients_are_those_of_the_whole_batch_written_down_at_once(host, place, tmp_path, method):
     made = job(host, place, tmp_path, method, pairs_at_once=2)
-    training, material = made.training, made.material
-    share = training._backward()
+    training, material = made.training, made.inputs
+    share = training.gradients.accumulate(0)
     found = [parameter.grad for parameter in material.prompting.module.parameters()]
     material.prompting.module.zero_grad()
-    numbers = training._order.numbers(0, 3)
+    numbers = training.gradients._order.numbers(0, 3)
     pairs = [material.pairs[number] for number in numbers]
     points = points_of(pairs, material.maps.frame)
     maps = []
@@ -136,7 +136,7 @@ def test_gradients_are_those_of_the_whole_batch_written_down_at_once(host, place
             material.prompting.module, [material.prompting.keys(pair)[side] for pair in pairs]
         )
         images = [getattr(pair, pick).identity() for pair in pairs]
-        noisy = material.maps.drawn(images, 0, [f"{number} {pick}" for number in range(3)])
+        noisy = material.maps.draw(images, 0, [f"{number} {pick}" for number in range(3)])
         maps.append(material.maps(noisy, material.encoder(rows)))
     frame = material.maps.frame
     loss = matching_loss(*maps, points.source, points.target, points.counts, frame, frame)
@@ -151,16 +151,16 @@ def test_gradients_are_those_of_the_whole_batch_written_down_at_once(host, place
 
 def test_only_the_prompt_learns_and_nothing_is_encoded_in_a_step(host, place, tmp_path, monkeypatch):
     made = job(host, place, tmp_path, "sd4match-cpm")
-    backbone = made.material.maps._backbone
+    backbone = made.inputs.maps._backbone
     monkeypatch.setattr(backbone, "posterior", lambda pixels: pytest.fail("the VAE ran in a step"))
     monkeypatch.setattr(
         "sd4match_plugin.prompts.descriptors.ImagePatches", lambda *_: pytest.fail("DINO ran in a step")
     )
-    before = {name: value.clone() for name, value in made.material.prompting.module.state_dict().items()}
+    before = {name: value.clone() for name, value in made.inputs.prompting.module.state_dict().items()}
     frozen = [*backbone.unet.parameters(), *backbone.vae.parameters(), *backbone.text_encoder.parameters()]
     made.training.run(None)
     assert not any(parameter.requires_grad or parameter.grad is not None for parameter in frozen)
-    for name, value in made.material.prompting.module.state_dict().items():
+    for name, value in made.inputs.prompting.module.state_dict().items():
         assert not torch.equal(value, before[name]), name
 
 
@@ -168,8 +168,8 @@ def test_checkpointing_and_few_pairs_at_once_change_rounding_only(host, place, t
     gradients = []
     for number, changed in enumerate(({}, {"checkpointing": True}, {"pairs_at_once": 1})):
         made = job(host, place, tmp_path / str(number), **changed)
-        made.training._backward()
-        gradients.append(next(made.material.prompting.module.parameters()).grad)
+        made.training.gradients.accumulate(0)
+        gradients.append(next(made.inputs.prompting.module.parameters()).grad)
     for other in gradients[1:]:
         assert distance(other, gradients[0]) < ROUNDING
 
@@ -185,9 +185,9 @@ def test_the_loss_falls(host, place, tmp_path):
 def test_half_precision_learns_in_single(host, place, tmp_path, precision):
     """The scaler finds its scale in the first steps, which it skips."""
     made = job(host, place, tmp_path, precision=precision, validation_split="none", steps=8)
-    before = next(made.material.prompting.module.parameters()).detach().clone()
+    before = next(made.inputs.prompting.module.parameters()).detach().clone()
     made.training.run(None)
-    after = next(made.material.prompting.module.parameters())
+    after = next(made.inputs.prompting.module.parameters())
     assert after.dtype == torch.float32
     assert made.training._scaler.is_enabled() == (precision == "fp16")
     assert (after - before).abs().max() > 1e-3
@@ -197,12 +197,13 @@ def test_the_release_sees_a_third_of_the_batch_and_lets_absent_categories_drift(
     moved = {}
     for recipe in ("paper", "release"):
         made = job(host, place, tmp_path / recipe, "sd4match-class", recipe=recipe, validation_split="none")
-        training, prompting = made.training, made.material.prompting
+        training, prompting = made.training, made.inputs.prompting
         seen = []
         for only in ("blob", "spot"):
             pairs = [pair for pair in made.data.pairs if pair.category == only]
-            training._material = type(made.material)(**{**vars(made.material), "pairs": pairs})
-            training._order = type(training._order)(len(pairs), 0)
+            gradients = training.gradients
+            gradients._pairs = pairs
+            gradients._order = type(gradients._order)(len(pairs), 0)
             before = [row.detach().clone() for row in prompting.module.rows]
             training._update()
             training.step += 1
@@ -217,19 +218,19 @@ def test_the_release_sees_a_third_of_the_batch_and_lets_absent_categories_drift(
 
 def test_empty_start_is_the_empty_text(host, place, tmp_path):
     made = job(host, place, tmp_path, init="empty")
-    backbone = made.material.maps._backbone
-    rows = made.material.prompting.module(["dataset"])
+    backbone = made.inputs.maps._backbone
+    rows = made.inputs.prompting.module(["dataset"])
     # The last row is the end token of a whole prompt, where the empty text has padding; rows look back only.
     torch.testing.assert_close(
-        made.material.encoder(rows)[0, :76], backbone.text_states("")[:76], rtol=0, atol=1e-5
+        made.inputs.encoder(rows)[0, :76], backbone.text_states("")[:76], rtol=0, atol=1e-5
     )
 
 
 def test_text_start_is_the_text_of_the_category(host, place, tmp_path):
     made = job(host, place, tmp_path, method="sd4match-class", init="text")
-    backbone = made.material.maps._backbone
-    for key in made.material.prompting.names:
-        found = made.material.encoder(made.material.prompting.module([key]))[0, :76]
+    backbone = made.inputs.maps._backbone
+    for key in made.inputs.prompting.names:
+        found = made.inputs.encoder(made.inputs.prompting.module([key]))[0, :76]
         torch.testing.assert_close(found, backbone.text_states(f"a photo of a {key}")[:76], rtol=0, atol=1e-5)
 
 
@@ -268,13 +269,13 @@ def test_a_killed_process_goes_on(place, tmp_path, bench):
     code = (
         "import os, signal, sys\n"
         "from harness.cli import status\n"
-        "import sd4match_plugin.tuning.training as training\n"
-        "loss, calls = training.matching_loss, []\n"
+        "import sd4match_plugin.tuning.gradients as gradients\n"
+        "loss, calls = gradients.matching_loss, []\n"
         "def killing(*arguments):\n"
         "    calls.append(1)\n"
         "    if len(calls) == 4: os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return loss(*arguments)\n"
-        "training.matching_loss = killing\n"
+        "gradients.matching_loss = killing\n"
         "status(sys.argv[1:])\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -322,7 +323,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(place, tmp_pat
         calls.append(1)
         return matching_loss(*arguments) * (float("nan") if len(calls) == 3 else 1)
 
-    monkeypatch.setattr("sd4match_plugin.tuning.training.matching_loss", failing)
+    monkeypatch.setattr("sd4match_plugin.tuning.gradients.matching_loss", failing)
     done = bench(*words(place, "sd4match-single", out=tmp_path, save_every=2, validation_split="none"))
     assert done.status == 1
     assert done.err.splitlines()[-1].startswith("bench: the loss is nan at step 3;")
@@ -386,7 +387,7 @@ def test_every_case_of_the_ablation_trains(host, place, tmp_path, case):
     )
     made.training.run(None)
     read = files.read(tmp_path / "last.safetensors")
-    assert read.config == made.material.prompting.config
+    assert read.config == made.inputs.prompting.config
     assert read.config.gate == "paper"
 
 
@@ -520,7 +521,7 @@ def test_two_processes_give_the_prompt_of_one(host, place, tmp_path):
         made = job(host, place, tmp_path / "one" / method, method, steps=2)
         made.training.run(None)
         gradients = torch.load(tmp_path / "two" / method / "gradients.pt", weights_only=True)
-        for name, parameter in made.material.prompting.module.named_parameters():
+        for name, parameter in made.inputs.prompting.module.named_parameters():
             # A category that no process has seen keeps no gradient.
             assert (gradients[name] is None) == (parameter.grad is None), (method, name)
             if parameter.grad is not None:
@@ -545,12 +546,12 @@ def take_part(place: Path, out: Path, methods: list[str]) -> None:
             if mine.main:
                 gradients = {
                     name: parameter.grad
-                    for name, parameter in made.material.prompting.module.named_parameters()
+                    for name, parameter in made.inputs.prompting.module.named_parameters()
                 }
                 torch.save(gradients, out / method / "gradients.pt")
             mine.wait()
     # Freed by a reducer, the group would now and then wait for ever.
-    assert "reducer" not in vars(made.training._called)
+    assert "reducer" not in vars(made.training.gradients._wrapped_module)
 
 
 if __name__ == "__main__":
