@@ -14,7 +14,7 @@ from published_training import PublishedTraining
 from torch import Tensor
 
 from baselines.stable_diffusion.backbone import draw_noise
-from harness.running.predict import pair_features
+from harness.running.predict import make_pair_features
 from harness.specs import FeatureMap, ImagePair, ImageRequest
 
 ROUNDING = {"fp32": 1e-3, "fp16": 0.05, "bf16": 0.1}
@@ -129,7 +129,7 @@ def check_cpm(setup: Setup, diffusion: published.Diffusion, count: int) -> list[
     backbone, _ = setup.backbone(prepared)
     params: dict[str, Any] = dict(prepared.cell.params)
     timestep, ensemble = params["timestep"], params["ensemble"]
-    features, localizer = pair_features(prepared), localizer_of(prepared)
+    features, localizer = make_pair_features(prepared, setup.shared), localizer_of(prepared)
     prompt: Any = features.prompt
     worst = shift = 0.0
     for pair in list(prepared.index.pairs.values())[:count]:

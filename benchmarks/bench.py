@@ -96,7 +96,7 @@ def _measured(setup: Setup, scale: Scale, size: str, quick: bool) -> Iterator[st
     """Everything, part by part. Raises `agreement.Disagreement`."""
     began, load = time.monotonic(), report.load()
     prepared = setup.prepared("dift")
-    diffusion = Diffusion(prepared.weights[STABLE_DIFFUSION_2_1], setup.device, setup.precision)
+    diffusion = Diffusion(prepared.weights.paths[STABLE_DIFFUSION_2_1], setup.device, setup.precision)
     stages = Stages(setup, diffusion, scale)
     _tell("agreement")
     told = [

@@ -26,7 +26,7 @@ from true_size import write_networks
 from workloads import Extent, write_folder
 
 from baselines.sources import STABLE_DIFFUSION_2_1
-from harness.running.predict import pair_features
+from harness.running.predict import make_pair_features
 from harness.specs import ImageRequest
 
 LITTLE = Extent(1, 3, 2)
@@ -67,7 +67,7 @@ def our_maps(setup: Setup) -> tuple[Timing, Timing, list[torch.Tensor], Given]:
     requests = tuple(
         ImageRequest(image.open(), image.identity(), category) for image in (pair.source, pair.target)
     )
-    features = pair_features(prepared)
+    features = make_pair_features(prepared, setup.shared)
     prompt: Any = features.prompt
     extractor: Any = features.extractor
 
@@ -105,7 +105,7 @@ def evaluated(setup: Setup) -> tuple[list[report.Row], str]:
     # Two networks of this size and what they compute do not fit into everybody's memory.
     setup.shared.clear()
     diffusion = published.Diffusion(
-        setup.prepared("sd4match-cpm").weights[STABLE_DIFFUSION_2_1], setup.device, setup.precision
+        setup.prepared("sd4match-cpm").weights.paths[STABLE_DIFFUSION_2_1], setup.device, setup.precision
     )
     theirs, other = once("published", lambda: published.sd4match_maps(diffusion, *vars(given).values()))
     apart = max(agreement.relative(one, their) for one, their in zip(maps, other, strict=True))
@@ -136,7 +136,7 @@ def trained(setup: Setup) -> tuple[report.Row, str]:
     settings, shape = ours.job.settings, ours.job.inputs.maps._shape
     own, loss = once("a step", lambda: ours.job.training.gradients.accumulate(0))
     diffusion = published.Diffusion(
-        setup.prepared("sd4match-cpm").weights[STABLE_DIFFUSION_2_1], setup.device, setup.precision
+        setup.prepared("sd4match-cpm").weights.paths[STABLE_DIFFUSION_2_1], setup.device, setup.precision
     )
     published_step = PublishedTraining(ours, diffusion)
 

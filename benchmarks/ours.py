@@ -22,8 +22,7 @@ from harness.plugins.host import Host
 from harness.plugins.loading import load_plugins
 from harness.running.clock import StageClock
 from harness.running.plan import plan
-from harness.running.predict import make_localizer
-from harness.running.resolve import ResolvedCell
+from harness.running.resolve import ResolvedCell, resolve_cell
 from harness.running.resources import Resources, RunOptions
 from harness.running.run_cell import run_cell
 from harness.scoring.criteria import make_criterion
@@ -94,7 +93,7 @@ class Setup:
             cache=self.cache,
         )
         (cell,) = plan(sweep, self.host)
-        return ResolvedCell.of(Resources(self.host, options, self.shared), cell)
+        return resolve_cell(Resources(self.host, options, self.shared), cell)
 
     @property
     def choice(self) -> DatasetChoice:
@@ -105,7 +104,7 @@ class Setup:
         """The Stable Diffusion that a cell's extractor will find loaded, with nothing kept of any picture."""
         self.shared.clear()
         context = MakeContext(device=self.device, precision=self.precision, shared=self.shared)
-        return shared_backbone(context, prepared.weights[STABLE_DIFFUSION_2_1], 1 << 30)
+        return shared_backbone(context, prepared.weights.paths[STABLE_DIFFUSION_2_1], 1 << 30)
 
 
 def requests_of(pairs: list[ImagePair], index: SplitIndex, mark: str = "") -> list[ImageRequest]:
@@ -131,7 +130,7 @@ def extractor_of(setup: Setup, prepared: ResolvedCell) -> ImageExtractor:
         device=setup.device,
         precision=setup.precision,
         params=dict(prepared.cell.params),
-        weights=prepared.weights,
+        weights=prepared.weights.paths,
         shared=setup.shared,
     )
     made: Any = setup.host.extractors[prepared.cell.extractor].make(context)
@@ -140,7 +139,7 @@ def extractor_of(setup: Setup, prepared: ResolvedCell) -> ImageExtractor:
 
 def localizer_of(prepared: ResolvedCell) -> Localizer:
     """The cell's first localizer, new, with the recipe's options."""
-    return make_localizer(prepared, prepared.cell.localizers[0])
+    return prepared.localizers[prepared.cell.localizers[0]].make()
 
 
 # ------------------------------------------------------------------------------------------------------------ whole evaluation
@@ -182,7 +181,7 @@ def evaluate(setup: Setup, prepared: ResolvedCell) -> Evaluation:
     with _counted(backbone, memory) as caches:
         synchronise(setup.device)
         start = time.perf_counter()
-        record = run_cell(prepared)
+        record = run_cell(Resources(setup.host, prepared.options, setup.shared), prepared)
         synchronise(setup.device)
         seconds = time.perf_counter() - start
     if record.status != "ok" or record.provenance is None:

@@ -31,8 +31,8 @@ from harness.plugins.loading import load_plugins
 from harness.records.runs import StoredCell
 from harness.records.schema import Record
 from harness.running.plan import plan
-from harness.running.predict import pair_features
-from harness.running.resolve import ResolvedCell
+from harness.running.predict import make_pair_features
+from harness.running.resolve import ResolvedCell, resolve_cell
 from harness.running.resources import Resources, RunOptions
 from harness.running.run_cell import run_cell
 from harness.scoring.comparison import Comparison, Side, compare
@@ -87,7 +87,7 @@ class Question:
             limit=self.limit,
             weights=WeightChoice.parse(host, self.weights),
         )
-        return ResolvedCell.of(Resources(host, options), cell)
+        return resolve_cell(Resources(host, options), cell)
 
 
 # ------------------------------------------------------------------------------------------------------------------------ maps
@@ -140,7 +140,7 @@ def _cosines(pair: tuple[FeatureMap, FeatureMap]) -> torch.Tensor:
 
 def maps_of(prepared: ResolvedCell, pairs: int = MAP_PAIRS) -> Maps:
     """The feature maps of a cell's first pairs."""
-    features = pair_features(prepared)
+    features = make_pair_features(prepared)
     with torch.inference_mode():
         return [features(prepared.index.pairs[pair_id]) for pair_id in prepared.index.pair_ids[:pairs]]
 
@@ -179,7 +179,7 @@ class Shift:
 def shift(one: ResolvedCell, other: ResolvedCell, localizer: str) -> Shift:
     """Compares the stored predictions of two cells, point by point, on the pairs that both have."""
     first, second = (read_points(cell.index, cell.folder, localizer) for cell in (one, other))
-    protocol, pixels, relative = one.bench.options.criteria[0].protocol, [], []
+    protocol, pixels, relative = one.options.criteria[0].protocol, [], []
     for pair_id in first.keys() & second.keys():
         target = one.index.target(pair_id)
         frame = frame_of(protocol, target.size, Size(*one.fed))
@@ -196,9 +196,9 @@ def shift(one: ResolvedCell, other: ResolvedCell, localizer: str) -> Shift:
 def rows(question: Question, host: Host, method: str) -> Iterator[list[str]]:
     """A line for single precision and one for each half precision. Raises `RuntimeError` where a pair fails."""
     cells = {precision: question.prepared(host, method, precision) for precision in ("fp32", *HALVES)}
-    stored = {precision: _run(cell) for precision, cell in cells.items()}
+    stored = {precision: _run(host, cell) for precision, cell in cells.items()}
     full, localizer = cells["fp32"], cells["fp32"].cell.localizers[0]
-    measured = full.bench.options.criteria[0]
+    measured = full.options.criteria[0]
     maps = maps_of(full)
     for precision in HALVES:
         sides = [Side(stored[name], localizer, measured) for name in ("fp32", precision)]
@@ -236,8 +236,8 @@ def _counts(found: Comparison) -> str:
     return f"{len(found.pair_ids)} pairs, {int(found.total.sum())} points, {len(np.unique(found.images))} pictures"
 
 
-def _run(prepared: ResolvedCell) -> StoredCell:
-    record: Record = run_cell(prepared)
+def _run(host: Host, prepared: ResolvedCell) -> StoredCell:
+    record: Record = run_cell(Resources(host, prepared.options), prepared)
     if record.status != "ok":
         raise RuntimeError(f"{prepared.cell.label}: {record.error or record.failures[:1]}")
     return StoredCell(prepared.folder, record)
@@ -306,7 +306,7 @@ def _ranged(setup: Setup, ensemble: int) -> tuple[Maps, list[Range]]:
     with ranges(
         {"VAE encoder": backbone.vae, "U-Net": backbone.unet, "text encoder": backbone.text_encoder}
     ) as found:
-        features = pair_features(prepared)
+        features = make_pair_features(prepared, setup.shared)
         with torch.inference_mode():
             maps = [features(prepared.index.pairs[prepared.index.pair_ids[0]])]
     setup.shared.clear()

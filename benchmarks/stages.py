@@ -26,7 +26,7 @@ from published_training import PublishedTraining
 from report import Row, counted
 from workloads import SMALL, SPAIR_SHAPED, TRUE_SIZE, Extent
 
-from harness.running.predict import pair_features
+from harness.running.predict import make_pair_features
 from harness.running.resolve import ResolvedCell
 from harness.specs import FeatureMap, ImagePair, ImageRequest
 
@@ -308,7 +308,7 @@ class Stages:
         prepared = setup.prepared("sd4match-cpm", limit=scale.cpm_pairs)
         index, pairs = prepared.index, list(prepared.index.pairs.values())
         backbone, _ = setup.backbone(prepared)
-        features, localizer = pair_features(prepared), localizer_of(prepared)
+        features, localizer = make_pair_features(prepared, setup.shared), localizer_of(prepared)
         prompt: Any = features.prompt
         extractor = features.extractor
         many: Any = localizer.many  # type: ignore[attr-defined]

@@ -18,7 +18,7 @@ from harness.frames import Size
 from harness.plugins.host import Host
 from harness.plugins.loading import load_plugins
 from harness.running.plan import plan
-from harness.running.resolve import ResolvedCell
+from harness.running.resolve import ResolvedCell, resolve_cell
 from harness.running.resources import Resources, RunOptions
 from harness.specs import NO_PROMPT, FeatureMap, ImagePair, Scalar
 from harness.sweep import Cell, DatasetChoice, Sweep
@@ -164,21 +164,20 @@ class Matcher:
     def _prepare(self, host: Host, choice: MatchRequest) -> ResolvedCell:
         bench = _OnePair(host, choice, self._index())
         bench.require_weights([self._cell])
-        return ResolvedCell.of(bench, self._cell)
+        return resolve_cell(bench, self._cell)
 
     def locate(self, points: ArrayLike) -> Match:
         """Points (N, 2) of A in B. Raises `BenchError` for a point outside A, or where the method fails."""
         import torch
 
-        from harness.running.locate import located
-        from harness.running.predict import make_localizer
+        from harness.running.locate import locate_points
 
         given = self.checked(points)
         asked = torch.from_numpy(given)
         source, target = self._features()
         name = self._cell.localizers[0]
         with _told(f"localizer {name}"), torch.inference_mode():
-            found, score = located(make_localizer(self._prepared, name), source, target, asked)
+            found, score = locate_points(self._prepared.localizers[name].make(), source, target, asked)
         return Match(
             a=self._files[0].path,
             b=self._files[1].path,
@@ -191,7 +190,7 @@ class Matcher:
             method=self._cell.label,
             prompt=self._cell.prompt,
             localizer=name,
-            backbone=self._prepared.backbone,
+            backbone=self._prepared.weights.backbone,
             category=self._choice.category,
             seed=self._cell.seed,
             params=dict(self._cell.params),
@@ -252,10 +251,11 @@ class Matcher:
 
     def _features(self) -> tuple[FeatureMap, FeatureMap]:
         if self._kept is None:
-            from harness.running.predict import pair_features
+            from harness.running.predict import make_pair_features
 
             with _told(self._cell.method):
-                self._kept = pair_features(self._prepared)(next(iter(self._prepared.index.pairs.values())))
+                features = make_pair_features(self._prepared)
+                self._kept = features(next(iter(self._prepared.index.pairs.values())))
         return self._kept
 
     def _index(self) -> SplitIndex:

@@ -62,9 +62,16 @@ class Host:
         )
         self.registries: Mapping[str, Registry[Any]] = {registry.hook: registry for registry in registries}
 
-    def load(self, name: str, distribution: str, version: str, importer: Callable[[], object]) -> None:
-        """Imports and registers one plugin; whatever goes wrong becomes its status."""
-        plugin = Plugin(name, distribution, version, "loaded")
+    def load(
+        self, name: str, distribution: str, version: str, importer: Callable[[], object], source: str = ""
+    ) -> None:
+        """Imports and registers one plugin; an error becomes its status.
+
+        Args:
+            importer: imports it, and returns its module or the object that has its hooks.
+            source: its module as an entry point names it; empty for a plugin that is not installed.
+        """
+        plugin = Plugin(name, distribution, version, "loaded", source=source)
         try:
             module = importer()
             needed = getattr(module, "bench_api", hookspecs.BENCH_API)

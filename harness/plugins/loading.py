@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Iterable
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 
 from harness import hookspecs
@@ -47,7 +48,8 @@ def load_plugins(blocked: Iterable[str] = (), found: Iterable[EntryPoint] | None
         if name in skipped:
             host.skip(name, DISTRIBUTION, __version__, "blocked", reason)
         else:
-            host.load(name, DISTRIBUTION, __version__, lambda module=module: importlib.import_module(module))  # type: ignore[misc]
+            importer = partial(importlib.import_module, module)
+            host.load(name, DISTRIBUTION, __version__, importer, module)
     for point in points:
         distribution, at = (point.dist.name, point.dist.version) if point.dist else ("unknown", "unknown")
         earlier = next((plugin for plugin in host.plugins if plugin.name == point.name), None)
@@ -62,5 +64,5 @@ def load_plugins(blocked: Iterable[str] = (), found: Iterable[EntryPoint] | None
                 f"{earlier.origin} has the same name; uninstall one of them",
             )
         else:
-            host.load(point.name, distribution, at, point.load)
+            host.load(point.name, distribution, at, point.load, point.value)
     return host

@@ -22,6 +22,8 @@ class Plugin:
         distribution, version: the installed package it comes from.
         hooks: hooks it implements.
         reason: why it is not loaded, or what is wrong with a loaded one.
+        source: its module as an entry point names it, `package.module` or `package.module:object`; empty for a
+            plugin that is not installed.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Plugin:
     status: Status
     hooks: tuple[str, ...] = ()
     reason: str = ""
+    source: str = ""
 
     @property
     def origin(self) -> str:

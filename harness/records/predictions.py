@@ -66,7 +66,7 @@ def read_predictions(path: Path, fingerprints: Mapping[str, str] | None = None) 
         # pattern.
         with path.open("rb") as file:
             table = pq.read_table(file)
-        stored = _fingerprints(table)
+        stored = stored_fingerprints(table)
         table = table.select([*KEY_COLUMNS, *NUMBER_COLUMNS])
     except FileNotFoundError as error:
         raise UserError(f"{path}: is not there; run the cell again") from error
@@ -88,7 +88,7 @@ def merge_tables(tables: Iterable[pa.Table]) -> pa.Table:
     tables = list(tables)
     fingerprints: dict[str, str] = {}
     for table in tables:
-        fingerprints |= _fingerprints(table)
+        fingerprints |= stored_fingerprints(table)
     rows = pa.concat_tables([table.replace_schema_metadata(None) for table in tables])
     numbered = rows.append_column("row", pa.array(range(rows.num_rows), pa.int64()))
     first_rows = numbered.group_by(list(KEY_COLUMNS)).aggregate([("row", "min")])["row_min"]
@@ -103,7 +103,7 @@ def _sort(table: pa.Table) -> pa.Table:
     return table.sort_by([(name, "ascending") for name in KEY_COLUMNS])
 
 
-def _fingerprints(table: pa.Table) -> dict[str, str]:
+def stored_fingerprints(table: pa.Table) -> dict[str, str]:
     """The fingerprints kept with a table. Raises `KeyError` or `ValueError` where there are none."""
     fingerprints: dict[str, str] = json.loads((table.schema.metadata or {})[_FINGERPRINTS])
     return fingerprints

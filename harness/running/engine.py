@@ -10,7 +10,7 @@ from harness.caching.array_store import make_cache_folder
 from harness.plugins.host import Host
 from harness.records.folders import make_results_folder
 from harness.records.schema import Record
-from harness.running.resolve import ResolvedCell
+from harness.running.resolve import resolve_cell
 from harness.running.resources import Resources, RunOptions
 from harness.running.run_cell import Progress, run_cell
 from harness.sweep import Cell
@@ -39,21 +39,23 @@ def run_cells(host: Host, cells: Sequence[Cell], options: RunOptions, reporter: 
     """
     resources = Resources(host, options)
     resources.require_weights(cells)
-    resolved = [ResolvedCell.of(resources, cell) for cell in cells]
+    resolved = [resolve_cell(resources, cell) for cell in cells]
     make_results_folder(options.out)
     if options.cache:
         make_cache_folder(options.cache)
     records: list[Record] = []
-    cache_trouble = ""
+    cache_troubles: list[str] = []
+    is_warned = False
     for number, resolved_cell in enumerate(resolved, start=1):
         _call_hook(host, reporter, "bench_cell_started", cell=resolved_cell.cell)
         with reporter.cell_started(resolved_cell.cell, number, len(resolved)) as progress:
-            record = run_cell(resolved_cell, progress)
+            record = run_cell(resources, resolved_cell, progress, cache_troubles.append)
         reporter.cell_finished(record)
-        if resolved_cell.cache and resolved_cell.cache.trouble and not cache_trouble:
-            cache_trouble = resolved_cell.cache.trouble
+        if cache_troubles and not is_warned:
+            # Once for all cells: they have one cache.
+            is_warned = True
             reporter.warn(
-                f"cache folder {options.cache}: {cache_trouble}; the run goes on without writing all of it"
+                f"cache folder {options.cache}: {cache_troubles[0]}; the run goes on without writing all of it"
             )
         _call_hook(host, reporter, "bench_cell_finished", cell=resolved_cell.cell, record=record)
         records.append(record)

@@ -1,53 +1,274 @@
-"""The work of a cell: feature maps, then points. Writes nothing."""
+"""The work of a cell: feature maps, then points. It writes no results and can be handed to another process."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
+from harness.caching.disk_cache import Cache
+from harness.errors import BenchError
 from harness.features.pair_features import PairFeatures
 from harness.features.prefetch import start_server
 from harness.features.requests import PromptUse
+from harness.messages import one_line
+from harness.records.schema import CacheUse, Failure, Stage
+from harness.running.clock import StageClock
+from harness.running.locate import Queue
 from harness.running.resolve import ResolvedCell
-from harness.specs import NO_PROMPT, Localizer, MakeContext
+from harness.specs import ImagePair, Localizer, Located, MakeContext, SharedObjects
+
+SHARD_PAIRS = 32
+"""Pairs whose predictions are handed over at once: the most work that a killed run repeats."""
+
+SHARD_SECONDS = 30.0
+"""Predictions of slow work are handed over more often."""
+
+WantedPairs = Mapping[str, Sequence[str]]
+"""Pair -> names of the localizers that are to predict its points."""
 
 
-def pair_features(prepared: ResolvedCell) -> PairFeatures:
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """The points of one pair as one localizer predicts them.
+
+    Attributes:
+        located: one row for each valid point of the pair, on the CPU.
+    """
+
+    pair_id: str
+    localizer: str
+    located: Located
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """An account of the work done for a cell, which its record is made from.
+
+    Attributes:
+        started: UTC, in ISO format.
+        attempted: pairs and localizers that were worked on, with or without success.
+        computed: number of pairs whose features were computed.
+        failures: in the dataset's order.
+        cache_trouble: the reason why something was not written to the cache; empty where all was.
+        gpu_peak_memory_bytes: None without a GPU.
+    """
+
+    started: str
+    attempted: frozenset[tuple[str, str]] = frozenset()
+    computed: int = 0
+    failures: Sequence[Failure] = ()
+    stages: Mapping[str, Stage] = field(default_factory=dict)
+    cache: Mapping[str, CacheUse] = field(default_factory=dict)
+    cache_trouble: str = ""
+    gpu_peak_memory_bytes: int | None = None
+
+
+def predict(
+    resolved: ResolvedCell,
+    wanted: WantedPairs,
+    hand_over: Callable[[Sequence[Prediction]], None],
+    progress: Callable[[int], None] | None = None,
+    shared: SharedObjects | None = None,
+) -> Work:
+    """Predicts the points of some pairs of a cell.
+
+    Nothing is written but the folder of `--cache`. Predictions do not depend, to the byte, on which pairs are
+    wanted, nor on the process that does the work.
+
+    Args:
+        wanted: pairs of the cell's split; those that cannot be read become failures.
+        hand_over: called with predictions every few dozen pairs, and with the last ones also where the work is
+            interrupted.
+        progress: called with the number of pairs done.
+        shared: keeps loaded networks for the next cell; None drops them with this one.
+
+    Raises:
+        NotApplicable: method and prompt do not fit together.
+        Exception: whatever a plugin raises while extractor, prompt or localizer are made.
+    """
+    started = now()
+    clock = StageClock()
+    cache = make_cache(resolved)
+    with clock.stage("load"):
+        features = make_pair_features(resolved, shared, cache)
+        localizers = {name: localizer.make() for name, localizer in resolved.localizers.items()}
+    _reset_gpu_peak(resolved.options.device)
+    predictor = _Predictor(resolved, features, localizers, clock)
+    predictor.run(wanted, hand_over, progress or (lambda done: None))
+    return Work(
+        started=started,
+        attempted=frozenset((pair_id, name) for pair_id, names in wanted.items() for name in names),
+        computed=predictor.computed,
+        failures=_in_order(resolved, predictor.failures),
+        stages=clock.stages(),
+        cache=_cache_use(cache),
+        cache_trouble=cache.trouble if cache else "",
+        gpu_peak_memory_bytes=_gpu_peak(resolved.options.device),
+    )
+
+
+def now() -> str:
+    """The present time in UTC, in ISO format with seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def make_pair_features(
+    resolved: ResolvedCell, shared: SharedObjects | None = None, cache: Cache | None = None
+) -> PairFeatures:
     """Makes the cell's extractor and prompt. Raises `NotApplicable`, and whatever a plugin raises."""
-    cell, options, host = prepared.cell, prepared.bench.options, prepared.bench.host
+    cell, options = resolved.cell, resolved.options
     if options.workers:
         start_server()
-    extractor = host.extractors[cell.extractor]
-    spec = host.prompts[cell.prompt] if cell.prompt != NO_PROMPT else None
+    extractor = resolved.extractor.spec
+    prompt_spec = resolved.prompt.spec if resolved.prompt else None
     context = MakeContext(
         device=options.device,
         precision=options.precision,
         compiled=options.compiled,
         params=dict(cell.params),
-        weights=prepared.weights,
-        prompt_file=prepared.learned.path if prepared.learned else None,
-        categories=prepared.index.categories,
-        prompt_scope=spec.scope if spec else "image",
+        weights=resolved.weights.paths,
+        prompt_file=resolved.learned.path if resolved.learned else None,
+        categories=resolved.index.categories,
+        prompt_scope=prompt_spec.scope if prompt_spec else "image",
         cache_bytes=options.cache_bytes // 4,
-        cache=prepared.cache,
-        shared=prepared.bench.shared,
+        cache=cache,
+        shared=shared or SharedObjects(),
     )
-    prompt = PromptUse(spec.make(context), spec.scope) if spec else None
-    # Maps that follow from the pair are read once, and what the extractor keeps of pictures is read with every pair.
-    maps, kept = (4, 2) if "pair" in (extractor.scope, context.prompt_scope) else (2, 4)
-    made = extractor.make(replace(context, cache_bytes=options.cache_bytes // kept))
+    prompt = PromptUse(prompt_spec.make(context), prompt_spec.scope) if prompt_spec else None
+    # Maps that follow from the pair are read once, and what the extractor keeps of pictures is read with every
+    # pair: the larger share of memory is for what is read more often.
+    is_pairwise = "pair" in (extractor.scope, context.prompt_scope)
+    extractor_share, maps_share = (2, 4) if is_pairwise else (4, 2)
+    extractor_context = replace(context, cache_bytes=options.cache_bytes // extractor_share)
     return PairFeatures(
-        prepared.index,
-        made,
+        resolved.index,
+        extractor.make(extractor_context),
         extractor.scope,
         prompt,
         seed=cell.seed,
         batch_size=options.batch_size,
-        cache_bytes=options.cache_bytes // maps,
+        cache_bytes=options.cache_bytes // maps_share,
         workers=options.workers,
         pin=options.device.startswith("cuda"),
     )
 
 
-def make_localizer(prepared: ResolvedCell, name: str) -> Localizer:
-    """A localizer, with the options that the method's recipe gives it."""
-    return prepared.bench.host.localizers[name].make(**prepared.localizer_options(name))
+def make_cache(resolved: ResolvedCell) -> Cache | None:
+    """Makes the cache on disk of what networks compute of pictures; None without `--cache`."""
+    options = resolved.options
+    if options.cache is None:
+        return None
+    hashes = resolved.weights.hashes
+    return Cache(options.cache, hashes, options.device, options.precision, options.compiled)
+
+
+class _Predictor:
+    """Predicts pair after pair, and counts what it did.
+
+    Attributes:
+        computed: number of pairs whose features were computed.
+        failures: in the order in which they happened.
+    """
+
+    def __init__(
+        self,
+        resolved: ResolvedCell,
+        features: PairFeatures,
+        localizers: Mapping[str, Localizer],
+        clock: StageClock,
+    ) -> None:
+        self.computed = 0
+        self.failures: list[Failure] = []
+        self._index, self._features, self._localizers = resolved.index, features, localizers
+        self._clock, self._queue = clock, Queue()
+
+    def run(
+        self,
+        wanted: WantedPairs,
+        hand_over: Callable[[Sequence[Prediction]], None],
+        progress: Callable[[int], None],
+    ) -> None:
+        """Works on all pairs, in the order in which few feature maps are computed twice."""
+        pairs: list[ImagePair] = []
+        for pair_id in wanted:
+            if pair_id in self._index.broken:
+                self._add_failure(pair_id, None, self._index.broken[pair_id])
+            else:
+                pairs.append(self._index.pairs[pair_id])
+        last_time = time.monotonic()
+        try:
+            with closing(self._features.ordered(pairs)) as ordered:
+                for done, pair in enumerate(ordered, start=len(self.failures) + 1):
+                    self._predict_pair(pair, wanted[pair.pair_id])
+                    progress(done)
+                    if done % SHARD_PAIRS == 0 or time.monotonic() - last_time > SHARD_SECONDS:
+                        hand_over(self._finished())
+                        last_time = time.monotonic()
+        finally:
+            # Also when the user interrupts.
+            hand_over(self._finished())
+
+    def _predict_pair(self, pair: ImagePair, localizers: Sequence[str]) -> None:
+        import torch
+
+        try:
+            with self._clock.stage("extract"):
+                source, target = self._features(pair)
+        except BenchError as error:
+            self._add_failure(pair.pair_id, None, str(error))
+            return
+        self.computed += 1
+        points = torch.from_numpy(self._index.source_points(pair.pair_id))
+        for name in localizers:
+            with self._clock.stage("locate"):
+                self._queue.add(pair.pair_id, name, self._localizers[name], (source, target, points))
+
+    def _finished(self) -> list[Prediction]:
+        """Fetches the predictions that were not handed over yet."""
+        with self._clock.stage("locate"):
+            results = self._queue.fetch()
+        predictions: list[Prediction] = []
+        for pair_id, name, result in results:
+            if isinstance(result, Exception):
+                self._add_failure(pair_id, name, f"localizer {name}: {one_line(result)}")
+            else:
+                predictions.append(Prediction(pair_id, name, result))
+        return predictions
+
+    def _add_failure(self, pair_id: str, localizer: str | None, error: str) -> None:
+        self.failures.append(Failure(pair_id=pair_id, localizer=localizer, error=error))
+
+
+def _in_order(resolved: ResolvedCell, failures: Sequence[Failure]) -> list[Failure]:
+    """Failures in the dataset's order, whatever order the pairs were worked on in."""
+    numbers = {pair_id: number for number, pair_id in enumerate(resolved.index.pair_ids)}
+    localizers = list(resolved.localizers)
+
+    def position(failure: Failure) -> tuple[int, int]:
+        localizer = localizers.index(failure.localizer) if failure.localizer else -1
+        return numbers[failure.pair_id], localizer
+
+    return sorted(failures, key=position)
+
+
+def _cache_use(cache: Cache | None) -> dict[str, CacheUse]:
+    stores = cache.stores if cache else {}
+    return {name: CacheUse(found=store.found, computed=store.computed) for name, store in stores.items()}
+
+
+def _reset_gpu_peak(device: str) -> None:
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def _gpu_peak(device: str) -> int | None:
+    if not device.startswith("cuda"):
+        return None
+    import torch
+
+    return torch.cuda.max_memory_allocated(device)

@@ -1,144 +1,127 @@
-"""A cell with its data at hand and its identity known: what comes before the work."""
+"""Cells with their data at hand and their identity known, before the work begins."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
-from harness.caching.disk_cache import Cache
 from harness.datasets.splits import SplitIndex
 from harness.errors import UserError
 from harness.files import file_sha256
 from harness.frames import Size
 from harness.plugins.host import Host
-from harness.plugins.version import plugin_version
+from harness.plugins.portable import PortableSpec, portable_spec
 from harness.records.schema import CellInfo
-from harness.running.resources import Resources, weight_names
-from harness.specs import NO_PROMPT, LearnedFile, MethodSpec, Scalar
+from harness.running.resources import Resources, RunOptions, weight_names
+from harness.specs import (
+    NO_PROMPT,
+    ExtractorSpec,
+    LearnedFile,
+    Localizer,
+    LocalizerSpec,
+    MethodSpec,
+    PromptSpec,
+    Scalar,
+)
 from harness.sweep import Cell, cell_id
 from harness.weights.choice import Weights, backbone_label
+
+PROMPT_FILE = "prompt file"
+"""Name of a learned prompt's file among the weights of a record."""
+
+
+@dataclass(frozen=True, eq=False)
+class ResolvedLocalizer:
+    """A localizer as a method's recipe sets it up.
+
+    Attributes:
+        options: all of its options.
+    """
+
+    record: PortableSpec[LocalizerSpec]
+    options: Mapping[str, Scalar]
+
+    @property
+    def fingerprint(self) -> str:
+        """Everything that its predictions depend on besides the cell: its options and its plugin's code."""
+        return f"{json.dumps(self.options, sort_keys=True)} of {self.record.version}"
+
+    def make(self) -> Localizer:
+        """Builds it."""
+        return self.record.spec.make(**self.options)
+
+
+def fingerprint_options(fingerprint: str) -> dict[str, Scalar]:
+    """The options in a localizer's fingerprint."""
+    options: dict[str, Scalar] = json.JSONDecoder().raw_decode(fingerprint)[0]
+    return options
+
+
+@dataclass(frozen=True, eq=False)
+class ResolvedWeights:
+    """The weights that a cell reads.
+
+    Attributes:
+        paths: name that the extractor or prompt knows a source by -> its local path.
+        hashes: the same name -> file -> sha256; a learned prompt's file is under `PROMPT_FILE`.
+        files: source used -> file -> sha256. Two names may stand for one source: every stand-in is shared.
+        origins: source used -> repository and commit it came from, where that is known.
+        backbone: name in tables: the sources used, and the first hex digits of a hash over their files.
+        features: the same for the extractor's weights alone.
+    """
+
+    paths: Mapping[str, Path]
+    hashes: Mapping[str, Mapping[str, str]]
+    files: Mapping[str, Mapping[str, str]]
+    origins: Mapping[str, str]
+    backbone: str
+    features: str
 
 
 @dataclass(frozen=True, eq=False)
 class ResolvedCell:
-    """A cell with its data at hand and its identity known."""
+    """A cell with its data at hand and its identity known.
 
-    bench: Resources
-    cell: Cell
-    method: MethodSpec
-    index: SplitIndex
-    used: Mapping[str, Weights]
-    hashes: Mapping[str, Mapping[str, str]]
-    plugins: Mapping[str, str]
-    learned: LearnedFile | None
+    It holds values alone and pickles, so that another process can do its work (`harness.running.predict`):
+    records of plugins by name (`PortableSpec`), the split by value. The images of a dataset (`ImageSource`) must
+    therefore pickle where the work is to be done elsewhere, and their files be found under the same paths.
+
+    Attributes:
+        options: how the cell is run.
+        prompt: None for a method without prompts.
+        localizers: name -> those that the cell asks for.
+        index: the split, with all of its pairs.
+        fed: size in pixels of the image the extractor is fed; None where not applicable, since no weights were
+            looked for.
+        learned: file of the learned prompt; None for a prompt that is not learned.
+    """
+
     id: str
-
-    @classmethod
-    def of(cls, bench: Resources, cell: Cell) -> ResolvedCell:
-        """Everything but the work: what the cell's id follows from. Raises `UserError` where data or weights are missing."""
-        host = bench.host
-        extractor, method = host.extractors[cell.extractor], host.methods[cell.method]
-        used = bench.weights(weight_names(host, cell))
-        fed = None
-        if not cell.not_applicable:
-            # Reads the backbone's configuration: a damaged one is told before the work begins.
-            fed = extractor.fed({name: one.path for name, one in used.items()})
-        learned = _learned_file(host, cell, used)
-        if cell.train_timestep and learned:
-            cell = _at_training(cell, learned)
-        # Of a source of prompts only the one that is used counts, or a better one of another method would make all cells new.
-        hashes = bench.hashes({name: one for name, one in used.items() if name != _prompt_source(host, cell)})
-        if learned:
-            hashes[PROMPT_FILE] = _content_hashes(learned.path)
-        index = bench.split(cell.dataset, cell.split)
-        plugins = {"extractor": plugin_version(host, host.extractors, extractor.name)}
-        prompt_params: dict[str, Scalar] = {}
-        if cell.prompt != NO_PROMPT:
-            plugins["prompt"] = plugin_version(host, host.prompts, cell.prompt)
-            prompt_params = dict(host.prompts[cell.prompt].params)
-        ingredients = {
-            "manifest": index.manifest,
-            "weights": hashes,
-            "precision": bench.options.precision,
-            "plugins": plugins,
-            "prompt_params": prompt_params,
-            "extractor": {
-                "fed": fed,
-                "scope": extractor.scope,
-                "prompt_kinds": sorted(extractor.prompt_kinds),
-            },
-        }
-        return cls(
-            bench,
-            cell,
-            method,
-            index,
-            used,
-            hashes,
-            plugins,
-            learned,
-            cell_id(cell, index.label, ingredients),
-        )
-
-    @property
-    def weights(self) -> dict[str, Path]:
-        """Local path of each weight source, by the name that the extractor or prompt knows it by."""
-        return {name: one.path for name, one in self.used.items()}
-
-    @property
-    def weight_files(self) -> dict[str, dict[str, str]]:
-        """Source used -> file -> sha256. Two names may stand for one source: every stand-in is shared."""
-        files = {
-            one.source.name: dict(self.hashes[name]) for name, one in self.used.items() if name in self.hashes
-        }
-        return files | ({PROMPT_FILE: dict(self.hashes[PROMPT_FILE])} if self.learned else {})
-
-    @property
-    def weight_origins(self) -> dict[str, str]:
-        """Source used -> repository and commit it came from, where that is known."""
-        return {one.source.name: one.place.origin for one in self.used.values() if one.place.origin}
-
-    @property
-    def backbone(self) -> str:
-        """The weights in a table: the sources used, and the first hex digits of a hash over their files."""
-        return self._label(list(self.used))
-
-    @property
-    def features(self) -> str:
-        """The same for the extractor's weights alone."""
-        return self._label(self.bench.host.extractors[self.cell.extractor].weights)
-
-    def _label(self, names: Sequence[str]) -> str:
-        return backbone_label(
-            {name: self.used[name] for name in names if name in self.used and name in self.hashes},
-            self.hashes,
-        )
+    cell: Cell
+    options: RunOptions
+    method: MethodSpec
+    extractor: PortableSpec[ExtractorSpec]
+    prompt: PortableSpec[PromptSpec] | None
+    localizers: Mapping[str, ResolvedLocalizer]
+    index: SplitIndex
+    fed: Size | None
+    weights: ResolvedWeights
+    learned: LearnedFile | None
 
     @property
     def folder(self) -> Path:
-        """Where the cell's files go."""
-        return self.bench.options.out / self.id
+        """The folder of the cell's files."""
+        return self.options.out / self.id
 
     @property
-    def fed(self) -> Size:
-        """Size in pixels of the image the extractor is fed. Unknown where not applicable: no weights were looked for."""
-        return self.bench.host.extractors[self.cell.extractor].fed(self.weights)
-
-    @cached_property
-    def cache(self) -> Cache | None:
-        """Where what networks make of pictures is kept on disk; None without `--cache`."""
-        options = self.bench.options
-        return (
-            Cache(options.cache, self.hashes, options.device, options.precision, options.compiled)
-            if options.cache
-            else None
-        )
+    def plugins(self) -> dict[str, str]:
+        """`extractor` and `prompt` -> the plugin that brought it, with its version."""
+        return _plugin_versions(self.extractor, self.prompt)
 
     def info(self) -> CellInfo:
-        """What the record says the cell is."""
+        """The cell's description in its record."""
         return CellInfo(
             id=self.id,
             method=self.cell.method,
@@ -149,43 +132,120 @@ class ResolvedCell:
             split=self.cell.split,
             seed=self.cell.seed,
             params=dict(self.cell.params),
-            backbone=self.backbone,
-            features=self.features,
+            backbone=self.weights.backbone,
+            features=self.weights.features,
             supervision=self.method.supervision,
             trained_on=(self.learned.trained_on or None) if self.learned else self.method.trained_on,
-            fed=None if self.cell.not_applicable else self.fed,
+            fed=self.fed,
             notes=self.method.notes,
         )
 
-    def localizer_options(self, name: str) -> dict[str, Scalar]:
-        """A localizer's options, as the method's recipe sets them."""
-        options = dict(self.bench.host.localizers[name].options)
-        return options | {
-            key: value for key, value in self.method.localizer_options.get(name, {}).items() if key in options
-        }
 
-    def signature(self, name: str) -> str:
-        """What a localizer's predictions depend on besides the cell."""
-        options = json.dumps(self.localizer_options(name), sort_keys=True)
-        return f"{options} of {plugin_version(self.bench.host, self.bench.host.localizers, name)}"
+def resolve_cell(resources: Resources, cell: Cell) -> ResolvedCell:
+    """Finds everything that a cell needs and that its id follows from.
+
+    Raises:
+        UserError: data or weights are missing or damaged.
+    """
+    host = resources.host
+    method = host.methods[cell.method]
+    extractor = portable_spec(host, host.extractors, cell.extractor)
+    prompt = None if cell.prompt == NO_PROMPT else portable_spec(host, host.prompts, cell.prompt)
+    used = resources.weights(weight_names(host, cell))
+    fed = None
+    if not cell.not_applicable:
+        # Reads the backbone's configuration: a damaged one is reported before the work begins.
+        fed = extractor.spec.fed({name: weights.path for name, weights in used.items()})
+    learned = _learned_file(cell, prompt, used)
+    if cell.train_timestep and learned:
+        cell = _at_training_timestep(cell, learned)
+    weights = _resolve_weights(resources, cell, extractor.spec, prompt, used, learned)
+    index = resources.split(cell.dataset, cell.split)
+    ingredients = {
+        "manifest": index.manifest,
+        "weights": weights.hashes,
+        "precision": resources.options.precision,
+        "plugins": _plugin_versions(extractor, prompt),
+        "prompt_params": dict(prompt.spec.params) if prompt else {},
+        "extractor": {
+            "fed": fed,
+            "scope": extractor.spec.scope,
+            "prompt_kinds": sorted(extractor.spec.prompt_kinds),
+        },
+    }
+    return ResolvedCell(
+        id=cell_id(cell, index.label, ingredients),
+        cell=cell,
+        options=resources.options,
+        method=method,
+        extractor=extractor,
+        prompt=prompt,
+        localizers={name: _resolve_localizer(host, method, name) for name in cell.localizers},
+        index=index,
+        fed=fed,
+        weights=weights,
+        learned=learned,
+    )
 
 
-PROMPT_FILE = "prompt file"
-"""What a learned prompt's file is called among the weights of a record."""
+def _resolve_localizer(host: Host, method: MethodSpec, name: str) -> ResolvedLocalizer:
+    """Gives a localizer the options that a method's recipe sets, as far as it has them."""
+    record = portable_spec(host, host.localizers, name)
+    options = dict(record.spec.options)
+    for option, value in method.localizer_options.get(name, {}).items():
+        if option in options:
+            options[option] = value
+    return ResolvedLocalizer(record, options)
 
 
-def _prompt_source(host: Host, cell: Cell) -> str | None:
-    """The weight source of the learned prompts there are, where the cell uses one of them."""
-    learned = host.prompts[cell.prompt].learned if cell.prompt != NO_PROMPT and not cell.prompt_file else None
-    return learned.source if learned else None
+def _resolve_weights(
+    resources: Resources,
+    cell: Cell,
+    extractor: ExtractorSpec,
+    prompt: PortableSpec[PromptSpec] | None,
+    used: Mapping[str, Weights],
+    learned: LearnedFile | None,
+) -> ResolvedWeights:
+    """Hashes the files of the weights used. Raises `UserError` where one is damaged."""
+    # Of a source of prompts only the one that is used counts, or a better one of another method would make all
+    # cells new.
+    prompt_source = None
+    if prompt and prompt.spec.learned and not cell.prompt_file:
+        prompt_source = prompt.spec.learned.source
+    networks = {name: weights for name, weights in used.items() if name != prompt_source}
+    hashes = resources.hashes(networks)
+    files = {weights.source.name: dict(hashes[name]) for name, weights in networks.items()}
+    of_extractor = {name: networks[name] for name in extractor.weights if name in networks}
+    backbone, features = backbone_label(networks, hashes), backbone_label(of_extractor, hashes)
+    if learned:
+        hashes[PROMPT_FILE] = files[PROMPT_FILE] = _content_hashes(learned.path)
+    return ResolvedWeights(
+        paths={name: weights.path for name, weights in used.items()},
+        hashes=hashes,
+        files=files,
+        origins={
+            weights.source.name: weights.place.origin for weights in used.values() if weights.place.origin
+        },
+        backbone=backbone,
+        features=features,
+    )
 
 
-def _learned_file(host: Host, cell: Cell, used: Mapping[str, Weights]) -> LearnedFile | None:
-    """Where the cell's learned prompt lies. Raises `UserError` where it is missing or is none."""
-    if cell.prompt == NO_PROMPT or cell.not_applicable:
-        return None
-    learned = host.prompts[cell.prompt].learned
-    if learned is None:
+def _plugin_versions(
+    extractor: PortableSpec[ExtractorSpec], prompt: PortableSpec[PromptSpec] | None
+) -> dict[str, str]:
+    versions = {"extractor": extractor.version}
+    if prompt:
+        versions["prompt"] = prompt.version
+    return versions
+
+
+def _learned_file(
+    cell: Cell, prompt: PortableSpec[PromptSpec] | None, used: Mapping[str, Weights]
+) -> LearnedFile | None:
+    """The file of the cell's learned prompt. Raises `UserError` where it is missing or not a prompt."""
+    learned = prompt.spec.learned if prompt else None
+    if learned is None or cell.not_applicable:
         return None
     if cell.prompt_file is None:
         return learned.find(used[learned.source].path, cell.trained_on)
@@ -194,8 +254,8 @@ def _learned_file(host: Host, cell: Cell, used: Mapping[str, Weights]) -> Learne
     return learned.inspect(cell.prompt_file)
 
 
-def _at_training(cell: Cell, learned: LearnedFile) -> Cell:
-    """The cell at the timestep that its prompt was tuned at. Raises `UserError` where nothing says which that was."""
+def _at_training_timestep(cell: Cell, learned: LearnedFile) -> Cell:
+    """The cell at the timestep that its prompt was tuned at. Raises `UserError` where the file does not name it."""
     params = dict(cell.params)
     if learned.timestep is None or "timestep" not in params:
         raise UserError(
@@ -211,8 +271,10 @@ def _at_training(cell: Cell, learned: LearnedFile) -> Cell:
 
 def _content_hashes(path: Path) -> dict[str, str]:
     """Name -> sha256 of a file, or of every file in a folder."""
-    files = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
+    files = [path]
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
     try:
-        return {str(one.relative_to(path.parent)): file_sha256(one) for one in files}
+        return {str(file.relative_to(path.parent)): file_sha256(file) for file in files}
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from error

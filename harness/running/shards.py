@@ -2,74 +2,39 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import cast
+from collections.abc import Sequence
 
 from harness.records.folders import SHARDS
 from harness.records.predictions import merge_tables, prediction_table, read_predictions, write_table
-from harness.specs import Located
-
-SHARD_PAIRS = 32
-"""Pairs whose predictions are written at once: the most work that a killed run repeats."""
-
-SHARD_SECONDS = 30.0
-"""Slow work is written more often."""
+from harness.running.predict import Prediction
+from harness.running.resolve import ResolvedCell
 
 
-class Shards:
-    """Writes predictions into a cell's folder of shards, each named by the first of its pairs.
+def write_shard(resolved: ResolvedCell, predictions: Sequence[Prediction]) -> None:
+    """Writes predictions into the cell's folder of shards; nothing where there are none.
 
-    Args:
-        folder: the cell's.
-        signature: localizer -> what its predictions depend on (`harness.records.predictions.prediction_table`).
+    The file is called after the first of its pairs in the dataset's order.
     """
-
-    def __init__(self, folder: Path, signature: Callable[[str], str]) -> None:
-        self._folder, self._signature = folder / SHARDS, signature
-        self._begin()
-
-    def _begin(self) -> None:
-        self._columns: Mapping[str, list[object]] = {
-            name: [] for name in ("pair_id", "keypoint_id", "localizer", "x", "y", "score")
-        }
-        self._first: int | None = None
-        self._since = time.monotonic()
-
-    def add(
-        self, number: int, pair_id: str, keypoint_ids: Sequence[str], localizer: str, found: Located
-    ) -> None:
-        """One localizer's predictions for the pair of a number in the dataset's order."""
-        count = len(keypoint_ids)
-        xy = found.points.numpy()
-        values = (
-            [pair_id] * count,
-            keypoint_ids,
-            [localizer] * count,
-            xy[:, 0].tolist(),
-            xy[:, 1].tolist(),
-            found.score.tolist(),
-        )
-        for column, more in zip(self._columns.values(), values, strict=True):
-            column.extend(more)
-        self._first = number if self._first is None else min(number, self._first)
-
-    @property
-    def overdue(self) -> bool:
-        """Whether the last shard was written long ago."""
-        return time.monotonic() - self._since > SHARD_SECONDS
-
-    def write(self) -> None:
-        """Writes what was added since the last time, if anything was."""
-        if self._first is not None:
-            signatures = {
-                name: self._signature(name) for name in set(cast("list[str]", self._columns["localizer"]))
-            }
-            table = prediction_table(self._columns, signatures)
-            path = self._folder / f"{self._first:06d}.parquet"
-            if path.exists():
-                # Of an earlier run that was interrupted, with other localizers.
-                table = merge_tables([table, read_predictions(path)])
-            write_table(path, table)
-        self._begin()
+    if not predictions:
+        return
+    rows: dict[str, list[object]] = {
+        name: [] for name in ("pair_id", "keypoint_id", "localizer", "x", "y", "score")
+    }
+    for prediction in predictions:
+        keypoint_ids = resolved.index.keypoint_ids(prediction.pair_id)
+        points = prediction.located.points.numpy()
+        rows["pair_id"] += [prediction.pair_id] * len(keypoint_ids)
+        rows["keypoint_id"] += keypoint_ids
+        rows["localizer"] += [prediction.localizer] * len(keypoint_ids)
+        rows["x"] += points[:, 0].tolist()
+        rows["y"] += points[:, 1].tolist()
+        rows["score"] += prediction.located.score.tolist()
+    localizers = {prediction.localizer for prediction in predictions}
+    table = prediction_table(rows, {name: resolved.localizers[name].fingerprint for name in localizers})
+    pair_ids = {prediction.pair_id for prediction in predictions}
+    number = next(number for number, pair_id in enumerate(resolved.index.pair_ids) if pair_id in pair_ids)
+    path = resolved.folder / SHARDS / f"{number:06d}.parquet"
+    if path.exists():
+        # Of an earlier run that was interrupted, with other localizers.
+        table = merge_tables([table, read_predictions(path)])
+    write_table(path, table)

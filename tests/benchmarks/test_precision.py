@@ -18,6 +18,7 @@ from baselines.sources import STABLE_DIFFUSION_2_1
 from baselines.stable_diffusion.backbone import StableDiffusion, draw_noise
 from harness.frames import Frame, Size
 from harness.plugins.loading import load_plugins
+from harness.running.resources import Resources
 from harness.running.run_cell import run_cell
 from harness.specs import FeatureMap, ImageRequest, MakeContext
 
@@ -43,7 +44,7 @@ def question(tmp_path_factory):
 @pytest.fixture(scope="module")
 def tiny(question):
     """Folder of the bundled Stable Diffusion."""
-    return question.prepared(load_plugins(), "dift", "fp32").weights[STABLE_DIFFUSION_2_1]
+    return question.prepared(load_plugins(), "dift", "fp32").weights.paths[STABLE_DIFFUSION_2_1]
 
 
 @pytest.mark.parametrize(("method", "half"), list(LIMITS))
@@ -51,7 +52,7 @@ def test_half_precision_stays_within_its_limits(question, method, half):
     host = load_plugins()
     full, low = (question.prepared(host, method, name) for name in ("fp32", half))
     for cell in (full, low):
-        assert run_cell(cell).status == "ok"
+        assert run_cell(Resources(host, cell.options), cell).status == "ok"
     found, apart = (
         map_difference(maps_of(full, 2), maps_of(low, 2)),
         shift(full, low, full.cell.localizers[0]),
@@ -155,8 +156,9 @@ def test_the_difference_of_maps_is_what_it_says():
 
 
 def test_the_shift_is_in_pixels_and_in_the_targets_size(question, monkeypatch):
-    cell = question.prepared(load_plugins(), "hog", "fp32")
-    assert run_cell(cell).status == "ok"
+    host = load_plugins()
+    cell = question.prepared(host, "hog", "fp32")
+    assert run_cell(Resources(host, cell.options), cell).status == "ok"
     usual = precision.read_points
     assert shift(cell, cell, "argmax").moved == 0
 

@@ -7,7 +7,7 @@ import torch
 
 from harness.errors import ExtractionError
 from harness.frames import Frame, Size
-from harness.running.locate import TOGETHER, Queue, fetched, launched, located
+from harness.running.locate import BATCH_PAIRS, Queue, fetch_results, launch, locate_points
 from harness.specs import FeatureMap, Located
 
 FRAME = Frame.stretched(Size(60, 48), Size(48, 48))
@@ -21,17 +21,17 @@ def results(*counts):
 
 def test_each_gets_its_own_back():
     given = results(3, 1, 0, 5)
-    for one, other in zip(given, fetched(given), strict=True):
+    for one, other in zip(given, fetch_results(given), strict=True):
         assert torch.equal(one.points, other.points)
         assert torch.equal(one.score, other.score)
-    assert fetched([]) == []
+    assert fetch_results([]) == []
 
 
 def test_one_that_is_not_finite_fails_alone():
     given = results(2, 3, 4)
     given[1].points[2, 0] = float("nan")
     given[2].score[0] = float("inf")
-    first, second, third = fetched(given)
+    first, second, third = fetch_results(given)
     assert torch.equal(first.points, given[0].points)
     assert str(second) == str(third) == "a prediction is NaN or infinite"
 
@@ -40,7 +40,7 @@ def test_one_that_cannot_be_fetched_fails_alone():
     """Tensors on `meta` have no values: PyTorch refuses to copy them."""
     given = results(2, 3)
     given.insert(1, Located(torch.empty(4, 2, device="meta"), torch.empty(4, device="meta")))
-    first, second, third = fetched(given)
+    first, second, third = fetch_results(given)
     assert isinstance(second, NotImplementedError)
     assert torch.equal(first.points, given[0].points)
     assert torch.equal(third.score, given[2].score)
@@ -50,7 +50,7 @@ def test_what_a_localizer_returns_is_checked_before_anyone_waits_for_it():
     points = torch.zeros(3, 2)
 
     def error(localizer, target=A):
-        (found,) = launched(localizer, [(A, target, points)])
+        (found,) = launch(localizer, [(A, target, points)])
         assert isinstance(found, ExtractionError)
         return str(found)
 
@@ -59,7 +59,7 @@ def test_what_a_localizer_returns_is_checked_before_anyone_waits_for_it():
     )
     assert error(lambda *task: None, B) == "the source map has 3 channels and the target map 2"
     with pytest.raises(ExtractionError, match="NaN"):
-        located(lambda source, target, points: Located(points / 0, torch.zeros(3)), A, A, points)
+        locate_points(lambda source, target, points: Located(points / 0, torch.zeros(3)), A, A, points)
 
 
 class Many:
@@ -67,6 +67,9 @@ class Many:
 
     def __init__(self):
         self.calls = []
+
+    def __call__(self, source, target, points):
+        raise AssertionError("pairs come together")
 
     def many(self, tasks):
         self.calls.append(len(tasks))
@@ -92,10 +95,10 @@ def tasks(count):
 
 
 def test_a_localizer_that_takes_many_pairs_gets_them_together():
-    localizer, given = Many(), tasks(2 * TOGETHER + 3)
+    localizer, given = Many(), tasks(2 * BATCH_PAIRS + 3)
     for (_, _, points), found in zip(given, fetched_in_turn(localizer, given), strict=True):
         assert torch.equal(found.points, points)
-    assert localizer.calls == [TOGETHER, TOGETHER, 3]
+    assert localizer.calls == [BATCH_PAIRS, BATCH_PAIRS, 3]
 
 
 def test_a_pair_that_cannot_be_located_fails_alone_among_many():

@@ -14,7 +14,7 @@ from harness.hookspecs import hookimpl
 from harness.plugins.host import Host
 from harness.plugins.loading import load_plugins
 from harness.running.plan import plan
-from harness.running.resolve import ResolvedCell
+from harness.running.resolve import resolve_cell
 from harness.running.resources import Resources, RunOptions
 from harness.running.run_cell import run_cell
 from harness.specs import (
@@ -106,7 +106,7 @@ def sweep(**more):
 def run(host: Host, out: Path, **more):
     bench = Resources(host, RunOptions(data_root=out, out=out, criteria=(), limit=1))
     (cell,) = plan(sweep(**more), host)
-    return run_cell(ResolvedCell.of(bench, cell))
+    return run_cell(bench, resolve_cell(bench, cell))
 
 
 def test_every_file_is_a_cell(numbers):

@@ -1,0 +1,158 @@
+"""Records of cells, made from predictions, the account of the work and the earlier record."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from harness.environment import hardware, package_versions, source_state
+from harness.messages import one_line
+from harness.records.predictions import PREDICTIONS, stored_fingerprints
+from harness.records.schema import (
+    Counts,
+    Error,
+    Failure,
+    LocalizerInfo,
+    Provenance,
+    Record,
+    Stage,
+)
+from harness.running.clock import StageClock
+from harness.running.predict import Work
+from harness.running.resolve import ResolvedCell, fingerprint_options
+from harness.scoring.criteria import Criterion
+from harness.scoring.scores import score_all
+from harness.specs import Scalar
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def make_record(
+    resolved: ResolvedCell,
+    criteria: Sequence[Criterion],
+    predictions: pa.Table,
+    work: Work,
+    earlier: Record | None,
+) -> Record:
+    """Scores all predictions of a cell and makes its record.
+
+    Args:
+        criteria: protocols to score under.
+        predictions: those of the cell's file, of earlier runs too.
+        work: the work of this run.
+        earlier: the record that this one replaces.
+
+    Raises:
+        UserError: a pair has predictions of some key-points only.
+        DataError: a protocol's threshold does not exist for the dataset.
+    """
+    info = resolved.info()
+    clock = StageClock()
+    with clock.stage("score"):
+        path = resolved.folder / PREDICTIONS
+        scores, thresholds = score_all(resolved.index, predictions, criteria, info.fed_size, path)
+    failures = [*work.failures, *_standing_failures(resolved, work, earlier)]
+    return Record(
+        status="partial" if failures else "ok",
+        cell=info,
+        counts=Counts(
+            pairs=len(resolved.index.pair_ids),
+            excluded=len(resolved.index.excluded),
+            absent_points=resolved.index.absent_points,
+            limit=resolved.options.limit,
+        ),
+        localizers=_localizer_infos(resolved, predictions, failures),
+        thresholds=thresholds,
+        scores=scores,
+        failures=failures,
+        provenance=_provenance(resolved, work, earlier, {**work.stages, **clock.stages()}),
+    )
+
+
+def not_applicable_record(resolved: ResolvedCell, reason: str) -> Record:
+    """The record of a cell whose method and prompt do not fit together."""
+    return Record(status="not-applicable", cell=resolved.info(), reason=reason)
+
+
+def failed_record(resolved: ResolvedCell, error: BaseException) -> Record:
+    """The record of a cell that failed as a whole."""
+    description = Error(
+        type=type(error).__name__,
+        message=one_line(error),
+        traceback="".join(traceback.format_exception(error)),
+    )
+    return Record(status="failed", cell=resolved.info(), error=description)
+
+
+def _standing_failures(resolved: ResolvedCell, work: Work, earlier: Record | None) -> list[Failure]:
+    """Failures of the earlier record that this run has not tried again."""
+    standing: list[Failure] = []
+    for failure in earlier.failures if earlier else ():
+        localizers = [failure.localizer] if failure.localizer else resolved.cell.localizers
+        if not any((failure.pair_id, name) in work.attempted for name in localizers):
+            standing.append(failure)
+    return standing
+
+
+def _localizer_infos(
+    resolved: ResolvedCell, predictions: pa.Table, failures: Sequence[Failure]
+) -> dict[str, LocalizerInfo]:
+    """Counts of each localizer's predictions, and the options it was made with."""
+    pairs: dict[str, set[str]] = {}
+    keypoints: dict[str, int] = {}
+    columns = (predictions[name].to_pylist() for name in ("pair_id", "localizer"))
+    for pair_id, name in zip(*columns, strict=True):
+        pairs.setdefault(name, set()).add(pair_id)
+        keypoints[name] = keypoints.get(name, 0) + 1
+    options = _localizer_options(resolved, predictions)
+    infos: dict[str, LocalizerInfo] = {}
+    for name in sorted(pairs):
+        failed = [failure for failure in failures if failure.localizer in (None, name)]
+        infos[name] = LocalizerInfo(
+            options=options[name],
+            pairs=len(pairs[name]),
+            keypoints=keypoints[name],
+            failed=sum(failure.pair_id not in pairs[name] for failure in failed),
+        )
+    return infos
+
+
+def _localizer_options(resolved: ResolvedCell, predictions: pa.Table) -> dict[str, dict[str, Scalar]]:
+    """Options by localizer: of this run's, and of those that earlier runs predicted with."""
+    fingerprints = stored_fingerprints(predictions)
+    options = {name: fingerprint_options(fingerprint) for name, fingerprint in fingerprints.items()}
+    return options | {name: dict(localizer.options) for name, localizer in resolved.localizers.items()}
+
+
+def _provenance(
+    resolved: ResolvedCell, work: Work, earlier: Record | None, stages: Mapping[str, Stage]
+) -> Provenance:
+    """Everything that made the numbers. A run that computed nothing leaves the earlier record's as it is."""
+    if not work.computed and earlier and earlier.provenance:
+        return earlier.provenance
+    options = resolved.options
+    commit, dirty = source_state()
+    localizers = {
+        f"localizer {name}": localizer.record.version for name, localizer in resolved.localizers.items()
+    }
+    return Provenance(
+        versions=package_versions(),
+        commit=commit,
+        dirty=dirty,
+        plugins={**resolved.plugins, **localizers},
+        weights={name: dict(hashes) for name, hashes in resolved.weights.files.items()},
+        weight_origins=dict(resolved.weights.origins),
+        manifest=resolved.index.manifest,
+        hardware=hardware(options.device),
+        precision=options.precision,
+        compiled=options.compiled,
+        device=options.device,
+        batch_size=options.batch_size,
+        started=work.started,
+        computed_pairs=work.computed,
+        stages=dict(stages),
+        cache=dict(work.cache),
+        gpu_peak_memory_bytes=work.gpu_peak_memory_bytes,
+    )
