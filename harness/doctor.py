@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from harness.errors import BenchError
 from harness.features.extraction import check_feature_map
@@ -22,6 +22,9 @@ from harness.specs import (
     PairExtractor,
 )
 
+if TYPE_CHECKING:
+    import torch
+
 TOLERANCE = 1e-3
 """Largest difference, relative to the largest feature, that rounding explains."""
 
@@ -36,174 +39,204 @@ class Finding:
 
 
 class _Failed(BenchError):
-    """A check's finding."""
+    """A check that the method does not pass."""
 
 
 class _Skipped(BenchError):
     """A check that does not apply."""
 
 
-class Doctor:
-    """Checks one method.
+def examine_method(
+    host: Host, method: str, pairs: Sequence[ImagePair], context: MakeContext
+) -> Iterator[Finding]:
+    """Makes every check of a method in turn; without an extractor those that need one are skipped.
 
     Args:
         pairs: two pairs of pictures to try it on.
-        context: what the extractor and the prompt are made with.
+        context: given to the `make` of the extractor and of the prompt.
+
+    Raises:
+        UserError: the method is unknown.
     """
+    subject = _Subject(host, method, pairs, context)
+    for name, check in CHECKS.items():
+        try:
+            yield Finding(name, "ok", check(subject))
+        except _Skipped as error:
+            yield Finding(name, "skipped", str(error))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's code, and its error is the finding
+            detail = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
+            yield Finding(name, "failed", " ".join(detail.split()))
+
+
+class _Subject:
+    """The method that is examined, with its extractor and prompt once they are made."""
 
     def __init__(self, host: Host, method: str, pairs: Sequence[ImagePair], context: MakeContext) -> None:
-        self._host, self._pairs, self._context = host, pairs, context
-        self._method = host.methods[method]
-        self._spec = host.extractors[self._method.extractor]
-        self._made: ImageExtractor | PairExtractor | None = None
-        self._prompt: PromptUse | None = None
+        self.host, self.pairs, self.context = host, pairs, context
+        self.method = host.methods[method]
+        self.spec = host.extractors[self.method.extractor]
+        self.extractor: ImageExtractor | PairExtractor | None = None
+        self.prompt: PromptUse | None = None
 
-    def examine(self) -> Iterator[Finding]:
-        """Every check in turn; those that need an extractor are skipped where none could be made."""
-        checks: dict[str, Callable[[], str]] = {
-            "the plugin's import is cheap": self._cheap,
-            "the extractor can be made": self._make,
-            "feature maps are (C, h, w), finite, of the request's image": self._maps,
-            "the frame is the declared image size": self._frame,
-            "the same request gives the same features": self._deterministic,
-            "features do not depend on the batch": self._batch,
-            "features do not depend on the category, as the scope says": self._scope,
-            "an image matched with itself has PCK@0.1 of 100": self._itself,
-        }
-        for name, check in checks.items():
-            try:
-                yield Finding(name, "ok", check())
-            except _Skipped as error:
-                yield Finding(name, "skipped", str(error))
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - the method is a plugin's code, and its failing is the finding
-                detail = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
-                yield Finding(name, "failed", " ".join(detail.split()))
+    def extract(self, pairs: Sequence[ImagePair]) -> list[tuple[FeatureMap, FeatureMap]]:
+        """Feature maps of source and target of some pairs, extracted together."""
+        return self.call([self.requests(pair) for pair in pairs])
 
-    # ------------------------------------------------------------------------------------------------------------- checks
-
-    def _cheap(self) -> str:
-        plugin = self._host.extractors.origin(self._spec.name)
-        module = getattr(self._host.manager.get_plugin(plugin.name), "__name__", None)
-        if module is None:
-            raise _Skipped("the plugin is no module")
-        code = f"import sys, {module}; print(','.join(m for m in ('torch', 'pandas', 'transformers', 'diffusers') if m in sys.modules))"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise _Failed(f"import {module} fails in a fresh process: {done.stderr.strip().splitlines()[-1]}")
-        heavy = done.stdout.strip().splitlines()[-1:] or [""]
-        if heavy[0]:
-            raise _Failed(f"import {module} imports {heavy[0]}; import it in make")
-        return str(module)
-
-    def _make(self) -> str:
-        self._made = self._spec.make(self._context)
-        if self._spec.prompt_kinds and self._method.prompt != NO_PROMPT:
-            spec = self._host.prompts[self._method.prompt]
-            if spec.kind not in self._spec.prompt_kinds:
-                raise _Failed(
-                    f"its own prompt '{spec.name}' is of kind '{spec.kind}', which it does not take"
-                )
-            self._prompt = PromptUse(spec.make(self._context), spec.scope)
-        wanted = "extract_pairs" if self._spec.scope == "pair" else "extract"
-        if not callable(getattr(self._made, wanted, None)):
-            self._made = None
-            raise _Failed(f"has scope '{self._spec.scope}' and no method '{wanted}'")
-        with_prompt = f", with prompt '{self._method.prompt}'" if self._prompt else ""
-        return f"{type(self._made).__name__}{with_prompt}"
-
-    def _maps(self) -> str:
-        maps = self._extract(self._pairs)
-        for pair, both in zip(self._pairs, maps, strict=True):
-            for one, size in zip(both, (pair.source_size, pair.target_size), strict=True):
-                check_feature_map(one, size)
-        return f"{tuple(maps[0][0].data.shape)}, {str(maps[0][0].data.dtype).removeprefix('torch.')}"
-
-    def _frame(self) -> str:
-        found, declared = (
-            self._extract(self._pairs[:1])[0][0].frame.size,
-            self._spec.fed(self._context.weights),
-        )
-        if found != declared:
-            raise _Failed(
-                f"frame of {found.width} x {found.height}, image_size says {declared.width} x {declared.height}"
-            )
-        return f"{found.width} x {found.height}"
-
-    def _deterministic(self) -> str:
-        first, second = (self._extract(self._pairs[:1])[0][0].data for _ in range(2))
-        return _same(first, second, 0.0)
-
-    def _batch(self) -> str:
-        together, alone = self._extract(self._pairs)[0], self._extract(self._pairs[:1])[0]
-        return _same(together[0].data, alone[0].data, TOLERANCE)
-
-    def _scope(self) -> str:
-        if self._spec.scope != "image":
-            raise _Skipped(f"scope '{self._spec.scope}'")
-        # With the prompts left as they are: what the prompt depends on is the prompt's scope, not the extractor's.
-        source, target = self._requests(self._pairs[0])
-        first = self._call([(source, target)])[0][0].data
-        second = self._call([(replace(source, category="something else"), target)])[0][0].data
-        return _same(first, second, 0.0)
-
-    def _itself(self) -> str:
-        import torch
-
-        pair = self._pairs[0]
-        twin = replace(pair, target=pair.source, target_size=pair.source_size)
-        source, target = self._extract([twin])[0]
-        localizer = self._host.localizers[self._method.localizer]
-        options = {**localizer.options, **self._method.localizer_options.get(localizer.name, {})}
-        width, height = pair.source_size
-        grid = torch.linspace(0.2, 0.8, 5, dtype=torch.float64)
-        points = torch.cartesian_prod(grid * width, grid * height)
-        found = localizer.make(**options)(source, target, points).points.double().cpu()
-        errors = torch.linalg.vector_norm(found - points, dim=1) / max(width, height)
-        right = 100 * float((errors <= 0.1).double().mean())
-        if right < 100:
-            raise _Failed(
-                f"PCK@0.1 of the image is {right:.0f}: frame, grid or layout of the map is not what it says, or its features do not tell "
-                "places apart"
-            )
-        return f"largest error {float(errors.max()):.3f} of the image's longer side"
-
-    # ---------------------------------------------------------------------------------------------------------- extraction
-
-    def _extract(self, pairs: Sequence[ImagePair]) -> list[tuple[FeatureMap, FeatureMap]]:
-        return self._call([self._requests(pair) for pair in pairs])
-
-    def _call(
+    def call(
         self, requests: Sequence[tuple[ImageRequest, ImageRequest]]
     ) -> list[tuple[FeatureMap, FeatureMap]]:
+        """Passes requests of pairs through the extractor."""
         import torch
 
-        if self._made is None:
+        if self.extractor is None:
             raise _Skipped("no extractor")
         with torch.inference_mode():
-            if self._spec.scope == "pair":
-                return list(cast("PairExtractor", self._made).extract_pairs(requests))
-            maps = cast("ImageExtractor", self._made).extract([one for both in requests for one in both])
-        if len(maps) != 2 * len(requests):
-            raise _Failed(f"returned {len(maps)} feature maps for {2 * len(requests)} images")
-        return [(maps[2 * number], maps[2 * number + 1]) for number in range(len(requests))]
+            if self.spec.scope == "pair":
+                return list(cast("PairExtractor", self.extractor).extract_pairs(requests))
+            images = [request for pair_requests in requests for request in pair_requests]
+            maps = cast("ImageExtractor", self.extractor).extract(images)
+        if len(maps) != len(images):
+            raise _Failed(f"returned {len(maps)} feature maps for {len(images)} images")
+        return list(zip(maps[0::2], maps[1::2], strict=True))
 
-    def _requests(self, pair: ImagePair) -> tuple[ImageRequest, ImageRequest]:
+    def requests(self, pair: ImagePair) -> tuple[ImageRequest, ImageRequest]:
+        """Requests for source and target, with the values of the method's own prompt."""
         source, target = (
             ImageRequest(image.open(), image.identity(), pair.category)
             for image in (pair.source, pair.target)
         )
-        if self._prompt is None:
+        if self.prompt is None:
             return source, target
-        source, target = self._prompt.add_to(pair.category, (source, target))
+        source, target = self.prompt.add_to(pair.category, (source, target))
         return source, target
 
 
-def _same(first: Any, second: Any, tolerance: float) -> str:
-    """Says how far two maps are apart. Raises `_Failed` beyond the tolerance, which is relative to the largest feature."""
-    if first.shape != second.shape:
-        raise _Failed(f"shapes {tuple(first.shape)} and {tuple(second.shape)}")
-    scale = max(float(first.abs().max()), 1e-30)
-    apart = float((first.double() - second.double()).abs().max()) / scale
+HEAVY = ("torch", "pandas", "transformers", "diffusers")
+"""Packages that importing a plugin must not import."""
+
+
+def _check_import(subject: _Subject) -> str:
+    plugin = subject.host.extractors.origin(subject.spec.name)
+    module = getattr(subject.host.manager.get_plugin(plugin.name), "__name__", None)
+    if module is None:
+        raise _Skipped("the plugin is not a module")
+    code = f"import sys, {module}; print(','.join(name for name in {HEAVY} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise _Failed(f"import {module} fails in a fresh process: {done.stderr.strip().splitlines()[-1]}")
+    # The import may print, too.
+    lines = done.stdout.strip().splitlines()
+    if lines and lines[-1]:
+        raise _Failed(f"import {module} imports {lines[-1]}; import it in make")
+    return str(module)
+
+
+def _check_make(subject: _Subject) -> str:
+    spec, method = subject.spec, subject.method
+    subject.extractor = spec.make(subject.context)
+    if spec.prompt_kinds and method.prompt != NO_PROMPT:
+        prompt = subject.host.prompts[method.prompt]
+        if prompt.kind not in spec.prompt_kinds:
+            raise _Failed(
+                f"its own prompt '{prompt.name}' is of kind '{prompt.kind}', which it does not take"
+            )
+        subject.prompt = PromptUse(prompt.make(subject.context), prompt.scope)
+    name = "extract_pairs" if spec.scope == "pair" else "extract"
+    if not callable(getattr(subject.extractor, name, None)):
+        subject.extractor = None
+        raise _Failed(f"has scope '{spec.scope}' and no method '{name}'")
+    with_prompt = f", with prompt '{method.prompt}'" if subject.prompt else ""
+    return f"{type(subject.extractor).__name__}{with_prompt}"
+
+
+def _check_maps(subject: _Subject) -> str:
+    all_maps = subject.extract(subject.pairs)
+    for pair, maps in zip(subject.pairs, all_maps, strict=True):
+        for feature_map, size in zip(maps, (pair.source_size, pair.target_size), strict=True):
+            check_feature_map(feature_map, size)
+    data = all_maps[0][0].data
+    return f"{tuple(data.shape)}, {str(data.dtype).removeprefix('torch.')}"
+
+
+def _check_frame(subject: _Subject) -> str:
+    size = subject.extract(subject.pairs[:1])[0][0].frame.size
+    declared = subject.spec.fed(subject.context.weights)
+    if size != declared:
+        raise _Failed(
+            f"frame of {size.width} x {size.height}, image_size says {declared.width} x {declared.height}"
+        )
+    return f"{size.width} x {size.height}"
+
+
+def _check_determinism(subject: _Subject) -> str:
+    data, repeated = (subject.extract(subject.pairs[:1])[0][0].data for _ in range(2))
+    return _compare(data, repeated, 0.0)
+
+
+def _check_batch(subject: _Subject) -> str:
+    together, alone = subject.extract(subject.pairs)[0], subject.extract(subject.pairs[:1])[0]
+    return _compare(together[0].data, alone[0].data, TOLERANCE)
+
+
+def _check_scope(subject: _Subject) -> str:
+    if subject.spec.scope != "image":
+        raise _Skipped(f"scope '{subject.spec.scope}'")
+    # With the prompts left as they are: they depend on what the prompt's scope names, not the extractor's.
+    source, target = subject.requests(subject.pairs[0])
+    renamed = replace(source, category="something else")
+    data = subject.call([(source, target)])[0][0].data
+    return _compare(data, subject.call([(renamed, target)])[0][0].data, 0.0)
+
+
+def _check_itself(subject: _Subject) -> str:
+    import torch
+
+    pair, method = subject.pairs[0], subject.method
+    twin = replace(pair, target=pair.source, target_size=pair.source_size)
+    source, target = subject.extract([twin])[0]
+    localizer = subject.host.localizers[method.localizer]
+    options = {**localizer.options, **method.localizer_options.get(localizer.name, {})}
+    width, height = pair.source_size
+    grid = torch.linspace(0.2, 0.8, 5, dtype=torch.float64)
+    points = torch.cartesian_prod(grid * width, grid * height)
+    predicted = localizer.make(**options)(source, target, points).points.double().cpu()
+    errors = torch.linalg.vector_norm(predicted - points, dim=1) / max(width, height)
+    pck = 100 * float((errors <= 0.1).double().mean())
+    if pck < 100:
+        raise _Failed(
+            f"PCK@0.1 of the image is {pck:.0f}: frame, grid or layout of the map is not what it says, "
+            "or its features do not tell places apart"
+        )
+    return f"largest error {float(errors.max()):.3f} of the image's longer side"
+
+
+CHECKS: Mapping[str, Callable[[_Subject], str]] = {
+    "the plugin's import is cheap": _check_import,
+    "the extractor can be made": _check_make,
+    "feature maps are (C, h, w), finite, of the request's image": _check_maps,
+    "the frame is the declared image size": _check_frame,
+    "the same request gives the same features": _check_determinism,
+    "features do not depend on the batch": _check_batch,
+    "features do not depend on the category, as the scope says": _check_scope,
+    "an image matched with itself has PCK@0.1 of 100": _check_itself,
+}
+"""Checks in their order: each returns a detail, or raises with one."""
+
+
+def _compare(data: torch.Tensor, other: torch.Tensor, tolerance: float) -> str:
+    """Describes how far two maps are apart.
+
+    Args:
+        tolerance: relative to the largest feature of `data`.
+
+    Raises:
+        _Failed: they are further apart than that, or of different shapes.
+    """
+    if data.shape != other.shape:
+        raise _Failed(f"shapes {tuple(data.shape)} and {tuple(other.shape)}")
+    scale = max(float(data.abs().max()), 1e-30)
+    apart = float((data.double() - other.double()).abs().max()) / scale
     if apart > tolerance:
         raise _Failed(f"features differ by {apart:.1e} of the largest; allowed {tolerance:.0e}")
     return f"apart by {apart:.0e} of the largest" if apart else "equal"

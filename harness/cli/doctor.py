@@ -21,7 +21,7 @@ def doctor(host: Host, method: str, weights: tuple[str, ...], weights_root: Path
     """Check a method's contract on the bundled pictures: shapes, frame, scope, determinism, an image against itself."""
     from tabulate import tabulate
 
-    from harness.doctor import Doctor
+    from harness.doctor import examine_method
     from harness.environment import device_name
     from harness.running.resources import Resources, RunOptions
     from harness.specs import NO_PROMPT, MakeContext
@@ -48,7 +48,7 @@ def doctor(host: Host, method: str, weights: tuple[str, ...], weights_root: Path
         prompt_file=learned.find(sources[learned.source].path, None).path if learned else None,
     )
     pairs = [dataset[0], dataset[len(dataset) // 2]]
-    findings = list(Doctor(host, recipe.name, pairs, context).examine())
+    findings = list(examine_method(host, recipe.name, pairs, context))
     rows = [(_MARKS[finding.result], finding.check, finding.detail) for finding in findings]
     click.echo(tabulate(rows, ("", recipe.name, "detail"), tablefmt="pipe"))
     return int(any(finding.result == "failed" for finding in findings))

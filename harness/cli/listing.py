@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -34,9 +35,10 @@ def list_(host: Host, kind: str, as_json: bool) -> None:
 def plugins(host: Host, as_json: bool) -> None:
     """Plugins, and whether each is loaded."""
     if as_json:
-        click.echo(
-            json.dumps([dataclasses.asdict(plugin) for plugin in host.plugins], indent=1, ensure_ascii=False)
-        )
+        rows = [dataclasses.asdict(plugin) for plugin in host.plugins]
+        for row in rows:
+            del row["source"]
+        click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
         return
     _print_columns(
         [
@@ -54,8 +56,7 @@ def plugins(host: Host, as_json: bool) -> None:
 def _described(host: Host, kind: str, name: str) -> dict[str, object]:
     """A record's plain fields: what it makes is left out."""
     spec = getattr(host, kind)[name]
-    fields = {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}
-    plain = {key: _plain(value) for key, value in fields.items() if not callable(value)}
+    plain = _plain_fields(spec)
     if kind == "methods":
         plain["parameters"] = _parameters(host, spec)
     if kind == "datasets":
@@ -77,7 +78,15 @@ def _parameters(host: Host, method: MethodSpec) -> dict[str, dict[str, object]]:
     }
 
 
+def _plain_fields(record: Any) -> dict[str, object]:
+    """Fields of a record as JSON has them, without its functions."""
+    fields = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+    return {name: _plain(value) for name, value in fields.items() if not callable(value)}
+
+
 def _plain(value: object) -> object:
+    if dataclasses.is_dataclass(value):
+        return _plain_fields(value)
     if isinstance(value, frozenset):
         return sorted(value)
     return (

@@ -1,1 +1,5 @@
-"""Cells become predictions and records: `engine` loops over cells, `run_cell` knows folders, `predict` computes and writes nothing."""
+"""Cells become predictions and records.
+
+`engine` loops over cells, `run_cell` knows folders, `predict` computes and writes nothing, `recording` makes
+records.
+"""

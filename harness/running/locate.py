@@ -73,10 +73,7 @@ def launch(localizer: Localizer, tasks: Sequence[Task]) -> list[Located | Except
         for source, target, _ in tasks:
             _check_channels(source, target)
         with torch.inference_mode():
-            if isinstance(localizer, BatchLocalizer):
-                results = list(localizer.many(tasks))
-            else:
-                results = [localizer(*task) for task in tasks]
+            results = _call(localizer, tasks)
         if len(results) != len(tasks):
             raise ExtractionError(f"expected predictions of {len(tasks)} pairs, got {len(results)}")
         return [_as_float64(result, points) for result, (_, _, points) in zip(results, tasks, strict=True)]
@@ -116,6 +113,12 @@ def locate_points(
     if isinstance(result, Exception):
         raise result
     return result
+
+
+def _call(localizer: Localizer, tasks: Sequence[Task]) -> Sequence[Located]:
+    if isinstance(localizer, BatchLocalizer):
+        return localizer.many(tasks)
+    return [localizer(*task) for task in tasks]
 
 
 def _check_channels(source: FeatureMap, target: FeatureMap) -> None:
