@@ -29,7 +29,7 @@ _COMMANDS = {
     "data": "harness.cli.data:data",
     "weights": "harness.cli.weights:weights",
 }
-"""Command -> where it is; imported when it is called for."""
+"""Command -> its function, as `module:name`. The module is imported when the command is called."""
 
 
 class _Bench(click.Group):
@@ -57,21 +57,22 @@ def _host(ctx: click.Context) -> Host:
 @click.group(
     cls=_Bench,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="--no-plugin NAME, anywhere on the command line, keeps a plugin from being loaded; so does BENCH_BLOCK=NAME,NAME.",
+    epilog="--no-plugin NAME, anywhere on the command line, keeps a plugin from being loaded; "
+    "so does BENCH_BLOCK=NAME,NAME.",
 )
 @click.version_option(package_name="correspondence-bench", prog_name="bench")
 def bench() -> None:
-    """Semantic correspondence, measured: any feature extractor on every dataset, in tables that can be compared."""
+    """Measure semantic correspondence: any feature extractor on every dataset, in comparable tables."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Runs `bench` and exits: 0 done, 1 a cell failed, 2 the user's mistake, told in one line."""
+    """Runs `bench` and exits: 0 done, 1 a cell failed, 2 the user's mistake, described in one line."""
     sys.exit(status(sys.argv[1:] if arguments is None else arguments))
 
 
 def status(arguments: Sequence[str]) -> int:
     """Runs `bench` and returns its exit status."""
-    return _told(lambda: _run(arguments))
+    return _catch_errors(lambda: _run(arguments))
 
 
 def _run(arguments: Sequence[str]) -> int:
@@ -79,42 +80,40 @@ def _run(arguments: Sequence[str]) -> int:
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, prog="bench", exit_on_error=False)
     early.add_argument("--no-plugin", action="append", default=[], metavar="NAME")
     try:
-        options, rest = early.parse_known_args(list(arguments))
+        options, remaining = early.parse_known_args(list(arguments))
     except argparse.ArgumentError as error:
         raise UserError(f"--no-plugin: {error.message}; name a plugin that 'bench plugins' lists") from error
     host = load_plugins(blocked=options.no_plugin)
-    result = bench.main(args=rest, prog_name="bench", standalone_mode=False, obj=host)
+    result = bench.main(args=remaining, prog_name="bench", standalone_mode=False, obj=host)
     return result if isinstance(result, int) else 0
 
 
-def _told(action: Callable[[], int]) -> int:
-    """The action's exit status; what it raises becomes one line and a status."""
+def _catch_errors(action: Callable[[], int]) -> int:
+    """Returns the action's exit status. An error for the user becomes one line on stderr and a status."""
     try:
         return action()
     except click.ClickException as error:
-        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "bench"
-        return _say(
-            f"{where}: {' '.join(error.format_message().split())} ('{where} --help' tells more)",
-            error.exit_code or 2,
-        )
+        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "bench"
+        message = " ".join(error.format_message().split())
+        return _print_error(f"{command}: {message} ('{command} --help' tells more)", error.exit_code or 2)
     except BenchError as error:
         lines = error.lines if isinstance(error, SeveralErrors) else (str(error),)
-        return _say("\n".join(f"bench: {line}" for line in lines), 2)
+        return _print_error("\n".join(f"bench: {line}" for line in lines), 2)
     except (click.Abort, KeyboardInterrupt):
-        return _say("bench: interrupted; the same command goes on where it stopped", 130)
+        return _print_error("bench: interrupted; the same command goes on where it stopped", 130)
     except BrokenPipeError:
-        # Whoever read our output has enough; without this Python complains once more when it exits.
+        # The reader of our output has closed it. Without this, Python complains once more when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM):
             raise
-        return _say(
+        return _print_error(
             f"bench: {error.filename or 'the output'}: {error.strerror}; make room or choose another folder",
             1,
         )
 
 
-def _say(line: str, code: int) -> int:
+def _print_error(line: str, code: int) -> int:
     click.echo(line, err=True)
     return code

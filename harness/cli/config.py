@@ -22,23 +22,24 @@ def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -
         raise UserError(f"--config {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"--config {path}: not valid TOML: {error}") from error
-    options = {
-        name: option for option in ctx.command.params for name in _keys(option) if option.name != "config"
-    }
-    found: dict[str, Any] = {}
+    options = {}
+    for option in ctx.command.params:
+        if option.name != "config":
+            options.update(dict.fromkeys(_keys(option), option))
+    defaults: dict[str, Any] = {}
     for key, value in content.items():
-        option = options.get(key.replace("-", "_"))
-        if option is None:
+        known = options.get(key.replace("-", "_"))
+        if known is None:
             raise UserError(f"--config {path}: unknown key '{key}'; known: {', '.join(sorted(options))}")
         try:
-            found[str(option.name)] = _given(option, value)
+            defaults[str(known.name)] = _convert(known, value)
         except ValueError as error:
             raise UserError(f"--config {path}: {key} = {value!r}: {error}") from error
-    ctx.default_map = found
+    ctx.default_map = defaults
 
 
 def _keys(option: click.Parameter) -> list[str]:
-    """What a file may call an option: as on the command line, with dashes or without."""
+    """Names of an option in a file: as on the command line, with dashes or underscores."""
     return [name.lstrip("-").replace("-", "_") for name in option.opts]
 
 
@@ -62,8 +63,8 @@ def _table_values(table: Any) -> list[tuple[str, tuple[str, ...]]]:
     return settings
 
 
-def _given(option: click.Parameter, value: Any) -> Any:
-    """A value of a file as click takes it from a command line. Raises ValueError for one of the wrong kind."""
+def _convert(option: click.Parameter, value: Any) -> Any:
+    """Converts a value of a file to the texts of a command line. Raises ValueError for the wrong kind."""
     if isinstance(option.type, Setting):
         return _table_values(value)
     if getattr(option, "is_flag", False):
@@ -73,11 +74,10 @@ def _given(option: click.Parameter, value: Any) -> Any:
     several = getattr(option, "multiple", False) or isinstance(option.type, CommaList)
     if isinstance(value, list) and not several:
         raise ValueError("expected one value, not a list")
-    if any(
-        not isinstance(one, str | int | float) or isinstance(one, bool)
-        for one in (value if isinstance(value, list) else [value])
-    ):
-        raise ValueError("expected a text or a number" + (", or a list of them" if several else ""))
-    # A repeatable option takes one value without a list, too; click would take a string for a list of letters.
-    texts = [str(one) for one in value] if isinstance(value, list) else [str(value)]
+    # A repeatable option takes one value without a list, too; click would read a text as a list of letters.
+    items = value if isinstance(value, list) else [value]
+    for item in items:
+        if not isinstance(item, str | int | float) or isinstance(item, bool):
+            raise ValueError("expected a text or a number" + (", or a list of them" if several else ""))
+    texts = [str(item) for item in items]
     return texts if several else texts[0]

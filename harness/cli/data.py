@@ -1,8 +1,9 @@
-"""`bench data`: what datasets there are on this machine, getting them, and whether they are whole."""
+"""`bench data`: lists datasets on this machine, downloads them, checks and exports them."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Sequence
 from functools import partial
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from harness.downloads.files import FetchedFile
 
 SHOWN_FAULTS = 10
-"""Faults of a split that are told; --json has all."""
+"""Faults of a split that are printed; --json has all."""
 
 EXPORTED = "shapes"
 """The only dataset that is made by this package, and so the only one that may be written out."""
@@ -37,25 +38,26 @@ def data() -> None:
     """List, download, check and export datasets."""
 
 
-@data.command("list", short_help="What there is, and where it is expected.")
+@data.command("list", short_help="Datasets, and where each is expected.")
 @data_root
 @click.option("--json", "as_json", is_flag=True, help="A JSON list of objects.")
 @click.pass_obj
 def list_(host: Host, data_root: Path, as_json: bool) -> None:
-    """Datasets, their official numbers, where each is expected and whether it is there."""
+    """List datasets with their official numbers, where each is expected and whether it is there."""
     from harness.datasets.presence import dataset_presence
     from harness.datasets.splits import dataset_folder
 
-    found = []
+    datasets = []
     for spec in host.datasets.values():
         folder = dataset_folder(spec, DatasetChoice(spec.name), data_root)
-        found.append((spec, folder, dataset_presence(spec, folder)))
+        datasets.append((spec, folder, dataset_presence(spec, folder)))
     if as_json:
-        click.echo(json.dumps([_described(*one) for one in found], indent=1, ensure_ascii=False))
+        objects = [_fields(*dataset) for dataset in datasets]
+        click.echo(json.dumps(objects, indent=1, ensure_ascii=False))
         return
     from tabulate import tabulate
 
-    rows = [row for one in found for row in _rows(*one)]
+    rows = itertools.chain.from_iterable(_rows(*dataset) for dataset in datasets)
     click.echo(
         tabulate(
             rows,
@@ -71,24 +73,22 @@ _ALIGNED = ("left", "left", "right", "right", "right", "left", "left")
 
 
 def _rows(spec: DatasetSpec, folder: Path, presence: Presence) -> list[tuple[str, ...]]:
-    """One row for each split; what holds for the dataset stands in the first."""
-    place = "" if presence.state == "bundled" else str(folder) if spec.home else f"{spec.name}=PATH"
+    """One row for each split. The first has what holds for the dataset."""
+    path = str(folder) if spec.home else f"{spec.name}=PATH"
+    if presence.state == "bundled":
+        path = ""
     rows = []
     for number, split in enumerate(spec.splits):
-        first = (spec.name, presence.state, place) if number == 0 else ("", "", "")
         counts = spec.counts.get(split, {})
-        rows.append(
-            (
-                first[0],
-                split,
-                *(f"{counts[kind]:,}" if kind in counts else "–" for kind in COUNTS),
-                *first[1:],
-            )
-        )
+        numbers = [f"{counts[kind]:,}" if kind in counts else "–" for kind in COUNTS]
+        if number == 0:
+            rows.append((spec.name, split, *numbers, presence.state, path))
+        else:
+            rows.append(("", split, *numbers, "", ""))
     return rows
 
 
-def _described(spec: DatasetSpec, folder: Path, presence: Presence) -> dict[str, object]:
+def _fields(spec: DatasetSpec, folder: Path, presence: Presence) -> dict[str, object]:
     return {
         "name": spec.name,
         "splits": list(spec.splits),
@@ -107,33 +107,32 @@ def _described(spec: DatasetSpec, folder: Path, presence: Presence) -> dict[str,
 @click.option("--json", "as_json", is_flag=True, help="A JSON list of objects, with every fault.")
 @data_root
 @click.pass_obj
-def verify_dataset(
-    host: Host, names: tuple[str, ...], split: str | None, as_json: bool, data_root: Path
-) -> int:
+def verify(host: Host, names: tuple[str, ...], split: str | None, as_json: bool, data_root: Path) -> int:
     """Read every pair and decode every picture, and compare the numbers with the official ones.
 
-    Without names: all datasets that are there. Exit status 1 where something is missing, damaged or off count.
+    Without names: all datasets that are there. Exit status 1 if anything is missing or damaged, or a
+    number differs.
     """
     from harness.datasets.splits import dataset_folder
     from harness.datasets.verify import verify_dataset as examine
 
-    choices = [
-        (host.datasets[choice.name], choice) for choice in map(DatasetChoice.parse, names)
-    ] or _present(host, data_root)
-    wanted = [
-        (spec, dataset_folder(spec, choice, data_root), _splits(spec, split)) for spec, choice in choices
-    ]
+    choices = [(host.datasets[choice.name], choice) for choice in map(DatasetChoice.parse, names)]
+    if not choices:
+        choices = _datasets_at_hand(host, data_root)
+    datasets = []
+    for spec, choice in choices:
+        datasets.append((spec, dataset_folder(spec, choice, data_root), _splits(spec, split)))
     reports: list[tuple[DatasetSpec, SplitReport]] = []
     absent: list[UserError] = []
-    for spec, folder, splits in wanted:
+    for spec, folder, splits in datasets:
         try:
-            found = examine(spec, folder, splits, partial(ProgressBar("image").wrap, title=spec.name))
+            checked = examine(spec, folder, splits, partial(ProgressBar("image").wrap, title=spec.name))
         except UserError as error:
             absent.append(error)
             continue
-        reports.extend((spec, report) for report in found)
+        reports.extend((spec, report) for report in checked)
         if not as_json:
-            _show(spec, found)
+            _show(spec, checked)
     if as_json:
         click.echo(
             json.dumps([_plain(spec, report) for spec, report in reports], indent=1, ensure_ascii=False)
@@ -145,21 +144,21 @@ def verify_dataset(
     return int(not all(report.whole for _, report in reports))
 
 
-def _present(host: Host, data_root: Path) -> list[tuple[DatasetSpec, DatasetChoice]]:
+def _datasets_at_hand(host: Host, data_root: Path) -> list[tuple[DatasetSpec, DatasetChoice]]:
     from harness.datasets.presence import dataset_presence
     from harness.datasets.splits import dataset_folder
 
-    choices = [(spec, DatasetChoice(spec.name)) for spec in host.datasets.values()]
-    found = [
-        (spec, choice)
-        for spec, choice in choices
-        if dataset_presence(spec, dataset_folder(spec, choice, data_root)).state != "absent"
-    ]
-    if not found:
+    at_hand = []
+    for spec in host.datasets.values():
+        choice = DatasetChoice(spec.name)
+        if dataset_presence(spec, dataset_folder(spec, choice, data_root)).state != "absent":
+            at_hand.append((spec, choice))
+    if not at_hand:
         raise UserError(
-            f"no dataset is in {data_root}; 'bench data fetch NAME' downloads one, 'bench data list' shows their names"
+            f"no dataset is in {data_root}; 'bench data fetch NAME' downloads one, "
+            "'bench data list' shows their names"
         )
-    return found
+    return at_hand
 
 
 def _splits(spec: DatasetSpec, split: str | None) -> tuple[str, ...]:
@@ -199,11 +198,11 @@ def _plain(spec: DatasetSpec, report: SplitReport) -> dict[str, object]:
 @click.option("--keep-archives", is_flag=True, help="Leave archives in place once they are unpacked.")
 @data_root
 @click.pass_obj
-def fetch_dataset(host: Host, names: tuple[str, ...], keep_archives: bool, data_root: Path) -> None:
+def fetch(host: Host, names: tuple[str, ...], keep_archives: bool, data_root: Path) -> None:
     """Download datasets from their authors' addresses.
 
-    What is there is not fetched again, and a broken download goes on where it stopped. An archive that you have put in its place
-    yourself is used as it is.
+    Files that are there are not fetched again, and a broken download goes on where it stopped. An archive
+    that you have put in its place yourself is used as it is.
     """
     from harness.datasets.fetch import fetch_dataset as get
     from harness.datasets.splits import dataset_folder
@@ -215,16 +214,16 @@ def fetch_dataset(host: Host, names: tuple[str, ...], keep_archives: bool, data_
                 spec, dataset_folder(spec, choice, data_root), bar.show, keep_archives=keep_archives
             ):
                 bar.close()
-                click.echo(f"{spec.name}: {_fate(file)}")
+                click.echo(f"{spec.name}: {_describe_file(file)}")
     click.echo(f"'bench data verify {' '.join(names)}' checks every picture")
 
 
-def _fate(file: FetchedFile) -> str:
+def _describe_file(file: FetchedFile) -> str:
     if file.how == "there":
         return f"{file.place} is already there"
-    what = "downloaded" if file.how == "downloaded" else "found in place"
+    verb = "downloaded" if file.how == "downloaded" else "found in place"
     note = "; not the same file as at an earlier fetch" if file.changed else ""
-    return f"{file.place} {what}, {file.size:,} bytes, sha256 {file.sha256}{note}"
+    return f"{file.place} {verb}, {file.size:,} bytes, sha256 {file.sha256}{note}"
 
 
 @data.command("export", short_help="Write the bundled dataset as files.")
@@ -241,7 +240,7 @@ def export(host: Host, name: str, folder: Path, splits: tuple[str, ...] | None) 
         raise UserError(
             f"dataset {name} cannot be exported, only {EXPORTED} can: the others are files already"
         )
-    wanted = tuple(dict.fromkeys(one for split in splits or spec.splits for one in _splits(spec, split)))
+    wanted = tuple(dict.fromkeys(name for split in splits or spec.splits for name in _splits(spec, split)))
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise UserError(f"{folder} is not an empty folder; name a new one")
     from harness.datasets.shapes.export import export as write

@@ -1,4 +1,4 @@
-"""`bench doctor`: does a method keep the contract?"""
+"""`bench doctor`: checks that a method keeps the contract."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ _MARKS = {"ok": "✓", "failed": "✗", "skipped": "–"}
 @click.option("--device", default="cpu", show_default=True)
 @click.pass_obj
 def doctor(host: Host, method: str, weights: tuple[str, ...], weights_root: Path | None, device: str) -> int:
-    """Check a method's contract on the bundled pictures: shapes, frame, scope, determinism, an image against itself."""
+    """Check a method's contract on the bundled pictures.
+
+    Shapes, frame, scope, determinism, and an image against itself.
+    """
     from tabulate import tabulate
 
     from harness.doctor import examine_method

@@ -1,4 +1,4 @@
-"""`bench list` and `bench plugins`: what there is. Neither imports torch or pandas."""
+"""`bench list` and `bench plugins`: names and descriptions. Neither imports torch or pandas."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ KINDS = ("methods", "datasets", "prompts", "localizers", "protocols")
 @click.option("--json", "as_json", is_flag=True, help="A JSON list of objects.")
 @click.pass_obj
 def list_(host: Host, kind: str, as_json: bool) -> None:
-    """Methods, datasets, prompts, localizers or protocols."""
-    rows = [_described(host, kind, name) for name in getattr(host, kind)]
+    """List methods, datasets, prompts, localizers or protocols."""
+    rows = [_fields(host, kind, name) for name in getattr(host, kind)]
     if as_json:
         click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
         return
@@ -33,7 +33,7 @@ def list_(host: Host, kind: str, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="A JSON list of objects.")
 @click.pass_obj
 def plugins(host: Host, as_json: bool) -> None:
-    """Plugins, and whether each is loaded."""
+    """List plugins, and whether each is loaded."""
     if as_json:
         rows = [dataclasses.asdict(plugin) for plugin in host.plugins]
         for row in rows:
@@ -53,8 +53,8 @@ def plugins(host: Host, as_json: bool) -> None:
     )
 
 
-def _described(host: Host, kind: str, name: str) -> dict[str, object]:
-    """A record's plain fields: what it makes is left out."""
+def _fields(host: Host, kind: str, name: str) -> dict[str, object]:
+    """Fields of a record that JSON can hold: its functions are left out."""
     spec = getattr(host, kind)[name]
     plain = _plain_fields(spec)
     if kind == "methods":
@@ -66,7 +66,7 @@ def _described(host: Host, kind: str, name: str) -> dict[str, object]:
 
 
 def _parameters(host: Host, method: MethodSpec) -> dict[str, dict[str, object]]:
-    """Everything that --set can change about a method: each parameter's default in its recipe, and its description."""
+    """Parameters that --set can change: the default of each in the method's recipe, and its description."""
     try:
         extractor = host.extractors[method.extractor]
     except UserError:  # of a plugin that failed, or of two plugins
@@ -97,6 +97,7 @@ def _plain(value: object) -> object:
 
 
 def _print_columns(rows: Sequence[Sequence[str]]) -> None:
-    widths = [max((len(cell) for cell in column), default=0) for column in zip(*rows, strict=True)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        texts = [text.ljust(width) for text, width in zip(row, widths, strict=True)]
+        click.echo("  ".join(texts).rstrip())

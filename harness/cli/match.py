@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -13,12 +14,11 @@ import click
 
 from harness.cli.options import merge_overrides, parameter_settings, typed_arguments, weights
 from harness.errors import UserError
+from harness.messages import counted
 from harness.plugins.host import Host
 from harness.specs import NO_PROMPT, Scalar
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from harness.matching.match import Match, Matcher, MatchRequest
 
     _PointType = click.ParamType[tuple[float, float]]
@@ -26,7 +26,7 @@ else:  # generic for type checkers only: older releases of click cannot subscrip
     _PointType = click.ParamType
 
 _NUMBERS = re.compile(r"(?=.*(?:\d|nan|inf))(?:[-+.,;\d\s]|(?<=\d)e|nan|inf)+", re.IGNORECASE)
-"""What goes on with a list of points; a picture's name and an option do not."""
+"""Words that go on with a list of points; names of pictures and options do not match."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,33 +116,34 @@ class _Point(_PointType):
         try:
             x, y = map(float, str(value).split(","))
         except ValueError:
-            self.fail(f"'{value}' is no point; a point is X,Y in pixels of A, such as 120,80", param, ctx)
+            self.fail(f"'{value}' is not a point; a point is X,Y in pixels of A, such as 120,80", param, ctx)
         return x, y
 
 
 class _Command(click.Command):
-    """Takes several values after one `--points`, which click itself does not."""
+    """A command that takes several values after one `--points`, which click itself does not."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, list(_repeated(args)))
+        return super().parse_args(ctx, list(_repeat_option(args)))
 
 
-def _repeated(args: Sequence[str]) -> Iterator[str]:
+def _repeat_option(args: Sequence[str]) -> Iterator[str]:
     """`--points 1,2 3,4` -> `--points 1,2 --points 3,4`."""
-    rest = iter(args)
-    listed = False
-    for word in rest:
+    words = iter(args)
+    is_list = False
+    for word in words:
         if word == "--":
             yield word
-            yield from rest
+            yield from words
         elif word == "--points":
-            yield from (word, *(value for value in [next(rest, None)] if value is not None))
-            listed = True
-        elif listed and _NUMBERS.fullmatch(word):
+            yield word
+            yield from itertools.islice(words, 1)
+            is_list = True
+        elif is_list and _NUMBERS.fullmatch(word):
             yield from ("--points", word)
         else:
             yield word
-            listed = word.startswith("--points=")
+            is_list = word.startswith("--points=")
 
 
 def _expand_user(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
@@ -246,24 +247,22 @@ def _text(points: Match | None, dense: Match | None, out: Path | None) -> str:
         f"{shown.method}{prompt}, localizer {shown.localizer}, backbone {shown.backbone}",
     ]
     if points:
-        rows = [
-            (number, *(f"{value:.1f}" for value in (*a, *b)), f"{similarity:.3f}")
-            for number, (a, b, similarity) in enumerate(
-                zip(points.points, points.found, points.similarity, strict=True), start=1
-            )
-        ]
+        matched = zip(points.points, points.found, points.similarity, strict=True)
+        rows = []
+        for number, (a, b, similarity) in enumerate(matched, start=1):
+            coordinates = [f"{value:.1f}" for value in (*a, *b)]
+            rows.append((number, *coordinates, f"{similarity:.3f}"))
         heads = ("point", "x in A (px)", "y in A (px)", "x in B (px)", "y in B (px)", "similarity")
         table = tabulate(
             rows, heads, tablefmt="pipe", disable_numparse=True, colalign=("right",) * len(heads)
         )
-        lines += ["", table, "", f"n = {_points(points)}; similarity: cosine of the features at both places."]
+        size = counted(len(points), "point")
+        lines += ["", table, "", f"n = {size}; similarity: cosine of the features at both places."]
     if dense:
-        lines += [f"grid: n = {_points(dense)}; mean similarity {dense.similarity.mean():.3f}."]
-    return "\n".join([*lines, *([str(out)] if out else [])])
-
-
-def _points(match: Match) -> str:
-    return f"{len(match)} {'point' if len(match) == 1 else 'points'}"
+        lines += [f"grid: n = {counted(len(dense), 'point')}; mean similarity {dense.similarity.mean():.3f}."]
+    if out:
+        lines.append(str(out))
+    return "\n".join(lines)
 
 
 def _json(points: Match | None, dense: Match | None, out: Path | None) -> str:
@@ -288,17 +287,15 @@ def _json(points: Match | None, dense: Match | None, out: Path | None) -> str:
 
 def _rows(match: Match | None) -> list[dict[str, Any]]:
     """Points in pixels of A and of B, the cosine at both, and the localizer's own score."""
-    columns: Sequence[np.ndarray] = (
-        (match.points, match.found, match.similarity, match.score) if match else ()
-    )
-    return [
-        dict(zip(("a", "b", "similarity", "score"), row, strict=True))
-        for row in zip(*(one.tolist() for one in columns), strict=True)
-    ]
+    if match is None:
+        return []
+    columns = [match.points.tolist(), match.found.tolist(), match.similarity.tolist(), match.score.tolist()]
+    keys = ("a", "b", "similarity", "score")
+    return [dict(zip(keys, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _warn_of_orientation(paths: Sequence[Path]) -> None:
-    """Viewers turn such a picture, and points read off there would be elsewhere."""
+    """Warns of pictures that viewers turn: a point that was read off there lies elsewhere in the file."""
     import PIL.ExifTags
     import PIL.Image
 
@@ -306,6 +303,7 @@ def _warn_of_orientation(paths: Sequence[Path]) -> None:
         with PIL.Image.open(path.expanduser()) as file:
             if file.getexif().get(PIL.ExifTags.Base.Orientation, 1) != 1:
                 click.echo(
-                    f"bench match: {path}: its orientation tag is ignored; x and y are pixels as stored, and as -o draws them",
+                    f"bench match: {path}: its orientation tag is ignored; "
+                    "x and y are pixels as stored, and as -o draws them",
                     err=True,
                 )

@@ -29,9 +29,9 @@ def typed_arguments(
 ) -> Callable[[Callable[[Host, Arguments], Result]], Callable[..., Result]]:
     """Decorates the function of a command that has many options: `@typed_arguments(RunArguments)`.
 
-    click hands over options by name, as keywords that no type checker can see. The function gets them as one frozen
-    dataclass instead, whose fields are named as the options, after the host of the plugins. The names are checked when
-    the command is called: an option without a field, or a field without an option, raises a TypeError.
+    click passes options by name, as keywords that no type checker can see. The function gets them as one
+    frozen dataclass instead, after the host of the plugins. The fields are named as the options. An option
+    without a field, or a field without an option, raises a TypeError when the command is called.
     """
 
     def decorate(function: Callable[[Host, Arguments], Result]) -> Callable[..., Result]:
@@ -56,20 +56,15 @@ class CommaList(_ParamType):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[Any, ...]:
-        items = (
-            value.split(",")
-            if isinstance(value, str)
-            else value
-            if isinstance(value, list | tuple)
-            else [value]
-        )
+        items = value if isinstance(value, list | tuple) else str(value).split(",")
+        texts = [str(item).strip() for item in items]
         try:
-            found = tuple(self._convert(str(item).strip()) for item in items if str(item).strip())
+            converted = tuple(self._convert(text) for text in texts if text)
         except ValueError:
             self.fail(f"'{value}' is not a list of {self._convert.__name__}s separated by commas", param, ctx)
-        if not found:
+        if not converted:
             self.fail("is empty", param, ctx)
-        return found
+        return converted
 
 
 class NumberList(CommaList):
@@ -135,8 +130,8 @@ def parameter_settings(command: Command) -> Command:
         multiple=True,
         callback=_merge_settings,
         metavar="NAME=V,V",
-        help="Any parameter of a method and its values: stride=0.5,1 or layer=1..9:2 ('bench list methods --json' "
-        "has parameters, defaults and descriptions). Repeatable.",
+        help="Any parameter of a method and its values: stride=0.5,1 or layer=1..9:2 "
+        "('bench list methods --json' has parameters, defaults and descriptions). Repeatable.",
     )(command)
 
 
@@ -159,7 +154,7 @@ def merge_overrides(
 
 
 def positive(text: str) -> int:
-    """A number from 1. Raises ValueError."""
+    """Reads a whole number from 1. Raises ValueError."""
     if int(text) < 1:
         raise ValueError(text)
     return int(text)
@@ -169,7 +164,7 @@ positive.__name__ = "number above 0"
 
 
 def gigabytes(text: str) -> int:
-    """GB -> bytes, from 0. Raises ValueError."""
+    """Reads a number of GB from 0, as bytes. Raises ValueError."""
     value = float(text)
     if not 0 <= value < float("inf"):
         raise ValueError(text)
@@ -180,7 +175,7 @@ gigabytes.__name__ = "number of GB"
 
 
 def number_range(text: str) -> float:
-    """An alpha: above 0. Raises ValueError."""
+    """Reads an alpha, a number above 0. Raises ValueError."""
     value = float(text)
     if not 0 < value < float("inf"):
         raise ValueError(text)
@@ -191,7 +186,7 @@ number_range.__name__ = "positive number"
 
 
 def data_root(command: Command) -> Command:
-    """--data-root"""
+    """Adds --data-root."""
     return click.option(
         "--data-root",
         type=click.Path(path_type=Path),
@@ -203,21 +198,22 @@ def data_root(command: Command) -> Command:
 
 
 def weights_root(command: Command) -> Command:
-    """--weights-root"""
+    """Adds --weights-root."""
     return click.option(
         "--weights-root",
         type=click.Path(path_type=Path),
-        help="Folder of fetched weights; correspondence-bench/weights/ in the user's cache otherwise. [env: BENCH_WEIGHTS]",
+        help="Folder of fetched weights; correspondence-bench/weights/ in the user's cache otherwise. "
+        "[env: BENCH_WEIGHTS]",
     )(command)
 
 
 def weights(command: Command) -> Command:
-    """--weights and --weights-root"""
-    chosen = click.option(
+    """Adds --weights and --weights-root."""
+    with_weights = click.option(
         "--weights",
         multiple=True,
         metavar="tiny|paper|NAME=PATH",
-        help="Bundled small weights (the default), those that the papers used, or a file or folder of your own for a source "
-        "('bench weights list' shows their names). Repeatable.",
+        help="Bundled small weights (the default), those that the papers used, or a file or folder of your "
+        "own for a source ('bench weights list' shows their names). Repeatable.",
     )
-    return chosen(weights_root(command))
+    return with_weights(weights_root(command))

@@ -180,7 +180,8 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
     "prompt_files",
     multiple=True,
     metavar="METHOD=PATH",
-    help="A learned prompt of your own, one cell each: what 'bench train' wrote, or a file of SD4Match's release. Repeatable.",
+    help="A learned prompt of your own, one cell each: a file of 'bench train', or of SD4Match's release. "
+    "Repeatable.",
 )
 @click.option(
     "--trained-on", metavar="DATASET", help="Of the learned prompts there are, those tuned on this dataset."
@@ -188,7 +189,7 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
 @click.option(
     "--seed", type=CommaList(int), default="0", show_default=True, metavar="S,S", help="Seeds to sweep."
 )
-@click.option("--limit", type=click.IntRange(min=1), help="Only the first so many pairs of each split.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only so many pairs of each split, the first ones.")
 @weights
 @click.option(
     "--device", default="auto", show_default=True, help="Torch device; auto takes a GPU if there is one."
@@ -202,7 +203,7 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
     type=click.IntRange(min=1),
     default=8,
     show_default=True,
-    help="Images, or pairs, computed at once, or as many as memory is enough for.",
+    help="Images, or pairs, computed at once; fewer where memory is short.",
 )
 @click.option(
     "--cache-gb",
@@ -211,7 +212,7 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
     metavar="GB",
     default="4",
     show_default=True,
-    help="Memory in GB for what is kept of pictures; with less of it, more is computed again.",
+    help="Memory in GB for features and latents that are kept; with less, more is computed again.",
 )
 @click.option(
     "--cache",
@@ -223,7 +224,7 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
     "--workers",
     type=click.IntRange(min=0),
     metavar="N",
-    help="Processes that decode pictures ahead: up to 4 beside a GPU, none on a CPU, unless this says otherwise.",
+    help="Processes that decode pictures ahead; up to 4 beside a GPU and none on a CPU otherwise.",
 )
 @click.option(
     "--out",
@@ -245,7 +246,7 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
 def run(host: Host, arguments: RunArguments) -> int:
     """Run methods on datasets and print the table.
 
-    A finished cell is not run again, an interrupted one goes on where it stopped.
+    A finished cell is not run again. An interrupted one goes on where it stopped.
     """
     cells = plan(arguments.sweep(), host)
     from harness.running.engine import run_cells

@@ -1,4 +1,4 @@
-"""How a run goes, on stderr: a progress bar for each cell, and a line for each kind of failure."""
+"""Shows on stderr how a run goes: a progress bar for each cell, and a line for each kind of failure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.progress import ProgressBar
-from harness.messages import failed_pairs
+from harness.messages import counted, failed_pairs
 
 if TYPE_CHECKING:
     from harness.records.schema import Record
@@ -34,37 +34,32 @@ class TerminalReporter:
 
     def cell_finished(self, record: Record) -> None:
         """Prints one line for each kind of failure in a cell."""
-        where = record.cell.id
+        cell_id = record.cell.id
         if record.error:
-            click.echo(f"bench: {where}: failed: {record.error.message}", err=True)
+            self.warn(f"{cell_id}: failed: {record.error.message}")
         if record.status == "not-applicable":
-            click.echo(f"bench: {where}: not applicable: {record.reason}", err=True)
+            self.warn(f"{cell_id}: not applicable: {record.reason}")
         kinds = Counter(failure.error for failure in record.failures)
         for message, count in kinds.most_common(SHOWN_FAILURES):
-            click.echo(f"bench: {where}: {failed_pairs(count)}: {message}", err=True)
-        if len(kinds) > SHOWN_FAILURES:
-            click.echo(
-                f"bench: {where}: and {len(kinds) - SHOWN_FAILURES} more kinds of failure; its record.json has all",
-                err=True,
-            )
+            self.warn(f"{cell_id}: {failed_pairs(count)}: {message}")
+        more = len(kinds) - SHOWN_FAILURES
+        if more > 0:
+            self.warn(f"{cell_id}: and {more} more kinds of failure; its record.json has all")
         if record.counts and (record.counts.excluded or record.counts.absent_points):
-            click.echo(
-                f"bench: {where}: {_counted(record.counts.absent_points, 'point')} NaN or missing and not counted"
-                + (
-                    f"; {_counted(record.counts.excluded, 'pair')} without a valid point and left out"
-                    if record.counts.excluded
-                    else ""
-                ),
-                err=True,
-            )
+            absent = _are(record.counts.absent_points, "point")
+            message = f"{cell_id}: {absent} NaN or missing and not counted"
+            if record.counts.excluded:
+                message += f"; {_are(record.counts.excluded, 'pair')} without a valid point and left out"
+            self.warn(message)
 
     def warn(self, message: str) -> None:
         """Prints one line."""
         click.echo(f"bench: {message}", err=True)
 
 
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what} is" if number == 1 else f"{number} {what}s are"
+def _are(number: int, noun: str) -> str:
+    """`1 pair is`, `2 pairs are`."""
+    return f"{counted(number, noun)} {'is' if number == 1 else 'are'}"
 
 
 def print_warnings(lines: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""`bench weights`: what weights there are on this machine, getting them, and whether they are the right ones."""
+"""`bench weights`: lists, checks, downloads and finds the weights of backbones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import click
 
 from harness.cli.options import weights_root
 from harness.cli.progress import ProgressBar
-from harness.errors import BenchError, SeveralErrors, UserError
+from harness.errors import SeveralErrors, UserError
+from harness.messages import one_line
 from harness.plugins.host import Host
 from harness.specs import WeightSource
 
@@ -25,12 +26,18 @@ def weights() -> None:
     """List, check, download and find the weights of backbones."""
 
 
-# --------------------------------------------------------------------------------------------------------------------- list
-
-
 @dataclasses.dataclass(frozen=True)
 class _State:
-    """Whether a source is there: `bundled` with a package, `fetched` by this program, in the Hugging Face's `hub-cache`, or not."""
+    """Presence of a source on this machine.
+
+    Attributes:
+        state: `bundled` with a package, `fetched` by this program, in Hugging Face's `hub-cache`,
+            `partly` there or `absent`.
+        place: file or folder; None where a plugin's own function found none.
+        size: bytes of its files.
+        origin: repository or address that it came from.
+        reason: why it cannot be used.
+    """
 
     state: Literal["bundled", "fetched", "hub-cache", "partly", "absent"]
     place: Path | None
@@ -39,31 +46,27 @@ class _State:
     reason: str = ""
 
 
-@weights.command("list", short_help="What there is, and where.")
+@weights.command("list", short_help="Sources, and where each is.")
 @weights_root
 @click.option("--json", "as_json", is_flag=True, help="A JSON list of objects.")
 @click.pass_obj
 def list_(host: Host, weights_root: Path | None, as_json: bool) -> None:
-    """Weight sources, where they come from, and whether they are on this machine."""
-    found = [(spec, _state(spec, weights_root)) for spec in host.weight_sources.values()]
+    """List weight sources, where they come from, and whether they are on this machine."""
+    states = [(source, _state(source, weights_root)) for source in host.weight_sources.values()]
     if as_json:
-        click.echo(json.dumps([_described(*one) for one in found], indent=1, ensure_ascii=False))
+        click.echo(
+            json.dumps([_fields(source, state) for source, state in states], indent=1, ensure_ascii=False)
+        )
         return
     from tabulate import tabulate
 
     from harness.weights.places import weights_root as resolved_root
 
-    rows = [
-        (
-            spec.name,
-            state.state,
-            _readable(state.size),
-            spec.stand_in or "",
-            state.origin or _whence(spec),
-            _shown(state),
-        )
-        for spec, state in found
-    ]
+    rows = []
+    for source, state in states:
+        origin = state.origin or _addresses(source)
+        size = _size_text(state.size)
+        rows.append((source.name, state.state, size, source.stand_in or "", origin, _location(state)))
     header = ("source", "state", "size", "with tiny", "from", "place")
     click.echo(
         tabulate(
@@ -84,17 +87,16 @@ def _state(source: WeightSource, root: Path | None) -> _State:
     try:
         place = find_weights(source, root)
         size = sum(file.stat().st_size for file in used_files(source, place.path).values())
-    except Exception as error:  # noqa: BLE001 - a plugin's own locate may be anybody's code, and the others are to be listed
-        reason = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
+    except Exception as error:  # noqa: BLE001 - one plugin's own locate must not hide the other sources
+        if source.locate:
+            return _State("absent", None, reason=one_line(error))
         folder = weights_folder(source, root)
-        there = () if source.locate else select_files_in(source, folder).files
-        return _State(
-            "partly" if there else "absent", None if source.locate else folder / source.file, reason=reason
-        )
+        is_begun = bool(select_files_in(source, folder).files)
+        return _State("partly" if is_begun else "absent", folder / source.file, reason=one_line(error))
     return _State("bundled" if place.kind == "package" else place.kind, place.path, size, place.origin)  # type: ignore[arg-type]
 
 
-def _described(source: WeightSource, state: _State) -> dict[str, object]:
+def _fields(source: WeightSource, state: _State) -> dict[str, object]:
     return {
         "name": source.name,
         "state": state.state,
@@ -112,25 +114,22 @@ def _described(source: WeightSource, state: _State) -> dict[str, object]:
     }
 
 
-def _shown(state: _State) -> str:
+def _location(state: _State) -> str:
     return "" if state.state == "absent" else str(state.place)
 
 
-def _whence(source: WeightSource) -> str:
+def _addresses(source: WeightSource) -> str:
     return ", ".join([*source.mirrors, *(file.url for file in source.downloads)])
 
 
-def _readable(size: int | None) -> str:
+def _size_text(size: int | None) -> str:
     """Bytes, in the decimal units of disks and downloads."""
     if size is None:
         return "–"
-    unit, scale = next(
-        ((unit, scale) for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)) if size >= scale), ("B", 1)
-    )
-    return f"{size / scale:.3g} {unit}" if scale > 1 else f"{size} B"
-
-
-# ------------------------------------------------------------------------------------------------------------------- verify
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= scale:
+            return f"{size / scale:.3g} {unit}"
+    return f"{size} B"
 
 
 @weights.command("verify", short_help="Compare every file's hash.")
@@ -149,12 +148,14 @@ def verify(host: Host, names: tuple[str, ...], as_json: bool, weights_root: Path
     reports: list[WeightReport] = []
     absent: list[str] = []
     for text in names or sorted(host.weight_sources):
-        name, own, path = text.partition("=")
+        name, has_path, path = text.partition("=")
         source = host.weight_sources[name]
-        if own and not Path(path).exists():
+        if has_path and not Path(path).exists():
             raise UserError(f"weights {name}: {path} does not exist")
         try:
-            place = WeightLocation(Path(path), "own") if own else find_partial_weights(source, weights_root)
+            place = (
+                WeightLocation(Path(path), "own") if has_path else find_partial_weights(source, weights_root)
+            )
         except UserError as error:
             absent.append(str(error))
             continue
@@ -162,13 +163,8 @@ def verify(host: Host, names: tuple[str, ...], as_json: bool, weights_root: Path
         if not as_json:
             _show(reports[-1])
     if as_json:
-        click.echo(
-            json.dumps(
-                [{**dataclasses.asdict(one), "whole": one.whole} for one in reports],
-                indent=1,
-                ensure_ascii=False,
-            )
-        )
+        rows = [{**dataclasses.asdict(report), "whole": report.whole} for report in reports]
+        click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
     if absent and (names or not reports):
         raise SeveralErrors(absent)
     return int(not all(report.whole for report in reports))
@@ -176,22 +172,19 @@ def verify(host: Host, names: tuple[str, ...], as_json: bool, weights_root: Path
 
 def _show(report: WeightReport) -> None:
     fetched = set(report.recorded) - set(report.published)
-    found = [
-        (report.published, "as published"),
-        (fetched, "as fetched"),
-        (report.unknown, "without a known hash"),
-    ]
-    counts = ", ".join(f"{len(files)} {what}" for files, what in found if files)
-    click.echo(
-        f"{report.source}: {'ok' if report.whole else 'not whole'} ({counts or 'no file is right'}), {report.origin or report.place}"
-    )
+    kinds = {
+        "as published": report.published,
+        "as fetched": fetched,
+        "without a known hash": report.unknown,
+    }
+    counts = [f"{len(files)} {kind}" for kind, files in kinds.items() if files]
+    verdict = "ok" if report.whole else "not whole"
+    summary = ", ".join(counts) or "no file is right"
+    click.echo(f"{report.source}: {verdict} ({summary}), {report.origin or report.place}")
     for name in report.missing:
         click.echo(f"  {name}: missing")
     for fault in report.changed:
         click.echo(f"  {fault}")
-
-
-# -------------------------------------------------------------------------------------------------------------- fetch, path
 
 
 @weights.command("fetch")
@@ -204,13 +197,11 @@ def _show(report: WeightReport) -> None:
 )
 @weights_root
 @click.pass_obj
-def fetch_weights(
-    host: Host, names: tuple[str, ...], repository: str | None, weights_root: Path | None
-) -> None:
+def fetch(host: Host, names: tuple[str, ...], repository: str | None, weights_root: Path | None) -> None:
     """Download weights from the first mirror that has them.
 
-    What is there is not fetched again, and a broken download goes on where it stopped. Repository, commit and hashes are recorded beside
-    the files. HF_ENDPOINT and HF_TOKEN are heeded.
+    Files that are there are not fetched again, and a broken download goes on where it stopped. Repository,
+    commit and hashes are recorded beside the files. HF_ENDPOINT and HF_TOKEN are used.
     """
     from harness.weights.fetch import fetch_weights as get
 
@@ -221,20 +212,20 @@ def fetch_weights(
     for source in sources:
         with ProgressBar("B") as bar:
             try:
-                done = get(source, weights_root, bar.show, (repository,) if repository else ())
+                result = get(source, weights_root, bar.show, (repository,) if repository else ())
             except UserError as error:
                 failed.append(str(error))
                 continue
-        click.echo(_fate(source, done))
+        click.echo(_describe_result(source, result))
     if failed:
         raise SeveralErrors(failed)
 
 
-def _fate(source: WeightSource, done: FetchedWeights) -> str:
-    what = "fetched to" if done.new else "is already at"
-    origin = f", from {done.record.origin}" if done.record else ""
-    passed = f" (passed over: {'; '.join(done.notes)})" if done.notes else ""
-    return f"{source.name}: {what} {done.path}{origin}{passed}"
+def _describe_result(source: WeightSource, result: FetchedWeights) -> str:
+    verb = "fetched to" if result.new else "is already at"
+    origin = f", from {result.record.origin}" if result.record else ""
+    passed_over = f" (passed over: {'; '.join(result.notes)})" if result.notes else ""
+    return f"{source.name}: {verb} {result.path}{origin}{passed_over}"
 
 
 @weights.command("path")
@@ -242,11 +233,11 @@ def _fate(source: WeightSource, done: FetchedWeights) -> str:
 @weights_root
 @click.pass_obj
 def path(host: Host, name: str, weights_root: Path | None) -> None:
-    """Print where a source lies on this machine, for scripts."""
+    """Print the path of a source on this machine, for scripts."""
     from harness.weights.content import used_files
     from harness.weights.places import find_weights
 
     source = host.weight_sources[name]
-    found = find_weights(source, weights_root).path
-    used_files(source, found)
-    click.echo(found)
+    folder = find_weights(source, weights_root).path
+    used_files(source, folder)  # raises where a file is missing
+    click.echo(folder)

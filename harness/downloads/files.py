@@ -124,5 +124,7 @@ def _record(place: Path, digest: str) -> bool:
 
 def _by_hand(files: Sequence[RemoteFile], folder: Path) -> str:
     """What to do without this program: all that is missing, so that it need be told only once."""
-    wanted = [f"{file.url} to {download_path(file, folder)}" for file in files if not is_present(file, folder)]
+    wanted = [
+        f"{file.url} to {download_path(file, folder)}" for file in files if not is_present(file, folder)
+    ]
     return f"download by hand {' and '.join(wanted)}, then run the same command again"

@@ -1,4 +1,4 @@
-"""Values of a method's parameters, from the text of `--set NAME=V,V` to the kind that the extractor declares. Pure."""
+"""Reads values of parameters, such as `--set NAME=V,V`, in the kind that the extractor declares. Pure."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _as_default(value: Scalar, defaults: Sequence[Scalar]) -> Scalar:
 
 
 def _read_value(name: str, text: str, kind: type | None) -> Iterable[Scalar]:
-    """One text as values of a kind; as of the kind that it looks like where that is None. Raises ValueError."""
+    """Reads one text in a kind, or in the kind that it looks like where `kind` is None. Raises ValueError."""
     if kind is bool:
         return (_read_bool(text),)
     if kind is int:
@@ -157,13 +157,12 @@ def require_parameters(names: Iterable[str], extractors: Mapping[str, ExtractorS
             message = f"{option_name(name)}: none of {', '.join(extractors)} has a parameter '{name}'"
             nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
             if nearest:
-                owners = [f"{near} ({', '.join(_methods_with(near, extractors))})" for near in nearest]
-                raise UserError(f"{message}; did you mean {' or '.join(owners)}?")
-            listed = [
-                f"{method} has {', '.join(sorted(extractor.params)) or 'none'}"
-                for method, extractor in extractors.items()
-            ]
-            raise UserError(f"{message}; {'; '.join(listed)}")
+                hints = [f"{near} ({', '.join(_methods_with(near, extractors))})" for near in nearest]
+                raise UserError(f"{message}; did you mean {' or '.join(hints)}?")
+            lists = []
+            for method, extractor in extractors.items():
+                lists.append(f"{method} has {', '.join(sorted(extractor.params)) or 'none'}")
+            raise UserError(f"{message}; {'; '.join(lists)}")
 
 
 def _methods_with(name: str, extractors: Mapping[str, ExtractorSpec]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from harness.errors import UserError
@@ -17,48 +17,53 @@ def plan(sweep: Sweep, host: Host) -> list[Cell]:
     """The cells of a sweep, none twice, in the order: datasets, methods, prompts, parameters, seeds.
 
     Raises:
-        UserError: for an unknown name, a parameter that no method has, a value of the wrong kind, or a sweep in which nothing is applicable.
+        UserError: a name is unknown, a parameter belongs to no method or has a value of the wrong kind, or nothing
+            in the sweep is applicable.
     """
-    methods = [host.methods[name] for name in _once(sweep.methods)]
-    localizers = tuple(host.localizers[name].name for name in _once(sweep.localizers or ()))
+    methods = [host.methods[name] for name in _distinct(sweep.methods)]
+    for name in sweep.localizers or ():
+        host.localizers[name]
     require_parameters(
         sweep.overrides, {method.name: host.extractors[method.extractor] for method in methods}
     )
     _check_learned(sweep, host, methods)
     cells: list[Cell] = []
-    for choice in _once(sweep.datasets):
+    for choice in _distinct(sweep.datasets):
         split = _split(sweep, host, choice)
         for method in methods:
-            extractor = host.extractors[method.extractor]
-            for prompt in _prompts(sweep, host, method, extractor):
-                for changed in _changes(sweep, method, extractor):
-                    params = {**extractor.params, **method.params, **dict(changed)}
-                    for file, seed in itertools.product(
-                        _files(sweep, host, method.name, prompt), _once(sweep.seeds)
-                    ):
-                        cells.append(
-                            Cell(
-                                method=method.name,
-                                extractor=extractor.name,
-                                prompt=prompt,
-                                dataset=choice,
-                                split=split,
-                                seed=seed,
-                                params=tuple(sorted(params.items())),
-                                changed=changed,
-                                prompt_file=file,
-                                trained_on=sweep.trained_on if _learned(host, prompt) and not file else None,
-                                train_timestep=sweep.train_timestep and _learned(host, prompt),
-                                localizers=localizers or (host.localizers[method.localizer].name,),
-                                not_applicable=_misfit(host, extractor, prompt),
-                            )
-                        )
+            cells += _cells(sweep, host, choice, split, method)
     if cells and all(cell.not_applicable for cell in cells):
         raise UserError(f"nothing to run: {cells[0].not_applicable}")
     return cells
 
 
-def _once(items: Iterable[str] | Iterable[int] | Iterable[DatasetChoice]) -> list:  # type: ignore[type-arg]
+def _cells(sweep: Sweep, host: Host, choice: DatasetChoice, split: str, method: MethodSpec) -> Iterator[Cell]:
+    """One method's cells on one dataset."""
+    extractor = host.extractors[method.extractor]
+    for prompt in _prompts(sweep, host, method, extractor):
+        is_learned = _is_learned(host, prompt)
+        files = _files(sweep, host, method.name, prompt)
+        variants = itertools.product(_changes(sweep, method, extractor), files, _distinct(sweep.seeds))
+        for changed, file, seed in variants:
+            params = {**extractor.params, **method.params, **dict(changed)}
+            yield Cell(
+                method=method.name,
+                extractor=extractor.name,
+                prompt=prompt,
+                dataset=choice,
+                split=split,
+                seed=seed,
+                params=tuple(sorted(params.items())),
+                changed=changed,
+                prompt_file=file,
+                trained_on=sweep.trained_on if is_learned and not file else None,
+                train_timestep=sweep.train_timestep and is_learned,
+                localizers=tuple(_distinct(sweep.localizers or (host.localizers[method.localizer].name,))),
+                not_applicable=_misfit(host, extractor, prompt),
+            )
+
+
+def _distinct(items: Iterable[str] | Iterable[int] | Iterable[DatasetChoice]) -> list:  # type: ignore[type-arg]
     return list(dict.fromkeys(items))
 
 
@@ -75,55 +80,61 @@ def _prompts(sweep: Sweep, host: Host, method: MethodSpec, extractor: ExtractorS
         host.prompts[prompt]
     if not extractor.prompt_kinds:
         return (NO_PROMPT,)
-    return _once(sweep.prompts or (method.prompt,))
+    return _distinct(sweep.prompts or (method.prompt,))
 
 
 def _misfit(host: Host, extractor: ExtractorSpec, prompt: str) -> str:
+    """The reason why a prompt does not fit an extractor; empty where it does."""
     if prompt == NO_PROMPT:
         return ""
     kind = host.prompts[prompt].kind
     if kind in extractor.prompt_kinds:
         return ""
-    return f"prompt '{prompt}' is of kind '{kind}', and {extractor.name} takes {', '.join(sorted(extractor.prompt_kinds))}"
+    kinds = ", ".join(sorted(extractor.prompt_kinds))
+    return f"prompt '{prompt}' is of kind '{kind}', and {extractor.name} takes {kinds}"
 
 
-def _learned(host: Host, prompt: str) -> bool:
+def _is_learned(host: Host, prompt: str) -> bool:
     return prompt != NO_PROMPT and host.prompts[prompt].learned is not None
 
 
 def _files(sweep: Sweep, host: Host, method: str, prompt: str) -> Sequence[Path | None]:
     """The user's files for a method's learned prompt, one cell each; None for the one there is."""
-    if not _learned(host, prompt):
+    if not _is_learned(host, prompt):
         return (None,)
-    return list(
-        dict.fromkeys((*sweep.prompt_files.get(method, ()), *sweep.prompt_files.get(prompt, ())))
-    ) or (None,)
+    files = (*sweep.prompt_files.get(method, ()), *sweep.prompt_files.get(prompt, ()))
+    return list(dict.fromkeys(files)) or (None,)
 
 
 def _check_learned(sweep: Sweep, host: Host, methods: Sequence[MethodSpec]) -> None:
-    """Raises `UserError` for --prompt-file of something that no cell has, or that takes no file, and for a --trained-on without use."""
-    used = {
-        (method.name, prompt)
-        for method in methods
-        for prompt in _prompts(sweep, host, method, host.extractors[method.extractor])
-    }
-    learned = {name for both in used if _learned(host, both[1]) for name in both}
+    """Checks the options of learned prompts.
+
+    Raises:
+        UserError: --prompt-file names something that no cell has or that takes no file, or --trained-on or
+            --train-timestep is of no use.
+    """
+    learned: set[str] = set()
+    for method in methods:
+        for prompt in _prompts(sweep, host, method, host.extractors[method.extractor]):
+            if _is_learned(host, prompt):
+                learned |= {method.name, prompt}
     for name in sweep.prompt_files:
         if name not in learned:
             known = f"those are {', '.join(sorted(learned))}" if learned else "none of them has one"
             raise UserError(
                 f"--prompt-file {name}: expected a method of this run with a learned prompt; {known}"
             )
-    for option, given in (
-        (f"--trained-on {sweep.trained_on}", sweep.trained_on),
-        ("--train-timestep", sweep.train_timestep),
-    ):
-        if given and not learned:
+    options = {
+        f"--trained-on {sweep.trained_on}": sweep.trained_on,
+        "--train-timestep": sweep.train_timestep,
+    }
+    for option, value in options.items():
+        if value and not learned:
             raise UserError(f"{option}: no method of this run has a learned prompt")
 
 
 def _changes(sweep: Sweep, method: MethodSpec, extractor: ExtractorSpec) -> list[Params]:
-    """Every combination of the swept values of the parameters this extractor has."""
+    """Every combination of the swept values of the parameters that this extractor has."""
     names = sorted(name for name in sweep.overrides if name in extractor.params)
     values = [read_values(name, sweep.overrides[name], extractor, method) for name in names]
     return [tuple(zip(names, combination, strict=True)) for combination in itertools.product(*values)]
