@@ -179,6 +179,8 @@ class Record(_Model):
     localizers: dict[str, LocalizerInfo] = {}
     thresholds: dict[str, str] = {}
     """Protocol -> what its alpha multiplies."""
+    frames: dict[str, str] = {}
+    """Protocol -> frame that its errors are measured in; records from before it have no such field."""
     scores: list[Score] = []
     failures: list[Failure] = []
     error: Error | None = None

@@ -21,7 +21,7 @@ from harness.records.schema import (
 from harness.running.clock import StageClock
 from harness.running.predict import Work
 from harness.running.resolve import ResolvedCell, fingerprint_options
-from harness.scoring.criteria import Criterion
+from harness.scoring.criteria import Criterion, frames_of
 from harness.scoring.scores import score_all
 from harness.specs import Scalar
 
@@ -65,6 +65,7 @@ def make_record(
         ),
         localizers=_localizer_infos(resolved, predictions, failures),
         thresholds=thresholds,
+        frames=frames_of(criteria),
         scores=scores,
         failures=failures,
         provenance=_provenance(resolved, work, earlier, {**work.stages, **clock.stages()}),

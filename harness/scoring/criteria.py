@@ -30,6 +30,12 @@ def protocol_name(name: str) -> str:
     return name.partition("[")[0]
 
 
+def frames_of(criteria: Sequence[Criterion]) -> dict[str, str]:
+    """Name of each criterion's protocol -> its frame, in order of name, as records keep it."""
+    frames: dict[str, str] = {criterion.protocol.name: criterion.protocol.frame for criterion in criteria}
+    return dict(sorted(frames.items()))
+
+
 def criteria_of(record: Record, host: Host) -> tuple[Criterion, ...]:
     """The criteria of a record's scores; those of protocols that no plugin has any more are left out."""
     alphas: dict[str, set[float]] = {}

@@ -11,7 +11,7 @@ from harness.plugins.host import Host
 from harness.records.folders import lock_folder, write_record
 from harness.records.predictions import PREDICTIONS, read_predictions
 from harness.records.schema import Record
-from harness.scoring.criteria import criteria_of, make_criterion, merge_criteria, protocol_name
+from harness.scoring.criteria import criteria_of, frames_of, make_criterion, merge_criteria, protocol_name
 from harness.scoring.scores import score_all
 from harness.sweep import DatasetChoice
 
@@ -63,7 +63,8 @@ class Rescorer:
             predictions = read_predictions(path)
             criteria = merge_criteria(requested, earlier)
             scores, thresholds = score_all(index, predictions, criteria, fed, path)
-            rescored = record.model_copy(update={"scores": scores, "thresholds": thresholds})
+            changes = {"scores": scores, "thresholds": thresholds, "frames": frames_of(criteria)}
+            rescored = record.model_copy(update=changes)
             write_record(folder, rescored)
         return rescored
 

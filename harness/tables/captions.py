@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.records.schema import Provenance, Record
+from harness.scoring.criteria import protocol_name
+from harness.scoring.protocols import BUILTIN
 from harness.tables.rows import Row
 from harness.tables.text import NOTHING
 from harness.tables.view import View
@@ -20,13 +22,23 @@ def numbers_caption(records: Sequence[Record], view: View) -> str:
     protocol = view.protocol
     sizes = sorted({record.cell.fed for record in records if record.scores and record.cell.fed})
     fed = f" ({', '.join(f'{width} x {height}' for width, height in sizes)})" if sizes else ""
-    frame = f" in the frame each extractor was fed{fed}" if protocol.startswith("sd4match") else ""
+    is_stretched = _frame_of(records, protocol) == "stretched"
+    frame = f" in the frame each extractor was fed{fed}" if is_stretched else ""
     caption = (
         f"PCK in percent at alpha, protocol {protocol}{frame}, mean per {view.averaging}, "
         "± half the 95 % bootstrap interval over image pairs."
     )
     threshold = _threshold_text(records, protocol)
     return f"{caption} Alpha multiplies the target's size ({threshold})." if threshold else caption
+
+
+def _frame_of(records: Sequence[Record], protocol: str) -> str | None:
+    """The frame that records were scored in; None where no record says it and the protocol is not built in."""
+    for record in records:
+        if protocol in record.frames:
+            return record.frames[protocol]
+    frames = {builtin.name: builtin.frame for builtin in BUILTIN}
+    return frames.get(protocol_name(protocol))
 
 
 def _threshold_text(records: Sequence[Record], protocol: str) -> str:

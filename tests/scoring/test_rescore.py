@@ -12,7 +12,7 @@ from support.results import the_record
 import baselines.methods.position
 from harness.specs import ExtractorSpec
 
-SCORED = ("scores", "thresholds")
+SCORED = ("scores", "thresholds", "frames")
 
 
 @pytest.fixture
@@ -79,6 +79,7 @@ def test_rescored_numbers_are_those_of_a_fresh_run(run, rescore, tmp_path, more)
     kept = [one for one in rescored["scores"] if (one["protocol"], one["alpha"]) in wanted]
     assert kept == fresh["scores"]
     assert fresh["thresholds"].items() <= rescored["thresholds"].items()
+    assert fresh["frames"].items() <= rescored["frames"].items()
     # What was there stays, and nothing else changes.
     assert [one for one in rescored["scores"] if one in before["scores"]] == before["scores"]
     assert {key: value for key, value in rescored.items() if key not in SCORED} == {
@@ -111,6 +112,7 @@ def test_another_threshold_is_kept_apart_and_said(run, rescore, tmp_path):
     assert done.status == 0
     record = the_record(tmp_path / "r")
     assert record["thresholds"] == {"sd4match": "box", "original[threshold=image]": "image"}
+    assert record["frames"] == {"sd4match": "stretched", "original[threshold=image]": "original"}
     assert "protocol original[threshold=image]" in done.out
     assert "(folder:photos: image)" in done.out
     fresh = run(tmp_path / "fresh", "--protocols", "original")

@@ -268,6 +268,32 @@ def test_one_protocol_averaging_and_alpha_can_be_chosen():
     ).caption.replace("protocol ", "")
 
 
+@pytest.mark.parametrize(
+    ("protocol", "frames", "is_stretched"),
+    [
+        ("sd4match", {}, True),
+        ("sd4match[threshold=image]", {}, True),
+        ("original", {}, False),
+        ("sd4match-like", {}, False),
+        ("mine", {"mine": "stretched"}, True),
+        ("sd4match-like", {"sd4match-like": "padded"}, False),
+    ],
+    ids=[
+        "built in",
+        "other threshold",
+        "original pixels",
+        "unknown",
+        "a plugin's",
+        "of a plugin's own frame",
+    ],
+)
+def test_the_caption_names_the_frame_of_the_protocol(protocol, frames, is_stretched):
+    """The record says it; one from before it did has it of the protocols that are built in."""
+    record = a_record(protocols=(protocol,)).model_copy(update={"frames": frames})
+    caption = table_of(leaderboard, [record], protocol=protocol).caption
+    assert ("in the frame each extractor was fed (768 x 768)" in caption) == is_stretched
+
+
 def test_a_protocol_that_no_record_has():
     with pytest.raises(
         UserError, match="no record has protocol 'padded'; they have sd4match; 'bench rescore' adds one"
