@@ -141,7 +141,7 @@ def verify(host: Host, names: tuple[str, ...], split: str | None, as_json: bool,
         click.echo(f"bench: {missing}", err=True)
     if absent:
         raise absent[-1]
-    return int(not all(report.whole for _, report in reports))
+    return int(not all(report.is_whole for _, report in reports))
 
 
 def _datasets_at_hand(host: Host, data_root: Path) -> list[tuple[DatasetSpec, DatasetChoice]]:
@@ -176,7 +176,7 @@ def _show(spec: DatasetSpec, reports: Sequence[SplitReport]) -> None:
             click.echo(f"{title}: the same as {report.same_as}")
             continue
         numbers = ", ".join(f"{number:,} {kind}" for kind, number in report.found.items())
-        verdict = "ok" if report.whole else "not whole"
+        verdict = "ok" if report.is_whole else "not whole"
         click.echo(f"{title}: {verdict} ({numbers or 'not read'})")
         for fault in [*report.deviations, *report.faults[:SHOWN_FAULTS]]:
             click.echo(f"  {fault}")
@@ -189,7 +189,7 @@ def _plain(spec: DatasetSpec, report: SplitReport) -> dict[str, object]:
         "dataset": spec.name,
         **dataclasses.asdict(report),
         "deviations": list(report.deviations),
-        "whole": report.whole,
+        "whole": report.is_whole,
     }
 
 
@@ -220,10 +220,10 @@ def fetch(host: Host, names: tuple[str, ...], keep_archives: bool, data_root: Pa
 
 def _describe_file(file: FetchedFile) -> str:
     if file.how == "there":
-        return f"{file.place} is already there"
+        return f"{file.path} is already there"
     verb = "downloaded" if file.how == "downloaded" else "found in place"
     note = "; not the same file as at an earlier fetch" if file.changed else ""
-    return f"{file.place} {verb}, {file.size:,} bytes, sha256 {file.sha256}{note}"
+    return f"{file.path} {verb}, {file.size:,} bytes, sha256 {file.sha256}{note}"
 
 
 @data.command("export", short_help="Write the bundled dataset as files.")

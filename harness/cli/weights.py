@@ -163,11 +163,11 @@ def verify(host: Host, names: tuple[str, ...], as_json: bool, weights_root: Path
         if not as_json:
             _show(reports[-1])
     if as_json:
-        rows = [{**dataclasses.asdict(report), "whole": report.whole} for report in reports]
+        rows = [{**dataclasses.asdict(report), "whole": report.is_whole} for report in reports]
         click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
     if absent and (names or not reports):
         raise SeveralErrors(absent)
-    return int(not all(report.whole for report in reports))
+    return int(not all(report.is_whole for report in reports))
 
 
 def _show(report: WeightReport) -> None:
@@ -178,7 +178,7 @@ def _show(report: WeightReport) -> None:
         "without a known hash": report.unknown,
     }
     counts = [f"{len(files)} {kind}" for kind, files in kinds.items() if files]
-    verdict = "ok" if report.whole else "not whole"
+    verdict = "ok" if report.is_whole else "not whole"
     summary = ", ".join(counts) or "no file is right"
     click.echo(f"{report.source}: {verdict} ({summary}), {report.origin or report.place}")
     for name in report.missing:

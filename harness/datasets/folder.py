@@ -153,10 +153,6 @@ def _check_extent(row: _Row) -> None:
         )
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# JSON
-
-
 def _read_json(path: Path) -> tuple[str, Threshold | None, list[_Row]]:
     try:
         content = json.loads(read_text(path))
@@ -236,10 +232,6 @@ def _box(where: str, key: str, corners: Any) -> Box | None:
             f"{where}: {key} [{x1:g}, {y1:g}, {x2:g}, {y2:g}] is empty; it is [x1, y1, x2, y2] with x2 > x1 and y2 > y1"
         )
     return x1, y1, x2, y2
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# CSV
 
 
 def _read_csv(path: Path) -> tuple[str, Threshold | None, list[_Row]]:

@@ -48,8 +48,8 @@ class SplitReport:
         )
 
     @property
-    def whole(self) -> bool:
-        """Whether nothing is wrong."""
+    def is_whole(self) -> bool:
+        """True where nothing is missing, damaged or of another number."""
         return not (self.faults or self.deviations)
 
 

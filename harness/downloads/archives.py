@@ -27,6 +27,7 @@ from typing import IO, Literal
 
 from harness.errors import UserError
 from harness.files import sync_folder
+from harness.messages import first_line
 
 _JUNK = ("__MACOSX", ".DS_Store")
 
@@ -91,19 +92,19 @@ def _remove(folder: Path) -> None:
 
 def _extract(archive: Path, folder: Path, strip: int) -> None:
     links: list[tuple[_Member, Path]] = []
-    with _blaming(archive):
+    with _errors_named(archive):
         for member in _members(archive):
-            parts = _checked(archive, member.name).parts
-            if any(part in _JUNK or part.startswith("._") for part in parts):
+            names = _safe_path(archive, member.name).parts
+            if any(name in _JUNK or name.startswith("._") for name in names):
                 continue
-            place = folder.joinpath(*(parts[strip:] if member.kind == "folder" else _kept(parts, strip)))
+            path = folder.joinpath(*(names[strip:] if member.kind == "folder" else _strip(names, strip)))
             if member.kind == "link":
-                links.append((member, place))
+                links.append((member, path))
             elif member.content is None:
-                place.mkdir(parents=True, exist_ok=True)
+                path.mkdir(parents=True, exist_ok=True)
             else:
-                place.parent.mkdir(parents=True, exist_ok=True)
-                with place.open("wb") as file:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with path.open("wb") as file:
                     shutil.copyfileobj(member.content, file, 1 << 20)
         _copy_links(archive, folder, strip, links)
 
@@ -112,33 +113,35 @@ def _copy_links(archive: Path, folder: Path, strip: int, links: list[tuple[_Memb
     """Replaces each link by a copy of the file it points to, directly or through other links."""
     while links:
         waiting = []
-        for member, place in links:
-            target = folder.joinpath(*_kept(_checked(archive, member.link, of=member.name).parts, strip))
+        for member, path in links:
+            names = _safe_path(archive, member.link, link=member.name).parts
+            target = folder.joinpath(*_strip(names, strip))
             if target.is_file():
-                place.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(target, place)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(target, path)
             else:
-                waiting.append((member, place))
+                waiting.append((member, path))
         if len(waiting) == len(links):
             member, _ = waiting[0]
             raise BadArchive(
-                f"{archive}: member '{member.name}' is a link to '{member.link}', which is no file of the archive; refused"
+                f"{archive}: member '{member.name}' is a link to '{member.link}', "
+                "which is not a file of the archive; refused"
             )
         links = waiting
 
 
-def _kept(parts: tuple[str, ...], strip: int) -> tuple[str, ...]:
-    """A file's path without the leading folders to drop; it keeps its own name."""
-    return parts[min(strip, max(len(parts) - 1, 0)) :]
+def _strip(names: tuple[str, ...], strip: int) -> tuple[str, ...]:
+    """Drops leading folders of a file's path; it keeps its own name."""
+    return names[min(strip, max(len(names) - 1, 0)) :]
 
 
-def _checked(archive: Path, name: str, of: str = "") -> PurePosixPath:
+def _safe_path(archive: Path, name: str, link: str = "") -> PurePosixPath:
     """A member's path, or that of what it links to. Raises `BadArchive` where it leads out of the archive's
     folder.
     """
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\0" in name:
-        member = f"member '{of}' is a link to '{name}', which" if of else f"member '{name}'"
+        member = f"member '{link}' is a link to '{name}', which" if link else f"member '{name}'"
         raise BadArchive(
             f"{archive}: {member} lies outside the folder to unpack in; refused, and nothing was unpacked"
         )
@@ -160,14 +163,15 @@ def _zip_members(archive: Path) -> Iterator[_Member]:
                 yield _Member(name, "folder")
             elif kind == stat.S_IFLNK:
                 yield _Member(
-                    name, "link", link=_link(name, file.read(info).decode("utf-8", "surrogateescape"))
+                    name, "link", link=_link_target(name, file.read(info).decode("utf-8", "surrogateescape"))
                 )
             elif kind in (0, stat.S_IFREG):
                 with file.open(info) as content:
                     yield _Member(name, "file", content)
             else:
                 raise BadArchive(
-                    f"{archive}: member '{name}' is neither file nor folder; refused, and nothing was unpacked"
+                    f"{archive}: member '{name}' is neither file nor folder; "
+                    "refused, and nothing was unpacked"
                 )
 
 
@@ -177,7 +181,7 @@ def _tar_members(archive: Path) -> Iterator[_Member]:
             if info.isdir():
                 yield _Member(info.name, "folder")
             elif info.issym():
-                yield _Member(info.name, "link", link=_link(info.name, info.linkname))
+                yield _Member(info.name, "link", link=_link_target(info.name, info.linkname))
             elif info.islnk():
                 yield _Member(info.name, "link", link=posixpath.normpath(info.linkname))
             elif info.isreg():
@@ -188,7 +192,8 @@ def _tar_members(archive: Path) -> Iterator[_Member]:
                     yield _Member(info.name, "file", content)
             else:
                 raise BadArchive(
-                    f"{archive}: member '{info.name}' is neither file nor folder; refused, and nothing was unpacked"
+                    f"{archive}: member '{info.name}' is neither file nor folder; "
+                    "refused, and nothing was unpacked"
                 )
         _check_end(tar)
 
@@ -206,14 +211,14 @@ def _check_end(tar: tarfile.TarFile) -> None:
         pass  # the checksum of a compressed stream is at its very end
 
 
-def _link(name: str, target: str) -> str:
-    """Where a symbolic link leads, as a member's name. An absolute target stays absolute."""
+def _link_target(name: str, target: str) -> str:
+    """Target of a symbolic link, as a member's name. An absolute target stays absolute."""
     return posixpath.normpath(posixpath.join(posixpath.dirname(name), target))
 
 
 @contextmanager
-def _blaming(archive: Path) -> Iterator[None]:
-    """Tells what goes wrong with an archive's content in one line that names the archive."""
+def _errors_named(archive: Path) -> Iterator[None]:
+    """Turns an error in an archive's content into one line that names the archive."""
     try:
         yield
     except (
@@ -227,31 +232,32 @@ def _blaming(archive: Path) -> Iterator[None]:
     ) as error:
         # ValueError: a name cannot be decoded. RuntimeError: a zip is encrypted, or compressed in a way this
         # Python does not know.
-        raise BadArchive(f"{archive}: damaged or not an archive ({_line(error)})") from error
+        raise BadArchive(f"{archive}: damaged or not an archive ({_reason(error)})") from error
     except OSError as error:
         # A bad gzip stream has no errno; contradicting members make a folder where a file is, or the other
         # way round.
         if error.errno in _MACHINE or error.filename == str(archive):
             raise
-        raise BadArchive(f"{archive}: damaged or not an archive ({_line(error)})") from error
+        raise BadArchive(f"{archive}: damaged or not an archive ({_reason(error)})") from error
 
 
-def _line(error: BaseException) -> str:
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     # `tarfile` adds a line for each compression it has tried.
-    return (text.splitlines() or [type(error).__name__])[0].rstrip(":")
+    return first_line(error).rstrip(":")
 
 
 def _merge(source: Path, target: Path, last: tuple[str, ...]) -> None:
-    """Moves what lies in one folder into another, `last` (a path below both) after everything else."""
+    """Moves the content of one folder into another, `last` (a path below both) after everything else."""
     for entry in sorted(source.iterdir(), key=lambda entry: (last[:1] == (entry.name,), entry.name)):
-        place = target / entry.name
-        if entry.is_dir() and place.is_dir():
-            _merge(entry, place, last[1:] if last[:1] == (entry.name,) else ())
+        path = target / entry.name
+        if entry.is_dir() and path.is_dir():
+            _merge(entry, path, last[1:] if last[:1] == (entry.name,) else ())
             continue
         try:
-            entry.replace(place)
+            entry.replace(path)
         except (IsADirectoryError, NotADirectoryError) as error:
             raise UserError(
-                f"{place} is in the way; move it elsewhere and run the same command again"
+                f"{path} is in the way; move it elsewhere and run the same command again"
             ) from error

@@ -35,17 +35,16 @@ _CHUNK = 1 << 18
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)$")
 
-
 # "<urllib3.connection.HTTPSConnection object at 0x7f...>: " or "HTTPSConnection(host='...', port=443): "
 _OBJECT = re.compile(r"^(<[^>]*>|\w+\([^)]*\)): ")
 
 
 class DownloadFailed(UserError):
-    """Why a file could not be had; what did arrive is kept for the next attempt. The caller adds what the
+    """A file could not be had; the bytes that did arrive are kept for the next attempt. The caller adds what the
     user can do instead.
 
     Attributes:
-        status: the server's answer, where that is the reason.
+        status: the server's status code, where that is the reason.
     """
 
     def __init__(self, message: str, status: int | None = None) -> None:
@@ -64,7 +63,7 @@ class _Version:
 
     @property
     def validator(self) -> str:
-        """What `If-Range` may carry: a weak ETag says that two versions mean the same, not that their bytes
+        """Value for `If-Range`. A weak ETag is left out: it says that two versions mean the same, not that their bytes
         are equal.
         """
         return self.etag if self.etag and not self.etag.startswith("W/") else self.last_modified
@@ -75,7 +74,7 @@ class _Version:
 
 
 def part_of(path: Path) -> Path:
-    """Where the bytes of `path` gather until it is complete."""
+    """The file in which the bytes of `path` gather until it is complete."""
     return path.with_name(f"{path.name}.part")
 
 
@@ -122,7 +121,7 @@ def discard_download(part: Path) -> None:
 
 @contextmanager
 def name_in_error(path: Path) -> Iterator[None]:
-    """Adds the file to an error of a write, which does not know it."""
+    """Adds the file's name to the error of a full disk, which lacks it."""
     try:
         yield
     except OSError as error:
@@ -147,7 +146,7 @@ def _complete(
 ) -> None:
     import requests
 
-    known = _recall(_notes(part), url)
+    known = _read_notes(_notes(part), url)
     size = part.stat().st_size
     if known and size and size == known.total:
         return  # only the renaming was missing
@@ -156,7 +155,7 @@ def _complete(
             session.headers.update(headers)
             if known and size and known.validator:
                 with _ask(session, url, size, known) as response:
-                    total = _continued(response, size, known)
+                    total = _continued_size(response, size, known)
                     if total is not None:
                         return _receive(response, file, size, total, progress)
             with _ask(session, url) as response:
@@ -164,7 +163,7 @@ def _complete(
                 _begin(file, _notes(part), _Version.of(url, response, total))
                 _receive(response, file, 0, total, progress)
     except requests.RequestException as error:
-        raise DownloadFailed(f"{url}: {_reason(error)}") from error
+        raise DownloadFailed(f"{url}: {_innermost_reason(error)}") from error
 
 
 def _ask(
@@ -197,8 +196,8 @@ def _ask(
     return response
 
 
-def _continued(response: requests.Response, start: int, known: _Version) -> int | None:
-    """Size of the whole file, if the answer goes on with the version we have from where we stopped; None
+def _continued_size(response: requests.Response, start: int, known: _Version) -> int | None:
+    """Size of the complete file, if the answer goes on with the version we have from where we stopped; None
     where we must start over.
     """
     match = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
@@ -241,14 +240,15 @@ def _receive(
             done += len(chunk)
             progress(done, total)
     except urllib3.exceptions.HTTPError as error:
-        broken = _reason(error)
+        broken = _innermost_reason(error)
     file.flush()
     os.fsync(file.fileno())
     if broken or total not in (None, done):
         expected = "" if total is None else f" of {total:,}"
         because = f" ({broken})" if broken else ""
         raise DownloadFailed(
-            f"{response.url}: the connection broke off after {done:,}{expected} bytes{because}; the same command goes on from there"
+            f"{response.url}: the connection broke off after {done:,}{expected} bytes{because}; "
+            "the same command goes on from there"
         )
 
 
@@ -261,8 +261,8 @@ def _notes(part: Path) -> Path:
     return part.with_name(f"{part.name}.json")
 
 
-def _recall(notes: Path, url: str) -> _Version | None:
-    """Which version the part is of; None where that is not known, and it is then no use."""
+def _read_notes(notes: Path, url: str) -> _Version | None:
+    """Reads the version that a partial download belongs to; None where unknown: its bytes are then useless."""
     try:
         content = json.loads(notes.read_text(encoding="utf-8"))
         version = _Version(**content)
@@ -271,14 +271,13 @@ def _recall(notes: Path, url: str) -> _Version | None:
     return version if version.url == url else None
 
 
-def _reason(error: BaseException) -> str:
+def _innermost_reason(error: BaseException) -> str:
     """The innermost cause, in one line, without the objects it passed through."""
     import urllib3.exceptions
 
     while True:
-        inner = getattr(error, "reason", None) or next(
-            (one for one in error.args if isinstance(one, BaseException)), None
-        )
+        causes = [cause for cause in error.args if isinstance(cause, BaseException)]
+        inner = getattr(error, "reason", None) or (causes[0] if causes else None)
         if not isinstance(inner, BaseException):
             break
         error = inner

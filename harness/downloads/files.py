@@ -17,17 +17,17 @@ from harness.specs import RemoteFile
 
 @dataclass(frozen=True)
 class FetchedFile:
-    """What became of one file.
+    """Result of fetching one file.
 
     Attributes:
-        place: the file or archive; for one that was already there, what it provides.
+        path: the file or archive; for one that was already there, the path that it provides.
         how: `there` before, put there `by hand`, or `downloaded`.
         size: bytes of the file or archive; 0 for one that was already there.
         sha256: hex digest of the same.
-        changed: whether an earlier fetch recorded another digest: the authors have replaced the file.
+        changed: True where an earlier fetch recorded another digest: the authors have replaced the file.
     """
 
-    place: Path
+    path: Path
     how: Literal["there", "by hand", "downloaded"]
     size: int = 0
     sha256: str = ""
@@ -35,95 +35,105 @@ class FetchedFile:
 
 
 def is_present(file: RemoteFile, folder: Path) -> bool:
-    """Whether a file of a dataset has been fetched before, or put there by hand and unpacked."""
+    """True where a file has been fetched before, or put there by hand and unpacked."""
     provided = file.provides or ("" if file.unpack else file.path)
     return bool(provided) and (folder / provided).exists()
 
 
 def download_path(file: RemoteFile, folder: Path) -> Path:
-    """Where a downloaded file belongs: its final path, or that of the archive to unpack."""
-    return (
-        folder / unquote(PurePosixPath(urlsplit(file.url).path).name) if file.unpack else folder / file.path
-    )
+    """Path of a downloaded file: its final path, or that of the archive to unpack."""
+    if not file.unpack:
+        return folder / file.path
+    return folder / unquote(PurePosixPath(urlsplit(file.url).path).name)
 
 
 def fetch_files(
     owner: str, files: Sequence[RemoteFile], folder: Path, progress: Progress, *, keep_archives: bool = False
 ) -> Iterator[FetchedFile]:
-    """Gets what is lacking of somebody's files: see `fetch`. Errors begin with the owner."""
+    """Fetches those of several files that a folder lacks, one after the other, and unpacks archives.
+
+    Args:
+        owner: dataset or weight source that errors begin with.
+        keep_archives: leave downloaded archives beside what was unpacked. One that was put there by hand is
+            always left.
+
+    Raises:
+        UserError: a file cannot be had, or is not the expected one.
+        OSError: a full or read-only disk. What has arrived is kept.
+    """
     for number, file in enumerate(files):
         if is_present(file, folder):
             yield FetchedFile(folder / (file.provides or file.path), "there")
             continue
         try:
-            yield _obtain(file, folder, progress, keep_archives)
+            yield _fetch_file(file, folder, progress, keep_archives)
         except DownloadFailed as error:
             raise UserError(f"{owner}: {error}; or {_by_hand(files[number:], folder)}") from error
 
 
-def _obtain(file: RemoteFile, folder: Path, progress: Progress, keep_archives: bool) -> FetchedFile:
-    place = download_path(file, folder)
-    by_hand = file.unpack and place.is_file()
+def _fetch_file(file: RemoteFile, folder: Path, progress: Progress, keep_archives: bool) -> FetchedFile:
+    path = download_path(file, folder)
+    by_hand = file.unpack and path.is_file()
     if by_hand:
-        digest = _check(place, file, folder)
+        digest = _checked_sha256(path, file, folder)
     else:
-        part = download(file.url, place, progress)
-        digest = _check(part, file, folder)
-        finish_download(part, place)
-    changed = not file.sha256 and _record(place, digest)
-    size = place.stat().st_size
+        part = download(file.url, path, progress)
+        digest = _checked_sha256(part, file, folder)
+        finish_download(part, path)
+    changed = not file.sha256 and _record_sha256(path, digest)
+    size = path.stat().st_size
     if file.unpack:
-        _unpack(file, place, folder)
+        _unpack(file, path, folder)
         if not (keep_archives or by_hand):
-            place.unlink()
-    return FetchedFile(place, "by hand" if by_hand else "downloaded", size, digest, changed)
+            path.unlink()
+    return FetchedFile(path, "by hand" if by_hand else "downloaded", size, digest, changed)
 
 
-def _check(path: Path, file: RemoteFile, folder: Path) -> str:
+def _checked_sha256(path: Path, file: RemoteFile, folder: Path) -> str:
     """A file's sha256. Raises `UserError` where another one is expected, and moves the file out of the
     way.
     """
     digest = file_sha256(path)
     if file.sha256 and digest != file.sha256.lower():
-        place = download_path(file, folder)
+        final_path = download_path(file, folder)
         raise UserError(
-            f"{place}: its sha256 is {digest}, expected {file.sha256}; {_set_aside(path, file, folder)}"
+            f"{final_path}: its sha256 is {digest}, expected {file.sha256}; {_set_aside(path, file, folder)}"
         )
     return digest
 
 
-def _unpack(file: RemoteFile, place: Path, folder: Path) -> None:
+def _unpack(file: RemoteFile, archive: Path, folder: Path) -> None:
     target = folder / file.path
     provides = str(PurePosixPath(file.provides).relative_to(file.path)) if file.provides else ""
     try:
         with name_in_error(target):
-            unpack(place, target, strip=file.strip, provides=provides)
+            unpack(archive, target, strip=file.strip, provides=provides)
     except BadArchive as error:
-        raise UserError(f"{error}; {_set_aside(place, file, folder)}") from error
+        raise UserError(f"{error}; {_set_aside(archive, file, folder)}") from error
 
 
 def _set_aside(path: Path, file: RemoteFile, folder: Path) -> str:
     """Moves a useless file away, lest the next run take it for the right one. It may be the user's, so it is
     kept.
 
-    Returns what to tell the user.
+    Returns the end of a message that says so.
     """
-    place = download_path(file, folder)
-    aside = path.replace(place.with_name(f"{place.name}.damaged"))
+    final_path = download_path(file, folder)
+    aside = path.replace(final_path.with_name(f"{final_path.name}.damaged"))
     return f"moved to {aside}; the same command downloads it anew, or {_by_hand([file], folder)}"
 
 
-def _record(place: Path, digest: str) -> bool:
-    """Writes the digest beside the file, as sha256sum does; tells whether an earlier one differed."""
-    path = place.with_name(f"{place.name}.sha256")
-    earlier = path.read_text(encoding="utf-8").split()[:1] if path.is_file() else []
-    with replacing(path) as out:
-        out.write(f"{digest}  {place.name}\n".encode())
+def _record_sha256(path: Path, digest: str) -> bool:
+    """Writes the digest beside the file, as sha256sum does. True where an earlier one differed."""
+    record = path.with_name(f"{path.name}.sha256")
+    earlier = record.read_text(encoding="utf-8").split()[:1] if record.is_file() else []
+    with replacing(record) as out:
+        out.write(f"{digest}  {path.name}\n".encode())
     return bool(earlier) and earlier != [digest]
 
 
 def _by_hand(files: Sequence[RemoteFile], folder: Path) -> str:
-    """What to do without this program: all that is missing, so that it need be told only once."""
+    """The way without this program, as the end of a message: every file that is missing, so that one message is enough."""
     wanted = [
         f"{file.url} to {download_path(file, folder)}" for file in files if not is_present(file, folder)
     ]

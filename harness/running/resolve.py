@@ -224,7 +224,9 @@ def _resolve_weights(
         hashes=hashes,
         files=files,
         origins={
-            weights.source.name: weights.place.origin for weights in used.values() if weights.place.origin
+            weights.source.name: weights.location.origin
+            for weights in used.values()
+            if weights.location.origin
         },
         backbone=backbone,
         features=features,

@@ -1,4 +1,4 @@
-"""Which weights a run uses: `--weights tiny`, `paper` and `NAME=PATH`, resolved in one place."""
+"""The weights that a run uses: resolves `--weights tiny`, `paper` and `NAME=PATH`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SETS = ("tiny", "paper")
 
 @dataclass(frozen=True)
 class WeightChoice:
-    """What the user said.
+    """The weights that the user chose.
 
     Attributes:
         which: `tiny` puts bundled stand-ins in the place of the sources that have one, `paper` uses the
@@ -37,8 +37,9 @@ class WeightChoice:
 
     @classmethod
     def parse(cls, host: Host, texts: Sequence[str], root: Path | None = None) -> WeightChoice:
-        """The values of --weights. Raises `UserError` for a name that no source has, and where two values
-        contradict each other.
+        """Parses the values of --weights.
+
+        Raises `UserError` for a name that no source has, and where two values contradict each other.
         """
         sets = list(dict.fromkeys(text for text in texts if text in SETS))
         if len(sets) > 1:
@@ -52,34 +53,32 @@ class WeightChoice:
                 continue
             if not (name and equals and path):
                 raise UserError(
-                    f"--weights {text}: expected {', '.join(SETS)} or NAME=PATH ('bench weights list' shows the names)"
+                    f"--weights {text}: expected {', '.join(SETS)} or NAME=PATH "
+                    "('bench weights list' shows the names)"
                 )
-            if (
-                own.setdefault(host.weight_sources[name].name, Path(path).expanduser())
-                != Path(path).expanduser()
-            ):
+            expanded = Path(path).expanduser()
+            if own.setdefault(host.weight_sources[name].name, expanded) != expanded:
                 raise UserError(f"--weights {name} is given twice, as {own[name]} and {path}")
         return cls("paper" if sets == ["paper"] else "tiny", own, root)
 
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """What the name of a source stands for in a run.
+    """The weights that a run uses under the name of a source.
 
     Attributes:
-        source: the source used: the one named, or its stand-in.
-        place: where it lies.
+        source: the named source, or its stand-in.
         files: name -> file, of those used.
     """
 
     source: WeightSource
-    place: WeightLocation
+    location: WeightLocation
     files: Mapping[str, Path]
 
     @property
     def path(self) -> Path:
-        """What an extractor or prompt gets: a folder or a file."""
-        return self.place.path
+        """A folder or a file: handed to an extractor or prompt."""
+        return self.location.path
 
     def hashes(self) -> dict[str, str]:
         """File -> sha256, of the files used.
@@ -88,62 +87,61 @@ class Weights:
             UserError: a file is not the published one, or has changed since it was fetched. The user's own
                 may be anything.
         """
-        found = {name: file_sha256(file) for name, file in self.files.items()}
-        if self.place.kind == "own":
-            return found
-        record = read_record(self.place.folder) if self.place.kind == "fetched" else None
-        expected = {
-            **({name: file.sha256 for name, file in record.files.items()} if record else {}),
-            **self.source.sha256,
-        }
-        for name, digest in found.items():
+        hashes = {name: file_sha256(file) for name, file in self.files.items()}
+        if self.location.kind == "own":
+            return hashes
+        record = read_record(self.location.folder) if self.location.kind == "fetched" else None
+        recorded = {name: file.sha256 for name, file in record.files.items()} if record else {}
+        expected = {**recorded, **self.source.sha256}
+        for name, digest in hashes.items():
             if expected.get(name, digest) != digest:
+                source = self.source.name
                 raise UserError(
-                    f"weights {self.source.name}: {self.files[name]} has sha256 {digest}, expected {expected[name]}; "
-                    f"'bench weights fetch {self.source.name}' gets it again, --weights {self.source.name}=PATH uses a folder as it is"
+                    f"weights {source}: {self.files[name]} has sha256 {digest}, expected {expected[name]}; "
+                    f"'bench weights fetch {source}' gets it again, "
+                    f"--weights {source}=PATH uses a folder as it is"
                 )
-        return found
+        return hashes
 
     def label(self, hashes: Mapping[str, str]) -> str:
-        """What tables call them. The user's own are marked with the file or folder they lie in, unless they
-        are the published ones.
+        """Name of the weights in tables.
+
+        The user's own are marked with the name of their file or folder, unless they are the published ones.
         """
-        published = self.source.sha256 and all(
-            hashes.get(name) == digest for name, digest in self.source.sha256.items()
-        )
-        return (
-            self.source.name
-            if self.place.kind != "own" or published
-            else f"{self.source.name}={self.path.name}"
-        )
+        published = self.source.sha256
+        is_published = published and all(hashes.get(name) == digest for name, digest in published.items())
+        if self.location.kind != "own" or is_published:
+            return self.source.name
+        return f"{self.source.name}={self.path.name}"
 
 
 def backbone_label(used: Mapping[str, Weights], hashes: Mapping[str, Mapping[str, str]]) -> str:
-    """What tables call weights together: their sources, and the first hex digits of a hash over all their
-    files; `none` for none.
+    """Name of several weights in tables, `none` for none.
+
+    It has their sources, and the first hex digits of a hash over all their files.
     """
-    labels = dict.fromkeys(one.label(hashes[name]) for name, one in used.items())
-    files = {one.source.name: dict(hashes[name]) for name, one in used.items()}
+    labels = dict.fromkeys(weights.label(hashes[name]) for name, weights in used.items())
+    files = {weights.source.name: dict(hashes[name]) for name, weights in used.items()}
     digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:8]
     return f"{'+'.join(labels)}@{digest}" if labels else "none"
 
 
 def resolve_weights(host: Host, choice: WeightChoice, names: Iterable[str]) -> dict[str, Weights]:
-    """What the names of sources stand for, by name.
+    """Resolves names of sources: name -> weights.
 
     Raises:
-        UserError: a source is not there. All that are missing are named, one line each (`SeveralErrors`).
+        UserError: a source is missing. All missing ones are named, one line each (`SeveralErrors`).
     """
-    found: dict[str, Weights] = {}
+    weights: dict[str, Weights] = {}
     missing: dict[str, None] = {}
     for name in dict.fromkeys(names):
         try:
-            found[name] = _resolve(host, choice, name)
+            weights[name] = _resolve(host, choice, name)
         except UserError as error:
             missing[str(error)] = None
     if missing:
         raise SeveralErrors(missing)
-    return found
+    return weights
 
 
 def _resolve(host: Host, choice: WeightChoice, name: str) -> Weights:
@@ -151,52 +149,55 @@ def _resolve(host: Host, choice: WeightChoice, name: str) -> Weights:
     stand_in = host.weight_sources[source.stand_in] if source.stand_in else None
     if name in choice.own:
         path = choice.own[name]
-        # The bundled weights stay what they are, whichever way they are named.
-        bundled = next((one for one in (source, stand_in) if one and one.locate and _same(one, path)), None)
-        return _own(source, path) if bundled is None else _found(bundled, WeightLocation(path, "package"))
+        # The bundled weights keep their name, by whichever option or path the user names them.
+        for candidate in (source, stand_in):
+            if candidate and _is_location(candidate, path):
+                return _weights_at(candidate, WeightLocation(path, "package"))
+        return _own_weights(source, path)
     if choice.which == "tiny" and stand_in:
         source = stand_in
     if source.name in choice.own:
-        return _own(source, choice.own[source.name])
-    return _found(source, find_weights(source, choice.root))
+        return _own_weights(source, choice.own[source.name])
+    return _weights_at(source, find_weights(source, choice.root))
 
 
-def _own(source: WeightSource, path: Path) -> Weights:
-    """The user's own files, where they are whole; what came with them says where they are from."""
+def _own_weights(source: WeightSource, path: Path) -> Weights:
+    """The user's own files. Their origin is known where a fetch has left its record beside them.
+
+    Raises `UserError` where the files are refused or incomplete.
+    """
     if refused := refused_name(source, str(path)):
         raise UserError(f"weights {source.name}: {refused}")
     if not path.exists():
-        ways = (
-            f"; for a repository of the hub: 'bench weights fetch {source.name} --from {path}'"
-            if _repository(path)
-            else ""
+        message = (
+            f"weights {source.name}: {path} does not exist; "
+            f"--weights {source.name}=PATH takes a file or folder"
         )
-        raise UserError(
-            f"weights {source.name}: {path} does not exist; --weights {source.name}=PATH takes a file or folder{ways}"
-        )
+        if _is_like_repository(path):
+            message += f"; for a repository of the hub: 'bench weights fetch {source.name} --from {path}'"
+        raise UserError(message)
     inner = path / source.file
     if source.file and path.is_dir() and inner.is_file():
         path = inner
     record = read_record(WeightLocation(path, "own").folder)
-    return _found(
-        source, WeightLocation(path, "own", record.origin if record and record.source == source.name else "")
-    )
+    origin = record.origin if record and record.source == source.name else ""
+    return _weights_at(source, WeightLocation(path, "own", origin))
 
 
-def _found(source: WeightSource, place: WeightLocation) -> Weights:
-    return Weights(source, place, used_files(source, place.path))
+def _weights_at(source: WeightSource, location: WeightLocation) -> Weights:
+    return Weights(source, location, used_files(source, location.path))
 
 
-def _same(source: WeightSource, path: Path) -> bool:
-    """Whether a path is where a bundled source lies."""
+def _is_location(source: WeightSource, path: Path) -> bool:
+    """True for the path of a bundled source."""
     try:
         return bool(source.locate) and path.exists() and path.samefile(find_weights(source).path)
     except UserError:  # the bundled source is absent, so the path is another
         return False
 
 
-def _repository(path: Path) -> bool:
-    """Whether what does not exist as a path reads like a repository of the hub, `owner/name`."""
+def _is_like_repository(path: Path) -> bool:
+    """True where a path that does not exist reads like a repository of the hub, `owner/name`."""
     return (
         len(path.parts) == 2
         and not path.is_absolute()

@@ -1,4 +1,4 @@
-"""Which files are a source's, and which folders only look as if they were."""
+"""The files of a source, and the folders that a source refuses although they look like its own."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from harness.errors import UserError
 from harness.specs import Refusal, WeightSource
 
 RECORD = "bench-weights.json"
-"""Beside fetched files: where they came from and what they hash to. See `harness.weights.record`."""
+"""Beside fetched files: their origin and their hashes. See `harness.weights.record`."""
 
 
 @dataclass(frozen=True)
 class FileSelection:
-    """What a source takes of the files that there are.
+    """Selection of a source's files among those of a folder or repository.
 
     Attributes:
         files: names, sorted.
@@ -29,22 +29,23 @@ class FileSelection:
 
 
 def select_files(source: WeightSource, names: Iterable[str]) -> FileSelection:
-    """Picks a source's files by name; all of them for a source without patterns."""
-    there = sorted(set(names) - {RECORD})
+    """Selects a source's files by name; all of them for a source without patterns."""
+    names = sorted(set(names) - {RECORD})
     patterns = patterns_of(source)
     if not patterns:
-        return FileSelection(tuple(there), ())
-    found: set[str] = set()
+        return FileSelection(tuple(names), ())
+    selected: set[str] = set()
     missing = []
     for pattern in patterns:
-        alternatives = (_matching(there, alternative) for alternative in pattern.split("|"))
-        taken = next((names for names in alternatives if names), [])
-        found.update(taken)
-        if not taken:
+        # `a|b`: the first of the alternatives that has a file.
+        alternatives = (_matching(names, alternative) for alternative in pattern.split("|"))
+        matching = next((matching for matching in alternatives if matching), [])
+        selected.update(matching)
+        if not matching:
             missing.append(pattern.replace("|", " or "))
     for pattern in source.optional:
-        found.update(_matching(there, pattern))
-    return FileSelection(tuple(sorted(found)), tuple(missing))
+        selected.update(_matching(names, pattern))
+    return FileSelection(tuple(sorted(selected)), tuple(missing))
 
 
 def patterns_of(source: WeightSource) -> tuple[str, ...]:
@@ -53,12 +54,14 @@ def patterns_of(source: WeightSource) -> tuple[str, ...]:
 
 
 def _matching(names: Iterable[str], pattern: str) -> list[str]:
-    parts = pattern.split("/")
-    return [
-        name
-        for name in names
-        if len(name.split("/")) == len(parts) and all(map(fnmatchcase, name.split("/"), parts))
-    ]
+    # Level by level, so that a star does not reach into another folder.
+    levels = pattern.split("/")
+    matching = []
+    for name in names:
+        name_levels = name.split("/")
+        if len(name_levels) == len(levels) and all(map(fnmatchcase, name_levels, levels)):
+            matching.append(name)
+    return matching
 
 
 def names_in(folder: Path) -> list[str]:
@@ -67,16 +70,18 @@ def names_in(folder: Path) -> list[str]:
 
 
 def select_files_in(source: WeightSource, folder: Path) -> FileSelection:
-    """`select_files`, from what lies in a folder. One that does not exist lacks everything."""
+    """Selects a source's files in a folder. A folder that does not exist lacks everything."""
     return select_files(source, names_in(folder) if folder.is_dir() else ())
 
 
 def used_files(source: WeightSource, path: Path) -> dict[str, Path]:
-    """Name -> file of what a source uses at a path: a folder, or a file, which goes by the name that the
-    source has for it.
+    """Files that a source uses at a path: name -> file.
+
+    Args:
+        path: a folder, or a single file, which gets the name that the source has for it.
 
     Raises:
-        UserError: the path lacks something, or is what the source refuses.
+        UserError: the path lacks a file, or the source refuses it.
     """
     if path.is_file():
         return {source.file or path.name: path}
@@ -90,7 +95,7 @@ def used_files(source: WeightSource, path: Path) -> dict[str, Path]:
 
 
 def refused_name(source: WeightSource, repository: str) -> str:
-    """Why a repository, or a folder of its name, is refused; empty where it is not."""
+    """Reason why a repository, or a folder of its name, is refused; empty where it is not."""
     name = PurePosixPath(repository).name.lower()
     return next(
         (f"{repository} is refused: {refusal.why}" for refusal in source.refused if name in refusal.names), ""
@@ -98,11 +103,12 @@ def refused_name(source: WeightSource, repository: str) -> str:
 
 
 def refused_content(source: WeightSource, folder: Path) -> str:
-    """Why a folder is refused, by what its configuration says; empty where it is not. Raises `UserError` for
-    damaged JSON.
+    """Reason why a folder is refused, by its configuration files; empty where it is not.
+
+    Raises `UserError` for damaged JSON.
     """
     for refusal in source.refused:
-        if refusal.marks and _has(folder, refusal):
+        if refusal.marks and _has_marks(folder, refusal):
             marks = ", ".join(
                 f"{file} says {key} {value}"
                 for file, keys in refusal.marks.items()
@@ -112,7 +118,7 @@ def refused_content(source: WeightSource, folder: Path) -> str:
     return ""
 
 
-def _has(folder: Path, refusal: Refusal) -> bool:
+def _has_marks(folder: Path, refusal: Refusal) -> bool:
     return all(
         _configuration(folder / file).get(key) == value
         for file, keys in refusal.marks.items()
@@ -121,8 +127,9 @@ def _has(folder: Path, refusal: Refusal) -> bool:
 
 
 def _configuration(path: Path) -> Mapping[str, object]:
-    """A JSON file's content; nothing for one that is not there. What cannot be read is told by whoever needs
-    it.
+    """A JSON object's content; empty where the file is missing or holds something else.
+
+    Raises `UserError` for damaged JSON.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

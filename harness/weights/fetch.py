@@ -1,4 +1,4 @@
-"""Getting what a weight source lacks: from the first mirror that has it, or from plain addresses."""
+"""Fetches the files that a weight source lacks: from the first mirror that has them, or from plain addresses."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _DENIED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 @dataclass(frozen=True)
 class FetchedWeights:
-    """What became of a source.
+    """Result of fetching a source.
 
     Attributes:
-        path: where it lies.
-        record: where it came from; None for weights that lay elsewhere already.
-        new: whether anything was downloaded.
-        notes: why earlier mirrors were passed over.
+        path: its folder or file.
+        record: its origin and hashes; None for weights that were elsewhere already.
+        new: True where anything was downloaded.
+        notes: reasons why earlier mirrors were passed over.
     """
 
     path: Path
@@ -47,54 +47,51 @@ class FetchedWeights:
 def fetch_weights(
     source: WeightSource, root: Path | None, progress: Progress, mirrors: Sequence[str] = ()
 ) -> FetchedWeights:
-    """Gets a source, unless it is there and whole. What is there already, and is the right file, is not
-    downloaded again.
+    """Fetches a source, unless it is present and complete. Files that are right already are not downloaded again.
 
     Args:
         mirrors: repositories to try instead of the source's own, as `owner/name` or `owner/name@revision`.
 
     Raises:
-        UserError: there is no way to it, it is not what it should be, or the download broke off (what arrived
+        UserError: the source cannot be had, is not the expected one, or the download broke off (what arrived
             is kept). One line that says what to get and where to put it.
         OSError: a full or read-only disk.
     """
     for mirror in mirrors:
         if refused := refused_name(source, mirror.partition("@")[0]):
             raise UserError(f"weights {source.name}: {refused}")
-    if not mirrors and (there := _at_hand(source, root)):
-        return there
+    if not mirrors:
+        present = _find_present(source, root)
+        if present:
+            return present
     if mirrors or source.mirrors:
-        return _from_hub(source, mirrors or source.mirrors, root, progress)
+        return _fetch_from_hub(source, mirrors or source.mirrors, root, progress)
     if source.downloads:
-        return _from_addresses(source, weights_folder(source, root), progress)
+        return _fetch_from_addresses(source, weights_folder(source, root), progress)
     raise UserError(f"weights {source.name}: there is nothing to download; {manual_remedy(source, root)}")
 
 
-def _at_hand(source: WeightSource, root: Path | None) -> FetchedWeights | None:
-    """What is there and as it should be. Raises `UserError` for what comes with a package and is not
-    there.
+def _find_present(source: WeightSource, root: Path | None) -> FetchedWeights | None:
+    """Finds a source that is complete and unchanged; None where it has to be fetched.
+
+    Raises `UserError` where the source comes with a package and is missing.
     """
     if source.locate:
         return FetchedWeights(find_weights(source, root).path, None, new=False)
     try:
-        place = find_weights(source, root)
-        record = read_record(place.folder) if place.kind == "fetched" else None
-    except UserError:  # absent, partial, damaged or refused: all of them are put right by the download
+        location = find_weights(source, root)
+        record = read_record(location.folder) if location.kind == "fetched" else None
+    except UserError:  # missing, partial, damaged or refused: a download mends all of them
         return None
-    # Files that were put there by hand are compared with the hub's, and get a record.
-    known = record is not None or place.kind == "hub-cache"
-    return (
-        FetchedWeights(place.path, record, new=False)
-        if known and verify_weights(source, place).whole
-        else None
-    )
+    # Files that the user has put there have no record: they are compared with the hub's, and get one.
+    if record is None and location.kind != "hub-cache":
+        return None
+    if not verify_weights(source, location).is_whole:
+        return None
+    return FetchedWeights(location.path, record, new=False)
 
 
-# ----------------------------------------------------------------------------------------------------------------------
-# hub
-
-
-def _from_hub(
+def _fetch_from_hub(
     source: WeightSource, mirrors: Sequence[str], root: Path | None, progress: Progress
 ) -> FetchedWeights:
     folder = weights_folder(source, root)
@@ -103,7 +100,7 @@ def _from_hub(
         name, _, revision = mirror.partition("@")
         try:
             repository = open_repository(name, revision or None)
-            record = _download(source, repository, folder, progress)
+            record = _update_folder(source, repository, folder, progress)
         except HubUnreachable as error:
             elsewhere = f"where there is a network get {', or '.join(mirrors)}"
             raise UserError(
@@ -117,8 +114,10 @@ def _from_hub(
     raise UserError(f"weights {source.name}: {'; '.join(notes)}; {manual_remedy(source, root)}")
 
 
-def _download(source: WeightSource, repository: Repository, folder: Path, progress: Progress) -> WeightRecord:
-    """Brings the folder to what the repository holds.
+def _update_folder(
+    source: WeightSource, repository: Repository, folder: Path, progress: Progress
+) -> WeightRecord:
+    """Downloads the files that a folder lacks of a repository, or has otherwise.
 
     Raises:
         HubFailed: another mirror may be better.
@@ -127,30 +126,30 @@ def _download(source: WeightSource, repository: Repository, folder: Path, progre
     chosen = select_files(source, repository.files)
     if chosen.missing or not chosen.files:
         raise HubFailed(f"{repository.name} lacks {', '.join(chosen.missing) or 'files'}")
-    _compare(source, repository, chosen.files)
+    _check_published(source, repository, chosen.files)
     headers = authorization()
-    # Configurations first: they tell what gigabytes of weights would turn out to be.
-    small = [name for name in chosen.files if name.endswith(".json")]
-    files = {name: _get(source, repository, name, folder, progress, headers) for name in small}
+    # Configurations first: they may show that the gigabytes of weights are the wrong ones.
+    configurations = [name for name in chosen.files if name.endswith(".json")]
+    files = {
+        name: _fetch_file(source, repository, name, folder, progress, headers) for name in configurations
+    }
     if refused := refused_content(source, folder):
         raise HubFailed(f"{repository.name}: {refused}")
-    files |= {
-        name: _get(source, repository, name, folder, progress, headers)
-        for name in chosen.files
-        if name not in small
-    }
+    for name in chosen.files:
+        if name not in files:
+            files[name] = _fetch_file(source, repository, name, folder, progress, headers)
     return WeightRecord.now(source.name, files, repository=repository.name, commit=repository.commit)
 
 
-def _compare(source: WeightSource, repository: Repository, names: Sequence[str]) -> None:
-    """Raises `HubFailed` where the repository says itself that it has another file than the published one."""
+def _check_published(source: WeightSource, repository: Repository, names: Sequence[str]) -> None:
+    """Raises `HubFailed` where the repository itself lists another hash than the published one."""
     for name in names:
         digest, expected = repository.files[name].sha256, source.sha256.get(name)
         if expected and digest not in ("", expected):
             raise HubFailed(f"{repository.name} has another {name}: sha256 {digest}, expected {expected}")
 
 
-def _get(
+def _fetch_file(
     source: WeightSource,
     repository: Repository,
     name: str,
@@ -158,37 +157,31 @@ def _get(
     progress: Progress,
     headers: Mapping[str, str],
 ) -> FileRecord:
-    """One file, checked before it takes its place; what is there already is checked as well."""
-    place, file = folder / name, repository.files[name]
+    """Fetches one file, unless it is there and right; it is checked before it takes its place."""
+    path, file = folder / name, repository.files[name]
     expected = source.sha256.get(name, file.sha256)
-    if place.is_file():
-        found = FileRecord.of(place)
-        if file.is_same(place, found.sha256) and found.sha256 == (expected or found.sha256):
-            return found
+    if path.is_file():
+        record = FileRecord.of(path)
+        if file.is_same(path, record.sha256) and expected in ("", record.sha256):
+            return record
     try:
-        part = download(repository.url(name), place, progress, headers)
+        part = download(repository.url(name), path, progress, headers)
     except DownloadFailed as error:
         if error.status is None:  # what has arrived is worth more than another mirror
             raise UserError(f"weights {source.name}: {error}") from error
         raise HubFailed(denied_message(repository.name) if error.status in _DENIED else str(error)) from error
-    found = FileRecord.of(part)
-    if not file.is_same(part, found.sha256) or found.sha256 != (expected or found.sha256):
+    record = FileRecord.of(part)
+    if not file.is_same(part, record.sha256) or expected not in ("", record.sha256):
         discard_download(part)
-        told = (
-            f"has sha256 {found.sha256}, expected {expected}"
-            if expected
-            else f"is not the file that {repository.commit} names"
-        )
-        raise HubFailed(f"{repository.url(name)} {told}; it was thrown away")
-    finish_download(part, place)
-    return found
+        problem = f"is not the file that {repository.commit} names"
+        if expected:
+            problem = f"has sha256 {record.sha256}, expected {expected}"
+        raise HubFailed(f"{repository.url(name)} {problem}; it was thrown away")
+    finish_download(part, path)
+    return record
 
 
-# ----------------------------------------------------------------------------------------------------------------
-# addresses
-
-
-def _from_addresses(source: WeightSource, folder: Path, progress: Progress) -> FetchedWeights:
+def _fetch_from_addresses(source: WeightSource, folder: Path, progress: Progress) -> FetchedWeights:
     list(fetch_files(f"weights {source.name}", source.downloads, folder, progress))
     chosen = select_files_in(source, folder)
     if chosen.missing:

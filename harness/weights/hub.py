@@ -1,4 +1,4 @@
-"""The Hugging Face hub: what a repository holds at a commit, and how to ask for its files."""
+"""The Hugging Face hub: the files of a repository at a commit, and their addresses."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _DENIED = (401, 403)
 
 
 class HubFailed(UserError):
-    """Why a repository, or a file of it, could not be had. The caller adds what the user can do instead."""
+    """A repository, or a file of it, could not be had. The caller adds what the user can do instead."""
 
 
 class HubUnreachable(HubFailed):
-    """The same, and another repository would fare no better."""
+    """The hub could not be reached, so that another repository would fail as well."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class HubFile:
     blob: str
 
     def is_same(self, path: Path, sha256: str) -> bool:
-        """Whether a file on disk, whose hash has been taken, is this one."""
+        """True where a file on disk, with this sha256, is this file of the repository."""
         if self.size not in (None, path.stat().st_size):
             return False
         return sha256 == self.sha256 if self.sha256 else git_hash(path) == self.blob
@@ -74,10 +74,10 @@ def endpoint() -> str:
 
 
 def open_repository(name: str, revision: str | None = None) -> Repository:
-    """A repository at a branch, tag or commit (`main` where none is named), resolved to a commit.
+    """Opens a repository at a branch, tag or commit (`main` where none is named), resolved to a commit.
 
     Raises:
-        HubFailed: offline, not found, gated, or an answer that is none.
+        HubFailed: the hub is offline, has no such repository, wants a login, or answers with something else.
     """
     from huggingface_hub import HfApi, errors
 
@@ -92,29 +92,27 @@ def open_repository(name: str, revision: str | None = None) -> Repository:
     except errors.RepositoryNotFoundError as error:
         raise HubFailed(f"{name} is not on {endpoint()}, or not public") from error
     except errors.HFValidationError as error:
-        raise HubFailed(f"{name} is no repository's name: expected owner/name") from error
+        raise HubFailed(f"{name} is not the name of a repository: expected owner/name") from error
     except errors.HfHubHTTPError as error:
         status = error.response.status_code
-        told = (
-            denied_message(name)
-            if status in _DENIED
-            else f"{name}: {endpoint()} answers {status} {error.response.reason_phrase}".rstrip()
-        )
-        raise HubFailed(told) from error
+        if status in _DENIED:
+            raise HubFailed(denied_message(name)) from error
+        reason = error.response.reason_phrase
+        raise HubFailed(f"{name}: {endpoint()} answers {status} {reason}".rstrip()) from error
     except errors.OfflineModeIsEnabled as error:
         raise HubUnreachable("HF_HUB_OFFLINE forbids the network") from error
     except (transport, OSError) as error:
-        raise HubUnreachable(f"{endpoint()} cannot be reached ({_reason(error)})") from error
+        raise HubUnreachable(f"{endpoint()} cannot be reached ({_short_line(error)})") from error
     except (ValueError, TypeError, KeyError) as error:  # a proxy's page instead of JSON
         raise HubUnreachable(
-            f"{endpoint()} does not answer as a Hugging Face hub does ({_reason(error)})"
+            f"{endpoint()} does not answer as a Hugging Face hub does ({_short_line(error)})"
         ) from error
     if not info.sha or not _COMMIT.fullmatch(info.sha):
         raise HubFailed(f"{name}: {endpoint()} names no commit for revision '{revision or 'main'}'")
-    files = {
-        one.rfilename: HubFile(one.size, one.lfs.sha256 if one.lfs else "", one.blob_id or "")
-        for one in info.siblings or ()
-    }
+    files: dict[str, HubFile] = {}
+    for file in info.siblings or ():
+        sha256 = file.lfs.sha256 if file.lfs else ""
+        files[file.rfilename] = HubFile(file.size, sha256, file.blob_id or "")
     return Repository(name, info.sha, files)
 
 
@@ -126,8 +124,11 @@ def authorization() -> dict[str, str]:
 
 
 def denied_message(name: str) -> str:
-    """What to do about a repository that wants to know who asks."""
-    return f"{name} is gated: accept its terms at {endpoint()}/{name}, then log in with 'hf auth login' or set HF_TOKEN"
+    """Message for a repository that is open to known users only, with the way to become one."""
+    return (
+        f"{name} is gated: accept its terms at {endpoint()}/{name}, "
+        "then log in with 'hf auth login' or set HF_TOKEN"
+    )
 
 
 def git_hash(path: Path) -> str:
@@ -136,5 +137,6 @@ def git_hash(path: Path) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
-def _reason(error: BaseException) -> str:
+def _short_line(error: BaseException) -> str:
+    """The message in one line, since the hub's client wraps its own; the class where there is no message."""
     return (" ".join(str(error).split()) or type(error).__name__)[:120]

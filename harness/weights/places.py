@@ -1,5 +1,5 @@
-"""Where weights lie on this machine: beside a plugin, where `bench weights fetch` put them, or in the Hugging
-Face cache.
+"""Finds weights on this machine: beside a plugin, in the folder of `bench weights fetch`, or in the cache of
+the Hugging Face.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from harness.weights.content import patterns_of, select_files_in, used_files
 from harness.weights.record import read_record
 
 Kind = Literal["package", "fetched", "hub-cache", "own"]
-"""Who put the weights there: a package, `bench weights fetch` (or a hand that knew the place), another tool
-of the Hugging Face, or the user, who says so with --weights NAME=PATH."""
+"""Who put the weights there: a package, `bench weights fetch` (or the user, in the same
+folder), another tool of the Hugging Face, or the user elsewhere, named with --weights NAME=PATH."""
 
 
 @dataclass(frozen=True)
 class WeightLocation:
-    """Where a source was found.
+    """Location of a source's weights.
 
     Attributes:
-        path: what an extractor gets: a folder, or the file of a source that is one.
-        origin: `owner/name@commit` or address they came from, empty where that is not known.
+        path: handed to an extractor: a folder, or a file where the source is a single file.
+        origin: `owner/name@commit` or address that the weights came from; empty where unknown.
     """
 
     path: Path
@@ -52,30 +52,31 @@ def weights_folder(source: WeightSource, root: Path | None = None) -> Path:
 
 
 def find_weights(source: WeightSource, root: Path | None = None) -> WeightLocation:
-    """Where a source lies, without the network.
+    """Finds a source on this machine, without the network.
 
     Raises:
-        UserError: nowhere, or only a part of it. One line that says what to get and where to put it.
+        UserError: the source is missing, or a part of it. One line that says what to get and where to put it.
     """
     if source.locate:
         path = source.locate()
         if not path.exists():
             raise UserError(
-                f"weights {source.name}: {path} does not exist; give their place with --weights {source.name}=PATH"
+                f"weights {source.name}: {path} does not exist; "
+                f"give their path with --weights {source.name}=PATH"
             )
         return WeightLocation(path, "package")
     folder = weights_folder(source, root)
-    if _whole(source, folder):
+    if _is_complete(source, folder):
         record = read_record(folder)
         return WeightLocation(folder / source.file, "fetched", record.origin if record else "")
     for origin, snapshot in _snapshots(source):
-        if _whole(source, snapshot):
+        if _is_complete(source, snapshot):
             return WeightLocation(snapshot / source.file, "hub-cache", origin)
     raise UserError(missing_message(source, root))
 
 
 def missing_message(source: WeightSource, root: Path | None = None) -> str:
-    """What is missing, what to get and where to put it, in one line."""
+    """One line for weights that are missing: what to get, and where to put it."""
     folder = weights_folder(source, root)
     lacking = select_files_in(source, folder).missing
     state = f"{folder} lacks {', '.join(lacking)}" if folder.is_dir() and lacking else "not on this machine"
@@ -83,30 +84,26 @@ def missing_message(source: WeightSource, root: Path | None = None) -> str:
 
 
 def remedy(source: WeightSource, root: Path | None = None) -> str:
-    """The ways to get a source."""
-    whence = ", else ".join([*source.mirrors, *(file.url for file in source.downloads)])
-    ways = (
-        [f"'bench weights fetch {source.name}' gets {whence}{f' ({source.advice})' if source.advice else ''}"]
-        if whence
-        else []
-    )
-    return ", or ".join([*ways, manual_remedy(source, root)])
+    """The ways to get a source, as the end of a message."""
+    by_hand = manual_remedy(source, root)
+    origins = ", else ".join([*source.mirrors, *(file.url for file in source.downloads)])
+    if not origins:
+        return by_hand
+    advice = f" ({source.advice})" if source.advice else ""
+    return f"'bench weights fetch {source.name}' gets {origins}{advice}, or {by_hand}"
 
 
 def manual_remedy(source: WeightSource, root: Path | None = None) -> str:
-    """How to bring files that are already at hand."""
-    what = source.file or (
-        f"a folder with {', '.join(map(_first, patterns_of(source)))}" if patterns_of(source) else "the files"
-    )
-    return f"put {what} at {weights_folder(source, root) / source.file}, or give --weights {source.name}=PATH"
+    """The way to bring files that the user has already, as the end of a message."""
+    # Of alternatives, `a|b`, the preferred one.
+    names = [pattern.split("|", maxsplit=1)[0] for pattern in patterns_of(source)]
+    content = f"a folder with {', '.join(names)}" if names else "the files"
+    path = weights_folder(source, root) / source.file
+    return f"put {source.file or content} at {path}, or give --weights {source.name}=PATH"
 
 
-def _first(pattern: str) -> str:
-    return pattern.split("|", maxsplit=1)[0]
-
-
-def _whole(source: WeightSource, folder: Path) -> bool:
-    """Whether nothing is missing. Files that nobody has named are all there only once a fetch has said so.
+def _is_complete(source: WeightSource, folder: Path) -> bool:
+    """True where no file is missing. A source without patterns is complete only once a fetch has recorded it.
 
     Raises `UserError` where the folder is what the source refuses.
     """
@@ -118,22 +115,23 @@ def _whole(source: WeightSource, folder: Path) -> bool:
 
 
 def _snapshots(source: WeightSource) -> Iterator[tuple[str, Path]]:
-    """(`owner/name@commit`, folder) of a source's repositories in the Hugging Face cache; the one `main`
-    stands for first.
+    """Yields (`owner/name@commit`, folder) of a source's repositories in the Hugging Face cache.
+
+    The commit that `main` points to comes first.
     """
     for mirror in source.mirrors:
         repository, _, revision = mirror.partition("@")
         folder = hub_cache() / f"models--{repository.replace('/', '--')}"
         main = folder / "refs" / (revision or "main")
         commit = main.read_text(encoding="utf-8").strip() if main.is_file() else revision
-        there = sorted(one.name for one in (folder / "snapshots").glob("*"))
-        for name in sorted(there, key=lambda name: (name != commit, name)):
+        names = [snapshot.name for snapshot in (folder / "snapshots").glob("*")]
+        for name in sorted(names, key=lambda name: (name != commit, name)):
             if name == commit or not revision:
                 yield f"{repository}@{name}", folder / "snapshots" / name
 
 
 def hub_cache() -> Path:
-    """Where tools of the Hugging Face keep repositories, by the environment variables they go by."""
+    """The folder in which tools of the Hugging Face keep repositories, by their environment variables."""
     if named := os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE"):
         return Path(named).expanduser()
     if named := os.environ.get("HF_HOME"):

@@ -1,4 +1,4 @@
-"""`bench-weights.json`: where fetched files came from, and what they hash to."""
+"""`bench-weights.json`: the origin and the hashes of fetched files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class FileRecord:
 
 @dataclass(frozen=True)
 class WeightRecord:
-    """What a fetch leaves beside its files.
+    """The record that a fetch leaves beside its files.
 
     Attributes:
         source: the weight source's name.

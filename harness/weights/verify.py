@@ -1,7 +1,8 @@
-"""Are the files those that were fetched, and those that were published?"""
+"""Compares the files of a source with the fetched and with the published ones."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,17 +16,17 @@ from harness.weights.record import read_record
 
 @dataclass(frozen=True)
 class WeightReport:
-    """What was found out about a source.
+    """Result of verifying a source.
 
     Attributes:
         source: its name.
-        place: where it lies.
-        origin: where it came from, empty where that is not known.
-        files: file -> sha256 found, of those that are there.
+        place: its folder or file.
+        origin: repository and commit, or address, that it came from; empty where unknown.
+        files: file -> sha256, of those that are present.
         published: files that are byte for byte the published ones.
         recorded: files that are as they were fetched.
-        unknown: files of which no hash is known.
-        missing: files, or patterns of files, that are not there.
+        unknown: files whose right hash is not known.
+        missing: files, or patterns of files, that are absent.
         changed: what is wrong with the others, one line each; first, if so, that the folder is one the source
             refuses.
     """
@@ -41,13 +42,13 @@ class WeightReport:
     changed: tuple[str, ...]
 
     @property
-    def whole(self) -> bool:
-        """Whether nothing is missing or changed."""
+    def is_whole(self) -> bool:
+        """True where nothing is missing or changed."""
         return not self.missing and not self.changed
 
 
 def find_partial_weights(source: WeightSource, root: Path | None = None) -> WeightLocation:
-    """Where a source lies, also if only a part of it does. Raises `UserError` where nothing is there."""
+    """Finds a source, even a part of it. Raises `UserError` where none of its files is present."""
     try:
         return find_weights(source, root)
     except UserError:
@@ -57,45 +58,46 @@ def find_partial_weights(source: WeightSource, root: Path | None = None) -> Weig
         return WeightLocation(folder, "fetched")
 
 
-def verify_weights(source: WeightSource, place: WeightLocation) -> WeightReport:
-    """Reads every file of a source and compares its hash with the record of the fetch and with the published
-    one.
+def verify_weights(source: WeightSource, location: WeightLocation) -> WeightReport:
+    """Reads every file of a source and compares its hash with the fetched and with the published one.
 
     Raises:
-        UserError: the record is damaged.
+        UserError: the record of the fetch is damaged.
     """
-    single, folder = place.path.is_file(), place.folder
-    record = read_record(folder) if place.kind in ("fetched", "own") else None
-    recorded = record.files if record and record.source == source.name else {}
-    chosen = select_files_in(source, folder)
-    paths = (
-        {source.file or place.path.name: place.path}
-        if single
-        else {name: folder / name for name in chosen.files}
-    )
-    found = {name: file_sha256(path) for name, path in paths.items()}
-    changed = [
-        f"{name}: sha256 {digest}, {what} {expected}"
-        for name, digest in found.items()
-        for what, expected in (
-            ("published", source.sha256.get(name)),
-            ("fetched", recorded[name].sha256 if name in recorded else None),
-        )
-        if expected not in (None, digest)
-    ]
-    refused = "" if single else refused_content(source, folder)
-    gone = [name for name in recorded if name not in found]
-    patterns = () if single else chosen.missing
+    path, folder = location.path, location.folder
+    record = read_record(folder) if location.kind in ("fetched", "own") else None
+    recorded: dict[str, str] = {}
+    if record and record.source == source.name:
+        recorded = {name: file.sha256 for name, file in record.files.items()}
+    missing: tuple[str, ...] = ()
+    refused = ""
+    if path.is_file():
+        paths = {source.file or path.name: path}
+    else:
+        selection = select_files_in(source, folder)
+        paths, missing = {name: folder / name for name in selection.files}, selection.missing
+        refused = refused_content(source, folder)
+    hashes = {name: file_sha256(file) for name, file in paths.items()}
+    gone = [name for name in recorded if name not in hashes]
     return WeightReport(
         source=source.name,
-        place=str(place.path),
-        origin=place.origin,
-        files=found,
-        published=tuple(name for name, digest in found.items() if source.sha256.get(name) == digest),
-        recorded=tuple(
-            name for name, digest in found.items() if name in recorded and recorded[name].sha256 == digest
-        ),
-        unknown=tuple(name for name in found if name not in source.sha256 and name not in recorded),
-        missing=tuple(dict.fromkeys([*gone, *(pattern for pattern in patterns if pattern not in gone)])),
-        changed=tuple([refused, *changed] if refused else changed),
+        place=str(path),
+        origin=location.origin,
+        files=hashes,
+        published=tuple(name for name in hashes if source.sha256.get(name) == hashes[name]),
+        recorded=tuple(name for name in hashes if recorded.get(name) == hashes[name]),
+        unknown=tuple(name for name in hashes if name not in source.sha256 and name not in recorded),
+        missing=tuple(dict.fromkeys([*gone, *missing])),
+        changed=(*([refused] if refused else []), *_changes(hashes, source.sha256, recorded)),
     )
+
+
+def _changes(
+    hashes: Mapping[str, str], published: Mapping[str, str], recorded: Mapping[str, str]
+) -> Iterator[str]:
+    """Yields a line for each file that differs from the published one, and for each that a fetch has otherwise."""
+    for name, digest in hashes.items():
+        for kind, known in (("published", published), ("fetched", recorded)):
+            expected = known.get(name, digest)
+            if expected != digest:
+                yield f"{name}: sha256 {digest}, {kind} {expected}"

@@ -191,7 +191,9 @@ def make_job(
         "validation_pairs": len(data.validation_pairs),
         "train_images": len(train_images),
         "weights": {one.source.name: hashes[name] for name, one in used.items()},
-        "weight_origins": {one.source.name: one.place.origin for one in used.values() if one.place.origin},
+        "weight_origins": {
+            one.source.name: one.location.origin for one in used.values() if one.location.origin
+        },
         "versions": package_versions(),
         "commit": commit,
         "dirty": dirty,
