@@ -32,8 +32,9 @@ def native_size(weights: Mapping[str, Path]) -> tuple[int, int]:
 class StretchedFeatures:
     """Activations of one submodule of the U-Net for stretched images (an `ImageExtractor`).
 
-    Image, stretched to the backbone's native square -> VAE posterior -> noise at `timestep` -> the U-Net up to `level`, averaged
-    over `ensemble` draws. Posterior samples and noise belong to (seed, image, timestep, ensemble member).
+    Image, stretched to the backbone's native square -> VAE posterior -> noise at `timestep` -> the U-Net up
+    to `level`, averaged over `ensemble` draws. Posterior samples and noise belong to (seed, image, timestep,
+    ensemble member).
     """
 
     def __init__(self, context: MakeContext) -> None:
@@ -194,8 +195,8 @@ METHOD = MethodSpec(
     localizer="argmax-original",
     description="DIFT (2023): Stable Diffusion 2-1, t 261, up-block 1, mean of 8, 'a photo of a {category}'",
     notes=(
-        "Follows the authors' code: 768 x 768 stretched (Pillow's default filter of its time, bicubic), a sample of the VAE posterior and "
-        "noise for each of 8 ensemble members, argmax of the cosine at original resolution. Its noise is unseeded; here it belongs to "
-        "(seed, image, timestep, member)."
+        "Follows the authors' code: 768 x 768 stretched (Pillow's default filter of its time, bicubic), a "
+        "sample of the VAE posterior and noise for each of 8 ensemble members, argmax of the cosine at "
+        "original resolution. Its noise is unseeded; here it belongs to (seed, image, timestep, member)."
     ),
 )

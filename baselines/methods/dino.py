@@ -1,7 +1,7 @@
 """DINOv1, DINOv2 and DINOv3 as methods of their own: patch features of the padded image, nearest neighbour by cosine.
 
-Recipes are written relative to the backbone, so that a smaller one runs through the same code: the image's side as a multiple of the
-native one, the layer counted from the end, the stride as a share of the patch.
+Recipes are written relative to the backbone, so that a smaller one runs through the same code: the image's
+side as a multiple of the native one, the layer counted from the end, the stride as a share of the patch.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class PaddedInput:
 class PatchFeatures:
     """Features of a DINO's patches (an `ImageExtractor`).
 
-    Parameters: `layer` (negative numbers count from the end), `facet` (`baselines.vit.backbone.Facet`), `stride` (from one patch
-    to the next, as a share of the patch).
+    Parameters: `layer` (negative numbers count from the end), `facet` (`baselines.vit.backbone.Facet`),
+    `stride` (from one patch to the next, as a share of the patch).
 
     Raises:
         UserError: the folder does not hold a DINO, or the backbone does not have that stride.
@@ -135,11 +135,12 @@ METHODS = (
         extractor="dinov1",
         description="DINO (2021): ViT-S/8, keys of layer 9, stride 4 at 224 x 224",
         notes=(
-            "Follows SD+DINO's code (DINOv1 alone), i.e. dino-vit-features without log binning: 224 x 224 padded in black (Lanczos), "
-            "keys of all heads of layer 9 counted from 0 (the last but two), stride 4, 55 x 55 overlapping patches, cosine. On another "
-            "backbone: its native size, the last block but two, half a patch. Differs: a query is read by bilinear interpolation (theirs"
-            " takes the patch it falls into); positions are interpolated to the grid's exact size (theirs adds 0.1 cells to it)."
-            + _UNSTATED
+            "Follows SD+DINO's code (DINOv1 alone), i.e. dino-vit-features without log binning: 224 x 224 "
+            "padded in black (Lanczos), keys of all heads of layer 9 counted from 0 (the last but two), "
+            "stride 4, 55 x 55 overlapping patches, cosine. On another backbone: its native size, the last "
+            "block but two, half a patch. Differs: a query is read by bilinear interpolation (theirs takes "
+            "the patch it falls into); positions are interpolated to the grid's exact size (theirs adds 0.1 "
+            "cells to it)." + _UNSTATED
         ),
     ),
     MethodSpec(
@@ -147,10 +148,11 @@ METHODS = (
         extractor="dinov2",
         description="DINOv2 (2023): ViT-B/14, tokens of the last block before the final norm, 840 x 840",
         notes=(
-            "Follows SD+DINO's code (DINOv2 alone): 840 x 840 padded in black (Lanczos), 60 x 60 patches, layer 11 counted from 0 (the "
-            "last) before the final norm, cosine. On another backbone: 840/518 of its native size, in whole patches. Differs: a query is"
-            " read by bilinear interpolation (theirs takes the patch it falls into); a patch's centre is pixel 7 (theirs 6.5); positions"
-            " are interpolated as transformers does, to the grid's exact size (theirs adds 0.1 cells to it)."
+            "Follows SD+DINO's code (DINOv2 alone): 840 x 840 padded in black (Lanczos), 60 x 60 patches, "
+            "layer 11 counted from 0 (the last) before the final norm, cosine. On another backbone: 840/518 "
+            "of its native size, in whole patches. Differs: a query is read by bilinear interpolation "
+            "(theirs takes the patch it falls into); a patch's centre is pixel 7 (theirs 6.5); positions are "
+            "interpolated as transformers does, to the grid's exact size (theirs adds 0.1 cells to it)."
             + _UNSTATED
             + " Others report that SD+DINO's settings do not give its number."
         ),
@@ -160,8 +162,9 @@ METHODS = (
         extractor="dinov3",
         description="DINOv3 (2025): ViT-B/16, tokens of the last block after the final norm, 960 x 960",
         notes=(
-            "Not a published recipe. As dinov2, with the same 60 x 60 patches: 960 x 960 padded in black (Lanczos), 960/224 of the "
-            "native size that its configuration names; tokens after the final norm, since before it a few channels outweigh all others."
+            "Not a published recipe. As dinov2, with the same 60 x 60 patches: 960 x 960 padded in black "
+            "(Lanczos), 960/224 of the native size that its configuration names; tokens after the final "
+            "norm, since before it a few channels outweigh all others."
         ),
     ),
 )

@@ -1,7 +1,8 @@
 """The floor: the same position relative to the image, never to the object's box, which would leak where the object is.
 
-As a feature extractor it encodes where a cell is and nothing else, so that any localizer finds the same relative position. `bilinear`,
-its own, finds it exactly; one that picks cells is off by at most half a cell of 128.
+As a feature extractor it encodes where a cell is and nothing else, so that any localizer finds the same
+relative position. `bilinear`, its own, finds it exactly; one that picks cells is off by at most half a cell
+of 128.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ class Position:
     def extract(self, requests: Sequence[ImageRequest]) -> list[FeatureMap]:
         """The same (32, 128, 128) map for every image, laid corner to corner on the image stretched to 768 x 768.
 
-        A corner-to-corner grid maps the pixels of two images of different size onto each other by x' = x W' / W only if its frame is
-        that of the stretched image; so it is.
+        A corner-to-corner grid maps the pixels of two images of different size onto each other by x' = x W' /
+        W only if its frame is that of the stretched image; so it is.
         """
         size = Size(SIDE, SIDE)
         return [FeatureMap(self._code, Frame.stretched(request.size, size), "corner") for request in requests]

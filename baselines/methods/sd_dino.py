@@ -42,9 +42,9 @@ def image_size(weights: Mapping[str, Path]) -> tuple[int, int]:
 class SDDino:
     """Decoder states of padded images, reduced by a PCA of both images of a pair, alone or with DINOv2 (a `PairExtractor`).
 
-    Per image: decoder states s3, s4, s5 (`baselines.stable_diffusion.decoder_states`). Per pair and level: principal components of
-    both images' positions together. Levels are brought to the size of s3 and joined. With parameter `dino`: these features and
-    DINOv2's tokens, each normalised, are joined.
+    Per image: decoder states s3, s4, s5 (`baselines.stable_diffusion.decoder_states`). Per pair and level:
+    principal components of both images' positions together. Levels are brought to the size of s3 and joined.
+    With parameter `dino`: these features and DINOv2's tokens, each normalised, are joined.
     """
 
     def __init__(self, context: MakeContext) -> None:
@@ -109,8 +109,8 @@ def principal_components(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Projects both maps on the principal directions of all their positions together.
 
-    Directions are exact eigenvectors of the covariance. The authors use `torch.pca_lowrank`, which draws from the global random
-    stream.
+    Directions are exact eigenvectors of the covariance. The authors use `torch.pca_lowrank`, which draws from
+    the global random stream.
 
     Args:
         source, target: (C, h, w), (C, h', w').
@@ -154,10 +154,11 @@ def _extractor(name: str, dino: bool) -> ExtractorSpec:
 
 
 _NOTES = (
-    "Follows the authors' code: 960 x 960 padded in black, four crops of 512, posterior mean, t 100, one noise for all images, decoder "
-    "states before their last skip connection, PCA of both images to 256 per level. Differs: the PCA is exact (theirs draws random "
-    "numbers), a query is read by bilinear interpolation (theirs takes the patch it falls into), and no captioner adds to the timestep "
-    "unless it is the prompt (theirs keeps that branch beside text)."
+    "Follows the authors' code: 960 x 960 padded in black, four crops of 512, posterior mean, t 100, one "
+    "noise for all images, decoder states before their last skip connection, PCA of both images to 256 per "
+    "level. Differs: the PCA is exact (theirs draws random numbers), a query is read by bilinear "
+    "interpolation (theirs takes the patch it falls into), and no captioner adds to the timestep unless it "
+    "is the prompt (theirs keeps that branch beside text)."
 )
 
 EXTRACTORS = (_extractor("sd-decoder-states", dino=False), _extractor("sd-decoder-states-dinov2", dino=True))

@@ -1,8 +1,8 @@
 """Networks whose blocks `torch.compile` has compiled (`bench run --compile`).
 
-Blocks are compiled instead of whole networks. A hook leaves a network by an exception as soon as everything is read, which
-compiled code cannot do. Blocks of one shape share one compilation. And a block is compiled when it is first called, so blocks
-after the last one that is read are never compiled.
+Blocks are compiled instead of whole networks. A hook leaves a network by an exception as soon as everything
+is read, which compiled code cannot do. Blocks of one shape share one compilation. And a block is compiled
+when it is first called, so blocks after the last one that is read are never compiled.
 """
 
 from __future__ import annotations
@@ -26,15 +26,16 @@ Stable Diffusion 2-1 has 20 shapes up to up-block 1, for each number of images a
 def compile_blocks(network: torch.nn.Module, classes: Collection[str], skip: Collection[str] = ()) -> int:
     """Compiles the blocks of some classes in place; each is compiled at its first call.
 
-    Each shape gets a compilation of its own. PyTorch's default, which compiles for any shape as soon as it has seen two, would
-    compile less often. But then the kernel for a batch would depend on the batches before it, and a run that goes on where it
-    stopped would not give the bytes of an undisturbed one.
+    Each shape gets a compilation of its own. PyTorch's default, which compiles for any shape as soon as it
+    has seen two, would compile less often. But then the kernel for a batch would depend on the batches before
+    it, and a run that goes on where it stopped would not give the bytes of an undisturbed one.
 
     A block with a hook inside runs uncompiled, because compiled code does not call the hook.
 
     Args:
         classes: names of the blocks' classes.
-        skip: dotted names of submodules that stay uncompiled, such as those whose `forward` is replaced for a time.
+        skip: dotted names of submodules that stay uncompiled, such as those whose `forward` is replaced for a
+            time.
 
     Returns:
         the number of compiled blocks.

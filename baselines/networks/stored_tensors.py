@@ -14,7 +14,8 @@ def load_or_compute(
 ) -> torch.Tensor:
     """Loads an image's tensor from a store, or computes it and puts it there; only computes it without a store.
 
-    The tensor is contiguous float32 on the device in either case, since later kernels are chosen by the layout, too.
+    The tensor is contiguous float32 on the device in either case, since later kernels are chosen by the
+    layout, too.
 
     Args:
         compute: a tensor that float32 holds exactly.

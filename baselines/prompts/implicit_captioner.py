@@ -39,7 +39,8 @@ _RENAMED = {
 class ImplicitCaptioner(nn.Module):
     """Image embedding -> what is added to the empty text's states, and to the timestep's embedding.
 
-    states = tanh(gate) (W e + b + position), and likewise for time. Both gates start at zero, i.e. at the empty prompt.
+    states = tanh(gate) (W e + b + position), and likewise for time. Both gates start at zero, i.e. at the
+    empty prompt.
 
     Args:
         image_width: length of the image embedding e; 768 for CLIP ViT-L/14.
@@ -124,8 +125,9 @@ def _collect(node: Any, prefix: str, found: dict[str, torch.Tensor]) -> None:
 class ImageEncoder:
     """The embedding that a captioner reads.
 
-    CLIP's projected image embedding, not normalised, of a picture whose shorter side was resized to the network's size and whose centre
-    was cut out (open_clip's preprocessing); of a DINO, the mean of its patches after the final norm, of the stretched picture.
+    CLIP's projected image embedding, not normalised, of a picture whose shorter side was resized to the
+    network's size and whose centre was cut out (open_clip's preprocessing); of a DINO, the mean of its
+    patches after the final norm, of the stretched picture.
     """
 
     def __init__(self, folder: Path, device: str, precision: str) -> None:

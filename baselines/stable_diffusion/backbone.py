@@ -34,8 +34,10 @@ class StableDiffusion(TextEncoder, UNetActivations):
     """A frozen Stable Diffusion.
 
     Args:
-        folder: a pipeline as diffusers saves it (`unet/`, `vae/`, `text_encoder/`, `tokenizer/`, `scheduler/`), safetensors only.
-        precision: `fp32`, `bf16` or `fp16`; averages over ensemble members are taken in float32 in every case.
+        folder: a pipeline as diffusers saves it (`unet/`, `vae/`, `text_encoder/`, `tokenizer/`,
+            `scheduler/`), safetensors only.
+        precision: `fp32`, `bf16` or `fp16`; averages over ensemble members are taken in float32 in every
+            case.
         compiled: whether blocks of the U-Net are compiled.
 
     Attributes:

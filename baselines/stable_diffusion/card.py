@@ -19,7 +19,8 @@ class Card:
     """Read from a pipeline's configuration files.
 
     Attributes:
-        native: side in pixels of the images it was trained on: 768 for SD 2-1, 512 for SD 1-5. Sizes in recipes are multiples of it.
+        native: side in pixels of the images it was trained on: 768 for SD 2-1, 512 for SD 1-5. Sizes in
+            recipes are multiples of it.
         factor: pixels from one latent to the next, 8 for every published one.
         prediction: output of the U-Net, `epsilon` or `v_prediction`.
         text_width: width of the states that cross-attention reads.
@@ -62,8 +63,8 @@ def _levels(unet: Mapping[str, Any]) -> dict[str, str]:
 
     `up-block i`: the output of decoder block i, after its upsampler (DIFT, SD4Match).
 
-    `s5`, `s4`, `s3`: the decoder's state before the last skip connection of its first, second and third block joins it
-    (SD+DINO). That is the output of the last layer but one, behind its attention where it has one.
+    `s5`, `s4`, `s3`: the decoder's state before the last skip connection of its first, second and third block
+    joins it (SD+DINO). That is the output of the last layer but one, behind its attention where it has one.
     """
     block_types, layer = unet["up_block_types"], int(unet["layers_per_block"]) - 1
     levels = {f"up-block {number}": f"up_blocks.{number}" for number in range(len(block_types))}
@@ -76,7 +77,8 @@ def _levels(unet: Mapping[str, Any]) -> dict[str, str]:
 def _strides(blocks: int, factor: int) -> dict[str, int]:
     """Strides of the papers' levels.
 
-    Decoder block i works with a stride of 2 ** (blocks - 1 - i) latents, and upsamples at its end, but for the last one.
+    Decoder block i works with a stride of 2 ** (blocks - 1 - i) latents, and upsamples at its end, but for
+    the last one.
     """
     strides = {f"up-block {number}": factor * 2 ** max(blocks - 2 - number, 0) for number in range(blocks)}
     for number, name in enumerate(DECODER_STATES):

@@ -20,8 +20,8 @@ from harness.specs import ImageRequest
 class PaddedDecoderStates:
     """Image and prompt -> the decoder's states s5, s4 and s3 of the padded image.
 
-    Padded image -> four overlapping crops of the native size -> mean of the VAE's posterior -> noise at `timestep` -> states,
-    averaged where crops overlap.
+    Padded image -> four overlapping crops of the native size -> mean of the VAE's posterior -> noise at
+    `timestep` -> states, averaged where crops overlap.
 
     Args:
         memory: keeps states and latents of images.

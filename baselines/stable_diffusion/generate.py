@@ -77,19 +77,21 @@ class Generator:
     ) -> list[list[PIL.Image.Image]]:
         """Draws pictures, RGB squares of the backbone's native size.
 
-        Picture i of a prompt starts from noise that belongs to (seed, the prompt's name, i). It does not depend on the other prompts and on
-        how many pictures are drawn, but for rounding.
+        Picture i of a prompt starts from noise that belongs to (seed, the prompt's name, i). It does not
+        depend on the other prompts and on how many pictures are drawn, but for rounding.
 
         Args:
             states: (77, D) for each prompt.
             number: pictures for each prompt.
-            names: what tells the prompts' noise apart, their places in `states` otherwise. Prompts of one name start from the same noise.
+            names: what tells the prompts' noise apart, their places in `states` otherwise. Prompts of one
+                name start from the same noise.
 
         Returns:
             `number` pictures for each prompt.
 
         Raises:
-            UserError: a prompt is not of the text encoder's shape, memory does not suffice, or half precision overflows.
+            UserError: a prompt is not of the text encoder's shape, memory does not suffice, or half precision
+                overflows.
         """
         if number < 1:
             raise UserError(f"{number} pictures: expected at least 1")

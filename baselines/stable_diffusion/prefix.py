@@ -1,8 +1,8 @@
 """The prefix of the U-Net's pass: everything before its first cross-attention, which no prompt reaches.
 
-With a prompt made from the pair, the U-Net runs on the same noisy latents again for every pair that an image is in. Up to the
-first layer that reads the prompt, that gives the same numbers every time: 14 % of the operations up to up-block 1 for SD 2-1 at
-768 x 768 pixels.
+With a prompt made from the pair, the U-Net runs on the same noisy latents again for every pair that an image
+is in. Up to the first layer that reads the prompt, that gives the same numbers every time: 14 % of the
+operations up to up-block 1 for SD 2-1 at 768 x 768 pixels.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 def prefix_submodules(unet: Any) -> tuple[str, ...]:
     """Names the submodules whose outputs are all that a pass needs of the prefix; empty if a prompt comes first.
 
-    These are encoder blocks without attention, the first resnet of the first one with it, and the self-attention behind that.
+    These are encoder blocks without attention, the first resnet of the first one with it, and the
+    self-attention behind that.
     """
     for number, block in enumerate(unet.down_blocks):
         if not getattr(block, "has_cross_attention", False):

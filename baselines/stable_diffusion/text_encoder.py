@@ -59,8 +59,8 @@ class TextEncoder:
     def embedding_states(self, rows: torch.Tensor) -> torch.Tensor:
         """(n, 77, D) token embeddings -> (n, 77, D) states.
 
-        The embeddings go through the frozen encoder, with its causal mask and final layer norm. No position embedding is added:
-        rows that need one carry it. Gradients pass.
+        The embeddings go through the frozen encoder, with its causal mask and final layer norm. No position
+        embedding is added: rows that need one carry it. Gradients pass.
         """
         hook = self._text_model.embeddings.register_forward_hook(
             lambda module, inputs, output: rows.to(output.dtype)

@@ -52,11 +52,14 @@ class UNetActivations:
         Args:
             noisy: (n, 4, h, w).
             prompts: one for each row.
-            submodules: dotted names, such as `up_blocks.1`; nothing that comes after the last of them is computed.
-            prefix_outputs: from `run_prefix` for the same latents and timestep; computed with the rest if absent.
+            submodules: dotted names, such as `up_blocks.1`; nothing that comes after the last of them is
+                computed.
+            prefix_outputs: from `run_prefix` for the same latents and timestep; computed with the rest if
+                absent.
 
         Returns:
-            submodule -> (n, C, h', w'), of the backbone's precision. Gradients reach the prompts where they are wanted.
+            submodule -> (n, C, h', w'), of the backbone's precision. Gradients reach the prompts where they
+            are wanted.
         """
         chunks = []
         for rows in self._chunks(noisy):
@@ -99,7 +102,8 @@ class UNetActivations:
     ) -> torch.Tensor:
         """Reads one submodule and averages over the draws of each image.
 
-        A decoder block ends with a convolution of its upsampled state. That is linear, so it is computed once, of the mean.
+        A decoder block ends with a convolution of its upsampled state. That is linear, so it is computed
+        once, of the mean.
 
         Args:
             noisy: (n members, 4, h, w); an image's draws are adjacent.

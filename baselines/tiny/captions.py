@@ -31,8 +31,8 @@ _HUES = (
 def caption(category: str, looks: Mapping[str, Coat], dice: KeyedRandom) -> str:
     """What a picture shows: its category, and now and then the colours of a few of its parts.
 
-    A network that has to put named colours where named parts are learns that words belong to places; one that only ever reads the
-    category need not.
+    A network that has to put named colours where named parts are learns that words belong to places; one that
+    only ever reads the category need not.
     """
     plain = PLAIN.format(category=category)
     if not dice.chance(0.35):

@@ -97,7 +97,8 @@ def make_scheduler() -> Any:
 def train_vae(pictures: Pictures, folder: Path, schedule: Schedule, batch: int) -> Any:
     """Reconstruction in L1, edges included, and a little pressure on the posterior; ends with the latents' scale in its configuration.
 
-    Nothing in it attends across the picture, so most steps see windows of half its side, a quarter of the work; the last see it whole.
+    Nothing in it attends across the picture, so most steps see windows of half its side, a quarter of the
+    work; the last see it whole.
     """
     import torch
     import torch.nn.functional as F

@@ -24,7 +24,8 @@ class Schedule:
 
     Attributes:
         steps: in all.
-        rate: AdamW's learning rate after `warmup` steps; it falls to a hundredth over the last `decay` share of all steps.
+        rate: AdamW's learning rate after `warmup` steps; it falls to a hundredth over the last `decay` share
+            of all steps.
         average: largest decay of the running mean of the weights, which is what is kept in the end.
     """
 
@@ -55,8 +56,9 @@ def train(
     """Trains `model` in place and leaves it with its averaged weights.
 
     Args:
-        losses_of: step, and a generator that belongs to it -> named losses, of which "loss" is minimised. Whatever is random must come
-            from the generator: that makes an interrupted training the same as an undisturbed one.
+        losses_of: step, and a generator that belongs to it -> named losses, of which "loss" is minimised.
+            Whatever is random must come from the generator: that makes an interrupted training the same as an
+            undisturbed one.
         folder: holds `checkpoint.pt` and `log.jsonl`. Training goes on from a checkpoint that is there.
     """
     import torch

@@ -1,7 +1,7 @@
 """What the model card says of the bundled weights: `python -m baselines.tiny.measure RESULTS` compares the cells of a results folder.
 
-Differences are between PCK per image at alpha 0.10 on equal pairs, with intervals from a bootstrap over pairs (2,000 draws): paired, so
-that what is hard about a pair for every method does not widen them.
+Differences are between PCK per image at alpha 0.10 on equal pairs, with intervals from a bootstrap over pairs
+(2,000 draws): paired, so that what is hard about a pair for every method does not widen them.
 """
 
 from __future__ import annotations

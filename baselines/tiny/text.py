@@ -1,10 +1,12 @@
 """The text encoder that is bundled: one that learned prompts can steer, taught to say what the U-Net's own says.
 
-The encoder that was trained with the U-Net ends with nearly all of its residual stream, some 30 times a token's embedding and more, in one
-constant direction. Learned token embeddings cannot move that, so they have little grip: of the ten points that tuning what cross-attention
-reads brings on validation pairs, tuning through that encoder brought four. Its successor is CLIP's architecture all the same, and gives
-captions the same states, but its stream stays about as large as the embeddings, and its last layer norm has room: captions use a part of
-its range, since a constant takes the rest, and a prompt that outgrows the constant has `REACH` in every channel.
+The encoder that was trained with the U-Net ends with nearly all of its residual stream, some 30 times a
+token's embedding and more, in one constant direction. Learned token embeddings cannot move that, so they have
+little grip: of the ten points that tuning what cross-attention reads brings on validation pairs, tuning
+through that encoder brought four. Its successor is CLIP's architecture all the same, and gives captions the
+same states, but its stream stays about as large as the embeddings, and its last layer norm has room: captions
+use a part of its range, since a constant takes the rest, and a prompt that outgrows the constant has `REACH`
+in every channel.
 """
 
 from __future__ import annotations
@@ -74,7 +76,8 @@ def train_text(captions: list[str], taught: Path, folder: Path, schedule: Schedu
 def start(model: Any, mean: torch.Tensor) -> torch.nn.LayerNorm:
     """Initial values, in place; returns the last layer norm, whose gain stays at `REACH`.
 
-    The last layer adds +1 and -1 to alternating channels, which fill the norm; its offset takes them away again and leaves `mean`, (D,).
+    The last layer adds +1 and -1 to alternating channels, which fill the norm; its offset takes them away
+    again and leaves `mean`, (D,).
     """
     import torch
 

@@ -1,9 +1,10 @@
 """The tiny DINO: DINOv2's architecture, which learns to give the patches of a picture the features of the tiny Stable Diffusion.
 
-DINO's own self-distillation needs far more pictures than a laptop gets through: after 50,000 of them it told patches apart by their
-colours alone. A network that has learned to draw the objects knows their parts. Its features of a noisy latent, as DIFT reads them with the
-prompt "a photo of a {category}", are what this one predicts from the clean picture, in one pass, without noise and without being told the
-category (as CleanDIFT does for a U-Net, Stracke et al., 2025). So, unlike a real DINO, it stands on captions.
+DINO's own self-distillation needs far more pictures than a laptop gets through: after 50,000 of them it told
+patches apart by their colours alone. A network that has learned to draw the objects knows their parts. Its
+features of a noisy latent, as DIFT reads them with the prompt "a photo of a {category}", are what this one
+predicts from the clean picture, in one pass, without noise and without being told the category (as CleanDIFT
+does for a U-Net, Stracke et al., 2025). So, unlike a real DINO, it stands on captions.
 """
 
 from __future__ import annotations
@@ -122,7 +123,8 @@ def _places(sizes: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         sizes: (n, 2) widths and heights.
 
     Returns:
-        (n, 19, 19, 2) coordinates for `grid_sample`, from -1 to 1, and (n, 361): whether a centre lies on the picture.
+        (n, 19, 19, 2) coordinates for `grid_sample`, from -1 to 1, and (n, 361): whether a centre lies on the
+        picture.
     """
     import torch
 

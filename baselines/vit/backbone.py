@@ -1,7 +1,7 @@
 """A DINO as a backbone: pixels -> tokens, keys, queries or values of one block, which is the last one that is computed.
 
-The three generations differ in their position embeddings (`baselines.vit.dense_grid`). Everything is taken from transformers'
-public modules; hooks read what passes through them.
+The three generations differ in their position embeddings (`baselines.vit.dense_grid`). Everything is taken
+from transformers' public modules; hooks read what passes through them.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from harness.messages import first_line
 Facet = Literal["token", "token-norm", "key", "query", "value"]
 """The part of a block that is read.
 
-`token` is the block's output before the model's final layer norm, `token-norm` the output after it (last block only). The others
-are attention's projections, the heads one after another; DINOv3's keys and queries are those before the rotation.
+`token` is the block's output before the model's final layer norm, `token-norm` the output after it (last
+block only). The others are attention's projections, the heads one after another; DINOv3's keys and queries
+are those before the rotation.
 """
 
 _PROJECTIONS: dict[str, tuple[str, ...]] = {
@@ -42,8 +43,8 @@ class VisionTransformer:
     """A frozen DINO.
 
     Args:
-        folder: as transformers saves it: `config.json`, which names the architecture (DINOv1 `vit`, DINOv2 with or without
-            registers, DINOv3), and safetensors. Nothing is fetched.
+        folder: as transformers saves it: `config.json`, which names the architecture (DINOv1 `vit`, DINOv2
+            with or without registers, DINOv3), and safetensors. Nothing is fetched.
         precision: `fp32`, `bf16` or `fp16`.
         compiled: whether the blocks are compiled.
 
@@ -74,17 +75,19 @@ class VisionTransformer:
     ) -> torch.Tensor:
         """Reads one block's feature maps of images, without the class token and registers.
 
-        Position (0, 0) is the patch at the top left corner; patches begin every `stride` pixels (`harness.frames.PatchGrid`).
-        Where that is less than a patch, learned positions are interpolated to the denser grid, bicubically, and rotary ones are
-        those of the patches' centres.
+        Position (0, 0) is the patch at the top left corner; patches begin every `stride` pixels
+        (`harness.frames.PatchGrid`). Where that is less than a patch, learned positions are interpolated to
+        the denser grid, bicubically, and rotary ones are those of the patches' centres.
 
         Args:
-            pixels: (n, 3, H, W), normalised by ImageNet's mean and deviation; H and W are whole numbers of patches.
+            pixels: (n, 3, H, W), normalised by ImageNet's mean and deviation; H and W are whole numbers of
+                patches.
             layer: the block, from 0 as papers count; negative numbers count from the end.
             stride: pixels, a divisor of the patch; None for the patch itself.
 
         Returns:
-            (n, C, h, w) of the backbone's precision, with h and w as `VitCard.grid_size` says. C is the width of a token.
+            (n, C, h, w) of the backbone's precision, with h and w as `VitCard.grid_size` says. C is the width
+            of a token.
 
         Raises:
             UserError: if the layer or facet does not exist, or the size or stride does not fit.

@@ -26,7 +26,8 @@ class VitCard:
 
     Attributes:
         architecture: class of transformers.
-        native: side in pixels of the images it was trained on, as the configuration says: 224 for DINOv1, 518 for DINOv2.
+        native: side in pixels of the images it was trained on, as the configuration says: 224 for DINOv1, 518
+            for DINOv2.
         patch: side of a patch in pixels.
         layers: number of blocks.
         width: channels of a token.

@@ -1,7 +1,8 @@
 """Overlapping patches: a vision transformer whose patches begin every few pixels, as dino-vit-features reads it.
 
-The patch convolution gets the smaller stride, and every patch of the denser grid gets a position. DINOv1 and DINOv2 learned a
-square of positions, which is interpolated; DINOv3 rotates queries and keys by the patch's centre.
+The patch convolution gets the smaller stride, and every patch of the denser grid gets a position. DINOv1 and
+DINOv2 learned a square of positions, which is interpolated; DINOv3 rotates queries and keys by the patch's
+centre.
 """
 
 from __future__ import annotations
