@@ -13,7 +13,7 @@ from harness.specs import ExtractorSpec, MethodSpec, PromptSpec, WeightSource
 
 @hookimpl
 def bench_extractors() -> list[ExtractorSpec]:
-    """Feature extractors."""
+    """Registers the feature extractors."""
     return [
         position.EXTRACTOR,
         handcrafted.EXTRACTOR,
@@ -25,17 +25,17 @@ def bench_extractors() -> list[ExtractorSpec]:
 
 @hookimpl
 def bench_methods() -> list[MethodSpec]:
-    """Their recipes."""
+    """Registers their recipes."""
     return [position.METHOD, handcrafted.METHOD, dift.METHOD, *sd_dino.METHODS, *dino_methods.METHODS]
 
 
 @hookimpl
 def bench_prompts() -> list[PromptSpec]:
-    """Prompts that others published."""
+    """Registers prompts that others published."""
     return [captioner_prompt.PROMPT]
 
 
 @hookimpl
 def bench_weights() -> list[WeightSource]:
-    """Where their weights come from, the bundled ones included."""
+    """Registers the sources of their weights, the bundled ones included."""
     return weights.SOURCES

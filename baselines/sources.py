@@ -1,4 +1,4 @@
-"""Names of the baselines' weight sources, each written once; `baselines.weights` says where their files come from."""
+"""Names of the baselines' weight sources; `baselines.weights` describes their files."""
 
 from __future__ import annotations
 

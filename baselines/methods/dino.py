@@ -1,4 +1,4 @@
-"""DINOv1, DINOv2 and DINOv3 as methods of their own: patch features of the padded image, nearest neighbour by cosine.
+"""DINOv1, DINOv2 and DINOv3 as methods: patch features of the padded image, nearest neighbour by cosine.
 
 Recipes are written relative to the backbone, so that a smaller one runs through the same code: the image's
 side as a multiple of the native one, the layer counted from the end, the stride as a share of the patch.
@@ -29,7 +29,7 @@ DINOV2_SIDE = Fraction(840, 518)
 
 @dataclass(frozen=True)
 class PaddedInput:
-    """What an extractor feeds its backbone: the image padded to a square.
+    """Input of an extractor's backbone: the image padded to a square.
 
     Attributes:
         weights: name of the backbone's weight source.
@@ -45,7 +45,7 @@ class PaddedInput:
         return side, side
 
     def make(self, context: MakeContext) -> PatchFeatures:
-        """The extractor."""
+        """Makes the extractor."""
         return PatchFeatures(context, self)
 
 
@@ -59,19 +59,24 @@ class PatchFeatures:
         UserError: the folder does not hold a DINO, or the backbone does not have that stride.
     """
 
-    def __init__(self, context: MakeContext, fed: PaddedInput) -> None:
+    def __init__(self, context: MakeContext, padded_input: PaddedInput) -> None:
         from baselines.vit.backbone import VisionTransformer
         from harness.preprocess import padded
 
-        folder = context.weights[fed.weights]
+        folder = context.weights[padded_input.weights]
         self.backbone = VisionTransformer(folder, context.device, context.precision, context.compiled)
         card = self.backbone.card
-        self._side, self._stride = card.side(fed.factor), card.stride(Fraction(str(context.params["stride"])))
-        self._layer, self._facet = int(str(context.params["layer"])), cast("Facet", context.params["facet"])
+        self._side = card.side(padded_input.factor)
+        self._stride = card.stride(Fraction(str(context.params["stride"])))
+        self._layer = int(str(context.params["layer"]))
+        self._facet = cast("Facet", context.params["facet"])
         self.prepare = partial(padded, side=self._side, resample=PIL.Image.Resampling.LANCZOS)
 
     def extract(self, requests: Sequence[ImageRequest]) -> list[FeatureMap]:
-        """(C, h, w) of each image, longer side resized to the square's, on black; (768, 60, 60) for DINOv2's base model."""
+        """(C, h, w) of each image; (768, 60, 60) for DINOv2's base model.
+
+        The longer side is resized to the square's, and the rest of the square is black.
+        """
         from baselines.networks.pixels import normalize_pixels
         from harness.preprocess import padded_maps, prepared_batch
 
@@ -90,11 +95,11 @@ _PARAM_HELP = {
 def _extractor(
     name: str, weights: str, factor: Fraction, params: Mapping[str, Scalar], description: str
 ) -> ExtractorSpec:
-    fed = PaddedInput(weights, factor)
+    padded_input = PaddedInput(weights, factor)
     return ExtractorSpec(
         name=name,
-        make=fed.make,
-        image_size=fed.image_size,
+        make=padded_input.make,
+        image_size=padded_input.image_size,
         params=params,
         param_help=_PARAM_HELP,
         param_kinds={"stride": float},
@@ -127,7 +132,7 @@ EXTRACTORS = (
     ),
 )
 
-_UNSTATED = " SD4Match's paper has a row for it and does not state the settings."
+_NO_SETTINGS_STATED = " SD4Match's paper has a row for it and does not state the settings."
 
 METHODS = (
     MethodSpec(
@@ -140,7 +145,7 @@ METHODS = (
             "stride 4, 55 x 55 overlapping patches, cosine. On another backbone: its native size, the last "
             "block but two, half a patch. Differs: a query is read by bilinear interpolation (theirs takes "
             "the patch it falls into); positions are interpolated to the grid's exact size (theirs adds 0.1 "
-            "cells to it)." + _UNSTATED
+            "cells to it)." + _NO_SETTINGS_STATED
         ),
     ),
     MethodSpec(
@@ -153,7 +158,7 @@ METHODS = (
             "of its native size, in whole patches. Differs: a query is read by bilinear interpolation "
             "(theirs takes the patch it falls into); a patch's centre is pixel 7 (theirs 6.5); positions are "
             "interpolated as transformers does, to the grid's exact size (theirs adds 0.1 cells to it)."
-            + _UNSTATED
+            + _NO_SETTINGS_STATED
             + " Others report that SD+DINO's settings do not give its number."
         ),
     ),

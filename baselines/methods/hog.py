@@ -1,4 +1,4 @@
-"""A dense handcrafted descriptor, so that a learned method has something to beat: HOG (Dalal and Triggs, 2005), from scikit-image."""
+"""HOG (Dalal and Triggs, 2005), from scikit-image: a handcrafted descriptor for learned methods to beat."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIDE = 128
 
 
 class Hog:
-    """Blocks of gradient histograms around every cell (an `ImageExtractor`)."""
+    """Blocks of gradient histograms around every HOG cell (an `ImageExtractor`)."""
 
     def __init__(self, context: MakeContext) -> None:
         self._cell, self._block, self._orientations = (
@@ -27,7 +27,10 @@ class Hog:
         self._device = context.device
 
     def extract(self, requests: Sequence[ImageRequest]) -> list[FeatureMap]:
-        """(729, 32, 32) descriptors of each image stretched to 128 x 128; a cell's own pixels lie in the middle of its block."""
+        """(729, 32, 32) descriptors of each image stretched to 128 x 128.
+
+        The pixels of a HOG cell lie in the middle of the block that describes it.
+        """
         import torch
 
         maps = []
@@ -43,13 +46,16 @@ class Hog:
         return maps
 
     def _describe(self, image: PIL.Image.Image) -> np.ndarray:
-        """(rows, columns, channels). The border is mirrored outwards, so that border cells have a block too."""
+        """(rows, columns, channels) of one image.
+
+        The border is mirrored outwards, so that HOG cells at the border have a block too.
+        """
         from skimage.feature import hog
 
-        around = (self._block - 1) * self._cell // 2
+        margin = (self._block - 1) * self._cell // 2
         pixels = np.asarray(image.resize((SIDE, SIDE)), dtype=np.float64) / 255
         blocks: np.ndarray = hog(
-            np.pad(pixels, ((around, around), (around, around), (0, 0)), mode="reflect"),
+            np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)), mode="reflect"),
             orientations=self._orientations,
             pixels_per_cell=(self._cell, self._cell),
             cells_per_block=(self._block, self._block),

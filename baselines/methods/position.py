@@ -1,8 +1,10 @@
-"""The floor: the same position relative to the image, never to the object's box, which would leak where the object is.
+"""The floor: predicts the same position relative to the image.
 
-As a feature extractor it encodes where a cell is and nothing else, so that any localizer finds the same
-relative position. `bilinear`, its own, finds it exactly; one that picks cells is off by at most half a cell
-of 128.
+It is not relative to the object's box, which would leak the position of the object.
+
+As a feature extractor it encodes positions in the image and nothing else, so that any localizer finds the
+same relative position. `bilinear`, its own, finds it exactly; a localizer that picks positions of the grid is
+off by at most half a step of 128.
 """
 
 from __future__ import annotations
@@ -16,39 +18,47 @@ from harness.specs import ExtractorSpec, FeatureMap, ImageRequest, MakeContext, 
 if TYPE_CHECKING:
     import torch
 
-CELLS = 128
+GRID = 128
+"""Positions along each side of the feature map."""
 
 SIDE = 768
+"""Side in pixels of the stretched image that the feature map lies on."""
 
 CYCLES = tuple(0.5 * 1.8**k for k in range(8))
-"""Waves across the image: slow ones tell far cells apart, fast ones near cells. No two share a period, so a cell looks like no other."""
+"""Waves across the image: slow ones tell far positions apart, fast ones near positions.
+
+All periods differ, so every position has a code of its own.
+"""
 
 
 class Position:
-    """Sines and cosines of a cell's relative position (an `ImageExtractor`)."""
+    """Sines and cosines of relative positions (an `ImageExtractor`)."""
 
     def __init__(self, context: MakeContext) -> None:
-        self._code = position_code(CELLS).to(context.device)
+        self._code = position_code(GRID).to(context.device)
 
     def extract(self, requests: Sequence[ImageRequest]) -> list[FeatureMap]:
-        """The same (32, 128, 128) map for every image, laid corner to corner on the image stretched to 768 x 768.
+        """The same (32, 128, 128) map for every image, corner to corner on the image stretched to 768 x 768.
 
         A corner-to-corner grid maps the pixels of two images of different size onto each other by x' = x W' /
-        W only if its frame is that of the stretched image; so it is.
+        W only if its frame is that of the stretched image.
         """
         size = Size(SIDE, SIDE)
         return [FeatureMap(self._code, Frame.stretched(request.size, size), "corner") for request in requests]
 
 
-def position_code(cells: int) -> torch.Tensor:
-    """(4 * waves, cells, cells) code whose dot products depend on the distance of two cells alone."""
+def position_code(side: int) -> torch.Tensor:
+    """(4 * waves, side, side) code whose dot products depend only on the distance of two positions."""
     import torch
 
-    line = torch.linspace(0, 1, cells, dtype=torch.float64)
-    waves = [wave(2 * torch.pi * cycles * line) for cycles in CYCLES for wave in (torch.sin, torch.cos)]
-    one_axis = torch.stack(waves).float()
-    across = one_axis[:, None, :].expand(-1, cells, -1)
-    down = one_axis[:, :, None].expand(-1, -1, cells)
+    axis = torch.linspace(0, 1, side, dtype=torch.float64)
+    waves = []
+    for cycles in CYCLES:
+        angles = 2 * torch.pi * cycles * axis
+        waves += [torch.sin(angles), torch.cos(angles)]
+    axis_code = torch.stack(waves).float()
+    across = axis_code[:, None, :].expand(-1, side, -1)
+    down = axis_code[:, :, None].expand(-1, -1, side)
     return torch.cat([across, down])
 
 

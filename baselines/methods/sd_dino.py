@@ -1,4 +1,4 @@
-"""SD+DINO (Zhang et al., 2023), and its Stable Diffusion part alone, which SD4Match's Table 1 calls SD+DINO*."""
+"""SD+DINO (Zhang et al., 2023), and its Stable Diffusion part alone (SD+DINO* in SD4Match's Table 1)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ COMPONENTS = 256
 
 
 def padded_side(native: int, stride: int) -> int:
-    """Side of the padded square: 15/8 of the native size (960 of 512), in whole strides of the coarsest level that is read."""
+    """Side of the padded square: 15/8 of the native size, i.e. 960 of 512.
+
+    It is a whole number of strides of the coarsest level that is read.
+    """
     return round(native * 15 / 8 / stride) * stride
 
 
@@ -40,7 +43,7 @@ def image_size(weights: Mapping[str, Path]) -> tuple[int, int]:
 
 
 class SDDino:
-    """Decoder states of padded images, reduced by a PCA of both images of a pair, alone or with DINOv2 (a `PairExtractor`).
+    """Decoder states of padded images, reduced by a PCA of both images of a pair (a `PairExtractor`).
 
     Per image: decoder states s3, s4, s5 (`baselines.stable_diffusion.decoder_states`). Per pair and level:
     principal components of both images' positions together. Levels are brought to the size of s3 and joined.
@@ -78,7 +81,7 @@ class SDDino:
     def extract_pairs(
         self, requests: Sequence[tuple[ImageRequest, ImageRequest]]
     ) -> list[tuple[FeatureMap, FeatureMap]]:
-        """Feature maps of both images of each pair: (768, 60, 60) at 960 x 960, (1536, 60, 60) with DINOv2."""
+        """Feature maps of both images of each pair: (768, 60, 60) at 960 x 960, (1536, 60, 60) with DINO."""
         return [self._extract_pair(source, target) for source, target in requests]
 
     def _extract_pair(self, source: ImageRequest, target: ImageRequest) -> tuple[FeatureMap, FeatureMap]:
@@ -179,6 +182,7 @@ METHODS = (
         localizer="argmax",
         description="SD+DINO (2023): Stable Diffusion 1-5 and DINOv2",
         notes=_NOTES
-        + " DINOv2: 840 x 840 padded, last block before the final norm; halves normalised and joined, weights 1 and 1.",
+        + " DINOv2: 840 x 840 padded, last block before the final norm; halves normalised and joined, "
+        "weights 1 and 1.",
     ),
 )

@@ -1,1 +1,1 @@
-"""Code that all networks share: quiet loading, conventions for pixels, activations read on the way, compiled blocks."""
+"""Code that all networks share: loading, pixels, activations, compiled blocks, stored tensors."""

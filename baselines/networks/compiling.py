@@ -40,7 +40,7 @@ def compile_blocks(network: torch.nn.Module, classes: Collection[str], skip: Col
     Returns:
         the number of compiled blocks.
     """
-    # One shape too many is an error: with a whole graph, PyTorch never falls back to uncompiled code in silence.
+    # One shape too many is an error: with a whole graph, PyTorch does not fall back to uncompiled code.
     for limit in ("cache_size_limit", "accumulated_cache_size_limit"):
         setattr(torch._dynamo.config, limit, MOST_SHAPES)
     blocks = []

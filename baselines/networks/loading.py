@@ -40,7 +40,7 @@ def quiet() -> Iterator[None]:
 
 
 def loading_error_types() -> tuple[type[Exception], ...]:
-    """Classes of errors that transformers and diffusers raise about a folder with a missing or damaged file."""
+    """Classes of the errors that transformers and diffusers raise about a missing or damaged file."""
     from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
 

@@ -1,4 +1,4 @@
-"""Conventions for the pixels that networks are fed: resampling filters, and normalisation by a training set's statistics."""
+"""Resampling filters and normalisation of the pixels that networks read."""
 
 from __future__ import annotations
 

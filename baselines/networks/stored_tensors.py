@@ -12,7 +12,7 @@ from harness.caching.array_store import Store
 def load_or_compute(
     store: Store | None, identity: str, compute: Callable[[], torch.Tensor], device: str | torch.device
 ) -> torch.Tensor:
-    """Loads an image's tensor from a store, or computes it and puts it there; only computes it without a store.
+    """Loads an image's tensor from a store, or computes it and puts it there; without a store, computes it.
 
     The tensor is contiguous float32 on the device in either case, since later kernels are chosen by the
     layout, too.

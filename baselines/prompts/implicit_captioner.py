@@ -1,4 +1,7 @@
-"""The implicit captioner: a prompt made from the image itself (ODISE, Xu et al., 2023; used by SD+DINO, Zhang et al., 2023)."""
+"""The implicit captioner: a prompt made from the image itself.
+
+It comes from ODISE (Xu et al., 2023) and is used by SD+DINO (Zhang et al., 2023).
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,20 @@ from typing import Any
 import torch
 from torch import nn
 
-from baselines.networks.loading import DTYPES, loading_error_types, quiet
+from baselines.networks.loading import DTYPES, MESSAGE_LIMIT, loading_error_types, quiet
 from baselines.networks.pixels import CLIP_MEAN, CLIP_STD, normalize_pixels
 from baselines.sources import CAPTIONER, CLIP_IMAGE_ENCODER, STABLE_DIFFUSIONS
 from baselines.stable_diffusion.card import Card
 from baselines.stable_diffusion.conditioning import EmptyTextPlus
 from baselines.vit.card import VitCard
 from harness.errors import NotApplicable, UserError
+from harness.messages import first_line
 from harness.specs import ImageRequest, MakeContext
 
 _ANCHOR = "clip_project.linear.weight"
+"""Published name of a tensor that every checkpoint with a captioner has."""
 
-_RENAMED = {
+_NAMES = {
     "clip_project.linear.weight": "project.weight",
     "clip_project.linear.bias": "project.bias",
     "clip_project.positional_embedding": "position",
@@ -33,11 +38,11 @@ _RENAMED = {
     "time_embed_project.positional_embedding": "time_position",
     "alpha_cond_time_embed": "time_gate",
 }
-"""Names in the published checkpoint -> ours."""
+"""Names in the published checkpoint -> names in `ImplicitCaptioner`."""
 
 
 class ImplicitCaptioner(nn.Module):
-    """Image embedding -> what is added to the empty text's states, and to the timestep's embedding.
+    """Image embedding -> additions to the empty text's states and to the timestep's embedding.
 
     states = tanh(gate) (W e + b + position), and likewise for time. Both gates start at zero, i.e. at the
     empty prompt.
@@ -65,65 +70,70 @@ class ImplicitCaptioner(nn.Module):
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, torch.Tensor]) -> ImplicitCaptioner:
-        """Takes the captioner's tensors, under the published names and whatever prefix, out of a larger state. Raises `KeyError`."""
+        """Finds the captioner in a larger state, by its tensors' published names under any common prefix.
+
+        Raises:
+            KeyError: a tensor is missing.
+        """
         anchor = next((name for name in tensors if name.endswith(_ANCHOR)), None)
         if anchor is None:
             raise KeyError(_ANCHOR)
         prefix = anchor.removesuffix(_ANCHOR)
-        found = {ours: tensors[prefix + theirs] for theirs, ours in _RENAMED.items()}
-        text_width, image_width = found["project.weight"].shape
-        captioner = cls(
-            image_width, text_width, found["time_project.weight"].shape[0], found["position"].shape[-2]
-        )
-        shapes = captioner.state_dict()
-        captioner.load_state_dict(
-            {name: tensor.float().reshape(shapes[name].shape) for name, tensor in found.items()}
-        )
+        state = {name: tensors[prefix + published_name] for published_name, name in _NAMES.items()}
+        text_width, image_width = state["project.weight"].shape
+        time_width, tokens = state["time_project.weight"].shape[0], state["position"].shape[-2]
+        captioner = cls(image_width, text_width, time_width, tokens)
+        for name, initial in captioner.state_dict().items():
+            state[name] = state[name].float().reshape(initial.shape)
+        captioner.load_state_dict(state)
         return captioner.eval().requires_grad_(False)
 
-    def published(self) -> dict[str, torch.Tensor]:
-        """Its tensors under the published names."""
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The captioner's tensors under their published names."""
         state = self.state_dict()
-        return {theirs: state[ours].contiguous() for theirs, ours in _RENAMED.items()}
+        return {published_name: state[name].contiguous() for published_name, name in _NAMES.items()}
 
 
 def load_captioner(path: Path) -> ImplicitCaptioner:
-    """Reads a captioner from safetensors, or from a PyTorch checkpoint that holds one; nothing in the file is executed.
+    """Reads a captioner from safetensors or from a PyTorch checkpoint that holds one.
+
+    Nothing in the file is executed.
 
     Raises:
-        UserError: the file is damaged, has no captioner in it, or holds more than tensors.
+        UserError: the file is damaged, holds more than tensors, or does not hold a captioner.
     """
     file = path / "captioner.safetensors" if path.is_dir() else path
     try:
-        return ImplicitCaptioner.from_tensors(_tensors(file))
+        return ImplicitCaptioner.from_tensors(_read_tensors(file))
     except KeyError as error:
         raise UserError(f"{file}: has no implicit captioner in it (tensor {error} is missing)") from error
     except (OSError, RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile, ValueError, EOFError) as error:
-        told = " ".join(str(error).split())[:160]
-        raise UserError(f"{file}: cannot be read as tensors ({told}); get the file again") from error
+        reason = first_line(error, MESSAGE_LIMIT)
+        raise UserError(f"{file}: cannot be read as tensors ({reason}); get the file again") from error
 
 
-def _tensors(file: Path) -> dict[str, torch.Tensor]:
+def _read_tensors(file: Path) -> dict[str, torch.Tensor]:
+    """Reads all tensors of a file, by their dotted names."""
     if file.suffix == ".safetensors":
         from safetensors.torch import load_file
 
         return load_file(file)
-    found: dict[str, torch.Tensor] = {}
-    _collect(torch.load(file, map_location="cpu", weights_only=True, mmap=True), "", found)
-    return found
+    tensors: dict[str, torch.Tensor] = {}
+    _flatten(torch.load(file, map_location="cpu", weights_only=True, mmap=True), "", tensors)
+    return tensors
 
 
-def _collect(node: Any, prefix: str, found: dict[str, torch.Tensor]) -> None:
-    """Flattens nested dictionaries: checkpoints keep their weights under "model", "state_dict" and the like."""
+def _flatten(node: Any, prefix: str, tensors: dict[str, torch.Tensor]) -> None:
+    """Flattens nested dictionaries: checkpoints keep weights under "model", "state_dict" and the like."""
     if isinstance(node, torch.Tensor):
-        found[prefix] = node
+        tensors[prefix] = node
     elif isinstance(node, dict):
         for name, inner in node.items():
-            _collect(inner, f"{prefix}.{name}" if prefix else str(name), found)
+            _flatten(inner, f"{prefix}.{name}" if prefix else str(name), tensors)
 
 
 class ImageEncoder:
-    """The embedding that a captioner reads.
+    """Image -> the embedding that a captioner reads.
 
     CLIP's projected image embedding, not normalised, of a picture whose shorter side was resized to the
     network's size and whose centre was cut out (open_clip's preprocessing); of a DINO, the mean of its
@@ -149,9 +159,9 @@ class ImageEncoder:
                     folder, dtype=self._dtype, local_files_only=True, use_safetensors=True
                 )
         except loading_error_types() as error:
-            told = " ".join(str(error).split())[:160]
+            reason = first_line(error, MESSAGE_LIMIT)
             raise UserError(
-                f"{folder}: no image encoder that transformers can read ({told}); get it again"
+                f"{folder}: not an image encoder that transformers can read ({reason}); get it again"
             ) from error
         self._network = network.eval().requires_grad_(False).to(device)
 
@@ -169,6 +179,7 @@ class ImageEncoder:
         return tokens.float().mean(dim=1)
 
     def _pixels(self, request: ImageRequest) -> torch.Tensor:
+        """(3, side, side) normalised pixels of an image."""
         import numpy as np
         import PIL.Image
 
@@ -187,14 +198,15 @@ class ImageEncoder:
 
 
 def make_prompt(context: MakeContext) -> CaptionedPrompt:
-    """The prompt type's `make`. Raises `NotApplicable` where the backbone's text width is not the captioner's."""
+    """Makes the prompts. Raises `NotApplicable` if the backbone's text width differs from the captioner's."""
     captioner = load_captioner(context.weights[CAPTIONER])
     backbone = next((context.weights[name] for name in STABLE_DIFFUSIONS if name in context.weights), None)
     if backbone is not None:
-        width, own = Card.of(backbone).text_width, captioner.project.out_features
-        if width != own:
+        width, trained_width = Card.of(backbone).text_width, captioner.project.out_features
+        if width != trained_width:
             raise NotApplicable(
-                f"the implicit captioner was trained for text states of width {own}, the backbone's have {width}"
+                f"the implicit captioner was trained for text states of width {trained_width}, "
+                f"the backbone's have {width}"
             )
     return CaptionedPrompt(
         captioner.to(context.device),
@@ -207,12 +219,12 @@ class CaptionedPrompt:
 
     def __init__(self, captioner: ImplicitCaptioner, encoder: ImageEncoder) -> None:
         self._captioner, self._encoder = captioner, encoder
-        self._known: dict[str, torch.Tensor] = {}
+        self._embeddings: dict[str, torch.Tensor] = {}
 
     def __call__(self, category: str, images: tuple[ImageRequest, ...]) -> EmptyTextPlus:
-        """What to add to the empty text for the image."""
+        """The addition to the empty text for the image."""
         image = images[0]
-        if image.identity not in self._known:
-            self._known[image.identity] = self._encoder(image)
-        states, time = self._captioner(self._known[image.identity][None])
+        if image.identity not in self._embeddings:
+            self._embeddings[image.identity] = self._encoder(image)
+        states, time = self._captioner(self._embeddings[image.identity][None])
         return EmptyTextPlus(states[0], time[0])

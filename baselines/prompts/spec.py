@@ -1,4 +1,7 @@
-"""The prompt type `implicit-captioner`, described without importing what makes it (`baselines.prompts.implicit_captioner`)."""
+"""The prompt type `implicit-captioner`, described without importing torch.
+
+Prompts are made by `baselines.prompts.implicit_captioner`.
+"""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import torch
 from baselines.networks.compiling import DIFFUSION_BLOCKS, compile_blocks
 from baselines.networks.loading import explain_loading_errors
 from baselines.stable_diffusion.card import Card
-from baselines.stable_diffusion.prefix import replaced_submodules
+from baselines.stable_diffusion.prefix import submodules_to_replace
 from baselines.stable_diffusion.text_encoder import TextEncoder
 from baselines.stable_diffusion.unet import UNetActivations
 from harness.errors import UserError
@@ -24,7 +24,7 @@ from harness.imports import uncollected
 
 @dataclass(frozen=True, eq=False)
 class Posterior:
-    """The VAE's posterior of images, before scaling: mean and standard deviation, each (n, 4, H / f, W / f)."""
+    """The VAE's posterior of images before scaling: mean and deviation, each (n, 4, H / f, W / f)."""
 
     mean: torch.Tensor
     std: torch.Tensor
@@ -67,13 +67,13 @@ class StableDiffusion(TextEncoder, UNetActivations):
                     folder, subfolder="vae", torch_dtype=self.dtype, use_safetensors=True
                 )
             )
-            # On a CPU the U-Net is a sixth faster that way and the encoder a third; it is also what tensor cores want.
+            # On a CPU the U-Net is a sixth faster so, the encoder a third; tensor cores want it, too.
             for network in (self.unet, self.vae):
                 network.to(memory_format=torch.channels_last)
             # Only the noise schedule is used, which is the same for every sampler.
             self.scheduler = DDIMScheduler.from_pretrained(folder, subfolder="scheduler")
         if compiled:
-            compile_blocks(self.unet, DIFFUSION_BLOCKS, skip=replaced_submodules(self.unet))
+            compile_blocks(self.unet, DIFFUSION_BLOCKS, skip=submodules_to_replace(self.unet))
 
     def check_timestep(self, timestep: int) -> None:
         """Raises `UserError` for a timestep that the noise schedule does not have."""
@@ -108,7 +108,11 @@ class StableDiffusion(TextEncoder, UNetActivations):
 
 
 def draw_noise(shape: Sequence[int], *key: str | int) -> torch.Tensor:
-    """Standard normal numbers, float32 on the CPU, that follow from a key such as (seed, image, timestep, ensemble member)."""
+    """Draws standard normal numbers, float32 on the CPU, that depend on the key alone.
+
+    Args:
+        key: such as (seed, image, timestep, ensemble member).
+    """
     digest = hashlib.sha256("\x1f".join(map(str, key)).encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
     return torch.randn(*shape, generator=generator)

@@ -1,4 +1,4 @@
-"""Facts about a Stable Diffusion that a recipe needs before it is loaded: its native size, and the levels that papers name."""
+"""Facts about a Stable Diffusion that a recipe needs before it is loaded: sizes and named levels."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Card:
 
     @classmethod
     def of(cls, folder: Path) -> Card:
-        """Reads the card of a pipeline folder. Raises `UserError` if the folder does not hold a Stable Diffusion."""
+        """Reads the card of a pipeline folder. Raises `UserError` if it does not hold a Stable Diffusion."""
         unet = _read_config(folder / "unet" / "config.json")
         vae = _read_config(folder / "vae" / "config.json")
         scheduler = _read_config(folder / "scheduler" / "scheduler_config.json")

@@ -26,7 +26,7 @@ class Conditioning:
 
 @dataclass(frozen=True, eq=False)
 class TokenEmbeddings:
-    """(77, D) rows that replace CLIP's token and position embeddings and go through the frozen text encoder."""
+    """(77, D) rows that replace CLIP's token and position embeddings in the frozen text encoder."""
 
     rows: torch.Tensor
 

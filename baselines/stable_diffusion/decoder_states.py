@@ -1,4 +1,4 @@
-"""States of Stable Diffusion's decoder for padded images larger than its native size, by overlapping crops (SD+DINO)."""
+"""States of Stable Diffusion's decoder for padded images, by overlapping crops (SD+DINO)."""
 
 from __future__ import annotations
 

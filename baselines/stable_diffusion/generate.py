@@ -1,4 +1,4 @@
-"""Pictures of what a prompt says: stock text-to-image sampling from the states that cross-attention reads."""
+"""Pictures drawn from prompts: stock text-to-image sampling from the states that cross-attention reads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import PIL.Image
 
 Progress = Callable[[int, int], None]
-"""Called with the number of denoising steps done, and of all of them, summed over pictures."""
+"""Called with the number of denoising steps done, and of all of them, both summed over pictures."""
 
 
 def generate(
@@ -35,20 +35,26 @@ def generate(
     names: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> list[list[PIL.Image.Image]]:
-    """`Generator` for a pipeline folder that is loaded for this alone. Raises `UserError` as it and `StableDiffusion` do."""
+    """Draws pictures by a `Generator` whose backbone is loaded for this call alone.
+
+    Raises:
+        UserError: as `Generator` and `StableDiffusion` raise it.
+    """
     backbone = StableDiffusion(folder, device, precision)
     sampler = Generator(backbone, steps=steps, guidance=guidance, seed=seed)
     return sampler.pictures(states, number=number, names=names, progress=progress)
 
 
 class Generator:
-    """diffusers' `StableDiffusionPipeline` around a loaded backbone: DDIM (eta 0), classifier-free guidance against the empty text.
+    """diffusers' `StableDiffusionPipeline` around a loaded backbone.
+
+    It samples by DDIM (eta 0), with classifier-free guidance against the empty text.
 
     Args:
         backbone: its U-Net, VAE and noise schedule are used as they are.
         steps: denoising steps.
         guidance: weight of the prompt against the empty text; at most 1 leaves the empty text out.
-        seed: what noise belongs to, with the prompt's name and the picture's number.
+        seed: determines the noise, with the prompt's name and the picture's number.
 
     Raises:
         UserError: a value is out of its range.
@@ -57,15 +63,16 @@ class Generator:
     def __init__(
         self, backbone: StableDiffusion, *, steps: int = 50, guidance: float = 7.5, seed: int = 0
     ) -> None:
-        known = int(backbone.scheduler.config.num_train_timesteps)
-        if not 1 <= steps <= known:
+        most_steps = int(backbone.scheduler.config.num_train_timesteps)
+        if not 1 <= steps <= most_steps:
             raise UserError(
-                f"{steps} denoising steps: expected 1 to {known}, as many as {backbone.folder} was trained with"
+                f"{steps} denoising steps: expected 1 to {most_steps}, "
+                f"as many as {backbone.folder} was trained with"
             )
         if not (math.isfinite(guidance) and guidance >= 0):
             raise UserError(f"guidance {guidance}: expected a number of at least 0; 7.5 is usual")
         self._backbone, self._steps, self._guidance, self._seed = backbone, steps, guidance, seed
-        self._pipeline = _pipeline(backbone)
+        self._pipeline = _make_pipeline(backbone)
 
     def pictures(
         self,
@@ -95,28 +102,32 @@ class Generator:
         """
         if number < 1:
             raise UserError(f"{number} pictures: expected at least 1")
-        for one in states:
-            self._check(one)
-        keys = [str(place) for place in range(len(states))] if names is None else list(names)
-        wanted = [(one, key, count) for one, key in zip(states, keys, strict=True) for count in range(number)]
-        drawn: list[PIL.Image.Image] = []
-        for at in range(0, len(wanted), self._batch):
-            part = wanted[at : at + self._batch]
-            with torch.inference_mode(), self._memory():
-                drawn += self._draw(part, _counter(progress, at, len(part), len(wanted), self._steps))
-        return [drawn[at : at + number] for at in range(0, len(drawn), number)]
+        for prompt in states:
+            self._check_shape(prompt)
+        names = [str(index) for index in range(len(states))] if names is None else list(names)
+        tasks = []
+        for prompt, name in zip(states, names, strict=True):
+            tasks += [(prompt, name, index) for index in range(number)]
+        pictures: list[PIL.Image.Image] = []
+        for start in range(0, len(tasks), self._batch_size):
+            batch = tasks[start : start + self._batch_size]
+            count_step = _step_counter(progress, start, len(batch), len(tasks), self._steps)
+            with torch.inference_mode(), self._explain_full_memory():
+                pictures += self._draw(batch, count_step)
+        return [pictures[start : start + number] for start in range(0, len(pictures), number)]
 
     @property
-    def _cells(self) -> int:
+    def _latent_side(self) -> int:
         """Side of the latents of a picture of native size."""
         return self._backbone.card.native // self._backbone.card.factor
 
     @property
-    def _batch(self) -> int:
-        """Pictures drawn at once: guidance runs every one of them twice."""
-        return max(1, POSITIONS // (2 * self._cells**2))
+    def _batch_size(self) -> int:
+        """Pictures drawn at once; guidance runs each of them twice."""
+        return max(1, POSITIONS // (2 * self._latent_side**2))
 
-    def _check(self, states: torch.Tensor) -> None:
+    def _check_shape(self, states: torch.Tensor) -> None:
+        """Raises `UserError` for a prompt that was made for another text encoder."""
         expected = (self._backbone.tokenizer.model_max_length, self._backbone.text_width)
         if tuple(states.shape) != expected:
             raise UserError(
@@ -125,53 +136,61 @@ class Generator:
             )
 
     def _draw(
-        self, part: Sequence[tuple[torch.Tensor, str, int]], count: Callable[..., dict[str, Any]]
+        self, batch: Sequence[tuple[torch.Tensor, str, int]], count_step: Callable[..., dict[str, Any]]
     ) -> list[PIL.Image.Image]:
+        """Draws a picture for each (states, name, index)."""
         backbone = self._backbone
-        shape = (backbone.unet.config.in_channels, self._cells, self._cells)
+        shape = (backbone.unet.config.in_channels, self._latent_side, self._latent_side)
         noise = torch.stack(
-            [draw_noise(shape, "picture", self._seed, name, number) for _, name, number in part]
+            [draw_noise(shape, "picture", self._seed, name, index) for _, name, index in batch]
         )
-        drawn = self._pipeline(
-            prompt_embeds=torch.stack([states.to(backbone.device, backbone.dtype) for states, _, _ in part]),
-            negative_prompt_embeds=backbone.text_states("").to(backbone.dtype).expand(len(part), -1, -1),
+        states = torch.stack([prompt.to(backbone.device, backbone.dtype) for prompt, _, _ in batch])
+        latents = self._pipeline(
+            prompt_embeds=states,
+            negative_prompt_embeds=backbone.text_states("").to(backbone.dtype).expand(len(batch), -1, -1),
             latents=noise.to(backbone.device, backbone.dtype),
             height=backbone.card.native,
             width=backbone.card.native,
             num_inference_steps=self._steps,
             guidance_scale=self._guidance,
             output_type="latent",
-            callback_on_step_end=count,
+            callback_on_step_end=count_step,
         ).images
-        return [self._decoded(latent) for latent in drawn]
+        # One at a time, because the decoder needs most memory.
+        return [self._decode(latent) for latent in latents]
 
-    def _decoded(self, latent: torch.Tensor) -> PIL.Image.Image:
-        """One at a time: the decoder is what needs most memory."""
+    def _decode(self, latent: torch.Tensor) -> PIL.Image.Image:
+        """Decodes one latent. Raises `UserError` where its pixels overflow."""
         vae, processor = self._backbone.vae, self._pipeline.image_processor
         pixels = vae.decode(latent[None] / vae.config.scaling_factor).sample
         if not bool(pixels.isfinite().all()):
             raise UserError(
-                f"pictures overflow in {self._backbone.dtype}; --precision fp32 or bf16 has the range for them"
+                f"pictures overflow in {self._backbone.dtype}; "
+                "--precision fp32 or bf16 has the range for them"
             )
         picture: PIL.Image.Image = processor.postprocess(pixels.float(), output_type="pil")[0]
         return picture
 
     @contextmanager
-    def _memory(self) -> Iterator[None]:
+    def _explain_full_memory(self) -> Iterator[None]:
+        """Turns PyTorch's error about a full memory into a `UserError` of one line."""
         try:
             yield
         except torch.OutOfMemoryError as error:
             side, device = self._backbone.card.native, self._backbone.device
             raise UserError(
-                f"{device}: no memory left for pictures of {side} x {side}; try --precision fp16 or --device cpu"
+                f"{device}: no memory left for pictures of {side} x {side}; "
+                "try --precision fp16 or --device cpu"
             ) from error
 
 
-def _pipeline(backbone: StableDiffusion) -> Any:
+def _make_pipeline(backbone: StableDiffusion) -> Any:
+    """Builds diffusers' pipeline of the backbone's networks, with a scheduler of its own."""
     with quiet():
         from diffusers import DDIMScheduler, StableDiffusionPipeline
 
-        # Of its own, since sampling sets it to a number of steps. Old configurations lack the two values; diffusers warns and sets them so.
+        # Sampling sets the scheduler to a number of steps; the backbone's own must not change. Old
+        # configurations lack the two values; diffusers warns and sets them so.
         scheduler = DDIMScheduler.from_config(backbone.scheduler.config, clip_sample=False, steps_offset=1)
         pipeline: Any = StableDiffusionPipeline(
             vae=backbone.vae,
@@ -187,10 +206,17 @@ def _pipeline(backbone: StableDiffusion) -> Any:
     return pipeline
 
 
-def _counter(
+def _step_counter(
     progress: Progress | None, before: int, pictures: int, total: int, steps: int
 ) -> Callable[..., dict[str, Any]]:
-    """diffusers' callback after each step of a batch, `before` pictures of `total` being done."""
+    """Makes diffusers' callback after each step of a batch.
+
+    Args:
+        before: pictures that earlier batches have drawn.
+        pictures: of this batch.
+        total: of all batches.
+        steps: denoising steps of a picture.
+    """
 
     def count(pipeline: Any, step: int, timestep: Any, values: dict[str, Any]) -> dict[str, Any]:
         if progress:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def prefix_submodules(unet: Any) -> tuple[str, ...]:
-    """Names the submodules whose outputs are all that a pass needs of the prefix; empty if a prompt comes first.
+    """Names of the submodules whose outputs are all that a pass needs of the prefix.
 
     These are encoder blocks without attention, the first resnet of the first one with it, and the
     self-attention behind that.
@@ -36,8 +36,8 @@ def prefix_submodules(unet: Any) -> tuple[str, ...]:
     return ()
 
 
-def replaced_submodules(unet: Any) -> frozenset[str]:
-    """Names the submodules whose `forward` is replaced by `replace_outputs`, and all modules that contain them."""
+def submodules_to_replace(unet: Any) -> frozenset[str]:
+    """Names of the submodules that `replace_outputs` changes, and of all modules that contain them."""
     names = set()
     for dotted_name in prefix_submodules(unet):
         parts = dotted_name.split(".")
@@ -50,7 +50,7 @@ def flatten_outputs(outputs: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     flat: dict[str, torch.Tensor] = {}
     for name, output in outputs.items():
         if isinstance(output, tuple):
-            # An encoder block returns its last state, and all states for the decoder, the last one among them.
+            # An encoder block returns its last state, and all its states for the decoder.
             flat |= {f"{name} {number}": state for number, state in enumerate(output[1])}
         else:
             flat[name] = output

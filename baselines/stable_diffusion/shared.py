@@ -1,4 +1,4 @@
-"""The loaded Stable Diffusion that extractors share, with what it made of pictures."""
+"""The loaded Stable Diffusion that extractors share, with its outputs for images."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 def shared_backbone(
     context: MakeContext, folder: Path, limit: int
 ) -> tuple[StableDiffusion, ByteLRU[Tensors]]:
-    """Returns the Stable Diffusion in a folder and the memory for what it makes of pictures.
+    """Returns the Stable Diffusion in a folder and a memory for its outputs.
 
-    They are loaded anew where the last ones that `context.shared` keeps are of other files, or for another
+    It is loaded anew if the last one that `context.shared` keeps comes from other files, or is for another
     device or precision.
 
     Args:

@@ -11,7 +11,9 @@ LATENTS = 4
 
 
 def posterior_store(cache: Cache, source: str, card: Card, resample: str) -> Store:
-    """(2, 4, h, w) means and deviations of the posteriors of images stretched to the backbone's native square.
+    """Store for the posterior of each image, stretched to the backbone's native square.
+
+    An entry is (2, 4, h, w): mean and deviation.
 
     Args:
         source: the backbone's weight source.

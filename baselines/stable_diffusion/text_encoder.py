@@ -14,7 +14,9 @@ from baselines.stable_diffusion.conditioning import Conditioning, EmptyTextPlus,
 
 
 class TextEncoder:
-    """The frozen text encoder of a Stable Diffusion: prompts -> states for cross-attention. Loaded when a prompt needs it.
+    """The frozen text encoder of a Stable Diffusion: prompts -> states for cross-attention.
+
+    It is loaded when the first prompt needs it.
 
     Args:
         folder: a pipeline as diffusers saves it.
@@ -49,7 +51,10 @@ class TextEncoder:
             return CLIPTokenizer.from_pretrained(self.folder / "tokenizer")
 
     def text_states(self, text: str) -> torch.Tensor:
-        """(77, D) last hidden states, after the final layer norm, of a text padded to 77 tokens; computed once for each text."""
+        """(77, D) last hidden states, after the final layer norm, of a text padded to 77 tokens.
+
+        Computed once for each text.
+        """
         if text not in self._states_of_text:
             with torch.no_grad():
                 states = self.text_encoder(self._tokenize([text])).last_hidden_state
@@ -88,7 +93,7 @@ class TextEncoder:
         return prompt
 
     def conditions(self, prompts: Sequence[Prompt]) -> list[Conditioning]:
-        """Turns prompts of any kinds into inputs of the U-Net; rows of embeddings go through the encoder together."""
+        """Turns prompts of any kinds into inputs of the U-Net; embeddings are encoded together."""
         rows = [prompt.rows.to(self.device) for prompt in prompts if isinstance(prompt, TokenEmbeddings)]
         states = iter(self.embedding_states(torch.stack(rows)) if rows else ())
         conditions = []

@@ -62,7 +62,7 @@ def train_captioner(
         return {"loss": (errors * snr.clamp(max=GAMMA) / snr).mean(), "error": errors.mean()}
 
     train(captioner, losses_of, schedule, folder)
-    save_file(captioner.published(), folder / "captioner.safetensors")
+    save_file(captioner.tensors(), folder / "captioner.safetensors")
 
 
 def _embeddings(pictures: Pictures, vit: Path) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""A DINO as a backbone: pixels -> tokens, keys, queries or values of one block, which is the last one that is computed.
+"""A DINO as a backbone: pixels -> tokens, keys, queries or values of one block, the last that is computed.
 
 The three generations differ in their position embeddings (`baselines.vit.dense_grid`). Everything is taken
 from transformers' public modules; hooks read what passes through them.

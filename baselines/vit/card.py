@@ -1,4 +1,4 @@
-"""Facts about a vision transformer that a recipe needs before it is loaded: native size, patch, number of blocks."""
+"""Facts about a vision transformer that a recipe needs before it is loaded: sizes and number of blocks."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class VitCard:
 
     @classmethod
     def of(cls, folder: Path) -> VitCard:
-        """Reads the card of a folder. Raises `UserError` if it does not hold a DINO of a known architecture."""
+        """Reads the card of a folder. Raises `UserError` if it does not hold a known DINO."""
         path = folder / "config.json"
         config = _read_config(path)
         model_type = str(config.get("model_type")) if isinstance(config, dict) else "missing"
@@ -64,7 +64,7 @@ class VitCard:
             raise UserError(f"{path}: not the configuration of a vision transformer ({error!r})") from error
 
     def side(self, factor: Fraction) -> int:
-        """Side in pixels of a square `factor` times as large as the native one, to the nearest whole number of patches."""
+        """Side in pixels of a square `factor` times as large as the native one, in whole patches."""
         return self.patch * max(1, round(self.native * factor / self.patch))
 
     def stride(self, share: Fraction) -> int:
@@ -82,7 +82,7 @@ class VitCard:
         return int(pixels)
 
     def grid_size(self, height: int, width: int, stride: int) -> tuple[int, int]:
-        """Rows and columns of the feature map of an image: 1 + (side - patch) // stride of each (dino-vit-features).
+        """Rows and columns of an image's feature map: 1 + (side - patch) // stride each (dino-vit-features).
 
         Args:
             height, width: of the image, in pixels.

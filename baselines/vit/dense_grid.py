@@ -1,4 +1,4 @@
-"""Overlapping patches: a vision transformer whose patches begin every few pixels, as dino-vit-features reads it.
+"""Overlapping patches of a vision transformer, which begin every few pixels (dino-vit-features).
 
 The patch convolution gets the smaller stride, and every patch of the denser grid gets a position. DINOv1 and
 DINOv2 learned a square of positions, which is interpolated; DINOv3 rotates queries and keys by the patch's
@@ -64,7 +64,10 @@ def _interpolated_positions(
 
 @contextmanager
 def _rotary_positions(model: Any, card: VitCard, height: int, width: int, stride: int) -> Iterator[None]:
-    """Rotary positions of the denser grid's patch centres; the image's edges lie at -1 and 1 (DINOv3, section 3.2)."""
+    """Rotary positions of the denser grid's patch centres (DINOv3, section 3.2).
+
+    The image's edges lie at -1 and 1.
+    """
     angles = _rotary_angles(model, card, height, width, stride)
 
     def replace_output(module: Any, inputs: Any, output: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -78,7 +81,10 @@ def _rotary_positions(model: Any, card: VitCard, height: int, width: int, stride
 
 
 def _rotary_angles(model: Any, card: VitCard, height: int, width: int, stride: int) -> torch.Tensor:
-    """(patches, head width) angles: y times every frequency, x times every frequency, and both again for the other half."""
+    """(patches, head width) angles.
+
+    They are y times every frequency, x times every frequency, and both again for the other half.
+    """
     frequencies: torch.Tensor = model.rope_embeddings.inv_freq
     centres = []
     for count, side in zip(card.grid_size(height, width, stride), (height, width), strict=True):

@@ -1,4 +1,4 @@
-"""Tokens of a vision transformer's last block for padded images, kept in memory and on disk (SD+DINO's DINOv2 half)."""
+"""Tokens of a vision transformer's last block for padded images: the DINOv2 half of SD+DINO."""
 
 from __future__ import annotations
 

@@ -209,7 +209,7 @@ def test_gated_sum(captioner):
 @pytest.mark.parametrize("prefix", ["", "backbone.feature_extractor.ldm_extractor.", "module."])
 def test_published_tensors_are_found_under_any_prefix(captioner, prefix, tmp_path):
     content = {
-        "model": {prefix + name: tensor for name, tensor in captioner.published().items()}
+        "model": {prefix + name: tensor for name, tensor in captioner.tensors().items()}
         | {"other.weight": torch.zeros(2)},
         "iteration": 5,
     }
@@ -232,7 +232,7 @@ def test_a_checkpoint_cannot_run_code(tmp_path):
 
 
 def test_a_missing_tensor_is_named(captioner, tmp_path):
-    tensors = captioner.published()
+    tensors = captioner.tensors()
     del tensors["alpha_cond"]
     save_file(tensors, tmp_path / "captioner.safetensors")
     with pytest.raises(UserError, match=r"tensor 'alpha_cond' is missing"):
@@ -240,7 +240,7 @@ def test_a_missing_tensor_is_named(captioner, tmp_path):
 
 
 def test_prompt_depends_on_the_picture(captioner, vit, tmp_path):
-    save_file(captioner.published(), tmp_path / "captioner.safetensors")
+    save_file(captioner.tensors(), tmp_path / "captioner.safetensors")
     prompt = make_prompt(context(tmp_path, vit))
     one, other = (prompt("cat", (request(seed),)) for seed in (1, 2))
     assert isinstance(one, EmptyTextPlus)
@@ -250,6 +250,6 @@ def test_prompt_depends_on_the_picture(captioner, vit, tmp_path):
 
 
 def test_another_text_width_is_not_applicable(vit, tmp_path):
-    save_file(ImplicitCaptioner(24, 16, 64).published(), tmp_path / "captioner.safetensors")
+    save_file(ImplicitCaptioner(24, 16, 64).tensors(), tmp_path / "captioner.safetensors")
     with pytest.raises(NotApplicable, match="width 16, the backbone's have 8"):
         make_prompt(context(tmp_path, vit))
