@@ -50,7 +50,7 @@ class StretchedFeatures:
         self._timestep, self._ensemble = int(str(params["timestep"])), int(str(params["ensemble"]))
         level = str(params["level"])
         self._posterior, self._resample = str(params["posterior"]), str(params["resample"])
-        # With a prompt from the pair an image passes through the U-Net many times, always with the same prefix.
+        # With a prompt from the pair an image passes through the U-Net often, always with the same prefix.
         self._keeps_prefixes = context.prompt_scope == "pair"
         folder = context.weights[STABLE_DIFFUSION_2_1]
         memory = context.cache_bytes // 2 if self._keeps_prefixes else context.cache_bytes

@@ -90,8 +90,8 @@ class Generator:
         Args:
             states: (77, D) for each prompt.
             number: pictures for each prompt.
-            names: what tells the prompts' noise apart, their places in `states` otherwise. Prompts of one
-                name start from the same noise.
+            names: tell the prompts' noise apart; by default, their indices in `states`. Prompts of one name
+                start from the same noise.
 
         Returns:
             `number` pictures for each prompt.

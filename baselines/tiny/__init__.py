@@ -1,1 +1,1 @@
-"""The bundled backbones: small networks trained from scratch on `shapes`, and the programs that train them."""
+"""The bundled small networks, trained from scratch on `shapes`, and the programs that train them."""

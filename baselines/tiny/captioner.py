@@ -1,4 +1,4 @@
-"""The tiny implicit captioner: it learns to say about a picture what helps the frozen tiny Stable Diffusion to denoise it."""
+"""The tiny implicit captioner: it learns prompts that help the frozen tiny Stable Diffusion to denoise."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from baselines.networks.pixels import normalize_pixels
-from baselines.tiny.diffusion import GAMMA, draw_timesteps, latents
+from baselines.tiny.diffusion import denoising_losses, draw_latents, draw_timesteps, posteriors
 from baselines.tiny.loop import Losses, Schedule, train
 from baselines.tiny.pictures import Pictures
 
@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 def train_captioner(
     pictures: Pictures, pipeline: Path, vit: Path, folder: Path, schedule: Schedule, batch: int
 ) -> None:
-    """Trains projections, positions and gates with the loss that the U-Net was trained with; every network is frozen."""
+    """Trains projections, positions and gates with the U-Net's training loss; every network is frozen.
+
+    Args:
+        pipeline: folder of the tiny Stable Diffusion.
+        vit: folder of the tiny vision transformer, whose embedding of an image the captioner reads.
+        folder: gets `captioner.safetensors`.
+        batch: pictures of a step.
+    """
     import torch
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
     from diffusers.models.attention_processor import AttnProcessor
@@ -38,28 +45,23 @@ def train_captioner(
     unet.set_attn_processor(AttnProcessor())
     scheduler: Any = DDIMScheduler.from_pretrained(pipeline, subfolder="scheduler")
     vae: Any = AutoencoderKL.from_pretrained(pipeline, subfolder="vae", low_cpu_mem_usage=False)
-    mean, std = latents(vae, pictures, folder.parent)
+    mean, std = posteriors(vae, pictures, folder.parent)
     embeddings = _embeddings(pictures, vit)
     captioner = ImplicitCaptioner(embeddings.shape[1], empty.shape[1], backbone.card.time_width)
     shift: dict[str, torch.Tensor] = {}
     unet.time_embedding.register_forward_hook(
         lambda module, inputs, output: output + shift["time"].to(output.dtype)
     )
-    signal = scheduler.alphas_cumprod
 
     def losses_of(step: int, generator: torch.Generator) -> Losses:
         rows = torch.randint(len(pictures.captions), (batch,), generator=generator)
-        clean = vae.config.scaling_factor * (
-            mean[rows].float() + std[rows].float() * torch.randn(mean[rows].shape, generator=generator)
-        )
+        clean = vae.config.scaling_factor * draw_latents(mean[rows], std[rows], generator)
         noise = torch.randn(clean.shape, generator=generator)
-        t = draw_timesteps(batch, generator)
+        timesteps = draw_timesteps(batch, generator)
         states, shift["time"] = captioner(embeddings[rows])
         with torch.autocast("cpu", torch.bfloat16):
-            predicted = unet(scheduler.add_noise(clean, noise, t), t, empty + states).sample
-        errors = (predicted.float() - noise).square().mean(dim=(1, 2, 3))
-        snr = signal[t] / (1 - signal[t])
-        return {"loss": (errors * snr.clamp(max=GAMMA) / snr).mean(), "error": errors.mean()}
+            predicted = unet(scheduler.add_noise(clean, noise, timesteps), timesteps, empty + states).sample
+        return denoising_losses(predicted, noise, scheduler.alphas_cumprod[timesteps])
 
     train(captioner, losses_of, schedule, folder)
     save_file(captioner.tensors(), folder / "captioner.safetensors")
@@ -72,10 +74,9 @@ def _embeddings(pictures: Pictures, vit: Path) -> torch.Tensor:
     from baselines.prompts.implicit_captioner import ImageEncoder
 
     encoder = ImageEncoder(vit, "cpu", "fp32")
-    parts = []
+    chunks = []
     for start in range(0, len(pictures.captions), 100):
-        pixels = (
-            torch.from_numpy(pictures.pixels[np.arange(start, start + 100)]).permute(0, 3, 1, 2).float() / 255
-        )
-        parts.append(encoder.embed(normalize_pixels(pixels)))
-    return torch.cat(parts)
+        rows = np.arange(start, start + 100)
+        pixels = torch.from_numpy(pictures.pixels[rows]).permute(0, 3, 1, 2).float() / 255
+        chunks.append(encoder.embed(normalize_pixels(pixels)))
+    return torch.cat(chunks)

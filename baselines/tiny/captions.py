@@ -1,4 +1,4 @@
-"""What the pictures of `shapes` are called while the tiny Stable Diffusion is trained, and the tokenizer of those words."""
+"""Captions of the pictures that the tiny Stable Diffusion is trained on, and the tokenizer of their words."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _HUES = (
 
 
 def caption(category: str, looks: Mapping[str, Coat], dice: KeyedRandom) -> str:
-    """What a picture shows: its category, and now and then the colours of a few of its parts.
+    """Writes a picture's caption: its category, and now and then the colours of a few of its parts.
 
     A network that has to put named colours where named parts are learns that words belong to places; one that
     only ever reads the category need not.
@@ -37,9 +37,13 @@ def caption(category: str, looks: Mapping[str, Coat], dice: KeyedRandom) -> str:
     plain = PLAIN.format(category=category)
     if not dice.chance(0.35):
         return plain
-    names = sorted({name.split("_")[-1]: look for name, look in looks.items()}.items())
-    chosen = [names[dice.integer(0, len(names) - 1)] for _ in range(dice.integer(1, 4))]
-    return f"{plain} with " + ", ".join(f"{colour_name(look)} {name}" for name, look in dict(chosen).items())
+    looks_of_parts = sorted({name.split("_")[-1]: look for name, look in looks.items()}.items())
+    # A part that is drawn twice is named once.
+    described = {}
+    for _ in range(dice.integer(1, 4)):
+        name, look = looks_of_parts[dice.integer(0, len(looks_of_parts) - 1)]
+        described[name] = f"{colour_name(look)} {name}"
+    return f"{plain} with " + ", ".join(described.values())
 
 
 def colour_name(look: Coat) -> str:
@@ -49,12 +53,15 @@ def colour_name(look: Coat) -> str:
         return "black"
     if saturation < 0.18:
         return "white" if value > 0.75 else "grey"
-    named = next((name for limit, name in _HUES if hue < limit), "red")
-    return "brown" if named in ("red", "orange") and value < 0.6 else named
+    colour = next((name for limit, name in _HUES if hue < limit), "red")
+    return "brown" if colour in ("red", "orange") and value < 0.6 else colour
 
 
 def write_tokenizer(folder: Path) -> None:
-    """A byte-pair tokenizer in CLIP's format whose merges come from the captions, so that each of their words is one token."""
+    """Writes a byte-pair tokenizer in CLIP's format.
+
+    Its merges come from the captions, so that each of their words is one token.
+    """
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
@@ -76,8 +83,9 @@ def write_tokenizer(folder: Path) -> None:
     )
     tokenizer.train_from_iterator(_words(), trainer)
     model = json.loads(tokenizer.to_str())["model"]
-    letters = [*sorted(alphabet), *(f"{letter}</w>" for letter in sorted(alphabet))]
-    words = list(dict.fromkeys([*letters, *model["vocab"], START, END]))
+    letters = sorted(alphabet)
+    last_letters = [f"{letter}</w>" for letter in letters]
+    words = list(dict.fromkeys([*letters, *last_letters, *model["vocab"], START, END]))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.json").write_text(
         json.dumps({word: number for number, word in enumerate(words)}, ensure_ascii=False), encoding="utf-8"
@@ -96,13 +104,11 @@ def write_tokenizer(folder: Path) -> None:
 
 
 def _words() -> Iterator[str]:
-    """Every word of every caption, and those of part names; often enough that all become whole tokens."""
+    """Yields every word of captions and part names, each often enough to become one token."""
     colours: Iterable[str] = ("black", "white", "grey", "brown", *(name for _, name in _HUES))
-    parts = {
-        word
-        for kind in KINDS.values()
-        for name in (*kind.paints, *kind.keypoints)
-        for word in name.split("_")
-    }
-    for word in ("a", "photo", "of", "with", ",", *colours, *KINDS, *sorted(parts)):
-        yield from (word for _ in range(3))
+    words_of_parts: set[str] = set()
+    for kind in KINDS.values():
+        for name in (*kind.paints, *kind.keypoints):
+            words_of_parts.update(name.split("_"))
+    for word in ("a", "photo", "of", "with", ",", *colours, *KINDS, *sorted(words_of_parts)):
+        yield from [word] * 3

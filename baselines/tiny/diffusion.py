@@ -1,4 +1,4 @@
-"""The tiny Stable Diffusion: its three networks, and what each is trained for."""
+"""The tiny Stable Diffusion: its three networks and their training."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 LATENT_SIDE = SIDE // 4
 TEXT_WIDTH = 192
-EMPTY = 0.15
+EMPTY_SHARE = 0.15
 """Share of samples whose caption is dropped."""
 
-WINDOWED = 0.9
+WINDOWED_SHARE = 0.9
 """Share of the autoencoder's steps that see windows of the pictures."""
 
 GAMMA = 5.0
@@ -27,7 +27,7 @@ GAMMA = 5.0
 
 
 def make_vae() -> Any:
-    """Autoencoder: 96 x 96 x 3 pixels, 24 x 24 x 4 latents."""
+    """Builds the autoencoder: 96 x 96 x 3 pixels, 24 x 24 x 4 latents."""
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(
@@ -43,7 +43,10 @@ def make_vae() -> Any:
 
 
 def make_unet() -> Any:
-    """Three levels of 24 x 24, 12 x 12 and 6 x 6; attention, to itself and to the text, on the two lower ones."""
+    """Builds the U-Net: levels of 24 x 24, 12 x 12 and 6 x 6.
+
+    The two lower levels have self-attention, and cross-attention to the text.
+    """
     from diffusers import UNet2DConditionModel
 
     return UNet2DConditionModel(
@@ -62,7 +65,7 @@ def make_unet() -> Any:
 
 
 def make_text_encoder(tokenizer: Any) -> Any:
-    """CLIP's text transformer, two layers of width 192."""
+    """Builds CLIP's text transformer, two layers of width 192."""
     from transformers import CLIPTextConfig, CLIPTextModel
 
     config = CLIPTextConfig(
@@ -81,7 +84,7 @@ def make_text_encoder(tokenizer: Any) -> Any:
 
 
 def make_scheduler() -> Any:
-    """Stable Diffusion's noise schedule; the network predicts the noise."""
+    """Builds Stable Diffusion's noise schedule; the network predicts the noise."""
     from diffusers import DDIMScheduler
 
     return DDIMScheduler(
@@ -95,9 +98,11 @@ def make_scheduler() -> Any:
 
 
 def train_vae(pictures: Pictures, folder: Path, schedule: Schedule, batch: int) -> Any:
-    """Reconstruction in L1, edges included, and a little pressure on the posterior; ends with the latents' scale in its configuration.
+    """Trains the autoencoder: reconstruction in L1, edges included, and a little pressure on the posterior.
 
-    Nothing in it attends across the picture, so most steps see windows of half its side, a quarter of the
+    In the end the latents' scale goes into its configuration.
+
+    No layer attends across the picture, so most steps see windows of half its side, a quarter of the
     work; the last see it whole.
     """
     import torch
@@ -106,29 +111,29 @@ def train_vae(pictures: Pictures, folder: Path, schedule: Schedule, batch: int) 
     vae = make_vae()
 
     def losses_of(step: int, generator: torch.Generator) -> Losses:
-        x = _batch(pictures, batch, generator)
-        if step < WINDOWED * schedule.steps:
-            top, left = (4 * int(torch.randint(SIDE // 8 + 1, (1,), generator=generator)) for _ in range(2))
-            x = x[..., top : top + SIDE // 2, left : left + SIDE // 2]
+        pixels = _draw_batch(pictures, batch, generator)
+        if step < WINDOWED_SHARE * schedule.steps:
+            # Windows begin at whole latents.
+            top = 4 * int(torch.randint(SIDE // 8 + 1, (1,), generator=generator))
+            left = 4 * int(torch.randint(SIDE // 8 + 1, (1,), generator=generator))
+            pixels = pixels[..., top : top + SIDE // 2, left : left + SIDE // 2]
         with torch.autocast("cpu", torch.bfloat16):
-            posterior = vae.encode(x).latent_dist
+            posterior = vae.encode(pixels).latent_dist
             noise = torch.randn(posterior.mean.shape, generator=generator)
             decoded = vae.decode(posterior.mean + posterior.std * noise).sample
         decoded = decoded.float()
-        reconstruction = F.l1_loss(decoded, x)
-        edges = sum(F.l1_loss(decoded.diff(dim=axis), x.diff(dim=axis)) for axis in (2, 3))
+        reconstruction = F.l1_loss(decoded, pixels)
+        edges = sum(F.l1_loss(decoded.diff(dim=axis), pixels.diff(dim=axis)) for axis in (2, 3))
         kl = posterior.kl().mean() / posterior.mean[0].numel()
         return {"loss": reconstruction + edges + 1e-3 * kl, "reconstruction": reconstruction, "kl": kl}
 
     train(vae, losses_of, schedule, folder)
+    means = []
     with torch.no_grad():
-        means = torch.cat(
-            [
-                vae.encode(_pixels(pictures, np.arange(start, start + 50))).latent_dist.mean
-                for start in range(0, 1000, 50)
-            ]
-        )
-    vae.register_to_config(scaling_factor=round(1 / float(means.std()), 5))
+        for start in range(0, 1000, 50):
+            pixels = _pixels(pictures, np.arange(start, start + 50))
+            means.append(vae.encode(pixels).latent_dist.mean)
+    vae.register_to_config(scaling_factor=round(1 / float(torch.cat(means).std()), 5))
     vae.save_pretrained(folder)
     return vae
 
@@ -136,10 +141,12 @@ def train_vae(pictures: Pictures, folder: Path, schedule: Schedule, batch: int) 
 def train_unet(
     pictures: Pictures, vae_folder: Path, folder: Path, schedule: Schedule, batch: int, compiled: bool = False
 ) -> None:
-    """The noise that was added to a latent, given its caption, by U-Net and text encoder together.
+    """Trains U-Net and text encoder together to predict the noise in a latent, given its caption.
 
     Args:
-        compiled: through `torch.compile`: minutes to start, then a quarter faster.
+        vae_folder: of the trained autoencoder.
+        folder: gets `unet/`, `text_encoder/` and `tokenizer/`.
+        compiled: whether `torch.compile` is used: minutes to start, then a quarter faster.
     """
     import torch
     from diffusers import AutoencoderKL
@@ -149,36 +156,28 @@ def train_unet(
     write_tokenizer(folder / "tokenizer")
     tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
     vae = AutoencoderKL.from_pretrained(vae_folder)
-    mean, std = latents(vae, pictures, folder.parent)
+    mean, std = posteriors(vae, pictures, folder.parent)
     scheduler, unet, text = make_scheduler(), make_unet(), make_text_encoder(tokenizer)
     # On a CPU, attention written out trains half again as fast as the fused kernel.
     unet.set_attn_processor(AttnProcessor())
     if compiled:
         unet.compile()
     model = torch.nn.ModuleDict({"unet": unet, "text_encoder": text})
-    tokens = torch.tensor(
-        tokenizer(
-            [*pictures.captions, ""], padding="max_length", max_length=LENGTH, truncation=True
-        ).input_ids
-    )
-    signal = scheduler.alphas_cumprod
-    scale = vae.config.scaling_factor
+    captions = [*pictures.captions, ""]
+    token_ids = tokenizer(captions, padding="max_length", max_length=LENGTH, truncation=True).input_ids
+    tokens = torch.tensor(token_ids)
 
     def losses_of(step: int, generator: torch.Generator) -> Losses:
         rows = torch.randint(len(pictures.captions), (batch,), generator=generator)
-        dropped = torch.rand(batch, generator=generator) < EMPTY
-        words = tokens[torch.where(dropped, len(pictures.captions), rows)]
-        clean = scale * (
-            mean[rows].float() + std[rows].float() * torch.randn(mean[rows].shape, generator=generator)
-        )
+        is_dropped = torch.rand(batch, generator=generator) < EMPTY_SHARE
+        words = tokens[torch.where(is_dropped, len(pictures.captions), rows)]
+        clean = vae.config.scaling_factor * draw_latents(mean[rows], std[rows], generator)
         noise = torch.randn(clean.shape, generator=generator)
-        t = draw_timesteps(batch, generator)
+        timesteps = draw_timesteps(batch, generator)
         with torch.autocast("cpu", torch.bfloat16):
             states = text(words).last_hidden_state
-            predicted = unet(scheduler.add_noise(clean, noise, t), t, states).sample
-        errors = (predicted.float() - noise).square().mean(dim=(1, 2, 3))
-        snr = signal[t] / (1 - signal[t])
-        return {"loss": (errors * snr.clamp(max=GAMMA) / snr).mean(), "error": errors.mean()}
+            predicted = unet(scheduler.add_noise(clean, noise, timesteps), timesteps, states).sample
+        return denoising_losses(predicted, noise, scheduler.alphas_cumprod[timesteps])
 
     train(model, losses_of, schedule, folder)
     unet.save_pretrained(folder / "unet")
@@ -186,37 +185,64 @@ def train_unet(
 
 
 def draw_timesteps(number: int, generator: torch.Generator) -> torch.Tensor:
-    """(n,) int64 below 1000. Features are read at t of 50 to 261, so low ones come more often: half are below 400."""
+    """Draws (n,) timesteps, int64 below 1000.
+
+    Features are read at t of 50 to 261, so low timesteps come more often: half of them are below 400.
+    """
     import torch
 
     return (1000 * torch.rand(number, generator=generator) ** 1.3).long()
 
 
-def latents(vae: Any, pictures: Pictures, folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and standard deviation of the posterior of every picture, (n, 4, 24, 24) float16, encoded once."""
+def posteriors(vae: Any, pictures: Pictures, folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard deviation of every picture's posterior, each (n, 4, 24, 24) float16.
+
+    Pictures are encoded once and kept in `folder`.
+    """
     import torch
     from tqdm import tqdm
 
     path = folder / f"latents-{len(pictures.captions)}.npy"
     if not path.is_file():
-        rows = []
+        chunks = []
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
             for start in tqdm(range(0, len(pictures.captions), 100), desc="encoding", disable=None):
                 posterior = vae.encode(_pixels(pictures, np.arange(start, start + 100))).latent_dist
-                rows.append(torch.stack([posterior.mean, posterior.std]).half())
-        np.save(path, torch.cat(rows, dim=1).numpy())
-    both = torch.from_numpy(np.load(path))
-    return both[0], both[1]
+                chunks.append(torch.stack([posterior.mean, posterior.std]).half())
+        np.save(path, torch.cat(chunks, dim=1).numpy())
+    moments = torch.from_numpy(np.load(path))
+    return moments[0], moments[1]
 
 
-def _batch(pictures: Pictures, size: int, generator: torch.Generator) -> torch.Tensor:
+def draw_latents(mean: torch.Tensor, std: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Draws latents before scaling from posteriors, (n, 4, 24, 24) float32."""
     import torch
 
-    return _pixels(pictures, torch.randint(len(pictures.captions), (size,), generator=generator).numpy())
+    return mean.float() + std.float() * torch.randn(mean.shape, generator=generator)
+
+
+def denoising_losses(predicted: torch.Tensor, noise: torch.Tensor, signal: torch.Tensor) -> Losses:
+    """Losses of predicted noise, weighted by the signal-to-noise ratio (min-SNR).
+
+    Args:
+        predicted, noise: (n, 4, h, w).
+        signal: (n,) share of the signal's variance at the timesteps.
+    """
+    errors = (predicted.float() - noise).square().mean(dim=(1, 2, 3))
+    snr = signal / (1 - signal)
+    return {"loss": (errors * snr.clamp(max=GAMMA) / snr).mean(), "error": errors.mean()}
+
+
+def _draw_batch(pictures: Pictures, size: int, generator: torch.Generator) -> torch.Tensor:
+    """(size, 3, 96, 96) pixels of pictures drawn at random."""
+    import torch
+
+    rows = torch.randint(len(pictures.captions), (size,), generator=generator)
+    return _pixels(pictures, rows.numpy())
 
 
 def _pixels(pictures: Pictures, rows: np.ndarray) -> torch.Tensor:
-    """(n, 3, 96, 96) in [-1, 1]."""
+    """(n, 3, 96, 96) pixels in [-1, 1]."""
     import torch
 
     return torch.from_numpy(pictures.pixels[rows]).permute(0, 3, 1, 2).float() / 127.5 - 1

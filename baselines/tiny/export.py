@@ -1,4 +1,7 @@
-"""Puts trained networks together as the bundled weights: half precision, an ordinary diffusers pipeline, a DINOv2, a captioner."""
+"""Exports trained networks as the bundled weights: a diffusers pipeline, a DINOv2, a captioner.
+
+All of them are saved in half precision.
+"""
 
 from __future__ import annotations
 
@@ -27,20 +30,20 @@ from baselines.tiny.diffusion import make_scheduler
     help="Folder for stable-diffusion/, dino/ and captioner/.",
 )
 def main(work: Path, folder: Path) -> None:
-    """Exports what has been trained so far."""
+    """Exports the networks that have been trained so far."""
     if (work / "unet" / "unet").is_dir():
-        pipeline(work, folder / "stable-diffusion")
+        export_pipeline(work, folder / "stable-diffusion")
     if (work / "vit" / "config.json").is_file():
-        dino(work, folder / "dino")
+        export_dino(work, folder / "dino")
     if (work / "captioner" / "captioner.safetensors").is_file():
-        captioner(work, folder / "captioner")
+        export_captioner(work, folder / "captioner")
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             click.echo(f"{path.stat().st_size:>10,}  {path.relative_to(folder)}")
 
 
-def pipeline(work: Path, folder: Path) -> None:
-    """VAE, U-Net, text encoder, tokenizer and scheduler as `StableDiffusionPipeline` saves them."""
+def export_pipeline(work: Path, folder: Path) -> None:
+    """Exports VAE, U-Net, text encoder, tokenizer and scheduler as `StableDiffusionPipeline` saves them."""
     import torch
     from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
@@ -48,7 +51,7 @@ def pipeline(work: Path, folder: Path) -> None:
     unet: Any = UNet2DConditionModel.from_pretrained(work / "unet" / "unet", low_cpu_mem_usage=False)
     vae: Any = AutoencoderKL.from_pretrained(work / "vae", low_cpu_mem_usage=False)
     text: Any = CLIPTextModel.from_pretrained(work / "text" / "text_encoder")
-    whole: Any = StableDiffusionPipeline(
+    pipeline: Any = StableDiffusionPipeline(
         vae=vae.to(torch.float16),
         unet=unet.to(torch.float16),
         text_encoder=text.to(torch.float16),
@@ -59,16 +62,19 @@ def pipeline(work: Path, folder: Path) -> None:
         requires_safety_checker=False,
     )
     shutil.rmtree(folder, ignore_errors=True)
-    whole.save_pretrained(folder, safe_serialization=True)
+    pipeline.save_pretrained(folder, safe_serialization=True)
     for path in folder.glob("*/config.json"):
-        # Where the parts lay on this machine is nobody's business, and would be part of the weights' hash.
+        # The path of a part on this machine is private, and would change the weights' hash.
         config = json.loads(path.read_text(encoding="utf-8"))
         config.pop("_name_or_path", None)
         path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
-def dino(work: Path, folder: Path) -> None:
-    """The vision transformer as transformers saves it, with a processor that feeds it squares of the size it was trained on."""
+def export_dino(work: Path, folder: Path) -> None:
+    """Exports the vision transformer as transformers saves it.
+
+    Its processor makes squares of the size that it was trained on.
+    """
     import torch
     from transformers import Dinov2Model
 
@@ -91,8 +97,8 @@ def dino(work: Path, folder: Path) -> None:
     (folder / "preprocessor_config.json").write_text(json.dumps(processor, indent=2) + "\n", encoding="utf-8")
 
 
-def captioner(work: Path, folder: Path) -> None:
-    """The captioner's tensors under their published names."""
+def export_captioner(work: Path, folder: Path) -> None:
+    """Exports the captioner's tensors under their published names."""
     import torch
     from safetensors.torch import load_file, save_file
 

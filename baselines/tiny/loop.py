@@ -1,4 +1,4 @@
-"""A training loop that goes on where it was stopped, and gives the same weights as if it had not been."""
+"""A training loop that can be stopped and continued, and gives the weights of an undisturbed training."""
 
 from __future__ import annotations
 
@@ -16,17 +16,22 @@ if TYPE_CHECKING:
     import torch
 
 Losses = dict[str, "torch.Tensor"]
+"""Named losses of a step; "loss" is minimised."""
+
+LOG_EVERY = 100
+"""Steps between two lines of the log."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast.
+    """Length and learning rate of a training.
 
     Attributes:
         steps: in all.
         rate: AdamW's learning rate after `warmup` steps; it falls to a hundredth over the last `decay` share
             of all steps.
-        average: largest decay of the running mean of the weights, which is what is kept in the end.
+        average: largest decay of the running mean of the weights; that mean is the result.
+        clip: largest norm of the gradient.
     """
 
     steps: int
@@ -39,11 +44,9 @@ class Schedule:
     def at(self, step: int) -> float:
         """The learning rate of a step."""
         left = (self.steps - step) / max(1.0, self.decay * self.steps)
-        return (
-            self.rate
-            * min(1.0, (step + 1) / self.warmup)
-            * (0.01 + 0.99 * (0.5 - 0.5 * math.cos(math.pi * min(1.0, left))))
-        )
+        rise = min(1.0, (step + 1) / self.warmup)
+        fall = 0.01 + 0.99 * (0.5 - 0.5 * math.cos(math.pi * min(1.0, left)))
+        return self.rate * rise * fall
 
 
 def train(
@@ -56,10 +59,10 @@ def train(
     """Trains `model` in place and leaves it with its averaged weights.
 
     Args:
-        losses_of: step, and a generator that belongs to it -> named losses, of which "loss" is minimised.
-            Whatever is random must come from the generator: that makes an interrupted training the same as an
+        losses_of: step, and a generator that belongs to it -> named losses; "loss" is minimised. All random
+            numbers must come from the generator: that makes an interrupted training the same as an
             undisturbed one.
-        folder: holds `checkpoint.pt` and `log.jsonl`. Training goes on from a checkpoint that is there.
+        folder: holds `checkpoint.pt` and `log.jsonl`. Training continues from an existing checkpoint.
     """
     import torch
     from tqdm import tqdm
@@ -68,11 +71,10 @@ def train(
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=schedule.rate, betas=(0.9, 0.99), weight_decay=0.01)
     mean = [parameter.detach().clone() for parameter in parameters]
-    first, spent = _resume(folder / "checkpoint.pt", model, optimizer, mean)
-    began, sums = time.perf_counter(), dict[str, float]()
-    for step in tqdm(
-        range(first, schedule.steps), initial=first, total=schedule.steps, desc=folder.name, disable=None
-    ):
+    first_step, seconds_before = _resume(folder / "checkpoint.pt", model, optimizer, mean)
+    start, sums = time.perf_counter(), dict[str, float]()
+    steps = range(first_step, schedule.steps)
+    for step in tqdm(steps, initial=first_step, total=schedule.steps, desc=folder.name, disable=None):
         losses = losses_of(step, torch.Generator().manual_seed(1_000_003 * (step + 1)))
         for group in optimizer.param_groups:
             group["lr"] = schedule.at(step)
@@ -84,35 +86,22 @@ def train(
         torch._foreach_lerp_(mean, [parameter.detach() for parameter in parameters], weight)
         for name, value in losses.items():
             sums[name] = sums.get(name, 0.0) + float(value.detach())
-        if (step + 1) % 100 == 0:
-            _log(folder / "log.jsonl", step + 1, spent + time.perf_counter() - began, sums)
+        seconds = seconds_before + time.perf_counter() - start
+        if (step + 1) % LOG_EVERY == 0:
+            _log(folder / "log.jsonl", step + 1, seconds, sums)
         if (step + 1) % save_every == 0 or step + 1 == schedule.steps:
-            _save(
-                folder / "checkpoint.pt",
-                model,
-                optimizer,
-                mean,
-                step + 1,
-                spent + time.perf_counter() - began,
-            )
+            _save(folder / "checkpoint.pt", model, optimizer, mean, step + 1, seconds)
     with torch.no_grad():
         for parameter, average in zip(parameters, mean, strict=True):
             parameter.copy_(average)
 
 
 def _log(path: Path, step: int, seconds: float, sums: dict[str, float]) -> None:
-    """Means over the last hundred steps."""
+    """Appends the means of losses over the last steps to the log, and starts new sums."""
+    means = {name: round(value / LOG_EVERY, 5) for name, value in sums.items()}
+    line = json.dumps({"step": step, "seconds": round(seconds), **means})
     with path.open("a", encoding="utf-8") as file:
-        file.write(
-            json.dumps(
-                {
-                    "step": step,
-                    "seconds": round(seconds),
-                    **{name: round(value / 100, 5) for name, value in sums.items()},
-                }
-            )
-            + "\n"
-        )
+        file.write(line + "\n")
     sums.clear()
 
 
@@ -124,6 +113,7 @@ def _save(
     step: int,
     seconds: float,
 ) -> None:
+    """Writes a checkpoint."""
     import torch
 
     with replacing(path) as file:
@@ -140,7 +130,11 @@ def _save(
 def _resume(
     path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, mean: list[torch.Tensor]
 ) -> tuple[int, float]:
-    """Loads a checkpoint where there is one; the step to go on with and the seconds spent so far."""
+    """Loads a checkpoint if there is one.
+
+    Returns:
+        the step to continue with and the seconds spent so far.
+    """
     import torch
 
     if not path.is_file():

@@ -1,4 +1,6 @@
-"""What the model card says of the bundled weights: `python -m baselines.tiny.measure RESULTS` compares the cells of a results folder.
+"""Figures of the bundled weights' model card: `python -m baselines.tiny.measure RESULTS`.
+
+Cells of a results folder are compared with each other.
 
 Differences are between PCK per image at alpha 0.10 on equal pairs, with intervals from a bootstrap over pairs
 (2,000 draws): paired, so that what is hard about a pair for every method does not widen them.
@@ -44,23 +46,20 @@ def main(results: Path) -> None:
             shares[name, record.cell.split] = pair_scores(
                 host, splits[record.cell.split], results, record, localizer
             )
-    cells = [(name, split, f"{100 * np.nanmean(one):.1f}") for (name, split), one in sorted(shares.items())]
-    click.echo(tabulate(cells, ("cell", "split", "PCK@0.10"), tablefmt="pipe"))
-    differences = [
-        (
-            first,
-            other,
-            split,
-            "{:+.1f}, {:+.1f} to {:+.1f}".format(*difference(shares[first, split], shares[other, split])),
-        )
-        for (first, split), (other, split_too) in combinations(sorted(shares), 2)
-        if split == split_too
-    ]
+    rows = []
+    for (name, split), scores in sorted(shares.items()):
+        rows.append((name, split, f"{100 * np.nanmean(scores):.1f}"))
+    click.echo(tabulate(rows, ("cell", "split", "PCK@0.10"), tablefmt="pipe"))
+    differences = []
+    for (name, split), (base, base_split) in combinations(sorted(shares), 2):
+        if split == base_split:
+            points = difference(shares[name, split], shares[base, split])
+            differences.append((name, base, split, "{:+.1f}, {:+.1f} to {:+.1f}".format(*points)))
     click.echo("\n" + tabulate(differences, ("cell", "minus", "split", "difference"), tablefmt="pipe"))
 
 
 def pair_scores(host: Host, index: SplitIndex, results: Path, record: Record, localizer: str) -> np.ndarray:
-    """(pairs,) share of a pair's points that were found, protocol `sd4match`; NaN for a pair without predictions."""
+    """(pairs,) share of correct points of each pair, by protocol `sd4match`; NaN without predictions."""
     protocol = make_criterion(host, "sd4match", (ALPHA,))
     points = read_points(index, results / record.cell.id, localizer)
     right, total = count_correct(index, points, protocol, record.cell.fed_size)
@@ -68,11 +67,12 @@ def pair_scores(host: Host, index: SplitIndex, results: Path, record: Record, lo
     return np.array([shares.get(pair_id, np.nan) for pair_id in index.pair_ids])
 
 
-def difference(first: np.ndarray, other: np.ndarray) -> Sequence[float]:
+def difference(scores: np.ndarray, base: np.ndarray) -> Sequence[float]:
     """Mean difference in percent points on the pairs that both have, and the ends of its 95 % interval."""
-    both = (first - other)[np.isfinite(first - other)][:, None]
-    interval = bootstrap_ratios(both, np.ones_like(both))
-    return tuple(100 * float(value[0]) for value in (both.mean(axis=0), interval.low, interval.high))
+    differences = scores - base
+    differences = differences[np.isfinite(differences)][:, None]
+    interval = bootstrap_ratios(differences, np.ones_like(differences))
+    return tuple(100 * float(value[0]) for value in (differences.mean(axis=0), interval.low, interval.high))
 
 
 if __name__ == "__main__":

@@ -26,9 +26,11 @@ SPLIT = "train"
 
 @dataclass(frozen=True)
 class Pictures:
-    """Attributes:
-    pixels: (n, 96, 96, 3) uint8, mapped from disk.
-    captions, categories: one for each.
+    """Training pictures with their captions.
+
+    Attributes:
+        pixels: (n, 96, 96, 3) uint8, mapped from disk.
+        captions, categories: one for each picture.
     """
 
     pixels: np.ndarray
@@ -37,18 +39,25 @@ class Pictures:
 
 
 def training_pictures(folder: Path, per_category: int, workers: int) -> Pictures:
-    """`per_category` pictures of each category of `shapes`' training seeds, in an order that mixes categories; drawn when not there."""
+    """Pictures of `shapes`' training seeds, in an order that mixes categories.
+
+    They are drawn if the folder does not hold them yet.
+
+    Args:
+        per_category: number of pictures of each category.
+        workers: processes that draw.
+    """
     name = f"shapes{VERSION}-{SIDE}-{per_category}"
     array, listing = folder / f"{name}.npy", folder / f"{name}.json"
     if not listing.is_file():
-        _draw(array, listing, per_category, workers)
-    lines = json.loads(listing.read_text(encoding="utf-8"))
-    return Pictures(np.load(array, mmap_mode="r"), lines["captions"], lines["categories"])
+        _draw_pictures(array, listing, per_category, workers)
+    labels = json.loads(listing.read_text(encoding="utf-8"))
+    return Pictures(np.load(array, mmap_mode="r"), labels["captions"], labels["categories"])
 
 
 @dataclass(frozen=True)
 class PaddedPictures:
-    """The same pictures as DINOv2's recipe sees them.
+    """Training pictures as DINOv2's recipe sees them.
 
     Attributes:
         pixels: (n, side, side, 3) uint8, mapped from disk; the longer side resized to the square's, on black.
@@ -59,31 +68,34 @@ class PaddedPictures:
     sizes: np.ndarray
 
 
-def padded_pictures(folder: Path, per_category: int, side: int, workers: int) -> PaddedPictures:
-    """The pictures of `training_pictures`, in its order; drawn when not there."""
+def pad_pictures(folder: Path, per_category: int, side: int, workers: int) -> PaddedPictures:
+    """Pads the pictures of `training_pictures`, in its order, unless the folder holds them already."""
     from tqdm import tqdm
 
-    array, sizes = (folder / f"padded{VERSION}-{side}-{per_category}{part}.npy" for part in ("", "-sizes"))
-    if not sizes.is_file():
+    name = f"padded{VERSION}-{side}-{per_category}"
+    array, sizes_path = folder / f"{name}.npy", folder / f"{name}-sizes.npy"
+    if not sizes_path.is_file():
         keys = [(category, index, side) for index in range(per_category) for category in KINDS]
         pixels = np.lib.format.open_memmap(array, mode="w+", dtype=np.uint8, shape=(len(keys), side, side, 3))
-        found = np.zeros((len(keys), 2), dtype=np.int64)
+        sizes = np.zeros((len(keys), 2), dtype=np.int64)
         with ProcessPoolExecutor(workers) as pool:
-            drawn = pool.map(_padded, keys, chunksize=64)
-            for number, (picture, size) in enumerate(
-                tqdm(drawn, total=len(keys), desc="drawing", disable=None)
-            ):
-                pixels[number], found[number] = picture, size
+            results = tqdm(
+                pool.map(_draw_padded, keys, chunksize=64), total=len(keys), desc="drawing", disable=None
+            )
+            for number, (picture, size) in enumerate(results):
+                pixels[number], sizes[number] = picture, size
         pixels.flush()
-        with replacing(sizes) as file:
-            np.save(file, found)
-    return PaddedPictures(np.load(array, mmap_mode="r"), np.load(sizes))
+        with replacing(sizes_path) as file:
+            np.save(file, sizes)
+    return PaddedPictures(np.load(array, mmap_mode="r"), np.load(sizes_path))
 
 
-def _padded(key: tuple[str, int, int]) -> tuple[np.ndarray, tuple[int, int]]:
+def _draw_padded(key: tuple[str, int, int]) -> tuple[np.ndarray, tuple[int, int]]:
+    """Draws the picture of (category, index) padded to a square side; its pixels and original size."""
     category, index, side = key
     image = ShapesImage(SPLIT, category, index).open()
-    inner, (left, top) = padded_content(Size(*image.size), side), Frame.padded(Size(*image.size), side).offset
+    size = Size(*image.size)
+    inner, (left, top) = padded_content(size, side), Frame.padded(size, side).offset
     square = np.zeros((side, side, 3), dtype=np.uint8)
     square[int(top) :, int(left) :][: inner.height, : inner.width] = np.asarray(
         image.resize(inner, PIL.Image.Resampling.LANCZOS)
@@ -91,7 +103,8 @@ def _padded(key: tuple[str, int, int]) -> tuple[np.ndarray, tuple[int, int]]:
     return square, image.size
 
 
-def _draw(array: Path, listing: Path, per_category: int, workers: int) -> None:
+def _draw_pictures(array: Path, listing: Path, per_category: int, workers: int) -> None:
+    """Draws all training pictures into an array and a listing of their captions and categories."""
     from tqdm import tqdm
 
     keys = [(category, index) for index in range(per_category) for category in KINDS]
@@ -99,20 +112,22 @@ def _draw(array: Path, listing: Path, per_category: int, workers: int) -> None:
     pixels = np.lib.format.open_memmap(array, mode="w+", dtype=np.uint8, shape=(len(keys), SIDE, SIDE, 3))
     captions: list[str] = []
     with ProcessPoolExecutor(workers) as pool:
-        drawn = pool.map(_picture, keys, chunksize=64)
-        for number, (picture, words) in enumerate(tqdm(drawn, total=len(keys), desc="drawing", disable=None)):
-            pixels[number] = picture
-            captions.append(words)
-    pixels.flush()
-    with replacing(listing) as file:
-        file.write(
-            json.dumps({"captions": captions, "categories": [category for category, _ in keys]}).encode()
+        results = tqdm(
+            pool.map(_draw_picture, keys, chunksize=64), total=len(keys), desc="drawing", disable=None
         )
+        for number, (picture, text) in enumerate(results):
+            pixels[number] = picture
+            captions.append(text)
+    pixels.flush()
+    labels = {"captions": captions, "categories": [category for category, _ in keys]}
+    with replacing(listing) as file:
+        file.write(json.dumps(labels).encode())
 
 
-def _picture(key: tuple[str, int]) -> tuple[np.ndarray, str]:
+def _draw_picture(key: tuple[str, int]) -> tuple[np.ndarray, str]:
+    """Draws the picture of (category, index): its pixels and caption."""
     category, index = key
     small = ShapesImage(SPLIT, category, index).open().resize((SIDE, SIDE), PIL.Image.Resampling.BILINEAR)
-    return np.asarray(small), caption(
-        category, draw_looks(SPLIT, category, index)[1], KeyedRandom("caption", SPLIT, category, index)
-    )
+    looks = draw_looks(SPLIT, category, index)[1]
+    text = caption(category, looks, KeyedRandom("caption", SPLIT, category, index))
+    return np.asarray(small), text

@@ -1,12 +1,14 @@
-"""The text encoder that is bundled: one that learned prompts can steer, taught to say what the U-Net's own says.
+"""The bundled text encoder, which learned prompts can steer.
+
+It was trained to give captions the states of the U-Net's own encoder.
 
 The encoder that was trained with the U-Net ends with nearly all of its residual stream, some 30 times a
 token's embedding and more, in one constant direction. Learned token embeddings cannot move that, so they have
-little grip: of the ten points that tuning what cross-attention reads brings on validation pairs, tuning
-through that encoder brought four. Its successor is CLIP's architecture all the same, and gives captions the
-same states, but its stream stays about as large as the embeddings, and its last layer norm has room: captions
-use a part of its range, since a constant takes the rest, and a prompt that outgrows the constant has `REACH`
-in every channel.
+little effect: on validation pairs, tuning the states that cross-attention reads brings ten points, and tuning
+through that encoder brought four. Its successor has CLIP's architecture, too, and gives captions the same
+states. But its stream stays about as large as the embeddings, and its last layer norm has room: captions use a
+part of its range, since a constant takes the rest, and a prompt that outgrows the constant has `REACH` in
+every channel.
 """
 
 from __future__ import annotations
@@ -31,50 +33,48 @@ OFTEN = ("", "a photo", "a photo of a", *(PLAIN.format(category=category) for ca
 """Texts that prompts are made of; a fifth of every batch."""
 
 
-def train_text(captions: list[str], taught: Path, folder: Path, schedule: Schedule, batch: int) -> None:
-    """A new text encoder from an old one's states, in mean squares, over captions.
+def train_text(
+    captions: list[str], teacher_folder: Path, folder: Path, schedule: Schedule, batch: int
+) -> None:
+    """Trains a new text encoder to give captions the states of an old one, in mean squares.
 
     Args:
-        taught: folder of `text_encoder/` and `tokenizer/`, as the U-Net's training left them.
+        teacher_folder: folder of `text_encoder/` and `tokenizer/`, as the U-Net's training left them.
         folder: gets `text_encoder/`.
     """
     import torch
     from transformers import CLIPTextModel, CLIPTokenizer
 
-    tokenizer = CLIPTokenizer.from_pretrained(taught / "tokenizer")
-    old: Any = CLIPTextModel.from_pretrained(taught / "text_encoder").eval().requires_grad_(False)
-    different = [text for text in dict.fromkeys(captions) if text not in OFTEN]
-    tokens = torch.tensor(
-        tokenizer([*OFTEN, *different], padding="max_length", max_length=LENGTH, truncation=True).input_ids
-    )
+    tokenizer = CLIPTokenizer.from_pretrained(teacher_folder / "tokenizer")
+    teacher: Any = CLIPTextModel.from_pretrained(teacher_folder / "text_encoder").eval().requires_grad_(False)
+    texts = [*OFTEN, *(text for text in dict.fromkeys(captions) if text not in OFTEN)]
+    token_ids = tokenizer(texts, padding="max_length", max_length=LENGTH, truncation=True).input_ids
+    tokens = torch.tensor(token_ids)
     with torch.no_grad():
-        some = old(tokens[:500]).last_hidden_state
-    mean, spread = some.mean(dim=(0, 1)), some.std()
-    new = CLIPTextModel(old.config)
-    last = start(new, mean)
+        sample = teacher(tokens[:500]).last_hidden_state
+    mean, spread = sample.mean(dim=(0, 1)), sample.std()
+    student = CLIPTextModel(teacher.config)
+    last_norm = initialize(student, mean)
     stream: list[torch.Tensor] = []
-    last.register_forward_pre_hook(lambda module, inputs: stream.append(inputs[0]))
+    last_norm.register_forward_pre_hook(lambda module, inputs: stream.append(inputs[0]))
     often = batch // 5
 
     def losses_of(step: int, generator: torch.Generator) -> Losses:
-        rows = torch.cat(
-            [
-                torch.randint(len(OFTEN), (often,), generator=generator),
-                torch.randint(len(OFTEN), len(tokens), (batch - often,), generator=generator),
-            ]
-        )
+        common = torch.randint(len(OFTEN), (often,), generator=generator)
+        others = torch.randint(len(OFTEN), len(tokens), (batch - often,), generator=generator)
+        rows = torch.cat([common, others])
         with torch.no_grad():
-            wanted = old(tokens[rows]).last_hidden_state
-        error = (new(tokens[rows]).last_hidden_state - wanted).square().mean() / spread**2
+            target = teacher(tokens[rows]).last_hidden_state
+        error = (student(tokens[rows]).last_hidden_state - target).square().mean() / spread**2
         growth = stream.pop().std(dim=-1).log().square().mean()
         return {"loss": error + CALM * growth, "error": error, "growth": growth}
 
-    train(new, losses_of, schedule, folder)
-    new.save_pretrained(folder / "text_encoder")
+    train(student, losses_of, schedule, folder)
+    student.save_pretrained(folder / "text_encoder")
 
 
-def start(model: Any, mean: torch.Tensor) -> torch.nn.LayerNorm:
-    """Initial values, in place; returns the last layer norm, whose gain stays at `REACH`.
+def initialize(model: Any, mean: torch.Tensor) -> torch.nn.LayerNorm:
+    """Sets initial values in place; returns the last layer norm, whose gain stays at `REACH`.
 
     The last layer adds +1 and -1 to alternating channels, which fill the norm; its offset takes them away
     again and leaves `mean`, (D,).
@@ -89,11 +89,10 @@ def start(model: Any, mean: torch.Tensor) -> torch.nn.LayerNorm:
         inner.embeddings.position_embedding.weight.normal_(0, 0.03)
         for layer in inner.encoder.layers:
             attention, mlp = layer.self_attn, layer.mlp
-            for linear, gain in (
-                *((one, 1.0) for one in (attention.q_proj, attention.k_proj, attention.v_proj, mlp.fc1)),
-                *((one, 0.3) for one in (attention.out_proj, mlp.fc2)),
-            ):
-                linear.weight.normal_(0, gain / linear.in_features**0.5)
+            for linear in (attention.q_proj, attention.k_proj, attention.v_proj, mlp.fc1):
+                linear.weight.normal_(0, 1.0 / linear.in_features**0.5)
+            for linear in (attention.out_proj, mlp.fc2):
+                linear.weight.normal_(0, 0.3 / linear.in_features**0.5)
         inner.encoder.layers[-1].mlp.fc2.bias.copy_(signs)
         norm: torch.nn.LayerNorm = inner.final_layer_norm
         norm.weight.fill_(REACH)

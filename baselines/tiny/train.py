@@ -1,4 +1,7 @@
-"""Trains the bundled backbones: `python -m baselines.tiny.train vae|unet|text|vit|captioner --work DIR`. A run that was stopped goes on."""
+"""Trains the bundled networks: `python -m baselines.tiny.train vae|unet|text|vit|captioner --work DIR`.
+
+A training that was stopped goes on when the same command is run again.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from pathlib import Path
 import click
 
 from baselines.tiny.loop import Schedule
-from baselines.tiny.pictures import padded_pictures, training_pictures
+from baselines.tiny.pictures import pad_pictures, training_pictures
 
 
 @click.command()
@@ -48,8 +51,8 @@ def main(
         from diffusers import AutoencoderKL
 
         autoencoder = AutoencoderKL.from_pretrained(work / "vae", low_cpu_mem_usage=False)
-        posteriors = diffusion.latents(autoencoder, pictures, work)
-        padded = padded_pictures(work, per_category, vit.FED, threads)
+        posteriors = diffusion.posteriors(autoencoder, pictures, work)
+        padded = pad_pictures(work, per_category, vit.FED, threads)
         vit.train_vit(
             padded,
             pictures.categories,

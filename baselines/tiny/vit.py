@@ -1,10 +1,10 @@
-"""The tiny DINO: DINOv2's architecture, which learns to give the patches of a picture the features of the tiny Stable Diffusion.
+"""The tiny DINO: DINOv2's architecture, trained to predict the tiny Stable Diffusion's features of patches.
 
-DINO's own self-distillation needs far more pictures than a laptop gets through: after 50,000 of them it told
-patches apart by their colours alone. A network that has learned to draw the objects knows their parts. Its
-features of a noisy latent, as DIFT reads them with the prompt "a photo of a {category}", are what this one
-predicts from the clean picture, in one pass, without noise and without being told the category (as CleanDIFT
-does for a U-Net, Stracke et al., 2025). So, unlike a real DINO, it stands on captions.
+DINO's own self-distillation needs far more pictures than a laptop gets through: after 50,000 of them it
+distinguished patches by their colours alone. A network that has learned to draw the objects knows their parts. So
+this network predicts, from the clean picture, the features that DIFT reads of a noisy latent with the prompt
+"a photo of a {category}": in one pass, without noise and without the category (as CleanDIFT does for a U-Net,
+Stracke et al., 2025). Unlike a real DINO, it depends on captions.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 from baselines.methods.dino import DINOV2_SIDE
 from baselines.networks.pixels import normalize_pixels
 from baselines.tiny.captions import PLAIN
+from baselines.tiny.diffusion import draw_latents
 from baselines.tiny.loop import Losses, Schedule, train
 from baselines.tiny.pictures import SIDE, PaddedPictures
 
@@ -26,18 +27,18 @@ if TYPE_CHECKING:
 
 PATCH = 8
 WIDTH = 128
-"""That of the features it predicts: a patch's token is their prediction, so that its cosines are theirs."""
+"""Width of a token, which is that of the features: a patch's token predicts its feature."""
 
 FED = PATCH * round(SIDE * DINOV2_SIDE / PATCH)
 """Side in pixels of the padded picture, as DINOv2's recipe feeds it: 152."""
 
 GRID = FED // PATCH
 TIMESTEP = 100
-PLACE = "up_blocks.1"
+SUBMODULE = "up_blocks.1"
 
 
 def make_vit() -> Any:
-    """DINOv2's architecture: six layers of width 128, patches of 8 x 8 pixels."""
+    """Builds DINOv2's architecture: six layers of width 128, patches of 8 x 8 pixels."""
     from transformers import Dinov2Config, Dinov2Model
 
     config = Dinov2Config(
@@ -64,7 +65,7 @@ def train_vit(
     schedule: Schedule,
     batch: int,
 ) -> None:
-    """Trains it and keeps its running mean.
+    """Trains the vision transformer and saves the running mean of its weights.
 
     Args:
         categories: of the pictures.
@@ -84,13 +85,11 @@ def train_vit(
     def features(rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """(n, 128, 24, 24) of the stretched pictures."""
         with torch.no_grad():
-            latents = mean[rows].float() + deviation[rows].float() * torch.randn(
-                mean[rows].shape, generator=generator
-            )
+            latents = draw_latents(mean[rows], deviation[rows], generator)
             noisy = backbone.noisy(latents, torch.randn(latents.shape, generator=generator), TIMESTEP)
-            return backbone.activations(noisy, TIMESTEP, [prompts[row] for row in rows.tolist()], [PLACE])[
-                PLACE
-            ].float()
+            conditions = [prompts[row] for row in rows.tolist()]
+            activations = backbone.activations(noisy, TIMESTEP, conditions, [SUBMODULE])
+            return activations[SUBMODULE].float()
 
     # Channels differ in size: each is brought to mean 0 and deviation 1.
     sample = features(torch.arange(256), torch.Generator().manual_seed(0))
@@ -98,33 +97,41 @@ def train_vit(
 
     def losses_of(step: int, generator: torch.Generator) -> Losses:
         rows = torch.randint(len(pictures.sizes), (batch,), generator=generator)
-        places, inside = _places(pictures.sizes[rows.numpy()])
-        wanted = F.grid_sample(
-            features(rows, generator), places, mode="bilinear", padding_mode="border", align_corners=False
+        coordinates, is_inside = patch_coordinates(pictures.sizes[rows.numpy()])
+        target = F.grid_sample(
+            features(rows, generator),
+            coordinates,
+            mode="bilinear",
+            padding_mode="border",
+            align_corners=False,
         )
-        wanted = ((wanted.flatten(2) - shift) / scale).transpose(1, 2)
+        target = ((target.flatten(2) - shift) / scale).transpose(1, 2)
         pixels = torch.from_numpy(pictures.pixels[rows.numpy()]).permute(0, 3, 1, 2).float() / 255
         with torch.autocast("cpu", torch.bfloat16):
             states = vit.encoder(vit.embeddings(normalize_pixels(pixels)))
         tokens = getattr(states, "last_hidden_state", states)[:, 1:].float()
-        errors = (tokens - wanted).square().mean(dim=2)
-        apart = 1 - F.cosine_similarity(tokens, wanted, dim=2)
-        loss, cosine = ((one * inside).sum() / inside.sum() for one in (errors + apart, apart))
+        errors = (tokens - target).square().mean(dim=2)
+        cosine_distances = 1 - F.cosine_similarity(tokens, target, dim=2)
+
+        def mean_inside(values: torch.Tensor) -> torch.Tensor:
+            return (values * is_inside).sum() / is_inside.sum()
+
+        loss, cosine = mean_inside(errors + cosine_distances), mean_inside(cosine_distances)
         return {"loss": loss, "cosine": cosine}
 
     train(vit, losses_of, schedule, folder)
     vit.save_pretrained(folder)
 
 
-def _places(sizes: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where the patches' centres of padded pictures lie in the stretched ones.
+def patch_coordinates(sizes: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    """Maps the centres of the patches of padded pictures into the stretched pictures.
 
     Args:
         sizes: (n, 2) widths and heights.
 
     Returns:
-        (n, 19, 19, 2) coordinates for `grid_sample`, from -1 to 1, and (n, 361): whether a centre lies on the
-        picture.
+        (n, 19, 19, 2) coordinates for `grid_sample`, from -1 to 1, and (n, 361) booleans, true for a centre
+        that lies on the picture.
     """
     import torch
 
@@ -132,11 +139,9 @@ def _places(sizes: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
 
     steps = PATCH * (torch.arange(GRID) + 0.5)
     centres = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1)
-    places = torch.stack(
-        [
-            2 * Frame.padded(Size(*size), FED).to_original(centres) / torch.tensor(size, dtype=torch.float32)
-            - 1
-            for size in sizes.tolist()
-        ]
-    )
-    return places, (places.abs() <= 1).all(dim=-1).flatten(1)
+    rows = []
+    for size in sizes.tolist():
+        points = Frame.padded(Size(*size), FED).to_original(centres)
+        rows.append(2 * points / torch.tensor(size, dtype=torch.float32) - 1)
+    coordinates = torch.stack(rows)
+    return coordinates, (coordinates.abs() <= 1).all(dim=-1).flatten(1)

@@ -14,9 +14,8 @@ from baselines.stable_diffusion.text_encoder import TextEncoder
 from baselines.tiny.captions import PLAIN, caption, write_tokenizer
 from baselines.tiny.loop import Schedule, train
 from baselines.tiny.measure import difference
-from baselines.tiny.text import REACH, train_text
-from baselines.tiny.text import start as text_start
-from baselines.tiny.vit import FED, GRID, PATCH, _places
+from baselines.tiny.text import REACH, initialize, train_text
+from baselines.tiny.vit import FED, GRID, PATCH, patch_coordinates
 from baselines.weights import BUNDLED
 from harness.datasets.shapes.catalogue import KINDS
 from harness.datasets.shapes.keyed_random import KeyedRandom
@@ -171,7 +170,7 @@ def test_a_text_encoder_learns_another_one_s_states(tmp_path):
     text = PLAIN.format(category="cat")
     there, aim = found.text_states(text), wanted.text_states(text)
     start = CLIPTextModel(wanted.text_encoder.config)
-    norm = text_start(start, aim.mean(dim=0))
+    norm = initialize(start, aim.mean(dim=0))
     assert not norm.weight.requires_grad and (norm.weight == REACH).all()
     with torch.no_grad():
         before = start(wanted._tokenize([text])).last_hidden_state[0]
@@ -179,7 +178,7 @@ def test_a_text_encoder_learns_another_one_s_states(tmp_path):
 
 
 def test_patches_of_padded_pictures_are_found_in_stretched_ones():
-    places, inside = _places(np.array([[200, 100], [120, 120]]))
+    places, inside = patch_coordinates(np.array([[200, 100], [120, 120]]))
     assert places.shape == (2, GRID, GRID, 2)
     # Row and column of the middle patch are the middle of the picture, however it is padded.
     assert places[:, GRID // 2, GRID // 2].abs().max() < 1e-6
