@@ -25,7 +25,7 @@ COMPONENTS = 256
 """Directions that PCA keeps at each level."""
 
 
-def padded_side(native: int, stride: int) -> int:
+def square_side(native: int, stride: int) -> int:
     """Side of the padded square: 15/8 of the native size, i.e. 960 of 512.
 
     It is a whole number of strides of the coarsest level that is read.
@@ -38,7 +38,7 @@ def image_size(weights: Mapping[str, Path]) -> tuple[int, int]:
     from baselines.stable_diffusion.card import Card
 
     card = Card.of(weights[STABLE_DIFFUSION_1_5])
-    side = padded_side(card.native, card.strides["s5"])
+    side = square_side(card.native, card.strides["s5"])
     return side, side
 
 
@@ -64,7 +64,7 @@ class SDDino:
             raise UserError(
                 f"{folder}: its decoder has fewer than three blocks; SD+DINO reads {', '.join(LEVELS)}"
             )
-        self._side = padded_side(card.native, card.strides["s5"])
+        self._side = square_side(card.native, card.strides["s5"])
         self._decoder_states = PaddedDecoderStates(
             self.backbone,
             memory,

@@ -119,17 +119,17 @@ def _read_tensors(file: Path) -> dict[str, torch.Tensor]:
 
         return load_file(file)
     tensors: dict[str, torch.Tensor] = {}
-    _flatten(torch.load(file, map_location="cpu", weights_only=True, mmap=True), "", tensors)
+    _collect_tensors(torch.load(file, map_location="cpu", weights_only=True, mmap=True), "", tensors)
     return tensors
 
 
-def _flatten(node: Any, prefix: str, tensors: dict[str, torch.Tensor]) -> None:
-    """Flattens nested dictionaries: checkpoints keep weights under "model", "state_dict" and the like."""
+def _collect_tensors(node: Any, prefix: str, tensors: dict[str, torch.Tensor]) -> None:
+    """Collects tensors of nested dictionaries: checkpoints keep weights under "model", "state_dict" and the like."""
     if isinstance(node, torch.Tensor):
         tensors[prefix] = node
     elif isinstance(node, dict):
         for name, inner in node.items():
-            _flatten(inner, f"{prefix}.{name}" if prefix else str(name), tensors)
+            _collect_tensors(inner, f"{prefix}.{name}" if prefix else str(name), tensors)
 
 
 class ImageEncoder:

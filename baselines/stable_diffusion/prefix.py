@@ -64,7 +64,7 @@ def replace_outputs(unet: Any, outputs: PrefixOutputs) -> Iterator[None]:
     try:
         for name in prefix_submodules(unet):
             module = unet.get_submodule(name)
-            module.forward = _constant_forward(_output_of(name, outputs))
+            module.forward = _constant_forward(_restore_output(name, outputs))
             replaced.append(module)
         yield
     finally:
@@ -73,8 +73,8 @@ def replace_outputs(unet: Any, outputs: PrefixOutputs) -> Iterator[None]:
             del module.forward
 
 
-def _output_of(name: str, outputs: PrefixOutputs) -> Any:
-    """The output of a submodule as it returned it: the reverse of `flatten_outputs`."""
+def _restore_output(name: str, outputs: PrefixOutputs) -> Any:
+    """Restores a submodule's output as it was returned: the reverse of `flatten_outputs`."""
     if name in outputs:
         return outputs[name]
     states = tuple(state for key, state in outputs.items() if key.startswith(f"{name} "))

@@ -84,7 +84,7 @@ class UNetActivations:
             outputs: dict[str, Any] = {}
             # The pass ends before the prompt is read.
             unread = torch.zeros(len(noisy[rows]), 1, self.text_width, device=self.device, dtype=self.dtype)
-            with record_outputs(self._named_submodules(submodules), outputs):
+            with record_outputs(self._submodules_by_name(submodules), outputs):
                 self.unet(noisy[rows].to(self.device, self.dtype), timestep, unread, return_dict=False)
             chunks.append(flatten_outputs(outputs))
         if not chunks:
@@ -152,12 +152,12 @@ class UNetActivations:
         states = torch.stack([prompt.states for prompt in prompts]).to(self.dtype)
         prefix = replace_outputs(self.unet, prefix_outputs) if prefix_outputs else nullcontext()
         with (
-            record_outputs(self._named_submodules(submodules), outputs),
+            record_outputs(self._submodules_by_name(submodules), outputs),
             shift_timestep_embedding(self.unet, prompts),
             prefix,
         ):
             self.unet(noisy.to(self.device, self.dtype), timestep, states, return_dict=False)
         return {name: output[0] if isinstance(output, tuple) else output for name, output in outputs.items()}
 
-    def _named_submodules(self, names: Sequence[str]) -> dict[str, Any]:
+    def _submodules_by_name(self, names: Sequence[str]) -> dict[str, Any]:
         return {name: self.unet.get_submodule(name) for name in names}

@@ -6,8 +6,8 @@ The encoder that was trained with the U-Net ends with nearly all of its residual
 token's embedding and more, in one constant direction. Learned token embeddings cannot move that, so they have
 little effect: on validation pairs, tuning the states that cross-attention reads brings ten points, and tuning
 through that encoder brought four. Its successor has CLIP's architecture, too, and gives captions the same
-states. But its stream stays about as large as the embeddings, and its last layer norm has room: captions use a
-part of its range, since a constant takes the rest, and a prompt that outgrows the constant has `REACH` in
+states. But its stream stays about as large as the embeddings, and its last layer norm has room: captions use
+a part of its range, since a constant takes the rest, and a prompt that outgrows the constant has `REACH` in
 every channel.
 """
 

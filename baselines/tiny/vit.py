@@ -1,10 +1,10 @@
 """The tiny DINO: DINOv2's architecture, trained to predict the tiny Stable Diffusion's features of patches.
 
 DINO's own self-distillation needs far more pictures than a laptop gets through: after 50,000 of them it
-distinguished patches by their colours alone. A network that has learned to draw the objects knows their parts. So
-this network predicts, from the clean picture, the features that DIFT reads of a noisy latent with the prompt
-"a photo of a {category}": in one pass, without noise and without the category (as CleanDIFT does for a U-Net,
-Stracke et al., 2025). Unlike a real DINO, it depends on captions.
+distinguished patches by their colours alone. A network that has learned to draw the objects knows their
+parts. So this network predicts, from the clean picture, the features that DIFT reads of a noisy latent with
+the prompt "a photo of a {category}": in one pass, without noise and without the category (as CleanDIFT does
+for a U-Net, Stracke et al., 2025). Unlike a real DINO, it depends on captions.
 """
 
 from __future__ import annotations
@@ -56,6 +56,36 @@ def make_vit() -> Any:
     return Dinov2Model(config)
 
 
+class _Teacher:
+    """The tiny Stable Diffusion's features of the training pictures, which the vision transformer predicts.
+
+    Args:
+        pipeline, categories, posteriors: as of `train_vit`.
+    """
+
+    def __init__(
+        self, pipeline: Path, categories: Sequence[str], posteriors: tuple[torch.Tensor, torch.Tensor]
+    ) -> None:
+        from baselines.stable_diffusion.backbone import StableDiffusion
+
+        self._backbone = StableDiffusion(pipeline, precision="bf16")
+        texts = [PLAIN.format(category=category) for category in categories]
+        self._prompts = [self._backbone.condition(text) for text in texts]
+        self._mean, self._std = posteriors
+
+    def __call__(self, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """(n, 128, 24, 24) features of some of the pictures, stretched, with noise from the generator."""
+        import torch
+
+        with torch.no_grad():
+            latents = draw_latents(self._mean[rows], self._std[rows], generator)
+            noise = torch.randn(latents.shape, generator=generator)
+            noisy = self._backbone.noisy(latents, noise, TIMESTEP)
+            prompts = [self._prompts[row] for row in rows.tolist()]
+            activations = self._backbone.activations(noisy, TIMESTEP, prompts, [SUBMODULE])
+            return activations[SUBMODULE].float()
+
+
 def train_vit(
     pictures: PaddedPictures,
     categories: Sequence[str],
@@ -75,31 +105,18 @@ def train_vit(
     import torch
     import torch.nn.functional as F
 
-    from baselines.stable_diffusion.backbone import StableDiffusion
-
-    backbone = StableDiffusion(pipeline, precision="bf16")
-    prompts = [backbone.condition(PLAIN.format(category=category)) for category in categories]
-    mean, deviation = posteriors
+    teacher = _Teacher(pipeline, categories, posteriors)
     vit = make_vit()
 
-    def features(rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """(n, 128, 24, 24) of the stretched pictures."""
-        with torch.no_grad():
-            latents = draw_latents(mean[rows], deviation[rows], generator)
-            noisy = backbone.noisy(latents, torch.randn(latents.shape, generator=generator), TIMESTEP)
-            conditions = [prompts[row] for row in rows.tolist()]
-            activations = backbone.activations(noisy, TIMESTEP, conditions, [SUBMODULE])
-            return activations[SUBMODULE].float()
-
     # Channels differ in size: each is brought to mean 0 and deviation 1.
-    sample = features(torch.arange(256), torch.Generator().manual_seed(0))
+    sample = teacher(torch.arange(256), torch.Generator().manual_seed(0))
     shift, scale = sample.mean(dim=(0, 2, 3))[:, None], sample.std(dim=(0, 2, 3))[:, None]
 
     def losses_of(step: int, generator: torch.Generator) -> Losses:
         rows = torch.randint(len(pictures.sizes), (batch,), generator=generator)
         coordinates, is_inside = patch_coordinates(pictures.sizes[rows.numpy()])
         target = F.grid_sample(
-            features(rows, generator),
+            teacher(rows, generator),
             coordinates,
             mode="bilinear",
             padding_mode="border",

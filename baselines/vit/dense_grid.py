@@ -32,7 +32,7 @@ def dense_patches(model: Any, card: VitCard, height: int, width: int, stride: in
     modules = model.embeddings.modules()
     convolution = next(module for module in modules if isinstance(module, torch.nn.Conv2d))
     is_rotary = card.architecture == "DINOv3ViTModel"
-    positions = _rotary_positions if is_rotary else _interpolated_positions
+    positions = _rotate_positions if is_rotary else _interpolate_positions
     convolution.stride = (stride, stride)
     try:
         with positions(model, card, height, width, stride):
@@ -42,12 +42,10 @@ def dense_patches(model: Any, card: VitCard, height: int, width: int, stride: in
 
 
 @contextmanager
-def _interpolated_positions(
-    model: Any, card: VitCard, height: int, width: int, stride: int
-) -> Iterator[None]:
-    """Learned positions of the denser grid.
+def _interpolate_positions(model: Any, card: VitCard, height: int, width: int, stride: int) -> Iterator[None]:
+    """Interpolates the learned positions to the denser grid.
 
-    The model's own interpolation makes them, for an image that has as many whole patches as the denser grid.
+    The model's own interpolation does it, as for an image that has as many whole patches as the denser grid.
     """
     rows, columns = card.grid_size(height, width, stride)
     embeddings, patch = model.embeddings, card.patch
@@ -63,8 +61,8 @@ def _interpolated_positions(
 
 
 @contextmanager
-def _rotary_positions(model: Any, card: VitCard, height: int, width: int, stride: int) -> Iterator[None]:
-    """Rotary positions of the denser grid's patch centres (DINOv3, section 3.2).
+def _rotate_positions(model: Any, card: VitCard, height: int, width: int, stride: int) -> Iterator[None]:
+    """Rotates by the positions of the denser grid's patch centres (DINOv3, section 3.2).
 
     The image's edges lie at -1 and 1.
     """

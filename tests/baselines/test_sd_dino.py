@@ -16,8 +16,8 @@ from baselines.methods.sd_dino import (
     EXTRACTORS,
     LEVELS,
     SDDino,
-    padded_side,
     principal_components,
+    square_side,
 )
 from baselines.prompts.implicit_captioner import ImplicitCaptioner, load_captioner, make_prompt
 from baselines.sources import CAPTIONER, CLIP_IMAGE_ENCODER, DINOV2, STABLE_DIFFUSION_1_5
@@ -50,8 +50,8 @@ def extractor(vit: Path, dino: bool, shared: SharedObjects | None = None) -> SDD
 
 
 def test_published_sizes():
-    assert padded_side(512, 64) == 960
-    assert padded_side(512, 64) - 512 == 448
+    assert square_side(512, 64) == 960
+    assert square_side(512, 64) - 512 == 448
 
 
 def test_crops_are_averaged_where_they_overlap():
