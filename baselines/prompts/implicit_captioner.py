@@ -124,7 +124,7 @@ def _read_tensors(file: Path) -> dict[str, torch.Tensor]:
 
 
 def _collect_tensors(node: Any, prefix: str, tensors: dict[str, torch.Tensor]) -> None:
-    """Collects tensors of nested dictionaries: checkpoints keep weights under "model", "state_dict" and the like."""
+    """Collects the tensors of nested dictionaries: weights lie under "model", "state_dict" or the like."""
     if isinstance(node, torch.Tensor):
         tensors[prefix] = node
     elif isinstance(node, dict):

@@ -1,4 +1,4 @@
-"""What is compared with the vectors: each check takes a folder of them, and raises AssertionError where a number differs."""
+"""Checks against the vectors: each takes a folder of them, and raises AssertionError if a number differs."""
 
 import json
 from collections.abc import Callable
@@ -37,15 +37,17 @@ ALPHAS = (0.05, 0.1, 0.15)
 
 
 def size(height_width: np.ndarray) -> Size:
+    """Size of an image from its (height, width)."""
     return Size(int(height_width[1]), int(height_width[0]))
 
 
 def feature_map(data: np.ndarray, image: Size) -> FeatureMap:
-    """A map of an image that was fed as it is."""
+    """A feature map of an image that was neither resized nor padded."""
     return FeatureMap(torch.from_numpy(data.copy()), Frame.unchanged(image))
 
 
 def matching_localizers(folder: Path) -> None:
+    """SD4Match's four localizers, with and without normalisation."""
     vectors = np.load(folder / "matching.npz")
     source_size, target_size = size(vectors["src_size_hw"]), size(vectors["trg_size_hw"])
     for name, make in LOCALIZERS.items():
@@ -56,19 +58,15 @@ def matching_localizers(folder: Path) -> None:
                     feature_map(vectors["src_featmap"][number], source_size),
                     feature_map(vectors["trg_featmap"][number], target_size),
                 )
-                found = localize(*maps, torch.from_numpy(vectors["src_kps"][number, :count]).double())
+                points = torch.from_numpy(vectors["src_kps"][number, :count]).double()
+                predicted = localize(*maps, points).points.numpy()
                 expected = vectors[f"out/{name}{suffix}"][number, :count]
-                np.testing.assert_allclose(
-                    found.points.numpy(),
-                    expected,
-                    rtol=0,
-                    atol=1e-3 if name in SOFT else 1e-4,
-                    err_msg=name + suffix,
-                )
+                tolerance = 1e-3 if name in SOFT else 1e-4
+                np.testing.assert_allclose(predicted, expected, rtol=0, atol=tolerance, err_msg=name + suffix)
 
 
 def matching_pck(folder: Path) -> None:
-    """The release's predictions -> its PCK: `<=`, clamped truth, per image and per point, over all and in each category."""
+    """PCK of the release's predictions: `<=`, clamped truth; per image and point; over all and by category."""
     vectors = np.load(folder / "matching.npz")
     target_size, counts = size(vectors["trg_size_hw"]), vectors["n_pts"]
     short = {
@@ -77,31 +75,31 @@ def matching_pck(folder: Path) -> None:
         "softargmax": "softmax",
         "kernel_softargmax": "kernelsoftmax",
     }
-    seen = set()
+    compared = set()
     for name in LOCALIZERS:
         errors = []
         for number, count in enumerate(counts):
-            truth = target_in_frame(
-                SD4MATCH,
-                Target(vectors["trg_kps"][number, :count].astype(float), target_size, None),
-                Frame.unchanged(target_size),
-            )
+            target = Target(vectors["trg_kps"][number, :count].astype(float), target_size, None)
+            truth = target_in_frame(SD4MATCH, target, Frame.unchanged(target_size))
             distance = np.linalg.norm(vectors[f"out/{name}"][number, :count] - truth, axis=1)
             errors.append(distance / vectors["pck_threshold"][number])
         hits = np.stack([is_correct(np.concatenate(errors), alpha, strict=False) for alpha in ALPHAS], axis=1)
-        right, total = count_per_pair(hits, np.repeat(np.arange(len(counts)), counts), len(counts))
+        rows = np.repeat(np.arange(len(counts)), counts)
+        hits_of_pair, points_of_pair = count_per_pair(hits, rows, len(counts))
         for category in ("all", *sorted(set(vectors["category"]))):
-            inside = np.ones(len(counts), bool) if category == "all" else vectors["category"] == category
+            is_inside = vectors["category"] == category
+            if category == "all":
+                is_inside = np.ones(len(counts), bool)
             for column, alpha in enumerate(ALPHAS):
                 values = {
-                    "image": (right[inside, column] / total[inside]).mean(),
-                    "point": right[inside, column].sum() / total[inside].sum(),
+                    "image": (hits_of_pair[is_inside, column] / points_of_pair[is_inside]).mean(),
+                    "point": hits_of_pair[is_inside, column].sum() / points_of_pair[is_inside].sum(),
                 }
                 for averaging, value in values.items():
                     key = f"out/pck/{averaging}/{short[name]}_pck{alpha}/{category}"
                     np.testing.assert_allclose(value, vectors[key], rtol=0, atol=1e-7, err_msg=key)
-                    seen.add(key)
-    assert seen == {key for key in vectors.files if key.startswith("out/pck/")}
+                    compared.add(key)
+    assert compared == {key for key in vectors.files if key.startswith("out/pck/")}
 
 
 def matching_loss(folder: Path) -> None:
@@ -126,38 +124,40 @@ def matching_loss(folder: Path) -> None:
 
 
 def original_argmax(folder: Path) -> None:
+    """DIFT's argmax at original resolution; pixels that tie are equally right."""
     vectors = np.load(folder / "original_resolution_argmax.npz")
     cases = sorted({key.split("/")[0] for key in vectors.files})
     for case in cases:
         source_size, target_size = size(vectors[f"{case}/src_size_hw"]), size(vectors[f"{case}/trg_size_hw"])
-        frames = [Frame.stretched(one, Size(96, 96)) for one in (source_size, target_size)]
+        frames = [Frame.stretched(original, Size(96, 96)) for original in (source_size, target_size)]
         source, target = (
             FeatureMap(torch.from_numpy(vectors[f"{case}/{side}_featmap"].copy()), frame)
             for side, frame in zip(("src", "trg"), frames, strict=True)
         )
-        found = ArgmaxOriginal()(source, target, torch.from_numpy(vectors[f"{case}/src_kps"]).double())
+        located = ArgmaxOriginal()(source, target, torch.from_numpy(vectors[f"{case}/src_kps"]).double())
         np.testing.assert_allclose(
-            found.score.numpy(), vectors[f"{case}/out/score"], rtol=0, atol=2e-6, err_msg=case
+            located.score.numpy(), vectors[f"{case}/out/score"], rtol=0, atol=2e-6, err_msg=case
         )
         cosines = upsampled_cosines(source, target, vectors[f"{case}/src_kps"])
         width = cosines.shape[2]
-        for row, (mine, theirs) in enumerate(
-            zip(found.points.long().numpy(), vectors[f"{case}/out/prediction_xy"], strict=True)
-        ):
-            # Where two pixels tie, rounding decides; theirs is then at least what the plain computation finds.
-            tied = cosines[row, mine[1], mine[0]] >= cosines[row].max() - 1e-6
-            plain = cosines[row].argmax()
-            right = (mine == theirs).all() or (tied and (plain % width, plain // width) == tuple(theirs))
-            assert right, f"case {case}, point {row}: {mine} instead of {theirs}"
+        predictions = located.points.long().numpy()
+        expected_predictions = vectors[f"{case}/out/prediction_xy"]
+        for row, (predicted, expected) in enumerate(zip(predictions, expected_predictions, strict=True)):
+            # Where two pixels tie, rounding decides; the expected one is then that of the plain computation.
+            is_tied = cosines[row, predicted[1], predicted[0]] >= cosines[row].max() - 1e-6
+            best = cosines[row].argmax()
+            is_plain_argmax = (best % width, best // width) == tuple(expected)
+            is_right = (predicted == expected).all() or (is_tied and is_plain_argmax)
+            assert is_right, f"case {case}, point {row}: {predicted} instead of {expected}"
 
 
 def upsampled_cosines(source: FeatureMap, target: FeatureMap, points: np.ndarray) -> np.ndarray:
-    """(N, H, W) float32: both maps upsampled to image size and normalised, plainly."""
+    """(N, H, W) float32 cosines, computed plainly: both maps are upsampled to image size and normalised."""
 
-    def upsample(one: FeatureMap) -> torch.Tensor:
-        width, height = one.frame.original
+    def upsample(features: FeatureMap) -> torch.Tensor:
+        width, height = features.frame.original
         full = torch.nn.functional.interpolate(
-            one.data[None], (height, width), mode="bilinear", align_corners=False
+            features.data[None], (height, width), mode="bilinear", align_corners=False
         )[0]
         return torch.nn.functional.normalize(full, dim=0)
 
@@ -166,24 +166,18 @@ def upsampled_cosines(source: FeatureMap, target: FeatureMap, points: np.ndarray
 
 
 def window_softmax(folder: Path) -> None:
+    """GeoAware-SC's windowed soft-argmax."""
     vectors = np.load(folder / "window_softmax.npz")
     side = int(vectors["frame_size"])
     maps = [feature_map(vectors[f"{name}_featmap"], Size(side, side)) for name in ("src", "trg")]
     points = torch.from_numpy(vectors["src_kps"]).double()
     for window in (5, 7):
-        found = WindowSoftmax(window=window)(*maps, points)
-        np.testing.assert_allclose(
-            found.points.numpy(),
-            vectors[f"out/window{window}"],
-            rtol=0,
-            atol=1e-3,
-            err_msg=f"window {window}",
-        )
+        predicted = WindowSoftmax(window=window)(*maps, points).points.numpy()
+        expected = vectors[f"out/window{window}"]
+        np.testing.assert_allclose(predicted, expected, rtol=0, atol=1e-3, err_msg=f"window {window}")
     # A window of the best patch alone, with a temperature at which nothing else counts.
-    found = WindowSoftmax(window=0, temperature=1e-4)(*maps, points)
-    np.testing.assert_allclose(
-        found.points.numpy(), vectors["out/argmax"], rtol=0, atol=1e-3, err_msg="argmax"
-    )
+    predicted = WindowSoftmax(window=0, temperature=1e-4)(*maps, points).points.numpy()
+    np.testing.assert_allclose(predicted, vectors["out/argmax"], rtol=0, atol=1e-3, err_msg="argmax")
 
 
 DATASETS = {
@@ -194,6 +188,7 @@ DATASETS = {
 
 
 def datasets(folder: Path) -> None:
+    """SD4Match's loaders on miniatures of the three datasets."""
     expected = json.loads((folder / "datasets.json").read_text())
     assert len(expected) == 7
     for key, pairs in expected.items():
@@ -201,44 +196,45 @@ def datasets(folder: Path) -> None:
 
 
 def compare_dataset(folder: Path, key: str, pairs: list[dict]) -> None:
-    """One split, such as `spair/test`."""
+    """Compares one split, such as `spair/test`."""
     name, split = key.split("/")
     make, home, threshold = DATASETS[name]
     dataset = make(folder / "datasets" / home, split)
     assert len(dataset) == len(pairs), key
-    for number, wanted in enumerate(pairs):
-        _compare_pair(f"{key} {number}", dataset[number], wanted, threshold)
+    for number, expected in enumerate(pairs):
+        _compare_pair(f"{key} {number}", dataset[number], expected, threshold)
 
 
-def _compare_pair(where: str, pair: ImagePair, wanted: dict, threshold: str) -> None:
+def _compare_pair(label: str, pair: ImagePair, expected: dict, threshold: str) -> None:
+    """Compares an image pair with the numbers that the release's loader returned for it."""
     valid = valid_points(pair)
-    assert pair.category == wanted["category"], where
-    assert valid.sum() == wanted["n_points"], where
+    assert pair.category == expected["category"], label
+    assert valid.sum() == expected["n_points"], label
     for side, image, points, original in (
         ("source", pair.source, pair.source_points, pair.source_size),
         ("target", pair.target, pair.target_points, pair.target_size),
     ):
-        identifier = wanted[f"{side}_identifier"]
+        identifier = expected[f"{side}_identifier"]
         # The release marks mirrored pictures with -1 and others with -0; ours have a flag.
         mirrored = bool(getattr(image, "mirror", False))
         assert identifier in (image.name, f"{image.name}-{int(mirrored)}"), (
-            f"{where}: {image.name} instead of {identifier}"
+            f"{label}: {image.name} instead of {identifier}"
         )
         target = Target(points[valid], original, pair.target_box if side == "target" else pair.source_box)
         frame = Frame.stretched(original, FED)
-        found = target_in_frame(SD4MATCH, target, frame)
+        points_in_frame = target_in_frame(SD4MATCH, target, frame)
         np.testing.assert_allclose(
-            found, wanted[f"{side}_keypoints"], rtol=0, atol=1e-3, err_msg=f"{where} {side}"
+            points_in_frame, expected[f"{side}_keypoints"], rtol=0, atol=1e-3, err_msg=f"{label} {side}"
         )
         if side == "target":
             length = threshold_length(threshold, target, frame)
             np.testing.assert_allclose(
-                length, wanted["pck_threshold"], rtol=0, atol=1e-3, err_msg=f"{where} threshold"
+                length, expected["pck_threshold"], rtol=0, atol=1e-3, err_msg=f"{label} threshold"
             )
         pixels = stretched_batch([ImageRequest(image.open(), image.identity(), pair.category)], FED)
         means = (2 * pixels - 1).double().mean(dim=(0, 2, 3)).numpy()
         np.testing.assert_allclose(
-            means, wanted[f"{side}_image_mean"], rtol=0, atol=1e-6, err_msg=f"{where} {side} image"
+            means, expected[f"{side}_image_mean"], rtol=0, atol=1e-6, err_msg=f"{label} {side} image"
         )
 
 
@@ -259,6 +255,7 @@ def _backbone(folder: Path) -> StableDiffusion:
 
 
 def stable_diffusion(folder: Path) -> None:
+    """SD4Match's extractor on a miniature Stable Diffusion 2."""
     vectors = {key: torch.from_numpy(value) for key, value in np.load(folder / "sd_features.npz").items()}
     backbone = _backbone((folder / "sd_pipeline").resolve())
     posterior = backbone.posterior(vectors["image"])
@@ -275,25 +272,24 @@ def stable_diffusion(folder: Path) -> None:
         noisy = backbone.noisy(
             latents.repeat_interleave(members, 0), vectors["noise"][: 2 * members], timestep
         )
-        place = backbone.card.levels[f"up-block {block}"]
-        passed = backbone.activations(
-            noisy, timestep, [one for one in prompts for _ in range(members)], [place]
-        )[place]
-        found = passed.unflatten(0, (2, members)).mean(dim=1)
+        submodule = backbone.card.levels[f"up-block {block}"]
+        repeated = [prompt for prompt in prompts for _ in range(members)]
+        activations = backbone.activations(noisy, timestep, repeated, [submodule])[submodule]
+        features = activations.unflatten(0, (2, members)).mean(dim=1)
         torch.testing.assert_close(
-            found, vectors[f"out/{name}"], rtol=0, atol=5e-4, msg=lambda text, name=name: f"{name}: {text}"
+            features, vectors[f"out/{name}"], rtol=0, atol=5e-4, msg=lambda text, name=name: f"{name}: {text}"
         )
 
 
 def _waves(shape: tuple[int, ...], number: int, scale: float) -> torch.Tensor:
-    """The made-up weights with a number, see the folder's README."""
+    """The made-up weights with a number; the folder's README has the formula."""
     index = np.arange(np.prod(shape), dtype=np.float64)
     values = np.sin(index * 0.7311 * (1 + number * 0.013) + number) * scale
     return torch.from_numpy(values.astype(np.float32)).reshape(shape)
 
 
 def cpm(folder: Path) -> None:
-    """The conditional prompting module's variants, and the whole prompts that are made of what they return."""
+    """The conditional prompting module's variants, and the whole prompts made of their outputs."""
     vectors = np.load(folder / "cpm.npz")
     seed, cases = int(vectors["seed"]), [key for key in vectors.files if key.startswith("out/")]
     assert len(cases) == 5
@@ -308,27 +304,26 @@ def cpm(folder: Path) -> None:
         module = ConditionalPrompting(config)
         names = sorted(module.state_dict())
         scales = {name: 0.05 if "linear" in name else 0.5 for name in names}
-        module.load_state_dict(
-            {name: _waves(config.shapes[name], seed + k, scales[name]) for k, name in enumerate(names)}
-        )
-        both = [
-            vectors[f"{image}_pool"] if config.descriptor == "head" else vectors[f"{image}_seq"][1:]
-            for image in ("a", "b")
-        ]
-        descriptors = [torch.from_numpy(one.copy())[None] for one in both]
+        weights = {}
+        for k, name in enumerate(names):
+            weights[name] = _waves(config.shapes[name], seed + k, scales[name])
+        module.load_state_dict(weights)
+        descriptors = []
+        for image in ("a", "b"):
+            array = vectors[f"{image}_pool"] if config.descriptor == "head" else vectors[f"{image}_seq"][1:]
+            descriptors.append(torch.from_numpy(array.copy())[None])
+        if config.inputs == "image":
+            descriptors = descriptors[:1]
         with torch.no_grad():
-            found = assemble(module(*descriptors[: 1 if config.inputs == "image" else 2]), boundaries)[
-                0
-            ].numpy()
+            prompt = assemble(module(*descriptors), boundaries)[0].numpy()
         expected = vectors[key]
-        np.testing.assert_allclose(
-            found[:, :: 1024 // expected.shape[1]], expected, rtol=0, atol=1e-5, err_msg=key
-        )
+        columns = prompt[:, :: 1024 // expected.shape[1]]
+        np.testing.assert_allclose(columns, expected, rtol=0, atol=1e-5, err_msg=key)
 
 
 CHECKS: dict[str, Callable[[Path], None]] = {
-    one.__name__: one
-    for one in (
+    check.__name__: check
+    for check in (
         matching_localizers,
         matching_pck,
         matching_loss,

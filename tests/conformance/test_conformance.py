@@ -1,4 +1,4 @@
-"""Agreement with the authors' own code, and that these tests would notice the lack of it."""
+"""Agreement with the authors' own code, and tests that a disagreement would be noticed."""
 
 import json
 import os
@@ -13,18 +13,18 @@ import pytest
 from checks import CHECKS, SD_CASES, compare_dataset
 
 HERE = Path(__file__).parent
-OWN = HERE / "vectors"
-GIVEN = Path(os.environ.get("BENCH_CONFORMANCE") or OWN)
+BUNDLED_VECTORS = HERE / "vectors"
+VECTORS = Path(os.environ.get("BENCH_CONFORMANCE") or BUNDLED_VECTORS)
 
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_agrees_with_the_authors_code(name):
-    CHECKS[name](GIVEN)
+    CHECKS[name](VECTORS)
 
 
-def changed_folder(tmp_path: Path, *names: str) -> Path:
-    """A folder in which `names` are copies and the rest leads to our own."""
-    for entry in OWN.iterdir():
+def copy_vectors(tmp_path: Path, *names: str) -> Path:
+    """Makes a folder of vectors in which files called `names` are copies, and the others links."""
+    for entry in BUNDLED_VECTORS.iterdir():
         if entry.name in names:
             shutil.copy(entry, tmp_path / entry.name)
         else:
@@ -33,7 +33,7 @@ def changed_folder(tmp_path: Path, *names: str) -> Path:
 
 
 def rewrite(path: Path, key: str, by: float) -> None:
-    """Changes one number of one array: the first that is a result for a point that counts."""
+    """Changes the first number of one array, which belongs to a point that counts."""
     arrays = dict(np.load(path))
     value = arrays[key].copy()
     value[(0,) * value.ndim] += by
@@ -82,7 +82,7 @@ NUMBERS = [
 
 @pytest.mark.parametrize(("check", "file", "key", "by"), NUMBERS)
 def test_a_changed_number_is_noticed(check, file, key, by, tmp_path):
-    folder = changed_folder(tmp_path, file)
+    folder = copy_vectors(tmp_path, file)
     rewrite(folder / file, key, by)
     with pytest.raises(AssertionError):
         CHECKS[check](folder)
@@ -105,7 +105,7 @@ def test_a_changed_number_is_noticed(check, file, key, by, tmp_path):
     ["source_keypoints", "target_keypoints", "pck_threshold", "source_image_mean", "category", "n_points"],
 )
 def test_a_changed_number_of_a_dataset_is_noticed(dataset, key, tmp_path):
-    folder = changed_folder(tmp_path, "datasets.json")
+    folder = copy_vectors(tmp_path, "datasets.json")
     content = json.loads((folder / "datasets.json").read_text())
     pair = content[dataset][-1]
     if key.endswith("keypoints"):
@@ -120,30 +120,17 @@ def test_a_changed_number_of_a_dataset_is_noticed(dataset, key, tmp_path):
 
 
 def test_another_folder_is_read_where_the_environment_names_one(tmp_path):
-    """In a process of its own: the suite passes on a copy and fails on one with a changed number."""
-    folder = changed_folder(tmp_path, "window_softmax.npz")
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        str(HERE),
-        "-k",
-        "agrees and window",
-    ]
+    """In a process of its own, the suite passes on a copy and fails on a copy with a changed number."""
+    folder = copy_vectors(tmp_path, "window_softmax.npz")
+    pytest_command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    command = [*pytest_command, str(HERE), "-k", "agrees and window"]
     environment = {**os.environ, "BENCH_CONFORMANCE": str(folder)}
-    assert (
-        subprocess.run(
-            command, env=environment, capture_output=True, check=False, cwd=HERE.parents[1]
-        ).returncode
-        == 0
-    )
+
+    def exit_status() -> int:
+        root = HERE.parents[1]
+        run = subprocess.run(command, env=environment, capture_output=True, check=False, cwd=root)
+        return run.returncode
+
+    assert exit_status() == 0
     rewrite(folder / "window_softmax.npz", "out/window5", 0.01)
-    assert (
-        subprocess.run(
-            command, env=environment, capture_output=True, check=False, cwd=HERE.parents[1]
-        ).returncode
-        == 1
-    )
+    assert exit_status() == 1

@@ -1,4 +1,4 @@
-"""Nothing in the vectors is left uncompared: every number of the datasets, every array, every file that loaders read."""
+"""Everything in the vectors is compared: numbers of the datasets, arrays, files that loaders read."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ import pytest
 
 from harness.specs import ImageRequest
 
-OWN = Path(__file__).parent / "vectors"
-EXPECTED: dict[str, list[dict[str, Any]]] = json.loads((OWN / "datasets.json").read_text(encoding="utf-8"))
+VECTORS = Path(__file__).parent / "vectors"
+EXPECTED: dict[str, list[dict[str, Any]]] = json.loads(
+    (VECTORS / "datasets.json").read_text(encoding="utf-8")
+)
 
 CHECK_OF = {
     "matching.npz:out/pck": "matching_pck",
@@ -27,27 +29,27 @@ CHECK_OF = {
 }
 
 
-def arrays_with_expected_numbers() -> list[tuple[str, str, str]]:
+def expected_arrays() -> list[tuple[str, str, str]]:
     """(check, file, array) of every array that is compared by a check of `checks.py`."""
-    found = []
-    for path in sorted(OWN.glob("*.npz")):
+    arrays = []
+    for path in sorted(VECTORS.glob("*.npz")):
         if path.name == "sd_features.npz":  # slow, and altered in test_conformance.py
             continue
         with np.load(path) as content:
             names = [f"{path.name}:{name}" for name in content.files if "out/" in name]
         for name in sorted(names):
             check = next(check for start, check in CHECK_OF.items() if name.startswith(start))
-            found.append((check, *name.split(":")))
-    return found
+            arrays.append((check, *name.split(":")))
+    return arrays
 
 
-@pytest.mark.parametrize(("check", "file", "key"), arrays_with_expected_numbers())
+@pytest.mark.parametrize(("check", "file", "key"), expected_arrays())
 def test_the_last_number_of_every_array_counts(check: str, file: str, key: str, tmp_path: Path) -> None:
     """The last one of a point that counts; the first is altered in test_conformance.py."""
-    for entry in OWN.iterdir():
+    for entry in VECTORS.iterdir():
         if entry.name != file:
             (tmp_path / entry.name).symlink_to(entry)
-    arrays = dict(np.load(OWN / file))
+    arrays = dict(np.load(VECTORS / file))
     value = arrays[key].copy()
     last = tuple(length - 1 for length in value.shape)
     if file == "matching.npz" and value.ndim == 3:
@@ -61,17 +63,17 @@ def test_the_last_number_of_every_array_counts(check: str, file: str, key: str, 
 
 @pytest.fixture
 def remembered_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each picture is decoded and resized once; its channels' means, which are all that is compared, stand for it."""
-    known: dict[str, Any] = {}
-    plain = checks.stretched_batch
+    """Decodes each picture once, and replaces it by its channels' means, which alone are compared."""
+    means: dict[str, Any] = {}
+    stretched_batch = checks.stretched_batch
 
-    def once(requests: list[ImageRequest], size: Any) -> Any:
+    def batch_of_means(requests: list[ImageRequest], size: Any) -> Any:
         (request,) = requests
-        if request.identity not in known:
-            known[request.identity] = plain(requests, size).double().mean(dim=(2, 3), keepdim=True)
-        return known[request.identity]
+        if request.identity not in means:
+            means[request.identity] = stretched_batch(requests, size).double().mean(dim=(2, 3), keepdim=True)
+        return means[request.identity]
 
-    monkeypatch.setattr(checks, "stretched_batch", once)
+    monkeypatch.setattr(checks, "stretched_batch", batch_of_means)
 
 
 @pytest.mark.parametrize("split", EXPECTED)
@@ -79,13 +81,13 @@ def remembered_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_number_and_name_of_a_pair_counts(split: str) -> None:
     """On the last pair of each split: that every pair is compared is said by the next test."""
     pairs = EXPECTED[split]
-    checks.compare_dataset(OWN, split, pairs)
+    checks.compare_dataset(VECTORS, split, pairs)
     count = 0
     for key, value in pairs[-1].items():
-        for changed in one_changed(value):
+        for changed in change_each_number(value):
             count += 1
             with pytest.raises(AssertionError):
-                checks.compare_dataset(OWN, split, [*pairs[:-1], {**pairs[-1], key: changed}])
+                checks.compare_dataset(VECTORS, split, [*pairs[:-1], {**pairs[-1], key: changed}])
                 pytest.fail(f"{key} of the last pair of {split} is not compared: {changed}", pytrace=False)
     points = pairs[-1]["n_points"]
     assert count == 3 + 1 + 2 * 2 * points + 1 + 2 * 3
@@ -102,11 +104,11 @@ def test_every_pair_counts(split: str) -> None:
             [*pairs[:number], *pairs[number + 1 :]],
         ):
             with pytest.raises(AssertionError):
-                checks.compare_dataset(OWN, split, changed)
+                checks.compare_dataset(VECTORS, split, changed)
 
 
-def one_changed(value: Any) -> Iterator[Any]:
-    """A value with one number or name in it changed, for each of them."""
+def change_each_number(value: Any) -> Iterator[Any]:
+    """Yields the value with one number or name in it changed, for each of them."""
     if isinstance(value, str):
         yield value + "x"
     elif isinstance(value, int):
@@ -115,7 +117,7 @@ def one_changed(value: Any) -> Iterator[Any]:
         yield value + 0.01
     else:
         for number, item in enumerate(value):
-            for changed in one_changed(item):
+            for changed in change_each_number(item):
                 yield [*value[:number], changed, *value[number + 1 :]]
 
 
@@ -141,7 +143,7 @@ def one_changed(value: Any) -> Iterator[Any]:
 )
 @pytest.mark.usefixtures("remembered_pictures")
 def test_a_changed_annotation_is_noticed(split: str, file: str, old: str, new: str, tmp_path: Path) -> None:
-    copytree(OWN / "datasets", tmp_path / "datasets")
+    copytree(VECTORS / "datasets", tmp_path / "datasets")
     checks.compare_dataset(tmp_path, split, EXPECTED[split])
     path = tmp_path / "datasets" / file
     content = path.read_text(encoding="utf-8")
