@@ -1,4 +1,4 @@
-"""Compiled networks: the numbers of uncompiled ones, the same kernel for the same shape, and a plain line without a compiler."""
+"""Compiled networks: the numbers of uncompiled ones, a kernel for each shape, an error without a compiler."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DINO = ROOT / "baselines" / "tiny" / "weights" / "dino"
 
 @pytest.fixture(autouse=True)
 def nothing_compiled():
-    """No test finds what another one compiled, or its limits."""
+    """Tests do not share compiled code, or limits of compilation."""
     names = ("cache_size_limit", "accumulated_cache_size_limit")
     usual = [getattr(torch._dynamo.config, name) for name in names]
     yield
@@ -36,11 +36,11 @@ def nothing_compiled():
 
 @pytest.fixture
 def graphs(monkeypatch):
-    """What is compiled, as the shapes of its inputs; it runs as it was traced, without a compiler."""
-    found = []
+    """Input shapes of the graphs that are compiled; they run as they were traced, without a compiler."""
+    shapes_of_inputs = []
 
     def backend(graph, inputs):
-        found.append([one.shape if isinstance(one, torch.Tensor) else one for one in inputs])
+        shapes_of_inputs.append([getattr(value, "shape", value) for value in inputs])
         return graph.forward
 
     usual = torch.compile
@@ -49,7 +49,7 @@ def graphs(monkeypatch):
         "compile",
         lambda function, **options: usual(function, **options | {"backend": backend, "options": None}),
     )
-    return found
+    return shapes_of_inputs
 
 
 class Blocks(torch.nn.Module):
@@ -69,22 +69,22 @@ class Blocks(torch.nn.Module):
 
 
 def blocks_and_inputs(images: int = 2):
-    made = Blocks().eval().requires_grad_(False)
+    network = Blocks().eval().requires_grad_(False)
     torch.manual_seed(1)
-    return made, (torch.randn(images, 32, 8, 8), torch.randn(images, 16), torch.randn(images, 7, 8))
+    return network, (torch.randn(images, 32, 8, 8), torch.randn(images, 16), torch.randn(images, 7, 8))
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 @pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
 def test_compiled_blocks_give_the_same_but_for_rounding():
-    made, inputs = blocks_and_inputs()
-    expected = made(*inputs)
-    assert compile_blocks(made, DIFFUSION_BLOCKS) == 3
+    network, inputs = blocks_and_inputs()
+    expected = network(*inputs)
+    assert compile_blocks(network, DIFFUSION_BLOCKS) == 3
     torch._dynamo.utils.counters.clear()
-    found = made(*inputs)
+    output = network(*inputs)
     # Blocks of one shape share one.
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 2
-    assert (found - expected).norm() <= 1e-4 * expected.norm()
+    assert (output - expected).norm() <= 1e-4 * expected.norm()
 
 
 class Little(torch.nn.Module):
@@ -97,93 +97,97 @@ def little(images: int) -> torch.Tensor:
 
 
 def test_each_shape_has_a_kernel_of_its_own_whatever_came_before(graphs):
-    made = torch.nn.Sequential(Little(), Little())
-    compile_blocks(made, ["Little"])
+    network = torch.nn.Sequential(Little(), Little())
+    compile_blocks(network, ["Little"])
     for images in (2, 3, 2, 1, 3):
-        made(little(images))
+        network(little(images))
     assert graphs == [[(2, 2)], [(3, 2)], [(1, 2)]]
 
 
 def test_many_shapes_are_compiled_and_one_too_many_is_an_error(graphs, monkeypatch):
-    made = torch.nn.Sequential(Little(), Little())
-    compile_blocks(made, ["Little"])
+    network = torch.nn.Sequential(Little(), Little())
+    compile_blocks(network, ["Little"])
     for images in range(1, 13):
-        made(little(images))
+        network(little(images))
     assert len(graphs) == 12
 
     torch._dynamo.reset()
     monkeypatch.setattr(compiled, "MOST_SHAPES", 2)
-    made = Little()
-    compile_blocks(made, ["Little"])
+    network = Little()
+    compile_blocks(network, ["Little"])
     for images in (1, 2):
-        made(little(images))
+        network(little(images))
     # And no fall back to uncompiled code, in silence.
     with pytest.raises(torch._dynamo.exc.FailOnRecompileLimitHit):
-        made(little(3))
+        network(little(3))
 
 
 def test_a_block_that_is_read_inside_runs_as_it_was_written(graphs):
-    made, inputs = blocks_and_inputs()
-    compile_blocks(made, DIFFUSION_BLOCKS)
-    read = []
-    hook = made.attention.attn2.to_k.register_forward_hook(lambda module, inputs, output: read.append(output))
-    made(*inputs)
-    assert (len(read), len(graphs)) == (1, 1)
+    network, inputs = blocks_and_inputs()
+    compile_blocks(network, DIFFUSION_BLOCKS)
+    outputs = []
+    hook = network.attention.attn2.to_k.register_forward_hook(
+        lambda module, inputs, output: outputs.append(output)
+    )
+    network(*inputs)
+    assert (len(outputs), len(graphs)) == (1, 1)
     hook.remove()
-    made(*inputs)
-    assert (len(read), len(graphs)) == (1, 2)
+    network(*inputs)
+    assert (len(outputs), len(graphs)) == (1, 2)
 
 
 def test_a_compiled_diffusion_still_stops_at_the_last_place(graphs):
-    made, plain = StableDiffusion(PIPELINE, compiled=True), StableDiffusion(PIPELINE)
+    fast, plain = StableDiffusion(PIPELINE, compiled=True), StableDiffusion(PIPELINE)
     torch.manual_seed(0)
     pixels, noisy, prompts = (
         torch.rand(1, 3, 64, 64),
         torch.randn(2, 4, 8, 8),
-        [Conditioning(one) for one in torch.randn(2, 77, 8)],
+        [Conditioning(backbone) for backbone in torch.randn(2, 77, 8)],
     )
-    assert torch.equal(made.posterior(pixels).std, plain.posterior(pixels).std)
+    assert torch.equal(fast.posterior(pixels).std, plain.posterior(pixels).std)
     # The encoder runs once for a picture, and no faster.
     assert not graphs
     ran = []
-    made.unet.up_blocks[2].register_forward_hook(lambda module, inputs, output: ran.append(module))
-    for places in (["up_blocks.1"], ["up_blocks.0.resnets.0", "up_blocks.1.resnets.0"]):
-        found, expected = (one.activations(noisy, 261, prompts, places) for one in (made, plain))
-        assert all(torch.equal(found[place], expected[place]) for place in places)
+    fast.unet.up_blocks[2].register_forward_hook(lambda module, inputs, output: ran.append(module))
+    for submodules in (["up_blocks.1"], ["up_blocks.0.resnets.0", "up_blocks.1.resnets.0"]):
+        outputs, expected = (
+            backbone.activations(noisy, 261, prompts, submodules) for backbone in (fast, plain)
+        )
+        assert all(torch.equal(outputs[name], expected[name]) for name in submodules)
     assert graphs
     assert not ran
 
 
 @pytest.mark.parametrize("folder", [PIPELINE, DINO.parent / "stable-diffusion"])
 def test_the_blocks_that_others_exchange_are_left_alone(graphs, folder):
-    """What comes before the prompt is put in place by an exchanged `forward`, which compiled code would not see, nor leave as it was."""
-    made, plain = StableDiffusion(folder, compiled=True), StableDiffusion(folder)
-    changed = {name for name, module in made.unet.named_modules() if "forward" in vars(module)}
-    exchanged = prefix_submodules(made.unet)
+    """The prefix is replaced by another `forward`, which compiled code would neither call nor restore."""
+    fast, plain = StableDiffusion(folder, compiled=True), StableDiffusion(folder)
+    changed = {name for name, module in fast.unet.named_modules() if "forward" in vars(module)}
+    prefix = prefix_submodules(fast.unet)
     assert changed
-    assert not any(f"{name}.".startswith(f"{one}.") for one in changed for name in exchanged)
+    assert not any(f"{name}.".startswith(f"{block}.") for block in changed for name in prefix)
     torch.manual_seed(0)
     noisy, prompts = (
         torch.randn(2, 4, 8, 8),
-        [Conditioning(one) for one in torch.randn(2, 77, made.text_width)],
+        [Conditioning(states) for states in torch.randn(2, 77, fast.text_width)],
     )
     with torch.inference_mode():
         for _ in range(2):
-            begun = made.run_prefix(noisy, 50)
+            prefix_outputs = fast.run_prefix(noisy, 50)
             expected = plain.activations(noisy, 50, prompts, ["up_blocks.1"])["up_blocks.1"]
             assert torch.equal(
-                made.activations(noisy, 50, prompts, ["up_blocks.1"], begun)["up_blocks.1"], expected
+                fast.activations(noisy, 50, prompts, ["up_blocks.1"], prefix_outputs)["up_blocks.1"], expected
             )
     assert graphs
-    assert {name for name, module in made.unet.named_modules() if "forward" in vars(module)} == changed
+    assert {name for name, module in fast.unet.named_modules() if "forward" in vars(module)} == changed
 
 
 @pytest.mark.parametrize(("layer", "facet"), [(-1, "token"), (1, "key"), (-1, "token-norm")])
 def test_every_facet_of_a_compiled_dino(graphs, layer, facet):
-    plain, made = VisionTransformer(DINO), VisionTransformer(DINO, compiled=True)
+    plain, fast = VisionTransformer(DINO), VisionTransformer(DINO, compiled=True)
     side = 4 * plain.card.patch
     pixels = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(made.features(pixels, layer, facet), plain.features(pixels, layer, facet))
+    assert torch.equal(fast.features(pixels, layer, facet), plain.features(pixels, layer, facet))
     assert graphs
 
 

@@ -1,4 +1,4 @@
-"""DINO backbones: what is read, where cells lie, and what a damaged folder says. Small random networks of every architecture."""
+"""DINO backbones, by small random networks of every architecture: features, grids, damaged folders."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ KINDS = {"dinov1": "v1", "dinov2": "v2", "dinov3": "v3"}
 
 
 def save(folder, kind, scale=0.3, only="", **changes):
-    """A random network. With noise on top, positions, norms and scales all matter, unlike in a freshly made one."""
+    """Saves a random network; noise on top of it lets positions, norms and scales all matter."""
     torch.manual_seed(0)
     network, config = NETWORKS[kind]
     model = network(config.__class__(**{**config.to_dict(), **changes}))
@@ -93,7 +93,7 @@ def folder(folders, request):
 
 
 def full(vit, pixels):
-    """Everything the network computes: (prefix removed) hidden states, its last one after the norm, and the raw states."""
+    """All outputs of the network: hidden states and the last one after the norm."""
     options = {"interpolate_pos_encoding": True} if vit.card.architecture == "ViTModel" else {}
     with torch.no_grad():
         return vit.model(pixels, output_hidden_states=True, **options)
@@ -116,9 +116,9 @@ def test_stopping_early_changes_no_bit(folder, size):
     ]
     rows, columns = size[0] // 8, size[1] // 8
     for layer in range(4):
-        wanted = as_map(everything.hidden_states[layer + 1], prefix, rows, columns)
-        assert torch.equal(vit.features(pixels, layer), wanted)
-        assert torch.equal(vit.features(pixels, layer - 4), wanted)
+        expected = as_map(everything.hidden_states[layer + 1], prefix, rows, columns)
+        assert torch.equal(vit.features(pixels, layer), expected)
+        assert torch.equal(vit.features(pixels, layer - 4), expected)
     assert torch.equal(
         vit.features(pixels, 3, "token-norm"), as_map(everything.last_hidden_state, prefix, rows, columns)
     )
@@ -146,15 +146,18 @@ def test_facets_are_the_projections_of_the_normed_input(folder, facet):
     projection = getattr(block.attention, {"key": "k_proj", "query": "q_proj", "value": "v_proj"}[facet])
     states = full(vit, pixels).hidden_states[2]
     normed = F.layer_norm(states, (24,), norm.weight, norm.bias, norm.eps)
-    wanted = F.linear(normed, projection.weight, projection.bias)
+    expected = F.linear(normed, projection.weight, projection.bias)
     torch.testing.assert_close(
-        vit.features(pixels, 2, facet), as_map(wanted, vit.card.prefix, 8, 5), atol=1e-5, rtol=1e-5
+        vit.features(pixels, 2, facet), as_map(expected, vit.card.prefix, 8, 5), atol=1e-5, rtol=1e-5
     )
 
 
 @pytest.mark.parametrize("stride", [8, 4, 2])
 def test_only_the_cells_whose_patch_changed_change(folder, stride):
-    """Values of the first block see nothing but their own patch: a class token or register taken for one would be off by cells."""
+    """Values of the first block depend on their own patch alone.
+
+    A class token or register among them would shift the map by positions.
+    """
     vit = VisionTransformer(folder)
     dark = torch.zeros(1, 3, 64, 40)
     bright = dark.clone()
@@ -193,7 +196,7 @@ def test_half_precision_is_near(folder, precision, stride):
 
 @pytest.mark.parametrize("kind", ["v1", "v2", "v2-registers"])
 def test_strided_positions_follow_the_rule_of_dino_vit_features(folders, kind):
-    """Patches by a convolution of that stride; learned positions bicubically interpolated to the grid that it makes."""
+    """Patches by a convolution of that stride; learned positions interpolated to its grid, bicubically."""
     vit, pixels, stride, seen = VisionTransformer(folders[kind]), pictures(), 4, []
     hook = vit.model.embeddings.register_forward_hook(lambda module, inputs, output: seen.append(output))
     before = vit.features(pixels, 1)
@@ -206,11 +209,11 @@ def test_strided_positions_follow_the_rule_of_dino_vit_features(folders, kind):
     patches = F.conv2d(pixels, convolution.weight, convolution.bias, stride=stride)
     square = embeddings.position_embeddings[:, 1:].reshape(1, 6, 6, 24).permute(0, 3, 1, 2)
     # DINOv2 with registers was trained with antialiasing, which in torch is another cubic.
-    places = F.interpolate(
+    positions = F.interpolate(
         square, size=(15, 9), mode="bicubic", align_corners=False, antialias=kind == "v2-registers"
     )
-    wanted = (patches + places).flatten(2).transpose(1, 2)
-    torch.testing.assert_close(seen[1][:, vit.card.prefix :], wanted, atol=1e-5, rtol=1e-5)
+    expected = (patches + positions).flatten(2).transpose(1, 2)
+    torch.testing.assert_close(seen[1][:, vit.card.prefix :], expected, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(
         seen[1][:, 0], (embeddings.cls_token + embeddings.position_embeddings[:, :1])[0].expand(2, -1)
     )
@@ -224,14 +227,14 @@ def test_positions_of_whole_patches_are_the_models_own(folders):
     embeddings = vit.model.embeddings
     patches = embeddings.patch_embeddings(pictures())
     square = embeddings.position_embeddings[:, 1:].reshape(1, 6, 6, 24).permute(0, 3, 1, 2)
-    places = (
+    positions = (
         F.interpolate(square, size=(8, 5), mode="bicubic", align_corners=False).flatten(2).transpose(1, 2)
     )
-    torch.testing.assert_close(seen[0][:, 1:], patches + places, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(seen[0][:, 1:], patches + positions, atol=1e-5, rtol=1e-5)
 
 
 def test_rotary_positions_of_a_denser_grid_are_patch_centres(tmp_path):
-    """With a stride of a third of the patch the centres are, but for the border's, those of a grid of patches a third as large."""
+    """With a stride of a third of the patch, inner centres are those of patches a third as large."""
     vit, seen = VisionTransformer(save(tmp_path, "v3", patch_size=6, image_size=24)), []
     blocks = next(module for module in vit.model.modules() if isinstance(module, torch.nn.ModuleList))
     blocks[0].register_forward_pre_hook(
@@ -239,14 +242,14 @@ def test_rotary_positions_of_a_denser_grid_are_patch_centres(tmp_path):
     )
     vit.features(torch.zeros(1, 3, 24, 36), 1, stride=2)
     finer = vit.model.rope_embeddings(torch.zeros(1, 3, 3 * 24, 3 * 36))
-    for mine, theirs in zip(seen[0], finer, strict=True):
+    for angles, expected in zip(seen[0], finer, strict=True):
         torch.testing.assert_close(
-            mine, theirs.reshape(12, 18, -1)[1:-1, 1:-1].flatten(0, 1), atol=1e-6, rtol=1e-5
+            angles, expected.reshape(12, 18, -1)[1:-1, 1:-1].flatten(0, 1), atol=1e-6, rtol=1e-5
         )
 
 
 @pytest.mark.parametrize(
-    ("call", "told"),
+    ("call", "message"),
     [
         (
             lambda vit: vit.features(torch.zeros(1, 3, 60, 48)),
@@ -276,8 +279,8 @@ def test_rotary_positions_of_a_denser_grid_are_patch_centres(tmp_path):
         (lambda vit: vit.card.stride(Fraction(2)), "which does not divide the patch"),
     ],
 )
-def test_what_does_not_fit_is_refused(folders, call, told):
-    with pytest.raises(UserError, match=told):
+def test_what_does_not_fit_is_refused(folders, call, message):
+    with pytest.raises(UserError, match=message):
         call(VisionTransformer(folders["v2"]))
 
 
@@ -294,8 +297,8 @@ def test_overlapping_patches_there_and_back(stride, ratio, columns, rows, point)
         Size(columns, rows),
         Size(*((number - 1) * stride + stride * ratio for number in (columns, rows))),
     )
-    there = pixels_to_cells(np.array([point]), frame, cells, grid)
-    assert np.allclose(cells_to_pixels(there, frame, cells, grid), [point], atol=1e-9)
+    positions = pixels_to_cells(np.array([point]), frame, cells, grid)
+    assert np.allclose(cells_to_pixels(positions, frame, cells, grid), [point], atol=1e-9)
     corners = np.array([[0.0, 0.0], [columns - 1, rows - 1]])
     centres = cells_to_pixels(corners, frame, cells, grid)
     assert np.allclose(centres[0], stride * ratio / 2)
@@ -310,12 +313,12 @@ def test_a_grid_of_whole_patches_is_the_patch_centre_grid(localizer):
     data = [torch.randn(16, 6, 6, generator=generator) for _ in range(2)]
     frame = Frame.padded(Size(90, 70), 48)
     points = torch.rand(20, 2, generator=generator, dtype=torch.float64) * torch.tensor([90.0, 70.0])
-    found = [
-        localizer(*(FeatureMap(one, frame, grid) for one in data), points)
+    located = [
+        localizer(*(FeatureMap(features, frame, grid) for features in data), points)
         for grid in (PatchGrid(8, 8), "patch-centre")
     ]
-    assert torch.equal(found[0].points, found[1].points)
-    assert torch.allclose(found[0].score, found[1].score)
+    assert torch.equal(located[0].points, located[1].points)
+    assert torch.allclose(located[0].score, located[1].score)
 
 
 def test_padding_keeps_points_where_the_frame_says():
@@ -350,13 +353,13 @@ def test_recipes_give_the_published_sizes():
 
 
 def extractor_of(method, folders):
-    (spec,) = (one for one in dino_methods.EXTRACTORS if one.name == method)
+    (spec,) = (spec for spec in dino_methods.EXTRACTORS if spec.name == method)
     weights = {WEIGHTS[method]: folders[KINDS[method]]}
     return spec, spec.make(MakeContext(params=spec.params, weights=weights)), weights
 
 
 def test_an_extractor_is_what_its_notes_say(folders, tmp_path):
-    """The recipe by hand: padded, normalised, the layer and facet of the paper, at the size that follows from the backbone."""
+    """The recipe by hand: padded, normalised, layer and facet of the paper, size by the backbone."""
     draw(tmp_path / "a.png", 3)
     request = ImageRequest(PIL.Image.open(tmp_path / "a.png"), "a", "blob")
     for method, side, layer, facet, stride in (
@@ -364,15 +367,15 @@ def test_an_extractor_is_what_its_notes_say(folders, tmp_path):
         ("dinov2", 80, 3, "token", 8),
         ("dinov3", 208, 3, "token-norm", 8),
     ):
-        spec, made, weights = extractor_of(method, folders)
-        (found,) = made.extract([request])
+        spec, extractor, weights = extractor_of(method, folders)
+        (feature_map,) = extractor.extract([request])
         pixels = padded_batch([request], side)
-        wanted = VisionTransformer(folders[KINDS[method]]).features(
+        expected = VisionTransformer(folders[KINDS[method]]).features(
             normalize_pixels(pixels), layer, facet, stride
         )[0]
-        assert torch.equal(found.data, wanted)
-        assert found.frame == Frame.padded(Size(60, 48), side)
-        assert found.grid == PatchGrid(8, stride)
+        assert torch.equal(feature_map.data, expected)
+        assert feature_map.frame == Frame.padded(Size(60, 48), side)
+        assert feature_map.grid == PatchGrid(8, stride)
         assert tuple(spec.fed(weights)) == (side, side)
 
 
@@ -387,18 +390,21 @@ def test_normalisation_is_imagenets():
 def test_the_centre_of_a_patch_finds_itself(folders, tmp_path, method):
     draw(tmp_path / "a.png", 3, (160, 120))
     request = ImageRequest(PIL.Image.open(tmp_path / "a.png"), "a", "blob")
-    (found,) = extractor_of(method, folders)[1].extract([request])
-    width, height = found.cells
-    # In frame pixels, written out: the first patch's centre is half a patch from the edge, the next one a stride further.
-    starts = torch.cartesian_prod(torch.arange(width), torch.arange(height)).double() * found.grid.stride
-    points = found.frame.to_original(starts + 4.0)
-    predicted = Argmax()(found, found, points).points
+    (feature_map,) = extractor_of(method, folders)[1].extract([request])
+    width, height = feature_map.cells
+    # In frame pixels: the first patch's centre is half a patch from the edge, the next a stride further.
+    starts = (
+        torch.cartesian_prod(torch.arange(width), torch.arange(height)).double() * feature_map.grid.stride
+    )
+    points = feature_map.frame.to_original(starts + 4.0)
+    predicted = Argmax()(feature_map, feature_map, points).points
     torch.testing.assert_close(predicted, points, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("method", WEIGHTS)
 def test_doctor_finds_nothing(bench, tmp_path, method):
-    # The doctor's pictures have plain backgrounds, which random weights tell apart by learned positions alone; DINOv3 has none.
+    # The doctor's pictures have plain backgrounds, in which only learned positions differ under random
+    # weights; DINOv3 does not have any.
     known_by_place = method != "dinov3"
     folder = save(
         tmp_path,
@@ -428,22 +434,22 @@ def test_a_run_records_the_size_the_backbone_was_fed(bench, folders, photos, tmp
 
 
 def test_a_cell_without_weights_has_no_size(bench, photos, tmp_path, monkeypatch):
-    """Where method and prompt do not fit, nobody looks for the weights that would tell the size."""
+    """Weights, which determine the size, are not looked for if method and prompt do not fit."""
 
     def size(weights):
         raise KeyError("weights")
 
-    mine = types.ModuleType("mine")
+    plugin = types.ModuleType("mine")
     records = [
         ExtractorSpec(
             name="mine", make=lambda context: None, image_size=size, prompt_kinds=frozenset({"smell"})
         )
     ]
-    mine.bench_extractors = hookimpl(lambda: records)
+    plugin.bench_extractors = hookimpl(lambda: records)
 
     def load(blocked=()):
         host = load_plugins(blocked, found=[])
-        host.load("mine", "mine", "1", lambda: mine)
+        host.load("mine", "mine", "1", lambda: plugin)
         return host
 
     monkeypatch.setattr(harness.cli, "load_plugins", load)
@@ -468,17 +474,17 @@ def rewrite(path, **changes):
 
 
 def without(folder, ending):
-    """Removes the tensors whose names end so."""
+    """Removes the tensors with names of that ending."""
     from safetensors.torch import load_file, save_file
 
     tensors = load_file(folder / "model.safetensors")
-    kept = {name: tensor for name, tensor in tensors.items() if not name.endswith(ending)}
-    assert len(kept) < len(tensors)
-    save_file(kept, folder / "model.safetensors", {"format": "pt"})
+    remaining = {name: tensor for name, tensor in tensors.items() if not name.endswith(ending)}
+    assert len(remaining) < len(tensors)
+    save_file(remaining, folder / "model.safetensors", {"format": "pt"})
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "message"),
     [
         (lambda folder: (folder / "config.json").unlink(), "No such file"),
         (lambda folder: (folder / "config.json").write_text("{"), "config.json"),
@@ -501,11 +507,11 @@ def without(folder, ending):
     ],
 )
 @pytest.mark.parametrize("kind", ["v1", "v3"])
-def test_a_damaged_folder_is_told_in_one_line(folders, tmp_path, capfd, kind, damage, told):
+def test_a_damaged_folder_is_told_in_one_line(folders, tmp_path, capfd, kind, damage, message):
     folder = tmp_path / "weights"
     shutil.copytree(folders[kind], folder)
     damage(folder)
-    with pytest.raises(UserError, match=told) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         VisionTransformer(folder)
     assert str(folder) in str(caught.value)
     assert "\n" not in str(caught.value)

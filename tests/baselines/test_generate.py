@@ -1,4 +1,4 @@
-"""Pictures from prompts' states: the stock pipeline's own, and what their noise depends on."""
+"""Pictures from prompts' states: those of the stock pipeline, with noise by seed, name and number."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def pictures(backbone, states, number=1, steps=STEPS, names=None, **options):
     return Generator(backbone, steps=steps, **options).pictures(states, number=number, names=names)
 
 
-def apart(first, second) -> int:
+def apart(picture, expected) -> int:
     """Largest difference of two pictures, in grey levels."""
-    return int(np.abs(np.asarray(first, dtype=int) - np.asarray(second, dtype=int)).max())
+    return int(np.abs(np.asarray(picture, dtype=int) - np.asarray(expected, dtype=int)).max())
 
 
 @pytest.mark.parametrize("guidance", [7.5, 1.0])
@@ -46,11 +46,11 @@ def test_states_of_a_text_give_the_stock_pipelines_picture_of_that_text(backbone
     expected = stock(
         "a photo of a cat", latents=noise, num_inference_steps=STEPS, guidance_scale=guidance
     ).images[0]
-    ((found,),) = generate(PIPELINE, states[:1], number=1, steps=STEPS, guidance=guidance, seed=5)
-    assert found.mode == "RGB"
-    assert found.size == (backbone.card.native, backbone.card.native)
-    assert np.asarray(found).std() > 1
-    assert apart(found, expected) <= 1
+    ((picture,),) = generate(PIPELINE, states[:1], number=1, steps=STEPS, guidance=guidance, seed=5)
+    assert picture.mode == "RGB"
+    assert picture.size == (backbone.card.native, backbone.card.native)
+    assert np.asarray(picture).std() > 1
+    assert apart(picture, expected) <= 1
 
 
 def test_a_picture_depends_on_neither_number_nor_batch_nor_other_prompts(backbone, states, monkeypatch):
@@ -59,19 +59,21 @@ def test_a_picture_depends_on_neither_number_nor_batch_nor_other_prompts(backbon
     fewer = pictures(backbone, states[:1], number=2)
     monkeypatch.setattr("baselines.stable_diffusion.generate.POSITIONS", 2 * 2 * 64)
     cut = pictures(backbone, states, number=3)
-    for first, second in zip(
+    for picture, expected in zip(
         [*whole[0], *whole[1], *whole[0][:2]], [*cut[0], *cut[1], *fewer[0]], strict=True
     ):
-        assert apart(first, second) <= 1
+        assert apart(picture, expected) <= 1
 
 
 def test_noise_belongs_to_seed_name_and_number(backbone, states):
     same = [states[0]] * 2
-    first, second = pictures(backbone, same, number=2)
-    assert min(apart(first[0], other) for other in (first[1], second[0], second[1])) > 1
-    first, second = pictures(backbone, same, number=2, names=["a", "a"])
-    assert max(apart(one, other) for one, other in zip(first, second, strict=True)) <= 1
-    assert apart(first[0], pictures(backbone, same, names=["a", "a"], seed=1)[0][0]) > 1
+    (picture, next_picture), row_of_another_name = pictures(backbone, same, number=2)
+    for different in (next_picture, *row_of_another_name):
+        assert apart(picture, different) > 1
+    row, row_of_same_name = pictures(backbone, same, number=2, names=["a", "a"])
+    for picture, expected in zip(row, row_of_same_name, strict=True):
+        assert apart(picture, expected) <= 1
+    assert apart(row[0], pictures(backbone, same, names=["a", "a"], seed=1)[0][0]) > 1
 
 
 def test_the_backbone_is_left_as_it_was(states):
@@ -86,13 +88,15 @@ def test_the_backbone_is_left_as_it_was(states):
 
 def test_progress_counts_steps_of_all_pictures(backbone, states, monkeypatch):
     monkeypatch.setattr("baselines.stable_diffusion.generate.POSITIONS", 2 * 2 * 64)
-    told = []
-    Generator(backbone, steps=STEPS).pictures(states, number=3, progress=lambda *both: told.append(both))
-    assert told == [(done, 18) for done in (2, 4, 6, 8, 10, 12, 14, 16, 18)]
+    calls = []
+    Generator(backbone, steps=STEPS).pictures(
+        states, number=3, progress=lambda *arguments: calls.append(arguments)
+    )
+    assert calls == [(done, 18) for done in (2, 4, 6, 8, 10, 12, 14, 16, 18)]
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"steps": 0}, "0 denoising steps: expected 1 to 1000"),
         ({"steps": 1001}, "1001 denoising steps: expected 1 to 1000"),
@@ -101,10 +105,10 @@ def test_progress_counts_steps_of_all_pictures(backbone, states, monkeypatch):
         ({"number": 0}, "0 pictures: expected at least 1"),
     ],
 )
-def test_values_out_of_range_are_one_line(backbone, states, options, said):
-    with pytest.raises(UserError, match=said) as told:
+def test_values_out_of_range_are_one_line(backbone, states, options, message):
+    with pytest.raises(UserError, match=message) as caught:
         pictures(backbone, states, **options)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("shape", [(77, 16), (75, 8), (1, 77, 8)])
@@ -130,6 +134,6 @@ def test_a_full_memory_is_one_line(backbone, states, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB")
 
     monkeypatch.setattr(backbone.vae, "decode", full)
-    with pytest.raises(UserError, match=r"cpu: no memory left for pictures of 64 x 64; try") as told:
+    with pytest.raises(UserError, match=r"cpu: no memory left for pictures of 64 x 64; try") as caught:
         pictures(backbone, states)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)

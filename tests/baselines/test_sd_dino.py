@@ -65,42 +65,42 @@ def test_crops_are_averaged_where_they_overlap():
 
 def test_principal_components_are_those_of_both_images_together():
     torch.manual_seed(0)
-    first, second = torch.randn(12, 4, 5), torch.randn(12, 3, 6) + 1
-    a, b = principal_components(first, second, 5)
-    both = torch.cat([first.flatten(1), second.flatten(1)], dim=1).T
-    u, s, _ = torch.linalg.svd(both - both.mean(dim=0), full_matrices=False)
+    source, target = torch.randn(12, 4, 5), torch.randn(12, 3, 6) + 1
+    of_source, of_target = principal_components(source, target, 5)
+    positions = torch.cat([source.flatten(1), target.flatten(1)], dim=1).T
+    u, s, _ = torch.linalg.svd(positions - positions.mean(dim=0), full_matrices=False)
     expected = u[:, :5] * s[:5]
-    found = torch.cat([a.flatten(1), b.flatten(1)], dim=1).T
+    projected = torch.cat([of_source.flatten(1), of_target.flatten(1)], dim=1).T
     # Directions have no sign: distances between cells are what counts.
-    torch.testing.assert_close(found @ found.T, expected @ expected.T, rtol=0, atol=1e-4)
-    assert (a.shape, b.shape) == ((5, 4, 5), (5, 3, 6))
+    torch.testing.assert_close(projected @ projected.T, expected @ expected.T, rtol=0, atol=1e-4)
+    assert (of_source.shape, of_target.shape) == ((5, 4, 5), (5, 3, 6))
 
 
 def test_fewer_channels_than_components_are_all_kept():
-    first, second = torch.randn(6, 4, 4), torch.randn(6, 4, 4)
-    assert principal_components(first, second, 256)[0].shape == (6, 4, 4)
+    source, target = torch.randn(6, 4, 4), torch.randn(6, 4, 4)
+    assert principal_components(source, target, 256)[0].shape == (6, 4, 4)
 
 
 def test_decoder_states_are_those_before_the_skip_connection(vit):
-    """Each equals what the decoder's next layer is given in front of its skip connection."""
+    """Each equals the first channels of the next layer's input; the skip connection follows them."""
     make = extractor(vit, dino=False)
     card, noisy = make.backbone.card, torch.randn(1, 4, 8, 8)
     prompt = [make.backbone.condition("")]
-    places = [card.levels[level] for level in reversed(LEVELS)]
-    states = make.backbone.activations(noisy, 100, prompt, places)
-    given = {}
+    submodules = [card.levels[level] for level in reversed(LEVELS)]
+    states = make.backbone.activations(noisy, 100, prompt, submodules)
+    inputs_of_resnet = {}
     for number, level in enumerate(("s5", "s4", "s3")):
         block = make.backbone.unet.up_blocks[number]
         hook = block.resnets[-1].register_forward_pre_hook(
-            lambda module, inputs, level=level: given.update({level: inputs[0]})
+            lambda module, inputs, level=level: inputs_of_resnet.update({level: inputs[0]})
         )
         make.backbone.activations(noisy, 100, prompt, [f"up_blocks.{number}"])
         hook.remove()
     for level in LEVELS:
-        own = states[card.levels[level]]
-        torch.testing.assert_close(given[level][:, : own.shape[1]], own, rtol=0, atol=1e-5)
-        assert given[level].shape[1] > own.shape[1]
-        assert 64 // own.shape[-1] == card.strides[level]
+        state = states[card.levels[level]]
+        torch.testing.assert_close(inputs_of_resnet[level][:, : state.shape[1]], state, rtol=0, atol=1e-5)
+        assert inputs_of_resnet[level].shape[1] > state.shape[1]
+        assert 64 // state.shape[-1] == card.strides[level]
 
 
 @pytest.mark.parametrize("dino", [False, True])
@@ -128,30 +128,32 @@ def test_the_global_random_stream_is_left_alone(vit):
 def test_states_are_computed_once_for_an_image_and_prompt(vit, monkeypatch):
     make, called = extractor(vit, dino=False), []
 
-    def counted(name):
+    def count_calls(name):
         original = getattr(make.backbone, name)
-        monkeypatch.setattr(make.backbone, name, lambda *given: (called.append(name), original(*given))[1])
+        monkeypatch.setattr(
+            make.backbone, name, lambda *arguments: (called.append(name), original(*arguments))[1]
+        )
 
-    counted("posterior")
-    counted("activations")
+    count_calls("posterior")
+    count_calls("activations")
     shifts = [EmptyTextPlus(torch.full((77, 8), value), torch.zeros(64)) for value in (0.0, 0.0, 1.0)]
-    first, same, other = (
-        make.extract_pairs([(request(1, one), request(2, one))])[0][0].data for one in shifts
+    features, same, different = (
+        make.extract_pairs([(request(1, shift), request(2, shift))])[0][0].data for shift in shifts
     )
     # Two images under two prompts; what the encoder makes of an image does not depend on the prompt.
     assert (called.count("posterior"), called.count("activations")) == (2, 4)
-    assert torch.equal(first, same)
-    assert not torch.equal(first, other)
+    assert torch.equal(features, same)
+    assert not torch.equal(features, different)
 
 
 def test_what_one_method_computed_serves_the_next(vit, monkeypatch):
     shared = SharedObjects()
     star = extractor(vit, dino=False, shared=shared)
     alone = star.extract_pairs([(request(1), request(2))])[0][0].data
-    both = extractor(vit, dino=True, shared=shared)
-    assert both.backbone is star.backbone
-    monkeypatch.setattr(both.backbone, "activations", lambda *given: pytest.fail("computed again"))
-    joined = both.extract_pairs([(request(1), request(2))])[0][0].data
+    joint = extractor(vit, dino=True, shared=shared)
+    assert joint.backbone is star.backbone
+    monkeypatch.setattr(joint.backbone, "activations", lambda *arguments: pytest.fail("computed again"))
+    joined = joint.extract_pairs([(request(1), request(2))])[0][0].data
     torch.testing.assert_close(joined[: len(alone)], torch.nn.functional.normalize(alone, dim=0))
 
 
@@ -172,10 +174,10 @@ def test_changed_weights_are_loaded_anew(tmp_path):
 def test_no_more_is_kept_than_may_be():
     from harness.caching.lru import ByteLRU, tensor_bytes
 
-    kept, computed = ByteLRU(3 * 400, tensor_bytes, at_least=2), []
+    memory, computed = ByteLRU(3 * 400, tensor_bytes, at_least=2), []
 
     def ask(key):
-        return kept.once(key, lambda: (computed.append(key), {"x": torch.zeros(100)})[1])
+        return memory.once(key, lambda: (computed.append(key), {"x": torch.zeros(100)})[1])
 
     for key in ("a", "b", "c", "a", "d", "a", "b"):
         ask(key)
@@ -185,11 +187,11 @@ def test_no_more_is_kept_than_may_be():
 @pytest.fixture
 def captioner():
     torch.manual_seed(1)
-    made = ImplicitCaptioner(24, 8, 64)
+    network = ImplicitCaptioner(24, 8, 64)
     with torch.no_grad():
-        made.gate.copy_(torch.randn(1, 77, 8))
-        made.time_gate.copy_(torch.randn(64))
-    return made
+        network.gate.copy_(torch.randn(1, 77, 8))
+        network.time_gate.copy_(torch.randn(64))
+    return network
 
 
 def context(tmp_path: Path, vit: Path) -> MakeContext:
@@ -216,8 +218,8 @@ def test_published_tensors_are_found_under_any_prefix(captioner, prefix, tmp_pat
     torch.save(content, tmp_path / "odise.pth")
     loaded = load_captioner(tmp_path / "odise.pth")
     embedding = torch.randn(2, 24)
-    for mine, theirs in zip(captioner(embedding), loaded(embedding), strict=True):
-        torch.testing.assert_close(mine, theirs)
+    for output, expected in zip(captioner(embedding), loaded(embedding), strict=True):
+        torch.testing.assert_close(output, expected)
 
 
 def test_a_checkpoint_cannot_run_code(tmp_path):
@@ -242,11 +244,11 @@ def test_a_missing_tensor_is_named(captioner, tmp_path):
 def test_prompt_depends_on_the_picture(captioner, vit, tmp_path):
     save_file(captioner.tensors(), tmp_path / "captioner.safetensors")
     prompt = make_prompt(context(tmp_path, vit))
-    one, other = (prompt("cat", (request(seed),)) for seed in (1, 2))
-    assert isinstance(one, EmptyTextPlus)
-    assert (one.states.shape, one.time.shape) == ((77, 8), (64,))
-    assert not torch.equal(one.states, other.states)
-    assert torch.equal(one.states, prompt("dog", (request(1),)).states)
+    addition, another = (prompt("cat", (request(seed),)) for seed in (1, 2))
+    assert isinstance(addition, EmptyTextPlus)
+    assert (addition.states.shape, addition.time.shape) == ((77, 8), (64,))
+    assert not torch.equal(addition.states, another.states)
+    assert torch.equal(addition.states, prompt("dog", (request(1),)).states)
 
 
 def test_another_text_width_is_not_applicable(vit, tmp_path):

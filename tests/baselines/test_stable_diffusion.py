@@ -1,4 +1,4 @@
-"""The Stable Diffusion backbone: what it reads, what it does not compute, what its noise depends on."""
+"""The Stable Diffusion backbone: activations, operations that are spared, prompts, noise."""
 
 from __future__ import annotations
 
@@ -38,19 +38,21 @@ def extractor(**params) -> StretchedFeatures:
     return StretchedFeatures(context)
 
 
-@pytest.mark.parametrize("place", ["up_blocks.0", "up_blocks.1", "up_blocks.2", "up_blocks.1.attentions.0"])
-def test_stopping_early_gives_the_bits_of_a_full_pass(backbone, place):
+@pytest.mark.parametrize(
+    "submodule", ["up_blocks.0", "up_blocks.1", "up_blocks.2", "up_blocks.1.attentions.0"]
+)
+def test_stopping_early_gives_the_bits_of_a_full_pass(backbone, submodule):
     noisy, states = torch.randn(2, 4, 8, 8), torch.randn(2, 77, 8)
     full = {}
-    hook = backbone.unet.get_submodule(place).register_forward_hook(
+    hook = backbone.unet.get_submodule(submodule).register_forward_hook(
         lambda module, inputs, output: full.update(out=output)
     )
     with torch.no_grad():
         backbone.unet(noisy, 261, states)
     hook.remove()
     expected = full["out"][0] if isinstance(full["out"], tuple) else full["out"]
-    found = backbone.activations(noisy, 261, [Conditioning(one) for one in states], [place])[place]
-    assert torch.equal(found, expected)
+    output = backbone.activations(noisy, 261, [Conditioning(row) for row in states], [submodule])[submodule]
+    assert torch.equal(output, expected)
 
 
 def test_nothing_after_the_last_place_is_computed(backbone):
@@ -136,32 +138,33 @@ def test_prompts_of_several_kinds_are_conditioned_in_their_order(backbone):
     hook = backbone.text_encoder.register_forward_hook(
         lambda module, inputs, output: passes.append(len(output.last_hidden_state))
     )
-    found = backbone.conditions([rows[0], "a bus", Conditioning(torch.zeros(77, 8)), rows[1]])
+    conditions = backbone.conditions([rows[0], "a bus", Conditioning(torch.zeros(77, 8)), rows[1]])
     hook.remove()
     assert passes.count(2) == 1
-    for one, text in zip((found[0], found[1], found[3]), ("a cat", "a bus", "a dog"), strict=True):
-        torch.testing.assert_close(one.states, backbone.text_states(text), rtol=0, atol=1e-5)
-    assert not found[2].states.any()
+    text_conditions = (conditions[0], conditions[1], conditions[3])
+    for condition, text in zip(text_conditions, ("a cat", "a bus", "a dog"), strict=True):
+        torch.testing.assert_close(condition.states, backbone.text_states(text), rtol=0, atol=1e-5)
+    assert not conditions[2].states.any()
 
 
 def test_features_do_not_depend_on_the_batch():
     make = extractor()
     together = make.extract([request(1), request(2, ""), request(3)])
-    for seed, prompt, one in (
+    for seed, prompt, feature_map in (
         (1, "a photo of a cat", together[0]),
         (2, "", together[1]),
         (3, "a photo of a cat", together[2]),
     ):
         alone = extractor().extract([request(seed, prompt)])[0]
         # The miniature's made-up weights enlarge rounding; trained ones stay below 1e-5.
-        torch.testing.assert_close(one.data, alone.data, rtol=0, atol=5e-5)
+        torch.testing.assert_close(feature_map.data, alone.data, rtol=0, atol=5e-5)
 
 
 def test_noise_belongs_to_seed_image_timestep_and_member():
-    first = draw_noise((4, 8, 8), "noise", 0, "image", 261, 0)
-    assert torch.equal(first, draw_noise((4, 8, 8), "noise", 0, "image", 261, 0))
-    for other in ((1, "image", 261, 0), (0, "another", 261, 0), (0, "image", 50, 0), (0, "image", 261, 1)):
-        assert not torch.equal(first, draw_noise((4, 8, 8), "noise", *other))
+    noise = draw_noise((4, 8, 8), "noise", 0, "image", 261, 0)
+    assert torch.equal(noise, draw_noise((4, 8, 8), "noise", 0, "image", 261, 0))
+    for key in ((1, "image", 261, 0), (0, "another", 261, 0), (0, "image", 50, 0), (0, "image", 261, 1)):
+        assert not torch.equal(noise, draw_noise((4, 8, 8), "noise", *key))
     assert abs(float(draw_noise((100_000,), "noise").std()) - 1) < 0.02
 
 
@@ -173,29 +176,29 @@ def test_the_global_random_stream_is_left_alone():
 
 
 def test_ensemble_is_the_mean_of_its_members():
-    make, one = extractor(ensemble=3), request(1)
-    mean, std = make._posterior_moments(one)
+    make, image = extractor(ensemble=3), request(1)
+    mean, std = make._posterior_moments(image)
     members = []
     for member in range(3):
-        latents = mean + std * draw_noise(mean.shape, "posterior", 0, one.identity, 261, member)
+        latents = mean + std * draw_noise(mean.shape, "posterior", 0, image.identity, 261, member)
         noisy = make.backbone.noisy(
-            latents[None], draw_noise(mean.shape, "noise", 0, one.identity, 261, member)[None], 261
+            latents[None], draw_noise(mean.shape, "noise", 0, image.identity, 261, member)[None], 261
         )
         members.append(
-            make.backbone.activations(noisy, 261, [make.backbone.condition(one.prompt)], ["up_blocks.1"])[
+            make.backbone.activations(noisy, 261, [make.backbone.condition(image.prompt)], ["up_blocks.1"])[
                 "up_blocks.1"
             ][0]
         )
     torch.testing.assert_close(
-        make.extract([one])[0].data, torch.stack(members).mean(dim=0), rtol=0, atol=5e-5
+        make.extract([image])[0].data, torch.stack(members).mean(dim=0), rtol=0, atol=5e-5
     )
 
 
 @pytest.mark.parametrize("posterior", ["sampled", "sampled-once", "mean"])
 def test_the_posterior_is_used_as_asked(posterior):
-    make, one = extractor(posterior=posterior), request(1)
-    mean, std = make._posterior_moments(one)
-    noisy = make._noisy_latents(one, mean, std) - make._noisy_latents(one, mean, torch.zeros_like(std))
+    make, image = extractor(posterior=posterior), request(1)
+    mean, std = make._posterior_moments(image)
+    noisy = make._noisy_latents(image, mean, std) - make._noisy_latents(image, mean, torch.zeros_like(std))
     moved = noisy.flatten(1).abs().sum(dim=1) > 0
     assert bool(moved.all()) == (posterior != "mean")
     assert torch.allclose(noisy[0], noisy[1], atol=1e-6) == (posterior != "sampled")
@@ -234,8 +237,10 @@ def test_true_size_has_the_published_parameters_shape_and_cost(backbone, monkeyp
     monkeypatch.setattr(backbone, "device", torch.device("meta"))
     prompt = Conditioning(torch.empty(77, 1024, device="meta"))
     with FlopCounterMode(display=False) as counter:
-        found = backbone.activations(torch.empty(1, 4, 96, 96, device="meta"), 261, [prompt], ["up_blocks.1"])
-    assert found["up_blocks.1"].shape == (1, 1280, 48, 48)
+        outputs = backbone.activations(
+            torch.empty(1, 4, 96, 96, device="meta"), 261, [prompt], ["up_blocks.1"]
+        )
+    assert outputs["up_blocks.1"].shape == (1, 1280, 48, 48)
     assert counter.get_total_flops() == pytest.approx(1.126e12, rel=0.002)
 
 
@@ -279,10 +284,10 @@ def test_damaged_weights_are_told_in_one_line(tmp_path):
     shutil.copytree(PIPELINE, tmp_path / "copy")
     weights = tmp_path / "copy" / "unet" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as caught:
         StableDiffusion(tmp_path / "copy")
-    assert "\n" not in str(told.value)
-    assert str(tmp_path) in str(told.value)
+    assert "\n" not in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
 
 
 def test_an_unknown_level_names_the_known_ones():

@@ -53,9 +53,9 @@ def requests():
     dataset = open_shapes(Path(), "test")
     pairs = [dataset[number] for number in (0, 200, 400)]
     return [
-        ImageRequest(one.open(), one.identity(), pair.category, f"a photo of a {pair.category}")
+        ImageRequest(image.open(), image.identity(), pair.category, f"a photo of a {pair.category}")
         for pair in pairs
-        for one in (pair.source,)
+        for image in (pair.source,)
     ]
 
 
@@ -64,16 +64,16 @@ def test_features_are_the_same_in_every_batch(name, requests):
     host = load_plugins()
     spec = host.extractors[name]
     weights = {"stable-diffusion-2-1": BUNDLED / "stable-diffusion", "dinov2-base": BUNDLED / "dino"}
-    made = spec.make(MakeContext(params=spec.params, weights=weights))
+    extractor = spec.make(MakeContext(params=spec.params, weights=weights))
     with torch.inference_mode():
-        together = made.extract(requests)
-        for request, one in zip(requests, together, strict=True):
-            alone = made.extract([request])[0].data
-            assert float((one.data - alone).abs().max()) <= 1e-5 * float(alone.abs().max())
+        together = extractor.extract(requests)
+        for request, feature_map in zip(requests, together, strict=True):
+            alone = extractor.extract([request])[0].data
+            assert float((feature_map.data - alone).abs().max()) <= 1e-5 * float(alone.abs().max())
 
 
 def test_learned_tokens_reach_further_than_words():
-    """The room that tuned prompts need: a caption's states use a part of what the last layer norm can give."""
+    """Tuned prompts need room: a caption's states use a part of the range of the last layer norm."""
     encoder = TextEncoder(BUNDLED / "stable-diffusion")
     words = torch.stack(
         [encoder.text_states(text) for text in ("", *(PLAIN.format(category=category) for category in KINDS))]
@@ -100,15 +100,15 @@ def test_a_run_without_arguments_is_marked_tiny(bench, tmp_path):
     assert record["cell"]["backbone"].startswith("tiny-stable-diffusion@")
     # Far above chance (7) on pairs that training never saw.
     (score,) = [
-        one["pck"]
-        for one in record["scores"]
-        if (one["slice"], one["averaging"], one["alpha"]) == ("all", "image", 0.1)
+        score["pck"]
+        for score in record["scores"]
+        if (score["slice"], score["averaging"], score["alpha"]) == ("all", "image", 0.1)
     ]
     assert score > 20
 
 
 def test_a_training_that_was_stopped_gives_the_same_weights(tmp_path):
-    def trained(folder, *lengths):
+    def train_linear(folder, *lengths):
         model = torch.nn.Linear(3, 2)
         with torch.no_grad():
             model.weight.fill_(0.1)
@@ -122,10 +122,10 @@ def test_a_training_that_was_stopped_gives_the_same_weights(tmp_path):
         try:
             train(model, losses_of, Schedule(20, 1e-2, warmup=3), folder, save_every=5)
         except KeyboardInterrupt:
-            return trained(folder)
+            return train_linear(folder)
         return model.state_dict()
 
-    whole, stopped = trained(tmp_path / "whole"), trained(tmp_path / "stopped", 13)
+    whole, stopped = train_linear(tmp_path / "whole"), train_linear(tmp_path / "stopped", 13)
     assert all(torch.equal(whole[name], stopped[name]) for name in whole)
 
 
@@ -138,12 +138,12 @@ def test_the_rate_rises_and_falls():
 
 
 def test_captions_name_colours_that_are_there():
-    found = {
+    captions = {
         caption("cat", draw_looks("train", "cat", index)[1], KeyedRandom("caption", "train", "cat", index))
         for index in range(40)
     }
-    assert PLAIN.format(category="cat") in found
-    assert any(" with " in words for words in found)
+    assert PLAIN.format(category="cat") in captions
+    assert any(" with " in words for words in captions)
 
 
 def test_the_tokenizer_knows_every_word(tmp_path):
@@ -158,48 +158,48 @@ def test_the_tokenizer_knows_every_word(tmp_path):
 
 
 def test_a_text_encoder_learns_another_one_s_states(tmp_path):
-    taught = BUNDLED / "stable-diffusion"
+    teacher_folder = BUNDLED / "stable-diffusion"
     captions = [
         caption(category, draw_looks("train", category, 1)[1], KeyedRandom("caption", "train", category, 1))
         for category in KINDS
     ]
     torch.manual_seed(0)
-    train_text(captions, taught, tmp_path, Schedule(60, 2e-3, warmup=10), batch=5)
-    found, wanted = TextEncoder(tmp_path), TextEncoder(taught)
-    found.tokenizer = wanted.tokenizer
+    train_text(captions, teacher_folder, tmp_path, Schedule(60, 2e-3, warmup=10), batch=5)
+    student, teacher = TextEncoder(tmp_path), TextEncoder(teacher_folder)
+    student.tokenizer = teacher.tokenizer
     text = PLAIN.format(category="cat")
-    there, aim = found.text_states(text), wanted.text_states(text)
-    start = CLIPTextModel(wanted.text_encoder.config)
-    norm = initialize(start, aim.mean(dim=0))
+    states, expected = student.text_states(text), teacher.text_states(text)
+    initial = CLIPTextModel(teacher.text_encoder.config)
+    norm = initialize(initial, expected.mean(dim=0))
     assert not norm.weight.requires_grad and (norm.weight == REACH).all()
     with torch.no_grad():
-        before = start(wanted._tokenize([text])).last_hidden_state[0]
-    assert (there - aim).norm() < 0.5 * (before - aim).norm()
+        before = initial(teacher._tokenize([text])).last_hidden_state[0]
+    assert (states - expected).norm() < 0.5 * (before - expected).norm()
 
 
 def test_patches_of_padded_pictures_are_found_in_stretched_ones():
-    places, inside = patch_coordinates(np.array([[200, 100], [120, 120]]))
-    assert places.shape == (2, GRID, GRID, 2)
+    coordinates, is_inside = patch_coordinates(np.array([[200, 100], [120, 120]]))
+    assert coordinates.shape == (2, GRID, GRID, 2)
     # Row and column of the middle patch are the middle of the picture, however it is padded.
-    assert places[:, GRID // 2, GRID // 2].abs().max() < 1e-6
+    assert coordinates[:, GRID // 2, GRID // 2].abs().max() < 1e-6
     frame = Frame.padded(Size(200, 100), FED)
     corner = frame.to_original(torch.tensor([[PATCH / 2, FED / 2]]))[0]
-    assert places[0, GRID // 2, 0].tolist() == pytest.approx(
+    assert coordinates[0, GRID // 2, 0].tolist() == pytest.approx(
         [2 * float(corner[0]) / 200 - 1, 2 * float(corner[1]) / 100 - 1]
     )
     # Of a picture twice as wide as high, half of the square's patches lie on it.
-    assert inside[0].float().mean() == pytest.approx(0.5, abs=0.06)
-    assert inside[1].all()
+    assert is_inside[0].float().mean() == pytest.approx(0.5, abs=0.06)
+    assert is_inside[1].all()
 
 
 def test_differences_are_paired():
     generator = np.random.default_rng(0)
-    hard = generator.uniform(0, 0.6, 200)
-    mean, low, high = difference(hard + 0.1, hard)
+    base = generator.uniform(0, 0.6, 200)
+    mean, low, high = difference(base + 0.1, base)
     assert (mean, low, high) == pytest.approx((10, 10, 10))
-    first = hard + generator.normal(0.05, 0.1, 200)
-    first[3] = np.nan
-    mean, low, high = difference(first, hard)
+    scores = base + generator.normal(0.05, 0.1, 200)
+    scores[3] = np.nan
+    mean, low, high = difference(scores, base)
     assert low < 5 < high
     assert low < mean < high
     assert high - low < 4

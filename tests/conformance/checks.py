@@ -66,7 +66,7 @@ def matching_localizers(folder: Path) -> None:
 
 
 def matching_pck(folder: Path) -> None:
-    """PCK of the release's predictions: `<=`, clamped truth; per image and point; over all and by category."""
+    """PCK of the release's predictions: `<=`, clamped truth, per image and point, all and by category."""
     vectors = np.load(folder / "matching.npz")
     target_size, counts = size(vectors["trg_size_hw"]), vectors["n_pts"]
     short = {
