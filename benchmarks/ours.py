@@ -224,14 +224,14 @@ def _counted(backbone: StableDiffusion, memory: ByteLRU[Tensors]) -> Iterator[di
         return posterior(pixels)
 
     def counted_mean(
-        noisy: Any, timestep: int, prompts: Any, place: str, members: int, begun: Any = None
+        noisy: Any, timestep: int, prompts: Any, submodule: str, members: int, prefix_outputs: Any = None
     ) -> Any:
         pictures = len(noisy) // members
         maps.computed += pictures
         # A pair's prompt is made of DINO's view of both.
         for asked in (beginnings, describing):
-            asked.asked += pictures if begun else 0
-        return mean(noisy, timestep, prompts, place, members, begun)
+            asked.asked += pictures if prefix_outputs else 0
+        return mean(noisy, timestep, prompts, submodule, members, prefix_outputs)
 
     def counted_begin(noisy: Any, timestep: int) -> Any:
         beginnings.computed += 1

@@ -35,7 +35,7 @@ def noisy_and_prompts(
 
 
 def test_the_prefix_is_all_before_the_first_prompt():
-    """Encoder blocks without attention are in it as wholes; published Stable Diffusions do not have any."""
+    """Encoder blocks without attention are in it as wholes; SD 2-1 begins with a block that has it."""
     tiny = StableDiffusion(PIPELINES["tiny"]).unet
     assert prefix_submodules(tiny) == (
         "down_blocks.0",
