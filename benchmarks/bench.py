@@ -18,6 +18,8 @@ import growth
 import report
 import startup
 import torch
+from cpm_stages import CpmStages
+from dift_stages import DiftStages
 from measuring import ceiling
 from ours import CountedTraining, Counts, Setup
 from published import Diffusion
@@ -114,10 +116,10 @@ def _measured(setup: Setup, scale: Scale, size: str, quick: bool) -> Iterator[st
     limits = [ceiling(setup.device, setup.precision)]
     networks = _told(*stages.networks())
     _tell("dift")
-    dift = stages.dift()
+    dift = DiftStages(setup, diffusion, scale).dift()
     _told(*dift.rows)
     _tell("sd4match-cpm")
-    cpm = stages.cpm()
+    cpm = CpmStages(setup, diffusion, scale).cpm()
     _told(*cpm.rows)
     limits.append(ceiling(setup.device, setup.precision))
     rows = [*networks, *dift.rows, *cpm.rows, *step]

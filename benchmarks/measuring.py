@@ -82,9 +82,6 @@ def alternating(
     return {name: Timing(tuple(seconds[name]), peaks[name], flops[name]) for name in calls}
 
 
-# ------------------------------------------------------------------------------------------------------------------- memory
-
-
 def peak_bytes(call: Call, device: str, interval: float = 0.002) -> int:
     """The most memory that a call needs besides what is held before it.
 
@@ -117,9 +114,6 @@ def peak_bytes(call: Call, device: str, interval: float = 0.002) -> int:
         done.set()
         watcher.join()
     return max(highest, process.memory_info().rss) - held
-
-
-# --------------------------------------------------------------------------------------------------------------- operations
 
 
 def _attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:

@@ -142,9 +142,6 @@ def localizer_of(prepared: ResolvedCell) -> Localizer:
     return prepared.localizers[prepared.cell.localizers[0]].make()
 
 
-# ------------------------------------------------------------------------------------------------------------ whole evaluation
-
-
 @dataclass
 class Counts:
     """How often a cache was asked, and how often something had to be computed."""
@@ -253,9 +250,6 @@ def _counted(backbone: StableDiffusion, memory: ByteLRU[Tensors]) -> Iterator[di
         name for name, count in caches.items() if not count.asked and name != "feature maps of pictures"
     ]:
         del caches[name]
-
-
-# -------------------------------------------------------------------------------------------------------------------- training
 
 
 class CountedTraining:

@@ -90,9 +90,6 @@ class Question:
         return resolve_cell(Resources(host, options), cell)
 
 
-# ------------------------------------------------------------------------------------------------------------------------ maps
-
-
 @dataclass(frozen=True)
 class MapDifference:
     """How far maps in half precision are from those in single.
@@ -145,9 +142,6 @@ def maps_of(prepared: ResolvedCell, pairs: int = MAP_PAIRS) -> Maps:
         return [features(prepared.index.pairs[pair_id]) for pair_id in prepared.index.pair_ids[:pairs]]
 
 
-# ----------------------------------------------------------------------------------------------------------------------- points
-
-
 @dataclass(frozen=True)
 class Shift:
     """How far predictions are apart.
@@ -188,9 +182,6 @@ def shift(one: ResolvedCell, other: ResolvedCell, localizer: str) -> Shift:
         apart = np.linalg.norm(frame.from_original(places[0]) - frame.from_original(places[1]), axis=1)
         relative.append(apart / threshold_length(one.index.threshold, target, frame))
     return Shift(np.concatenate(pixels), np.concatenate(relative))
-
-
-# ----------------------------------------------------------------------------------------------------------------------- tables
 
 
 def rows(question: Question, host: Host, method: str) -> Iterator[list[str]]:

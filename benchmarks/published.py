@@ -113,9 +113,6 @@ class Diffusion:
         return found[0]
 
 
-# --------------------------------------------------------------------------------------------------------------------- DIFT
-
-
 @torch.inference_mode()
 def dift_features(
     diffusion: Diffusion,
@@ -185,9 +182,6 @@ def _enlarged(features: Tensor, size: Sequence[int]) -> Tensor:
 def _whole_pixels(points: Tensor, size: Sequence[int]) -> list[tuple[int, int]]:
     """The pixel that each point lies in."""
     return [(min(int(x), size[0] - 1), min(int(y), size[1] - 1)) for x, y in points.tolist()]
-
-
-# ----------------------------------------------------------------------------------------------------------------- SD4Match
 
 
 @torch.inference_mode()

@@ -1,0 +1,143 @@
+"""Rows of `sd4match-cpm` in the table of ratios: features of pairs, points and the whole evaluation."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import published
+import torch
+from agreement import kernel_sigma, published_points
+from measuring import peak_bytes, seconds_of
+from ours import (
+    Evaluation,
+    evaluate,
+    localizer_of,
+)
+from report import Row, counted
+from stages import Measured, Stages
+
+from harness.running.predict import make_pair_features
+from harness.running.resolve import ResolvedCell
+from harness.specs import FeatureMap, ImagePair, ImageRequest
+
+
+class CpmStages(Stages):
+    """The measurements of `sd4match-cpm`."""
+
+    def cpm(self) -> Measured:
+        """Features of pairs, points, and the whole evaluation."""
+        setup, scale = self._setup, self._scale
+        prepared = setup.prepared("sd4match-cpm", limit=scale.cpm_pairs)
+        index, pairs = prepared.index, list(prepared.index.pairs.values())
+        backbone, _ = setup.backbone(prepared)
+        features, localizer = make_pair_features(prepared, setup.shared), localizer_of(prepared)
+        prompt: Any = features.prompt
+        extractor = features.extractor
+        many: Any = localizer.many  # type: ignore[attr-defined]
+        batch = [(pair, self._pair_requests(pair, index)) for pair in pairs[: min(8, scale.cpm_pairs)]]
+        with torch.inference_mode():
+            asked = [
+                replace(one, prompt=prompt.make(pair.category, both)) for pair, both in batch for one in both
+            ]
+            flat = extractor.extract(asked)  # type: ignore[union-attr]
+            maps = [(pair, flat[2 * at], flat[2 * at + 1]) for at, (pair, _) in enumerate(batch)]
+            few = batch[: scale.published_cpm_pairs]
+
+            def published_maps(pair: ImagePair, requests: tuple[ImageRequest, ...]) -> list[torch.Tensor]:
+                states = backbone.condition(prompt.make(pair.category, requests)).states
+                return published.sd4match_maps(self._diffusion, [one.image for one in requests], states)
+
+            def ours() -> None:
+                wanted = [
+                    replace(one, prompt=value)
+                    for pair, both in few
+                    for value in [prompt.make(pair.category, both)]
+                    for one in both
+                ]
+                extractor.extract(wanted)  # type: ignore[union-attr]
+
+            made = self._timed(
+                ours=ours, published=lambda: [published_maps(pair, both) for pair, both in few]
+            )
+            found = self._timed(
+                ours=lambda: many(
+                    [(one, replace(other), torch.from_numpy(pair.source_points)) for pair, one, other in maps]
+                ),
+                published=lambda: [
+                    self._published_softmax(pair, source, target, localizer) for pair, source, target in maps
+                ],
+            )
+        rows = [
+            Row.of(
+                "sd4match-cpm, prompt and features of a pair",
+                "pair",
+                made,
+                len(few),
+                note=f"{counted(len(few), 'pair')}, all kept that the prompt does not change",
+            ),
+            Row.of(
+                "kernel-softmax",
+                "pair",
+                found,
+                len(maps),
+                note=f"{counted(len(maps), 'pair')} at once, every target map new; published: a pair's points at once",
+            ),
+        ]
+        whole, evaluation = self._whole_cpm(
+            prepared, pairs[: scale.published_cpm_pairs], published_maps, localizer
+        )
+        return Measured([*rows, whole], evaluation)
+
+    @staticmethod
+    def _pair_requests(pair: ImagePair, index: Any) -> tuple[ImageRequest, ...]:
+        return tuple(
+            ImageRequest(image.open(), image.identity(), index.prompt_category(pair))
+            for image in (pair.source, pair.target)
+        )
+
+    @staticmethod
+    def _published_softmax(
+        pair: ImagePair, source: FeatureMap, target: FeatureMap, localizer: Any
+    ) -> torch.Tensor:
+        return published_points(
+            [source.data, target.data], [source, target], torch.from_numpy(pair.source_points), localizer
+        )
+
+    def _whole_cpm(
+        self, prepared: ResolvedCell, pairs: list[ImagePair], maps: Callable[..., Any], localizer: Any
+    ) -> tuple[Row, Evaluation]:
+        setup, side = self._setup, self._diffusion.side
+        runs: list[Evaluation] = []
+        seconds: list[float] = []
+
+        def evaluated() -> None:
+            for pair in pairs:
+                source, target = maps(pair, self._pair_requests(pair, prepared.index))
+                scale = torch.tensor(
+                    [side / pair.source_size.width, side / pair.source_size.height], dtype=torch.float64
+                )
+                queries = (
+                    (torch.from_numpy(pair.source_points) * scale).clamp(1e-4, side - 1 - 1e-4).to(source)
+                )
+                published.kernel_softmax(source, target, queries, side, kernel_sigma(localizer, target)).cpu()
+
+        peaks = (0, 0)
+        for _ in range(self._scale.whole):
+            run = setup.prepared("sd4match-cpm", limit=self._scale.cpm_pairs)
+            ours_peak = peak_bytes(lambda run=run: runs.append(evaluate(setup, run)), setup.device, 0.01)  # type: ignore[misc]
+            peak = peak_bytes(
+                lambda: seconds.append(seconds_of(evaluated, setup.device) / len(pairs)), setup.device, 0.01
+            )
+            peaks = (max(peaks[0], ours_peak), max(peaks[1], peak))
+        ours = statistics.median(run.seconds / run.pairs for run in runs)
+        encoded = runs[-1].caches["posteriors"].computed
+        note = (
+            f"ours: the first {runs[-1].pairs} pairs, which encode {counted(encoded, 'picture')}; "
+            f"published: {counted(len(pairs), 'pair')}, DINOv2's features kept"
+        )
+        return Row(
+            "sd4match-cpm, whole evaluation", "pair", ours, statistics.median(seconds), 3, None, peaks, note
+        ), runs[-1]
