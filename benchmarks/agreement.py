@@ -1,4 +1,7 @@
-"""Both ways give the same: checked on the same draws before anything is timed, since a faster way to other numbers is no gain."""
+"""Checks that both ways give the same numbers on the same draws, before anything is timed.
+
+A faster way to other numbers would not be a gain.
+"""
 
 from __future__ import annotations
 
@@ -40,36 +43,44 @@ def draws(what: str, places: Sequence[Any], shape: Sequence[int]) -> Tensor:
 
 
 def members(request: ImageRequest, timestep: int, count: int) -> list[tuple[Any, ...]]:
-    """What the draws of a picture's ensemble belong to."""
+    """Keys of the draws of a picture's ensemble."""
     return [(request.seed, request.identity, timestep, member) for member in range(count)]
 
 
-def check(name: str, found: float, limit: float) -> str:
+def check(name: str, difference: float, limit: float) -> str:
     """A line for the report. Raises `Disagreement`."""
-    if not found <= limit:
-        raise Disagreement(f"{name}: ours and the published way differ by {found:.3g}, more than {limit:g}")
-    return f"{name}: {found:.2g} (limit {limit:g})"
+    if not difference <= limit:
+        raise Disagreement(
+            f"{name}: ours and the published way differ by {difference:.3g}, more than {limit:g}"
+        )
+    return f"{name}: {difference:.2g} (limit {limit:g})"
 
 
-def relative(one: Tensor, other: Tensor) -> float:
+def relative(ours: Tensor, theirs: Tensor) -> float:
     """Norm of the difference over the norm."""
-    return float((one.float() - other.float()).norm() / other.float().norm())
+    return float((ours.float() - theirs.float()).norm() / theirs.float().norm())
 
 
 def check_dift(setup: Setup, diffusion: published.Diffusion, count: int) -> list[str]:
     """Features of the first pairs' pictures, and where `argmax-original` finds their points.
 
     Raises:
-        Disagreement: features differ by more than rounding, or a point is found at a pixel whose cosine is not the highest.
+        Disagreement: features differ by more than rounding, or a predicted pixel has not the highest cosine.
     """
     prepared = setup.prepared("dift")
     backbone, _ = setup.backbone(prepared)
     params: dict[str, Any] = dict(prepared.cell.params)
     timestep, ensemble = params["timestep"], params["ensemble"]
     cell, pairs = prepared.index, list(prepared.index.pairs.values())[:count]
-    requests = [replace(one, prompt=f"a photo of a {one.category}") for one in requests_of(pairs, cell)]
+    requests = [
+        replace(request, prompt=f"a photo of a {request.category}") for request in requests_of(pairs, cell)
+    ]
     maps = dict(
-        zip([one.identity for one in requests], extractor_of(setup, prepared).extract(requests), strict=True)
+        zip(
+            [request.identity for request in requests],
+            extractor_of(setup, prepared).extract(requests),
+            strict=True,
+        )
     )
     worst = 0.0
     for request in requests:
@@ -88,25 +99,26 @@ def check_dift(setup: Setup, diffusion: published.Diffusion, count: int) -> list
             noise,
         )
         worst = max(worst, relative(ours.data, theirs))
-    told = [check("features of dift, relative", worst, ROUNDING[setup.precision])]
+    checks = [check("features of dift, relative", worst, ROUNDING[setup.precision])]
     localizer, deficit, moved, points = localizer_of(prepared), 0.0, 0, 0
     for pair in pairs:
         lack, elsewhere = _deficit(
             localizer, maps[pair.source.identity()], maps[pair.target.identity()], pair
         )
         deficit, moved, points = max(deficit, lack), moved + elsewhere, points + len(pair.source_points)
-    told.append(
+    checks.append(
         check(
-            f"argmax-original, cosine that is lacking ({points - moved} of {points} points at the same pixel)",
+            f"argmax-original, cosine that is lacking ({points - moved} of {points} points at the same "
+            "pixel)",
             deficit,
             TIE,
         )
     )
-    return told
+    return checks
 
 
 def _deficit(localizer: Any, source: FeatureMap, target: FeatureMap, pair: ImagePair) -> tuple[float, int]:
-    """By how much the cosine at our pixels is below the highest, at most; and how many pixels are others than the published way's."""
+    """The largest lack of cosine at our pixels against the highest, and the number of pixels that differ."""
     points = torch.from_numpy(pair.source_points)
     with torch.inference_mode():
         found = localizer(source, target, points).points.cpu()
@@ -137,15 +149,22 @@ def check_cpm(setup: Setup, diffusion: published.Diffusion, count: int) -> list[
         requests = requests_of([pair], prepared.index)
         states = backbone.condition(prompt.make(pair.category, tuple(requests))).states
         shape = backbone.posterior(torch.zeros(1, 3, diffusion.side, diffusion.side)).mean.shape[1:]
-        drawn = draws("posterior", [(one.seed, one.identity, timestep) for one in requests], shape)
-        noise = torch.stack([draws("noise", members(one, timestep, ensemble), shape) for one in requests])
-        theirs = published.sd4match_maps(
-            diffusion, [one.image for one in requests], states, timestep, ensemble, drawn, noise
+        drawn = draws(
+            "posterior", [(request.seed, request.identity, timestep) for request in requests], shape
         )
-        worst = max(worst, *(relative(one.data, other) for one, other in zip(ours, theirs, strict=True)))
+        noise = torch.stack(
+            [draws("noise", members(request, timestep, ensemble), shape) for request in requests]
+        )
+        theirs = published.sd4match_maps(
+            diffusion, [request.image for request in requests], states, timestep, ensemble, drawn, noise
+        )
+        worst = max(
+            worst,
+            *(relative(feature_map.data, tensor) for feature_map, tensor in zip(ours, theirs, strict=True)),
+        )
         if setup.precision != "fp32":
-            # In half precision maps differ by more than a soft localizer forgives: the localizers are compared on the same ones.
-            theirs = [one.data for one in ours]
+            # Half precision moves soft localizers too far: they are compared on the same maps.
+            theirs = [feature_map.data for feature_map in ours]
         points = torch.from_numpy(pair.source_points)
         with torch.inference_mode():
             found = localizer(*ours, points).points.cpu()
@@ -162,7 +181,7 @@ def published_points(
     maps: Sequence[Tensor], ours: Sequence[FeatureMap], points: Tensor, localizer: Any
 ) -> Tensor:
     """The published kernel-softmax in original pixels, (N, 2)."""
-    source, target = (one.frame for one in ours)
+    source, target = (feature_map.frame for feature_map in ours)
     side = source.size.width
     queries = source.from_original(points).clamp(1e-4, side - 1 - 1e-4)
     found = published.kernel_softmax(
@@ -178,7 +197,11 @@ def kernel_sigma(localizer: Any, target: Tensor) -> float:
 
 
 def check_training(ours: CountedTraining, theirs: PublishedTraining) -> list[str]:
-    """Losses of the step that comes, from the same prompting module and the same draws; neither training moves. Raises `Disagreement`."""
+    """Checks the loss of the next step, from the same module and draws. Neither training moves.
+
+    Raises:
+        Disagreement: the losses differ by more than rounding.
+    """
     settings, step = ours.job.settings, ours.job.training.step
     shape = ours.job.inputs.maps._shape
     state = copy.deepcopy(theirs.module.state_dict())
@@ -189,11 +212,15 @@ def check_training(ours: CountedTraining, theirs: PublishedTraining) -> list[str
             [draw_noise(shape, what, "training", settings.seed, step, place) for place in places]
         )
 
-    one = ours.job.training.gradients.accumulate(step)
-    other = theirs.step(same)
+    our_loss = ours.job.training.gradients.accumulate(step)
+    their_loss = theirs.step(same)
     theirs.module.load_state_dict(state)
     theirs._optimizer.load_state_dict(optimizer)
     theirs.step_number = step
     return [
-        check("loss of a training step, relative", abs(one - other) / abs(other), LOSS[settings.precision])
+        check(
+            "loss of a training step, relative",
+            abs(our_loss - their_loss) / abs(their_loss),
+            LOSS[settings.precision],
+        )
     ]

@@ -1,7 +1,7 @@
-"""Ours and the published way on the same weights, pictures and pairs, in one run: `make bench`, or `python benchmarks/bench.py`.
+"""Measures ours and the published way on the same weights, pictures and pairs: `make bench`.
 
-Prints a table of ratios and how cost grows. Stops with an error where the two ways do not give the same numbers. What runs on a GPU is
-written (`--device cuda`, `--size sd21`) and has not been run on one.
+Prints a table of ratios and how cost grows. Stops with an error where the two ways do not give the same
+numbers. What runs on a GPU is written (`--device cuda`, `--size sd21`) and has not been run on one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import torch
 from cpm_stages import CpmStages
 from dift_stages import DiftStages
 from measuring import ceiling
-from ours import CountedTraining, Counts, Setup
+from ours import CountedTraining, Counts, Evaluation, Setup
 from published import Diffusion
 from published_training import PublishedTraining
 from stages import QUICK, SD21, TINY, Measured, Scale, Stages
@@ -76,14 +76,14 @@ def main(
     precision = precision or ("bf16" if device.startswith("cuda") else "fp32")
     scale = QUICK if quick else SD21 if size == "sd21" else TINY
     with tempfile.TemporaryDirectory() as name:
-        place = Path(name)
-        data = write_folder(place / "data", scale.extent)
-        setup = Setup(data, place / "work", device, precision, cache=cache)
+        folder = Path(name)
+        data = write_folder(folder / "data", scale.extent)
+        setup = Setup(data, folder / "work", device, precision, cache=cache)
         if configs is not None and size == "sd21":
-            weights, prompt = write_networks(configs, place / "networks")
-            setup = Setup(data, place / "work", device, precision, weights, prompt, cache)
+            weights, prompt = write_networks(configs, folder / "networks")
+            setup = Setup(data, folder / "work", device, precision, weights, prompt, cache)
         try:
-            parts = list(_measured(setup, scale, size, quick))
+            parts = list(_measure(setup, scale, size, quick))
         except agreement.Disagreement as error:
             click.echo(f"bench: {error}", err=True)
             sys.exit(1)
@@ -94,47 +94,47 @@ def main(
         out.write_text(text, encoding="utf-8")
 
 
-def _measured(setup: Setup, scale: Scale, size: str, quick: bool) -> Iterator[str]:
-    """Everything, part by part. Raises `agreement.Disagreement`."""
+def _measure(setup: Setup, scale: Scale, size: str, quick: bool) -> Iterator[str]:
+    """Measures everything and yields the text part by part. Raises `agreement.Disagreement`."""
     began, load = time.monotonic(), report.load()
     prepared = setup.prepared("dift")
     diffusion = Diffusion(prepared.weights.paths[STABLE_DIFFUSION_2_1], setup.device, setup.precision)
     stages = Stages(setup, diffusion, scale)
-    _tell("agreement")
-    told = [
+    _print_status("agreement")
+    agreements = [
         *agreement.check_dift(setup, diffusion, scale.checked),
         *agreement.check_cpm(setup, diffusion, scale.checked),
     ]
     ours = CountedTraining(setup, scale.step_pairs, scale.training_pairs)
     theirs = PublishedTraining(ours, diffusion)
-    told += agreement.check_training(ours, theirs)
-    _tell("training")
-    step = _told(stages.training(ours, theirs))
+    agreements += agreement.check_training(ours, theirs)
+    _print_status("training")
+    step = _print_rows(stages.training(ours, theirs))
     posteriors = ours.posteriors
     del ours, theirs
-    _tell("networks")
+    _print_status("networks")
     limits = [ceiling(setup.device, setup.precision)]
-    networks = _told(*stages.networks())
-    _tell("dift")
+    networks = _print_rows(*stages.networks())
+    _print_status("dift")
     dift = DiftStages(setup, diffusion, scale).dift()
-    _told(*dift.rows)
-    _tell("sd4match-cpm")
+    _print_rows(*dift.rows)
+    _print_status("sd4match-cpm")
     cpm = CpmStages(setup, diffusion, scale).cpm()
-    _told(*cpm.rows)
+    _print_rows(*cpm.rows)
     limits.append(ceiling(setup.device, setup.precision))
     rows = [*networks, *dift.rows, *cpm.rows, *step]
-    _tell("growth")
+    _print_status("growth")
     growths = list(_growths(setup, scale, diffusion, dift))
     setup.shared.clear()
     start = ""
     if size == "tiny":
-        _tell("start-up")
-        start = startup.measured(setup.work / "startup", 1 if quick else 3)
+        _print_status("start-up")
+        start = startup.measure_start(setup.work / "startup", 1 if quick else 3)
     best = max(limits)
     yield head(setup, size, quick, best, load, time.monotonic() - began)
     yield "### Ours and the published way\n\n" + report.ratios(rows, best)
     yield "Ratio: published seconds over ours. " + _READING
-    yield "### Both ways agree\n\n" + "\n".join(f"- {line}" for line in told)
+    yield "### Both ways agree\n\n" + "\n".join(f"- {line}" for line in agreements)
     yield "### Caches\n\n" + _caches(
         {
             "dift": dift.evaluation.caches,
@@ -142,28 +142,28 @@ def _measured(setup: Setup, scale: Scale, size: str, quick: bool) -> Iterator[st
             "training": {"posteriors": posteriors},
         }
     )
-    yield "### Where ours goes\n\n" + report.plain(
-        ["evaluation", "pairs", *dift.evaluation.stages],
-        [
-            [
-                name,
-                str(one.pairs),
-                *(report.seconds(one.stages.get(stage, 0.0)) for stage in dift.evaluation.stages),
-            ]
-            for name, one in (("dift", dift.evaluation), ("sd4match-cpm", cpm.evaluation))
-        ],
-    )
-    for one in growths:
-        yield one.render()
+    yield "### Where ours goes\n\n" + _stage_table(dift.evaluation, cpm.evaluation)
+    for table in growths:
+        yield table.render()
     if start:
         yield start
 
 
+def _stage_table(dift: Evaluation, cpm: Evaluation) -> str:
+    """Seconds of the stages of both whole evaluations."""
+    rows = []
+    for name, evaluation in (("dift", dift), ("sd4match-cpm", cpm)):
+        times = [report.seconds(evaluation.stages.get(stage, 0.0)) for stage in dift.stages]
+        rows.append([name, str(evaluation.pairs), *times])
+    return report.plain(["evaluation", "pairs", *dift.stages], rows)
+
+
 _READING = (
-    "Stages are medians of calls that alternate with the other way's. A whole evaluation is features, points, predictions on disk and "
-    "scores with intervals, without loading the networks; of the published way it is features and points alone, and for DIFT of "
-    "pictures that are decoded already. Operations are those of convolutions, matrix products and attention, an addition and a "
-    "multiplication being two. Memory is the most that a call needed besides what was held before."
+    "Stages are medians of calls that alternate with the other way's. A whole evaluation is features, "
+    "points, predictions on disk and scores with intervals, without loading the networks; of the published "
+    "way it is features and points alone, and for DIFT of pictures that are decoded already. Operations are "
+    "those of convolutions, matrix products and attention, an addition and a multiplication being two. "
+    "Memory is the most that a call needed besides what was held before."
 )
 _BUSY = 0.5
 """Running processes before the run, above which the machine is taken to do something else."""
@@ -184,37 +184,41 @@ def head(setup: Setup, size: str, quick: bool, limit: float, load: str, seconds:
     lines = [
         f"# Performance: {networks}, {setup.device}{', --quick: not a measurement' if quick else ''}",
         ", ".join(f"{name} {value}" for name, value in machine.items())
-        + f"; torch {versions['torch']}, diffusers {versions['diffusers']}, Python {versions['python']}; precision {setup.precision}.",
-        f"Ceiling: {limit / report.TERA:.3f} TFLOP/s, the best product of two square matrices in the same run. "
-        f"Load of the machine, before and after: {load}, {report.load()} (this run's own is at most {machine['torch_threads']}). "
+        + f"; torch {versions['torch']}, diffusers {versions['diffusers']}, Python {versions['python']}; "
+        f"precision {setup.precision}.",
+        f"Ceiling: {limit / report.TERA:.3f} TFLOP/s, the best product of two square matrices in the same "
+        f"run. Load of the machine, before and after: {load}, {report.load()} (this run's own is at most "
+        f"{machine['torch_threads']}). "
         f"It took {seconds / 60:.1f} minutes.",
     ]
     if load and float(load) > _BUSY:
         lines.append(
-            "The machine was doing other work, too: seconds are too long, and ratios less certain than on an idle one."
+            "The machine was doing other work, too: seconds are too long, and ratios less certain than on an "
+            "idle one."
         )
     return "\n\n".join(lines)
 
 
-def _caches(found: Mapping[str, Mapping[str, Counts]]) -> str:
+def _caches(counts_of: Mapping[str, Mapping[str, Counts]]) -> str:
     rows = [
-        [method, name, str(one.asked), str(one.computed), f"{100 * one.hit_rate:.1f} %"]
-        for method, caches in found.items()
-        for name, one in caches.items()
+        [method, name, str(counts.asked), str(counts.computed), f"{100 * counts.hit_rate:.1f} %"]
+        for method, caches in counts_of.items()
+        for name, counts in caches.items()
     ]
     return report.plain(["what ran", "what is kept", "asked for", "computed", "hit rate"], rows)
 
 
-def _told(*rows: report.Row) -> tuple[report.Row, ...]:
-    """The rows, after a line for each: a run that is interrupted has said something."""
+def _print_rows(*rows: report.Row) -> tuple[report.Row, ...]:
+    """Prints a line for each row, so that an interrupted run has said something, and returns the rows."""
     for row in rows:
-        _tell(
-            f"{row.what}: {report.seconds(row.ours)} s a {row.unit}, published {report.seconds(row.published)} s, ratio {row.ratio:.1f}"
+        _print_status(
+            f"{row.what}: {report.seconds(row.ours)} s a {row.unit}, "
+            f"published {report.seconds(row.published)} s, ratio {row.ratio:.1f}"
         )
     return rows
 
 
-def _tell(what: str) -> None:
+def _print_status(what: str) -> None:
     click.echo(f"bench: {what}", err=True)
 
 

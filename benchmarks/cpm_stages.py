@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +23,18 @@ from harness.running.predict import make_pair_features
 from harness.running.resolve import ResolvedCell
 from harness.specs import FeatureMap, ImagePair, ImageRequest
 
+Batch = Sequence[tuple[ImagePair, tuple[ImageRequest, ...]]]
+"""Pairs, and the requests of their two pictures."""
+
+
+def with_prompts(prompt: Any, batch: Batch) -> list[ImageRequest]:
+    """The requests of all pairs, each with the prompt that is made of its pair."""
+    prompted: list[ImageRequest] = []
+    for pair, requests in batch:
+        value = prompt.make(pair.category, requests)
+        prompted += [replace(request, prompt=value) for request in requests]
+    return prompted
+
 
 class CpmStages(Stages):
     """The measurements of `sd4match-cpm`."""
@@ -39,32 +51,26 @@ class CpmStages(Stages):
         many: Any = localizer.many  # type: ignore[attr-defined]
         batch = [(pair, self._pair_requests(pair, index)) for pair in pairs[: min(8, scale.cpm_pairs)]]
         with torch.inference_mode():
-            asked = [
-                replace(one, prompt=prompt.make(pair.category, both)) for pair, both in batch for one in both
-            ]
-            flat = extractor.extract(asked)  # type: ignore[union-attr]
+            flat = extractor.extract(with_prompts(prompt, batch))  # type: ignore[union-attr]
             maps = [(pair, flat[2 * at], flat[2 * at + 1]) for at, (pair, _) in enumerate(batch)]
             few = batch[: scale.published_cpm_pairs]
 
             def published_maps(pair: ImagePair, requests: tuple[ImageRequest, ...]) -> list[torch.Tensor]:
                 states = backbone.condition(prompt.make(pair.category, requests)).states
-                return published.sd4match_maps(self._diffusion, [one.image for one in requests], states)
+                return published.sd4match_maps(
+                    self._diffusion, [request.image for request in requests], states
+                )
 
-            def ours() -> None:
-                wanted = [
-                    replace(one, prompt=value)
-                    for pair, both in few
-                    for value in [prompt.make(pair.category, both)]
-                    for one in both
-                ]
-                extractor.extract(wanted)  # type: ignore[union-attr]
-
-            made = self._timed(
-                ours=ours, published=lambda: [published_maps(pair, both) for pair, both in few]
+            feature_timings = self._timed(
+                ours=lambda: extractor.extract(with_prompts(prompt, few)),  # type: ignore[union-attr]
+                published=lambda: [published_maps(pair, requests) for pair, requests in few],
             )
-            found = self._timed(
+            point_timings = self._timed(
                 ours=lambda: many(
-                    [(one, replace(other), torch.from_numpy(pair.source_points)) for pair, one, other in maps]
+                    [
+                        (source, replace(target), torch.from_numpy(pair.source_points))
+                        for pair, source, target in maps
+                    ]
                 ),
                 published=lambda: [
                     self._published_softmax(pair, source, target, localizer) for pair, source, target in maps
@@ -74,16 +80,17 @@ class CpmStages(Stages):
             Row.of(
                 "sd4match-cpm, prompt and features of a pair",
                 "pair",
-                made,
+                feature_timings,
                 len(few),
                 note=f"{counted(len(few), 'pair')}, all kept that the prompt does not change",
             ),
             Row.of(
                 "kernel-softmax",
                 "pair",
-                found,
+                point_timings,
                 len(maps),
-                note=f"{counted(len(maps), 'pair')} at once, every target map new; published: a pair's points at once",
+                note=f"{counted(len(maps), 'pair')} at once, every target map new; "
+                "published: a pair's points at once",
             ),
         ]
         whole, evaluation = self._whole_cpm(

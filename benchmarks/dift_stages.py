@@ -33,8 +33,11 @@ class DiftStages(Stages):
         prepared = setup.prepared("dift")
         index, pairs = prepared.index, list(prepared.index.pairs.values())
         backbone, _ = setup.backbone(prepared)
-        requests = [replace(one, prompt=f"a photo of a {one.category}") for one in requests_of(pairs, index)]
-        extractor, some = extractor_of(setup, prepared), requests[: scale.images]
+        requests = [
+            replace(request, prompt=f"a photo of a {request.category}")
+            for request in requests_of(pairs, index)
+        ]
+        extractor, sample = extractor_of(setup, prepared), requests[: scale.images]
 
         def published_features(request: ImageRequest) -> torch.Tensor:
             return published.dift_features(
@@ -43,16 +46,16 @@ class DiftStages(Stages):
 
         with torch.inference_mode():
             features = self._timed(
-                ours=lambda: extractor.extract(self._fresh(some)),
-                published=lambda: [published_features(one) for one in some],
+                ours=lambda: extractor.extract(self._fresh(sample)),
+                published=lambda: [published_features(request) for request in sample],
             )
         rows = [
             Row.of(
                 "dift, features of a picture",
                 "picture",
                 features,
-                len(some),
-                note=counted(len(some), "picture"),
+                len(sample),
+                note=counted(len(sample), "picture"),
             )
         ]
         rows += self._argmax_original(prepared, pairs[: scale.point_pairs], requests)
@@ -62,17 +65,13 @@ class DiftStages(Stages):
     def _argmax_original(
         self, prepared: ResolvedCell, pairs: list[ImagePair], requests: list[ImageRequest]
     ) -> list[Row]:
-        """Once with target maps that the localizer has met before, and once with new ones, whose norms it has to work out."""
-        by_identity = {one.identity: one for one in requests}
+        """Rows for target maps that the localizer has met before, and for new ones."""
+        by_identity = {request.identity: request for request in requests}
         wanted = [by_identity[image.identity()] for pair in pairs for image in (pair.source, pair.target)]
         with torch.inference_mode():
-            extracted = dict(
-                zip(
-                    [one.identity for one in wanted],
-                    extractor_of(self._setup, prepared).extract(wanted),
-                    strict=True,
-                )
-            )
+            features = extractor_of(self._setup, prepared).extract(wanted)
+        identities = [request.identity for request in wanted]
+        extracted = dict(zip(identities, features, strict=True))
         maps = [
             (pair, extracted[pair.source.identity()], extracted[pair.target.identity()]) for pair in pairs
         ]
@@ -99,41 +98,21 @@ class DiftStages(Stages):
             published=lambda: theirs(published.dift_points),
             once=lambda: theirs(published.dift_points_normalised_once),
         )
-        cold = {"ours": timings["cold"], "published": timings["published"], "once": timings["once"]}
+        cold = {**timings, "ours": timings["cold"]}
         count, points = len(pairs), statistics.mean(len(pair.source_points) for pair in pairs)
         note = f"{counted(count, 'pair')}, {points:.1f} points each"
         name = "argmax-original"
-        return [
-            Row.of(
-                f"{name}, published per-point way",
-                "pair",
-                timings,
-                count,
-                30,
-                f"{note}; target map met before, as 24 of 25 times",
-            ),
-            Row.of(
-                f"{name}, normalise-once",
-                "pair",
-                timings,
-                count,
-                5,
-                f"{note}; target map met before",
-                other="once",
-            ),
-            Row.of(
-                f"{name}, published per-point way", "pair", cold, count, 30, f"{note}; every target map new"
-            ),
-            Row.of(
-                f"{name}, normalise-once",
-                "pair",
-                cold,
-                count,
-                5,
-                f"{note}; every target map new",
-                other="once",
-            ),
-        ]
+        rows = []
+        for way_timings, maps_note in (
+            (timings, "target map met before, as 24 of 25 times"),
+            (cold, "every target map new"),
+        ):
+            row_note = f"{note}; {maps_note}"
+            rows += [
+                Row.of(f"{name}, published per-point way", "pair", way_timings, count, 30, row_note),
+                Row.of(f"{name}, normalise-once", "pair", way_timings, count, 5, row_note, other="once"),
+            ]
+        return rows
 
     def _whole_dift(
         self,
@@ -142,7 +121,7 @@ class DiftStages(Stages):
         features: Callable[[ImageRequest], torch.Tensor],
     ) -> tuple[Row, Evaluation, float, float]:
         setup, pairs = self._setup, list(prepared.index.pairs.values())
-        some = pairs[:: max(1, len(pairs) // self._scale.dift_pairs)][: self._scale.dift_pairs]
+        sample = pairs[:: max(1, len(pairs) // self._scale.dift_pairs)][: self._scale.dift_pairs]
         runs: list[Evaluation] = []
         picture, pair_seconds = [], []
 
@@ -150,13 +129,14 @@ class DiftStages(Stages):
             maps: dict[str, torch.Tensor] = {}
             picture.append(
                 seconds_of(
-                    lambda: maps.update({one.identity: features(one) for one in requests}), setup.device
+                    lambda: maps.update({request.identity: features(request) for request in requests}),
+                    setup.device,
                 )
                 / len(requests)
             )
 
             def locate() -> None:
-                for pair in some:
+                for pair in sample:
                     source, target = (maps[image.identity()] for image in (pair.source, pair.target))
                     published.dift_points(
                         source,
@@ -166,7 +146,7 @@ class DiftStages(Stages):
                         torch.from_numpy(pair.source_points),
                     )
 
-            pair_seconds.append(seconds_of(locate, setup.device) / len(some))
+            pair_seconds.append(seconds_of(locate, setup.device) / len(sample))
 
         peaks = (0, 0)
         for _ in range(self._scale.whole):
@@ -177,7 +157,8 @@ class DiftStages(Stages):
         ours = statistics.median(run.seconds / run.pairs for run in runs)
         per_picture, per_pair = statistics.median(picture), statistics.median(pair_seconds)
         note = (
-            f"{len(pairs)} pairs of {len(requests)} pictures; published: features of all of them, points of {counted(len(some), 'pair')}, "
+            f"{len(pairs)} pairs of {len(requests)} pictures; published: features of all of them, "
+            f"points of {counted(len(sample), 'pair')}, "
             f"{per_picture:.3g} s a picture and {per_pair:.3g} s a pair"
         )
         total = per_pair + per_picture * len(requests) / len(pairs)

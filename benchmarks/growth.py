@@ -1,4 +1,4 @@
-"""How cost grows: with pairs, points, the picture's size, the network's, and the ensemble."""
+"""Growth of cost: with pairs, points, the picture's size, the network's, and the ensemble."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ FACTORS = (0.5, 1.0, 2.0)
 
 
 def pairs(
-    setup: Setup, scale: Scale, place: Path, whole: Evaluation, per_picture: float, per_pair: float
+    setup: Setup, scale: Scale, folder_root: Path, whole: Evaluation, per_picture: float, per_pair: float
 ) -> Growth:
     """Whole evaluations of `dift` on an eighth, a quarter, half and all of the pairs of the same pictures.
 
     Args:
-        place: an empty folder.
+        folder_root: an empty folder.
         whole: on all of them.
         per_picture, per_pair: seconds of the published way, which grow as they must.
     """
     counts, ours, theirs, pictures = [], [], [], set()
     for part in (8, 4, 2, 1):
         folder = write_folder(
-            place / str(part), replace(scale.extent, pairs=max(1, scale.extent.pairs // part))
+            folder_root / str(part), replace(scale.extent, pairs=max(1, scale.extent.pairs // part))
         )
         prepared = replace(setup, data=folder).prepared("dift", out=f"growth-{part}")
         images = {
@@ -49,7 +49,8 @@ def pairs(
         ours.append(run.seconds)
         pictures.add(len(images))
         theirs.append(per_picture * len(images) + per_pair * run.pairs)
-    note = f"Whole evaluations on {' or '.join(map(str, sorted(pictures)))} pictures. Published: seconds a picture and a pair, from above."
+    numbers = " or ".join(map(str, sorted(pictures)))
+    note = f"Whole evaluations on {numbers} pictures. Published: seconds a picture and a pair, from above."
     return Growth(
         "dift, with pairs at fixed pictures", "pairs", counts, {"ours": ours, "published": theirs}, note
     )
@@ -63,18 +64,18 @@ class Maps:
         setup.backbone(self.prepared)
         self.pairs = list(self.prepared.index.pairs.values())
         requests = [
-            replace(one, prompt="a photo of a cat")
-            for one in requests_of(self.pairs[:1], self.prepared.index)
+            replace(request, prompt="a photo of a cat")
+            for request in requests_of(self.pairs[:1], self.prepared.index)
         ]
         with torch.inference_mode():
             self._maps = list(extractor_of(setup, self.prepared).extract(requests))
 
     def of(self, size: Size) -> list[FeatureMap]:
         """Both, of pictures of `size` pixels."""
-        return [FeatureMap(one.data, Frame.stretched(size, one.frame.size)) for one in self._maps]
+        return [FeatureMap(map_.data, Frame.stretched(size, map_.frame.size)) for map_ in self._maps]
 
 
-def _located(setup: Setup, maps: Maps, size: Size, points: int, repeats: int) -> dict[str, float]:
+def _time_localizer(setup: Setup, maps: Maps, size: Size, points: int, repeats: int) -> dict[str, float]:
     """Seconds of `argmax-original`, ours and published, for random points."""
     source, target = maps.of(size)
     places = torch.from_numpy(np.random.default_rng(0).uniform(0, 1, (points, 2)) * np.array(size))
@@ -99,11 +100,11 @@ def _located(setup: Setup, maps: Maps, size: Size, points: int, repeats: int) ->
 def points_per_pair(setup: Setup, maps: Maps, scale: Scale) -> Growth:
     """`argmax-original` for one pair."""
     size, points = Size(scale.extent.longer, scale.extent.shorter), scale.points
-    found = [_located(setup, maps, size, count, 2) for count in points]
-    per_point = (found[1]["published"] - found[0]["published"]) / (points[1] - points[0])
-    for count, one in zip(points, found, strict=True):
-        one.setdefault("published", found[1]["published"] + per_point * (count - points[1]))
-    ways = {way: [one[way] for one in found] for way in ("ours", "published", "normalise-once")}
+    seconds = [_time_localizer(setup, maps, size, count, 2) for count in points]
+    per_point = (seconds[1]["published"] - seconds[0]["published"]) / (points[1] - points[0])
+    for count, by_way in zip(points, seconds, strict=True):
+        by_way.setdefault("published", seconds[1]["published"] + per_point * (count - points[1]))
+    ways = {way: [by_way[way] for by_way in seconds] for way in ("ours", "published", "normalise-once")}
     note = (
         f"One pair, pictures of {size.width} x {size.height} pixels, a target map not met before. "
         "Published, 100 points: from the first two."
@@ -114,8 +115,8 @@ def points_per_pair(setup: Setup, maps: Maps, scale: Scale) -> Growth:
 def picture_size(setup: Setup, maps: Maps, scale: Scale) -> Growth:
     """`argmax-original` for one pair of larger and larger pictures."""
     sizes = [Size(side, side * 3 // 4) for side in scale.sides]
-    found = [_located(setup, maps, size, 10, 2) for size in sizes]
-    ways = {way: [one[way] for one in found] for way in ("ours", "published", "normalise-once")}
+    seconds = [_time_localizer(setup, maps, size, 10, 2) for size in sizes]
+    ways = {way: [by_way[way] for by_way in seconds] for way in ("ours", "published", "normalise-once")}
     labels = [f"{size.width} x {size.height}" for size in sizes]
     return Growth(
         "argmax-original, with the picture's size",
@@ -161,16 +162,16 @@ def ensemble(setup: Setup, diffusion: published.Diffusion, count: int, repeats: 
         prepared = setup.prepared("dift", ensemble=size)
         backbone, _ = setup.backbone(prepared)
         requests = requests_of(list(prepared.index.pairs.values()), prepared.index)[:count]
-        requests = [replace(one, prompt=f"a photo of a {one.category}") for one in requests]
+        requests = [replace(request, prompt=f"a photo of a {request.category}") for request in requests]
         extractor = extractor_of(setup, prepared)
-        states = [backbone.text_states(str(one.prompt)) for one in requests]
+        states = [backbone.text_states(str(request.prompt)) for request in requests]
         calls: dict[str, Callable[[], Any]] = {
             "ours": lambda extractor=extractor, requests=requests: extractor.extract(  # type: ignore[misc]
                 remarked(requests, f"-{next(mark)}")
             ),
             "published": lambda requests=requests, states=states, size=size: [  # type: ignore[misc]
-                published.dift_features(diffusion, one.image, state, ensemble=size)
-                for one, state in zip(requests, states, strict=True)
+                published.dift_features(diffusion, request.image, state, ensemble=size)
+                for request, state in zip(requests, states, strict=True)
             ],
         }
         with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""How things are measured: seconds of alternating calls, peak memory, floating-point operations, and what the machine can do at most."""
+"""Measures seconds of alternating calls, peak memory, floating-point operations and the machine's ceiling."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ class Timing:
 
     Attributes:
         seconds: of each call; the warm-up is left out.
-        peak_bytes: the most memory that the warm-up call needed besides what was held before it. None where it was not measured.
-        flops: floating-point operations of the warm-up call, of convolutions, matrix products and attention alone, a multiplication and an
-            addition being two. None where they were not counted.
+        peak_bytes: the most memory that the warm-up call needed besides what was held before it; None where
+            it was not measured.
+        flops: floating-point operations of the warm-up call: of convolutions, matrix products and attention
+            alone, a multiplication and an addition being two; None where they were not counted.
     """
 
     seconds: tuple[float, ...]
@@ -62,7 +63,8 @@ def alternating(
 ) -> dict[str, Timing]:
     """Times several calls in turn, so that whatever else the machine does falls on all of them alike.
 
-    Each is called once before, for warmth; its memory is measured meanwhile and, with `count_flops`, its operations are counted.
+    Each is called once before, to warm up. Its memory is measured meanwhile and, with `count_flops`, its
+    operations are counted.
     """
     flops: dict[str, int | None] = dict.fromkeys(calls)
     peaks: dict[str, int] = {}
@@ -85,7 +87,8 @@ def alternating(
 def peak_bytes(call: Call, device: str, interval: float = 0.002) -> int:
     """The most memory that a call needs besides what is held before it.
 
-    On a GPU what its allocator hands out; on a CPU the process's resident memory, looked at every `interval` seconds.
+    On a GPU that is what its allocator hands out; on a CPU the process's resident memory, read every
+    `interval` seconds.
     """
     gc.collect()
     if device.startswith("cuda"):
@@ -121,7 +124,7 @@ def _attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
 
 
 def _attention_backward(gradient: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-    # The scores again, and the gradients of scores, queries, keys and values: five products where the way there has two.
+    # The scores again, and the gradients of scores, queries, keys and values: five products, forward two.
     return int(sdpa_flop_count(query, key, value) * 5 // 2)
 
 
@@ -140,10 +143,10 @@ def flops_of(call: Call) -> int:
 
 
 def ceiling(device: str, precision: str, seconds: float = 2.0) -> float:
-    """FLOP/s of a product of two square matrices, the best of as many as fit into some seconds: what the machine can do at most."""
+    """Measures the most FLOP/s of the machine: the best product of two matrices within some seconds."""
     side = 8192 if device.startswith("cuda") else 2048
-    one, other = (torch.randn(side, side, device=device).to(DTYPES[precision]) for _ in range(2))
+    left, right = (torch.randn(side, side, device=device).to(DTYPES[precision]) for _ in range(2))
     best, end = float("inf"), time.perf_counter() + seconds
     while time.perf_counter() < end or best == float("inf"):
-        best = min(best, seconds_of(lambda: one @ other, device))
+        best = min(best, seconds_of(lambda: left @ right, device))
     return 2 * side**3 / best

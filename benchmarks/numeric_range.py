@@ -1,4 +1,4 @@
-"""How large numbers inside a network become: what half precision, which ends at 65,504, has to hold."""
+"""Measures how large numbers inside a network become: half precision ends at 65,504."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class Range:
         network: its name.
         largest: magnitude of the largest finite number that a submodule put out.
         where: the submodule.
-        score: the largest dot product of a query and a key in attention, before it is scaled. 0 where there is no attention.
+        score: the largest dot product of a query and a key in attention, before it is scaled; 0 without
+            attention.
         overflows: submodules that put out something infinite or NaN, each counted every time.
     """
 
@@ -43,39 +44,41 @@ class Range:
 
 @contextmanager
 def ranges(networks: Mapping[str, torch.nn.Module]) -> Iterator[Callable[[], list[Range]]]:
-    """Hooks at every submodule and at attention while inside; what it gives returns the ranges found so far."""
-    found = {name: Range(name) for name in networks}
+    """Watches submodules and attention while inside, and gives a function that returns the ranges so far."""
+    network_ranges = {name: Range(name) for name in networks}
     current: list[Range] = []
-    hooks = [hook for name, network in networks.items() for hook in _hooks(network, found[name], current)]
+    hooks = [
+        hook for name, network in networks.items() for hook in _hooks(network, network_ranges[name], current)
+    ]
     usual = F.scaled_dot_product_attention
 
     def watched(query: torch.Tensor, key: torch.Tensor, *rest: Any, **options: Any) -> torch.Tensor:
-        for one in current:
+        for network_range in current:
             # A head at a time: all of them at 768 x 768 are 1.7 GB.
             scores = (
                 float((left.float() @ right.float().T).abs().max())
                 for left, right in zip(query.flatten(0, 1), key.flatten(0, 1), strict=True)
             )
-            one.score = max(one.score, *scores)
+            network_range.score = max(network_range.score, *scores)
         return usual(query, key, *rest, **options)
 
     F.scaled_dot_product_attention = watched
     try:
-        yield lambda: list(found.values())
+        yield lambda: list(network_ranges.values())
     finally:
         F.scaled_dot_product_attention = usual
         for hook in hooks:
             hook.remove()
 
 
-def _hooks(network: torch.nn.Module, found: Range, current: list[Range]) -> Iterator[Any]:
+def _hooks(network: torch.nn.Module, network_range: Range, current: list[Range]) -> Iterator[Any]:
     """Notes what every submodule puts out, and before it which network is at work."""
 
     def begin(module: Any, inputs: Any) -> None:
-        current[:] = [found]
+        current[:] = [network_range]
 
-    for place, module in network.named_modules():
+    for name, module in network.named_modules():
         yield module.register_forward_pre_hook(begin)
         yield module.register_forward_hook(
-            lambda module, inputs, output, place=place: found.note(place, output)
+            lambda module, inputs, output, name=name: network_range.note(name, output)
         )

@@ -1,7 +1,8 @@
-"""One pair of SD4Match-CPM, evaluated and trained on, at true shapes, both ways: for machines on which `--size sd21` takes a day.
+"""Measures one pair of SD4Match-CPM at true shapes, where `--size sd21` would take a day.
 
-`python benchmarks/one_pair.py CONFIGS`, where CONFIGS is a Stable Diffusion pipeline without weights. Half an hour and 18 GB on two
-cores of a CPU. Every call is timed once, without a call before it to warm up; its operations are counted meanwhile.
+`python benchmarks/one_pair.py CONFIGS`, where CONFIGS is a Stable Diffusion pipeline without weights.
+Half an hour and 18 GB on two cores of a CPU. Every call is timed once, without a call before it to warm
+up; its operations are counted meanwhile.
 """
 
 from __future__ import annotations
@@ -32,23 +33,23 @@ from harness.specs import ImageRequest
 LITTLE = Extent(1, 3, 2)
 
 
-def once(what: str, call: Callable[[], Any]) -> tuple[Timing, Any]:
+def time_once(what: str, call: Callable[[], Any]) -> tuple[Timing, Any]:
     """A call's seconds, memory and operations, and what it returned."""
     taken: list[float] = []
-    found: list[Any] = []
+    results: list[Any] = []
     flops: list[int] = []
 
     def counted() -> None:
-        flops.append(flops_of(lambda: found.append(call())))
+        flops.append(flops_of(lambda: results.append(call())))
 
     peak = peak_bytes(lambda: taken.append(seconds_of(counted, "cpu")), "cpu", 0.05)
     click.echo(f"bench: {what}: {report.seconds(taken[0])} s, {flops[0] / report.TERA:.2f} TFLOP", err=True)
-    return Timing(tuple(taken), peak, flops[0]), found[0]
+    return Timing(tuple(taken), peak, flops[0]), results[0]
 
 
 @dataclass(frozen=True)
-class Given:
-    """What both ways are given."""
+class Inputs:
+    """Inputs of both ways."""
 
     images: list[Any]
     states: torch.Tensor
@@ -58,7 +59,7 @@ class Given:
     noise: torch.Tensor
 
 
-def our_maps(setup: Setup) -> tuple[Timing, Timing, list[torch.Tensor], Given]:
+def our_maps(setup: Setup) -> tuple[Timing, Timing, list[torch.Tensor], Inputs]:
     """Timings when nothing is known of the pictures and when they were in a pair before; the maps."""
     prepared = setup.prepared("sd4match-cpm")
     backbone, _ = setup.backbone(prepared)
@@ -73,68 +74,76 @@ def our_maps(setup: Setup) -> tuple[Timing, Timing, list[torch.Tensor], Given]:
 
     def ours() -> list[torch.Tensor]:
         value = prompt.make(category, requests)
-        return [one.data for one in extractor.extract([replace(one, prompt=value) for one in requests])]
+        return [
+            feature_map.data
+            for feature_map in extractor.extract([replace(request, prompt=value) for request in requests])
+        ]
 
     with torch.inference_mode():
-        first, _ = once("pictures not met before", ours)
-        again, maps = once("pictures met before", ours)
+        first, _ = time_once("pictures not met before", ours)
+        again, maps = time_once("pictures met before", ours)
         states = backbone.condition(prompt.make(category, requests)).states
     params: dict[str, Any] = dict(prepared.cell.params)
     timestep, ensemble = params["timestep"], params["ensemble"]
     cells = backbone.card.native // backbone.card.factor
     drawn = agreement.draws(
-        "posterior", [(one.seed, one.identity, timestep) for one in requests], (4, cells, cells)
+        "posterior", [(request.seed, request.identity, timestep) for request in requests], (4, cells, cells)
     )
     noise = torch.stack(
         [
-            agreement.draws("noise", agreement.members(one, timestep, ensemble), (4, cells, cells))
-            for one in requests
+            agreement.draws("noise", agreement.members(request, timestep, ensemble), (4, cells, cells))
+            for request in requests
         ]
     )
     return (
         first,
         again,
         maps,
-        Given([one.image for one in requests], states, timestep, ensemble, drawn, noise),
+        Inputs([request.image for request in requests], states, timestep, ensemble, drawn, noise),
     )
 
 
-def evaluated(setup: Setup) -> tuple[list[report.Row], str]:
-    """Maps of the first pair."""
-    first, again, maps, given = our_maps(setup)
+def measure_maps(setup: Setup) -> tuple[list[report.Row], str]:
+    """Measures the maps of the first pair."""
+    first, again, maps, inputs = our_maps(setup)
     # Two networks of this size and what they compute do not fit into everybody's memory.
     setup.shared.clear()
     diffusion = published.Diffusion(
         setup.prepared("sd4match-cpm").weights.paths[STABLE_DIFFUSION_2_1], setup.device, setup.precision
     )
-    theirs, other = once("published", lambda: published.sd4match_maps(diffusion, *vars(given).values()))
-    apart = max(agreement.relative(one, their) for one, their in zip(maps, other, strict=True))
+    theirs, their_maps = time_once(
+        "published", lambda: published.sd4match_maps(diffusion, *vars(inputs).values())
+    )
+    apart = max(
+        agreement.relative(our_map, their_map) for our_map, their_map in zip(maps, their_maps, strict=True)
+    )
     rows = [
         report.Row.of(
             "sd4match-cpm, prompt and features of a pair",
             "pair",
-            {"ours": one, "published": theirs},
+            {"ours": timing, "published": theirs},
             1,
             target,
             note,
         )
-        for one, target, note in (
+        for timing, target, note in (
             (first, None, "ours: pictures that were in no pair before"),
             (
                 again,
                 3,
-                "ours: pictures that were in a pair before, as most of SPair-71k's; published: without the prompt",
+                "ours: pictures that were in a pair before, as most of SPair-71k's; "
+                "published: without the prompt",
             ),
         )
     ]
     return rows, agreement.check("maps of sd4match-cpm, relative", apart, agreement.ROUNDING[setup.precision])
 
 
-def trained(setup: Setup) -> tuple[report.Row, str]:
-    """One step on one pair, without the optimizer's part of it."""
+def measure_step(setup: Setup) -> tuple[report.Row, str]:
+    """Measures one step on one pair, without the optimizer's part of it."""
     ours = CountedTraining(setup, 1, 1)
     settings, shape = ours.job.settings, ours.job.inputs.maps._shape
-    own, loss = once("a step", lambda: ours.job.training.gradients.accumulate(0))
+    own, loss = time_once("a step", lambda: ours.job.training.gradients.accumulate(0))
     diffusion = published.Diffusion(
         setup.prepared("sd4match-cpm").weights.paths[STABLE_DIFFUSION_2_1], setup.device, setup.precision
     )
@@ -143,11 +152,13 @@ def trained(setup: Setup) -> tuple[report.Row, str]:
     def same(what: str, places: Any) -> torch.Tensor:
         return agreement.draws(what, [("training", settings.seed, 0, place) for place in places], shape)
 
-    theirs, other = once("a published step", lambda: published_step.step(same))
+    theirs, their_loss = time_once("a published step", lambda: published_step.step(same))
     note = "1 pair; published: every picture encoded in every step, whole U-Net; ours: encoded before"
     row = report.Row.of("sd4match-cpm, training step", "step", {"ours": own, "published": theirs}, 1, 2, note)
     return row, agreement.check(
-        "loss of a training step, relative", abs(loss - other) / abs(other), agreement.LOSS[setup.precision]
+        "loss of a training step, relative",
+        abs(loss - their_loss) / abs(their_loss),
+        agreement.LOSS[setup.precision],
     )
 
 
@@ -161,21 +172,22 @@ def main(configs: Path, step: bool, out: Path | None) -> None:
     """Measure one pair and one step."""
     began, load = time.monotonic(), report.load()
     with tempfile.TemporaryDirectory() as name:
-        place = Path(name)
-        weights, prompt = write_networks(configs, place / "networks")
-        setup = Setup(write_folder(place / "data", LITTLE), place / "work", "cpu", "fp32", weights, prompt)
+        folder = Path(name)
+        weights, prompt = write_networks(configs, folder / "networks")
+        setup = Setup(write_folder(folder / "data", LITTLE), folder / "work", "cpu", "fp32", weights, prompt)
         limit = ceiling(setup.device, setup.precision)
-        rows, *told = evaluated(setup)
+        rows, *agreements = measure_maps(setup)
         if step:
-            row, agreed = trained(setup)
+            row, agreed = measure_step(setup)
             rows.append(row)
-            told.append(agreed)
+            agreements.append(agreed)
         parts = [
             head(setup, "sd21", False, limit, load, time.monotonic() - began),
             "### Ours and the published way, one pair\n\n" + report.ratios(rows, limit),
-            "Every call was timed once. Ratio: published seconds over ours. Operations are those of convolutions, matrix products and "
-            "attention, an addition and a multiplication being two. Memory is the most that a call needed besides what was held before.",
-            "### Both ways agree\n\n" + "\n".join(f"- {line}" for line in told),
+            "Every call was timed once. Ratio: published seconds over ours. Operations are those of "
+            "convolutions, matrix products and attention, an addition and a multiplication being two. Memory "
+            "is the most that a call needed besides what was held before.",
+            "### Both ways agree\n\n" + "\n".join(f"- {line}" for line in agreements),
         ]
     text = "\n\n".join(parts) + "\n"
     click.echo(text, nl=False)

@@ -108,15 +108,18 @@ class Setup:
 
 
 def requests_of(pairs: list[ImagePair], index: SplitIndex, mark: str = "") -> list[ImageRequest]:
-    """A request for each picture of some pairs, each once, without a prompt. A new `mark` makes them pictures never seen before."""
-    found: dict[str, ImageRequest] = {}
+    """A request for each picture of the pairs, each once, without a prompt.
+
+    A new `mark` makes them pictures never seen before.
+    """
+    requests: dict[str, ImageRequest] = {}
     for pair in pairs:
         for image in (pair.source, pair.target):
-            if image.identity() not in found:
-                found[image.identity()] = ImageRequest(
+            if image.identity() not in requests:
+                requests[image.identity()] = ImageRequest(
                     image.open(), image.identity() + mark, index.prompt_category(pair)
                 )
-    return list(found.values())
+    return list(requests.values())
 
 
 def remarked(requests: list[ImageRequest], mark: str) -> list[ImageRequest]:
@@ -133,8 +136,8 @@ def extractor_of(setup: Setup, prepared: ResolvedCell) -> ImageExtractor:
         weights=prepared.weights.paths,
         shared=setup.shared,
     )
-    made: Any = setup.host.extractors[prepared.cell.extractor].make(context)
-    return made  # type: ignore[no-any-return]
+    extractor: Any = setup.host.extractors[prepared.cell.extractor].make(context)
+    return extractor  # type: ignore[no-any-return]
 
 
 def localizer_of(prepared: ResolvedCell) -> Localizer:
@@ -144,14 +147,14 @@ def localizer_of(prepared: ResolvedCell) -> Localizer:
 
 @dataclass
 class Counts:
-    """How often a cache was asked, and how often something had to be computed."""
+    """Numbers of requests to a cache, and of those that had to be computed."""
 
     asked: int = 0
     computed: int = 0
 
     @property
     def hit_rate(self) -> float:
-        """Share of requests that something kept answered; 0 where more was computed than asked for, as of the last batch."""
+        """Share of requests that the cache answered; 0 where a batch computed more than was asked for."""
         return max(0.0, 1 - self.computed / self.asked) if self.asked else 0.0
 
 
@@ -160,7 +163,8 @@ class Evaluation:
     """A cell that was run.
 
     Attributes:
-        seconds: all but the loading of the networks: features, points, predictions on disk, scores with intervals, record.
+        seconds: all but the loading of the networks: features, points, predictions on disk, scores with
+            intervals, record.
         stages: seconds of each stage that the record has.
         caches: what is kept -> how often it was asked and missed.
     """
@@ -291,7 +295,10 @@ class CountedTraining:
         self.posteriors = Counts(computed=int(self.job.record["encoded_images"]) // 2)
 
     def step(self) -> float:
-        """One step of Adam; returns the loss. Neither validation nor files, which are a small part of a real training."""
+        """Takes one step of Adam and returns the loss.
+
+        Validation and files, which are a small part of a real training, are left out.
+        """
         training = self.job.training
         asked, call = self.posteriors, Posteriors.__call__
 

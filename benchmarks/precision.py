@@ -1,8 +1,9 @@
-"""What half precision does to numbers: `make bench-precision`, or `python benchmarks/precision.py`.
+"""Measures the effect of half precision: `make bench-precision`, or `python benchmarks/precision.py`.
 
-The same cells in single and in half precision: PCK and its difference with an interval, how many predictions move and how far, and how
-much features and their cosines differ. `--size sd21` does the latter on networks of Stable Diffusion 2-1's shapes with random weights, and
-looks at how near the numbers inside come to what half precision can hold. Writes Markdown.
+The same cells in single and in half precision: PCK and its difference with an interval, how many
+predictions move and how far, and how much features and their cosines differ. `--size sd21` does the
+latter on networks of Stable Diffusion 2-1's shapes with random weights, and looks at how near the numbers
+inside come to what half precision can hold. Writes Markdown.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import click
 import numpy as np
 import report
 import torch
+from map_difference import MAP_PAIRS, Maps, map_difference, maps_of
 from numeric_range import Range, ranges
 from ours import Setup
 from true_size import write_networks
@@ -25,7 +27,6 @@ from workloads import Extent, write_folder
 from harness.environment import hardware, package_versions
 from harness.errors import UserError
 from harness.frames import Size
-from harness.localizers.similarity import best_cells, normalized
 from harness.plugins.host import Host
 from harness.plugins.loading import load_plugins
 from harness.records.runs import StoredCell
@@ -40,7 +41,6 @@ from harness.scoring.correctness import read_points
 from harness.scoring.criteria import make_criterion
 from harness.scoring.pck import threshold_length
 from harness.scoring.protocols import frame_of
-from harness.specs import FeatureMap
 from harness.sweep import DatasetChoice, Sweep
 from harness.tables.differences import differences
 from harness.weights.choice import WeightChoice
@@ -48,17 +48,13 @@ from harness.weights.choice import WeightChoice
 IMAGE_METHODS = ("dift", "sd4match-single", "sd4match-class", "dinov2")
 PAIR_METHODS = ("sd4match-cpm", "sd-dino-star", "sd-dino")
 HALVES = ("bf16", "fp16")
-MAP_PAIRS = 4
-"""Pairs whose maps are compared."""
 STILL = 0.01
 """Pixels of the target's own count: what moves less has not moved."""
-
-Maps = list[tuple[FeatureMap, FeatureMap]]
 
 
 @dataclass(frozen=True)
 class Question:
-    """Which cells are run.
+    """The cells that are run.
 
     Attributes:
         limit: pairs of a split, None for all.
@@ -91,60 +87,8 @@ class Question:
 
 
 @dataclass(frozen=True)
-class MapDifference:
-    """How far maps in half precision are from those in single.
-
-    Attributes:
-        features: norm of the difference over the norm, of all maps together; None where maps have a basis of their own (PCA).
-        cosines: root mean square difference of the cosines of all source cells with all target cells, over their own spread.
-        moved: share of source cells whose most similar target cell is another one.
-        distances: of those, in cells.
-    """
-
-    features: float | None
-    cosines: float
-    moved: float
-    distances: np.ndarray
-
-
-def map_difference(full: Maps, half: Maps, same_basis: bool = True) -> MapDifference:
-    """Compares the maps of some pairs."""
-    off = norm = wrong = spread = 0.0
-    distances = []
-    for one, other in zip(full, half, strict=True):
-        for left, right in zip(one, other, strict=True):
-            off += float((left.data.double() - right.data.double()).square().sum())
-            norm += float(left.data.double().square().sum())
-        expected, found = _cosines(one), _cosines(other)
-        wrong += float((expected - found).square().mean())
-        spread += float(expected.var(dim=(1, 2)).mean())
-        distances.append((best_cells(expected)[0] - best_cells(found)[0]).norm(dim=1).numpy())
-    together = np.concatenate(distances)
-    jumps = together[together > 0]
-    return MapDifference(
-        (off / norm) ** 0.5 if same_basis else None,
-        (wrong / spread) ** 0.5,
-        len(jumps) / len(together),
-        jumps,
-    )
-
-
-def _cosines(pair: tuple[FeatureMap, FeatureMap]) -> torch.Tensor:
-    """(source cells, h, w) cosines with the target's cells, in float64."""
-    source, target = (normalized(one.data.double(), 0) for one in pair)
-    return (source.flatten(1).T @ target.flatten(1)).unflatten(1, target.shape[1:])
-
-
-def maps_of(prepared: ResolvedCell, pairs: int = MAP_PAIRS) -> Maps:
-    """The feature maps of a cell's first pairs."""
-    features = make_pair_features(prepared)
-    with torch.inference_mode():
-        return [features(prepared.index.pairs[pair_id]) for pair_id in prepared.index.pair_ids[:pairs]]
-
-
-@dataclass(frozen=True)
 class Shift:
-    """How far predictions are apart.
+    """Distances between predictions.
 
     Attributes:
         pixels: (N) of the target image.
@@ -170,22 +114,22 @@ class Shift:
         return 100 * float(np.median(jumps)) if len(jumps) else 0.0
 
 
-def shift(one: ResolvedCell, other: ResolvedCell, localizer: str) -> Shift:
+def shift(full: ResolvedCell, half: ResolvedCell, localizer: str) -> Shift:
     """Compares the stored predictions of two cells, point by point, on the pairs that both have."""
-    first, second = (read_points(cell.index, cell.folder, localizer) for cell in (one, other))
-    protocol, pixels, relative = one.options.criteria[0].protocol, [], []
+    first, second = (read_points(cell.index, cell.folder, localizer) for cell in (full, half))
+    protocol, pixels, relative = full.options.criteria[0].protocol, [], []
     for pair_id in first.keys() & second.keys():
-        target = one.index.target(pair_id)
-        frame = frame_of(protocol, target.size, Size(*one.fed))
+        target = full.index.target(pair_id)
+        frame = frame_of(protocol, target.size, Size(*full.fed))
         places = first[pair_id], second[pair_id]
         pixels.append(np.linalg.norm(places[0] - places[1], axis=1))
         apart = np.linalg.norm(frame.from_original(places[0]) - frame.from_original(places[1]), axis=1)
-        relative.append(apart / threshold_length(one.index.threshold, target, frame))
+        relative.append(apart / threshold_length(full.index.threshold, target, frame))
     return Shift(np.concatenate(pixels), np.concatenate(relative))
 
 
 def rows(question: Question, host: Host, method: str) -> Iterator[list[str]]:
-    """A line for single precision and one for each half precision. Raises `RuntimeError` where a pair fails."""
+    """Yields a row for each precision, single first. Raises `RuntimeError` if a pair fails."""
     cells = {precision: question.prepared(host, method, precision) for precision in ("fp32", *HALVES)}
     stored = {precision: _run(host, cell) for precision, cell in cells.items()}
     full, localizer = cells["fp32"], cells["fp32"].cell.localizers[0]
@@ -193,11 +137,11 @@ def rows(question: Question, host: Host, method: str) -> Iterator[list[str]]:
     maps = maps_of(full)
     for precision in HALVES:
         sides = [Side(stored[name], localizer, measured) for name in ("fp32", precision)]
-        found = compare(sides[0], sides[1], full.index)
-        lines = [line for line in differences([found], "image")[0] if line["slice"] == "all"]
+        comparison = compare(sides[0], sides[1], full.index)
+        lines = [line for line in differences([comparison], "image")[0] if line["slice"] == "all"]
         if precision == HALVES[0]:
             yield [
-                _name(found),
+                _name(comparison),
                 localizer,
                 "",
                 "fp32",
@@ -209,7 +153,7 @@ def rows(question: Question, host: Host, method: str) -> Iterator[list[str]]:
             maps, maps_of(cells[precision]), same_basis=not method.startswith("sd-dino")
         )
         yield [
-            *("", "", _counts(found), precision),
+            *("", "", _counts(comparison), precision),
             *(f"{line['difference']:+.2f} ({line['low']:+.2f} to {line['high']:+.2f})" for line in lines),
             f"{100 * apart.moved:.1f} %",
             *(f"{value:.2g}" for value in (apart.jump, apart.percentile(95), apart.percentile(99))),
@@ -219,12 +163,13 @@ def rows(question: Question, host: Host, method: str) -> Iterator[list[str]]:
         click.echo(f"bench: {method} {precision}: {100 * apart.moved:.1f} % moved", err=True)
 
 
-def _name(found: Comparison) -> str:
-    return f"{found.first.cell.record.cell.label}, {found.where}"
+def _name(comparison: Comparison) -> str:
+    return f"{comparison.first.cell.record.cell.label}, {comparison.where}"
 
 
-def _counts(found: Comparison) -> str:
-    return f"{len(found.pair_ids)} pairs, {int(found.total.sum())} points, {len(np.unique(found.images))} pictures"
+def _counts(comparison: Comparison) -> str:
+    points, pictures = int(comparison.total.sum()), len(np.unique(comparison.images))
+    return f"{len(comparison.pair_ids)} pairs, {points} points, {pictures} pictures"
 
 
 def _run(host: Host, prepared: ResolvedCell) -> StoredCell:
@@ -239,11 +184,12 @@ HEADER = (
     *("median of those", "95th percentile of all", "99th", "features", "cosines"),
 )
 READING = (
-    "Rows of bf16 and fp16 give differences of PCK to fp32 on the pairs that both have, in percentage points, with 95 % intervals of the "
-    f"bootstrap over images. A point has moved if it lies more than {STILL} pixels elsewhere; how far is in percent of the target's size, "
-    f"which alpha multiplies. Features: norm of the difference over the norm, maps of {MAP_PAIRS} pairs; not of maps with a PCA of their "
-    "own. Cosines: root mean square difference of all source cells' cosines with all target cells, over the cosines' own standard "
-    "deviation. Noise is the same in every precision."
+    "Rows of bf16 and fp16 give differences of PCK to fp32 on the pairs that both have, in percentage "
+    "points, with 95 % intervals of the bootstrap over images. A point has moved if it lies more than "
+    f"{STILL} pixels elsewhere; how far is in percent of the target's size, which alpha multiplies. "
+    f"Features: norm of the difference over the norm, maps of {MAP_PAIRS} pairs; not of maps with a PCA of "
+    "their own. Cosines: root mean square difference of all source cells' cosines with all target cells, "
+    "over the cosines' own standard deviation. Noise is the same in every precision."
 )
 
 
@@ -254,24 +200,31 @@ def true_size(configs: Path, work: Path, side: int, ensemble: int) -> Iterator[s
     content = json.loads(config.read_text(encoding="utf-8"))
     config.write_text(json.dumps(content | {"sample_size": side // 8}), encoding="utf-8")
     setup = Setup(write_folder(work / "data", Extent(1, 2, 1)), work, weights=weights)
-    full, inside = _ranged(setup, ensemble)
+    full, inside = _watch_ranges(setup, ensemble)
     lines, widest = [], inside
     for precision in HALVES:
-        half, inside = _ranged(replace(setup, precision=precision), ensemble)
-        found = map_difference(full, half)
+        half, inside = _watch_ranges(replace(setup, precision=precision), ensemble)
+        difference = map_difference(full, half)
         far = [
-            f"{np.percentile(found.distances, share):.1f}" if len(found.distances) else "–"
+            f"{np.percentile(difference.distances, share):.1f}" if len(difference.distances) else "–"
             for share in (50, 95)
         ]
         lines.append(
-            [precision, f"{found.features:.1e}", f"{found.cosines:.1e}", f"{100 * found.moved:.1f} %", *far]
+            [
+                precision,
+                f"{difference.features:.1e}",
+                f"{difference.cosines:.1e}",
+                f"{100 * difference.moved:.1f} %",
+                *far,
+            ]
         )
         widest = [
-            replace(one, overflows=one.overflows + other.overflows)
-            for one, other in zip(widest, inside, strict=True)
+            replace(wide, overflows=wide.overflows + narrow.overflows)
+            for wide, narrow in zip(widest, inside, strict=True)
         ]
-        click.echo(f"bench: {precision}: {found.features:.1e}", err=True)
-    yield f"Pictures of {side} x {side} pixels, {report.counted(ensemble, 'draw')} of noise, one pair, `dift`."
+        click.echo(f"bench: {precision}: {difference.features:.1e}", err=True)
+    draws = report.counted(ensemble, "draw")
+    yield f"Pictures of {side} x {side} pixels, {draws} of noise, one pair, `dift`."
     yield report.plain(
         ["precision", "features", "cosines", "best cells moved", "median of those, cells", "95th percentile"],
         lines,
@@ -285,23 +238,23 @@ def true_size(configs: Path, work: Path, side: int, ensemble: int) -> Iterator[s
             "infinite or NaN in half precision",
         ],
         [
-            [one.network, f"{one.largest:.3g}", one.where, f"{one.score:.3g}", str(one.overflows)]
-            for one in widest
+            [inner.network, f"{inner.largest:.3g}", inner.where, f"{inner.score:.3g}", str(inner.overflows)]
+            for inner in widest
         ],
     )
 
 
-def _ranged(setup: Setup, ensemble: int) -> tuple[Maps, list[Range]]:
+def _watch_ranges(setup: Setup, ensemble: int) -> tuple[Maps, list[Range]]:
     prepared = setup.prepared("dift", ensemble=ensemble)
     backbone, _ = setup.backbone(prepared)
     with ranges(
         {"VAE encoder": backbone.vae, "U-Net": backbone.unet, "text encoder": backbone.text_encoder}
-    ) as found:
+    ) as inner_ranges:
         features = make_pair_features(prepared, setup.shared)
         with torch.inference_mode():
             maps = [features(prepared.index.pairs[prepared.index.pair_ids[0]])]
     setup.shared.clear()
-    return maps, found()
+    return maps, inner_ranges()
 
 
 @click.command()
@@ -363,11 +316,11 @@ def main(
     if size == "sd21" and configs is None:
         raise click.UsageError("--size sd21 needs --configs, a Stable Diffusion pipeline without weights")
     with tempfile.TemporaryDirectory() as name:
-        place = work or Path(name)
+        folder = work or Path(name)
         if configs is not None and size == "sd21":
-            body = "\n\n".join(true_size(configs, place, side, ensemble or 1))
+            body = "\n\n".join(true_size(configs, folder, side, ensemble or 1))
         else:
-            question, host = Question(place, data_root, dataset, limit, ensemble), load_plugins()
+            question, host = Question(folder, data_root, dataset, limit, ensemble), load_plugins()
             few = replace(question, limit=pair_limit)
             chosen: Sequence[str] = methods.split(",") if methods else (*IMAGE_METHODS, *PAIR_METHODS)
             try:

@@ -1,17 +1,19 @@
-"""What the authors' programs compute, written plainly from their description: how long the published way takes on the same weights.
+"""The published way, written plainly from the authors' descriptions, to be timed on the same weights.
 
-DIFT (evaluation on SPair-71k): every picture once; eight copies of it through the VAE's encoder, a sample of each, noise, the U-Net up to
-the block that is read; the mean is stored. For every pair both maps are enlarged to their pictures' original sizes, all channels of them,
-and for every point the cosine with the whole enlarged target map is taken.
+DIFT (evaluation on SPair-71k): every picture once; eight copies of it through the VAE's encoder, a sample
+of each, noise, the U-Net up to the block that is read; the mean is stored. For every pair both maps are
+enlarged to their pictures' original sizes, all channels of them, and for every point the cosine with the
+whole enlarged target map is taken.
 
-SD4Match-CPM (evaluation): for every pair both pictures through the VAE's encoder, one sample, eight draws of noise, the whole U-Net, the
-mean; kernel-softmax. DINOv2's features are computed before and kept, there as here. Training: likewise, with one draw, three pairs at a
-time, and the gradient's way back through the U-Net and the text encoder.
+SD4Match-CPM (evaluation): for every pair both pictures through the VAE's encoder, one sample, eight draws
+of noise, the whole U-Net, the mean; kernel-softmax. DINOv2's features are computed before and kept, there
+as here. Training: likewise, with one draw, three pairs at a time, and the gradient's way back through the
+U-Net and the text encoder.
 
-The text encoder and the conditional prompting module are ours: they are a small part, and the same in both. Half-precision autocast,
-attention slicing and xformers, which save memory on the authors' GPUs, are left out: both ways compute in the precision that was asked for,
-with diffusers' own attention. DIFT's files of features, written and read again, are left out too, and so are SD4Match's three other
-localizers.
+The text encoder and the conditional prompting module are ours: they are a small part, and the same in
+both. Half-precision autocast, attention slicing and xformers, which save memory on the authors' GPUs, are
+left out: both ways compute in the precision that was asked for, with diffusers' own attention. DIFT's
+files of features, written and read again, are left out too, and so are SD4Match's three other localizers.
 """
 
 from __future__ import annotations
@@ -82,25 +84,28 @@ class Diffusion:
         )
 
     def latents(self, pixels: Tensor, drawn: Tensor | None) -> Tensor:
-        """A scaled sample of the posterior of every picture (n, 4, h, w); `drawn` in the place of fresh normal numbers."""
+        """Scaled samples of the posteriors (n, 4, h, w), from `drawn` or from fresh normal numbers."""
         posterior = self.vae.encode(pixels).latent_dist
         drawn = torch.randn_like(posterior.mean) if drawn is None else drawn.to(posterior.mean)
         scaled: Tensor = (posterior.mean + posterior.std * drawn) * self.vae.config.scaling_factor
         return scaled
 
     def noisy(self, latents: Tensor, timestep: int, noise: Tensor | None) -> Tensor:
-        """What the U-Net is fed."""
+        """Input of the U-Net: latents with noise."""
         noise = torch.randn_like(latents) if noise is None else noise.to(latents)
         steps = torch.full((len(latents),), timestep, device=latents.device)
         mixed: Tensor = self.scheduler.add_noise(latents, noise, steps)
         return mixed
 
     def block_output(self, noisy: Tensor, timestep: int, states: Tensor, stop: bool) -> Tensor:
-        """(n, C, h', w'): the block's output; with `stop` nothing that comes after it is computed, as in DIFT, else everything is."""
-        found: list[Tensor] = []
+        """The block's output (n, C, h', w').
+
+        With `stop`, nothing that comes after it is computed, as in DIFT; else everything is.
+        """
+        outputs: list[Tensor] = []
 
         def read(module: Any, inputs: Any, output: Tensor) -> None:
-            found.append(output)
+            outputs.append(output)
             if stop:
                 raise _Stop
 
@@ -110,7 +115,7 @@ class Diffusion:
                 self.unet(noisy, timestep, states.to(self.dtype))
         finally:
             hook.remove()
-        return found[0]
+        return outputs[0]
 
 
 @torch.inference_mode()
@@ -148,30 +153,30 @@ def dift_points(
     """
     large_source, large_target = _enlarged(source, source_size), _enlarged(target, target_size)
     width = target_size[0]
-    found = []
+    pixels = []
     for x, y in _whole_pixels(points, source_size):
         query = F.normalize(large_source[:, y, x], dim=0)
         cosines = query @ F.normalize(large_target, dim=0).flatten(1)
         best = int(cosines.argmax())
-        found.append((best % width, best // width))
-    return torch.tensor(found, dtype=torch.float64)
+        pixels.append((best % width, best // width))
+    return torch.tensor(pixels, dtype=torch.float64)
 
 
 @torch.inference_mode()
 def dift_points_normalised_once(
     source: Tensor, target: Tensor, source_size: Sequence[int], target_size: Sequence[int], points: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """`dift_points` with the enlarged target map normalised once for all points; also the cosines (N, H, W)."""
+    """`dift_points`, the enlarged target map normalised once for all points; and cosines (N, H, W)."""
     large_source = _enlarged(source, source_size)
     normal = F.normalize(_enlarged(target, target_size), dim=0).flatten(1)
     width, height = target_size
-    found, maps = [], []
+    pixels, maps = [], []
     for x, y in _whole_pixels(points, source_size):
         cosines = F.normalize(large_source[:, y, x], dim=0) @ normal
         best = int(cosines.argmax())
-        found.append((best % width, best // width))
+        pixels.append((best % width, best // width))
         maps.append(cosines.view(height, width))
-    return torch.tensor(found, dtype=torch.float64), torch.stack(maps)
+    return torch.tensor(pixels, dtype=torch.float64), torch.stack(maps)
 
 
 def _enlarged(features: Tensor, size: Sequence[int]) -> Tensor:

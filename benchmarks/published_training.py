@@ -1,7 +1,7 @@
-"""The published training step of SD4Match-CPM, on the weights, pairs and prompting module of a training of ours.
+"""The published training step of SD4Match-CPM, on the weights, pairs and module of a training of ours.
 
-As in the authors' code, every step opens its pictures, encodes each of them, and runs the U-Net to its end, though gradients start at the
-block that is read; only DINOv2's features are computed before.
+As in the authors' code, every step opens its pictures, encodes each of them, and runs the U-Net to its
+end, though gradients start at the block that is read; only DINOv2's features are computed before.
 """
 
 from __future__ import annotations

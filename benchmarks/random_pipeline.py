@@ -1,6 +1,7 @@
-"""A Stable Diffusion of true shape with random weights: `python benchmarks/random_pipeline.py CONFIGS FOLDER`.
+"""Writes a Stable Diffusion of true shape and random weights: `random_pipeline.py CONFIGS FOLDER`.
 
-What it takes to run a backbone (memory, seconds) does not depend on what it has learned. CONFIGS is a pipeline folder without weights.
+Memory and seconds of a backbone do not depend on what it has learned. CONFIGS is a pipeline folder
+without weights.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ def main(configs: Path, folder: Path) -> None:
     torch.manual_seed(0)
     torch.set_default_dtype(torch.float16)
     for name, network in (("unet", UNet2DConditionModel), ("vae", AutoencoderKL)):
-        made = network.from_config(network.load_config(configs / name))
-        click.echo(f"{name}: {sum(parameter.numel() for parameter in made.parameters()):,} parameters")
-        made.save_pretrained(folder / name)
-        del made
+        model = network.from_config(network.load_config(configs / name))
+        click.echo(f"{name}: {sum(parameter.numel() for parameter in model.parameters()):,} parameters")
+        model.save_pretrained(folder / name)
+        del model
     text = CLIPTextModel(CLIPTextConfig.from_pretrained(configs / "text_encoder"))
     click.echo(f"text_encoder: {sum(parameter.numel() for parameter in text.parameters()):,} parameters")
     text.save_pretrained(folder / "text_encoder")

@@ -1,4 +1,4 @@
-"""What is printed: one table of ratios, and how cost grows, in Markdown."""
+"""Renders the table of ratios, and tables of growth, as Markdown."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ class Row:
 
     @property
     def ratio(self) -> float:
-        """How many times faster ours is."""
+        """Published seconds over ours."""
         return self.published / self.ours
 
     @property
     def met(self) -> bool | None:
-        """Whether the target is met; None where there is none."""
+        """True where the target is met; None without a target."""
         return None if self.target is None else self.ratio >= self.target
 
 
@@ -96,7 +96,7 @@ def _cells(row: Row, ceiling: float) -> list[str]:
 
 @dataclass(frozen=True)
 class Growth:
-    """How the seconds of something grow with one quantity.
+    """Growth of seconds with one quantity.
 
     Attributes:
         title: what grows, with what.
@@ -145,7 +145,7 @@ def seconds(value: float) -> str:
 
 
 def load() -> str:
-    """What else the machine does: running processes, mean of the last minute; empty where the system does not say."""
+    """Running processes, mean of the last minute; empty where the system does not say."""
     return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
 
 

@@ -25,7 +25,7 @@ from harness.specs import ImageRequest
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is measured.
+    """Amount of what is measured.
 
     Attributes:
         extent: of the data.
@@ -62,12 +62,12 @@ class Scale:
 TINY = Scale(SPAIR_SHAPED, 1, 8, 4, 6, 48, 16, repeats=3, whole=3, steps=5)
 QUICK = Scale(SMALL, 1, 2, 1, 1, 4, 2, repeats=1, whole=1, steps=1, points=(1, 10), sides=(100, 200))
 SD21 = Scale(TRUE_SIZE, 1, 4, 4, 4, 64, 8, repeats=3, whole=1, steps=3, step_pairs=1, training_pairs=4)
-"""One pair a step: of each the published way keeps 6 GB for the way back in single precision, since its graph goes through all blocks."""
+"""One pair a step, as the published way keeps 6 GB for each: its graph goes through all blocks."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What the measurements of one method left besides rows."""
+    """Rows of one method, and what later tables need."""
 
     rows: list[Row]
     evaluation: Evaluation

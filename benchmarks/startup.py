@@ -1,4 +1,4 @@
-"""How long `bench run` takes to its first pair."""
+"""Times `bench run` to its first pair."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from report import plain, seconds
 TARGET = 5.0
 
 
-def measured(folder: Path, repeats: int) -> str:
-    """Seconds of `bench run --methods dift --limit 1` in processes of their own, tiny weights, and what they went into, as a table.
+def measure_start(folder: Path, repeats: int) -> str:
+    """Times `bench run --methods dift --limit 1` in processes of its own, and returns a table of its parts.
 
     The first pair is done when its predictions are on disk: with one pair, the time of the file.
     """
@@ -63,7 +63,7 @@ def measured(folder: Path, repeats: int) -> str:
     rows.append(["processor time, all cores together", seconds(statistics.median(processor))])
     met = "met" if pair < TARGET else "MISSED"
     return (
-        f"### Start-up\n\n{plain(['part', 'seconds'], rows)}\n\n`bench run --methods dift --limit 1`, tiny weights, on the CPU, median of "
-        f"{repeats}. Stage `load` imports diffusers and transformers. The first pair waits for its batch of 8 pictures. "
-        f"Target: under {TARGET:g} s to the first pair: {met}."
+        f"### Start-up\n\n{plain(['part', 'seconds'], rows)}\n\n`bench run --methods dift --limit 1`, tiny "
+        f"weights, on the CPU, median of {repeats}. Stage `load` imports diffusers and transformers. The "
+        f"first pair waits for its batch of 8 pictures. Target: under {TARGET:g} s to the first pair: {met}."
     )

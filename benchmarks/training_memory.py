@@ -1,8 +1,9 @@
 """Memory of one training step, counted without a GPU: `python benchmarks/training_memory.py CONFIGS`.
 
-CONFIGS is a pipeline folder; its weights are not read. The U-Net runs on PyTorch's `meta` device, which knows shapes and computes nothing,
-up to the place that is read, with gradients wanted for the prompts alone; what autograd keeps for the way back is counted, each storage
-once. Attention is counted as the fused kernels keep it: queries, keys, values and result, no matrix of weights.
+CONFIGS is a pipeline folder; its weights are not read. The U-Net runs on PyTorch's `meta` device, which
+knows shapes and computes nothing, up to the place that is read, with gradients wanted for the prompts
+alone; what autograd keeps for the way back is counted, each storage once. Attention is counted as the
+fused kernels keep it: queries, keys, values and result, no matrix of weights.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class Counter:
 
 
 def count(unet: Any, place: str, side: int, images: int, width: int, dtype: torch.dtype) -> tuple[int, int]:
-    """Bytes kept for the way back, and those of the layer that keeps most (what checkpointing needs besides)."""
+    """Bytes kept for the way back, and bytes of the largest layer, which checkpointing needs besides."""
     counter, largest, before = Counter(unet), 0, [0]
 
     def entered(module: Any, inputs: Any) -> None:
@@ -132,7 +133,8 @@ def main(configs: Path, level: str, precision: str) -> None:
         ends, _ = count(unet, card.levels[level], side, 2 * pairs, card.text_width, dtype)
         unet.disable_gradient_checkpointing()
         click.echo(
-            f"{pairs} pairs at once: {kept / GIGABYTE:.2f} GB of activations; with --checkpointing {(ends + layer) / GIGABYTE:.2f} GB "
+            f"{pairs} pairs at once: {kept / GIGABYTE:.2f} GB of activations; "
+            f"with --checkpointing {(ends + layer) / GIGABYTE:.2f} GB "
             f"({ends / GIGABYTE:.2f} between layers, {layer / GIGABYTE:.2f} in the largest)"
         )
 

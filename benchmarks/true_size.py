@@ -1,4 +1,4 @@
-"""Networks of true shape with random weights, and a conditional prompting module that fits them, as a `Setup` wants them."""
+"""Writes networks of true shape with random weights, and a conditional prompting module that fits them."""
 
 from __future__ import annotations
 

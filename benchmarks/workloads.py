@@ -1,7 +1,7 @@
-"""Data of the shape that SPair-71k's test split has, drawn from `shapes`, as a folder of the user's own photos (docs/own-data.md).
+"""Writes data of the shape of SPair-71k's test split, drawn from `shapes`, as a folder of one's own photos.
 
-SPair-71k has 12,234 test pairs of 18 categories on some 27 pictures each: 680 pairs a category, so that a picture is used 50 times, and
-pictures of about 500 x 375 pixels.
+SPair-71k has 12,234 test pairs of 18 categories on some 27 pictures each: 680 pairs a category, so that a
+picture is used 50 times, and pictures of about 500 x 375 pixels.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ POINTS = 3
 
 @dataclass(frozen=True)
 class Extent:
-    """How much there is.
+    """Numbers and sizes of pictures and pairs.
 
     Attributes:
         images: pictures of each category.
@@ -85,15 +85,15 @@ def _pairs(
     category: str, placed: list[_Placed], count: int, dice: np.random.Generator
 ) -> list[Mapping[str, Any]]:
     """The first `count` of a random order of all ordered pairs that share enough points."""
-    found: list[Mapping[str, Any]] = []
+    entries: list[Mapping[str, Any]] = []
     for number in dice.permutation(len(placed) ** 2).tolist():
         source, target = placed[number // len(placed)], placed[number % len(placed)]
         shared = (np.isfinite(source.points) & np.isfinite(target.points)).all(axis=1)
         if source is target or shared.sum() < POINTS:
             continue
-        found.append(
+        entries.append(
             {
-                "id": f"{category}-{len(found):04d}",
+                "id": f"{category}-{len(entries):04d}",
                 "source": source.file,
                 "target": target.file,
                 "category": category,
@@ -102,6 +102,6 @@ def _pairs(
                 "target_box": target.box.tolist(),
             }
         )
-        if len(found) == count:
+        if len(entries) == count:
             break
-    return found
+    return entries

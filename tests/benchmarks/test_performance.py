@@ -33,7 +33,7 @@ def setup(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def diffusion(setup):
-    return Diffusion(setup.prepared("dift").weights[STABLE_DIFFUSION_2_1], "cpu", "fp32")
+    return Diffusion(setup.prepared("dift").weights.paths[STABLE_DIFFUSION_2_1], "cpu", "fp32")
 
 
 def test_dift_agrees_with_the_published_way(setup, diffusion):
