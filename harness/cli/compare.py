@@ -3,21 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import CommaList, data_root, number_range
+from harness.cli.options import CommaList, data_root, number_range, typed_arguments
+from harness.cli.terminal import print_warnings
 from harness.errors import BenchError, SeveralErrors, UserError
 from harness.plugins.host import Host
 
 if TYPE_CHECKING:
     from harness.datasets.splits import SplitIndex
-    from harness.records.runs import StoredCell
+    from harness.records.runs import Run, StoredCell
     from harness.scoring.comparison import Comparison, Side
     from harness.scoring.criteria import Criterion
     from harness.scoring.rescore import Rescorer
+    from harness.specs import Averaging
+    from harness.tables.differences import Format
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareArguments:
+    """The arguments and options of `bench compare` after parsing. The help text of each says what it is for."""
+
+    runs: tuple[str, ...]
+    protocols: tuple[str, ...] | None
+    alphas: tuple[float, ...] | None
+    averaging: Averaging
+    localizers: tuple[str, ...] | None
+    top: int
+    format_: Format
+    results: Path
+    datasets: tuple[str, ...] | None
+    data_root: Path
+
+    def check(self) -> None:
+        """Raises `UserError` for numbers of runs, protocols and localizers that do not go together."""
+        count = len(self.runs)
+        if count > 2:
+            raise UserError(f"compare takes two runs, or one with several --protocols; {count} were given")
+        if count == 1 and len(set(self.protocols or ())) < 2:
+            raise UserError(
+                f"compare {self.runs[0]} with what? Name a second run, or several --protocols such as "
+                "sd4match,original,padded"
+            )
+        localizers = self.localizers or ()
+        if len(localizers) > 2:
+            raise UserError("--localizer takes one name for both runs, or one for each")
+        if count == 1 and len(localizers) == 2:
+            raise UserError(
+                "--localizer takes one name where there is one run; name the run twice to compare localizers"
+            )
+
+    @property
+    def localizer_pair(self) -> tuple[str | None, str | None]:
+        """The localizer of A and of B; None for the method's own."""
+        if not self.localizers:
+            return None, None
+        return self.localizers[0], self.localizers[-1]
 
 
 @click.command("compare")
@@ -71,135 +116,121 @@ if TYPE_CHECKING:
     help="Places of datasets that are not below --data-root.",
 )
 @data_root
-@click.pass_obj
-def compare(
-    host: Host,
-    runs: tuple[str, ...],
-    protocols: tuple[str, ...] | None,
-    alphas: tuple[float, ...] | None,
-    averaging: Literal["image", "point"],
-    localizers: tuple[str, ...] | None,
-    top: int,
-    format_: Literal["md", "csv", "json"],
-    results: Path,
-    datasets: tuple[str, ...] | None,
-    data_root: Path,
-) -> int:
+@typed_arguments(CompareArguments)
+def compare(host: Host, arguments: CompareArguments) -> int:
     """The paired difference B - A of two runs, from stored predictions, without a model.
 
-    A RUN is a results folder, the id of a cell or its beginning, or DIR:method[/prompt]. One RUN with several --protocols shows what the
-    choice of protocol alone does to the same predictions.
+    A RUN is a results folder, the id of a cell or its beginning, or DIR:method[/prompt]. One RUN with several --protocols
+    shows what the choice of protocol alone does to the same predictions.
     """
-    from harness.records.runs import pair_cells, read_run
-    from harness.scoring.comparison import compare as counted
+    from harness.records.runs import read_run
     from harness.scoring.rescore import Rescorer
     from harness.tables.differences import render_differences
 
-    _check(runs, protocols, localizers)
-    read = [read_run(text, results) for text in runs]
-    told = list(dict.fromkeys(line for run in read for line in run.left))
-    damaged = list(dict.fromkeys(line for run in read for line in run.damaged))
-    if len(read) == 2:
-        matches = pair_cells(*read)
-        cells, told = list(matches.pairs), [*told, *matches.left]
-    else:
-        cells = [(one, one) for one in read[0].cells]
-    rescorer = Rescorer(host, data_root, datasets or ())
-    found: list[Comparison] = []
-    for first, other in cells:
+    arguments.check()
+    runs = [read_run(text, arguments.results) for text in arguments.runs]
+    cell_pairs, notes = _pair_cells(runs)
+    damaged = [line for run in runs for line in run.damaged]
+    rescorer = Rescorer(host, arguments.data_root, arguments.datasets or ())
+    comparisons: list[Comparison] = []
+    for cell_a, cell_b in cell_pairs:
         try:
-            index = _index(rescorer, first, other)
-            sides = _sides(host, first, other, protocols, alphas, localizers, one_run=len(read) == 1)
-            found += [counted(*pair, index) for pair in sides]
+            comparisons += _compare_cells(host, rescorer, cell_a, cell_b, arguments)
         except BenchError as error:
             damaged.append(str(error))
-    if not found:
-        raise SeveralErrors(dict.fromkeys(damaged))
-    for line in (*told, *dict.fromkeys(damaged)):
-        click.echo(f"bench: {line}", err=True)
-    click.echo(render_differences(found, averaging, top, format_), nl=False)
+    damaged = list(dict.fromkeys(damaged))
+    if not comparisons:
+        raise SeveralErrors(damaged)
+    print_warnings((*notes, *damaged))
+    text = render_differences(comparisons, arguments.averaging, arguments.top, arguments.format_)
+    click.echo(text, nl=False)
     return int(bool(damaged))
 
 
-def _check(runs: Sequence[str], protocols: Sequence[str] | None, localizers: Sequence[str] | None) -> None:
-    if len(runs) > 2:
-        raise UserError(f"compare takes two runs, or one with several --protocols; {len(runs)} were given")
-    if len(runs) == 1 and len(set(protocols or ())) < 2:
-        raise UserError(
-            f"compare {runs[0]} with what? Name a second run, or several --protocols such as sd4match,original,padded"
-        )
-    if localizers and len(localizers) > 2:
-        raise UserError("--localizer takes one name for both runs, or one for each")
-    if localizers and len(runs) == 1 and len(localizers) == 2:
-        raise UserError(
-            "--localizer takes one name where there is one run; name the run twice to compare localizers"
-        )
+def _pair_cells(runs: Sequence[Run]) -> tuple[list[tuple[StoredCell, StoredCell]], list[str]]:
+    """The cells of two runs to compare, or each cell of one run with itself; and a line for each cell that is left out."""
+    from harness.records.runs import pair_cells
+
+    notes = list(dict.fromkeys(line for run in runs for line in run.left))
+    if len(runs) == 1:
+        return [(cell, cell) for cell in runs[0].cells], notes
+    matches = pair_cells(*runs)
+    return list(matches.pairs), [*notes, *matches.left]
 
 
-def _index(rescorer: Rescorer, first: StoredCell, other: StoredCell) -> SplitIndex:
-    """The split both were run on. Raises `UserError` where it is not one."""
-    manifests = [one.record.provenance.manifest for one in (first, other) if one.record.provenance]
+def _compare_cells(
+    host: Host, rescorer: Rescorer, cell_a: StoredCell, cell_b: StoredCell, arguments: CompareArguments
+) -> list[Comparison]:
+    """A comparison for each pair of sides. Raises `BenchError` where the cells cannot be compared."""
+    from harness.scoring.comparison import compare as compare_sides
+
+    index = _split_index(rescorer, cell_a, cell_b)
+    sides = _sides(host, cell_a, cell_b, arguments)
+    return [compare_sides(side_a, side_b, index) for side_a, side_b in sides]
+
+
+def _split_index(rescorer: Rescorer, cell_a: StoredCell, cell_b: StoredCell) -> SplitIndex:
+    """The split that both cells were run on. Raises `UserError` where they were run on different data."""
+    records = (cell_a.record, cell_b.record)
+    manifests = [record.provenance.manifest for record in records if record.provenance]
     if len(set(manifests)) > 1:
         raise UserError(
-            f"{first.record.cell.id} and {other.record.cell.id} were run on different data of one name (manifests "
-            f"{' and '.join(one[:12] for one in manifests)}); run one of them again"
+            f"{cell_a.record.cell.id} and {cell_b.record.cell.id} were run on different data of one name (manifests "
+            f"{' and '.join(manifest[:12] for manifest in manifests)}); run one of them again"
         )
-    return rescorer.split(first.record)
+    return rescorer.split(cell_a.record)
 
 
 def _sides(
-    host: Host,
-    first: StoredCell,
-    other: StoredCell,
-    protocols: Sequence[str] | None,
-    alphas: Sequence[float] | None,
-    localizers: Sequence[str] | None,
-    *,
-    one_run: bool,
+    host: Host, cell_a: StoredCell, cell_b: StoredCell, arguments: CompareArguments
 ) -> list[tuple[Side, Side]]:
-    """What to compare of two cells: a pair for each protocol, or, of one, each protocol with the first."""
+    """The sides to compare of two cells: A and B under each protocol, or, of one run, each protocol with the first."""
     from harness.scoring.comparison import Side
     from harness.tables.view import main_protocol
 
-    names = list(dict.fromkeys(protocols or [main_protocol([first.record, other.record])]))
-    criteria = _criteria(host, names, alphas, (first, other))
-    own = [_localizer(host, cell, name) for cell, name in zip((first, other), _each(localizers), strict=True)]
-    if one_run:
-        return [(Side(first, own[0], criteria[0]), Side(first, own[0], one)) for one in criteria[1:]]
-    return [(Side(first, own[0], one), Side(other, own[1], one)) for one in criteria]
+    protocols = arguments.protocols or [main_protocol([cell_a.record, cell_b.record])]
+    criteria = _criteria(host, list(dict.fromkeys(protocols)), arguments.alphas, (cell_a, cell_b))
+    name_a, name_b = arguments.localizer_pair
+    localizer_a, localizer_b = _localizer_of(host, cell_a, name_a), _localizer_of(host, cell_b, name_b)
+    if len(arguments.runs) == 1:
+        side = Side(cell_a, localizer_a, criteria[0])
+        return [(side, Side(cell_a, localizer_a, criterion)) for criterion in criteria[1:]]
+    return [
+        (Side(cell_a, localizer_a, criterion), Side(cell_b, localizer_b, criterion)) for criterion in criteria
+    ]
 
 
 def _criteria(
     host: Host, names: Sequence[str], alphas: Sequence[float] | None, cells: Sequence[StoredCell]
 ) -> list[Criterion]:
-    """Protocols at the same alphas: those asked for, or those of the records, or the first protocol's own."""
+    """Criteria at the same alphas: those asked for, or those of the records, or the first protocol's own."""
     from harness.scoring.criteria import make_criterion
 
-    stored = {score.alpha for cell in cells for score in cell.record.scores if score.protocol in names}
+    scores = [score for cell in cells for score in cell.record.scores]
+    stored = {score.alpha for score in scores if score.protocol in names}
     chosen = alphas or sorted(stored) or make_criterion(host, names[0]).alphas
     return [make_criterion(host, name, chosen) for name in names]
 
 
-def _each(localizers: Sequence[str] | None) -> tuple[str | None, str | None]:
-    if not localizers:
-        return None, None
-    return localizers[0], localizers[-1]
+def _localizer_of(host: Host, cell: StoredCell, asked: str | None) -> str:
+    """The localizer asked for, or the method's own, or the only one with predictions.
 
-
-def _localizer(host: Host, cell: StoredCell, asked: str | None) -> str:
-    """The one asked for, the method's own, or the only one there is. Raises `UserError`."""
-    there = sorted(cell.record.localizers)
+    Raises:
+        UserError: the cell has no predictions by it, or nothing decides between several.
+    """
+    names = sorted(cell.record.localizers)
     method = host.methods.get(cell.record.cell.method)
-    own = (
-        asked
-        or (method.localizer if method and method.localizer in there else None)
-        or (there[0] if len(there) == 1 else None)
+    if asked:
+        name: str | None = asked
+    elif method and method.localizer in names:
+        name = method.localizer
+    else:
+        name = names[0] if len(names) == 1 else None
+    if name in names:
+        return name
+    problem = (
+        f"no predictions by localizer {name}"
+        if name
+        else "predictions by several localizers, none of them the method's own"
     )
-    if own not in there:
-        problem = (
-            f"no predictions by localizer {own}"
-            if own
-            else "predictions by several localizers, none of them the method's own"
-        )
-        raise UserError(f"{cell.record.cell.id}: {problem}; choose one with --localizer: {', '.join(there)}")
-    return own
+    raise UserError(f"{cell.record.cell.id}: {problem}; choose one with --localizer: {', '.join(names)}")

@@ -1,4 +1,4 @@
-"""`bench rescore`."""
+"""`bench rescore`: stored predictions under other protocols, without a model."""
 
 from __future__ import annotations
 
@@ -55,18 +55,18 @@ def rescore(
     records, damaged = read_results(folder)
     print_warnings(damaged)
     rescorer = Rescorer(host, data_root, datasets or ())
-    changed: list[Record] = []
-    refused: list[str] = []
+    rescored: list[Record] = []
+    problems: list[str] = []
     for record in records:
         if record.scores:
             try:
-                changed.append(rescorer.rescore(folder, record, protocols, alphas, threshold))
+                rescored.append(rescorer.rescore(folder, record, protocols, alphas, threshold))
             except UserError as error:
-                refused.append(str(error))
-    if not changed and not refused:
+                problems.append(str(error))
+    if not rescored and not problems:
         raise UserError(f"no cell in {folder} has predictions to score")
-    for name in dict.fromkeys(score.protocol for record in changed for score in record.scores):
-        click.echo(leaderboard(changed, View(name)).render("md"))
-    if refused:
-        raise SeveralErrors(dict.fromkeys(refused))
+    for name in dict.fromkeys(score.protocol for record in rescored for score in record.scores):
+        click.echo(leaderboard(rescored, View(name)).render("md"))
+    if problems:
+        raise SeveralErrors(dict.fromkeys(problems))
     return int(bool(damaged))
