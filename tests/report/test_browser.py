@@ -1,4 +1,7 @@
-"""The page of `bench report` in a browser: sorting, filtering, the gallery, keyboard, phone, dark mode, names for everything."""
+"""The page of `bench report` in a browser.
+
+Sorting, filtering, the gallery, keyboard, phone, dark mode, names for everything.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +44,8 @@ def page_file(tmp_path_factory) -> Path:
         pair["keypoint_ids"] = ["eye", "ear", SCRIPT, "paw", "tail"]
         pair["labels"]["truncation"] = number % 4
         # The first points move as far as no method follows.
-        for place in range(number % 5):
-            pair["target_points"][place][0] += 9 * (-1) ** place
+        for point in range(number % 5):
+            pair["target_points"][point][0] += 9 * (-1) ** point
     write_list(photos, content)
     data = f"folder={photos}"
     methods = ["--methods", "position,hog", "--localizers", "argmax,bilinear"]
@@ -62,20 +65,20 @@ def chromium():
 @pytest.fixture
 def visit(chromium, page_file):
     """Opens the page; at the end of the test there must have been no message, no error and no request."""
-    contexts, told = [], []
+    contexts, messages = [], []
 
     def open_page(width=1280, height=900, file=page_file, **options):
         context = chromium.new_context(viewport={"width": width, "height": height}, **options)
         context.set_default_timeout(1000 * PATIENCE)
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda message: told.append(f"console: {message.text}"))
-        page.on("pageerror", lambda error: told.append(f"error: {error}"))
-        page.on("dialog", lambda dialog: (told.append("dialog"), dialog.dismiss()))
+        page.on("console", lambda message: messages.append(f"console: {message.text}"))
+        page.on("pageerror", lambda error: messages.append(f"error: {error}"))
+        page.on("dialog", lambda dialog: (messages.append("dialog"), dialog.dismiss()))
         page.on(
             "request",
             lambda request: (
-                told.append(request.url[:80]) if not request.url.startswith(("file:", "data:")) else None
+                messages.append(request.url[:80]) if not request.url.startswith(("file:", "data:")) else None
             ),
         )
         page.goto(file.as_uri())
@@ -84,7 +87,7 @@ def visit(chromium, page_file):
     yield open_page
     for context in contexts:
         context.close()
-    assert told == []
+    assert messages == []
 
 
 def column(page, key, number):
@@ -171,11 +174,14 @@ def test_filtering_counts_what_is_left(visit):
 
 
 def cards(page):
-    """Of each card: id, category, and the points that each method has right."""
+    """Id and category of each card, and the number of points that each method has right."""
     return page.eval_on_selector_all(
         ".card",
-        """all => all.map(card => [card.querySelector("h4").textContent, card.querySelector(".quietly").textContent,
-            [...card.querySelectorAll(".score")].map(score => parseInt(score.textContent))])""",
+        """all => all.map(card => [
+            card.querySelector("h4").textContent,
+            card.querySelector(".quietly").textContent,
+            [...card.querySelectorAll(".score")].map(score => parseInt(score.textContent)),
+        ])""",
     )
 
 
@@ -184,17 +190,18 @@ def choose(page, role, label):
 
 
 def names(page, role):
-    return page.eval_on_selector_all(f"[data-role={role}] option", "all => all.map(one => one.textContent)")
+    return page.eval_on_selector_all(
+        f"[data-role={role}] option", "all => all.map(option => option.textContent)"
+    )
 
 
 def test_the_gallery_begins_with_what_differs_most(visit):
     page = visit()
     choose(page, "b", "hog (bilinear)")
-    found = cards(page)
-    apart = [abs(scores[0] - scores[1]) for _, _, scores in found]
-    assert len(found) == 12
-    assert apart == sorted(apart, reverse=True)
-    assert apart[0] > 0
+    differences = [abs(scores[0] - scores[1]) for _, _, scores in cards(page)]
+    assert len(differences) == 12
+    assert differences == sorted(differences, reverse=True)
+    assert differences[0] > 0
 
 
 def test_the_script_begins_with_the_cards_that_are_there_without_it(visit):
@@ -305,23 +312,31 @@ def test_the_page_never_scrolls_sideways(visit, width):
 
 def luminance(colour):
     channels = [int(value) / 255 for value in re.findall(r"\d+", colour)[:3]]
-    red, green, blue = (one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in channels)
+    red, green, blue = map(linear, channels)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def contrast(one, other):
-    low, high = sorted((luminance(one), luminance(other)))
+def linear(channel):
+    return channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4
+
+
+def contrast(ink, paper):
+    low, high = sorted((luminance(ink), luminance(paper)))
     return (high + 0.05) / (low + 0.05)
 
 
-TEXTS = """() => [...document.querySelectorAll("body *")].filter(one => {
-    const own = [...one.childNodes].some(node => node.nodeType === 3 && node.textContent.trim());
-    return own && one.getClientRects().length && !one.closest("script, style, noscript, option, g, .store, .announce, .quiet, .skip");
-}).map(one => {
-    const svg = one.closest("svg");
-    let at = one, back = "rgba(0, 0, 0, 0)";
-    while (at && back === "rgba(0, 0, 0, 0)") { back = getComputedStyle(at).backgroundColor; at = at.parentElement; }
-    return [svg ? getComputedStyle(one).fill : getComputedStyle(one).color, back, one.outerHTML.slice(0, 80)];
+TEXTS = """() => [...document.querySelectorAll("body *")].filter(element => {
+    const hasText = [...element.childNodes].some(node => node.nodeType === 3 && node.textContent.trim());
+    const skipped = "script, style, noscript, option, g, .store, .announce, .quiet, .skip";
+    return hasText && element.getClientRects().length && !element.closest(skipped);
+}).map(element => {
+    const style = getComputedStyle(element);
+    let behind = element, back = "rgba(0, 0, 0, 0)";
+    while (behind && back === "rgba(0, 0, 0, 0)") {
+        back = getComputedStyle(behind).backgroundColor;
+        behind = behind.parentElement;
+    }
+    return [element.closest("svg") ? style.fill : style.color, back, element.outerHTML.slice(0, 80)];
 })"""
 
 
@@ -331,10 +346,10 @@ def test_contrast_of_every_text(visit, scheme):
     page.eval_on_selector_all("details", "all => all.forEach(one => { one.open = true; })")
     paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (luminance(paper) < 0.1) == (scheme == "dark")
-    found = page.evaluate(TEXTS)
-    assert len(found) > 100
-    for text, back, what in found:
-        assert contrast(text, back) >= 4.5, what
+    texts = page.evaluate(TEXTS)
+    assert len(texts) > 100
+    for ink, back, html in texts:
+        assert contrast(ink, back) >= 4.5, html
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -354,23 +369,25 @@ def test_every_control_can_be_reached_and_shows_its_focus(visit):
         """() => [...document.querySelectorAll("a[href], button, input, select, summary, [tabindex='0']")]
             .filter(one => one.checkVisibility() && !one.disabled).length"""
     )
-    seen = []
+    seen = {}
     for _ in range(wanted + 5):
         page.keyboard.press("Tab")
         state = page.evaluate(
-            """() => { const one = document.activeElement, style = getComputedStyle(one);
-                if (one === document.body) return null;
-                if (!one.dataset.seen) one.dataset.seen = Math.random();
-                return [one.dataset.seen, style.outlineStyle, parseFloat(style.outlineWidth), one.outerHTML.slice(0, 80)]; }"""
+            """() => {
+                const active = document.activeElement, style = getComputedStyle(active);
+                if (active === document.body) return null;
+                if (!active.dataset.seen) active.dataset.seen = Math.random();
+                const width = parseFloat(style.outlineWidth);
+                return [active.dataset.seen, style.outlineStyle, width, active.outerHTML.slice(0, 80)];
+            }"""
         )
         if state is None:
             break
-        if state[0] not in {one[0] for one in seen}:
-            seen.append(state)
+        seen.setdefault(state[0], state)
     assert len(seen) == wanted
-    for _, style, width, what in seen:
-        assert style != "none", what
-        assert width >= 2, what
+    for _, style, width, html in seen.values():
+        assert style != "none", html
+        assert width >= 2, html
 
 
 def test_the_skip_link_leads_to_the_content(visit):
@@ -384,7 +401,8 @@ def test_everything_has_a_name_and_landmarks_are_there(visit):
     page = visit()
     page.eval_on_selector_all("details", "all => all.forEach(one => { one.open = true; })")
     session = page.context.new_cdp_session(page)
-    nodes = [one for one in session.send("Accessibility.getFullAXTree")["nodes"] if not one.get("ignored")]
+    tree = session.send("Accessibility.getFullAXTree")["nodes"]
+    nodes = [node for node in tree if not node.get("ignored")]
     roles = {}
     for node in nodes:
         roles.setdefault(node.get("role", {}).get("value"), []).append(node.get("name", {}).get("value", ""))

@@ -75,3 +75,19 @@ def a_failed_record(method="broken"):
         cell=cell(method),
         error=Error(type="OSError", message="no & <such> 5_% thing", traceback="..."),
     )
+
+
+def a_timestep_record(method, step, pck, **options):
+    """A finished cell of a method at another timestep."""
+    record = a_record(method, pck, identity=f"{method}{step}".ljust(12, "0")[:12], **options)
+    return _with_cell(record, label=f"{method}[timestep={step}]", params={"timestep": step})
+
+
+def a_prompt_file_record(name, pck):
+    """A finished cell of the method `tuned` with a prompt file in folder `name`."""
+    record = a_record("tuned", pck, identity=name.ljust(12, "0")[:12])
+    return _with_cell(record, label=f"tuned[prompt-file={name}/best.safetensors]")
+
+
+def _with_cell(record, **values):
+    return record.model_copy(update={"cell": record.cell.model_copy(update=values)})
