@@ -9,6 +9,10 @@ from html.parser import HTMLParser
 from harness.records.folders import RECORD
 
 HOSTILE = "</script><script>alert(1)</script>"
+"""A name that ends the page's script, unless it is escaped."""
+
+SCRIPT = "<img src=x onerror=alert(1)>"
+"""A name that runs a script, unless it is escaped."""
 
 
 def cell_folder(results, method):
