@@ -78,7 +78,8 @@ class Folder:
         boxless = [row.pair_id for row in self._rows if row.target_box is None]
         if threshold == "box" and boxless:
             raise UserError(
-                f"{path}: threshold is 'box' and pair {boxless[0]} has no target_box; add it, or choose 'image' or 'points'"
+                f"{path}: threshold is 'box' and pair {boxless[0]} has no target_box; "
+                "add it, or choose 'image' or 'points'"
             )
         self.label = f"folder:{name or self._folder.resolve().name}"
         self.threshold: Threshold = threshold or (
@@ -92,26 +93,19 @@ class Folder:
     def __getitem__(self, index: int) -> ImagePair:
         """Pair number `index`. Raises `DataError` where a picture is missing or a point lies outside it."""
         row = self._rows[index]
-        images = [
-            ImageFile(f"{row.category}-{path}", self._folder / path) for path in (row.source, row.target)
-        ]
-        sizes = [file_size_in_pixels(image.path) for image in images]
-        for which, path, size, points in zip(
-            ("source", "target"),
-            (row.source, row.target),
-            sizes,
-            (row.source_points, row.target_points),
-            strict=True,
-        ):
-            _check_inside(row.pair_id, which, path, size, points)
+        source = ImageFile(f"{row.category}-{row.source}", self._folder / row.source)
+        target = ImageFile(f"{row.category}-{row.target}", self._folder / row.target)
+        source_size, target_size = file_size_in_pixels(source.path), file_size_in_pixels(target.path)
+        _check_inside(row.pair_id, "source", row.source, source_size, row.source_points)
+        _check_inside(row.pair_id, "target", row.target, target_size, row.target_points)
         if self.threshold == "points":
             _check_extent(row)
         return ImagePair(
             pair_id=row.pair_id,
-            source=images[0],
-            target=images[1],
-            source_size=sizes[0],
-            target_size=sizes[1],
+            source=source,
+            target=target,
+            source_size=source_size,
+            target_size=target_size,
             category=row.category,
             source_points=row.source_points,
             target_points=row.target_points,
@@ -122,34 +116,35 @@ class Folder:
         )
 
 
-def _find_list(place: Path) -> Path:
-    if place.is_file() and place.suffix in (".json", ".csv"):
-        return place
+def _find_list(path: Path) -> Path:
+    """The list of pairs: the file itself, or the list in a folder. Raises `UserError`."""
+    if path.is_file() and path.suffix in (".json", ".csv"):
+        return path
     for name in ("pairs.json", "pairs.csv"):
-        if (place / name).is_file():
-            return place / name
+        if (path / name).is_file():
+            return path / name
     raise UserError(
-        f"dataset folder: no pairs.json or pairs.csv in {place}; name the list or its folder as '--datasets folder=PATH' "
-        "(docs/own-data.md shows the format)"
+        f"dataset folder: no pairs.json or pairs.csv in {path}; "
+        "name the list or its folder as '--datasets folder=PATH' (docs/own-data.md shows the format)"
     )
 
 
-def _check_inside(pair_id: str, which: str, path: str, size: Size, points: np.ndarray) -> None:
+def _check_inside(pair_id: str, side: str, path: str, size: Size, points: np.ndarray) -> None:
     outside = np.isfinite(points).all(axis=1) & ((points < 0) | (points > size)).any(axis=1)
     if outside.any():
         x, y = points[outside][0]
         raise DataError(
-            f"pair {pair_id}: {which} point ({x:g}, {y:g}) lies outside {path}, which has {size.width} x {size.height} pixels; "
-            "points are (x, y) in pixels of the stored picture"
+            f"pair {pair_id}: {side} point ({x:g}, {y:g}) lies outside {path}, "
+            f"which has {size.width} x {size.height} pixels; points are (x, y) in pixels of the stored picture"
         )
 
 
 def _check_extent(row: _Row) -> None:
-    there = row.target_points[np.isfinite(row.target_points).all(axis=1)]
-    if len(there) and not np.ptp(there, axis=0).max() > 0:
+    points = row.target_points[np.isfinite(row.target_points).all(axis=1)]
+    if len(points) and not np.ptp(points, axis=0).max() > 0:
         raise DataError(
-            f"pair {row.pair_id}: threshold is 'points' and its target points lie in one place; annotate another point, "
-            "or choose 'box' or 'image'"
+            f"pair {row.pair_id}: threshold is 'points' and its target points lie in one place; "
+            "annotate another point, or choose 'box' or 'image'"
         )
 
 
@@ -185,7 +180,8 @@ def _json_row(where: str, number: int, pair: Any) -> _Row:
     names = tuple(str(name) for name in pair.get("keypoint_ids", range(len(source))))
     if not len(source) == len(target) == len(names):
         raise UserError(
-            f"{where}: {len(source)} source points, {len(target)} target points and {len(names)} keypoint ids; need as many"
+            f"{where}: {len(source)} source points, {len(target)} target points and {len(names)} keypoint ids; "
+            "need as many"
         )
     if len(set(names)) < len(names):
         raise UserError(f"{where}: a keypoint id occurs twice")
@@ -208,16 +204,18 @@ def _json_row(where: str, number: int, pair: Any) -> _Row:
 
 def _points(where: str, key: str, rows: Any) -> np.ndarray:
     """(N, 2); null for a point, or for one of its coordinates, means that it is not there."""
-    absent = (math.nan, math.nan)
+    absent = (None, None)
     try:
-        points = [
-            absent if row is None else tuple(math.nan if v is None else float(v) for v in row) for row in rows
-        ]
+        points = [[_coordinate(value) for value in (absent if row is None else row)] for row in rows]
         return np.array(points, dtype=np.float64).reshape(len(points), 2)
     except (TypeError, ValueError) as error:
         raise UserError(
             f"{where}: {key} must be a list of [x, y] in pixels, or null for a point that is not there"
         ) from error
+
+
+def _coordinate(value: Any) -> float:
+    return math.nan if value is None else float(value)
 
 
 def _box(where: str, key: str, corners: Any) -> Box | None:
@@ -229,36 +227,40 @@ def _box(where: str, key: str, corners: Any) -> Box | None:
         raise UserError(f"{where}: {key} must be [x1, y1, x2, y2] in pixels") from error
     if not (x2 > x1 and y2 > y1 and all(map(math.isfinite, (x1, y1, x2, y2)))):
         raise UserError(
-            f"{where}: {key} [{x1:g}, {y1:g}, {x2:g}, {y2:g}] is empty; it is [x1, y1, x2, y2] with x2 > x1 and y2 > y1"
+            f"{where}: {key} [{x1:g}, {y1:g}, {x2:g}, {y2:g}] is empty; "
+            "it is [x1, y1, x2, y2] with x2 > x1 and y2 > y1"
         )
     return x1, y1, x2, y2
 
 
 def _read_csv(path: Path) -> tuple[str, Threshold | None, list[_Row]]:
-    """One row a point; rows of the same source and target are one pair."""
+    """Reads a list with one row a point; rows of the same source and target are one pair."""
     groups: dict[tuple[str, str], list[tuple[int, dict[str, str]]]] = {}
     known = ("source", "target", "category", "keypoint", *_POINT_COLUMNS, *_BOX_COLUMNS)
     try:
-        found = read_csv(path, ("source", "target", *_POINT_COLUMNS), known)
+        points = read_csv(path, ("source", "target", *_POINT_COLUMNS), known)
     except DataError as error:
         raise UserError(str(error)) from error
-    for line, row in enumerate(found, start=2):
+    for line, row in enumerate(points, start=2):
         groups.setdefault((row["source"], row["target"]), []).append((line, row))
     return "", None, [_csv_row(path, number, rows) for number, rows in enumerate(groups.values(), start=1)]
 
 
 def _csv_row(path: Path, number: int, rows: list[tuple[int, dict[str, str]]]) -> _Row:
-    line, first = rows[0]
-    where = f"{path}: row {line}"
-    values = np.array(
-        [[_number(f"{path}: row {at}", row, column) for column in _POINT_COLUMNS] for at, row in rows]
-    )
-    corners = (
-        [_number(where, first, column) for column in _BOX_COLUMNS] if first.get(_BOX_COLUMNS[0]) else None
-    )
-    for at, row in rows:
+    """Makes a pair of its points: (line in the file, fields) each."""
+    first_line, first = rows[0]
+    where = f"{path}: row {first_line}"
+    points: list[list[float]] = []
+    for line, row in rows:
+        points.append([_number(f"{path}: row {line}", row, column) for column in _POINT_COLUMNS])
         if any(row.get(column) != first.get(column) for column in ("category", *_BOX_COLUMNS)):
-            raise UserError(f"{path}: row {at} has another category or box than row {line} of the same pair")
+            raise UserError(
+                f"{path}: row {line} has another category or box than row {first_line} of the same pair"
+            )
+    coordinates = np.array(points)
+    corners = None
+    if first.get(_BOX_COLUMNS[0]):
+        corners = [_number(where, first, column) for column in _BOX_COLUMNS]
     names = tuple(row.get("keypoint") or str(i) for i, (_, row) in enumerate(rows))
     if len(set(names)) < len(names):
         raise UserError(f"{where}: a keypoint occurs twice in the pair {first['source']}, {first['target']}")
@@ -267,8 +269,8 @@ def _csv_row(path: Path, number: int, rows: list[tuple[int, dict[str, str]]]) ->
         source=first["source"],
         target=first["target"],
         category=first.get("category") or "object",
-        source_points=values[:, :2],
-        target_points=values[:, 2:],
+        source_points=coordinates[:, :2],
+        target_points=coordinates[:, 2:],
         keypoint_ids=names,
         source_box=None,
         target_box=_box(where, "target box", corners),

@@ -23,8 +23,8 @@ class ImageFile:
 
     Attributes:
         name: the dataset's identifier.
-        path: where it lies.
-        mirror: whether it is used mirrored left to right.
+        path: the file.
+        mirror: True where it is used mirrored left to right.
     """
 
     name: str
@@ -42,7 +42,7 @@ class ImageFile:
             ) from error
 
     def open(self) -> PIL.Image.Image:
-        """RGB, mirrored where it should be. Raises `DataError` where the file is missing or broken.
+        """Decodes the picture to RGB, mirrored where it should be. Raises `DataError` where the file is missing or broken.
 
         Orientation tags are left alone: the annotations of every published dataset refer to the stored
         pixels.
@@ -57,7 +57,7 @@ class ImageFile:
 
 
 def file_size_in_pixels(path: Path) -> Size:
-    """Width and height from the file's header alone. Raises `DataError`."""
+    """Reads width and height from the file's header alone. Raises `DataError`."""
     try:
         with PIL.Image.open(path) as file:
             return Size(*file.size)

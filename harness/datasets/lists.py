@@ -1,4 +1,4 @@
-"""What the loaders share: reading lists, and saying what is missing."""
+"""Parts that the loaders share: reading lists, and the message for a missing dataset."""
 
 from __future__ import annotations
 
@@ -11,18 +11,8 @@ from harness.specs import DatasetSpec
 
 VOC_CATEGORIES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
-    *(
-        "diningtable",
-        "dog",
-        "horse",
-        "motorbike",
-        "person",
-        "pottedplant",
-        "sheep",
-        "sofa",
-        "train",
-        "tvmonitor",
-    ),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
+    *("train", "tvmonitor"),
 )
 """The PASCAL VOC classes in their official order; files number them from 1."""
 
@@ -45,7 +35,7 @@ def read_csv(path: Path, needed: Iterable[str], known: Iterable[str] = ()) -> li
 
     Args:
         needed: columns that must be there.
-        known: all that may be there; anything goes where none are given.
+        known: all columns that may be there; any are allowed where none are given.
 
     Raises:
         UserError: if a column is missing or unknown, or a row has more or fewer fields than the header.
@@ -69,9 +59,9 @@ def read_csv(path: Path, needed: Iterable[str], known: Iterable[str] = ()) -> li
     return [dict(zip(header, fields, strict=True)) for fields in lines if fields]
 
 
-def missing_dataset(spec: DatasetSpec, folder: Path, wanted: Path) -> UserError:
-    """An error that says which file a dataset lacks and how to get it."""
+def missing_dataset(spec: DatasetSpec, folder: Path, path: Path) -> UserError:
+    """An error that names the file that a dataset lacks, and how to get it."""
     return UserError(
-        f"dataset {spec.name}: {wanted} is not there; 'bench data fetch {spec.name}' downloads it, or point --data-root at the folder "
-        f"that holds {spec.home or folder.name}/"
+        f"dataset {spec.name}: {path} is not there; 'bench data fetch {spec.name}' downloads it, "
+        f"or point --data-root at the folder that holds {spec.home or folder.name}/"
     )

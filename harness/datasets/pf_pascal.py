@@ -55,23 +55,23 @@ class PFPascal:
             raise DataError(
                 f"{self._list}: row {index + 2}: class '{row['class']}' is not a number from 1 to 20"
             ) from error
-        mirror = _mirrored(row)
-        source, target = (self._image(row[key], category, mirror) for key in ("source_image", "target_image"))
-        sizes = [file_size_in_pixels(image.path) for image in (source, target)]
-        (source_points, source_box), (target_points, target_box) = (
-            self._annotated(image, category, size)
-            for image, size in zip((source, target), sizes, strict=True)
-        )
+        mirror = _is_mirrored(row)
+        source = self._image(row["source_image"], category, mirror)
+        target = self._image(row["target_image"], category, mirror)
+        source_size, target_size = file_size_in_pixels(source.path), file_size_in_pixels(target.path)
+        source_points, source_box = self._points_and_box(source, category, source_size)
+        target_points, target_box = self._points_and_box(target, category, target_size)
         if len(source_points) != len(target_points):
             raise DataError(
-                f"{self.pair_ids[index]}: {len(source_points)} points in the source and {len(target_points)} in the target"
+                f"{self.pair_ids[index]}: {len(source_points)} points in the source "
+                f"and {len(target_points)} in the target"
             )
         return ImagePair(
             pair_id=self.pair_ids[index],
             source=source,
             target=target,
-            source_size=sizes[0],
-            target_size=sizes[1],
+            source_size=source_size,
+            target_size=target_size,
             category=category,
             source_points=source_points,
             target_points=target_points,
@@ -83,15 +83,14 @@ class PFPascal:
     def _image(self, path: str, category: str, mirror: bool) -> ImageFile:
         return ImageFile(f"{category}-{Path(path).stem}-{int(mirror)}", self._folder / path, mirror)
 
-    def _annotated(
+    def _points_and_box(
         self, image: ImageFile, category: str, size: Size
     ) -> tuple[np.ndarray, tuple[float, float, float, float] | None]:
         """Points and box as the picture is used: x -> width - x where it is mirrored, as the SD4Match release
         does.
         """
-        points, box = self._annotation(
-            self._folder / "PF-dataset-PASCAL" / "Annotations" / category / f"{image.path.stem}.mat"
-        )
+        annotations = self._folder / "PF-dataset-PASCAL" / "Annotations"
+        points, box = self._annotation(annotations / category / f"{image.path.stem}.mat")
         if image.mirror:
             points = np.stack([size.width - points[:, 0], points[:, 1]], axis=1)
             box = (size.width - box[2], box[1], size.width - box[0], box[3]) if box else None
@@ -120,12 +119,12 @@ def read_annotation(path: Path) -> tuple[np.ndarray, tuple[float, float, float, 
     return points, (box[0], box[1], box[2], box[3]) if box is not None and box.size == 4 else None
 
 
-def _mirrored(row: dict[str, str]) -> bool:
+def _is_mirrored(row: dict[str, str]) -> bool:
     return (row.get("flip") or "0").strip() not in ("", "0")
 
 
 def _describe(row: dict[str, str]) -> str:
-    return f"{Path(row['source_image']).stem}-{Path(row['target_image']).stem}-{int(_mirrored(row))}"
+    return f"{Path(row['source_image']).stem}-{Path(row['target_image']).stem}-{int(_is_mirrored(row))}"
 
 
 SPEC = DatasetSpec(
@@ -155,5 +154,8 @@ SPEC = DatasetSpec(
             provides="test_pairs.csv",
         ),
     ),
-    description="20 categories of PASCAL photos; threshold: the target image's longer side. A third of the test pairs occur in training",
+    description=(
+        "20 categories of PASCAL photos; threshold: the target image's longer side. "
+        "A third of the test pairs occur in training"
+    ),
 )

@@ -25,14 +25,15 @@ _CATEGORIES = (
 
 
 class PFWillow:
-    """The test split, which is all there is. Pairs come in the order of the list (a `PairDataset`)."""
+    """The test split, the only one. Pairs come in the order of the list (a `PairDataset`)."""
 
     def __init__(self, folder: Path, split: str) -> None:
         self._folder = folder
         self._list = folder / f"{split}_pairs.csv"
         if not self._list.is_file():
             raise missing_dataset(SPEC, folder, self._list)
-        columns = [f"{axis}{image}{i}" for image in "AB" for axis in "XY" for i in range(1, POINTS + 1)]
+        prefixes = ("XA", "YA", "XB", "YB")
+        columns = [f"{prefix}{number}" for prefix in prefixes for number in range(1, POINTS + 1)]
         self._rows = read_csv(self._list, ("imageA", "imageB", *columns))
         names = ((_name(row["imageA"]), _name(row["imageB"])) for row in self._rows)
         self.pair_ids: Sequence[str] = tuple(
@@ -45,25 +46,26 @@ class PFWillow:
     def __getitem__(self, index: int) -> ImagePair:
         """Pair number `index`. Raises `DataError` that names the row."""
         row = self._rows[index]
-        images = [ImageFile(_name(row[key]), self._folder / row[key]) for key in ("imageA", "imageB")]
-        sizes = [file_size_in_pixels(image.path) for image in images]
+        source = ImageFile(_name(row["imageA"]), self._folder / row["imageA"])
+        target = ImageFile(_name(row["imageB"]), self._folder / row["imageB"])
         return ImagePair(
             pair_id=self.pair_ids[index],
-            source=images[0],
-            target=images[1],
-            source_size=sizes[0],
-            target_size=sizes[1],
+            source=source,
+            target=target,
+            source_size=file_size_in_pixels(source.path),
+            target_size=file_size_in_pixels(target.path),
             category=PurePosixPath(row["imageA"]).parent.name,
             source_points=self._points(index, "A"),
             target_points=self._points(index, "B"),
-            keypoint_ids=tuple(str(i) for i in range(POINTS)),
+            keypoint_ids=tuple(map(str, range(POINTS))),
         )
 
     def _points(self, index: int, image: str) -> np.ndarray:
         row = self._rows[index]
         try:
+            numbers = range(1, POINTS + 1)
             return np.array(
-                [[float(row[f"{axis}{image}{i}"]) for axis in "XY"] for i in range(1, POINTS + 1)]
+                [(float(row[f"X{image}{number}"]), float(row[f"Y{image}{number}"])) for number in numbers]
             )
         except (TypeError, ValueError) as error:
             raise DataError(f"{self._list}: row {index + 2}: {error}; fetch the dataset again") from error
@@ -71,8 +73,8 @@ class PFWillow:
 
 def _name(path: str) -> str:
     """`PF-dataset/car(G)/Cars_006a.png` -> `car(G)-Cars_006a`."""
-    parts = PurePosixPath(path)
-    return f"{parts.parent.name}-{parts.stem}"
+    picture = PurePosixPath(path)
+    return f"{picture.parent.name}-{picture.stem}"
 
 
 SPEC = DatasetSpec(
@@ -95,5 +97,8 @@ SPEC = DatasetSpec(
             provides="test_pairs.csv",
         ),
     ),
-    description="900 pairs of 100 photos in 10 groups, 10 points each; threshold: the larger extent of the target's points",
+    description=(
+        "900 pairs of 100 photos in 10 groups, 10 points each; "
+        "threshold: the larger extent of the target's points"
+    ),
 )

@@ -1,4 +1,4 @@
-"""Where a dataset is expected, and whether it is there."""
+"""The presence of a dataset on this machine."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from harness.specs import DatasetSpec
 
 @dataclass(frozen=True)
 class Presence:
-    """Whether a dataset is there.
+    """Presence of a dataset.
 
     Attributes:
         state: `bundled` datasets need no files; of `partly` present ones some files are missing.
-        missing: paths that are not there, or why the dataset cannot be opened.
+        missing: absent paths, or the reason why the dataset cannot be opened.
     """
 
     state: Literal["present", "partly", "absent", "bundled"]
@@ -25,7 +25,7 @@ class Presence:
 
 
 def dataset_presence(spec: DatasetSpec, folder: Path) -> Presence:
-    """Whether a dataset is there, without reading its pictures."""
+    """Looks for a dataset's files; its pictures are not read."""
     if spec.files:
         missing = tuple(
             str(folder / (file.provides or file.path)) for file in spec.files if not is_present(file, folder)

@@ -20,7 +20,7 @@ from harness.frames import Size
 from harness.specs import DatasetSpec, ImagePair, RemoteFile, Scalar
 
 LABELS = ("viewpoint_variation", "scale_variation", "truncation", "occlusion", "mirror")
-"""The difficulty labels that are kept."""
+"""The difficulty labels that become slices of a score."""
 
 _FOLDERS = {"train": "trn", "trn": "trn", "val": "val", "test": "test"}
 
@@ -53,11 +53,12 @@ class SPair71k:
 
     def _pair(self, pair_id: str, annotation: dict[str, Any]) -> ImagePair:
         category = str(annotation["category"])
-        points = [_points(annotation[key]) for key in ("src_kps", "trg_kps")]
+        source_points, target_points = _points(annotation["src_kps"]), _points(annotation["trg_kps"])
         names = tuple(str(name) for name in annotation["kps_ids"])
-        if not len(points[0]) == len(points[1]) == len(names):
+        if not len(source_points) == len(target_points) == len(names):
             raise ValueError(
-                f"src_kps, trg_kps and kps_ids have {len(points[0])}, {len(points[1])} and {len(names)} entries"
+                f"src_kps, trg_kps and kps_ids have {len(source_points)}, {len(target_points)} "
+                f"and {len(names)} entries"
             )
         labels: dict[str, Scalar] = {label: annotation[label] for label in LABELS if label in annotation}
         return ImagePair(
@@ -67,8 +68,8 @@ class SPair71k:
             source_size=Size(*annotation["src_imsize"][:2]),
             target_size=Size(*annotation["trg_imsize"][:2]),
             category=category,
-            source_points=points[0],
-            target_points=points[1],
+            source_points=source_points,
+            target_points=target_points,
             keypoint_ids=names,
             source_box=_box(annotation["src_bndbox"]),
             target_box=_box(annotation["trg_bndbox"]),
@@ -111,5 +112,7 @@ SPEC = DatasetSpec(
             provides="Layout/large/test.txt",
         ),
     ),
-    description="18 categories of PASCAL photos with strong changes of view and scale; threshold: the target's box",
+    description=(
+        "18 categories of PASCAL photos with strong changes of view and scale; threshold: the target's box"
+    ),
 )

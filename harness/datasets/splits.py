@@ -1,4 +1,4 @@
-"""One split, read once: its pairs, what is wrong with some of them, and the hash of it all."""
+"""Splits of datasets, read once: their pairs, the reasons why some are broken, and a hash of it all."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ class SplitIndex:
         label: the dataset's name in tables.
         pair_ids: identifiers of all pairs.
         pairs: pair_id -> pair, of those that could be read.
-        broken: pair_id -> why it could not be read.
-        threshold: what PCK's alpha multiplies.
+        broken: pair_id -> reason why it could not be read.
+        threshold: the length that PCK's alpha multiplies.
+        prompt_names: category -> the word that a prompt uses, where that differs.
     """
 
     label: str
@@ -139,32 +140,25 @@ def read_split(spec: DatasetSpec, folder: Path, split: str) -> SplitIndex:
 
 
 def _entry(pair_id: str, pair: ImagePair | None, reason: str) -> str:
-    """One pair's line of the manifest."""
+    """Line of one pair in the text that the manifest hashes."""
     if pair is None:
         return f"{pair_id}\x1fbroken\x1f{reason}\x1e"
-    images = [_identity(image) for image in (pair.source, pair.target)]
-    numbers = [
-        np.asarray(values, dtype="<f8").tobytes().hex() for values in (pair.source_points, pair.target_points)
+    points = [
+        np.asarray(side, dtype="<f8").tobytes().hex() for side in (pair.source_points, pair.target_points)
     ]
-    parts = [
+    fields = [
         pair_id,
-        *images,
-        *numbers,
+        _identity(pair.source),
+        _identity(pair.target),
+        *points,
         pair.category,
         repr(pair.keypoint_ids),
         repr(pair.source_box),
         repr(pair.target_box),
+        repr((tuple(pair.source_size), tuple(pair.target_size))),
+        repr(sorted(pair.labels.items())),
     ]
-    return (
-        "\x1f".join(
-            [
-                *parts,
-                repr((tuple(pair.source_size), tuple(pair.target_size))),
-                repr(sorted(pair.labels.items())),
-            ]
-        )
-        + "\x1e"
-    )
+    return "\x1f".join(fields) + "\x1e"
 
 
 def _identity(image: ImageSource) -> str:
@@ -176,7 +170,7 @@ def _identity(image: ImageSource) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """What of a pair decides whether predictions are right.
+    """The truth that predictions of a pair are compared with.
 
     Attributes:
         points: (N, 2) original pixels of the target image; rows that are not finite are points that are not

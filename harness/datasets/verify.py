@@ -1,4 +1,4 @@
-"""Is a dataset whole? Every pair read, every picture decoded, numbers compared with the official ones."""
+"""Verifies a dataset: reads every pair, decodes every picture, compares numbers with the official ones."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from harness.frames import Size
 from harness.specs import DatasetSpec, ImageSource
 
 Progress = Callable[[Sequence[Any]], Iterable[Any]]
-"""Hands on what it is given, and may draw a bar."""
+"""Yields the items it gets, and may draw a bar."""
 
 
 @dataclass(frozen=True)
 class SplitReport:
-    """What was found in one split.
+    """Result of verifying one split.
 
     Attributes:
         label: the dataset's name in tables.
@@ -56,10 +56,10 @@ class SplitReport:
 def verify_dataset(
     spec: DatasetSpec, folder: Path, splits: Sequence[str], progress: Progress = iter
 ) -> list[SplitReport]:
-    """Goes through splits of a dataset; a fault is noted and stops nothing.
+    """Verifies splits of a dataset; a fault is reported and stops nothing.
 
     Raises:
-        UserError: none of the splits is there; the line says how to get them.
+        UserError: no split is there; the line says how to get them.
     """
     reports: list[SplitReport] = []
     indexes: dict[str, SplitIndex] = {}
@@ -70,12 +70,12 @@ def verify_dataset(
             index = read_split(spec, folder, split)
         except UserError as error:
             absent.append(error)
-            reports.append(_unread(spec, split, error))
+            reports.append(_unread_split(spec, split, error))
             continue
         except DataError as error:
-            reports.append(_unread(spec, split, error))
+            reports.append(_unread_split(spec, split, error))
             continue
-        twin = next((name for name, other in indexes.items() if _same(index, other)), "")
+        twin = _find_equal(index, indexes)
         if twin:
             reports.append(SplitReport(index.label, split, same_as=twin))
             continue
@@ -83,61 +83,70 @@ def verify_dataset(
         faults = [*_broken_pairs(index), *_bad_pictures(index, sizes, progress)]
         if index.pairs and len(index.excluded) == len(index.pairs):
             faults.append("no pair has a keypoint that is there in both pictures")
-        reports.append(SplitReport(index.label, split, _count(index), _expected(spec, split), tuple(faults)))
+        reports.append(
+            SplitReport(index.label, split, _count(index), _official_counts(spec, split), tuple(faults))
+        )
     if absent and len(absent) == len(reports):
         raise absent[0]
     return reports
 
 
 def _count(index: SplitIndex) -> dict[str, int]:
-    pairs = index.pairs.values()
-    return {
-        "pairs": len(index.pairs),
-        "images": len({image.name for pair in pairs for image in (pair.source, pair.target)}),
-        "keypoints": sum(int(is_valid.sum()) for is_valid in index.valid.values()),
-    }
+    images: set[str] = set()
+    for pair in index.pairs.values():
+        images.update((pair.source.name, pair.target.name))
+    keypoints = sum(int(is_valid.sum()) for is_valid in index.valid.values())
+    return {"pairs": len(index.pairs), "images": len(images), "keypoints": keypoints}
 
 
-def _unread(spec: DatasetSpec, split: str, error: BenchError) -> SplitReport:
-    return SplitReport(spec.name, split, expected=_expected(spec, split), faults=(str(error),))
+def _unread_split(spec: DatasetSpec, split: str, error: BenchError) -> SplitReport:
+    return SplitReport(spec.name, split, expected=_official_counts(spec, split), faults=(str(error),))
 
 
-def _expected(spec: DatasetSpec, split: str) -> dict[str, int]:
+def _official_counts(spec: DatasetSpec, split: str) -> dict[str, int]:
     return dict(spec.counts.get(split, {}))
 
 
-def _same(one: SplitIndex, other: SplitIndex) -> bool:
-    # The manifest settles it, but reads every picture.
-    return tuple(one.pair_ids) == tuple(other.pair_ids) and one.manifest == other.manifest
+def _find_equal(index: SplitIndex, earlier: Mapping[str, SplitIndex]) -> str:
+    """Name of an earlier split with the same pairs; empty where there is none."""
+    for name, candidate in earlier.items():
+        # The manifest decides alone, but reads every picture.
+        if tuple(index.pair_ids) == tuple(candidate.pair_ids) and index.manifest == candidate.manifest:
+            return name
+    return ""
 
 
 def _broken_pairs(index: SplitIndex) -> list[str]:
-    """Why pairs could not be read. Many pairs may lack the same picture, which is told once."""
+    """Reasons why pairs could not be read, each once: many pairs may lack the same picture."""
     reasons = Counter(index.broken.values())
     return [reason if count == 1 else f"{reason} ({count} pairs)" for reason, count in reasons.items()]
 
 
 def _bad_pictures(index: SplitIndex, sizes: dict[str, Size], progress: Progress) -> list[str]:
     """Decodes each picture once, in all splits together, and compares its size with the annotation's."""
-    wanted: dict[tuple[str, Size], ImageSource] = {}
+    images: dict[tuple[str, Size], ImageSource] = {}
     for pair in index.pairs.values():
-        for image, size in ((pair.source, pair.source_size), (pair.target, pair.target_size)):
-            wanted.setdefault((image.name, size), image)
-    faults: dict[str, None] = {}  # in order, each once
-    for (name, size), image in progress(list(wanted.items())):
+        images.setdefault((pair.source.name, pair.source_size), pair.source)
+        images.setdefault((pair.target.name, pair.target_size), pair.target)
+    # A dict: in order, each fault once.
+    faults: dict[str, None] = {}
+    for (name, annotated), image in progress(list(images.items())):
         try:
-            found = _decoded(image, sizes)
+            size = _decoded_size(image, sizes)
         except DataError as error:
             faults[str(error)] = None
             continue
-        if found != size:
-            told = f"{found.width} x {found.height} pixels, its annotation says {size.width} x {size.height}"
-            faults[f"image {name} has {told}; replace the picture"] = None
+        if size != annotated:
+            problem = (
+                f"{size.width} x {size.height} pixels, "
+                f"its annotation says {annotated.width} x {annotated.height}"
+            )
+            faults[f"image {name} has {problem}; replace the picture"] = None
     return list(faults)
 
 
-def _decoded(image: ImageSource, sizes: dict[str, Size]) -> Size:
-    """Size of a picture after reading all of it; remembered by content, since splits share pictures."""
+def _decoded_size(image: ImageSource, sizes: dict[str, Size]) -> Size:
+    """Size of a picture after decoding all of it; kept in `sizes` by content, since splits share pictures."""
     identity = image.identity()
     if identity not in sizes:
         with image.open() as picture:
