@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 
 from harness.datasets import folder, pf_pascal, pf_willow, spair71k
@@ -9,7 +10,7 @@ from harness.datasets.shapes.spec import SHAPES
 from harness.errors import NotApplicable
 from harness.hookspecs import hookimpl
 from harness.scoring.protocols import BUILTIN
-from harness.specs import DatasetSpec, LocalizerSpec, MakeContext, Prompt, PromptSpec, ProtocolSpec
+from harness.specs import DatasetSpec, Localizer, LocalizerSpec, MakeContext, Prompt, PromptSpec, ProtocolSpec
 
 
 @hookimpl
@@ -28,40 +29,47 @@ def bench_protocols() -> list[ProtocolSpec]:
 def bench_localizers() -> list[LocalizerSpec]:
     """The published localizers."""
     return [
-        _localizer("argmax", "on_grid.Argmax", "the most similar cell", normalize=True),
-        _localizer(
-            "argmax-original",
-            "original_resolution.ArgmaxOriginal",
-            "the most similar pixel at original resolution (DIFT)",
+        LocalizerSpec(
+            name="argmax",
+            make=_localizer_maker("on_grid.Argmax"),
+            options={"normalize": True},
+            grid="corner",
+            description="the most similar cell",
         ),
-        _localizer(
-            "bilinear",
-            "on_grid.Bilinear",
-            "most similar cells of the query's four neighbours, blended",
-            normalize=True,
+        LocalizerSpec(
+            name="argmax-original",
+            make=_localizer_maker("original_resolution.ArgmaxOriginal"),
+            grid="half-pixel",
+            reads="pixel",
+            description="the most similar pixel at original resolution (DIFT)",
         ),
-        _localizer(
-            "soft-argmax",
-            "on_grid.SoftArgmax",
-            "mean position under softmax",
-            temperature=0.04,
-            normalize=True,
+        LocalizerSpec(
+            name="bilinear",
+            make=_localizer_maker("on_grid.Bilinear"),
+            options={"normalize": True},
+            grid="corner",
+            description="most similar cells of the query's four neighbours, blended",
         ),
-        _localizer(
-            "kernel-softmax",
-            "on_grid.KernelSoftmax",
-            "soft-argmax around the most similar cell (the SD4Match paper's)",
-            sigma=7.0,
-            temperature=0.04,
-            relative_to=None,
-            normalize=True,
+        LocalizerSpec(
+            name="soft-argmax",
+            make=_localizer_maker("on_grid.SoftArgmax"),
+            options={"temperature": 0.04, "normalize": True},
+            grid="corner",
+            description="mean position under softmax",
         ),
-        _localizer(
-            "window-softmax",
-            "on_grid.WindowSoftmax",
-            "soft-argmax in a window (GeoAware-SC)",
-            window=7,
-            temperature=0.02,
+        LocalizerSpec(
+            name="kernel-softmax",
+            make=_localizer_maker("on_grid.KernelSoftmax"),
+            options={"sigma": 7.0, "temperature": 0.04, "relative_to": None, "normalize": True},
+            grid="corner",
+            description="soft-argmax around the most similar cell (the SD4Match paper's)",
+        ),
+        LocalizerSpec(
+            name="window-softmax",
+            make=_localizer_maker("on_grid.WindowSoftmax"),
+            options={"window": 7, "temperature": 0.02},
+            grid="patch-centre",
+            description="soft-argmax in a window (GeoAware-SC)",
         ),
     ]
 
@@ -90,14 +98,15 @@ def bench_prompts() -> list[PromptSpec]:
     ]
 
 
-def _localizer(
-    name: str, place: str, description: str, **options: str | float | bool | None
-) -> LocalizerSpec:
-    def make(**chosen: object) -> object:
-        module, _, class_name = place.partition(".")
-        return getattr(import_module(f"harness.localizers.{module}"), class_name)(**chosen)
+def _localizer_maker(name: str) -> Callable[..., Localizer]:
+    """A function that imports a class of `harness.localizers`, `module.Class`, and makes the localizer."""
+    module, _, class_name = name.partition(".")
 
-    return LocalizerSpec(name=name, make=make, options=options, description=description)  # type: ignore[arg-type]
+    def make(**options: object) -> Localizer:
+        localizer: Localizer = getattr(import_module(f"harness.localizers.{module}"), class_name)(**options)
+        return localizer
+
+    return make
 
 
 def _wrong_category(context: MakeContext) -> Prompt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,15 +12,20 @@ from typing import TYPE_CHECKING, Literal, cast
 from harness.errors import BenchError
 from harness.features.extraction import check_feature_map
 from harness.features.requests import PromptUse
+from harness.frames import Size
+from harness.messages import one_line
 from harness.plugins.host import Host
 from harness.specs import (
     NO_PROMPT,
+    BatchLocalizer,
     FeatureMap,
     ImageExtractor,
     ImagePair,
     ImageRequest,
+    Localizer,
     MakeContext,
     PairExtractor,
+    PreparingExtractor,
 )
 
 if TYPE_CHECKING:
@@ -27,6 +33,12 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-3
 """Largest difference, relative to the largest feature, that rounding explains."""
+
+PEAK_TOLERANCE = 1.0
+"""Original pixels by which a made-up peak may be missed: predictions may be whole pixels."""
+
+BATCH_TOLERANCE = 0.01
+"""Original pixels by which rounding moves predictions."""
 
 
 @dataclass(frozen=True)
@@ -47,18 +59,19 @@ class _Skipped(BenchError):
 
 
 def examine_method(
-    host: Host, method: str, pairs: Sequence[ImagePair], context: MakeContext
+    host: Host, method: str, pairs: Sequence[ImagePair], context: MakeContext, localizer: str | None = None
 ) -> Iterator[Finding]:
     """Makes every check of a method in turn; without an extractor those that need one are skipped.
 
     Args:
         pairs: two pairs of pictures to try it on.
         context: given to the `make` of the extractor and of the prompt.
+        localizer: name of the localizer to check; None for the method's own.
 
     Raises:
-        UserError: the method is unknown.
+        UserError: the method or the localizer is unknown.
     """
-    subject = _Subject(host, method, pairs, context)
+    subject = _Subject(host, method, pairs, context, localizer)
     for name, check in CHECKS.items():
         try:
             yield Finding(name, "ok", check(subject))
@@ -72,12 +85,25 @@ def examine_method(
 class _Subject:
     """The method that is examined, with its extractor and prompt once they are made."""
 
-    def __init__(self, host: Host, method: str, pairs: Sequence[ImagePair], context: MakeContext) -> None:
+    def __init__(
+        self,
+        host: Host,
+        method: str,
+        pairs: Sequence[ImagePair],
+        context: MakeContext,
+        localizer: str | None,
+    ) -> None:
         self.host, self.pairs, self.context = host, pairs, context
         self.method = host.methods[method]
+        self.localizer_spec = host.localizers[localizer or self.method.localizer]
         self.spec = host.extractors[self.method.extractor]
         self.extractor: ImageExtractor | PairExtractor | None = None
         self.prompt: PromptUse | None = None
+
+    def localizer(self) -> Localizer:
+        """Makes the localizer, with the options that the method's recipe gives it."""
+        spec = self.localizer_spec
+        return spec.make(**{**spec.options, **self.method.localizer_options.get(spec.name, {})})
 
     def extract(self, pairs: Sequence[ImagePair]) -> list[tuple[FeatureMap, FeatureMap]]:
         """Feature maps of source and target of some pairs, extracted together."""
@@ -189,19 +215,72 @@ def _check_scope(subject: _Subject) -> str:
     return _compare(data, subject.call([(renamed, target)])[0][0].data, 0.0)
 
 
+def _check_prepare(subject: _Subject) -> str:
+    if subject.extractor is None:
+        raise _Skipped("no extractor")
+    if not isinstance(subject.extractor, PreparingExtractor):
+        raise _Skipped("no `prepare`")
+    try:
+        prepare = pickle.loads(pickle.dumps(subject.extractor.prepare))
+    except Exception as error:
+        raise _Failed(
+            f"`prepare` cannot be pickled ({one_line(error)}); make it a function of the module or a "
+            "functools.partial of one"
+        ) from error
+    source, target = subject.requests(subject.pairs[0])
+    unprepared = subject.call([(source, target)])[0][0].data
+    source, target = (replace(request, prepared=prepare(request.image)) for request in (source, target))
+    return _compare(unprepared, subject.call([(source, target)])[0][0].data, 0.0)
+
+
+def _check_grid(subject: _Subject) -> str:
+    from harness.localizers import contract
+
+    spec, localizer = subject.localizer_spec, subject.localizer()
+    grids = dict.fromkeys([spec.grid, *contract.GRIDS])
+    try:
+        reads_pixels = contract.reads_whole_pixels(localizer)
+        errors = {grid: contract.displaced_peak_error(localizer, grid, spec.reads) for grid in grids}
+    except Exception as error:
+        # A localizer may need features of its own kind.
+        raise _Skipped(f"'{spec.name}' cannot be tried on made-up maps: {one_line(error)}") from error
+    if reads_pixels is not None and reads_pixels != (spec.reads == "pixel"):
+        behaviour = "reads whole pixels" if reads_pixels else "tells points within a pixel apart"
+        raise _Failed(f"'{spec.name}' declares reads='{spec.reads}', but {behaviour}")
+    best = min(grids, key=lambda grid: errors[grid])
+    if errors[best] > PEAK_TOLERANCE:
+        raise _Skipped(f"'{spec.name}' does not find a made-up peak under any known grid")
+    if errors[spec.grid] > PEAK_TOLERANCE:
+        raise _Failed(f"'{spec.name}' declares grid '{spec.grid}', but finds a peak where '{best}' puts it")
+    return f"'{spec.name}': {spec.grid}, {spec.reads}"
+
+
+def _check_many(subject: _Subject) -> str:
+    from harness.localizers import contract
+
+    name, localizer = subject.localizer_spec.name, subject.localizer()
+    if not isinstance(localizer, BatchLocalizer):
+        raise _Skipped(f"'{name}' takes one pair at a time")
+    tasks = []
+    for pair, (source, target) in zip(subject.pairs, subject.extract(subject.pairs), strict=True):
+        tasks.append((source, target, _spread_points(pair.source_size)))
+    are_equal, distance = contract.batch_differences(localizer, localizer, tasks)
+    if not are_equal:
+        raise _Failed(f"predictions of '{name}' for a pair depend on the other pairs of the batch")
+    if distance > BATCH_TOLERANCE:
+        raise _Failed(f"predictions of '{name}' differ by {distance:.2g} px from those of a call")
+    return f"apart by {distance:.0e} px" if distance else "equal"
+
+
 def _check_itself(subject: _Subject) -> str:
     import torch
 
-    pair, method = subject.pairs[0], subject.method
+    pair = subject.pairs[0]
     twin = replace(pair, target=pair.source, target_size=pair.source_size)
     source, target = subject.extract([twin])[0]
-    localizer = subject.host.localizers[method.localizer]
-    options = {**localizer.options, **method.localizer_options.get(localizer.name, {})}
-    width, height = pair.source_size
-    grid = torch.linspace(0.2, 0.8, 5, dtype=torch.float64)
-    points = torch.cartesian_prod(grid * width, grid * height)
-    predicted = localizer.make(**options)(source, target, points).points.double().cpu()
-    errors = torch.linalg.vector_norm(predicted - points, dim=1) / max(width, height)
+    points = _spread_points(pair.source_size)
+    predicted = subject.localizer()(source, target, points).points.double().cpu()
+    errors = torch.linalg.vector_norm(predicted - points, dim=1) / max(pair.source_size)
     pck = 100 * float((errors <= 0.1).double().mean())
     if pck < 100:
         raise _Failed(
@@ -219,9 +298,20 @@ CHECKS: Mapping[str, Callable[[_Subject], str]] = {
     "the same request gives the same features": _check_determinism,
     "features do not depend on the batch": _check_batch,
     "features do not depend on the category, as the scope says": _check_scope,
+    "features are the same whether `prepare` ran ahead or not": _check_prepare,
+    "the localizer reads the grid that it declares": _check_grid,
+    "the localizer predicts the same for one pair and for many": _check_many,
     "an image matched with itself has PCK@0.1 of 100": _check_itself,
 }
 """Checks in their order: each returns a detail, or raises with one."""
+
+
+def _spread_points(size: Size) -> torch.Tensor:
+    """(25, 2) points spread over the middle of an image, in original pixels."""
+    import torch
+
+    shares = torch.linspace(0.2, 0.8, 5, dtype=torch.float64)
+    return torch.cartesian_prod(shares * size.width, shares * size.height)
 
 
 def _compare(data: torch.Tensor, other: torch.Tensor, tolerance: float) -> str:

@@ -7,10 +7,16 @@ import os
 import sys
 
 import pytest
+import torch
 from support.paths import ROOT
 
+import harness
 import harness.cli
+from harness.builtin import bench_localizers
+from harness.localizers.on_grid import Argmax
+from harness.localizers.original_resolution import ArgmaxOriginal
 from harness.plugins.loading import load_plugins
+from harness.specs import LocalizerSpec, Located
 
 PLUGIN = """
 from harness import hookimpl
@@ -90,21 +96,30 @@ FRAME = "the frame is the declared image size"
 SAME = "the same request gives the same features"
 BATCH = "features do not depend on the batch"
 SCOPE = "features do not depend on the category, as the scope says"
+PREPARE = "features are the same whether `prepare` ran ahead or not"
+GRID = "the localizer reads the grid that it declares"
+MANY = "the localizer predicts the same for one pair and for many"
 ITSELF = "an image matched with itself has PCK@0.1 of 100"
-ALL = (CHEAP, MADE, MAPS, FRAME, SAME, BATCH, SCOPE, ITSELF)
+ALL = (CHEAP, MADE, MAPS, FRAME, SAME, BATCH, SCOPE, PREPARE, GRID, MANY, ITSELF)
+
+KEPT = dict.fromkeys(ALL, "✓")
+"""Marks of a method that keeps the contract."""
+
+WITHOUT_PREPARE = KEPT | {PREPARE: "–"}
 
 
 @pytest.mark.parametrize("method", ["position", "hog"])
 def test_the_baselines_keep_the_contract(bench, method):
     done = bench("doctor", method)
     assert (done.status, done.err) == (0, "")
-    assert {check: mark for check, (mark, _) in findings(done.out).items()} == dict.fromkeys(ALL, "✓")
+    single = {"position": {MANY: "–"}}.get(method, {})
+    assert {check: mark for check, (mark, _) in findings(done.out).items()} == WITHOUT_PREPARE | single
 
 
 def test_a_plugin_that_keeps_the_contract(doctor):
     status, found = doctor()
     assert status == 0
-    assert {check: mark for check, (mark, _) in found.items()} == dict.fromkeys(ALL, "✓")
+    assert {check: mark for check, (mark, _) in found.items()} == WITHOUT_PREPARE
     assert found[MADE][1] == "Mine"
     assert found[MAPS][1] == "(5, 16, 16), float32"
     assert found[FRAME][1] == "48 x 48"
@@ -182,7 +197,7 @@ def test_nothing_can_be_said_of_an_extractor_that_cannot_be_made(doctor):
     assert found[MADE] == ("✗", "OSError: no such layer")
     assert {
         check for check, (mark, detail) in found.items() if (mark, detail) == ("–", "no extractor")
-    } == set(ALL) - {CHEAP, MADE}
+    } == set(ALL) - {CHEAP, MADE, GRID}
 
 
 def test_an_extractor_without_the_method_of_its_scope(doctor):
@@ -195,3 +210,134 @@ def test_an_extractor_may_look_at_the_category_where_it_says_so(doctor):
     status, found = doctor(change="data = data * len(r.category)", spec=", scope='category'")
     assert status == 0
     assert found[SCOPE] == ("–", "scope 'category'")
+
+
+@pytest.mark.parametrize(
+    ("change", "mark", "detail"),
+    [
+        ("self.prepare = halved", "✓", "equal"),
+        ("self.prepare = lambda image: 0", "✗", "`prepare` cannot be pickled"),
+        ("self.prepare = doubled", "✗", "features differ by "),
+    ],
+)
+def test_prepare_must_give_what_the_extractor_makes_itself(doctor, change, mark, detail):
+    status, found = doctor(
+        top=PREPARE_FUNCTIONS,
+        init=change,
+        change="data = data * (halved(r.image) if r.prepared is None else r.prepared)",
+    )
+    assert status == (mark == "✗")
+    assert found[PREPARE][0] == mark
+    assert detail in found[PREPARE][1]
+
+
+PREPARE_FUNCTIONS = """
+def halved(image):
+    import torch
+    return torch.tensor(0.5)
+
+def doubled(image):
+    import torch
+    return torch.tensor(2.0)
+"""
+
+
+@pytest.mark.parametrize("name", sorted(spec.name for spec in bench_localizers()))
+def test_the_built_in_localizers_read_what_they_declare(bench, name):
+    done = bench("doctor", "hog", "--localizer", name)
+    found = findings(done.out)
+    assert (done.status, done.err) == (0, "")
+    assert found[GRID][0] == "✓"
+    assert found[MANY][0] == ("–" if name in ("argmax-original", "bilinear") else "✓")
+
+
+class Patches(Argmax):
+    """A localizer of a plugin that lays cells out as patches."""
+
+    grid = "patch-centre"
+
+
+class Pixels(Argmax):
+    """A localizer of a plugin that reads whole pixels."""
+
+    def __call__(self, source, target, points):
+        return super().__call__(source, target, points.floor())
+
+    def many(self, tasks):
+        return [self(*task) for task in tasks]
+
+
+class Together(Argmax):
+    """A localizer of a plugin whose predictions depend on the rest of the batch."""
+
+    def many(self, tasks):
+        return [Located(result.points + len(tasks), result.score) for result in super().many(tasks)]
+
+
+class Elsewhere(Argmax):
+    """A localizer of a plugin whose batches give something else than its calls."""
+
+    def many(self, tasks):
+        return [Located(result.points + 1, result.score) for result in super().many(tasks)]
+
+
+class Blind:
+    """A localizer of a plugin that looks at no feature."""
+
+    def __call__(self, source, target, points):
+        return Located(points.clone(), torch.zeros(len(points)))
+
+
+class Picky(Argmax):
+    """A localizer of a plugin that takes features of three channels only."""
+
+    def __call__(self, source, target, points):
+        if source.data.shape[0] == 25:
+            raise ValueError("25 channels")
+        return super().__call__(source, target, points)
+
+
+@pytest.mark.parametrize(
+    ("made", "declared", "check", "mark", "detail"),
+    [
+        (Patches, {"grid": "patch-centre"}, GRID, "✓", "'mine': patch-centre, cell"),
+        (
+            Patches,
+            {},
+            GRID,
+            "✗",
+            "'mine' declares grid 'corner', but finds a peak where 'patch-centre' puts it",
+        ),
+        (Argmax, {"grid": "half-pixel"}, GRID, "✗", "but finds a peak where 'corner' puts it"),
+        (
+            Argmax,
+            {"reads": "pixel"},
+            GRID,
+            "✗",
+            "declares reads='pixel', but tells points within a pixel apart",
+        ),
+        (Pixels, {}, GRID, "✗", "declares reads='cell', but reads whole pixels"),
+        (ArgmaxOriginal, {"reads": "pixel"}, GRID, "✗", "but finds a peak where 'half-pixel' puts it"),
+        (Blind, {}, GRID, "–", "does not find a made-up peak"),
+        (Picky, {}, GRID, "–", "cannot be tried on made-up maps: ValueError: 25 channels"),
+        (Together, {}, MANY, "✗", "depend on the other pairs of the batch"),
+        (Elsewhere, {}, MANY, "✗", "differ by 1.4 px from those of a call"),
+    ],
+)
+def test_a_localizer_of_a_plugin(bench, monkeypatch, made, declared, check, mark, detail):
+    class Plugin:
+        @harness.hookimpl
+        def bench_localizers():
+            return [LocalizerSpec(name="mine", make=made, **declared)]
+
+    def load(blocked=()):
+        host = load_plugins(blocked, found=[])
+        host.load("mine", "mine", "1", lambda: Plugin)
+        return host
+
+    monkeypatch.setattr(harness.cli, "load_plugins", load)
+    done = bench("doctor", "hog", "--localizer", "mine")
+    found = findings(done.out)
+    assert done.status == (mark == "✗")
+    assert found[check][0] == mark
+    assert detail in found[check][1]

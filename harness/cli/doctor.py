@@ -16,11 +16,19 @@ _MARKS = {"ok": "✓", "failed": "✗", "skipped": "–"}
 @click.argument("method")
 @options.weights
 @click.option("--device", default="cpu", show_default=True)
+@click.option("--localizer", metavar="NAME", help="Localizer to check; the method's own otherwise.")
 @click.pass_obj
-def doctor(host: Host, method: str, weights: tuple[str, ...], weights_root: Path | None, device: str) -> int:
+def doctor(
+    host: Host,
+    method: str,
+    weights: tuple[str, ...],
+    weights_root: Path | None,
+    device: str,
+    localizer: str | None,
+) -> int:
     """Check a method's contract on the bundled pictures.
 
-    Shapes, frame, scope, determinism, and an image against itself.
+    Shapes, frame, scope, determinism, the localizer's grid, and an image against itself.
     """
     from tabulate import tabulate
 
@@ -51,7 +59,7 @@ def doctor(host: Host, method: str, weights: tuple[str, ...], weights_root: Path
         prompt_file=learned.find(sources[learned.source].path, None).path if learned else None,
     )
     pairs = [dataset[0], dataset[len(dataset) // 2]]
-    findings = list(examine_method(host, recipe.name, pairs, context))
+    findings = list(examine_method(host, recipe.name, pairs, context, localizer))
     rows = [(_MARKS[finding.result], finding.check, finding.detail) for finding in findings]
     click.echo(tabulate(rows, ("", recipe.name, "detail"), tablefmt="pipe"))
     return int(any(finding.result == "failed" for finding in findings))

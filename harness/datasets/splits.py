@@ -12,7 +12,16 @@ import numpy as np
 
 from harness.errors import DataError
 from harness.frames import Size
-from harness.specs import DatasetSpec, ImagePair, ImageSource, PairDataset, Threshold, valid_points
+from harness.specs import (
+    DatasetSpec,
+    ImagePair,
+    ImageSource,
+    LabelledDataset,
+    PairDataset,
+    Threshold,
+    ThresholdDataset,
+    valid_points,
+)
 from harness.sweep import DatasetChoice
 
 
@@ -129,12 +138,12 @@ def read_split(spec: DatasetSpec, folder: Path, split: str) -> SplitIndex:
         except DataError as error:
             broken[pair_id] = str(error)
     return SplitIndex(
-        label=getattr(dataset, "label", spec.name),
+        label=dataset.label if isinstance(dataset, LabelledDataset) else spec.name,
         split=split,
         pair_ids=dataset.pair_ids,
         pairs=pairs,
         broken=broken,
-        threshold=getattr(dataset, "threshold", spec.threshold),
+        threshold=dataset.threshold if isinstance(dataset, ThresholdDataset) else spec.threshold,
         prompt_names=spec.prompt_names,
     )
 

@@ -9,9 +9,12 @@ import torch
 from torch import Tensor
 
 from harness.caching.lru import ByteLRU
-from harness.frames import PatchGrid, pixels_to_cells
+from harness.frames import GridConvention
 from harness.localizers.similarity import Grid, normalized, sample, similarities
 from harness.specs import FeatureMap, Located
+
+GRID: GridConvention = "half-pixel"
+"""How cells lie on the frame's pixels where a map does not declare it."""
 
 MAX_SIMILARITIES = 1 << 24
 """Similarities held at once by `argmax-original`: 64 MiB of float32."""
@@ -80,8 +83,8 @@ class ArgmaxOriginal:
 
     def __call__(self, source: FeatureMap, target: FeatureMap, points: Tensor) -> Located:
         """See `harness.specs.Localizer`. Predictions are whole pixels."""
-        queries = normalized(self._queries(source, points), 1)
-        data = Grid(target, "half-pixel").data
+        start, data = Grid(source, GRID), Grid(target, GRID).data
+        queries = normalized(sample(start.data, start.whole_pixel_cells(points)), 1)
         kept = self._of(target)
         size = target.frame.original
         step = max(1, MAX_SIMILARITIES // (size.width * size.height))
@@ -95,33 +98,15 @@ class ArgmaxOriginal:
         predicted = torch.stack([index % size.width, index // size.width], dim=1).double()
         return Located(predicted, torch.cat(scores))
 
-    @staticmethod
-    def _queries(source: FeatureMap, points: Tensor) -> Tensor:
-        size = source.frame.original
-        x = points[:, 0].floor().clamp(0, size.width - 1)
-        y = points[:, 1].floor().clamp(0, size.height - 1)
-        cells = torch.stack([pixel_cells(source, x, 0), pixel_cells(source, y, 1)], dim=1)
-        return sample(Grid(source, "half-pixel").data, cells.to(source.data.device))
-
     def _of(self, target: FeatureMap) -> _OriginalResolution:
         return self._norms.once(ref(target, self._norms.drop), lambda: _original_resolution(target))
 
 
-def pixel_cells(map_: FeatureMap, pixels: Tensor, axis: int) -> Tensor:
-    """Cell coordinate of the centre of each original pixel with the given numbers, along one axis."""
-    frame, grid = map_.frame, map_.grid or "half-pixel"
-    # Where pixel centres are integers in the frame's own count, an original pixel's centre is half a pixel from its number.
-    kind = "patch-centre" if isinstance(grid, PatchGrid) else grid
-    inner, outer = {"corner": (0.0, 0.0), "half-pixel": (0.5, 0.5), "patch-centre": (0.5, 0.0)}[kind]
-    position = (pixels.double() + inner) * frame.scale[axis] + frame.offset[axis] - outer
-    return pixels_to_cells(torch.stack([position, position], dim=-1), frame.size, map_.cells, grid)[..., axis]
-
-
 def _original_resolution(target: FeatureMap) -> _OriginalResolution:
-    data = Grid(target, "half-pixel").data
-    width, height = target.frame.original
-    across = _Upsampling.at(pixel_cells(target, torch.arange(width), 0), data.shape[2], data)
-    down = _Upsampling.at(pixel_cells(target, torch.arange(height), 1), data.shape[1], data)
+    grid, (width, height) = Grid(target, GRID), target.frame.original
+    data = grid.data
+    across = _Upsampling.at(grid.pixel_cells(torch.arange(width), 0), data.shape[2], data)
+    down = _Upsampling.at(grid.pixel_cells(torch.arange(height), 1), data.shape[1], data)
     return _OriginalResolution(across, down, _upsampled_norms(data, across, down))
 
 

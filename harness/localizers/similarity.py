@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harness.frames import GridConvention, cells_to_pixels, pixels_to_cells
+from harness.frames import GridConvention, PatchGrid, cells_to_pixels, pixels_to_cells
 from harness.specs import FeatureMap
 
 EPSILON = 1e-6
@@ -110,6 +110,27 @@ class Grid:
         return pixels_to_cells(
             frame.from_original(points), frame.size, self.map.cells, self.map.grid or self.default
         )
+
+    def pixel_cells(self, pixels: Tensor, axis: int) -> Tensor:
+        """Cell coordinates of the centres of original pixels with the given numbers (N), along one axis (0 is x), in float64."""
+        frame, grid = self.map.frame, self.map.grid or self.default
+        # Where pixel centres are integers in the frame's own count, an original pixel's centre is half a pixel from its number.
+        kind = "patch-centre" if isinstance(grid, PatchGrid) else grid
+        inner, outer = {"corner": (0.0, 0.0), "half-pixel": (0.5, 0.5), "patch-centre": (0.5, 0.0)}[kind]
+        position = (pixels.double() + inner) * frame.scale[axis] + frame.offset[axis] - outer
+        positions = torch.stack([position, position], dim=-1)
+        return pixels_to_cells(positions, frame.size, self.map.cells, grid)[..., axis]
+
+    def whole_pixel_cells(self, points: Tensor) -> Tensor:
+        """Cells (N, 2) of the centres of the original pixels in which points (N, 2) lie, clamped to the image.
+
+        In float64 and on the map's device.
+        """
+        cells = []
+        for axis, side in enumerate(self.map.frame.original):
+            pixels = points[:, axis].floor().clamp(0, side - 1)
+            cells.append(self.pixel_cells(pixels, axis))
+        return torch.stack(cells, dim=1).to(self.map.data.device)
 
     def points(self, cells: Tensor) -> Tensor:
         """Cells (N, 2) -> original pixels, in float64."""

@@ -158,6 +158,7 @@ class Matcher:
         self.images: tuple[PIL.Image.Image, ...] = tuple(file.open() for file in self._files)
         self.sizes = tuple(Size(*image.size) for image in self.images)
         self._choice, self._cell = choice, _cell(host, choice)
+        self._localizer = host.localizers[self._cell.localizers[0]]
         self._prepared = self._prepare(host, choice)
         self._kept: tuple[FeatureMap, FeatureMap] | None = None
 
@@ -246,7 +247,7 @@ class Matcher:
         from harness.localizers.cosines import cosines
 
         with torch.inference_mode():
-            found: np.ndarray = cosines(*self._features(), points, places, self._cell.localizers[0]).numpy()
+            found: np.ndarray = cosines(*self._features(), points, places, self._localizer).numpy()
         return found
 
     def _features(self) -> tuple[FeatureMap, FeatureMap]:

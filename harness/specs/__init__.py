@@ -27,7 +27,7 @@ from harness.specs.extractors import (
     Prepare,
     PreparingExtractor,
 )
-from harness.specs.localizers import BatchLocalizer, Localizer, LocalizerSpec, Located
+from harness.specs.localizers import BatchLocalizer, Localizer, LocalizerSpec, Located, Reading
 from harness.specs.methods import MethodSpec
 from harness.specs.prompts import LearnedFile, LearnedSpec, PairPrompt, Prompt, PromptSpec
 from harness.specs.protocols import ProtocolSpec
@@ -65,6 +65,7 @@ __all__ = [
     "Prompt",
     "PromptSpec",
     "ProtocolSpec",
+    "Reading",
     "Refusal",
     "RemoteFile",
     "Scalar",

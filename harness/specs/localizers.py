@@ -13,6 +13,9 @@ from harness.specs.extractors import FeatureMap
 if TYPE_CHECKING:
     import torch
 
+Reading = Literal["cell", "pixel"]
+"""The position at which a localizer reads the source: the point itself (`cell`), or the centre of its pixel (`pixel`)."""
+
 
 class Located(NamedTuple):
     """Predictions for N points: (N, 2) original pixels of the target image, and N similarities."""
@@ -56,5 +59,5 @@ class LocalizerSpec:
     make: Callable[..., Localizer]
     options: Mapping[str, Scalar] = field(default_factory=dict)
     grid: GridConvention = "corner"
-    reads: Literal["cell", "pixel"] = "cell"
+    reads: Reading = "cell"
     description: str = ""

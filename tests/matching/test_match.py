@@ -17,18 +17,29 @@ from support.paths import ROOT
 from support.photos import draw, write_list
 
 import harness
+from harness.builtin import bench_localizers
 from harness.drawing.colours import OKABE_ITO, position_colours, viridis
 from harness.errors import BenchError, UserError
 from harness.frames import Frame, Size
 from harness.localizers.cosines import cosines
+from harness.localizers.on_grid import Argmax
 from harness.matching import picture as matching_picture
 from harness.matching.match import Match
 from harness.matching.picture import Heat, panel_size, picture
-from harness.specs import FeatureMap
+from harness.specs import FeatureMap, LocalizerSpec
 
 POINTS = [(12.25, 9), (70, 31.5), (0, 60), (90, 0)]
 
 SIZES = Size(90, 60), Size(64, 80)
+
+SPECS = {spec.name: spec for spec in bench_localizers()} | {
+    "a plugin's": LocalizerSpec(name="a plugin's", make=Argmax),
+    "a plugin's of patches": LocalizerSpec(name="a plugin's of patches", make=Argmax, grid="patch-centre"),
+    "a plugin's of pixels": LocalizerSpec(
+        name="a plugin's of pixels", make=Argmax, grid="half-pixel", reads="pixel"
+    ),
+}
+"""The built-in localizers, and such as plugins bring, by name."""
 
 
 @pytest.fixture
@@ -100,6 +111,8 @@ def test_similarity_is_the_cosine_at_the_place_found(pair, method, localizer):
         ("argmax", 11 / 3),
         ("kernel-softmax", 11 / 3),
         ("a plugin's", 11 / 3),
+        ("a plugin's of patches", 4.5),
+        ("a plugin's of pixels", 4.9),
         ("window-softmax", 4.5),
         ("argmax-original", 4.0),
     ],
@@ -109,11 +122,11 @@ def test_cosines_are_read_as_the_localizer_reads(localizer, place):
     one = FeatureMap(torch.eye(16, dtype=torch.float32).view(16, 4, 4), Frame.unchanged(Size(12, 12)))
     points = torch.tensor([[place, place]], dtype=torch.float64)
     other = torch.tensor([[place + 3, place]], dtype=torch.float64)
-    assert cosines(one, one, points, torch.cat([points, points]), localizer).tolist() == pytest.approx(
+    assert cosines(one, one, points, torch.cat([points, points]), SPECS[localizer]).tolist() == pytest.approx(
         [1, 1], abs=1e-5
     )
-    beside = float(cosines(one, one, points, other, localizer))
-    assert beside < (1e-5 if localizer in ("window-softmax", "argmax-original") else 0.3)
+    beside = float(cosines(one, one, points, other, SPECS[localizer]))
+    assert beside < (0.3 if SPECS[localizer].grid == "corner" else 1e-5)
     assert beside >= 0
 
 
@@ -125,10 +138,10 @@ def test_half_precision_and_many_places(monkeypatch):
     )
     place = torch.tensor([[2.0, 3.0]], dtype=torch.float64)
     many = torch.rand(10, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) * 12
-    alone = [float(cosines(whole, whole, place, some[None], "argmax")) for some in many]
-    assert cosines(one, one, place, many, "argmax").tolist() == pytest.approx(alone, abs=1e-6)
+    alone = [float(cosines(whole, whole, place, some[None], SPECS["argmax"])) for some in many]
+    assert cosines(one, one, place, many, SPECS["argmax"]).tolist() == pytest.approx(alone, abs=1e-6)
     with pytest.raises(RuntimeError):
-        cosines(one, one, many[:2], many, "argmax")
+        cosines(one, one, many[:2], many, SPECS["argmax"])
 
 
 @pytest.mark.parametrize(

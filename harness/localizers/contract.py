@@ -1,0 +1,93 @@
+"""Checks of a localizer on made-up maps: the grid that it reads, and whether a pair's predictions depend on other pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from harness.frames import Frame, GridConvention, Size
+from harness.localizers.similarity import Grid
+from harness.specs import BatchLocalizer, FeatureMap, Localizer, Reading
+
+GRIDS: tuple[GridConvention, ...] = ("corner", "half-pixel", "patch-centre")
+
+_IMAGE, _FRAME, _CELLS = Size(120, 90), Size(12, 12), Size(6, 4)
+"""One pixel of the frame is several of the image, so that conventions that differ by half a pixel of the frame lie apart."""
+
+_MOVES = (((1, 1), (4, 2)), ((4, 2), (1, 1)), ((3, 1), (2, 2)))
+"""Cells (x, y) of the source and the cells of the target to which their features are moved."""
+
+
+def displaced_peak_error(localizer: Localizer, grid: GridConvention, reads: Reading) -> float:
+    """Largest distance, in original pixels, of predictions from the positions that a grid convention gives.
+
+    Every cell of the source has a feature of its own. One of them is found in the target, at another cell; the query lies
+    where `grid` puts the cell in the source, and the prediction should lie where it puts the other in the target.
+    """
+    channels = _CELLS.width * _CELLS.height + 1
+    features = torch.eye(channels)
+    source = _made_up_map(features[:-1])
+    errors = []
+    for (x, y), (target_x, target_y) in _MOVES:
+        # The last channel fills the target: no cell of the source has it.
+        data = features[-1].repeat(channels - 1, 1)
+        data[target_y * _CELLS.width + target_x] = features[y * _CELLS.width + x]
+        target = _made_up_map(data)
+        query = _position(Grid(source, grid), (x, y), reads)
+        expected = _position(Grid(target, grid), (target_x, target_y), reads)
+        predicted = localizer(source, target, query).points.double().cpu()
+        errors.append(float(torch.linalg.vector_norm(predicted - expected)))
+    return max(errors)
+
+
+def reads_whole_pixels(localizer: Localizer) -> bool | None:
+    """Says whether points of the same original pixel get the same predictions; None where all pixels get the same ones.
+
+    A pixel of the made-up image covers one and a half cells, so that its corners have different features.
+    """
+    side, cells = 6, 9
+    data = torch.eye(cells * cells).view(cells * cells, cells, cells)
+    feature_map = FeatureMap(data, Frame.stretched(Size(side, side), Size(60, 60)))
+    pixels = torch.arange(side, dtype=torch.float64)
+    corners = torch.cartesian_prod(pixels, pixels)
+    near, far = (localizer(feature_map, feature_map, corners + shift).points for shift in (0.05, 0.95))
+    if torch.equal(near, near[:1].expand_as(near)):
+        return None
+    return torch.equal(near, far)
+
+
+def batch_differences(
+    localizer: BatchLocalizer, tasks: Sequence[tuple[FeatureMap, FeatureMap, Tensor]]
+) -> tuple[bool, float]:
+    """Compares the predictions of a batch of pairs with those of the pairs by themselves.
+
+    Returns:
+        Whether each pair's bytes are the same in a batch of its own, and the largest distance in pixels from those of a call.
+    """
+    are_equal, largest = True, 0.0
+    for task, batched in zip(tasks, localizer.many(tasks), strict=True):
+        (alone,) = localizer.many([task])
+        are_equal &= torch.equal(batched.points, alone.points) and torch.equal(batched.score, alone.score)
+        called = localizer(*task)
+        distances = torch.linalg.vector_norm(batched.points.double() - called.points.double(), dim=1)
+        largest = max(largest, float(distances.max()))
+    return are_equal, largest
+
+
+def _made_up_map(features: Tensor) -> FeatureMap:
+    """A map of features (cells, C), row by row, that declares no grid."""
+    data = features.T.reshape(-1, _CELLS.height, _CELLS.width).contiguous()
+    return FeatureMap(data, Frame.stretched(_IMAGE, _FRAME))
+
+
+def _position(grid: Grid, cell: tuple[int, int], reads: Reading) -> Tensor:
+    """(1, 2) original pixels at which a cell lies; for `pixel`, the number of the pixel whose centre is nearest."""
+    if reads == "cell":
+        return grid.points(torch.tensor([cell], dtype=torch.float64))
+    numbers = []
+    for axis in (0, 1):
+        centres = grid.pixel_cells(torch.arange(_IMAGE[axis]), axis)
+        numbers.append(int((centres - cell[axis]).abs().argmin()))
+    return torch.tensor([numbers], dtype=torch.float64)
