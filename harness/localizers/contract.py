@@ -59,16 +59,21 @@ def reads_whole_pixels(localizer: Localizer) -> bool | None:
 
 
 def batch_differences(
-    localizer: BatchLocalizer, tasks: Sequence[tuple[FeatureMap, FeatureMap, Tensor]]
+    batch_localizer: BatchLocalizer,
+    localizer: Localizer,
+    tasks: Sequence[tuple[FeatureMap, FeatureMap, Tensor]],
 ) -> tuple[bool, float]:
     """Compares the predictions of a batch of pairs with those of the pairs by themselves.
+
+    Args:
+        batch_localizer, localizer: the same object.
 
     Returns:
         Whether each pair's bytes are the same in a batch of its own, and the largest distance in pixels from those of a call.
     """
     are_equal, largest = True, 0.0
-    for task, batched in zip(tasks, localizer.many(tasks), strict=True):
-        (alone,) = localizer.many([task])
+    for task, batched in zip(tasks, batch_localizer.many(tasks), strict=True):
+        (alone,) = batch_localizer.many([task])
         are_equal &= torch.equal(batched.points, alone.points) and torch.equal(batched.score, alone.score)
         called = localizer(*task)
         distances = torch.linalg.vector_norm(batched.points.double() - called.points.double(), dim=1)

@@ -32,8 +32,8 @@ class Localizer(Protocol):
 
 
 @runtime_checkable
-class BatchLocalizer(Localizer, Protocol):
-    """A localizer that takes many pairs at once; `bench run` then hands it several pairs at a time."""
+class BatchLocalizer(Protocol):
+    """A `Localizer` that also takes many pairs at once; `bench run` then hands it several pairs at a time."""
 
     def many(self, tasks: Sequence[tuple[FeatureMap, FeatureMap, torch.Tensor]]) -> Sequence[Located]:
         """Predictions for each (source, target, points), in their order.
