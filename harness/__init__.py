@@ -14,7 +14,7 @@ __all__ = ["BENCH_API", "__version__", "hookimpl", "match"]
 
 
 def __getattr__(name: str) -> Any:
-    # Imported when it is called for: whoever writes a plugin imports this package, and `bench list` stays fast.
+    # Imported only when it is used: every plugin imports this package, and `bench list` must stay fast.
     if name == "match":
         from harness.matching.match import match
 

@@ -1,8 +1,11 @@
-"""The plugin that brings the harness's own datasets, localizers, protocols and text prompts, through the hooks everybody uses."""
+"""The plugin that brings the harness's own datasets, localizers, protocols and text prompts.
+
+It uses the hooks that every plugin uses.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 
 from harness.datasets import folder, pf_pascal, pf_willow, spair71k
@@ -31,42 +34,42 @@ def bench_localizers() -> list[LocalizerSpec]:
     return [
         LocalizerSpec(
             name="argmax",
-            make=_localizer_maker("on_grid.Argmax"),
+            make=partial(_make_localizer, "on_grid.Argmax"),
             options={"normalize": True},
             grid="corner",
             description="the most similar cell",
         ),
         LocalizerSpec(
             name="argmax-original",
-            make=_localizer_maker("original_resolution.ArgmaxOriginal"),
+            make=partial(_make_localizer, "original_resolution.ArgmaxOriginal"),
             grid="half-pixel",
             reads="pixel",
             description="the most similar pixel at original resolution (DIFT)",
         ),
         LocalizerSpec(
             name="bilinear",
-            make=_localizer_maker("on_grid.Bilinear"),
+            make=partial(_make_localizer, "on_grid.Bilinear"),
             options={"normalize": True},
             grid="corner",
             description="most similar cells of the query's four neighbours, blended",
         ),
         LocalizerSpec(
             name="soft-argmax",
-            make=_localizer_maker("on_grid.SoftArgmax"),
+            make=partial(_make_localizer, "on_grid.SoftArgmax"),
             options={"temperature": 0.04, "normalize": True},
             grid="corner",
             description="mean position under softmax",
         ),
         LocalizerSpec(
             name="kernel-softmax",
-            make=_localizer_maker("on_grid.KernelSoftmax"),
+            make=partial(_make_localizer, "on_grid.KernelSoftmax"),
             options={"sigma": 7.0, "temperature": 0.04, "relative_to": None, "normalize": True},
             grid="corner",
             description="soft-argmax around the most similar cell (the SD4Match paper's)",
         ),
         LocalizerSpec(
             name="window-softmax",
-            make=_localizer_maker("on_grid.WindowSoftmax"),
+            make=partial(_make_localizer, "on_grid.WindowSoftmax"),
             options={"window": 7, "temperature": 0.02},
             grid="patch-centre",
             description="soft-argmax in a window (GeoAware-SC)",
@@ -79,44 +82,44 @@ def bench_prompts() -> list[PromptSpec]:
     """Prompts that are plain text."""
     return [
         PromptSpec(
-            name="empty", kind="text", make=lambda context: _text(""), description='the empty string ""'
+            name="empty", kind="text", make=partial(_make_text, ""), description='the empty string ""'
         ),
         PromptSpec(
             name="category",
             kind="text",
             scope="category",
-            make=lambda context: _text("a photo of a {category}"),
+            make=partial(_make_text, "a photo of a {category}"),
             description='"a photo of a {category}"',
         ),
         PromptSpec(
             name="wrong-category",
             kind="text",
             scope="category",
-            make=_wrong_category,
+            make=_make_wrong_category,
             description='control: "a photo of a {the next category of the dataset}"',
         ),
     ]
 
 
-def _localizer_maker(name: str) -> Callable[..., Localizer]:
-    """A function that imports a class of `harness.localizers`, `module.Class`, and makes the localizer."""
+def _make_localizer(name: str, **options: object) -> Localizer:
+    """Imports a class of `harness.localizers`, `module.Class`, and makes the localizer."""
     module, _, class_name = name.partition(".")
-
-    def make(**options: object) -> Localizer:
-        localizer: Localizer = getattr(import_module(f"harness.localizers.{module}"), class_name)(**options)
-        return localizer
-
-    return make
+    localizer: Localizer = getattr(import_module(f"harness.localizers.{module}"), class_name)(**options)
+    return localizer
 
 
-def _wrong_category(context: MakeContext) -> Prompt:
-    """What a category's name is worth can be told from what another one's costs."""
+def _make_wrong_category(context: MakeContext) -> Prompt:
+    """Names another category: the loss of PCK shows the worth of the right name.
+
+    Raises:
+        NotApplicable: the dataset has one category.
+    """
     names = context.categories
     if len(names) < 2:
         raise NotApplicable("the dataset has one category, so there is no wrong one")
-    others = dict(zip(names, (*names[1:], names[0]), strict=True))
-    return lambda category, images: f"a photo of a {others[category]}"
+    next_names = dict(zip(names, (*names[1:], names[0]), strict=True))
+    return lambda category, images: f"a photo of a {next_names[category]}"
 
 
-def _text(template: str) -> Prompt:
+def _make_text(template: str, context: MakeContext) -> Prompt:
     return lambda category, images: template.format(category=category)

@@ -1,4 +1,4 @@
-"""What made the numbers: versions, source, files, hardware, time and memory."""
+"""The environment that numbers are made in: versions, source, hardware and devices."""
 
 from __future__ import annotations
 
@@ -28,19 +28,23 @@ SOURCES = ("harness", "baselines", "sd4match_plugin")
 
 def package_versions() -> dict[str, str]:
     """Versions of Python and of the packages that numbers may depend on."""
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def source_state() -> tuple[str | None, bool | None]:
-    """(commit, whether the package's source differs from it), or (None, None) where the source is not in a git checkout of its own."""
-    root = Path(__file__).resolve().parent.parent
-    if _git(root, "ls-files", "--error-unmatch", "harness/provenance.py") is None:
+    """Commit of this package's source, and whether the source differs from it.
+
+    Both are None where the source is not in a git checkout of its own.
+    """
+    path = Path(__file__).resolve()
+    root = path.parent.parent
+    if _git(root, "ls-files", "--error-unmatch", str(path)) is None:
         return None, None
     changes = _git(root, "status", "--porcelain", "--", *SOURCES)
     return _git(root, "rev-parse", "HEAD"), None if changes is None else bool(changes)
@@ -50,16 +54,16 @@ def hardware(device: str) -> dict[str, str]:
     """Processor, cores, system and, for a CUDA device, the GPU."""
     import torch
 
-    found = {
+    facts = {
         "machine": platform.machine(),
         "processor": _processor(),
         "cores": str(os.cpu_count()),
         "system": platform.system(),
     }
-    found["torch_threads"] = str(torch.get_num_threads())
+    facts["torch_threads"] = str(torch.get_num_threads())
     if device.startswith("cuda") and torch.cuda.is_available():
-        found["gpu"] = torch.cuda.get_device_name(device)
-    return found
+        facts["gpu"] = torch.cuda.get_device_name(device)
+    return facts
 
 
 def _processor() -> str:
@@ -84,7 +88,7 @@ def _git(root: Path, *words: str) -> str | None:
 
 
 def device_name(name: str) -> str:
-    """The device, checked; for `auto` a GPU if there is one. Raises `UserError`."""
+    """Checks a device's name, and replaces `auto` by a GPU if there is one. Raises `UserError`."""
     with uncollected():
         import torch
 
@@ -98,19 +102,20 @@ def device_name(name: str) -> str:
 
 
 def require_compiler(device: str) -> None:
-    """Compiles a trifle for a device, which a machine without a compiler cannot. Raises `UserError`.
+    """Compiles a trifle for a device, which takes some seconds the first time on a machine.
 
-    Some seconds the first time on a machine; PyTorch keeps what it compiled.
+    Raises:
+        UserError: there is no compiler.
     """
     import torch
 
-    def trifle(one: torch.Tensor) -> torch.Tensor:
-        return one.sin() + 1
+    def trifle(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.sin() + 1
 
     try:
         torch.compile(trifle, fullgraph=True, dynamic=False)(torch.zeros(64, device=device))
     except Exception as error:
         lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         needed = "Triton and a C compiler" if device.startswith("cuda") else "a C++ compiler such as g++"
-        told = f"--compile: PyTorch cannot compile for {device} ({lines[0][:200]})"
-        raise UserError(f"{told}; install {needed}, or leave --compile out") from error
+        problem = f"--compile: PyTorch cannot compile for {device} ({lines[0][:200]})"
+        raise UserError(f"{problem}; install {needed}, or leave --compile out") from error

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class BenchError(Exception):
-    """An error whose message is written for the user and printed without a traceback."""
+    """An error with a message for the user, printed without a traceback."""
 
 
 class UserError(BenchError):
@@ -27,7 +27,7 @@ class DataError(BenchError):
 
 
 class NotApplicable(BenchError):
-    """A method and a prompt that do not fit together. The cell is printed as an en dash and does not fail the run."""
+    """A method and a prompt do not fit together. The cell is printed as an en dash and does not fail the run."""
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
@@ -39,4 +39,4 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
 
 
 class ExtractionError(BenchError):
-    """Features could not be had for an image or a pair."""
+    """The features of an image or a pair could not be computed."""

@@ -15,7 +15,7 @@ from harness.errors import UserError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A binary file to write, which takes the place of `path` once the block ends; on an error nothing changes."""
+    """Opens a binary file that replaces `path` when the block ends; on an error nothing changes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     temporary = Path(name)
@@ -34,21 +34,24 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def check_place(path: Path) -> Path:
-    """Where a user's file is to be written: the path itself or, of a link, what it leads to. To be asked before the work.
+    """Checks, before the work begins, that a user's file can be written.
+
+    Returns:
+        The path to write to: the path itself or, of a link, its target.
 
     Raises:
-        UserError: it cannot be written there, or something else than a file is there, which would be lost.
+        UserError: it cannot be written, or something other than a file is there, which would be lost.
     """
-    place = path.resolve() if path.is_symlink() else path
-    if place.is_dir():
+    target = path.resolve() if path.is_symlink() else path
+    if target.is_dir():
         raise UserError(f"{path}: is a folder; name a file")
-    if place.exists() and not place.is_file():
-        raise UserError(f"{path}: is no file but a device, a pipe or the like; name a file")
-    if not place.parent.is_dir():
-        raise UserError(f"{path}: {place.parent} is not a folder; make it first")
-    if not os.access(place.parent, os.W_OK):
-        raise UserError(f"{path}: {place.parent} cannot be written to; choose another folder")
-    return place
+    if target.exists() and not target.is_file():
+        raise UserError(f"{path}: is not a file but a device, a pipe or the like; name a file")
+    if not target.parent.is_dir():
+        raise UserError(f"{path}: {target.parent} is not a folder; make it first")
+    if not os.access(target.parent, os.W_OK):
+        raise UserError(f"{path}: {target.parent} cannot be written to; choose another folder")
+    return target
 
 
 def sync_folder(folder: Path) -> None:

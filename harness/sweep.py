@@ -1,4 +1,4 @@
-"""What the user asked for, as data: a sweep and its cells."""
+"""The user's request as data: a sweep and its cells."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ class DatasetChoice:
     """A dataset as the user named it: `name` or `name=PATH`."""
 
     name: str
-    place: Path | None = None
+    path: Path | None = None
 
     @classmethod
     def parse(cls, text: str) -> DatasetChoice:
-        """`pf-willow` or `folder=my/photos`."""
-        name, _, place = text.partition("=")
-        return cls(name, Path(place) if place else None)
+        """Reads `pf-willow` or `folder=my/photos`."""
+        name, _, path = text.partition("=")
+        return cls(name, Path(path) if path else None)
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What the user asked for.
+    """Everything that the user chose for a run.
 
     Attributes:
         methods, datasets: names, in the user's order.
@@ -71,10 +71,11 @@ class Cell:
         params: all of the extractor's parameters, as this cell sets them.
         changed: those of them that the user set, for telling cells apart in a table.
         prompt_file: the user's file of a learned prompt; None for one of those there are.
-        trained_on: which of those there are; None for the first.
-        train_timestep: whether the prompt's own timestep takes the place of the parameter; `harness.running.resolve` puts it there.
-        localizers: what to locate with. Not part of the cell's identity: a rerun may add some.
-        not_applicable: why method and prompt do not fit together; empty where they do.
+        trained_on: of the prompts there are, the one tuned on this dataset; None for the first.
+        train_timestep: whether the prompt's own timestep takes the place of the parameter, as
+            `harness.running.resolve` arranges.
+        localizers: names. Not part of the cell's identity: a rerun may add some.
+        not_applicable: the reason why method and prompt do not fit together; empty where they do.
     """
 
     method: str
@@ -96,7 +97,7 @@ class Cell:
         """The method, with what the user changed of it: `dift[timestep=50]`."""
         changed = [f"{name}={format_value(value)}" for name, value in self.changed]
         if self.prompt_file:
-            changed.append(f"prompt-file={_short(self.prompt_file)}")
+            changed.append(f"prompt-file={_short_name(self.prompt_file)}")
         if self.trained_on:
             changed.append(f"trained-on={self.trained_on}")
         if self.seed:
@@ -105,11 +106,12 @@ class Cell:
 
 
 def cell_id(cell: Cell, dataset: str, ingredients: Mapping[str, object]) -> str:
-    """A readable slug and 12 hex digits of a hash over what determines the numbers.
+    """A readable slug and 12 hex digits of a hash over everything that determines the numbers.
 
     Args:
         dataset: the dataset's label.
-        ingredients: what the plan does not know: hashes of manifest and weights, precision, versions of plugins.
+        ingredients: facts that the plan does not know: hashes of manifest and weights, precision, versions of
+            plugins.
     """
     content = {
         "method": cell.method,
@@ -127,6 +129,6 @@ def cell_id(cell: Cell, dataset: str, ingredients: Mapping[str, object]) -> str:
     return f"{re.sub(r'[^A-Za-z0-9]+', '-', slug).strip('-').lower()[:100]}.{digest}"
 
 
-def _short(path: Path) -> str:
-    """A file's name, with its folder's where names like `best.safetensors` and `caption.pt` tell nothing."""
+def _short_name(path: Path) -> str:
+    """A file's name with its folder's, since names like `best.safetensors` say little; a folder's name alone."""
     return "/".join(path.parts[-2:]) if path.suffix else path.name

@@ -104,7 +104,7 @@ def with_extractor(monkeypatch):
         module.bench_localizers = hookimpl(lambda: list(localizers))
 
         def load(blocked=()):
-            host = load_plugins(blocked, found=[])
+            host = load_plugins(blocked, points=[])
             host.load("mine", "mine", "1", lambda: module)
             return host
 

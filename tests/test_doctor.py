@@ -71,7 +71,7 @@ def doctor(bench, tmp_path, monkeypatch):
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(ROOT)]))
 
         def load(blocked=()):
-            host = load_plugins(blocked, found=[])
+            host = load_plugins(blocked, points=[])
             host.load("mine", "mine", "1", lambda: importlib.import_module(name))
             return host
 

@@ -100,7 +100,7 @@ class SplitIndex:
 
 def dataset_folder(spec: DatasetSpec, choice: DatasetChoice, data_root: Path) -> Path:
     """Returns a dataset's own folder: the path that the user named, or its home below the data root."""
-    return choice.place or data_root / spec.home
+    return choice.path or data_root / spec.home
 
 
 class Splits:

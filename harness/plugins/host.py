@@ -1,7 +1,7 @@
 """Loads plugins and collects the records they bring, one registry per hook.
 
-Each plugin is loaded by itself: one that is broken is reported, and stops nothing but the run that names what it would have brought.
-Built-in plugins go through the same hooks.
+Each plugin is loaded by itself: a broken one is reported, and stops only a run that names a record which it would
+have brought. Built-in plugins go through the same hooks.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from harness.specs import (
 class Host:
     """All plugins of a process and the records they brought.
 
-    `host.extractors["dift"]` is a record, or a `UserError` that names the nearest ones; likewise for every hook.
+    `host.extractors["dift"]` returns a record, or raises a `UserError` that names the nearest ones; likewise for
+    every hook.
 
     Attributes:
         plugins: every plugin found, in order of loading.
@@ -82,7 +83,7 @@ class Host:
             self.manager.register(module, name=name)
             self.manager.check_pending()
             collected = {hook: self._collect(module, registry) for hook, registry in self.registries.items()}
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin is anybody's code, and must not stop the others
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin must not stop the others
             if self.manager.has_plugin(name):
                 self.manager.unregister(name=name)
             self.plugins.append(replace(plugin, status="failed", reason=one_line(error)))
@@ -95,7 +96,7 @@ class Host:
         self.plugins.append(Plugin(name, distribution, version, status, reason=reason))
 
     def _add(self, plugin: Plugin, collected: Mapping[str, Sequence[Any]]) -> Plugin:
-        """Files the records under their names. Returns the plugin with the clashes there were."""
+        """Adds the records to their registries. Returns the plugin with the clashes in its `reason`."""
         clashes = []
         for hook, specs in collected.items():
             for spec in specs:
@@ -104,7 +105,7 @@ class Host:
         return replace(plugin, reason="; ".join(clashes))
 
     def _collect(self, module: object, registry: Registry[Any]) -> list[Any]:
-        """The records that one plugin's implementation of a hook returns. Raises `UserError` where they are of another class."""
+        """Calls one plugin's implementation of a hook. Raises `UserError` for records of another class."""
         specs: list[Any] = []
         for implementation in getattr(self.manager.hook, registry.hook).get_hookimpls():
             if implementation.plugin is module:

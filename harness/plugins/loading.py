@@ -23,26 +23,27 @@ BUILTIN = {
 """Plugins that come with this distribution: name -> module."""
 
 
-def load_plugins(blocked: Iterable[str] = (), found: Iterable[EntryPoint] | None = None) -> Host:
+def load_plugins(blocked: Iterable[str] = (), points: Iterable[EntryPoint] | None = None) -> Host:
     """The built-in plugins, then every installed entry point of group `bench`, in order of name.
 
     Args:
-        blocked: names that are not even imported, besides those in the environment variable BENCH_BLOCK (separated by commas).
-        found: entry points to load instead of the installed ones.
+        blocked: names that are not even imported, besides those in the environment variable BENCH_BLOCK
+            (separated by commas).
+        points: entry points to load instead of the installed ones.
 
     Raises:
-        UserError: if a blocked name is no plugin's.
+        UserError: a blocked name is not a plugin's.
     """
     from_environment = [name for name in os.environ.get("BENCH_BLOCK", "").split(",") if name]
     skipped = {*blocked, *from_environment}
     host = Host()
-    points = sorted(
-        entry_points(group=hookspecs.PROJECT) if found is None else found,
-        key=lambda point: (point.name, point.value),
-    )
-    unknown = sorted(set(blocked) - {*BUILTIN, *(point.name for point in points)})
+    if points is None:
+        points = entry_points(group=hookspecs.PROJECT)
+    points = sorted(points, key=lambda point: (point.name, point.value))
+    known = [*BUILTIN, *(point.name for point in points)]
+    unknown = sorted(set(blocked) - set(known))
     if unknown:
-        raise unknown_name("plugin", unknown[0], [*BUILTIN, *(point.name for point in points)])
+        raise unknown_name("plugin", unknown[0], known)
     reason = "blocked by --no-plugin or BENCH_BLOCK"
     for name, module in BUILTIN.items():
         if name in skipped:
@@ -51,18 +52,13 @@ def load_plugins(blocked: Iterable[str] = (), found: Iterable[EntryPoint] | None
             importer = partial(importlib.import_module, module)
             host.load(name, DISTRIBUTION, __version__, importer, module)
     for point in points:
-        distribution, at = (point.dist.name, point.dist.version) if point.dist else ("unknown", "unknown")
-        earlier = next((plugin for plugin in host.plugins if plugin.name == point.name), None)
+        package = (point.dist.name, point.dist.version) if point.dist else ("unknown", "unknown")
+        earlier = [plugin for plugin in host.plugins if plugin.name == point.name]
         if point.name in skipped:
-            host.skip(point.name, distribution, at, "blocked", reason)
+            host.skip(point.name, *package, "blocked", reason)
         elif earlier:
-            host.skip(
-                point.name,
-                distribution,
-                at,
-                "shadowed",
-                f"{earlier.origin} has the same name; uninstall one of them",
-            )
+            shadow = f"{earlier[0].origin} has the same name; uninstall one of them"
+            host.skip(point.name, *package, "shadowed", shadow)
         else:
-            host.load(point.name, distribution, at, point.load, point.value)
+            host.load(point.name, *package, point.load, point.value)
     return host

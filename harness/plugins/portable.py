@@ -19,9 +19,9 @@ Spec = TypeVar("Spec")
 class PortableSpec(Generic[Spec]):
     """A plugin's record, with the plugin that brought it.
 
-    It pickles as the names of both, and the other process loads that plugin again and takes its record of that
-    name. By value it would not pickle: a record may hold lambdas and local functions, and those of other
-    authors' plugins do. The plugin must therefore be installed for the other process too, with the same code.
+    It pickles as the names of both. The other process loads that plugin and takes its record of that name, so the
+    plugin must be installed there too, with the same code. By value a record would not always pickle: those of
+    other authors' plugins hold lambdas and local functions.
 
     Attributes:
         hook: the hook that the plugin brought it through, such as `bench_extractors`.

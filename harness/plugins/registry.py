@@ -21,7 +21,7 @@ class Plugin:
     Attributes:
         distribution, version: the installed package it comes from.
         hooks: hooks it implements.
-        reason: why it is not loaded, or what is wrong with a loaded one.
+        reason: the reason why it is not loaded, or a fault of a loaded one.
         source: its module as an entry point names it, `package.module` or `package.module:object`; empty for a
             plugin that is not installed.
     """
@@ -43,8 +43,8 @@ class Plugin:
 class Registry(Mapping[str, Spec], Generic[Spec]):
     """The records that one collecting hook brought, in order of name.
 
-    `registry[name]` raises a `UserError` for a name that nobody brought (with the nearest names, and the plugins that failed and might
-    have brought it), or that two plugins brought.
+    `registry[name]` raises a `UserError` for a name that nobody brought (with the nearest names, and the plugins
+    that failed and might have brought it), or that two plugins brought.
 
     Args:
         hook: name of the hook, such as `bench_extractors`.
@@ -69,31 +69,35 @@ class Registry(Mapping[str, Spec], Generic[Spec]):
         )
 
     def add(self, name: str, spec: Spec, plugin: Plugin) -> str:
-        """Keeps a record. Returns a message where another plugin has brought one of that name, otherwise an empty string."""
-        first = self._origins.get(name)
-        if first is None:
+        """Adds a record.
+
+        Returns:
+            A message where another plugin has brought one of that name, otherwise an empty string.
+        """
+        owner = self._origins.get(name)
+        if owner is None:
             self._specs[name], self._origins[name] = spec, plugin
             return ""
-        self._clashes.setdefault(name, [first]).append(plugin)
-        return f"{self.kind} '{name}' clashes with {first.origin}"
+        self._clashes.setdefault(name, [owner]).append(plugin)
+        return f"{self.kind} '{name}' clashes with {owner.origin}"
 
     def origin(self, name: str) -> Plugin:
         """The plugin that brought a record. Raises `KeyError`."""
         return self._origins[name]
 
     def is_contested(self, name: str) -> bool:
-        """Whether two plugins brought records of this name."""
+        """Says whether two plugins brought records of this name."""
         return name in self._clashes
 
     def __getitem__(self, name: str) -> Spec:
         if name in self._clashes:
-            both = " and ".join(plugin.origin for plugin in self._clashes[name])
+            owners = " and ".join(plugin.origin for plugin in self._clashes[name])
             raise UserError(
-                f"{self.kind} '{name}' is offered by both {both}; block one of them with --no-plugin NAME"
+                f"{self.kind} '{name}' is offered by both {owners}; block one of them with --no-plugin NAME"
             )
         spec = self._all().get(name)
         if spec is None:
-            raise UserError(f"{unknown_name(self.kind, name, self)}{self._plugins_missing()}")
+            raise UserError(f"{unknown_name(self.kind, name, self)}{self._missing_plugins()}")
         return spec
 
     def __iter__(self) -> Iterator[str]:
@@ -112,13 +116,11 @@ class Registry(Mapping[str, Spec], Generic[Spec]):
     def _all(self) -> Mapping[str, Spec]:
         return self._specs
 
-    def _plugins_missing(self) -> str:
-        happened = {"failed": " failed", "shadowed": " is shadowed"}
-        return "".join(
-            f"; {plugin.origin}{happened.get(plugin.status, '')}: {plugin.reason}"
-            for plugin in self._plugins
-            if plugin.status in ("failed", "blocked", "shadowed")
-        )
+    def _missing_plugins(self) -> str:
+        """Names the plugins that are not loaded and might have brought a record."""
+        events = {"failed": " failed", "blocked": "", "shadowed": " is shadowed"}
+        missing = [plugin for plugin in self._plugins if plugin.status in events]
+        return "".join(f"; {plugin.origin}{events[plugin.status]}: {plugin.reason}" for plugin in missing)
 
 
 class MethodRegistry(Registry[MethodSpec]):

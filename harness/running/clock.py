@@ -20,7 +20,7 @@ class StageClock:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Counts what runs inside as `name`."""
+        """Counts the time inside the `with` block as `name`."""
         start = time.perf_counter()
         try:
             yield
@@ -29,7 +29,7 @@ class StageClock:
             self._peaks[name] = peak_memory()
 
     def stages(self) -> dict[str, Stage]:
-        """What has been counted so far."""
+        """Seconds and peak memory of each stage so far."""
         return {
             name: Stage(seconds=round(self._seconds[name], 4), peak_memory_bytes=self._peaks[name])
             for name in self._seconds

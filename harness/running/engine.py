@@ -20,7 +20,7 @@ class Reporter(Protocol):
     """Shows somebody how a run goes: the command line, a notebook, a test."""
 
     def cell_started(self, cell: Cell, number: int, cells: int) -> AbstractContextManager[Progress]:
-        """Begins cell `number` (from 1) of `cells`; the function that it gives is called as pairs are done."""
+        """Begins cell `number` (from 1) of `cells`; the context's function is called as pairs are done."""
 
     def cell_finished(self, record: Record) -> None:
         """Shows how a cell ended."""
@@ -32,7 +32,8 @@ class Reporter(Protocol):
 def run_cells(host: Host, cells: Sequence[Cell], options: RunOptions, reporter: Reporter) -> list[Record]:
     """Runs cells in their order and returns their records.
 
-    All of them are resolved before the first runs: the user learns at once what is missing, not after an hour.
+    All of them are resolved before the first runs, so that missing data or weights are reported at once and not
+    after an hour.
 
     Raises:
         UserError: data or weights of a cell are missing, or a folder cannot be written.

@@ -1,7 +1,7 @@
 """Predictions of pairs, fetched from the device many at a time.
 
-On a GPU a localizer returns before its kernels have run. Looking at a result waits for them, so results stay on
-the device until there are some dozens.
+On a GPU a localizer returns before its kernels have run. Looking at a result waits for them, so results stay
+on the device until there are some dozens.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ class Queue:
             self._launch(name)
 
     def fetch(self) -> list[tuple[str, str, Located | Exception]]:
-        """Returns pair, name of the localizer, and its predictions on the CPU or its error, of all requests so far."""
+        """Returns the results of all requests since the last call.
+
+        Each is pair, name of the localizer, and its predictions on the CPU or the exception it raised.
+        """
         for name in list(self._waiting):
             self._launch(name)
         on_device = [result for _, _, result in self._launched if not isinstance(result, Exception)]
@@ -64,8 +67,8 @@ def launch(localizer: Localizer, tasks: Sequence[Task]) -> list[Located | Except
     """Calls a localizer and leaves the results on its device.
 
     Returns:
-        For each pair predictions (N, 2) and scores (N) in float64, or the exception that the localizer raised for
-        it, or an `ExtractionError` where the result has another shape.
+        For each pair predictions (N, 2) and scores (N) in float64, or the exception that the localizer raised
+        for it, or an `ExtractionError` where the result has another shape.
     """
     import torch
 

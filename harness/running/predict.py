@@ -1,4 +1,7 @@
-"""The work of a cell: feature maps, then points. It writes no results and can be handed to another process."""
+"""The work of a cell: feature maps, then points.
+
+It writes no results and can be handed to another process.
+"""
 
 from __future__ import annotations
 
@@ -75,8 +78,8 @@ def predict(
 ) -> Work:
     """Predicts the points of some pairs of a cell.
 
-    Nothing is written but the folder of `--cache`. Predictions do not depend, to the byte, on which pairs are
-    wanted, nor on the process that does the work.
+    Only the folder of `--cache` is written to. The bytes of predictions depend neither on the other pairs that
+    are wanted nor on the process that does the work.
 
     Args:
         wanted: pairs of the cell's split; those that cannot be read become failures.
@@ -100,7 +103,7 @@ def predict(
     predictor.run(wanted, hand_over, progress or (lambda done: None))
     return Work(
         started=started,
-        attempted=frozenset((pair_id, name) for pair_id, names in wanted.items() for name in names),
+        attempted=_tasks(wanted),
         computed=predictor.computed,
         failures=_in_order(resolved, predictor.failures),
         stages=clock.stages(),
@@ -138,8 +141,8 @@ def make_pair_features(
         shared=shared or SharedObjects(),
     )
     prompt = PromptUse(prompt_spec.make(context), prompt_spec.scope) if prompt_spec else None
-    # Maps that follow from the pair are read once, and what the extractor keeps of pictures is read with every
-    # pair: the larger share of memory is for what is read more often.
+    # Maps that follow from the pair are read once, and the extractor's own results of an image with every pair of
+    # it: the larger share of memory is for those that are read more often.
     is_pairwise = "pair" in (extractor.scope, context.prompt_scope)
     extractor_share, maps_share = (2, 4) if is_pairwise else (4, 2)
     extractor_context = replace(context, cache_bytes=options.cache_bytes // extractor_share)
@@ -205,11 +208,11 @@ class _Predictor:
                     self._predict_pair(pair, wanted[pair.pair_id])
                     progress(done)
                     if done % SHARD_PAIRS == 0 or time.monotonic() - last_time > SHARD_SECONDS:
-                        hand_over(self._finished())
+                        hand_over(self._fetch_predictions())
                         last_time = time.monotonic()
         finally:
             # Also when the user interrupts.
-            hand_over(self._finished())
+            hand_over(self._fetch_predictions())
 
     def _predict_pair(self, pair: ImagePair, localizers: Sequence[str]) -> None:
         import torch
@@ -226,7 +229,7 @@ class _Predictor:
             with self._clock.stage("locate"):
                 self._queue.add(pair.pair_id, name, self._localizers[name], (source, target, points))
 
-    def _finished(self) -> list[Prediction]:
+    def _fetch_predictions(self) -> list[Prediction]:
         """Fetches the predictions that were not handed over yet."""
         with self._clock.stage("locate"):
             results = self._queue.fetch()
@@ -240,6 +243,11 @@ class _Predictor:
 
     def _add_failure(self, pair_id: str, localizer: str | None, error: str) -> None:
         self.failures.append(Failure(pair_id=pair_id, localizer=localizer, error=error))
+
+
+def _tasks(wanted: WantedPairs) -> frozenset[tuple[str, str]]:
+    """Every wanted pair with each of its localizers."""
+    return frozenset((pair_id, name) for pair_id, names in wanted.items() for name in names)
 
 
 def _in_order(resolved: ResolvedCell, failures: Sequence[Failure]) -> list[Failure]:

@@ -63,7 +63,7 @@ def make_record(
             absent_points=resolved.index.absent_points,
             limit=resolved.options.limit,
         ),
-        localizers=_localizer_infos(resolved, predictions, failures),
+        localizers=_localizer_infos(resolved, predictions, failures, earlier),
         thresholds=thresholds,
         frames=frames_of(criteria),
         scores=scores,
@@ -72,12 +72,12 @@ def make_record(
     )
 
 
-def not_applicable_record(resolved: ResolvedCell, reason: str) -> Record:
+def record_of_misfit(resolved: ResolvedCell, reason: str) -> Record:
     """The record of a cell whose method and prompt do not fit together."""
     return Record(status="not-applicable", cell=resolved.info(), reason=reason)
 
 
-def failed_record(resolved: ResolvedCell, error: BaseException) -> Record:
+def record_of_failure(resolved: ResolvedCell, error: BaseException) -> Record:
     """The record of a cell that failed as a whole."""
     description = Error(
         type=type(error).__name__,
@@ -98,7 +98,7 @@ def _standing_failures(resolved: ResolvedCell, work: Work, earlier: Record | Non
 
 
 def _localizer_infos(
-    resolved: ResolvedCell, predictions: pa.Table, failures: Sequence[Failure]
+    resolved: ResolvedCell, predictions: pa.Table, failures: Sequence[Failure], earlier: Record | None
 ) -> dict[str, LocalizerInfo]:
     """Counts of each localizer's predictions, and the options it was made with."""
     pairs: dict[str, set[str]] = {}
@@ -107,7 +107,7 @@ def _localizer_infos(
     for pair_id, name in zip(*columns, strict=True):
         pairs.setdefault(name, set()).add(pair_id)
         keypoints[name] = keypoints.get(name, 0) + 1
-    options = _localizer_options(resolved, predictions)
+    options = _localizer_options(resolved, predictions, earlier)
     infos: dict[str, LocalizerInfo] = {}
     for name in sorted(pairs):
         failed = [failure for failure in failures if failure.localizer in (None, name)]
@@ -120,10 +120,14 @@ def _localizer_infos(
     return infos
 
 
-def _localizer_options(resolved: ResolvedCell, predictions: pa.Table) -> dict[str, dict[str, Scalar]]:
-    """Options by localizer: of this run's, and of those that earlier runs predicted with."""
+def _localizer_options(
+    resolved: ResolvedCell, predictions: pa.Table, earlier: Record | None
+) -> dict[str, dict[str, Scalar]]:
+    """Options by localizer: of this run's localizers, and of those that earlier runs predicted with."""
     fingerprints = stored_fingerprints(predictions)
     options = {name: fingerprint_options(fingerprint) for name, fingerprint in fingerprints.items()}
+    # In the order in which they were written, where the earlier run came to its end.
+    options |= {name: info.options for name, info in earlier.localizers.items()} if earlier else {}
     return options | {name: dict(localizer.options) for name, localizer in resolved.localizers.items()}
 
 

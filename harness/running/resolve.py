@@ -84,17 +84,17 @@ class ResolvedWeights:
 class ResolvedCell:
     """A cell with its data at hand and its identity known.
 
-    It holds values alone and pickles, so that another process can do its work (`harness.running.predict`):
-    records of plugins by name (`PortableSpec`), the split by value. The images of a dataset (`ImageSource`) must
-    therefore pickle where the work is to be done elsewhere, and their files be found under the same paths.
+    It holds values alone and pickles, so that another process can do its work (`harness.running.predict`).
+    Records of plugins pickle by name (`PortableSpec`), the split by value: for work elsewhere the images of a
+    dataset (`ImageSource`) must pickle, and files of images and weights must have the same paths there.
 
     Attributes:
         options: how the cell is run.
         prompt: None for a method without prompts.
         localizers: name -> those that the cell asks for.
         index: the split, with all of its pairs.
-        fed: size in pixels of the image the extractor is fed; None where not applicable, since no weights were
-            looked for.
+        fed: size in pixels of the image the extractor is fed; None where method and prompt do not fit together,
+            since no weights were looked for.
         learned: file of the learned prompt; None for a prompt that is not learned.
     """
 
@@ -156,7 +156,7 @@ def resolve_cell(resources: Resources, cell: Cell) -> ResolvedCell:
     if not cell.not_applicable:
         # Reads the backbone's configuration: a damaged one is reported before the work begins.
         fed = extractor.spec.fed({name: weights.path for name, weights in used.items()})
-    learned = _learned_file(cell, prompt, used)
+    learned = _find_prompt_file(cell, prompt, used)
     if cell.train_timestep and learned:
         cell = _at_training_timestep(cell, learned)
     weights = _resolve_weights(resources, cell, extractor.spec, prompt, used, learned)
@@ -207,7 +207,7 @@ def _resolve_weights(
     learned: LearnedFile | None,
 ) -> ResolvedWeights:
     """Hashes the files of the weights used. Raises `UserError` where one is damaged."""
-    # Of a source of prompts only the one that is used counts, or a better one of another method would make all
+    # Of a source of prompts only the file in use counts: a better prompt of another method must not make all
     # cells new.
     prompt_source = None
     if prompt and prompt.spec.learned and not cell.prompt_file:
@@ -242,7 +242,7 @@ def _plugin_versions(
     return versions
 
 
-def _learned_file(
+def _find_prompt_file(
     cell: Cell, prompt: PortableSpec[PromptSpec] | None, used: Mapping[str, Weights]
 ) -> LearnedFile | None:
     """The file of the cell's learned prompt. Raises `UserError` where it is missing or not a prompt."""
@@ -257,7 +257,7 @@ def _learned_file(
 
 
 def _at_training_timestep(cell: Cell, learned: LearnedFile) -> Cell:
-    """The cell at the timestep that its prompt was tuned at. Raises `UserError` where the file does not name it."""
+    """Sets the timestep that the prompt was tuned at. Raises `UserError` where its file does not name it."""
     params = dict(cell.params)
     if learned.timestep is None or "timestep" not in params:
         raise UserError(

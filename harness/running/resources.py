@@ -1,4 +1,4 @@
-"""What cells share: splits, weights and hashes, each read once."""
+"""Splits, weights and hashes that cells share, each read once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.weights.choice import WeightChoice, Weights, resolve_weights
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How cells are run: nothing here but `precision` and `weights` is part of a cell's identity.
+    """Options of a run. Of them only `precision` and `weights` are part of a cell's identity.
 
     Attributes:
         data_root: folder that holds the datasets' own folders.
@@ -24,11 +24,12 @@ class RunOptions:
         precision: `fp32`, `bf16` or `fp16`.
         compiled: whether networks are compiled, which changes numbers by rounding only, as device and batch size do.
         limit: only the first so many pairs of a split.
-        weights: which weights to use.
-        measures: protocols to score under, with alphas.
-        cache_bytes: memory for what is kept of pictures: a half for feature maps, a quarter each for what extractor and prompt keep; where
-            features follow from the pair, a half for the extractor and a quarter for maps.
-        cache: folder in which that is also kept on disk; None for memory alone.
+        out: results folder.
+        criteria: protocols to score under, with alphas.
+        weights: choice of the weights.
+        cache_bytes: memory for results that are kept: a half for feature maps, a quarter each for extractor and
+            prompt; where features follow from the pair, a half for the extractor and a quarter for maps.
+        cache: folder in which extractor and prompt keep theirs on disk, too; None for memory alone.
         workers: processes that decode pictures ahead.
     """
 
@@ -61,29 +62,36 @@ class Resources:
         self._hashes: dict[tuple[str, Path], dict[str, str]] = {}
 
     def split(self, choice: DatasetChoice, split: str) -> SplitIndex:
-        """A split, read once. Raises `UserError` where it is not there."""
+        """Returns a split. Raises `UserError` where the dataset is not there."""
         return self._splits.read(choice, split)
 
     def require_weights(self, cells: Sequence[Cell]) -> None:
-        """Finds the weights of all cells. Raises `UserError` that names every source that is missing, one line each."""
+        """Finds the weights of all cells.
+
+        Raises:
+            UserError: sources are missing; it names all of them, one line each.
+        """
         self.weights([name for cell in cells for name in weight_names(self.host, cell)])
 
     def weights(self, names: Sequence[str]) -> dict[str, Weights]:
-        """What each weight source stands for, looked for once. Raises `UserError`."""
+        """Returns the weights that each name of a source stands for. Raises `UserError` where some are missing."""
         new = [name for name in names if name not in self._weights]
         self._weights.update(resolve_weights(self.host, self.options.weights, new))
         return {name: self._weights[name] for name in names}
 
     def hashes(self, weights: Mapping[str, Weights]) -> dict[str, dict[str, str]]:
-        """Weight source -> file -> sha256, each file read once. Raises `UserError` where one is damaged."""
-        for one in weights.values():
-            if (one.source.name, one.path) not in self._hashes:
-                self._hashes[one.source.name, one.path] = one.hashes()
-        return {name: self._hashes[one.source.name, one.path] for name, one in weights.items()}
+        """Returns name -> file -> sha256. Raises `UserError` where a file is damaged."""
+        hashes: dict[str, dict[str, str]] = {}
+        for name, used in weights.items():
+            key = (used.source.name, used.path)
+            if key not in self._hashes:
+                self._hashes[key] = used.hashes()
+            hashes[name] = self._hashes[key]
+        return hashes
 
 
 def weight_names(host: Host, cell: Cell) -> list[str]:
-    """The weight sources that a cell reads: its extractor's, then its prompt's."""
+    """Names of the weight sources that a cell reads: its extractor's, then its prompt's."""
     if cell.not_applicable:
         return []
     if cell.prompt == NO_PROMPT:

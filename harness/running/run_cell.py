@@ -11,7 +11,7 @@ from harness.records.folders import RECORD, SHARDS, lock_folder, read_record, re
 from harness.records.predictions import PREDICTIONS, merge_tables, read_predictions, write_table
 from harness.records.schema import Record
 from harness.running.predict import Prediction, Work, now, predict
-from harness.running.recording import failed_record, make_record, not_applicable_record
+from harness.running.recording import make_record, record_of_failure, record_of_misfit
 from harness.running.resolve import ResolvedCell
 from harness.running.resources import Resources
 from harness.running.shards import write_shard
@@ -95,14 +95,14 @@ def _work_on(
 
 
 def _write_not_applicable(resolved: ResolvedCell, reason: str) -> Record:
-    record = not_applicable_record(resolved, reason)
+    record = record_of_misfit(resolved, reason)
     write_record(resolved.folder, record)
     return record
 
 
 def _write_failed(resolved: ResolvedCell, error: BaseException) -> Record:
     """Writes the record of a cell that failed as a whole. An earlier record with numbers is left in place."""
-    record = failed_record(resolved, error)
+    record = record_of_failure(resolved, error)
     try:
         if not (resolved.folder / RECORD).exists():
             write_record(resolved.folder, record)
@@ -112,7 +112,7 @@ def _write_failed(resolved: ResolvedCell, error: BaseException) -> Record:
     return record
 
 
-def _stored_predictions(resolved: ResolvedCell) -> list[pa.Table]:
+def _read_stored(resolved: ResolvedCell) -> list[pa.Table]:
     """The tables in a cell's folder, without rows of localizers that have changed since."""
     fingerprints = {name: localizer.fingerprint for name, localizer in resolved.localizers.items()}
     shards = sorted((resolved.folder / SHARDS).glob("*.parquet"))
@@ -125,7 +125,7 @@ def _missing_pairs(resolved: ResolvedCell) -> dict[str, list[str]]:
     import pyarrow.compute as pc
 
     done: set[tuple[str, str]] = set()
-    for table in _stored_predictions(resolved):
+    for table in _read_stored(resolved):
         keys = table.select(["pair_id", "localizer"]).group_by(["pair_id", "localizer"]).aggregate([])
         pair_ids = pc.cast(keys["pair_id"], "string").to_pylist()
         done.update(zip(pair_ids, keys["localizer"].to_pylist(), strict=True))
@@ -138,8 +138,8 @@ def _missing_pairs(resolved: ResolvedCell) -> dict[str, list[str]]:
 
 
 def _gather_predictions(resolved: ResolvedCell, work: Work) -> pa.Table:
-    """Puts all predictions of the cell into one file, and returns them. Raises `BenchError` where there are none."""
-    tables = _stored_predictions(resolved)
+    """Puts all predictions of the cell into one file and returns them. Raises `BenchError` if there are none."""
+    tables = _read_stored(resolved)
     if not tables:
         raise _nothing_predicted(resolved, work)
     predictions = merge_tables(tables)

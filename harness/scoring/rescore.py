@@ -27,7 +27,7 @@ class Rescorer:
         self._host = host
         self._choices: dict[str, list[DatasetChoice]] = {}
         for choice in map(DatasetChoice.parse, places):
-            if not choice.place:
+            if not choice.path:
                 raise UserError(f"--datasets {choice.name}: expected NAME=PATH, the place of a dataset")
             self._choices.setdefault(host.datasets[choice.name].name, []).append(choice)
         self._splits = Splits(host.datasets, data_root)

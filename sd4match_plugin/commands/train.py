@@ -185,7 +185,7 @@ def _request(host: Host, options: Mapping[str, Any], mine: Processes) -> Request
     from sd4match_plugin.tuning.job import Request
 
     dataset = DatasetChoice.parse(options["dataset_name"])
-    name = f"{dataset.name}-{dataset.place.name}" if dataset.place else dataset.name
+    name = f"{dataset.name}-{dataset.path.name}" if dataset.path else dataset.name
     out = options["out"] or Path("prompts") / f"{options['method']}-{name}"
     return Request(
         method=options["method"],

@@ -200,7 +200,7 @@ def test_a_cell_without_weights_has_no_size(bench, photos, tmp_path, monkeypatch
     plugin.bench_extractors = hookimpl(lambda: records)
 
     def load(blocked=()):
-        host = load_plugins(blocked, found=[])
+        host = load_plugins(blocked, points=[])
         host.load("mine", "mine", "1", lambda: plugin)
         return host
 

@@ -198,7 +198,7 @@ def test_a_name_that_two_plugins_bring_is_refused_and_both_are_named():
 
 def test_a_second_entry_point_of_the_same_name_is_shadowed():
     points = [EntryPoint("harness", "somewhere.else", "bench")]
-    host = load_plugins(found=points)
+    host = load_plugins(points=points)
     shadowed = host.plugins[-1]
     assert shadowed.status == "shadowed"
     assert "plugin 'harness' (correspondence-bench" in shadowed.reason

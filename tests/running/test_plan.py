@@ -95,7 +95,7 @@ def key(cell: Cell):
 def test_no_cell_occurs_twice(sweep):
     cells = plan(sweep, HOST)
     assert len({key(cell) for cell in cells}) == len(cells)
-    ids = {cell_id(cell, f"{cell.dataset.name}{cell.dataset.place}", {}) for cell in cells}
+    ids = {cell_id(cell, f"{cell.dataset.name}{cell.dataset.path}", {}) for cell in cells}
     assert len(ids) == len(cells)
 
 
@@ -280,11 +280,11 @@ def test_any_parameter_is_swept_by_the_methods_that_have_it():
     assert [cell.label for cell in cells] == ["dift[ensemble=2]", "plain[stride=4]", "plain[stride=8]"]
 
 
-@given(st.sampled_from(sorted(load_plugins(found=[]).methods)), st.integers(0, 20))
+@given(st.sampled_from(sorted(load_plugins(points=[]).methods)), st.integers(0, 20))
 def test_a_method_with_a_letter_left_out_is_still_guessed(method, position):
     position %= len(method)
     misspelt = method[:position] + method[position + 1 :]
-    host = load_plugins(found=[])
+    host = load_plugins(points=[])
     assume(misspelt not in host.methods and len(misspelt) >= 3)
     with pytest.raises(UserError, match="did you mean") as told:
         plan(Sweep(methods=(misspelt,), datasets=(DatasetChoice("shapes"),)), host)

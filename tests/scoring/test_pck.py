@@ -283,7 +283,7 @@ def test_counts_of_pairs_are_those_of_a_loop(sizes: list[int], seed: int) -> Non
 
 
 def test_another_threshold_is_another_measure() -> None:
-    host = load_plugins(found=[])
+    host = load_plugins(points=[])
     plain, boxed = (
         make_criterion(host, "sd4match"),
         make_criterion(host, "sd4match[threshold=points]", (0.2, 0.1, 0.2)),

@@ -70,7 +70,7 @@ def show(bench, tmp_path, monkeypatch):
     write_prompts(tmp_path)
     draw(tmp_path / "A.png", 1)
     draw(tmp_path / "B.png", 2, (50, 70))
-    host = load_plugins(found=[])
+    host = load_plugins(points=[])
     host.load("toy", "toy", "1", Plugin)
     monkeypatch.setattr("harness.cli.load_plugins", lambda blocked: host)
     monkeypatch.chdir(tmp_path)
