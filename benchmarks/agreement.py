@@ -67,7 +67,7 @@ def check_dift(setup: Setup, diffusion: published.Diffusion, count: int) -> list
     Raises:
         Disagreement: features differ by more than rounding, or a predicted pixel has not the highest cosine.
     """
-    prepared = setup.prepared("dift")
+    prepared = setup.resolve("dift")
     backbone, _ = setup.backbone(prepared)
     params: dict[str, Any] = dict(prepared.cell.params)
     timestep, ensemble = params["timestep"], params["ensemble"]
@@ -137,7 +137,7 @@ def _deficit(localizer: Any, source: FeatureMap, target: FeatureMap, pair: Image
 
 def check_cpm(setup: Setup, diffusion: published.Diffusion, count: int) -> list[str]:
     """Maps and points of the first pairs under SD4Match-CPM. Raises `Disagreement`."""
-    prepared = setup.prepared("sd4match-cpm")
+    prepared = setup.resolve("sd4match-cpm")
     backbone, _ = setup.backbone(prepared)
     params: dict[str, Any] = dict(prepared.cell.params)
     timestep, ensemble = params["timestep"], params["ensemble"]
@@ -169,7 +169,7 @@ def check_cpm(setup: Setup, diffusion: published.Diffusion, count: int) -> list[
         with torch.inference_mode():
             found = localizer(*ours, points).points.cpu()
         shift = max(
-            shift, float((found - published_points(theirs, ours, points, localizer)).norm(dim=1).max())
+            shift, float((found - locate_as_published(theirs, ours, points, localizer)).norm(dim=1).max())
         )
     return [
         check("maps of sd4match-cpm, relative", worst, ROUNDING[setup.precision]),
@@ -177,7 +177,7 @@ def check_cpm(setup: Setup, diffusion: published.Diffusion, count: int) -> list[
     ]
 
 
-def published_points(
+def locate_as_published(
     maps: Sequence[Tensor], ours: Sequence[FeatureMap], points: Tensor, localizer: Any
 ) -> Tensor:
     """The published kernel-softmax in original pixels, (N, 2)."""

@@ -97,7 +97,7 @@ def main(
 def _measure(setup: Setup, scale: Scale, size: str, quick: bool) -> Iterator[str]:
     """Measures everything and yields the text part by part. Raises `agreement.Disagreement`."""
     began, load = time.monotonic(), report.load()
-    prepared = setup.prepared("dift")
+    prepared = setup.resolve("dift")
     diffusion = Diffusion(prepared.weights.paths[STABLE_DIFFUSION_2_1], setup.device, setup.precision)
     stages = Stages(setup, diffusion, scale)
     _print_status("agreement")

@@ -9,16 +9,17 @@ from typing import Any
 
 import published
 import torch
-from agreement import kernel_sigma, published_points
+from agreement import kernel_sigma, locate_as_published
 from measuring import peak_bytes, seconds_of
 from ours import (
     Evaluation,
     evaluate,
     localizer_of,
 )
-from report import Row, counted
+from report import Row
 from stages import Measured, Stages
 
+from harness.messages import counted
 from harness.running.predict import make_pair_features
 from harness.running.resolve import ResolvedCell
 from harness.specs import FeatureMap, ImagePair, ImageRequest
@@ -42,7 +43,7 @@ class CpmStages(Stages):
     def cpm(self) -> Measured:
         """Features of pairs, points, and the whole evaluation."""
         setup, scale = self._setup, self._scale
-        prepared = setup.prepared("sd4match-cpm", limit=scale.cpm_pairs)
+        prepared = setup.resolve("sd4match-cpm", limit=scale.cpm_pairs)
         index, pairs = prepared.index, list(prepared.index.pairs.values())
         backbone, _ = setup.backbone(prepared)
         features, localizer = make_pair_features(prepared, setup.shared), localizer_of(prepared)
@@ -55,17 +56,17 @@ class CpmStages(Stages):
             maps = [(pair, flat[2 * at], flat[2 * at + 1]) for at, (pair, _) in enumerate(batch)]
             few = batch[: scale.published_cpm_pairs]
 
-            def published_maps(pair: ImagePair, requests: tuple[ImageRequest, ...]) -> list[torch.Tensor]:
+            def maps_as_published(pair: ImagePair, requests: tuple[ImageRequest, ...]) -> list[torch.Tensor]:
                 states = backbone.condition(prompt.make(pair.category, requests)).states
                 return published.sd4match_maps(
                     self._diffusion, [request.image for request in requests], states
                 )
 
-            feature_timings = self._timed(
+            feature_timings = self._time(
                 ours=lambda: extractor.extract(with_prompts(prompt, few)),  # type: ignore[union-attr]
-                published=lambda: [published_maps(pair, requests) for pair, requests in few],
+                published=lambda: [maps_as_published(pair, requests) for pair, requests in few],
             )
-            point_timings = self._timed(
+            point_timings = self._time(
                 ours=lambda: many(
                     [
                         (source, replace(target), torch.from_numpy(pair.source_points))
@@ -73,7 +74,8 @@ class CpmStages(Stages):
                     ]
                 ),
                 published=lambda: [
-                    self._published_softmax(pair, source, target, localizer) for pair, source, target in maps
+                    self._locate_as_published(pair, source, target, localizer)
+                    for pair, source, target in maps
                 ],
             )
         rows = [
@@ -94,7 +96,7 @@ class CpmStages(Stages):
             ),
         ]
         whole, evaluation = self._whole_cpm(
-            prepared, pairs[: scale.published_cpm_pairs], published_maps, localizer
+            prepared, pairs[: scale.published_cpm_pairs], maps_as_published, localizer
         )
         return Measured([*rows, whole], evaluation)
 
@@ -106,10 +108,10 @@ class CpmStages(Stages):
         )
 
     @staticmethod
-    def _published_softmax(
+    def _locate_as_published(
         pair: ImagePair, source: FeatureMap, target: FeatureMap, localizer: Any
     ) -> torch.Tensor:
-        return published_points(
+        return locate_as_published(
             [source.data, target.data], [source, target], torch.from_numpy(pair.source_points), localizer
         )
 
@@ -120,7 +122,7 @@ class CpmStages(Stages):
         runs: list[Evaluation] = []
         seconds: list[float] = []
 
-        def evaluated() -> None:
+        def evaluate_published() -> None:
             for pair in pairs:
                 source, target = maps(pair, self._pair_requests(pair, prepared.index))
                 scale = torch.tensor(
@@ -133,10 +135,12 @@ class CpmStages(Stages):
 
         peaks = (0, 0)
         for _ in range(self._scale.whole):
-            run = setup.prepared("sd4match-cpm", limit=self._scale.cpm_pairs)
+            run = setup.resolve("sd4match-cpm", limit=self._scale.cpm_pairs)
             ours_peak = peak_bytes(lambda run=run: runs.append(evaluate(setup, run)), setup.device, 0.01)  # type: ignore[misc]
             peak = peak_bytes(
-                lambda: seconds.append(seconds_of(evaluated, setup.device) / len(pairs)), setup.device, 0.01
+                lambda: seconds.append(seconds_of(evaluate_published, setup.device) / len(pairs)),
+                setup.device,
+                0.01,
             )
             peaks = (max(peaks[0], ours_peak), max(peaks[1], peak))
         ours = statistics.median(run.seconds / run.pairs for run in runs)

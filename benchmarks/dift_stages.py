@@ -17,9 +17,10 @@ from ours import (
     localizer_of,
     requests_of,
 )
-from report import Row, counted
+from report import Row
 from stages import Measured, Stages
 
+from harness.messages import counted
 from harness.running.resolve import ResolvedCell
 from harness.specs import ImagePair, ImageRequest
 
@@ -30,7 +31,7 @@ class DiftStages(Stages):
     def dift(self) -> Measured:
         """Features, points, and the whole evaluation."""
         setup, scale = self._setup, self._scale
-        prepared = setup.prepared("dift")
+        prepared = setup.resolve("dift")
         index, pairs = prepared.index, list(prepared.index.pairs.values())
         backbone, _ = setup.backbone(prepared)
         requests = [
@@ -39,15 +40,15 @@ class DiftStages(Stages):
         ]
         extractor, sample = extractor_of(setup, prepared), requests[: scale.images]
 
-        def published_features(request: ImageRequest) -> torch.Tensor:
+        def features_as_published(request: ImageRequest) -> torch.Tensor:
             return published.dift_features(
                 self._diffusion, request.image, backbone.text_states(str(request.prompt))
             )
 
         with torch.inference_mode():
-            features = self._timed(
+            features = self._time(
                 ours=lambda: extractor.extract(self._fresh(sample)),
-                published=lambda: [published_features(request) for request in sample],
+                published=lambda: [features_as_published(request) for request in sample],
             )
         rows = [
             Row.of(
@@ -59,7 +60,7 @@ class DiftStages(Stages):
             )
         ]
         rows += self._argmax_original(prepared, pairs[: scale.point_pairs], requests)
-        whole, evaluation, per_picture, per_pair = self._whole_dift(prepared, requests, published_features)
+        whole, evaluation, per_picture, per_pair = self._whole_dift(prepared, requests, features_as_published)
         return Measured([*rows, whole], evaluation, per_picture, per_pair)
 
     def _argmax_original(
@@ -92,7 +93,7 @@ class DiftStages(Stages):
                     torch.from_numpy(pair.source_points),
                 )
 
-        timings = self._timed(
+        timings = self._time(
             ours=lambda: ours(known),
             cold=lambda: ours(localizer_of(prepared)),
             published=lambda: theirs(published.dift_points),
@@ -151,7 +152,7 @@ class DiftStages(Stages):
         peaks = (0, 0)
         for _ in range(self._scale.whole):
             ours_peak = peak_bytes(
-                lambda: runs.append(evaluate(setup, setup.prepared("dift"))), setup.device, 0.01
+                lambda: runs.append(evaluate(setup, setup.resolve("dift"))), setup.device, 0.01
             )
             peaks = (max(peaks[0], ours_peak), max(peaks[1], peak_bytes(theirs, setup.device, 0.01)))
         ours = statistics.median(run.seconds / run.pairs for run in runs)

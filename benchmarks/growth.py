@@ -12,7 +12,7 @@ import numpy as np
 import published
 import torch
 from measuring import alternating
-from ours import Evaluation, Setup, evaluate, extractor_of, localizer_of, remarked, requests_of
+from ours import Evaluation, Setup, evaluate, extractor_of, localizer_of, rename_pictures, requests_of
 from report import Growth
 from stages import Scale
 from workloads import write_folder
@@ -40,7 +40,7 @@ def pairs(
         folder = write_folder(
             folder_root / str(part), replace(scale.extent, pairs=max(1, scale.extent.pairs // part))
         )
-        prepared = replace(setup, data=folder).prepared("dift", out=f"growth-{part}")
+        prepared = replace(setup, data=folder).resolve("dift", out=f"growth-{part}")
         images = {
             image.identity() for pair in prepared.index.pairs.values() for image in (pair.source, pair.target)
         }
@@ -60,7 +60,7 @@ class Maps:
     """Two feature maps of `dift`, as if of pictures of any size."""
 
     def __init__(self, setup: Setup) -> None:
-        self.prepared = setup.prepared("dift")
+        self.prepared = setup.resolve("dift")
         setup.backbone(self.prepared)
         self.pairs = list(self.prepared.index.pairs.values())
         requests = [
@@ -129,7 +129,7 @@ def picture_size(setup: Setup, maps: Maps, scale: Scale) -> Growth:
 
 def network_size(setup: Setup, repeats: int) -> Growth:
     """The encoder and the U-Net for one picture, eight draws, at other sizes than the native one."""
-    backbone, _ = setup.backbone(setup.prepared("dift"))
+    backbone, _ = setup.backbone(setup.resolve("dift"))
     level, condition = backbone.card.levels["up-block 1"], backbone.condition("")
     sides = [int(backbone.card.native * factor) for factor in FACTORS]
     encoders, passes = [], []
@@ -159,7 +159,7 @@ def ensemble(setup: Setup, diffusion: published.Diffusion, count: int, repeats: 
     mark = itertools.count()
     ours, theirs = [], []
     for size in ENSEMBLES:
-        prepared = setup.prepared("dift", ensemble=size)
+        prepared = setup.resolve("dift", ensemble=size)
         backbone, _ = setup.backbone(prepared)
         requests = requests_of(list(prepared.index.pairs.values()), prepared.index)[:count]
         requests = [replace(request, prompt=f"a photo of a {request.category}") for request in requests]
@@ -167,7 +167,7 @@ def ensemble(setup: Setup, diffusion: published.Diffusion, count: int, repeats: 
         states = [backbone.text_states(str(request.prompt)) for request in requests]
         calls: dict[str, Callable[[], Any]] = {
             "ours": lambda extractor=extractor, requests=requests: extractor.extract(  # type: ignore[misc]
-                remarked(requests, f"-{next(mark)}")
+                rename_pictures(requests, f"-{next(mark)}")
             ),
             "published": lambda requests=requests, states=states, size=size: [  # type: ignore[misc]
                 published.dift_features(diffusion, request.image, state, ensemble=size)

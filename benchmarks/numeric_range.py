@@ -52,7 +52,7 @@ def ranges(networks: Mapping[str, torch.nn.Module]) -> Iterator[Callable[[], lis
     ]
     usual = F.scaled_dot_product_attention
 
-    def watched(query: torch.Tensor, key: torch.Tensor, *rest: Any, **options: Any) -> torch.Tensor:
+    def watch_attention(query: torch.Tensor, key: torch.Tensor, *rest: Any, **options: Any) -> torch.Tensor:
         for network_range in current:
             # A head at a time: all of them at 768 x 768 are 1.7 GB.
             scores = (
@@ -62,7 +62,7 @@ def ranges(networks: Mapping[str, torch.nn.Module]) -> Iterator[Callable[[], lis
             network_range.score = max(network_range.score, *scores)
         return usual(query, key, *rest, **options)
 
-    F.scaled_dot_product_attention = watched
+    F.scaled_dot_product_attention = watch_attention
     try:
         yield lambda: list(network_ranges.values())
     finally:

@@ -39,10 +39,10 @@ def time_once(what: str, call: Callable[[], Any]) -> tuple[Timing, Any]:
     results: list[Any] = []
     flops: list[int] = []
 
-    def counted() -> None:
+    def count_flops() -> None:
         flops.append(flops_of(lambda: results.append(call())))
 
-    peak = peak_bytes(lambda: taken.append(seconds_of(counted, "cpu")), "cpu", 0.05)
+    peak = peak_bytes(lambda: taken.append(seconds_of(count_flops, "cpu")), "cpu", 0.05)
     click.echo(f"bench: {what}: {report.seconds(taken[0])} s, {flops[0] / report.TERA:.2f} TFLOP", err=True)
     return Timing(tuple(taken), peak, flops[0]), results[0]
 
@@ -61,7 +61,7 @@ class Inputs:
 
 def our_maps(setup: Setup) -> tuple[Timing, Timing, list[torch.Tensor], Inputs]:
     """Timings when nothing is known of the pictures and when they were in a pair before; the maps."""
-    prepared = setup.prepared("sd4match-cpm")
+    prepared = setup.resolve("sd4match-cpm")
     backbone, _ = setup.backbone(prepared)
     pair = next(iter(prepared.index.pairs.values()))
     category = prepared.index.prompt_category(pair)
@@ -109,7 +109,7 @@ def measure_maps(setup: Setup) -> tuple[list[report.Row], str]:
     # Two networks of this size and what they compute do not fit into everybody's memory.
     setup.shared.clear()
     diffusion = published.Diffusion(
-        setup.prepared("sd4match-cpm").weights.paths[STABLE_DIFFUSION_2_1], setup.device, setup.precision
+        setup.resolve("sd4match-cpm").weights.paths[STABLE_DIFFUSION_2_1], setup.device, setup.precision
     )
     theirs, their_maps = time_once(
         "published", lambda: published.sd4match_maps(diffusion, *vars(inputs).values())
@@ -145,7 +145,7 @@ def measure_step(setup: Setup) -> tuple[report.Row, str]:
     settings, shape = ours.job.settings, ours.job.inputs.maps._shape
     own, loss = time_once("a step", lambda: ours.job.training.gradients.accumulate(0))
     diffusion = published.Diffusion(
-        setup.prepared("sd4match-cpm").weights.paths[STABLE_DIFFUSION_2_1], setup.device, setup.precision
+        setup.resolve("sd4match-cpm").weights.paths[STABLE_DIFFUSION_2_1], setup.device, setup.precision
     )
     published_step = PublishedTraining(ours, diffusion)
 

@@ -45,7 +45,7 @@ from sd4match_plugin.tuning.settings import Settings
 
 @dataclass(frozen=True)
 class Setup:
-    """What all measurements share.
+    """Data, device and weights that all measurements share.
 
     Attributes:
         data: a folder of pictures with `pairs.json`.
@@ -66,7 +66,7 @@ class Setup:
     host: Host = field(default_factory=load_plugins)
     shared: SharedObjects = field(default_factory=SharedObjects)
 
-    def prepared(
+    def resolve(
         self, method: str, out: str = "results", limit: int | None = None, **overrides: int
     ) -> ResolvedCell:
         """A cell of a method with its own prompt and localizer, ready to run.
@@ -122,7 +122,7 @@ def requests_of(pairs: list[ImagePair], index: SplitIndex, mark: str = "") -> li
     return list(requests.values())
 
 
-def remarked(requests: list[ImageRequest], mark: str) -> list[ImageRequest]:
+def rename_pictures(requests: list[ImageRequest], mark: str) -> list[ImageRequest]:
     """The same pictures as if never seen before."""
     return [replace(request, identity=request.identity + mark) for request in requests]
 
@@ -179,7 +179,7 @@ def evaluate(setup: Setup, prepared: ResolvedCell) -> Evaluation:
     """Runs a cell from nothing, with its networks loaded. Raises `RuntimeError` where a pair fails."""
     shutil.rmtree(prepared.folder, ignore_errors=True)
     backbone, memory = setup.backbone(prepared)
-    with _counted(backbone, memory) as caches:
+    with _count_requests(backbone, memory) as caches:
         synchronise(setup.device)
         start = time.perf_counter()
         record = run_cell(Resources(setup.host, prepared.options, setup.shared), prepared)
@@ -196,7 +196,7 @@ def evaluate(setup: Setup, prepared: ResolvedCell) -> Evaluation:
 
 
 @contextmanager
-def _counted(backbone: StableDiffusion, memory: ByteLRU[Tensors]) -> Iterator[dict[str, Counts]]:
+def _count_requests(backbone: StableDiffusion, memory: ByteLRU[Tensors]) -> Iterator[dict[str, Counts]]:
     """Counters at what is kept of pictures."""
     caches = {
         name: Counts()
@@ -216,15 +216,15 @@ def _counted(backbone: StableDiffusion, memory: ByteLRU[Tensors]) -> Iterator[di
         ImagePatches.patches,
     )
 
-    def counted_once(key: Any, compute: Callable[[], Any]) -> Any:
+    def count_once(key: Any, compute: Callable[[], Any]) -> Any:
         posteriors.asked += 1
         return once(key, compute)
 
-    def counted_posterior(pixels: Any) -> Any:
+    def count_posterior(pixels: Any) -> Any:
         posteriors.computed += len(pixels)
         return posterior(pixels)
 
-    def counted_mean(
+    def count_mean(
         noisy: Any, timestep: int, prompts: Any, submodule: str, members: int, prefix_outputs: Any = None
     ) -> Any:
         pictures = len(noisy) // members
@@ -234,20 +234,20 @@ def _counted(backbone: StableDiffusion, memory: ByteLRU[Tensors]) -> Iterator[di
             asked.asked += pictures if prefix_outputs else 0
         return mean(noisy, timestep, prompts, submodule, members, prefix_outputs)
 
-    def counted_begin(noisy: Any, timestep: int) -> Any:
+    def count_prefix(noisy: Any, timestep: int) -> Any:
         beginnings.computed += 1
         return begin(noisy, timestep)
 
-    def counted_patches(self: Any, images: Any) -> Any:
+    def count_patches(self: Any, images: Any) -> Any:
         describing.computed += len(images)
         return patches(self, images)
 
     with (
-        patch.object(memory, "once", counted_once),
-        patch.object(backbone, "posterior", counted_posterior),
-        patch.object(backbone, "mean_activations", counted_mean),
-        patch.object(backbone, "run_prefix", counted_begin),
-        patch.object(ImagePatches, "patches", counted_patches),
+        patch.object(memory, "once", count_once),
+        patch.object(backbone, "posterior", count_posterior),
+        patch.object(backbone, "mean_activations", count_mean),
+        patch.object(backbone, "run_prefix", count_prefix),
+        patch.object(ImagePatches, "patches", count_patches),
     ):
         yield caches
     for name in [
@@ -302,11 +302,11 @@ class CountedTraining:
         training = self.job.training
         asked, call = self.posteriors, Posteriors.__call__
 
-        def counted(posteriors: Posteriors, identities: Any) -> Any:
+        def count_identities(posteriors: Posteriors, identities: Any) -> Any:
             asked.asked += len(identities)
             return call(posteriors, identities)
 
-        with patch.object(Posteriors, "__call__", counted):
+        with patch.object(Posteriors, "__call__", count_identities):
             loss = training._update()
         training.step += 1
         return loss

@@ -27,6 +27,7 @@ from workloads import Extent, write_folder
 from harness.environment import hardware, package_versions
 from harness.errors import UserError
 from harness.frames import Size
+from harness.messages import counted
 from harness.plugins.host import Host
 from harness.plugins.loading import load_plugins
 from harness.records.runs import StoredCell
@@ -68,7 +69,7 @@ class Question:
     ensemble: int | None = None
     weights: tuple[str, ...] = ("tiny",)
 
-    def prepared(self, host: Host, method: str, precision: str) -> ResolvedCell:
+    def resolve(self, host: Host, method: str, precision: str) -> ResolvedCell:
         """A method's cell in one precision."""
         has_ensemble = "ensemble" in host.extractors[host.methods[method].extractor].params
         overrides = {"ensemble": (self.ensemble,)} if self.ensemble and has_ensemble else {}
@@ -130,7 +131,7 @@ def shift(full: ResolvedCell, half: ResolvedCell, localizer: str) -> Shift:
 
 def rows(question: Question, host: Host, method: str) -> Iterator[list[str]]:
     """Yields a row for each precision, single first. Raises `RuntimeError` if a pair fails."""
-    cells = {precision: question.prepared(host, method, precision) for precision in ("fp32", *HALVES)}
+    cells = {precision: question.resolve(host, method, precision) for precision in ("fp32", *HALVES)}
     stored = {precision: _run(host, cell) for precision, cell in cells.items()}
     full, localizer = cells["fp32"], cells["fp32"].cell.localizers[0]
     measured = full.options.criteria[0]
@@ -223,7 +224,7 @@ def true_size(configs: Path, work: Path, side: int, ensemble: int) -> Iterator[s
             for wide, narrow in zip(widest, inside, strict=True)
         ]
         click.echo(f"bench: {precision}: {difference.features:.1e}", err=True)
-    draws = report.counted(ensemble, "draw")
+    draws = counted(ensemble, "draw")
     yield f"Pictures of {side} x {side} pixels, {draws} of noise, one pair, `dift`."
     yield report.plain(
         ["precision", "features", "cosines", "best cells moved", "median of those, cells", "95th percentile"],
@@ -245,7 +246,7 @@ def true_size(configs: Path, work: Path, side: int, ensemble: int) -> Iterator[s
 
 
 def _watch_ranges(setup: Setup, ensemble: int) -> tuple[Maps, list[Range]]:
-    prepared = setup.prepared("dift", ensemble=ensemble)
+    prepared = setup.resolve("dift", ensemble=ensemble)
     backbone, _ = setup.backbone(prepared)
     with ranges(
         {"VAE encoder": backbone.vae, "U-Net": backbone.unet, "text encoder": backbone.text_encoder}

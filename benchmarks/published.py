@@ -151,7 +151,7 @@ def dift_points(
         source_size, target_size: width and height in original pixels.
         points: (N, 2) original pixels.
     """
-    large_source, large_target = _enlarged(source, source_size), _enlarged(target, target_size)
+    large_source, large_target = _enlarge(source, source_size), _enlarge(target, target_size)
     width = target_size[0]
     pixels = []
     for x, y in _whole_pixels(points, source_size):
@@ -167,8 +167,8 @@ def dift_points_normalised_once(
     source: Tensor, target: Tensor, source_size: Sequence[int], target_size: Sequence[int], points: Tensor
 ) -> tuple[Tensor, Tensor]:
     """`dift_points`, the enlarged target map normalised once for all points; and cosines (N, H, W)."""
-    large_source = _enlarged(source, source_size)
-    normal = F.normalize(_enlarged(target, target_size), dim=0).flatten(1)
+    large_source = _enlarge(source, source_size)
+    normal = F.normalize(_enlarge(target, target_size), dim=0).flatten(1)
     width, height = target_size
     pixels, maps = [], []
     for x, y in _whole_pixels(points, source_size):
@@ -179,7 +179,7 @@ def dift_points_normalised_once(
     return torch.tensor(pixels, dtype=torch.float64), torch.stack(maps)
 
 
-def _enlarged(features: Tensor, size: Sequence[int]) -> Tensor:
+def _enlarge(features: Tensor, size: Sequence[int]) -> Tensor:
     """(C, h, w) -> (C, H, W)."""
     return F.interpolate(features[None], size=(size[1], size[0]), mode="bilinear", align_corners=False)[0]
 
@@ -246,13 +246,13 @@ def kernel_softmax(source: Tensor, target: Tensor, points: Tensor, side: int, si
 
 def _similarity(source: Tensor, target: Tensor, points: Tensor, side: int) -> Tensor:
     """Cosines (N, h, w) of points' features with every cell."""
-    queries = _sampled(source[None], points[None] / (side - 1))[0, :, 0].T
+    queries = _sample(source[None], points[None] / (side - 1))[0, :, 0].T
     queries = queries / (queries.norm(dim=1, keepdim=True) + EPSILON)
     target = target / (target.norm(dim=0, keepdim=True) + EPSILON)
     return torch.einsum("nc,chw->nhw", queries, target)
 
 
-def _sampled(maps: Tensor, places: Tensor) -> Tensor:
+def _sample(maps: Tensor, places: Tensor) -> Tensor:
     """(n, C, h, w) at (n, N, 2) places, first cell 0 and last cell 1 -> (n, C, 1, N)."""
     grid = (2 * places - 1)[:, None].to(maps)
     return F.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=True)
@@ -284,7 +284,7 @@ def loss(
         last = torch.tensor([width - 1, height - 1], device=target.device)
         around = truths.to(target)[:, None] / (side - 1) * last + offsets
         inside = ((around > 0) & (around < last)).all(dim=2)
-        logarithm = _sampled(probability, around / last)[:, 0, 0].log()
+        logarithm = _sample(probability, around / last)[:, 0, 0].log()
         losses.append(-(logarithm * weights * inside).sum(1).mean())
     return torch.stack(losses).mean()
 

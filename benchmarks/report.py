@@ -134,11 +134,6 @@ def plain(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return _markdown(headers, rows)
 
 
-def counted(number: int, what: str) -> str:
-    """`1 pair`, `2 pairs`."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
 def seconds(value: float) -> str:
     """Three digits."""
     return f"{value:.3g}" if value < 100 else f"{value:.0f}"

@@ -14,12 +14,13 @@ from ours import (
     CountedTraining,
     Evaluation,
     Setup,
-    remarked,
+    rename_pictures,
 )
 from published_training import PublishedTraining
-from report import Row, counted
+from report import Row
 from workloads import SMALL, SPAIR_SHAPED, TRUE_SIZE, Extent
 
+from harness.messages import counted
 from harness.specs import ImageRequest
 
 
@@ -85,12 +86,12 @@ class Stages:
 
     def _fresh(self, requests: list[ImageRequest]) -> list[ImageRequest]:
         """The pictures as if never seen before."""
-        return remarked(requests, f"-{next(self._mark)}")
+        return rename_pictures(requests, f"-{next(self._mark)}")
 
     def networks(self) -> list[Row]:
         """The VAE's encoder and the U-Net by themselves."""
         setup, diffusion = self._setup, self._diffusion
-        prepared = setup.prepared("dift")
+        prepared = setup.resolve("dift")
         backbone, _ = setup.backbone(prepared)
         level = backbone.card.levels["up-block 1"]
         pixels = torch.rand(1, 3, diffusion.side, diffusion.side) * 2 - 1
@@ -100,12 +101,12 @@ class Stages:
             posterior = backbone.posterior(pixels)
             noisy = torch.randn(8, *posterior.mean.shape[1:]).to(setup.device)
             states = condition.states.expand(8, -1, -1)
-            encoders = self._timed(
+            encoders = self._time(
                 ours=lambda: backbone.posterior(pixels),
                 published=lambda: diffusion.latents(given.repeat(8, 1, 1, 1), None),
                 sd4match=lambda: diffusion.latents(given, None),
             )
-            passes = self._timed(
+            passes = self._time(
                 ours=lambda: backbone.activations(noisy, 261, [condition] * 8, [level]),
                 published=lambda: diffusion.block_output(noisy.to(diffusion.dtype), 261, states, stop=True),
                 sd4match=lambda: diffusion.block_output(noisy.to(diffusion.dtype), 50, states, stop=False),
@@ -124,7 +125,7 @@ class Stages:
             Row.of("U-Net, eight draws, SD4Match (whole)", "picture", passes, 1, other="sd4match"),
         ]
 
-    def _timed(self, count_flops: bool = True, **calls: Callable[[], Any]) -> dict[str, Any]:
+    def _time(self, count_flops: bool = True, **calls: Callable[[], Any]) -> dict[str, Any]:
         return alternating(calls, self._scale.repeats, self._setup.device, count_flops)
 
     def training(self, ours: CountedTraining, theirs: PublishedTraining) -> Row:

@@ -24,11 +24,11 @@ GIGABYTE = 1e9
 
 
 class _Enough(Exception):
-    """What is read has been computed."""
+    """Stops the U-Net once the output that is read has been computed."""
 
 
 class _FusedAttention(torch.autograd.Function):
-    """What scaled_dot_product_attention keeps on a GPU; no numbers."""
+    """Keeps what scaled_dot_product_attention keeps on a GPU, without its numbers."""
 
     @staticmethod
     def forward(ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
@@ -62,24 +62,21 @@ def count(unet: Any, place: str, side: int, images: int, width: int, dtype: torc
     """Bytes kept for the way back, and bytes of the largest layer, which checkpointing needs besides."""
     counter, largest, before = Counter(unet), 0, [0]
 
-    def entered(module: Any, inputs: Any) -> None:
+    def enter_layer(module: Any, inputs: Any) -> None:
         before[0] = counter.bytes
 
-    def left(module: Any, inputs: Any, output: Any) -> None:
+    def leave_layer(module: Any, inputs: Any, output: Any) -> None:
         nonlocal largest
         largest = max(largest, counter.bytes - before[0])
 
     def stop(module: Any, inputs: Any, output: Any) -> None:
         raise _Enough
 
-    layers = [
-        one for name, one in unet.named_modules() if name.split(".")[-2:-1] in (["resnets"], ["attentions"])
-    ]
-    hooks = [
-        hook
-        for one in layers
-        for hook in (one.register_forward_pre_hook(entered), one.register_forward_hook(left))
-    ]
+    hooks = []
+    for name, layer in unet.named_modules():
+        if name.split(".")[-2:-1] in (["resnets"], ["attentions"]):
+            hooks.append(layer.register_forward_pre_hook(enter_layer))
+            hooks.append(layer.register_forward_hook(leave_layer))
     hooks.append(unet.get_submodule(place).register_forward_hook(stop))
     with torch.device("meta"):
         noisy = torch.empty(images, 4, side, side, dtype=dtype)
@@ -87,7 +84,7 @@ def count(unet: Any, place: str, side: int, images: int, width: int, dtype: torc
         time = torch.empty((), dtype=torch.long)
     with (
         torch.autograd.graph.saved_tensors_hooks(counter.keep, lambda kept: kept),
-        fused(),
+        fused_attention(),
         suppress(_Enough),
     ):
         unet(noisy, time, states, return_dict=False)
@@ -97,7 +94,7 @@ def count(unet: Any, place: str, side: int, images: int, width: int, dtype: torc
 
 
 @contextmanager
-def fused() -> Iterator[None]:
+def fused_attention() -> Iterator[None]:
     """Attention without its matrix."""
     before = F.scaled_dot_product_attention
     F.scaled_dot_product_attention = lambda query, key, value, **_: _FusedAttention.apply(query, key, value)  # type: ignore[assignment]

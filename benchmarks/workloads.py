@@ -54,7 +54,9 @@ def write_folder(folder: Path, extent: Extent, seed: int = 0) -> Path:
     dice, pairs = np.random.default_rng(seed), []
     folder.mkdir(parents=True, exist_ok=True)
     for category in sorted(pictures)[: extent.categories]:
-        placed = [_placed(dataset, image, folder, extent) for image in pictures[category][: extent.images]]
+        placed = [
+            _write_picture(dataset, image, folder, extent) for image in pictures[category][: extent.images]
+        ]
         pairs += _pairs(category, placed, extent.pairs, dice)
     content = {"name": "spair-shaped", "threshold": "box", "pairs": pairs}
     (folder / "pairs.json").write_text(json.dumps(content), encoding="utf-8")
@@ -70,7 +72,7 @@ class _Placed:
     box: np.ndarray
 
 
-def _placed(dataset: Shapes, image: ShapesImage, folder: Path, extent: Extent) -> _Placed:
+def _write_picture(dataset: Shapes, image: ShapesImage, folder: Path, extent: Extent) -> _Placed:
     """Enlarges a picture; its aspect ratio becomes the extent's, lying or upright."""
     annotation = dataset.annotation(image)
     width, height = annotation.size

@@ -1,4 +1,4 @@
-"""What the pages say is what the code does."""
+"""Pages agree with the code: commands parse, examples work, links lead somewhere."""
 
 from __future__ import annotations
 

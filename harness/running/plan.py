@@ -17,8 +17,8 @@ def plan(sweep: Sweep, host: Host) -> list[Cell]:
     """The cells of a sweep, none twice, in the order: datasets, methods, prompts, parameters, seeds.
 
     Raises:
-        UserError: a name is unknown, a parameter belongs to no method or has a value of the wrong kind, or nothing
-            in the sweep is applicable.
+        UserError: a name is unknown, a parameter belongs to no method or has a value of the wrong kind, or
+            nothing in the sweep is applicable.
     """
     methods = [host.methods[name] for name in _distinct(sweep.methods)]
     for name in sweep.localizers or ():

@@ -1,4 +1,7 @@
-"""The performance measurements: both ways give the same, a difference is noticed, data is the same every time. Nothing is timed."""
+"""The performance measurements: both ways agree, a difference is noticed, data is the same every time.
+
+Nothing is timed.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ def setup(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def diffusion(setup):
-    return Diffusion(setup.prepared("dift").weights.paths[STABLE_DIFFUSION_2_1], "cpu", "fp32")
+    return Diffusion(setup.resolve("dift").weights.paths[STABLE_DIFFUSION_2_1], "cpu", "fp32")
 
 
 def test_dift_agrees_with_the_published_way(setup, diffusion):
@@ -56,7 +59,7 @@ def test_a_training_step_agrees_with_the_published_way_and_moves_nothing(setup, 
 
 
 def test_another_pixel_is_noticed(setup, diffusion, monkeypatch):
-    found = agreement.localizer_of(setup.prepared("dift"))
+    found = agreement.localizer_of(setup.resolve("dift"))
 
     class Moved:
         def __call__(self, source, target, points):
@@ -95,7 +98,7 @@ def test_data_can_be_read_and_is_of_the_extent_asked_for(setup):
 
 
 def test_caches_are_counted(setup):
-    caches = evaluate(setup, setup.prepared("dift", ensemble=1)).caches
+    caches = evaluate(setup, setup.resolve("dift", ensemble=1)).caches
     maps, posteriors = caches["feature maps of pictures"], caches["posteriors"]
     assert maps.asked == 2 * LITTLE.categories * LITTLE.pairs
     assert maps.computed == posteriors.asked == posteriors.computed <= LITTLE.categories * LITTLE.images
@@ -104,7 +107,7 @@ def test_caches_are_counted(setup):
 
 def test_what_a_prompt_from_the_pair_leaves_alone_is_counted(setup):
     """Pictures are in several pairs; each is encoded, described and begun once."""
-    caches = evaluate(setup, setup.prepared("sd4match-cpm", ensemble=1, limit=6)).caches
+    caches = evaluate(setup, setup.resolve("sd4match-cpm", ensemble=1, limit=6)).caches
     pictures = caches["posteriors"].computed
     assert 1 < pictures < 12
     for name in ("what comes before the prompt", "DINO features"):
@@ -116,7 +119,7 @@ def test_what_a_prompt_from_the_pair_leaves_alone_is_counted(setup):
 
 def test_a_cache_on_disk_is_counted(setup, tmp_path):
     cold, warm = (
-        evaluate(setup, replace(setup, cache=tmp_path).prepared("dift", ensemble=1)).caches for _ in range(2)
+        evaluate(setup, replace(setup, cache=tmp_path).resolve("dift", ensemble=1)).caches for _ in range(2)
     )
     (name,) = (name for name in cold if name.endswith(" on disk"))
     assert cold[name].asked == cold[name].computed == cold["posteriors"].computed > 0

@@ -1,4 +1,4 @@
-"""Half precision: what stays single whatever it is, how far features and predictions may move, and that the measurement sees it."""
+"""Half precision: parts that stay single, limits of differences, and that the measurement sees them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from harness.specs import FeatureMap, ImageRequest, MakeContext
 DINO = ROOT / "baselines" / "tiny" / "weights" / "dino"
 
 
-# About twice what was measured. Features, cosines: see `MapDifference`; moved: share of points by 0.01 of the size of the target or more.
+# About twice the measured differences. Features, cosines: see `MapDifference`; moved: share of points that
+# move by 0.01 of the size of the target or more.
 LIMITS = {
     ("dift", "bf16"): (0.012, 0.014, 0.1),
     ("dift", "fp16"): (0.0012, 0.0014, 0.02),
@@ -44,13 +45,13 @@ def question(tmp_path_factory):
 @pytest.fixture(scope="module")
 def tiny(question):
     """Folder of the bundled Stable Diffusion."""
-    return question.prepared(load_plugins(), "dift", "fp32").weights.paths[STABLE_DIFFUSION_2_1]
+    return question.resolve(load_plugins(), "dift", "fp32").weights.paths[STABLE_DIFFUSION_2_1]
 
 
 @pytest.mark.parametrize(("method", "half"), list(LIMITS))
 def test_half_precision_stays_within_its_limits(question, method, half):
     host = load_plugins()
-    full, low = (question.prepared(host, method, name) for name in ("fp32", half))
+    full, low = (question.resolve(host, method, name) for name in ("fp32", half))
     for cell in (full, low):
         assert run_cell(Resources(host, cell.options), cell).status == "ok"
     found, apart = (
@@ -114,7 +115,7 @@ def test_the_captioners_mean_of_patches_is_taken_in_single_precision(half):
 
 
 def test_attention_holds_scores_that_fp16_does_not(tiny):
-    """SD 2-1 asks for its scores in single precision (`upcast_attention`), which diffusers' fused attention does not look at."""
+    """SD 2-1 asks for scores in single precision; diffusers' fused attention ignores that."""
     torch.manual_seed(0)
     blocks = [StableDiffusion(tiny, precision=name).unet.mid_block for name in ("fp32", "fp16")]
     attentions = [block.attentions[0].transformer_blocks[0].attn1 for block in blocks]
@@ -130,7 +131,7 @@ def test_attention_holds_scores_that_fp16_does_not(tiny):
     assert (low - expected).norm() <= 0.01 * expected.norm()
 
 
-def made_map(data: torch.Tensor) -> FeatureMap:
+def make_map(data: torch.Tensor) -> FeatureMap:
     return FeatureMap(data, Frame.stretched(Size(8, 8), Size(8, 8)))
 
 
@@ -141,23 +142,23 @@ def test_the_difference_of_maps_is_what_it_says():
     swapped[:, 0, 0], swapped[:, 0, 3] = target[:, 0, 3], target[:, 0, 0]
     source[:, 1, 1] = target[:, 0, 0]
     source[:, 2, 2] = target[:, 0, 3]
-    full = [(made_map(source), made_map(target))]
+    full = [(make_map(source), make_map(target))]
     same = map_difference(full, full)
     assert (same.features, same.cosines, same.moved) == (0, 0, 0)
-    found = map_difference(full, [(made_map(source), made_map(swapped))])
+    found = map_difference(full, [(make_map(source), make_map(swapped))])
     assert found.features == pytest.approx(
         float((target - swapped).norm() / torch.cat([source, target]).norm())
     )
     assert found.moved >= 2 / 16
     assert (found.distances == 3).all()
-    longer = map_difference(full, [(made_map(source), made_map(1.5 * target))])
+    longer = map_difference(full, [(make_map(source), make_map(1.5 * target))])
     assert longer.moved == 0
     assert longer.cosines < 1e-5 < longer.features
 
 
 def test_the_shift_is_in_pixels_and_in_the_targets_size(question, monkeypatch):
     host = load_plugins()
-    cell = question.prepared(host, "hog", "fp32")
+    cell = question.resolve(host, "hog", "fp32")
     assert run_cell(Resources(host, cell.options), cell).status == "ok"
     usual = precision.read_points
     assert shift(cell, cell, "argmax").moved == 0

@@ -1,4 +1,4 @@
-"""Mistakes on the command line: exit status 2, exactly one line on stderr, nothing on stdout, and nothing run."""
+"""Mistakes on the command line: status 2, one line on stderr, nothing on stdout, and nothing is run."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_the_data_root_of_the_environment_is_read(bench, monkeypatch, tmp_path):
 
 
 def test_a_second_dataset_that_is_not_there_stops_the_first(bench, photos, tmp_path):
-    """What is missing is told before anything has run."""
+    """Missing files are reported before anything has run."""
     done = bench(
         *RUN, "--datasets", f"folder={photos},pf-willow", "--data-root", tmp_path, "--out", tmp_path / "r"
     )

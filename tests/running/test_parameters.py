@@ -1,4 +1,4 @@
-"""Values of --set are read in the kind of the parameter's default, and refused in one line with it otherwise."""
+"""Values of --set are read in the kind of the parameter's default, or refused in one line that has it."""
 
 from __future__ import annotations
 

@@ -295,7 +295,8 @@ def test_a_config_file_is_the_same_as_flags(bench, photos, tmp_path):
     config = tmp_path / "run.toml"
     config.write_text(
         f"methods = ['position', 'hog']\ndatasets = \"folder={photos}\"\nlimit = 3\nalphas = [0.1, 0.2]\n"
-        f"batch-size = 2\nlocalizers = 'argmax'\nout = '{tmp_path / 'a'}'\ncache-gb = 0.5\ncompile = false\nseed = 0\n"
+        f"batch-size = 2\nlocalizers = 'argmax'\nout = '{tmp_path / 'a'}'\n"
+        "cache-gb = 0.5\ncompile = false\nseed = 0\n"
     )
     by_file = bench("run", "--config", config)
     flags = (
@@ -359,7 +360,8 @@ def test_a_wrong_table_of_settings_is_told(bench, tmp_path, table, complaint):
 def test_flags_win_over_the_config_file(bench, photos, tmp_path):
     config = tmp_path / "run.toml"
     config.write_text(
-        f"methods = 'position'\ndatasets = 'folder={photos}'\nlimit = 3\nseed = 4\nout = '{tmp_path / 'file'}'\n"
+        f"methods = 'position'\ndatasets = 'folder={photos}'\nlimit = 3\nseed = 4\n"
+        f"out = '{tmp_path / 'file'}'\n"
     )
     done = bench("run", "--config", config, "--limit", 2, "--out", tmp_path / "flag")
     assert done.status == 0
