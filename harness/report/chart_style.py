@@ -48,9 +48,14 @@ class Curve:
     style: int
     values: Sequence[Value | None]
 
-    def points(self) -> list[tuple[int, Value]]:
-        """Index and value of every position that has a value."""
-        return [(index, value) for index, value in enumerate(self.values) if value is not None]
+    def points(self) -> tuple[list[int], list[Value]]:
+        """Indices of the positions that have a value, and those values."""
+        indices, values = [], []
+        for index, value in enumerate(self.values):
+            if value is not None:
+                indices.append(index)
+                values.append(value)
+        return indices, values
 
 
 def draw_curve(
@@ -63,21 +68,22 @@ def draw_curve(
         joined: whether values are joined by a line.
         marked: index of the only value with a marker; None for a marker at every value.
     """
-    points = curve.points()
-    if not points:
+    indices, values = curve.points()
+    if not values:
         return
-    values = [value for _, value in points]
     marker = _MARKERS[curve.style]
+    # The star is drawn smaller than other markers of its size.
+    marker_size = 7.5 if marker == "*" else 5
     line_style = _DASHES[curve.style] if joined else "none"
     axes.errorbar(
-        [x[index] for index, _ in points],
+        [x[index] for index in indices],
         [value.pck for value in values],
         yerr=interval_lengths(values),
         color=COLOURS[curve.style],
         linestyle=line_style,
         linewidth=1.6,
         marker=marker,
-        markersize=7.5 if marker == "*" else 5,
+        markersize=marker_size,
         markeredgecolor=INK,
         markeredgewidth=0.5,
         markevery=None if marked is None else [marked],
@@ -111,7 +117,7 @@ def percent_limit(curves: Sequence[Curve]) -> float:
     """The end of a percent axis: the next multiple of ten above all values and intervals, 100 at most."""
     top = 0.0
     for curve in curves:
-        for _, value in curve.points():
+        for value in curve.points()[1]:
             top = max(top, value.high or value.pck)
     return min(100.0, 10.0 * (int(top // 10) + 1))
 

@@ -85,16 +85,16 @@ def bar_chart(names: Sequence[str], curves: Sequence[Curve], key: str) -> str:
 
 
 def _draw_bars(axes: Axes, curve: Curve, shift: float, bar_height: float) -> None:
-    points = curve.points()
+    indices, values = curve.points()
     axes.barh(
-        [position + shift for position, _ in points],
-        [value.pck for _, value in points],
+        [index + shift for index in indices],
+        [value.pck for value in values],
         height=bar_height,
         color=COLOURS[curve.style],
         edgecolor=INK,
         linewidth=0.5,
         hatch=HATCHES[curve.style],
-        xerr=interval_lengths([value for _, value in points]),
+        xerr=interval_lengths(values),
         error_kw={"ecolor": INK, "elinewidth": 1, "capsize": 2},
     )
 

@@ -123,16 +123,19 @@ def _summary_content(records: Sequence[Record], folder: Path) -> dict[str, Any]:
     waiting = summary.cells_without_record(folder)
     cells = summary.cells_table(records, waiting)
     failures = summary.failures_table(records)
-    provenance = {
-        ("environments", "Versions and hardware"): summary.environments_table(records),
-        ("weights", "Weights"): summary.weights_table(records),
-        ("data", "Data"): summary.data_table(records),
-    }
+    provenance = []
+    for key, title, table in (
+        ("environments", "Versions and hardware", summary.environments_table(records)),
+        ("weights", "Weights", summary.weights_table(records)),
+        ("data", "Data", summary.data_table(records)),
+    ):
+        if table:
+            provenance.append(_small_table(table, key, title))
     return {
         "overview": summary.overview(records, waiting),
         "cells": make_html_table(cells, "cells", "Cells"),
         "failures": _small_table(failures, "failures", "Failed pairs") if failures else None,
-        "provenance": [_small_table(table, *names) for names, table in provenance.items() if table],
+        "provenance": provenance,
     }
 
 

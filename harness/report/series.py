@@ -137,8 +137,6 @@ def _split_series(records: Sequence[Record], differences: Mapping[str, str], vie
 
     alphas = {alpha for series in series_list for alpha in series.alphas}
     alpha = RANKING_ALPHA if RANKING_ALPHA in alphas or not alphas else min(alphas)
-    # In order of the records, each once.
-    thresholds = dict.fromkeys(series.record.thresholds.get(view.protocol, "") for series in series_list)
     noted = [record.cell for record in records if record.cell.id in differences]
     return SplitSeries(
         dataset=records[0].cell.dataset,
@@ -147,8 +145,19 @@ def _split_series(records: Sequence[Record], differences: Mapping[str, str], vie
         series=rank_series(distinguish_names(series_list), alpha),
         left_out=tuple(left_out),
         differences=tuple(plain(f"{cell.label}: {differences[cell.id]}") for cell in noted),
-        threshold=" or ".join(LENGTHS.get(name, name) for name in thresholds if name),
+        threshold=_threshold_text(series_list, view.protocol),
     )
+
+
+def _threshold_text(series_list: Sequence[Series], protocol: str) -> str:
+    """The length that alpha multiplies, in words; several lengths where records differ."""
+    lengths = []
+    for series in series_list:
+        threshold = series.record.thresholds.get(protocol)
+        length = LENGTHS.get(threshold, threshold) if threshold else None
+        if length and length not in lengths:
+            lengths.append(length)
+    return " or ".join(lengths)
 
 
 def _record_series(record: Record, view: View) -> list[Series]:

@@ -292,7 +292,7 @@ def test_a_limited_cell_is_marked_everywhere(report, results):
     assert len(figures) == 4
     assert all("limited to 4 of 20 pairs" in figure for figure in figures)
     assert "1 limited to part of the pairs" in page
-    # What a method did not predict is no card of its.
+    # The method has no drawing on cards of pairs that it did not predict.
     number = read_galleries(page)[0]["methods"].index("hog (limited to 4 of 20 pairs)")
     assert sum(card["found"][number] is not None for card in read_galleries(page)[0]["cards"]) == 4
 
