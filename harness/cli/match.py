@@ -215,7 +215,7 @@ def match(host: Host, arguments: MatchArguments) -> None:
     matcher = Matcher(host, arguments.a, arguments.b, arguments.request())
     _warn_of_orientation([arguments.a, arguments.b])
     if arguments.points:
-        matcher.checked(arguments.points)  # before the models load
+        matcher.check_points(arguments.points)  # before the models load
     points = matcher.locate(arguments.points) if arguments.points else None
     dense = matcher.locate(matcher.grid(arguments.grid)) if arguments.dense else None
     if arguments.out:

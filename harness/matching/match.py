@@ -1,4 +1,4 @@
-"""Two pictures of the user's own, and the points of one in the other: the features and predictions of `bench run`, for one pair."""
+"""Points of one image of the user's own in another: the features and predictions of `bench run`, for one pair."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from harness.datasets.splits import SplitIndex
 from harness.environment import device_name
 from harness.errors import BenchError, UserError
 from harness.frames import Size
+from harness.messages import one_line
 from harness.plugins.host import Host
 from harness.plugins.loading import load_plugins
 from harness.running.plan import plan
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class MatchRequest:
-    """What finds the points; `match` tells what each is."""
+    """The method that finds the points, and its options; `match` describes each of them."""
 
     method: str
     category: str = ""
@@ -58,8 +59,8 @@ class Match:
         points: (N, 2) float64, (x, y) in original pixels of A.
         found: (N, 2) float64, (x, y) in original pixels of B.
         similarity: (N) float64, cosine of the features at `points` and `found`.
-        score: (N) float64, what the localizer says of its prediction; the column of that name in `bench run`'s predictions.
-        method: its name, with what was changed of it.
+        score: (N) float64, the localizer's own score; the column of that name in `bench run`'s predictions.
+        method: its name, with the parameters that were changed.
         prompt: name of its prompt type; `none` for a method without prompts.
         backbone: the weights, as tables call them; `none` for a method without weights.
         params: the feature extractor's parameters.
@@ -111,7 +112,7 @@ def match(
         a, b: image files. Orientation tags are ignored, as with every dataset: pixels are those stored.
         points: (N, 2), (x, y) in original pixels of A, (0, 0) its top left corner.
         method: a name of `bench list methods`.
-        category: what the pictures show, for a prompt that names it.
+        category: the kind of object in both images, for a prompt that names it.
         prompt, localizer: names of `bench list`; None for the method's own.
         timestep, ensemble: diffusion timestep and number of noise draws; None for the method's own.
         params: any parameters of the feature extractor, by name; the method's own for those that are left out.
@@ -123,15 +124,16 @@ def match(
         precision: `fp32`, `bf16` or `fp16`.
 
     Raises:
-        BenchError: says in one line what is wrong: an image, a point, a name, missing weights, or a method that failed.
+        BenchError: an image, a point or a name is wrong, weights are missing, or the method failed; in one line.
     """
     short = {"timestep": timestep, "ensemble": ensemble}
+    named = {name: value for name, value in short.items() if value is not None}
     choice = MatchRequest(
         method=method,
         category=category,
         prompt=prompt,
         localizer=localizer,
-        params={**(params or {}), **{name: value for name, value in short.items() if value is not None}},
+        params={**(params or {}), **named},
         prompt_file=Path(prompt_file) if prompt_file else None,
         trained_on=trained_on,
         weights=(weights,) if isinstance(weights, str) else tuple(weights),
@@ -145,7 +147,7 @@ def match(
 
 
 class Matcher:
-    """One pair of images under one method. Features are computed when the first point is asked for, and kept.
+    """One pair of images under one method. Features are computed for the first point, and kept for the next.
 
     Attributes:
         images: A and B, RGB.
@@ -153,114 +155,124 @@ class Matcher:
     """
 
     def __init__(self, host: Host, a: Path, b: Path, choice: MatchRequest) -> None:
-        """Raises `BenchError` where an image cannot be read, or the method or what it needs is not there."""
+        """Raises `BenchError` where an image cannot be read, or the method, its data or weights are missing."""
         self._files = tuple(_image(path) for path in (a, b))
         self.images: tuple[PIL.Image.Image, ...] = tuple(file.open() for file in self._files)
         self.sizes = tuple(Size(*image.size) for image in self.images)
         self._choice, self._cell = choice, _cell(host, choice)
         self._localizer = host.localizers[self._cell.localizers[0]]
-        self._prepared = self._prepare(host, choice)
-        self._kept: tuple[FeatureMap, FeatureMap] | None = None
+        self._resolved = self._resolve(host, choice)
+        self._maps: tuple[FeatureMap, FeatureMap] | None = None
 
-    def _prepare(self, host: Host, choice: MatchRequest) -> ResolvedCell:
-        bench = _OnePair(host, choice, self._index())
-        bench.require_weights([self._cell])
-        return resolve_cell(bench, self._cell)
+    def _resolve(self, host: Host, choice: MatchRequest) -> ResolvedCell:
+        resources = _PairResources(host, choice, self._index())
+        resources.require_weights([self._cell])
+        return resolve_cell(resources, self._cell)
 
     def locate(self, points: ArrayLike) -> Match:
-        """Points (N, 2) of A in B. Raises `BenchError` for a point outside A, or where the method fails."""
+        """Finds points (N, 2) of A in B. Raises `BenchError` for a point outside A, or where the method fails."""
         import torch
 
         from harness.running.locate import locate_points
 
-        given = self.checked(points)
-        asked = torch.from_numpy(given)
+        queries = self.check_points(points)
+        query_tensor = torch.from_numpy(queries)
         source, target = self._features()
         name = self._cell.localizers[0]
-        with _told(f"localizer {name}"), torch.inference_mode():
-            found, score = locate_points(self._prepared.localizers[name].make(), source, target, asked)
+        with _in_one_line(f"localizer {name}"), torch.inference_mode():
+            localizer = self._resolved.localizers[name].make()
+            predicted, score = locate_points(localizer, source, target, query_tensor)
         return Match(
             a=self._files[0].path,
             b=self._files[1].path,
             a_size=self.sizes[0],
             b_size=self.sizes[1],
-            points=given,
-            found=found.numpy(),
-            similarity=self._cosines(asked, found),
+            points=queries,
+            found=predicted.numpy(),
+            similarity=self._cosines(query_tensor, predicted),
             score=score.numpy(),
             method=self._cell.label,
             prompt=self._cell.prompt,
             localizer=name,
-            backbone=self._prepared.weights.backbone,
+            backbone=self._resolved.weights.backbone,
             category=self._choice.category,
             seed=self._cell.seed,
             params=dict(self._cell.params),
         )
 
-    def checked(self, points: ArrayLike) -> np.ndarray:
-        """The points as (N, 2) float64. Raises `UserError` unless they are that, finite and within A."""
+    def check_points(self, points: ArrayLike) -> np.ndarray:
+        """Returns points as (N, 2) float64. Raises `UserError` unless they are that, finite and within A."""
         try:
-            given = np.array(points, dtype=np.float64)
+            array = np.array(points, dtype=np.float64)
         except (TypeError, ValueError) as error:
             raise UserError("points must be (N, 2) numbers: x and y in pixels of A") from error
-        if given.ndim != 2 or given.shape[1] != 2 or not len(given):
+        if array.ndim != 2 or array.shape[1] != 2 or not len(array):
             raise UserError(
-                f"points must be (N, 2) numbers, x and y in pixels of A, and at least one; got an array {given.shape}"
+                "points must be (N, 2) numbers, x and y in pixels of A, and at least one; "
+                f"got an array {array.shape}"
             )
         size = self.sizes[0]
         # NaN is in no interval.
-        wrong = ~((given >= 0) & (given <= size)).all(axis=1)
-        if wrong.any():
-            x, y = given[wrong][0]
-            what = "lies outside" if np.isfinite((x, y)).all() else "is no place in"
+        is_outside = ~((array >= 0) & (array <= size)).all(axis=1)
+        if is_outside.any():
+            x, y = array[is_outside][0]
+            problem = "lies outside" if np.isfinite((x, y)).all() else "is not a position in"
+            path = self._files[0].path
             raise UserError(
-                f"point {x:g},{y:g} {what} {self._files[0].path}, which has {size.width} x {size.height} pixels"
+                f"point {x:g},{y:g} {problem} {path}, which has {size.width} x {size.height} pixels"
             )
-        return given
+        return array
 
     def grid(self, across: int) -> np.ndarray:
-        """Points (N, 2) of A, in rows: the centres of squares of which `across` lie along its longer side. Original pixels."""
+        """Centres (N, 2) of squares that cover A, row by row, in original pixels.
+
+        Args:
+            across: number of squares along the longer side.
+        """
         width, height = self.sizes[0]
         step = max(width, height) / across
         columns, rows = (max(1, round(side / step)) for side in (width, height))
-        x, y = (np.arange(columns) + 0.5) * width / columns, (np.arange(rows) + 0.5) * height / rows
-        return np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+        return _centres(Size(columns, rows), self.sizes[0])
 
     def heat(self, point: tuple[float, float], size: Size) -> np.ndarray:
-        """Cosines (height, width) of one point of A, (x, y) in its original pixels, with the whole of B, seen as an image of `size`."""
+        """Cosines (height, width) of one point of A with the whole of B.
+
+        Args:
+            point: (x, y) in original pixels of A.
+            size: width and height of the result: B is seen as an image of that size.
+        """
         import torch
 
-        x, y = (
-            (np.arange(count) + 0.5) * side / count for count, side in zip(size, self.sizes[1], strict=True)
-        )
-        places = torch.from_numpy(np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2))
-        return self._cosines(torch.from_numpy(self.checked([point])), places).reshape(size.height, size.width)
+        query = torch.from_numpy(self.check_points([point]))
+        positions = torch.from_numpy(_centres(size, self.sizes[1]))
+        return self._cosines(query, positions).reshape(size.height, size.width)
 
     @property
     def cells(self) -> Size:
-        """Number of cells across and down of B's feature map."""
+        """Number of positions across and down of B's feature map."""
         return self._features()[1].cells
 
-    def _cosines(self, points: torch.Tensor, places: torch.Tensor) -> np.ndarray:
+    def _cosines(self, points: torch.Tensor, positions: torch.Tensor) -> np.ndarray:
         import torch
 
         from harness.localizers.cosines import cosines
 
         with torch.inference_mode():
-            found: np.ndarray = cosines(*self._features(), points, places, self._localizer).numpy()
-        return found
+            result: np.ndarray = cosines(*self._features(), points, positions, self._localizer).numpy()
+        return result
 
     def _features(self) -> tuple[FeatureMap, FeatureMap]:
-        if self._kept is None:
+        if self._maps is None:
             from harness.running.predict import make_pair_features
 
-            with _told(self._cell.method):
-                features = make_pair_features(self._prepared)
-                self._kept = features(next(iter(self._prepared.index.pairs.values())))
-        return self._kept
+            with _in_one_line(self._cell.method):
+                features = make_pair_features(self._resolved)
+                (pair,) = self._resolved.index.pairs.values()
+                self._maps = features(pair)
+        return self._maps
 
     def _index(self) -> SplitIndex:
-        """The pair as a dataset. Its one point is there because a pair without any is left out; nothing else reads it."""
+        """The pair as a dataset. It has one point, which nothing reads: a pair without any would be left out."""
         source, target = self._files
         corner = np.zeros((1, 2))
         pair = ImagePair(
@@ -284,8 +296,8 @@ class Matcher:
         )
 
 
-class _OnePair(Resources):
-    """A bench whose only dataset is one pair."""
+class _PairResources(Resources):
+    """Resources whose only dataset is one pair."""
 
     def __init__(self, host: Host, choice: MatchRequest, index: SplitIndex) -> None:
         options = RunOptions(
@@ -303,6 +315,12 @@ class _OnePair(Resources):
         return self._index
 
 
+def _centres(counts: Size, image: Size) -> np.ndarray:
+    """Centres (N, 2) of a grid of so many squares across and down an image, row by row, in its pixels."""
+    axes = [(np.arange(count) + 0.5) * side / count for count, side in zip(counts, image, strict=True)]
+    return np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)
+
+
 def _image(path: Path) -> ImageFile:
     path = path.expanduser()
     if not path.is_file():
@@ -311,13 +329,13 @@ def _image(path: Path) -> ImageFile:
 
 
 def _cell(host: Host, choice: MatchRequest) -> Cell:
-    """The method as a cell of a run. Raises `UserError` for what does not fit together."""
+    """The method as a cell of a run. Raises `UserError` where its options do not fit together."""
     method, file = host.methods[choice.method], choice.prompt_file
     if choice.prompt and not host.extractors[method.extractor].prompt_kinds:
         raise UserError(f"--prompt {choice.prompt}: method {method.name} takes no prompt")
     if file and choice.trained_on:
         raise UserError(
-            f"--trained-on {choice.trained_on}: --prompt-file {file} already says which prompt; give one of them"
+            f"--trained-on {choice.trained_on}: --prompt-file {file} already names the prompt; give one of them"
         )
     sweep = Sweep(
         methods=(method.name,),
@@ -336,18 +354,19 @@ def _cell(host: Host, choice: MatchRequest) -> Cell:
     cell = cells[0]
     scope = host.prompts[cell.prompt].scope if cell.prompt != NO_PROMPT else "image"
     if "category" in (scope, host.extractors[cell.extractor].scope) and not choice.category:
-        what = f"prompt '{cell.prompt}'" if scope == "category" else f"method {method.name}"
-        raise UserError(f"{what} needs a category: give --category NAME, what both pictures show")
+        subject = f"prompt '{cell.prompt}'" if scope == "category" else f"method {method.name}"
+        raise UserError(
+            f"{subject} needs a category: give --category NAME, the kind of object in both images"
+        )
     return cell
 
 
 @contextmanager
-def _told(what: str) -> Iterator[None]:
-    """Whatever a plugin raises, in one line. Raises `BenchError`."""
+def _in_one_line(subject: str) -> Iterator[None]:
+    """Turns any exception of a plugin's code into a `BenchError` of one line."""
     try:
         yield
     except BenchError:
         raise
     except Exception as error:
-        first = (str(error).strip().splitlines() or [""])[0]
-        raise BenchError(f"{what}: {type(error).__name__}: {first}".rstrip(": ")) from error
+        raise BenchError(f"{subject}: {one_line(error)}") from error

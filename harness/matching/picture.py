@@ -23,7 +23,12 @@ NUMBERED = 30
 
 @dataclass(frozen=True, eq=False)
 class Heat:
-    """Cosines (h, w) of one point of A with B, seen as an image of (w, h) pixels, and the number of cells of B's feature map."""
+    """Similarity of one point of A to the whole of B.
+
+    Attributes:
+        values: (h, w) cosines; B is seen as an image of (w, h) pixels.
+        cells: number of positions across and down of B's feature map.
+    """
 
     values: np.ndarray
     cells: Size
@@ -47,17 +52,17 @@ def picture(
     Args:
         images: A and B.
         points: points to be numbered and joined by lines.
-        dense: the points of a grid, to be painted in the colours of their places in A.
-        heat: how similar B is to the first of `points`.
+        dense: the points of a grid, to be painted in the colours of their positions in A.
+        heat: similarity of B to the first of `points`.
 
     Returns:
         An RGB picture on white, with the sizes of both images, n and units in it.
     """
-    shown = points or dense
-    if shown is None:
+    match = points or dense
+    if match is None:
         raise ValueError("nothing to draw")
     paper = Paper(columns=3 if points and heat else 2)
-    paper.add_text(_heading(shown), size=18)
+    paper.add_text(_heading(match), size=18)
     if points:
         _draw_points(paper, images, points, heat)
     if points and dense:
@@ -67,10 +72,10 @@ def picture(
     return paper.to_image()
 
 
-def _heading(one: Match) -> str:
-    category = f", category {one.category}" if one.category else ""
-    prompt = f", prompt {one.prompt}" if one.prompt != NO_PROMPT else ""
-    return f"{one.method}{prompt}{category}, localizer {one.localizer}, backbone {one.backbone}"
+def _heading(match: Match) -> str:
+    category = f", category {match.category}" if match.category else ""
+    prompt = f", prompt {match.prompt}" if match.prompt != NO_PROMPT else ""
+    return f"{match.method}{prompt}{category}, localizer {match.localizer}, backbone {match.backbone}"
 
 
 def _title(letter: str, name: str, size: Size) -> str:
@@ -78,50 +83,48 @@ def _title(letter: str, name: str, size: Size) -> str:
 
 
 def _draw_points(paper: Paper, images: Sequence[PIL.Image.Image], match: Match, heat: Heat | None) -> None:
-    shown = list(images)
+    panel_images = list(images)
     titles = [_title("A", match.a.name, match.a_size), _title("B", match.b.name, match.b_size)]
     if heat:
-        shown.append(PIL.Image.fromarray(viridis(_share(heat.values))))
+        panel_images.append(PIL.Image.fromarray(viridis(_share(heat.values))))
         titles.append("B: cosine similarity to the point of A")
-    panels = paper.add_images(shown, titles)
+    panels = paper.add_images(panel_images, titles)
     sizes = (match.a_size, match.b_size)
     colours = [_colour(OKABE_ITO[number % len(OKABE_ITO)]) for number in range(len(match))]
     ends = [
-        [panel.position(place, size) for place in places]
-        for panel, size, places in zip(panels, sizes, (match.points, match.found), strict=False)
+        [panel.position(point, size) for point in points]
+        for panel, size, points in zip(panels, sizes, (match.points, match.found), strict=False)
     ]
     for start, end, colour in zip(*ends, colours, strict=True):
         paper.draw_line(start, end, colour)
     if heat:
         paper.draw_ring(panels[2].position(match.found[0], match.b_size))
     for start, end, colour in zip(*ends, colours, strict=True):
-        for place in (start, end):
-            paper.draw_disc(place, 6, colour)
+        for position in (start, end):
+            paper.draw_disc(position, 6, colour)
     if len(match) <= NUMBERED:
-        for number, both in enumerate(zip(*ends, strict=True), start=1):
-            for place, panel in zip(both, panels, strict=False):
-                paper.draw_number(place, number, panel)
+        for number, positions in enumerate(zip(*ends, strict=True), start=1):
+            for position, panel in zip(positions, panels, strict=False):
+                paper.draw_number(position, number, panel)
     paper.add_text(
         f"n = {len(match)} {'point' if len(match) == 1 else 'points'}; (x, y) in pixels of A and of B; "
         "similarity: cosine of the features at both places, from -1 to 1"
     )
     if len(match) <= NUMBERED:
-        paper.add_list(
-            [
-                (f"{number}: {line}", colour)
-                for (number, line), colour in zip(enumerate(_lines(match), start=1), colours, strict=True)
-            ]
-        )
+        entries = [f"{number}: {line}" for number, line in enumerate(_lines(match), start=1)]
+        paper.add_list(list(zip(entries, colours, strict=True)))
     else:
         paper.add_text(
-            f"similarity from {match.similarity.min():.2f} to {match.similarity.max():.2f}, mean {match.similarity.mean():.2f}"
+            f"similarity from {match.similarity.min():.2f} to {match.similarity.max():.2f}, "
+            f"mean {match.similarity.mean():.2f}"
         )
     if heat:
         low, high = float(heat.values.min()), float(heat.values.max())
         paper.add_scale(
             low,
             high,
-            f"cosine similarity; n = 1 point of A, {heat.cells.width} x {heat.cells.height} cells of B; the ring is the place found",
+            f"cosine similarity; n = 1 point of A, {heat.cells.width} x {heat.cells.height} cells of B; "
+            "the ring is the place found",
         )
 
 
@@ -133,7 +136,7 @@ def _lines(match: Match) -> Iterator[str]:
 def _draw_dense(paper: Paper, images: Sequence[PIL.Image.Image], match: Match) -> None:
     sizes = (match.a_size, match.b_size)
     panels = paper.add_images(
-        [_faded(image) for image in images],
+        [_fade(image) for image in images],
         [
             _title("A", match.a.name, sizes[0]) + ", grid",
             _title("B", match.b.name, sizes[1]) + ", the same points found",
@@ -141,20 +144,21 @@ def _draw_dense(paper: Paper, images: Sequence[PIL.Image.Image], match: Match) -
     )
     columns, rows = (len(np.unique(match.points[:, axis])) for axis in (0, 1))
     radius = max(2.0, 0.28 * min(panels[0].size.width / columns, panels[0].size.height / rows))
-    colours = [_colour(one) for one in position_colours(match.points / match.a_size)]
-    for panel, size, places in zip(panels, sizes, (match.points, match.found), strict=True):
-        for place, colour in zip(places, colours, strict=True):
-            paper.draw_disc(panel.position(place, size), radius, colour, edge=1)
+    colours = [_colour(values) for values in position_colours(match.points / match.a_size)]
+    for panel, size, points in zip(panels, sizes, (match.points, match.found), strict=True):
+        for point, colour in zip(points, colours, strict=True):
+            paper.draw_disc(panel.position(point, size), radius, colour, edge=1)
     step = match.a_size.width / columns, match.a_size.height / rows
     paper.add_text(
-        f"n = {len(match)} points ({columns} x {rows}), every {step[0]:.1f} px in x and {step[1]:.1f} px in y of A; "
-        f"a point has one colour in both images, that of its place in A; mean similarity (cosine) {match.similarity.mean():.2f}"
+        f"n = {len(match)} points ({columns} x {rows}), every {step[0]:.1f} px in x and {step[1]:.1f} px in y "
+        "of A; a point has one colour in both images, that of its place in A; "
+        f"mean similarity (cosine) {match.similarity.mean():.2f}"
     )
     paper.add_position_colours(match.a_size)
 
 
-def _faded(image: PIL.Image.Image) -> PIL.Image.Image:
-    """Grey and pale: colours are then those of the points alone."""
+def _fade(image: PIL.Image.Image) -> PIL.Image.Image:
+    """Makes an image grey and pale, so that only the points have colours."""
     grey = PIL.ImageOps.grayscale(image)
     return grey.point(lambda value: 110 + value * 130 // 255).convert("RGB")
 

@@ -259,8 +259,8 @@ ONE = ("--points", "12,9")
     [
         ([*HOG, "--points", "91,9"], "point 91,9 lies outside a.png, which has 90 x 60 pixels"),
         ([*HOG, "--points", "12,9", "-5,10"], "point -5,10 lies outside a.png"),
-        ([*HOG, "--points", "nan,9"], "point nan,9 is no place in a.png"),
-        ([*HOG, "--points", "inf,9"], "point inf,9 is no place in a.png"),
+        ([*HOG, "--points", "nan,9"], "point nan,9 is not a position in a.png"),
+        ([*HOG, "--points", "inf,9"], "point inf,9 is not a position in a.png"),
         ([*HOG, "--points", "12,9", "13"], "'13' is not a point; a point is X,Y in pixels of A"),
         ([*HOG, "--points", "a,b"], "'a,b' is not a point"),
         ([*HOG, "--points", "1,2,3"], "'1,2,3' is not a point"),
@@ -346,7 +346,7 @@ def test_a_localizer_that_raises_is_one_line(pair, bench, monkeypatch):
         ([1, 2], r"got an array \(2,\)"),
         ([(1, 2, 3)], r"got an array \(1, 3\)"),
         ([("a", "b")], r"points must be \(N, 2\) numbers"),
-        ([(1, 2), (3, np.nan)], "point 3,nan is no place"),
+        ([(1, 2), (3, np.nan)], "point 3,nan is not a position"),
         ([(1, 60.1)], "lies outside"),
     ],
 )
@@ -420,7 +420,7 @@ def test_discs_lie_on_the_points_and_aspects_are_kept(sizes):
 
 
 def test_a_grid_has_the_colours_of_its_places_in_a_in_both_pictures(monkeypatch):
-    monkeypatch.setattr(matching_picture, "_faded", lambda image: image)
+    monkeypatch.setattr(matching_picture, "_fade", lambda image: image)
     grid = [(x, y) for y in (15, 45) for x in (15, 45, 75)]
     found = [(8 + 9 * number, 70 - 10 * number) for number in range(len(grid))]
     images, one = plain(grid, found)
