@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class CompareArguments:
-    """The arguments and options of `bench compare` after parsing. The help text of each says what it is for."""
+    """Arguments and options of `bench compare` after parsing; the help text of each says what it is for."""
 
     runs: tuple[str, ...]
     protocols: tuple[str, ...] | None
@@ -120,8 +120,8 @@ class CompareArguments:
 def compare(host: Host, arguments: CompareArguments) -> int:
     """The paired difference B - A of two runs, from stored predictions, without a model.
 
-    A RUN is a results folder, the id of a cell or its beginning, or DIR:method[/prompt]. One RUN with several --protocols
-    shows what the choice of protocol alone does to the same predictions.
+    A RUN is a results folder, the id of a cell or its beginning, or DIR:method[/prompt]. One RUN with several
+    --protocols shows what the choice of protocol alone does to the same predictions.
     """
     from harness.records.runs import read_run
     from harness.scoring.rescore import Rescorer
@@ -148,7 +148,7 @@ def compare(host: Host, arguments: CompareArguments) -> int:
 
 
 def _pair_cells(runs: Sequence[Run]) -> tuple[list[tuple[StoredCell, StoredCell]], list[str]]:
-    """The cells of two runs to compare, or each cell of one run with itself; and a line for each cell that is left out."""
+    """Pairs of cells to compare, those of one run with themselves; and a line for each cell left out."""
     from harness.records.runs import pair_cells
 
     notes = list(dict.fromkeys(line for run in runs for line in run.left))
@@ -175,8 +175,8 @@ def _split_index(rescorer: Rescorer, cell_a: StoredCell, cell_b: StoredCell) -> 
     manifests = [record.provenance.manifest for record in records if record.provenance]
     if len(set(manifests)) > 1:
         raise UserError(
-            f"{cell_a.record.cell.id} and {cell_b.record.cell.id} were run on different data of one name (manifests "
-            f"{' and '.join(manifest[:12] for manifest in manifests)}); run one of them again"
+            f"{cell_a.record.cell.id} and {cell_b.record.cell.id} were run on different data of one name "
+            f"(manifests {' and '.join(manifest[:12] for manifest in manifests)}); run one of them again"
         )
     return rescorer.split(cell_a.record)
 
@@ -184,7 +184,7 @@ def _split_index(rescorer: Rescorer, cell_a: StoredCell, cell_b: StoredCell) -> 
 def _sides(
     host: Host, cell_a: StoredCell, cell_b: StoredCell, arguments: CompareArguments
 ) -> list[tuple[Side, Side]]:
-    """The sides to compare of two cells: A and B under each protocol, or, of one run, each protocol with the first."""
+    """Pairs of sides to compare: A and B under each protocol; of one run, each protocol with the first."""
     from harness.scoring.comparison import Side
     from harness.tables.view import main_protocol
 

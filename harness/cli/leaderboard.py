@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class LeaderboardArguments:
-    """The arguments and options of `bench leaderboard` after parsing. The help text of each says what it is for."""
+    """Arguments and options of `bench leaderboard` after parsing; help texts say what each is for."""
 
     folder: Path
     format_: Format
@@ -53,7 +53,7 @@ class LeaderboardArguments:
         )
 
     def filter(self, table: Table) -> Table:
-        """The table with those of its tidy rows that the options name; all of them where the options name none."""
+        """The table with only those tidy rows that the options name, or all where they name none."""
         wanted = {
             "protocol": self.protocol and [self.protocol],
             "averaging": self.averaging and [self.averaging],
@@ -106,7 +106,8 @@ _TABLE_HELP = "; ".join(f"{kind.name}: {kind.description}" for kind in KINDS)
     "--ties/--no-ties",
     default=True,
     show_default=True,
-    help="overall: rows that are not told apart share their place. Reads predictions and the dataset's annotations.",
+    help="overall: rows that are not told apart share their place. "
+    "Reads predictions and the dataset's annotations.",
 )
 @click.option(
     "--datasets",

@@ -1,4 +1,4 @@
-"""Turns records into tables: `catalogue` lists them, `view` chooses what they show, `table` renders them as text.
+"""Turns records into tables; never runs a model.
 
-Reads records and scores; never runs a model.
+`catalogue` lists the tables, `view` chooses what they show, `table` renders them as text.
 """

@@ -18,7 +18,7 @@ _MARKS = (
 
 
 def numbers_caption(records: Sequence[Record], view: View) -> str:
-    """Two sentences on the numbers of a table: unit, protocol, averaging, interval, and what alpha multiplies."""
+    """Two sentences on a table's numbers: unit, protocol, averaging, interval; and what alpha multiplies."""
     protocol = view.protocol
     sizes = sorted({record.cell.fed for record in records if record.scores and record.cell.fed})
     fed = f" ({', '.join(f'{width} x {height}' for width, height in sizes)})" if sizes else ""
@@ -33,7 +33,7 @@ def numbers_caption(records: Sequence[Record], view: View) -> str:
 
 
 def _frame_of(records: Sequence[Record], protocol: str) -> str | None:
-    """The frame that records were scored in; None where no record says it and the protocol is not built in."""
+    """The protocol's frame; None where no record says it and the protocol is not built in."""
     for record in records:
         if protocol in record.frames:
             return record.frames[protocol]

@@ -43,11 +43,13 @@ class TableKind:
         key: begins the ids of its elements on a page; empty for the name.
         description: its rows and columns, for help texts.
         make: (records, view) -> the table, or one for each dataset and split.
-        select: (records, view) -> what a page shows the table of; nothing where it would say no more than the others.
-        relevant: (records, parameter of `--by`) -> the records that the command makes the table of. Raises `UserError`
-            where there are none.
+        select: (records, view) -> what a page shows the table of; nothing where it would say no more than the
+            others.
+        relevant: (records, parameter of `--by`) -> the records that the command makes the table of. Raises
+            `UserError` where there are none.
         is_at_one_alpha: whether all numbers are at one threshold.
-        is_ranked: whether rows have an order by their numbers, so that reported ones can be ranked among them.
+        is_ranked: whether rows have an order by their numbers, so that reported ones can be ranked among
+            them.
         no_reported: why it cannot show reported numbers; empty where it can.
         has_parameter: whether `View.parameter` chooses its rows.
     """

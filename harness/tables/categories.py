@@ -1,4 +1,4 @@
-"""PCK by category, in the shape of SD4Match's Table 2: methods as rows, categories as columns, one threshold."""
+"""PCK by category at one threshold: methods as rows, categories as columns, like SD4Match's Table 2."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _PREFIX = "category="
 def per_category(records: Sequence[Record], view: View) -> list[Table]:
     """A table for each dataset and split, at one threshold.
 
-    Rows are in groups of supervision, within a group in order of PCK over all pairs, best first. Reported numbers stand
-    in the tables of their datasets.
+    Rows are in groups of supervision, within a group in order of PCK over all pairs, best first. Reported
+    numbers stand in the tables of their datasets.
     """
     alpha = view.one_alpha(records)
     records, differences = distinguish_labels(records)

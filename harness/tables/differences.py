@@ -1,7 +1,7 @@
-"""Two runs, or one run under several protocols, keypoint by keypoint: differences as rows, and rows as tables.
+"""Differences of two runs, or of one run under several protocols, keypoint by keypoint: rows and tables.
 
-A difference is the PCK of B (`Comparison.other`) minus that of A (`Comparison.first`), on the pairs that both have: a
-positive one favours B.
+A difference is the PCK of B (`Comparison.other`) minus that of A (`Comparison.first`), on the pairs that both
+have: a positive one favours B.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ KEYS = (
 )
 """Columns of the CSV and keys of the JSON differences.
 
-`pck`, `difference`, `low` and `high` are in percent (points); `only` counts keypoints that this side alone has right;
-`left_out` counts pairs that this side alone has.
+`pck`, `difference`, `low` and `high` are in percent (points); `only` counts keypoints that this side alone
+has right; `left_out` counts pairs that this side alone has.
 """
 
 _HEADER = (
@@ -46,7 +46,10 @@ _PAIRS_HEADER = ("pair", "keypoints", "A", "B", "B − A", "")
 
 
 def differences(comparisons: Sequence[Comparison], averaging: Averaging) -> list[list[TidyRow]]:
-    """For each comparison a row for each alpha and slice; p-values of a kind are adjusted over all of them together."""
+    """The rows of each comparison, one for each alpha and slice.
+
+    P-values of a kind are adjusted over the rows of all comparisons together.
+    """
     tables = [_rows(comparison, averaging) for comparison in comparisons]
     all_rows = [row for rows in tables for row in rows]
     for key in ("p", "p_mcnemar"):
@@ -78,7 +81,7 @@ def _rows(comparison: Comparison, averaging: Averaging) -> list[TidyRow]:
             "pck_a": _percent(pck[0, column]),
             "pck_b": _percent(pck[1, column]),
             "difference": _percent(difference.value[column]),
-            # With few images, the tails of Student's distribution reach beyond the largest possible difference.
+            # With few images, the tails of Student's distribution reach beyond any possible difference.
             "low": _percent(np.clip(difference.low[column], -1, 1)),
             "high": _percent(np.clip(difference.high[column], -1, 1)),
             "p": None if np.isnan(p_value) else float(p_value),
@@ -199,10 +202,11 @@ def _caption(averaging: Averaging, tests: int) -> str:
     """A sentence or two on each column; `tests`: the number of p-values of a kind."""
     noun = "test" if tests == 1 else "tests"
     return (
-        f"PCK in percent, mean per {averaging}, and B − A in percentage points on the pairs that both have. 95 %, p: "
-        f"bootstrap over images ({RESAMPLES:,} draws), since pairs share images. A : B: keypoints that one alone has "
-        "right, with McNemar's exact test, which takes them as independent and is too sure where those of one pair "
-        f"are not. p are adjusted (Holm) for {tests} {noun} of a kind.\n"
+        f"PCK in percent, mean per {averaging}, and B − A in percentage points on the pairs that both have. "
+        f"95 %, p: bootstrap over images ({RESAMPLES:,} draws), since pairs share images. "
+        "A : B: keypoints that one alone has right, with McNemar's exact test, "
+        "which takes them as independent and is too sure where those of one pair are not. "
+        f"p are adjusted (Holm) for {tests} {noun} of a kind.\n"
     )
 
 

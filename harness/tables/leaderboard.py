@@ -26,8 +26,8 @@ _NAMES = ("#", "method", "prompt", "localizer", "backbone")
 _DETAILS = ("sup.", "t", "ensemble", "trained on", "pairs", "s/pair")
 
 _TIES = (
-    "Rows of one number are tied: not told apart from the first of them (paired bootstrap over images, 95 %, Holm's "
-    "correction). "
+    "Rows of one number are tied: not told apart from the first of them "
+    "(paired bootstrap over images, 95 %, Holm's correction). "
     "± takes pairs as independent: since they share images, it is too narrow to tell rows apart."
 )
 
@@ -37,9 +37,10 @@ _NO_TIES = "They are by value alone, not tested for ties."
 def leaderboard(records: Sequence[Record], view: View) -> Table:
     """Methods as rows, datasets and alphas as columns.
 
-    Complete rows of the view's protocol are ranked by their mean over datasets at alpha 0.10 (over all alphas where
-    that is not among them); limited, failed and foreign-protocol rows follow, marked, and then what papers printed.
-    Where `view.ranks_reported`, reported rows that have all of the ranking columns are ranked among the measured ones.
+    Complete rows of the view's protocol are ranked by their mean over datasets at alpha 0.10 (over all alphas
+    where that is not among them); limited, failed and foreign-protocol rows follow, marked, and then what
+    papers printed. Where `view.ranks_reported`, reported rows that have all of the ranking columns are ranked
+    among the measured ones.
     """
     records, differences = distinguish_labels(records)
     measured = view.columns(records)

@@ -15,9 +15,10 @@ SUPERVISION = ("Z", "I", "K")
 def mark_best(
     rows: Sequence[Row], columns: Sequence[Column], offset: int, *, is_mixed: bool = False
 ) -> dict[tuple[int, int], Mark]:
-    """(row, column) -> best or second, per column within a supervision group, as in SD4Match's Tables 2 and 3.
+    """(row, column) -> best or second, per column and supervision group, as in SD4Match's Tables 2 and 3.
 
-    Numbers that read alike are marked alike. A group of one row has no best. Rows with notes belong to no group.
+    Numbers that read alike are marked alike. A group of one row has no best. Rows with notes belong to no
+    group.
 
     Args:
         offset: number of the first of `columns` among the table's.

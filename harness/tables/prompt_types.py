@@ -1,4 +1,4 @@
-"""Prompt types, in the shape of SD4Match's Table 1: methods as rows, prompts as columns, one threshold."""
+"""PCK by prompt type at one threshold: methods as rows, prompts as columns, like SD4Match's Table 1."""
 
 from __future__ import annotations
 
@@ -39,8 +39,9 @@ class _Row:
 def prompt_types(records: Sequence[Record], view: View) -> Table:
     """Methods as rows, prompt types as columns (for each dataset, where there are several), at one threshold.
 
-    A row is one method with one localizer on one backbone; the backbone column also names what prompts read besides.
-    A prompt that a row has no number under is an en dash. Rows keep the order of the records; reported ones follow.
+    A row is one method with one localizer on one backbone; the backbone column also names what prompts read
+    besides. A prompt that a row has no number under is an en dash. Rows keep the order of the records;
+    reported ones follow.
     """
     alpha = view.one_alpha(records)
     records, differences = distinguish_labels(records)
@@ -91,7 +92,10 @@ def _order_prompts(records: Sequence[Record], view: View) -> list[str]:
 def _add_record(
     record: Record, rows: dict[_RowKey, _Row], view: View, alpha: float, differences: Mapping[str, str]
 ) -> None:
-    """Adds a record's numbers to its rows; one without numbers leaves only a reason, in the first row of its method."""
+    """Adds a record's numbers to its rows.
+
+    A record without numbers leaves only the reason, as a note in the first row of its method.
+    """
     cell = record.cell
     if not record.scores:
         key = next((key for key in rows if key[0] == cell.label), (cell.label, NOTHING, cell.features))
@@ -126,7 +130,10 @@ def _texts(key: _RowKey, row: _Row, columns: Sequence[tuple[str, str]]) -> tuple
 
 
 def _reported_rows(reported: ReportedNumbers, alpha: float, datasets: set[str]) -> dict[_RowKey, _Row]:
-    """A row for each method that was printed with several prompts on one of the datasets, or on any if there is none."""
+    """A row for each method that was printed with several prompts on one of the datasets.
+
+    Where no such number is printed for these datasets, the rows are of those printed for others.
+    """
     numbers: dict[tuple[str, str], list[tuple[ReportedMethod, Column]]] = {}
     for method in reported.methods:
         for column in method.values:

@@ -41,7 +41,7 @@ class ReportedMethod:
         name: the method, as printed.
         method: its name here, or the one it will have.
         prompt, localizer: of the method's recipe; `none` and an en dash where it has none.
-        weights: sources that it used; empty where we have no name for them.
+        weights: sources that it used; empty where they have no name here.
         is_stated: whether the paper says which weights and localizer it used.
         trained_on: dataset; empty for none.
         values: column -> PCK in percent.
@@ -62,10 +62,12 @@ class ReportedMethod:
     is_stated: bool = True
 
     def matches(self, row: Row) -> bool:
-        """Whether a measured row is of this method as published: its own prompt, localizer and training data, no
-        parameter changed.
+        """Says whether a measured row is of this method as published.
 
-        A file of a learned prompt may be the user's own: users ask whether their training gives the printed number.
+        That is: with its own prompt, localizer and training data, and no parameter changed.
+
+        A file of a learned prompt may be the user's own: users ask whether their training gives the printed
+        number.
         """
         published = (self.method, self.prompt, self.localizer, self.trained_on)
         method = _PROMPT_CHOICE.sub("", row.method)
@@ -73,18 +75,18 @@ class ReportedMethod:
 
     @property
     def label(self) -> str:
-        """The method as measured rows of the same training data are labelled: tuned on SPair-71k is the default."""
+        """The method, labelled as measured rows are; training on SPair-71k is the default, not named."""
         if self.trained_on in ("", _DEFAULT_TRAINING):
             return self.method
         return f"{self.method}[trained-on={self.trained_on}]"
 
     @property
     def backbone(self) -> str:
-        """The weights that the paper says it used; empty where it does not say, or we have no name for them."""
+        """The weights that the paper says it used; empty where it does not say, or they have no name here."""
         return "+".join(self.weights) if self.is_stated else ""
 
     def has_weights_of(self, row: Row) -> bool:
-        """Whether a measured row used the weights that the paper used, by name.
+        """Says whether a measured row used the weights that the paper used, by name.
 
         `name=folder` marks the user's own files, which may hold anything: these are other weights.
         """
@@ -100,7 +102,7 @@ class ReportedNumbers:
     methods: tuple[ReportedMethod, ...]
 
     def has_numbers_of(self, view: View) -> bool:
-        """Whether these numbers are of the view's protocol and averaging."""
+        """Says whether these numbers are of the view's protocol and averaging."""
         return (view.protocol, view.averaging) == (self.protocol, self.averaging)
 
     def rows(self, columns: Sequence[Column], view: View) -> list[Row]:
@@ -170,8 +172,8 @@ class ReportedNumbers:
     def columns_beside(self, measured: Sequence[Column], view: View) -> list[Column]:
         """The columns of printed numbers that a table gets besides the measured ones.
 
-        Those of datasets that were measured; where nobody printed a number for any of them, those of all datasets,
-        so that the table has what was asked for.
+        Those of datasets that were measured; where nobody printed a number for any of them, those of all
+        datasets, so that the table has what was asked for.
         """
         datasets = {column.dataset for column in measured}
         columns = {column for method in self.methods for column in method.values if column.slice == "all"}
@@ -234,7 +236,11 @@ def reported_rows(columns: Sequence[Column], view: View) -> list[Row]:
 
 
 def all_tidy_rows(records: Sequence[Record], view: View, dataset: str | None = None) -> tuple[TidyRow, ...]:
-    """Tidy rows of the records and, where the view shows reported numbers, of those (of one dataset, if named)."""
+    """Tidy rows of the records and of the reported numbers that the view shows.
+
+    Args:
+        dataset: reported numbers are of this dataset alone; None for all.
+    """
     reported = view.reported.tidy_rows(dataset) if view.reported else []
     return (*tidy_rows(records, view), *reported)
 

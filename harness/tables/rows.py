@@ -1,4 +1,4 @@
-"""Rows of tables before they are text: one method with one localizer, its numbers, and the grounds to trust them."""
+"""Rows of tables before they are text: a method with a localizer, its numbers, the grounds to trust them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Row:
         return "; ".join((*self.notes, *self.remarks))
 
     def is_complete(self, columns: Sequence[Column]) -> bool:
-        """Whether it can be compared with others in all of these columns."""
+        """Says whether the row can be compared with others in all of these columns."""
         return not self.notes and all(column in self.values for column in columns)
 
     def mean(self, columns: Sequence[Column]) -> float:
@@ -66,7 +66,7 @@ class Row:
         return sum(self.values[column].pck for column in ranking) / max(len(ranking), 1)
 
     def text(self, column: Column, *, interval: bool = True) -> str:
-        """`50.7 ±1.0`, followed by `(−2.2)` where a paper claimed 52.9; an en dash where there is no number."""
+        """`50.7 ±1.0`, or `50.7 ±1.0 (−2.2)` where a paper claimed 52.9; an en dash without a number."""
         score = self.values.get(column)
         if score is None:
             return NOTHING
@@ -76,7 +76,7 @@ class Row:
 
 
 TieFinder = Callable[[Sequence[Row], Sequence[Column]], Sequence[int] | None]
-"""(rows in order, columns) -> the rank of each, the same one for tied rows; None where that cannot be decided."""
+"""(rows in order, columns) -> the rank of each, the same for tied rows; None where that cannot be decided."""
 
 
 def rows_of(records: Iterable[Record], view: View, differences: Mapping[str, str] | None = None) -> list[Row]:
@@ -132,7 +132,7 @@ def _rows_of_record(record: Record, view: View, difference: str | None) -> Itera
 
 
 def _numbers(record: Record, localizer: str, view: View) -> tuple[str, dict[Column, Score]]:
-    """One localizer's numbers of the view's protocol, or of the first by name where it has none; and that protocol."""
+    """A protocol and a localizer's numbers of it: the view's protocol, or the first by name with some."""
     scores = [score for score in record.scores if score.localizer == localizer]
     scores = [score for score in scores if score.averaging == view.averaging]
     protocols = sorted({score.protocol for score in scores})

@@ -1,4 +1,7 @@
-"""PCK against a parameter, in the shape of SD4Match's Fig. 3(b): its values as rows, methods as columns, one threshold."""
+"""PCK by the values of a parameter at one threshold: values as rows, methods as columns.
+
+For the diffusion timestep that is SD4Match's Fig. 3(b).
+"""
 
 from __future__ import annotations
 
@@ -31,11 +34,12 @@ class _Curve(NamedTuple):
 def sweep(records: Sequence[Record], view: View) -> Table:
     """Values of a parameter as rows; a column for each curve, at one threshold.
 
-    A column's head is the method, with what tells it apart from the other curves: prompt, localizer, backbone, dataset.
-    Cells without the parameter are left out; a value that a curve lacks is an en dash.
+    A column's head is the method, with what tells it apart from the other curves: prompt, localizer,
+    backbone, dataset. Cells without the parameter are left out; a value that a curve lacks is an en dash.
 
     Raises:
-        UserError: no cell has the parameter, or none is named and there is not one alone that has several values.
+        UserError: no cell has the parameter, or none is named and there is not one alone that has several
+            values.
     """
     parameter = view.parameter or _only_parameter(records)
     records = records_with(records, parameter)
@@ -84,7 +88,7 @@ def timestep_selections(records: Sequence[Record], view: View) -> list[Selection
 
 
 def sweep_selections(records: Sequence[Record], view: View) -> list[Selection]:
-    """For a page: the records of methods that have several values of a parameter, for each but the timestep."""
+    """For a page: for each parameter but the timestep, the records of methods that have several values."""
     selections = []
     for parameter in swept_parameters(records):
         if parameter != TIMESTEP:
@@ -94,7 +98,11 @@ def sweep_selections(records: Sequence[Record], view: View) -> list[Selection]:
 
 
 def parameter_records(records: Sequence[Record], parameter: str | None) -> list[Record]:
-    """The records that have a parameter, or the only one with several values. Raises `UserError` where there are none."""
+    """The records that have a parameter; None for the only one that has several values.
+
+    Raises:
+        UserError: no record has the parameter, or several parameters have several values.
+    """
     return records_with(records, parameter or _only_parameter(records))
 
 
@@ -142,7 +150,8 @@ def _only_parameter(records: Sequence[Record]) -> str:
     names = swept_parameters(records)
     if len(names) != 1:
         raise UserError(
-            f"--table sweep: name a parameter with --by; these have several values: {', '.join(names) or 'none'}"
+            "--table sweep: name a parameter with --by; "
+            f"those with several values are: {', '.join(names) or 'none'}"
         )
     return names[0]
 
@@ -159,7 +168,7 @@ def _curve_of(record: Record, localizer: str, parameter: str) -> _Curve:
 
 
 def _heads(curves: Sequence[_Curve]) -> dict[_Curve, str]:
-    """Curve -> its column's head: the method, and the values that other curves of that method have otherwise."""
+    """Curve -> its column's head: the method, and what sets the curve apart from others of that method."""
     has_datasets = len({curve.dataset for curve in curves}) > 1
     heads = {}
     for curve in curves:

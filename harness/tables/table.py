@@ -1,4 +1,4 @@
-"""One table, five formats."""
+"""A table, rendered in five formats."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from html import escape
 from typing import Literal
 
 Format = Literal["md", "csv", "tex", "html", "json"]
@@ -40,10 +41,10 @@ _TEX_NAMES = {
     "<": r"\ensuremath{<}",
     ">": r"\ensuremath{>}",
 }
-"""What a backslash alone does not escape."""
+"""Characters that a backslash alone does not escape."""
 
 _TEX_SYMBOLS = {"±": r"$\pm$", "−": "$-$", "–": "--", "†": r"$\dagger$", "≥": r"$\geq$"}
-"""Characters of ours that LaTeX lacks, or has in a font that is not everywhere."""
+"""Characters of our tables that LaTeX lacks, or has in a font that not every installation has."""
 
 _OPEN: dict[Mark, str] = {"best": "\ue000", "second": "\ue001"}
 
@@ -57,11 +58,12 @@ class Table:
     Attributes:
         caption: what the numbers are, in a sentence or two.
         header: column titles.
-        rows: cells as text.
+        rows: texts, one for each column.
         tidy: the same and all further numbers, one a row, for machines.
         names: number of columns before those with numbers; behind them is one of notes.
         columns: those of the CSV.
-        marks: (row, column) -> best or second of its column and group: bold, underlined. It is the cell's first word that is marked.
+        marks: (row, column) -> best or second of its column and group: bold, underlined. Only the first word
+            of the text is marked.
         breaks: rows that begin a group.
     """
 
@@ -77,50 +79,49 @@ class Table:
     def render(self, format: Format) -> str:
         """The table as markdown, CSV, LaTeX, HTML or JSON, ending with a line break."""
         if format == "csv":
-            return _csv(self.tidy, self.columns)
+            return _render_csv(self.tidy, self.columns)
         if format == "json":
             return json.dumps(list(self.tidy), indent=1, allow_nan=False) + "\n"
         if format == "tex" and self.rows and not any(row[-1] for row in self.rows):
-            # Width is what a page has least of.
-            return replace(self, header=self.header[:-1], rows=tuple(row[:-1] for row in self.rows))._text(
-                format, notes=False
-            )
-        return self._text(format, notes=True)
+            # The width of a page is scarce: a column of notes without notes is left out.
+            rows = tuple(row[:-1] for row in self.rows)
+            return replace(self, header=self.header[:-1], rows=rows)._render_text(format, has_notes=False)
+        return self._render_text(format, has_notes=True)
 
-    def _text(self, format: Literal["md", "tex", "html"], *, notes: bool) -> str:
-        """
+    def _render_text(self, format: Literal["md", "tex", "html"], *, has_notes: bool) -> str:
+        """The table for people.
+
         Args:
-            notes: whether the last column is one of notes.
+            has_notes: whether the last column is one of notes.
         """
         from tabulate import tabulate
 
-        numeric = (
-            ["left"] * self.names + ["right"] * (len(self.header) - self.names - notes) + ["left"] * notes
-        )
-        style = {"md": "pipe", "tex": "latex_booktabs", "html": "html"}[format]
-        rows = [
-            [self._cell(row, column, format) for column in range(len(self.header))]
-            for row in range(len(self.rows))
-        ]
-        # Text stays text: tabulate would strip what looks like a number.
-        header = [_plain(title, format) for title in self.header]
+        numbers = len(self.header) - self.names - has_notes
+        alignment = ["left"] * self.names + ["right"] * numbers + ["left"] * has_notes
+        columns = range(len(self.header))
         body = tabulate(
-            rows, header, tablefmt=style, colalign=numeric if rows else None, disable_numparse=True
+            [[self._marked_text(row, column, format) for column in columns] for row in range(len(self.rows))],
+            [_escape_bars(title, format) for title in self.header],
+            tablefmt={"md": "pipe", "tex": "latex_booktabs", "html": "html"}[format],
+            colalign=alignment if self.rows else None,
+            # Text stays text: tabulate would strip what looks like a number.
+            disable_numparse=True,
         )
         if format == "md":
             return f"{self.caption}\n\n{body}\n"
         for mark, (before, after) in _MARKS[format].items():
             body = body.replace(_OPEN[mark], before).replace(_CLOSE[mark], after)
         if format == "html":
-            return f"<p>{_html(self.caption)}</p>\n{body}\n"
-        return _tex(self.caption, _ruled(body, self.breaks), wide=self._width() > _WIDE)
+            return f"<p>{escape(self.caption)}</p>\n{body}\n"
+        return _render_tex(self.caption, _add_rules(body, self.breaks), is_wide=self._width() > _WIDE)
 
     def _width(self) -> int:
-        """Characters of a row in which every column is as wide as its widest cell."""
+        """Characters of a row in which every column is as wide as its widest text."""
         return sum(max(map(len, column)) + 2 for column in zip(self.header, *self.rows, strict=True))
 
-    def _cell(self, row: int, column: int, format: Format) -> str:
-        text = _plain(self.rows[row][column], format)
+    def _marked_text(self, row: int, column: int, format: Format) -> str:
+        """A text of the table with its mark: final in markdown, a private character elsewhere."""
+        text = _escape_bars(self.rows[row][column], format)
         mark = self.marks.get((row, column))
         if mark is None:
             return text
@@ -130,24 +131,23 @@ class Table:
         return f"{before}{number}{after}{space}{rest}"
 
 
-def _plain(text: str, format: Format) -> str:
-    # In markdown a bar of a name or a message would begin a column.
+def _escape_bars(text: str, format: Format) -> str:
+    # In markdown a bar in a name or a message would begin a column.
     return text.replace("|", "\\|") if format == "md" else text
 
 
-def _csv(rows: Sequence[TidyRow], columns: Sequence[str]) -> str:
+def _render_csv(rows: Sequence[TidyRow], columns: Sequence[str]) -> str:
     import pandas as pd
 
-    buffer = io.StringIO()
     # As objects: a column of whole numbers and gaps stays one of whole numbers.
-    pd.DataFrame(list(rows), columns=list(columns), dtype=object).to_csv(
-        buffer, index=False, lineterminator="\n"
-    )
+    frame = pd.DataFrame(list(rows), columns=list(columns), dtype=object)
+    buffer = io.StringIO()
+    frame.to_csv(buffer, index=False, lineterminator="\n")
     return buffer.getvalue()
 
 
-def _ruled(body: str, breaks: frozenset[int]) -> str:
-    """A LaTeX table with a rule above each row that begins a group, but for the first."""
+def _add_rules(body: str, breaks: frozenset[int]) -> str:
+    """A LaTeX table with a rule above each row that begins a group, except the first."""
     lines = []
     number = -1  # the header
     for line in body.splitlines():
@@ -159,41 +159,47 @@ def _ruled(body: str, breaks: frozenset[int]) -> str:
     return "\n".join(lines)
 
 
-def _tex(caption: str, body: str, *, wide: bool) -> str:
-    escaped = re.sub(r"[&%$#_{}\\~^<>]", lambda found: _TEX_NAMES.get(found[0], f"\\{found[0]}"), caption)
+def _render_tex(caption: str, body: str, *, is_wide: bool) -> str:
+    """A LaTeX table with its caption; one that is too wide is scaled to the width of the page."""
+    caption = re.sub(r"[&%$#_{}\\~^<>]", _escape_tex, caption)
     for character, command in _TEX_SYMBOLS.items():
-        body, escaped = body.replace(character, command), escaped.replace(character, command)
-    if not wide:
-        return f"% needs \\usepackage{{booktabs}}\n\\begin{{table}}\n\\centering\n\\caption{{{escaped}}}\n{body}\n\\end{{table}}\n"
-    return (
-        f"% needs \\usepackage{{booktabs,graphicx}}\n\\begin{{table*}}\n\\centering\n\\caption{{{escaped}}}\n"
-        f"\\resizebox{{\\linewidth}}{{!}}{{%\n{body}}}\n\\end{{table*}}\n"
+        body, caption = body.replace(character, command), caption.replace(character, command)
+    environment, packages = "table", "booktabs"
+    if is_wide:
+        environment, packages = "table*", "booktabs,graphicx"
+        body = f"\\resizebox{{\\linewidth}}{{!}}{{%\n{body}}}"
+    lines = (
+        f"% needs \\usepackage{{{packages}}}",
+        f"\\begin{{{environment}}}",
+        "\\centering",
+        f"\\caption{{{caption}}}",
+        body,
+        f"\\end{{{environment}}}",
     )
+    return "\n".join(lines) + "\n"
 
 
-def _html(text: str) -> str:
-    from html import escape
-
-    return escape(text)
+def _escape_tex(match: re.Match[str]) -> str:
+    return _TEX_NAMES.get(match[0], f"\\{match[0]}")
 
 
 def filter_tidy(table: Table, wanted: Mapping[str, Sequence[object] | None]) -> Table:
-    """The table with those of its rows for machines that have one of the wanted values, and those that have none at all.
+    """The table with those of its tidy rows that have one of the wanted values, or no value at all.
 
     Args:
         wanted: column -> values; None for every value.
     """
-    rows = tuple(
-        row
-        for row in table.tidy
-        if all(values is None or row[key] in values or not row[key] for key, values in wanted.items())
-    )
+    rows = table.tidy
+    for column, values in wanted.items():
+        if values is not None:
+            rows = tuple(row for row in rows if row[column] in values or not row[column])
     return replace(table, tidy=rows)
 
 
 def render_tables(tables: Sequence[Table], format: Format) -> str:
     """Several tables in one text; as CSV and JSON, the rows of all of them once."""
     if format in ("csv", "json"):
-        rows = {json.dumps(row): row for table in tables for row in table.tidy}
+        all_rows = [row for table in tables for row in table.tidy]
+        rows = {json.dumps(row): row for row in all_rows}
         return Table("", (), (), tuple(rows.values()), columns=tables[0].columns).render(format)
     return "\n".join(table.render(format) for table in tables)

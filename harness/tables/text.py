@@ -34,7 +34,10 @@ def split_name(dataset: str, split: str) -> str:
 
 
 def label_without(label: str, name: str) -> str:
-    """A method's label without one of its changes, `timestep`: `dift[ensemble=1,timestep=50]` -> `dift[ensemble=1]`."""
+    """A method's label without one of its changes.
+
+    Without `timestep`, `dift[ensemble=1,timestep=50]` is `dift[ensemble=1]`.
+    """
     method, bracket, rest = label.partition("[")
     if not bracket:
         return label

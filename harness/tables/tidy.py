@@ -12,9 +12,9 @@ from harness.tables.view import View
 def distinguish_labels(records: Sequence[Record]) -> tuple[list[Record], dict[str, str]]:
     """Gives records of one name labels that tell them apart.
 
-    Two cells of one method, prompt, backbone and split differ in something that tables have no column for: the data
-    behind a dataset's name, the precision, the plugin's code. The best founded one (complete, then without failures)
-    keeps its label.
+    Two cells of one method, prompt, backbone and split differ in something that tables have no column for: the
+    data behind a dataset's name, the precision, the plugin's code. The best founded one (complete, then without
+    failures) keeps its label.
 
     Returns:
         the records, and cell id -> what differs, for the cells with a new label.

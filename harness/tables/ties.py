@@ -23,10 +23,10 @@ from harness.tables.rows import Row
 class Ties:
     """Finds the ranks of a table's rows: a `harness.tables.rows.TieFinder`.
 
-    The first row leads a group. Rows that follow belong to it while they are not told apart from it; the first that is
-    leads the next. Two rows are told apart where the paired difference of their means over datasets is beyond chance:
-    bootstrap over images, on each dataset for itself, p-values adjusted for all pairs of rows
-    (`harness.scoring.paired`).
+    The first row leads a group. Rows that follow belong to it while they are not told apart from it; the
+    first that is leads the next. Two rows are told apart where the paired difference of their means over
+    datasets is beyond chance: bootstrap over images, on each dataset for itself, p-values adjusted for all
+    pairs of rows (`harness.scoring.paired`).
 
     Attributes:
         problems: why rows could not be compared, one line each.
@@ -51,9 +51,9 @@ class Ties:
         self.problems: list[str] = []
 
     def __call__(self, rows: Sequence[Row], columns: Sequence[Column]) -> list[int] | None:
-        """The rank of each row, from 1, the same one for tied rows; None where data or predictions are not at hand.
+        """The rank of each row, from 1, the same for tied rows; None where data or predictions are missing.
 
-        A dataset that is not at hand leaves no line in `problems`: a table needs none.
+        A missing dataset leaves no line in `problems`: a table can do without.
         """
         ranking = ranking_columns(columns)
         splits = list(dict.fromkeys((column.dataset, column.split) for column in ranking))

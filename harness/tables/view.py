@@ -33,8 +33,9 @@ class View:
         localizers: names; None for all that the records have.
         parameter: the one whose values are the rows of a sweep table; None for the only one that has several.
         prompts: order of the columns of prompt types, before those that it does not name.
-        has_details: whether the leaderboard says what a reader needs to trust a row (supervision, timestep, ensemble,
-            training data, pairs, seconds per pair), with the best of each group in bold and the second underlined.
+        has_details: whether the leaderboard says what a reader needs to trust a row (supervision, timestep,
+            ensemble, training data, pairs, seconds per pair), with the best of each group in bold and the
+            second underlined.
         ties: finds the tied rows of the leaderboard; None for the order alone.
         reported: numbers that papers printed, shown beside the measured ones; None for none.
         ranks_reported: whether reported numbers are ranked and marked among the measured ones.
@@ -59,7 +60,7 @@ class View:
         _check_known("localizer", self.localizers or (), sorted(localizers))
 
     def shows(self, score: Score) -> bool:
-        """Whether a number is one of those to show."""
+        """Says whether a number is one of those to show."""
         return (
             score.protocol == self.protocol
             and score.averaging == self.averaging
@@ -68,11 +69,11 @@ class View:
         )
 
     def shows_alpha(self, alpha: float) -> bool:
-        """Whether a threshold is one of those to show."""
+        """Says whether a threshold is one of those to show."""
         return self.alphas is None or alpha in self.alphas
 
     def shows_localizer(self, name: str) -> bool:
-        """Whether a localizer is one of those to show."""
+        """Says whether a localizer is one of those to show."""
         return self.localizers is None or name in self.localizers
 
     def one_alpha(self, records: Sequence[Record]) -> float:
@@ -82,7 +83,10 @@ class View:
         return RANKING_ALPHA if RANKING_ALPHA in alphas or not alphas else min(alphas)
 
     def columns(self, records: Sequence[Record]) -> list[Column]:
-        """Datasets and thresholds that records have numbers of; of another protocol where a record has no other."""
+        """Datasets and thresholds that records have numbers of.
+
+        A record without the view's protocol counts with its numbers of other protocols.
+        """
         columns: set[Column] = set()
         for record in records:
             is_foreign = all(score.protocol != self.protocol for score in record.scores)
@@ -106,7 +110,8 @@ class Selection(NamedTuple):
     """The records and the view of a table on a page.
 
     Attributes:
-        subject: the dataset or parameter that sets it apart from other tables of its kind; empty where there is one.
+        subject: the dataset or parameter that sets it apart from other tables of its kind; empty where there
+            is one.
     """
 
     records: Sequence[Record]
@@ -123,13 +128,14 @@ def choose_protocol(records: Sequence[Record], asked: str | None) -> str:
     known = sorted({score.protocol for record in records for score in record.scores})
     if asked and records and asked not in known:
         raise UserError(
-            f"no record has protocol '{asked}'; they have {', '.join(known) or 'none'}; 'bench rescore' adds one"
+            f"no record has protocol '{asked}'; they have {', '.join(known) or 'none'}; "
+            "'bench rescore' adds one"
         )
     return asked or main_protocol(records)
 
 
 def main_protocol(records: Sequence[Record]) -> str:
-    """The protocol of a table for which none was asked: `MAIN_PROTOCOL`, or the one that most records have."""
+    """`MAIN_PROTOCOL` if some record has it, else the protocol that most records have."""
     counts: dict[str, int] = {}
     for record in records:
         for name in {score.protocol for score in record.scores}:

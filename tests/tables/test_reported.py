@@ -1,4 +1,4 @@
-"""Numbers that papers printed: read as printed, marked, never ranked unless asked, beside what was measured."""
+"""Numbers that papers printed: read as printed, marked, ranked only on request, beside measured numbers."""
 
 from __future__ import annotations
 

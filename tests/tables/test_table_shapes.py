@@ -315,7 +315,8 @@ def test_latex_of_rows_without_a_place_has_no_rule_of_its_own_above_them():
 )
 def test_latex_compiles(tmp_path):
     body = "\n".join(table.render("tex") for table in all_tables())
-    document = f"\\documentclass{{article}}\n\\usepackage{{booktabs,graphicx}}\n\\begin{{document}}\n{body}\n\\end{{document}}\n"
+    preamble = "\\documentclass{article}\n\\usepackage{booktabs,graphicx}\n"
+    document = f"{preamble}\\begin{{document}}\n{body}\n\\end{{document}}\n"
     (tmp_path / "tables.tex").write_text(document)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
