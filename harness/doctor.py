@@ -77,7 +77,7 @@ def examine_method(
             yield Finding(name, "ok", check(subject))
         except _Skipped as error:
             yield Finding(name, "skipped", str(error))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's code, and its error is the finding
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's error is the finding
             detail = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
             yield Finding(name, "failed", " ".join(detail.split()))
 

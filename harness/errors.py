@@ -23,11 +23,17 @@ class SeveralErrors(UserError):
 
 
 class DataError(BenchError):
-    """One file or pair of a dataset is damaged. The pair fails and is counted, the rest of the run goes on."""
+    """One file or pair of a dataset is damaged.
+
+    The pair fails and is counted, the rest of the run goes on.
+    """
 
 
 class NotApplicable(BenchError):
-    """A method and a prompt do not fit together. The cell is printed as an en dash and does not fail the run."""
+    """A method and a prompt do not fit together.
+
+    The cell is printed as an en dash and does not fail the run.
+    """
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:

@@ -6,13 +6,13 @@ from harness.errors import BenchError
 
 
 def first_line(error: BaseException, limit: int | None = None) -> str:
-    """First line of an error's message, cut after `limit` characters; the name of its class if it is empty."""
+    """First line of an error's message, cut after `limit` characters; its class where it has no message."""
     lines = str(error).strip().splitlines()
     return (lines[0] if lines else type(error).__name__)[:limit]
 
 
 def one_line(error: BaseException) -> str:
-    """An error in one line: the message of a `BenchError`, `Class: first line of the message` of any other."""
+    """An error in one line: the message of a `BenchError`, `Class: first line` of any other."""
     message = (str(error).strip().splitlines() or [""])[0]
     return message if isinstance(error, BenchError) else f"{type(error).__name__}: {message}".rstrip(": ")
 

@@ -44,8 +44,8 @@ class Sweep:
         methods, datasets: names, in the user's order.
         prompts, localizers: names; None leaves them to each method's recipe.
         split: one split for all datasets; None for each dataset's default.
-        overrides: parameter -> values to sweep, for the methods that have that parameter; texts are read in the kind
-            of the parameter's default.
+        overrides: parameter -> values to sweep, for the methods that have that parameter; texts are read in
+            the kind of the parameter's default.
         prompt_files: method or prompt -> files of learned prompts, one cell each.
         trained_on: of the learned prompts there are, those tuned on this dataset.
         train_timestep: whether learned prompts are used at the timestep they were tuned at.
@@ -130,5 +130,5 @@ def cell_id(cell: Cell, dataset: str, ingredients: Mapping[str, object]) -> str:
 
 
 def _short_name(path: Path) -> str:
-    """A file's name with its folder's, since names like `best.safetensors` say little; a folder's name alone."""
+    """A folder's name; a file's with that of its folder, since names like `best.safetensors` say little."""
     return "/".join(path.parts[-2:]) if path.suffix else path.name

@@ -155,7 +155,8 @@ BROKEN = {
     "counts its calls": ({"change": "self.count += 1; data = data + self.count"}, {SAME: "allowed 0e+00"}),
     "batch statistics": (
         {
-            "after": "mean = torch.stack([m.data for m in maps]).mean(0); maps = [FeatureMap(m.data - mean, m.frame) for m in maps]"
+            "after": "mean = torch.stack([m.data for m in maps]).mean(0); "
+            "maps = [FeatureMap(m.data - mean, m.frame) for m in maps]"
         },
         {BATCH: "features differ by "},
     ),

@@ -1,4 +1,7 @@
-"""Points of one image of the user's own in another: the features and predictions of `bench run`, for one pair."""
+"""Points of one image of the user's own in another.
+
+The features and predictions are those of `bench run`, for one pair.
+"""
 
 from __future__ import annotations
 
@@ -115,7 +118,8 @@ def match(
         category: the kind of object in both images, for a prompt that names it.
         prompt, localizer: names of `bench list`; None for the method's own.
         timestep, ensemble: diffusion timestep and number of noise draws; None for the method's own.
-        params: any parameters of the feature extractor, by name; the method's own for those that are left out.
+        params: any parameters of the feature extractor, by name; the method's own for those that are left
+            out.
         prompt_file: a learned prompt of your own.
         trained_on: of the learned prompts there are, the one tuned on this dataset.
         weights: values of `--weights`: `tiny` (the default), `paper` or `NAME=PATH`.
@@ -124,7 +128,8 @@ def match(
         precision: `fp32`, `bf16` or `fp16`.
 
     Raises:
-        BenchError: an image, a point or a name is wrong, weights are missing, or the method failed; in one line.
+        BenchError: an image, a point or a name is wrong, weights are missing, or the method failed; in one
+            line.
     """
     short = {"timestep": timestep, "ensemble": ensemble}
     named = {name: value for name, value in short.items() if value is not None}
@@ -155,7 +160,11 @@ class Matcher:
     """
 
     def __init__(self, host: Host, a: Path, b: Path, choice: MatchRequest) -> None:
-        """Raises `BenchError` where an image cannot be read, or the method, its data or weights are missing."""
+        """Reads the images and finds the method's weights.
+
+        Raises:
+            BenchError: an image cannot be read, or the method, its data or weights are missing.
+        """
         self._files = tuple(_image(path) for path in (a, b))
         self.images: tuple[PIL.Image.Image, ...] = tuple(file.open() for file in self._files)
         self.sizes = tuple(Size(*image.size) for image in self.images)
@@ -170,7 +179,11 @@ class Matcher:
         return resolve_cell(resources, self._cell)
 
     def locate(self, points: ArrayLike) -> Match:
-        """Finds points (N, 2) of A in B. Raises `BenchError` for a point outside A, or where the method fails."""
+        """Finds points (N, 2) of A in B.
+
+        Raises:
+            BenchError: a point lies outside A, or the method fails.
+        """
         import torch
 
         from harness.running.locate import locate_points
@@ -272,7 +285,10 @@ class Matcher:
         return self._maps
 
     def _index(self) -> SplitIndex:
-        """The pair as a dataset. It has one point, which nothing reads: a pair without any would be left out."""
+        """The pair as a dataset.
+
+        It has one point, which nothing reads: a pair without any would be left out.
+        """
         source, target = self._files
         corner = np.zeros((1, 2))
         pair = ImagePair(
@@ -335,7 +351,8 @@ def _cell(host: Host, choice: MatchRequest) -> Cell:
         raise UserError(f"--prompt {choice.prompt}: method {method.name} takes no prompt")
     if file and choice.trained_on:
         raise UserError(
-            f"--trained-on {choice.trained_on}: --prompt-file {file} already names the prompt; give one of them"
+            f"--trained-on {choice.trained_on}: --prompt-file {file} already names the prompt; "
+            "give one of them"
         )
     sweep = Sweep(
         methods=(method.name,),

@@ -150,8 +150,8 @@ def _draw_dense(paper: Paper, images: Sequence[PIL.Image.Image], match: Match) -
             paper.draw_disc(panel.position(point, size), radius, colour, edge=1)
     step = match.a_size.width / columns, match.a_size.height / rows
     paper.add_text(
-        f"n = {len(match)} points ({columns} x {rows}), every {step[0]:.1f} px in x and {step[1]:.1f} px in y "
-        "of A; a point has one colour in both images, that of its place in A; "
+        f"n = {len(match)} points ({columns} x {rows}), every {step[0]:.1f} px in x and {step[1]:.1f} px in "
+        "y of A; a point has one colour in both images, that of its place in A; "
         f"mean similarity (cosine) {match.similarity.mean():.2f}"
     )
     paper.add_position_colours(match.a_size)

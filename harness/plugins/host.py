@@ -1,7 +1,7 @@
 """Loads plugins and collects the records they bring, one registry per hook.
 
-Each plugin is loaded by itself: a broken one is reported, and stops only a run that names a record which it would
-have brought. Built-in plugins go through the same hooks.
+Each plugin is loaded by itself: a broken one is reported, and stops only a run that names a record which it
+would have brought. Built-in plugins go through the same hooks.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from harness.specs import (
 class Host:
     """All plugins of a process and the records they brought.
 
-    `host.extractors["dift"]` returns a record, or raises a `UserError` that names the nearest ones; likewise for
-    every hook.
+    `host.extractors["dift"]` returns a record, or raises a `UserError` that names the nearest ones; likewise
+    for every hook.
 
     Attributes:
         plugins: every plugin found, in order of loading.
@@ -113,7 +113,8 @@ class Host:
         for spec in specs:
             if not isinstance(spec, registry.record):
                 raise UserError(
-                    f"{registry.hook} returned a {type(spec).__name__}, expected a list of {registry.record.__name__}"
+                    f"{registry.hook} returned a {type(spec).__name__}, "
+                    f"expected a list of {registry.record.__name__}"
                 )
         names = [spec.name for spec in specs]
         repeated = sorted({name for name in names if names.count(name) > 1})

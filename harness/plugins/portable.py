@@ -19,9 +19,9 @@ Spec = TypeVar("Spec")
 class PortableSpec(Generic[Spec]):
     """A plugin's record, with the plugin that brought it.
 
-    It pickles as the names of both. The other process loads that plugin and takes its record of that name, so the
-    plugin must be installed there too, with the same code. By value a record would not always pickle: those of
-    other authors' plugins hold lambdas and local functions.
+    It pickles as the names of both. The other process loads that plugin and takes its record of that name, so
+    the plugin must be installed there too, with the same code. By value a record would not always pickle:
+    those of other authors' plugins hold lambdas and local functions.
 
     Attributes:
         hook: the hook that the plugin brought it through, such as `bench_extractors`.

@@ -22,8 +22,8 @@ class Plugin:
         distribution, version: the installed package it comes from.
         hooks: hooks it implements.
         reason: the reason why it is not loaded, or a fault of a loaded one.
-        source: its module as an entry point names it, `package.module` or `package.module:object`; empty for a
-            plugin that is not installed.
+        source: its module as an entry point names it, `package.module` or `package.module:object`; empty for
+            a plugin that is not installed.
     """
 
     name: str
@@ -43,8 +43,8 @@ class Plugin:
 class Registry(Mapping[str, Spec], Generic[Spec]):
     """The records that one collecting hook brought, in order of name.
 
-    `registry[name]` raises a `UserError` for a name that nobody brought (with the nearest names, and the plugins
-    that failed and might have brought it), or that two plugins brought.
+    `registry[name]` raises a `UserError` for a name that nobody brought (with the nearest names, and the
+    plugins that failed and might have brought it), or that two plugins brought.
 
     Args:
         hook: name of the hook, such as `bench_extractors`.

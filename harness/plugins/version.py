@@ -14,10 +14,11 @@ from harness.plugins.registry import Registry
 
 
 def plugin_version(host: Host, registry: Registry[Any], name: str) -> str:
-    """The plugin that brought a record, with its package and version, and for others' plugins a hash of their code.
+    """The plugin that brought a record, with its package and version.
 
-    An author changes a plugin many times before its version; predictions of yesterday's code must not pass for
-    today's.
+    Plugins of other authors have a hash of their code, too.
+    An author changes a plugin many times before its version; predictions of yesterday's code must not pass
+    for today's.
     """
     plugin = registry.origin(name)
     code = "" if plugin.name in BUILTIN else _code_hash(host.manager.get_plugin(plugin.name))
@@ -26,7 +27,7 @@ def plugin_version(host: Host, registry: Registry[Any], name: str) -> str:
 
 @cache
 def _code_hash(module: object) -> str:
-    """First hex digits of a hash over the source of a module's top package; empty where there is no source."""
+    """First hex digits of a hash over the source of a module's top package; empty without a source."""
     top = sys.modules.get(str(getattr(module, "__name__", "")).partition(".")[0])
     file = getattr(top, "__file__", None)
     if file is None:

@@ -32,8 +32,8 @@ class Reporter(Protocol):
 def run_cells(host: Host, cells: Sequence[Cell], options: RunOptions, reporter: Reporter) -> list[Record]:
     """Runs cells in their order and returns their records.
 
-    All of them are resolved before the first runs, so that missing data or weights are reported at once and not
-    after an hour.
+    All of them are resolved before the first runs, so that missing data or weights are reported at once and
+    not after an hour.
 
     Raises:
         UserError: data or weights of a cell are missing, or a folder cannot be written.
@@ -56,7 +56,8 @@ def run_cells(host: Host, cells: Sequence[Cell], options: RunOptions, reporter: 
             # Once for all cells: they have one cache.
             is_warned = True
             reporter.warn(
-                f"cache folder {options.cache}: {cache_troubles[0]}; the run goes on without writing all of it"
+                f"cache folder {options.cache}: {cache_troubles[0]}; "
+                "the run goes on without writing all of it"
             )
         _call_hook(host, reporter, "bench_cell_finished", cell=resolved_cell.cell, record=record)
         records.append(record)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from harness.errors import UserError
 from harness.plugins.host import Host
 from harness.running.parameters import read_values, require_parameters
 from harness.specs import NO_PROMPT, ExtractorSpec, MethodSpec
 from harness.sweep import Cell, DatasetChoice, Params, Sweep
+
+Item = TypeVar("Item")
 
 
 def plan(sweep: Sweep, host: Host) -> list[Cell]:
@@ -63,7 +66,7 @@ def _cells(sweep: Sweep, host: Host, choice: DatasetChoice, split: str, method: 
             )
 
 
-def _distinct(items: Iterable[str] | Iterable[int] | Iterable[DatasetChoice]) -> list:  # type: ignore[type-arg]
+def _distinct(items: Iterable[Item]) -> list[Item]:
     return list(dict.fromkeys(items))
 
 

@@ -78,13 +78,13 @@ def predict(
 ) -> Work:
     """Predicts the points of some pairs of a cell.
 
-    Only the folder of `--cache` is written to. The bytes of predictions depend neither on the other pairs that
-    are wanted nor on the process that does the work.
+    Only the folder of `--cache` is written to. The bytes of predictions depend neither on the other pairs
+    that are wanted nor on the process that does the work.
 
     Args:
         wanted: pairs of the cell's split; those that cannot be read become failures.
-        hand_over: called with predictions every few dozen pairs, and with the last ones also where the work is
-            interrupted.
+        hand_over: called with predictions every few dozen pairs, and with the last ones also where the work
+            is interrupted.
         progress: called with the number of pairs done.
         shared: keeps loaded networks for the next cell; None drops them with this one.
 
@@ -141,8 +141,8 @@ def make_pair_features(
         shared=shared or SharedObjects(),
     )
     prompt = PromptUse(prompt_spec.make(context), prompt_spec.scope) if prompt_spec else None
-    # Maps that follow from the pair are read once, and the extractor's own results of an image with every pair of
-    # it: the larger share of memory is for those that are read more often.
+    # Maps that follow from the pair are read once, and the extractor's own results of an image with every
+    # pair of it: the larger share of memory is for those that are read more often.
     is_pairwise = "pair" in (extractor.scope, context.prompt_scope)
     extractor_share, maps_share = (2, 4) if is_pairwise else (4, 2)
     extractor_context = replace(context, cache_bytes=options.cache_bytes // extractor_share)

@@ -93,8 +93,8 @@ class ResolvedCell:
         prompt: None for a method without prompts.
         localizers: name -> those that the cell asks for.
         index: the split, with all of its pairs.
-        fed: size in pixels of the image the extractor is fed; None where method and prompt do not fit together,
-            since no weights were looked for.
+        fed: size in pixels of the image the extractor is fed; None where method and prompt do not fit
+            together, since no weights were looked for.
         learned: file of the learned prompt; None for a prompt that is not learned.
     """
 

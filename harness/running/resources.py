@@ -22,13 +22,14 @@ class RunOptions:
         data_root: folder that holds the datasets' own folders.
         device: torch device name.
         precision: `fp32`, `bf16` or `fp16`.
-        compiled: whether networks are compiled, which changes numbers by rounding only, as device and batch size do.
+        compiled: whether networks are compiled, which changes numbers by rounding only, as device and batch
+            size do.
         limit: only the first so many pairs of a split.
         out: results folder.
         criteria: protocols to score under, with alphas.
         weights: choice of the weights.
-        cache_bytes: memory for results that are kept: a half for feature maps, a quarter each for extractor and
-            prompt; where features follow from the pair, a half for the extractor and a quarter for maps.
+        cache_bytes: memory for results that are kept: a half for feature maps, a quarter each for extractor
+            and prompt; where features follow from the pair, a half for the extractor and a quarter for maps.
         cache: folder in which extractor and prompt keep theirs on disk, too; None for memory alone.
         workers: processes that decode pictures ahead.
     """
@@ -74,7 +75,11 @@ class Resources:
         self.weights([name for cell in cells for name in weight_names(self.host, cell)])
 
     def weights(self, names: Sequence[str]) -> dict[str, Weights]:
-        """Returns the weights that each name of a source stands for. Raises `UserError` where some are missing."""
+        """Returns the weights that each name of a source stands for.
+
+        Raises:
+            UserError: some are missing.
+        """
         new = [name for name in names if name not in self._weights]
         self._weights.update(resolve_weights(self.host, self.options.weights, new))
         return {name: self._weights[name] for name in names}

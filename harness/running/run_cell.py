@@ -59,7 +59,7 @@ def run_cell(
             )
     except NotApplicable as error:
         return _write_not_applicable(resolved, str(error))
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin raises fails its cell, and not the run
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's error fails its cell alone
         return _write_failed(resolved, error)
 
 
@@ -138,7 +138,11 @@ def _missing_pairs(resolved: ResolvedCell) -> dict[str, list[str]]:
 
 
 def _gather_predictions(resolved: ResolvedCell, work: Work) -> pa.Table:
-    """Puts all predictions of the cell into one file and returns them. Raises `BenchError` if there are none."""
+    """Puts all predictions of the cell into one file and returns them.
+
+    Raises:
+        BenchError: there are none.
+    """
     tables = _read_stored(resolved)
     if not tables:
         raise _nothing_predicted(resolved, work)

@@ -1,4 +1,4 @@
-"""`bench match`: the predictions of `bench run` for two pictures, told in a table and drawn where they belong."""
+"""`bench match`: the predictions of `bench run` for two pictures, in a table and in a drawing."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_similarity_is_the_cosine_at_the_place_found(pair, method, localizer):
     ],
 )
 def test_cosines_are_read_as_the_localizer_reads(localizer, place):
-    """Each of 4 x 4 cells has a feature of its own; at the place of cell (1, 1) nothing of the others is mixed in."""
+    """Each of 4 x 4 positions has a feature of its own; at (1, 1) nothing of the others is mixed in."""
     one = FeatureMap(torch.eye(16, dtype=torch.float32).view(16, 4, 4), Frame.unchanged(Size(12, 12)))
     points = torch.tensor([[place, place]], dtype=torch.float64)
     other = torch.tensor([[place + 3, place]], dtype=torch.float64)
@@ -367,7 +367,10 @@ def test_what_the_readme_shows_runs(tmp_path, monkeypatch, capsys):
 
 
 def test_importing_harness_stays_cheap():
-    code = "import sys, harness; assert 'match' in harness.__all__; print(sorted({'numpy', 'torch', 'PIL', 'click'} & set(sys.modules)))"
+    code = (
+        "import sys, harness; assert 'match' in harness.__all__; "
+        "print(sorted({'numpy', 'torch', 'PIL', 'click'} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     with pytest.raises(AttributeError, match="no attribute 'mach'"):
@@ -514,7 +517,7 @@ DICHROMACY = {
 
 
 def oklab(colours, sight="normal") -> np.ndarray:
-    """8-bit sRGB (..., 3) as somebody sees it, in OKLab (Ottosson, 2020); a just noticeable difference is about 0.02."""
+    """8-bit sRGB (..., 3) in OKLab (Ottosson, 2020); a just noticeable difference is about 0.02."""
     share = colours / 255
     linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4) @ np.transpose(
         DICHROMACY[sight]

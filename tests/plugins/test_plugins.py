@@ -190,7 +190,8 @@ def test_a_name_that_two_plugins_bring_is_refused_and_both_are_named():
         )
     with pytest.raises(
         UserError,
-        match=r"localizer 'same' is offered by both plugin 'one' \(dist-one 1.0\) and plugin 'two' \(dist-two 1.0\)",
+        match=r"localizer 'same' is offered by both plugin 'one' \(dist-one 1.0\) "
+        r"and plugin 'two' \(dist-two 1.0\)",
     ):
         host.localizers["same"]
     assert "localizer 'same' clashes with plugin 'one'" in host.plugins[1].reason
@@ -216,7 +217,7 @@ def test_an_extractor_that_no_method_names_is_a_method():
 
 
 def test_a_change_of_a_plugins_code_makes_another_cell(plugin_site, tmp_path):
-    """Whoever writes an extractor changes it without raising its version, and must not be shown yesterday's numbers."""
+    """An author changes an extractor without raising its version, and must not see yesterday's numbers."""
     site = tmp_path / "site"
     shutil.copytree(plugin_site, site)
 

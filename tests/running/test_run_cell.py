@@ -58,7 +58,8 @@ def test_killed_at_any_instant_and_run_again(plugin_site, tmp_path):
         )
 
     assert ended("whole") == 0
-    # In each of the three shards: the first kill falls before one is stored, the others after one that was begun after the kill before.
+    # In each of the three shards: the first kill falls before a shard is stored, the others after a shard
+    # that was begun after the previous kill.
     for shards, within in enumerate(np.random.default_rng(5).integers(1, 27, size=3)):
         assert ended("killed", BENCH_TOY_LAST_CALL=f"{32 * (shards > 0) + within}") == -signal.SIGKILL
         # More only where work is so slow that it is stored more often.

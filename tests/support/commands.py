@@ -10,7 +10,7 @@ from pathlib import Path
 from support.paths import ROOT
 
 PATIENCE = 3600.0
-"""Seconds after which a test no longer waits for what would never come: far more than it takes on the slowest machine."""
+"""Seconds that a test waits for what must come: far more than it takes on the slowest machine."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Outcome:
 
     @property
     def complaint(self) -> str:
-        """The one line told on stderr."""
+        """The only line on stderr."""
         lines = self.err.splitlines()
         assert len(lines) == 1, self.err
         return lines[0]

@@ -1,4 +1,4 @@
-"""A Hugging Face hub on this machine: the few routes that downloads need, over a server that knows how to misbehave."""
+"""A Hugging Face hub on this machine: the few routes that downloads need, on a server that can misbehave."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ def commit_of(repository: str) -> str:
 
 @dataclass
 class Hub(LocalServer):
-    """Serves `repositories` (name -> file -> content), each at the commit `commit_of(name)`, which `main` stands for.
+    """Serves `repositories` (name -> file -> content), each at the commit `commit_of(name)`, which is `main`.
 
-    Files that end in `.safetensors`, `.bin` are in large file storage: the hub tells their sha256 and redirects to where they lie.
+    Files that end in `.safetensors`, `.bin` are in large file storage: the hub tells their sha256 and
+    redirects to where they lie.
 
     Attributes:
         gated: repository -> status (401, 403) with which its files are refused.

@@ -67,5 +67,5 @@ class Watched:
 
 
 def in_order(images: int, uses: int) -> list[tuple[int, int]]:
-    """Each picture as the source of `uses` pairs, with the pictures that follow it: the order of SPair-71k's lists."""
+    """Each picture as the source of `uses` pairs with the next pictures: the order of SPair-71k's lists."""
     return [(number, (number + step) % images) for number in range(images) for step in range(1, uses + 1)]
