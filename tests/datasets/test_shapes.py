@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.datasets.shapes.camera import Camera
 from harness.datasets.shapes.catalogue import KINDS
 from harness.datasets.shapes.export import export
 from harness.datasets.shapes.keyed_random import KeyedRandom
@@ -16,7 +17,6 @@ from harness.datasets.shapes.pairs import SPLITS, Shapes, ShapesImage, keypoint_
 from harness.datasets.shapes.scene import draw_scene, lay_out, sketch_object
 from harness.datasets.shapes.sketch import Sketch
 from harness.datasets.shapes.spec import SHAPES
-from harness.datasets.shapes.view import View
 from harness.datasets.spair71k import SPair71k
 from harness.datasets.splits import read_split
 from harness.errors import UserError
@@ -159,8 +159,8 @@ def test_a_part_is_painted_where_its_keypoint_is() -> None:
 def test_mirroring_swaps_left_and_right() -> None:
     sketch: Sketch = sketch_object("cat", KeyedRandom("a cat"))
     size = Size(100, 120)
-    _, plain = lay_out(sketch, View(), size)
-    _, mirrored = lay_out(sketch, View(mirrored=True), size)
+    _, plain = lay_out(sketch, Camera(), size)
+    _, mirrored = lay_out(sketch, Camera(mirrored=True), size)
     for name, partner in (("left_eye", "right_eye"), ("right_paw", "left_paw"), ("nose", "nose")):
         assert mirrored[partner] == pytest.approx((100 - plain[name][0], plain[name][1]), abs=0.01)
     assert plain["right_eye"][0] < plain["left_eye"][0]

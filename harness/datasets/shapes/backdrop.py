@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import PIL.Image
 
+from harness.datasets.shapes.camera import draw_camera
 from harness.datasets.shapes.canvas import Light, paint_patch
 from harness.datasets.shapes.catalogue import KINDS
 from harness.datasets.shapes.clutter import make_patch, random_coat, random_outline
@@ -15,7 +16,6 @@ from harness.datasets.shapes.keyed_random import KeyedRandom
 from harness.datasets.shapes.outlines import box, rotate
 from harness.datasets.shapes.paint import make_coat, to_rgb
 from harness.datasets.shapes.scene import lay_out, sketch_object
-from harness.datasets.shapes.view import draw_view
 from harness.frames import Size
 
 
@@ -84,12 +84,12 @@ def _paint_shapes(picture: PIL.Image.Image, rng: KeyedRandom) -> None:
 def _paint_distractor(picture: PIL.Image.Image, category: str, rng: KeyedRandom, light: Light) -> None:
     """Paints a small object of another category, anywhere, perhaps partly outside."""
     size = Size(*picture.size)
-    view = replace(
-        draw_view(rng),
+    camera = replace(
+        draw_camera(rng),
         fill=rng.uniform(0.25, 0.42),
         position=(rng.uniform(-1.3, 1.3), rng.uniform(-1.3, 1.3)),
     )
-    patches, _ = lay_out(sketch_object(category, rng), view, size)
+    patches, _ = lay_out(sketch_object(category, rng), camera, size)
     coats = {name: make_coat(paint, rng) for name, paint in KINDS[category].paints.items()}
     thin_light = replace(light, line=light.line * 0.6)
     for patch in patches:

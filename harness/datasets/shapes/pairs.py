@@ -144,14 +144,14 @@ class Shapes:
         """A picture's size, keypoints and box."""
         if image not in self._annotations:
             scene = image.scene()
-            view = scene.view
+            camera = scene.camera
             self._annotations[image] = Annotation(
                 scene.size,
                 scene.points,
                 scene.box,
-                view.yaw,
-                view.roll,
-                view.mirrored,
+                camera.yaw,
+                camera.roll,
+                camera.mirrored,
                 scene.is_truncated,
                 scene.is_occluded,
             )

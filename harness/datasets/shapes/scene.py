@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.datasets.shapes.camera import Camera, draw_camera, draw_cut, project
 from harness.datasets.shapes.canvas import Patch
 from harness.datasets.shapes.catalogue import KINDS
 from harness.datasets.shapes.clutter import draw_occluders
 from harness.datasets.shapes.keyed_random import KeyedRandom
 from harness.datasets.shapes.outlines import is_inside
 from harness.datasets.shapes.sketch import Sketch
-from harness.datasets.shapes.view import View, draw_cut, draw_view, project
 from harness.frames import Size
 
 SHARED = 3
@@ -34,7 +34,7 @@ class Scene:
 
     Attributes:
         size: of the picture.
-        view: direction, rotation, size and position of the object.
+        camera: direction, rotation, size and position of the object.
         patches: the object's parts, from back to front.
         occluders: things before the object.
         points: (n, 2) float64, one row for each of the category's keypoints; NaN where one is not visible.
@@ -44,7 +44,7 @@ class Scene:
     """
 
     size: Size
-    view: View
+    camera: Camera
     patches: tuple[Patch, ...]
     occluders: tuple[Patch, ...]
     points: np.ndarray
@@ -57,7 +57,7 @@ def draw_scene(split: str, category: str, index: int) -> Scene:
     """Draws the scene of picture `index`.
 
     Scenes are drawn until more than half of the category's keypoints are visible, by so many that two such
-    pictures must share `SHARED` of them: any two pictures can make a pair, without being drawn first.
+    pictures must share `SHARED` of them: any two pictures can make a pair, and none is drawn to choose one.
     """
     needed = (len(KINDS[category].keypoints) + SHARED + 1) // 2
     for attempt in range(_ATTEMPTS):
@@ -75,7 +75,7 @@ def sketch_object(category: str, rng: KeyedRandom) -> Sketch:
     return sketch
 
 
-def lay_out(sketch: Sketch, view: View, size: Size) -> tuple[tuple[Patch, ...], dict[str, np.ndarray]]:
+def lay_out(sketch: Sketch, camera: Camera, size: Size) -> tuple[tuple[Patch, ...], dict[str, np.ndarray]]:
     """Projects an object to pixels: its parts, and its keypoints by name.
 
     Mirroring swaps the names of left and right.
@@ -94,15 +94,15 @@ def lay_out(sketch: Sketch, view: View, size: Size) -> tuple[tuple[Patch, ...], 
     keypoint_depths = np.array([keypoint.depth for keypoint in keypoints])
     depth = np.concatenate([corner_depths, *[part_depths] * 3, keypoint_depths])
 
-    # One projection of everything: the view fills the picture with the box of all points.
-    pixels = np.round(project(view, xy, depth, size), 3)
+    # One projection of everything: the camera fills the picture with the box of all points.
+    pixels = np.round(project(camera, xy, depth, size), 3)
     lengths = [*(len(outline) for outline in outlines), *[len(parts)] * 3]
     *pixel_outlines, middle, right, down, points = np.split(pixels, np.cumsum(lengths))
     axes = _inverse((right - middle) / _STEP, (down - middle) / _STEP)
     patches = []
     for part, outline, part_axes, (x, y) in zip(parts, pixel_outlines, axes, middle.tolist(), strict=True):
         patches.append(Patch(part.paint, outline, part_axes, (x, y), part.line, part.turn))
-    names = [_name_in_picture(name, view.mirrored) for name in sketch.keypoints]
+    names = [_name_in_picture(name, camera.mirrored) for name in sketch.keypoints]
     return tuple(patches), dict(zip(names, points, strict=True))
 
 
@@ -112,19 +112,19 @@ def _draw_attempt(rng: KeyedRandom, category: str, gentle: bool) -> Scene:
         gentle: nothing is cut off, and nothing stands before the object.
     """
     size = Size(rng.integer(96, 128), rng.integer(96, 128))
-    view = draw_view(rng)
+    camera = draw_camera(rng)
     if rng.chance(0.18) and not gentle:
-        view = draw_cut(view, rng)
+        camera = draw_cut(camera, rng)
     sketch = sketch_object(category, rng)
-    patches, points = lay_out(sketch, view, size)
+    patches, points = lay_out(sketch, camera, size)
     occluders = () if gentle else draw_occluders(rng, np.array(list(points.values())), size)
-    return _make_scene(category, size, view, patches, occluders, sketch, points)
+    return _make_scene(category, size, camera, patches, occluders, sketch, points)
 
 
 def _make_scene(
     category: str,
     size: Size,
-    view: View,
+    camera: Camera,
     patches: tuple[Patch, ...],
     occluders: tuple[Patch, ...],
     sketch: Sketch,
@@ -132,7 +132,9 @@ def _make_scene(
 ) -> Scene:
     points = np.array(list(points_by_name.values()))
     is_in_picture = ((points >= 0) & (points <= np.array(size) - 1)).all(axis=1)
-    is_hidden = _hidden_by_own_parts(points, patches, [each.part for each in sketch.keypoints.values()])
+    is_hidden = _hidden_by_own_parts(
+        points, patches, [keypoint.part for keypoint in sketch.keypoints.values()]
+    )
     is_behind = is_inside(points, [patch.outline for patch in occluders]).any(axis=0)
     is_visible = dict(zip(points_by_name, is_in_picture & ~is_hidden & ~is_behind, strict=True))
     box, share_outside = _box(patches, size)
@@ -141,7 +143,7 @@ def _make_scene(
         rows.append(points_by_name[name] if is_visible.get(name) else np.full(2, np.nan))
     return Scene(
         size=size,
-        view=view,
+        camera=camera,
         patches=patches,
         occluders=occluders,
         points=np.array(rows),

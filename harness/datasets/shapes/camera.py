@@ -1,4 +1,4 @@
-"""The view of an object: direction, rotation, size and position in the picture."""
+"""The camera: direction, rotation, size and position in which an object is seen."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.frames import Size
 
 
 @dataclass(frozen=True)
-class View:
+class Camera:
     """A camera.
 
     Attributes:
@@ -40,9 +40,9 @@ class View:
     cut: XY = (0.0, 0.0)
 
 
-def draw_view(rng: KeyedRandom) -> View:
-    """Draws a random view of the main object. Truncation is left to `draw_cut`."""
-    return View(
+def draw_camera(rng: KeyedRandom) -> Camera:
+    """Draws a random camera for the main object. Truncation is left to `draw_cut`."""
+    return Camera(
         mirrored=rng.chance(0.5),
         yaw=rng.uniform(-42, 42),
         roll=rng.around(0, 11),
@@ -54,42 +54,42 @@ def draw_view(rng: KeyedRandom) -> View:
     )
 
 
-def draw_cut(view: View, rng: KeyedRandom) -> View:
+def draw_cut(camera: Camera, rng: KeyedRandom) -> Camera:
     """Moves part of the object out of the picture, on one side or in one corner."""
     across, down = rng.pick(((1, 0), (1, 0), (0, 1), (1, 1)))
     share = rng.uniform(0.08, 0.22)
     return replace(
-        view, cut=(across * rng.sign() * share, down * rng.sign() * share), fill=max(view.fill, 0.7)
+        camera, cut=(across * rng.sign() * share, down * rng.sign() * share), fill=max(camera.fill, 0.7)
     )
 
 
-def project(view: View, xy: np.ndarray, depth: np.ndarray, size: Size) -> np.ndarray:
+def project(camera: Camera, xy: np.ndarray, depth: np.ndarray, size: Size) -> np.ndarray:
     """Projects object units to pixels of a picture.
 
     Args:
-        xy: (n, 2) positions; `fill`, `position` and `cut` of the view refer to the box of all of them.
+        xy: (n, 2) positions; `fill`, `position` and `cut` of the camera refer to the box of all of them.
         depth: (n,) distance towards the viewer, in object units.
 
     Returns:
         (n, 2) pixels, (0, 0) being the picture's top left corner.
     """
-    flat = _perspective(rotate(_turn(view, xy, depth), view.roll), view.tilt)
+    flat = _perspective(rotate(_turn(camera, xy, depth), camera.roll), camera.tilt)
     low, high = flat.min(axis=0), flat.max(axis=0)
     room = np.array(size, dtype=np.float64)
-    scale = view.fill * float((room / (high - low)).min())
+    scale = camera.fill * float((room / (high - low)).min())
     extent = scale * (high - low)
-    centre = room / 2 + np.array(view.position) * np.maximum(room - extent, 0) / 2
-    centre = np.where(view.cut, _cut_centre(view, extent, room), centre)
+    centre = room / 2 + np.array(camera.position) * np.maximum(room - extent, 0) / 2
+    centre = np.where(camera.cut, _cut_centre(camera, extent, room), centre)
     pixels: np.ndarray = (flat - (low + high) / 2) * scale + centre
     return pixels
 
 
-def _turn(view: View, xy: np.ndarray, depth: np.ndarray) -> np.ndarray:
+def _turn(camera: Camera, xy: np.ndarray, depth: np.ndarray) -> np.ndarray:
     """Applies mirroring, yaw, shear and stretch."""
-    yaw = math.radians(view.yaw)
-    across = xy[:, 0] * (-1 if view.mirrored else 1)
-    x = across * math.cos(yaw) + depth * math.sin(yaw) + view.shear * xy[:, 1]
-    return np.stack([x * view.stretch, xy[:, 1] / view.stretch], axis=1)
+    yaw = math.radians(camera.yaw)
+    across = xy[:, 0] * (-1 if camera.mirrored else 1)
+    x = across * math.cos(yaw) + depth * math.sin(yaw) + camera.shear * xy[:, 1]
+    return np.stack([x * camera.stretch, xy[:, 1] / camera.stretch], axis=1)
 
 
 def _perspective(flat: np.ndarray, tilt: XY) -> np.ndarray:
@@ -100,8 +100,8 @@ def _perspective(flat: np.ndarray, tilt: XY) -> np.ndarray:
     return seen
 
 
-def _cut_centre(view: View, extent: np.ndarray, room: np.ndarray) -> np.ndarray:
+def _cut_centre(camera: Camera, extent: np.ndarray, room: np.ndarray) -> np.ndarray:
     """Position of the box's centre such that the share `cut` of the box lies outside."""
-    cut = np.array(view.cut)
+    cut = np.array(camera.cut)
     centre: np.ndarray = np.where(cut > 0, room - extent / 2 + cut * extent, extent / 2 + cut * extent)
     return centre
