@@ -89,6 +89,7 @@ def _rows(spec: DatasetSpec, folder: Path, presence: Presence) -> list[tuple[str
 
 
 def _fields(spec: DatasetSpec, folder: Path, presence: Presence) -> dict[str, object]:
+    """A dataset as `--json` prints it."""
     return {
         "name": spec.name,
         "splits": list(spec.splits),

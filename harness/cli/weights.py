@@ -97,6 +97,10 @@ def _state(source: WeightSource, root: Path | None) -> _State:
 
 
 def _fields(source: WeightSource, state: _State) -> dict[str, object]:
+    """A source as `--json` prints it."""
+    files = list(source.files)
+    if not files and source.file:
+        files = [source.file]
     return {
         "name": source.name,
         "state": state.state,
@@ -105,7 +109,7 @@ def _fields(source: WeightSource, state: _State) -> dict[str, object]:
         "origin": state.origin or None,
         "mirrors": list(source.mirrors),
         "urls": [file.url for file in source.downloads],
-        "files": list(source.files or ([source.file] if source.file else [])),
+        "files": files,
         "sha256": dict(source.sha256),
         "stand_in": source.stand_in,
         "advice": source.advice,
