@@ -135,7 +135,8 @@ def _check_inside(pair_id: str, side: str, path: str, size: Size, points: np.nda
         x, y = points[outside][0]
         raise DataError(
             f"pair {pair_id}: {side} point ({x:g}, {y:g}) lies outside {path}, "
-            f"which has {size.width} x {size.height} pixels; points are (x, y) in pixels of the stored picture"
+            f"which has {size.width} x {size.height} pixels; "
+            "points are (x, y) in pixels of the stored picture"
         )
 
 
@@ -180,8 +181,8 @@ def _json_row(where: str, number: int, pair: Any) -> _Row:
     names = tuple(str(name) for name in pair.get("keypoint_ids", range(len(source))))
     if not len(source) == len(target) == len(names):
         raise UserError(
-            f"{where}: {len(source)} source points, {len(target)} target points and {len(names)} keypoint ids; "
-            "need as many"
+            f"{where}: {len(source)} source points, {len(target)} target points "
+            f"and {len(names)} keypoint ids; need as many"
         )
     if len(set(names)) < len(names):
         raise UserError(f"{where}: a keypoint id occurs twice")

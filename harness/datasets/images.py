@@ -42,7 +42,9 @@ class ImageFile:
             ) from error
 
     def open(self) -> PIL.Image.Image:
-        """Decodes the picture to RGB, mirrored where it should be. Raises `DataError` where the file is missing or broken.
+        """Decodes the picture to RGB, mirrored where it should be.
+
+        Raises `DataError` where the file is missing or broken.
 
         Orientation tags are left alone: the annotations of every published dataset refer to the stored
         pixels.

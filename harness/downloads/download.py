@@ -40,8 +40,9 @@ _OBJECT = re.compile(r"^(<[^>]*>|\w+\([^)]*\)): ")
 
 
 class DownloadFailed(UserError):
-    """A file could not be had; the bytes that did arrive are kept for the next attempt. The caller adds what the
-    user can do instead.
+    """A file could not be had; the bytes that did arrive are kept for the next attempt.
+
+    The caller adds what the user can do instead.
 
     Attributes:
         status: the server's status code, where that is the reason.
@@ -63,8 +64,9 @@ class _Version:
 
     @property
     def validator(self) -> str:
-        """Value for `If-Range`. A weak ETag is left out: it says that two versions mean the same, not that their bytes
-        are equal.
+        """Value for `If-Range`.
+
+        A weak ETag is left out: it says that two versions mean the same, not that their bytes are equal.
         """
         return self.etag if self.etag and not self.etag.startswith("W/") else self.last_modified
 
@@ -262,7 +264,7 @@ def _notes(part: Path) -> Path:
 
 
 def _read_notes(notes: Path, url: str) -> _Version | None:
-    """Reads the version that a partial download belongs to; None where unknown: its bytes are then useless."""
+    """Reads the version that a partial download belongs to; None where it is unknown."""
     try:
         content = json.loads(notes.read_text(encoding="utf-8"))
         version = _Version(**content)

@@ -133,7 +133,7 @@ def _record_sha256(path: Path, digest: str) -> bool:
 
 
 def _by_hand(files: Sequence[RemoteFile], folder: Path) -> str:
-    """The way without this program, as the end of a message: every file that is missing, so that one message is enough."""
+    """The way without this program, as the end of a message. It names every missing file at once."""
     wanted = [
         f"{file.url} to {download_path(file, folder)}" for file in files if not is_present(file, folder)
     ]

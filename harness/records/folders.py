@@ -38,7 +38,8 @@ def read_record(path: Path) -> Record:
     schema = content.get("schema") if isinstance(content, dict) else None
     if isinstance(schema, int) and schema > SCHEMA:
         raise UserError(
-            f"{path}: has record schema {schema}, this version reads up to {SCHEMA}; upgrade correspondence-bench"
+            f"{path}: has record schema {schema}, this version reads up to {SCHEMA}; "
+            "upgrade correspondence-bench"
         )
     try:
         return Record.model_validate(content)

@@ -72,7 +72,8 @@ def read_predictions(path: Path, fingerprints: Mapping[str, str] | None = None) 
         raise UserError(f"{path}: is not there; run the cell again") from error
     except (OSError, pa.ArrowInvalid, KeyError, ValueError) as error:
         raise UserError(
-            f"{path}: not readable as predictions ({first_line(error)}); remove the file and run the cell again"
+            f"{path}: not readable as predictions ({first_line(error)}); "
+            "remove the file and run the cell again"
         ) from error
     if fingerprints is None:
         return table

@@ -172,7 +172,8 @@ def pair_cells(run_a: Run, run_b: Run) -> CellPairs:
             ]
     if not pairs:
         raise UserError(
-            f"nothing to compare: {run_a.text} has {_listed(run_a.cells)}; {run_b.text} has {_listed(run_b.cells)}; "
+            f"nothing to compare: {run_a.text} has {_cell_list(run_a.cells)}; "
+            f"{run_b.text} has {_cell_list(run_b.cells)}; "
             "runs are compared on equal dataset, split and seed, so name one method of each as DIR:method or "
             "DIR:method/prompt"
         )
@@ -205,7 +206,7 @@ def _without(cells: Sequence[StoredCell], excluded: Sequence[StoredCell]) -> lis
     return [cell for cell in cells if all(cell is not other for other in excluded)]
 
 
-def _listed(cells: Sequence[StoredCell]) -> str:
+def _cell_list(cells: Sequence[StoredCell]) -> str:
     descriptions = []
     for stored in cells:
         cell = stored.record.cell

@@ -36,19 +36,20 @@ def bootstrap_ratios(numerators: np.ndarray, denominators: np.ndarray, seed: int
     pairs, columns = numerators.shape
     if not pairs:
         return Interval(np.full(columns, np.nan), np.full(columns, np.nan))
-    draw = np.random.default_rng(seed)
-    both = np.hstack([numerators, denominators]).astype(np.float64)
+    random = np.random.default_rng(seed)
+    parts = np.hstack([numerators, denominators]).astype(np.float64)
     ratios = np.empty((RESAMPLES, columns))
     for start in range(0, RESAMPLES, _CHUNK):
-        times = np.stack(
-            [np.bincount(draw.integers(0, pairs, pairs), minlength=pairs) for _ in range(_CHUNK)]
+        counts = np.stack(
+            [np.bincount(random.integers(0, pairs, pairs), minlength=pairs) for _ in range(_CHUNK)]
         )
-        sums = times.astype(np.float64) @ both
+        sums = counts.astype(np.float64) @ parts
         with np.errstate(invalid="ignore", divide="ignore"):
             ratios[start : start + _CHUNK] = sums[:, :columns] / sums[:, columns:]
-    enough = (denominators > 0).sum(axis=0) >= 2
+    # Two pairs at least: a single one has no spread.
+    is_enough = (denominators > 0).sum(axis=0) >= 2
     low, high = np.full(columns, np.nan), np.full(columns, np.nan)
-    if enough.any():
+    if is_enough.any():
         tail = (1 - LEVEL) / 2
-        low[enough], high[enough] = np.nanquantile(ratios[:, enough], [tail, 1 - tail], axis=0)
+        low[is_enough], high[is_enough] = np.nanquantile(ratios[:, is_enough], [tail, 1 - tail], axis=0)
     return Interval(low, high)

@@ -1,11 +1,13 @@
-"""Paired differences on pairs that share images: intervals and p-values by bootstrap over images, McNemar's
-test, Holm's correction.
+"""Paired differences on pairs that share images.
 
-Image pairs are no independent draws: SPair-71k's 12,234 test pairs are made of about 500 images, and an image
-that is hard for a method is hard in each of its 50 pairs. Such data are *dyadic*: two pairs are correlated if
-they share an image, in whichever role. Papers of the field give no intervals; evaluations elsewhere draw
-clusters of one kind (Miller 2024, arXiv 2411.00640), but no one image owns a pair, and connected components
-are whole categories, too few to draw from. So images are drawn, and a pair follows both of its images.
+Intervals and p-values by bootstrap over images, McNemar's test, Holm's correction.
+
+Image pairs are not independent draws: SPair-71k's 12,234 test pairs are made of about 500 images, and an
+image that is hard for a method is hard in each of its 50 pairs. Such data are *dyadic*: two pairs are
+correlated if they share an image, in whichever role. Papers of the field give no intervals; evaluations
+elsewhere draw clusters of one kind (Miller 2024, arXiv 2411.00640), but a pair belongs to no single image,
+and connected components are whole categories, too few to draw from. So images are drawn, and a pair follows
+both of its images.
 """
 
 from __future__ import annotations
@@ -26,8 +28,9 @@ _CHUNK = 250
 
 
 class Difference(NamedTuple):
-    """Differences and what is known of them, (K,) each; `low`, `high` and `p` are NaN with fewer than two
-    pairs of different images.
+    """Differences with intervals and p-values, (K,) each.
+
+    `low`, `high` and `p` are NaN with fewer than two pairs of different images.
     """
 
     value: np.ndarray
@@ -46,44 +49,46 @@ def image_bootstrap(
     Args:
         numerators, denominators, images: see `image_draws`.
     """
-    drawn = image_draws(numerators, denominators, images, seed)
-    return drawn.difference()
+    return image_draws(numerators, denominators, images, seed).difference()
 
 
 class Draws(NamedTuple):
-    """Differences and what they come to on other images."""
+    """Differences, and their deviations in draws of other images."""
 
     value: np.ndarray
     """(K,)"""
     deviations: np.ndarray
     """(RESAMPLES, K), to be added to `value`."""
-    known: np.ndarray
-    """(K,) bool: whether there are two pairs of different images, without which nothing is known of the
-    spread."""
+    is_known: np.ndarray
+    """(K,) bool: False with fewer than two pairs of different images, which leave the spread unknown."""
 
     def difference(self) -> Difference:
         """Intervals and p-values from the draws."""
-        # Rounded, so that no tie hangs on the order of adding.
-        drawn = np.round(self.value + self.deviations, 12)
+        # Rounded, so that no tie depends on the order of adding.
+        differences = np.round(self.value + self.deviations, 12)
         tail = (1 - LEVEL) / 2
-        low, high = np.quantile(drawn, [tail, 1 - tail], axis=0)
-        beyond = np.minimum((drawn <= 0).sum(axis=0), (drawn >= 0).sum(axis=0))
+        low, high = np.quantile(differences, [tail, 1 - tail], axis=0)
+        beyond = np.minimum((differences <= 0).sum(axis=0), (differences >= 0).sum(axis=0))
         p = np.minimum(1, 2 * (1 + beyond) / (RESAMPLES + 1))
-        return Difference(self.value, *(np.where(self.known, one, np.nan) for one in (low, high, p)))
+        low, high, p = (np.where(self.is_known, column, np.nan) for column in (low, high, p))
+        return Difference(self.value, low, high, p)
 
 
 def mean_of(draws: Sequence[Draws]) -> Draws:
-    """The mean of differences on several datasets that share no image. Their draws must come from different
-    seeds.
+    """The mean of differences on several datasets that share no image.
+
+    Their draws must come from different seeds.
     """
-    value, deviations = (
-        sum(getattr(one, name) for one in draws) / len(draws) for name in ("value", "deviations")
-    )
-    return Draws(value, deviations, np.logical_and.reduce([one.known for one in draws]))
+    value, deviations, is_known = draws[0]
+    for dataset_draws in draws[1:]:
+        value = value + dataset_draws.value
+        deviations = deviations + dataset_draws.deviations
+        is_known = is_known & dataset_draws.is_known
+    return Draws(value / len(draws), deviations / len(draws), is_known)
 
 
 def image_draws(numerators: np.ndarray, denominators: np.ndarray, images: np.ndarray, seed: int = 0) -> Draws:
-    """Draws of differences of the form sum(numerator) / sum(denominator) by bootstrap over images.
+    """Draws differences of the form sum(numerator) / sum(denominator) by bootstrap over images.
 
     A score bootstrap (Kline and Santos 2012, J. Econometric Methods 1): a pair's score is what it adds to the
     difference, an image's the sum over its pairs, and images are drawn with replacement. That is the
@@ -104,28 +109,33 @@ def image_draws(numerators: np.ndarray, denominators: np.ndarray, images: np.nda
     value = numerators.sum(axis=0) / total
     scores = (numerators - value * denominators) / total
     _, dyads = np.unique(np.sort(images, axis=1), axis=0, return_inverse=True)
-    other = images[:, 0] != images[:, 1]
+    is_mixed = images[:, 0] != images[:, 1]
     rows = np.arange(len(images))
-    of_image = _sums(np.concatenate([rows, rows[other]]), np.concatenate([images[:, 0], images[other, 1]]))
+    # A pair of an image with itself counts once for that image.
+    pair_rows = np.concatenate([rows, rows[is_mixed]])
+    of_image = _sums(pair_rows, np.concatenate([images[:, 0], images[is_mixed, 1]]))
     of_dyad = _sums(rows, dyads)
 
     inside = (denominators > 0).astype(np.float64)
-    number, number_of_dyads = ((one @ inside > 0).sum(axis=0) for one in (of_image, of_dyad))
-    by_image, by_dyad = ((one @ scores) / _leverage(one @ denominators, total) for one in (of_image, of_dyad))
+    image_count = (of_image @ inside > 0).sum(axis=0)
+    dyad_count = (of_dyad @ inside > 0).sum(axis=0)
+    by_image = (of_image @ scores) / _leverage(of_image @ denominators, total)
+    by_dyad = (of_dyad @ scores) / _leverage(of_dyad @ denominators, total)
     twice, independent = (by_image**2).sum(axis=0), (by_dyad**2).sum(axis=0)
-    robust = twice - ((of_dyad @ (scores * other[:, None])) ** 2).sum(axis=0)
+    robust = twice - ((of_dyad @ (scores * is_mixed[:, None])) ** 2).sum(axis=0)
     shared = robust > independent
     shrunk = np.sqrt(robust[shared] / twice[shared])
     deviations = np.empty((RESAMPLES, len(total)))
-    deviations[:, shared] = _deviations(by_image[:, shared] * shrunk * _tails(number[shared]), seed)
-    deviations[:, ~shared] = _deviations(by_dyad[:, ~shared] * _tails(number_of_dyads[~shared]), seed)
+    deviations[:, shared] = _deviations(by_image[:, shared] * shrunk * _tails(image_count[shared]), seed)
+    deviations[:, ~shared] = _deviations(by_dyad[:, ~shared] * _tails(dyad_count[~shared]), seed)
 
-    return Draws(value, deviations, number_of_dyads >= 2)
+    return Draws(value, deviations, dyad_count >= 2)
 
 
 def _leverage(parts: np.ndarray, total: np.ndarray) -> np.ndarray:
-    """What residuals of clusters are too small by, as the mean follows the clusters: CR2 of Bell and
-    McCaffrey (2002), one regressor.
+    """The factor by which residuals of clusters are too small, as the mean follows the clusters.
+
+    CR2 of Bell and McCaffrey (2002), one regressor.
     """
     root: np.ndarray = np.sqrt(1 - parts / total)
     # All pairs have this image: its sum is zero whatever it is divided by.
@@ -133,8 +143,9 @@ def _leverage(parts: np.ndarray, total: np.ndarray) -> np.ndarray:
 
 
 def _tails(clusters: np.ndarray) -> np.ndarray:
-    """Student's quantile over the normal one: few clusters tell little about their own spread (Cameron and
-    Miller 2015, JHR 50).
+    """Student's quantile over the normal one, since the spread of few clusters is uncertain itself.
+
+    Cameron and Miller (2015, JHR 50).
     """
     from scipy.stats import norm, t
 
@@ -144,50 +155,51 @@ def _tails(clusters: np.ndarray) -> np.ndarray:
 
 
 def _sums(rows: np.ndarray, clusters: np.ndarray) -> scipy.sparse.csr_array:
-    """(clusters, pairs) matrix that adds up rows of a cluster."""
+    """Returns a (clusters, pairs) matrix that adds up the rows of each cluster."""
     import scipy.sparse
 
     return scipy.sparse.csr_array((np.ones(len(rows)), (clusters, rows)))
 
 
 def _deviations(scores: np.ndarray, seed: int) -> np.ndarray:
-    """(RESAMPLES, K) sums of as many rows as there are, drawn with replacement, less the sum of all.
+    """Returns (RESAMPLES, K) sums of as many rows as there are, drawn with replacement, less the sum of all.
 
     Args:
         scores: (clusters, K).
     """
     clusters, columns = scores.shape
     random = np.random.default_rng(seed)
-    found = np.empty((RESAMPLES, columns))
+    deviations = np.empty((RESAMPLES, columns))
     for start in range(0, RESAMPLES if columns else 0, _CHUNK):
         times = np.stack(
             [np.bincount(random.integers(0, clusters, clusters), minlength=clusters) for _ in range(_CHUNK)]
         )
-        found[start : start + _CHUNK] = (times - 1.0) @ scores
-    return found
+        deviations[start : start + _CHUNK] = (times - 1.0) @ scores
+    return deviations
 
 
-def mcnemar(only_first: int, only_other: int) -> float:
-    """Exact two-sided p-value of McNemar's test (1947): discordant keypoints fall on either side like a fair
-    coin.
+def mcnemar(only_a: int, only_b: int) -> float:
+    """Exact two-sided p-value of McNemar's test (1947).
 
-    It takes keypoints as independent. Those of one pair are not, so p is too small as far as they agree.
+    Under its hypothesis, discordant keypoints fall on either side like a fair coin. It takes keypoints as
+    independent. Those of one pair are not, so p is too small as far as they agree.
 
     Args:
-        only_first, only_other: keypoints that one of two runs alone got right.
+        only_a, only_b: keypoints that one of two runs alone got right.
     """
     from scipy.stats import binomtest
 
-    discordant = only_first + only_other
-    return float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
+    discordant = only_a + only_b
+    return float(binomtest(only_a, discordant).pvalue) if discordant else 1.0
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values adjusted for their number, step down (Holm 1979, Scand. J. Statistics 6): valid however the
-    tests depend on each other.
+    """Adjusts p-values for their number, step down (Holm 1979, Scand. J. Statistics 6).
+
+    Valid whatever the dependence between the tests.
     """
     p = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p, kind="stable")
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
-    return [float(one) for one in adjusted]
+    return [float(p_value) for p_value in adjusted]

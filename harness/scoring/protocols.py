@@ -10,7 +10,10 @@ SD4MATCH = ProtocolSpec(
     frame="stretched",
     strict=False,
     clamp=1e-4,
-    description="the stretched square the extractor was fed, target points clamped into it, <=, per image (SD4Match; the default)",
+    description=(
+        "the stretched square the extractor was fed, target points clamped into it, <=, per image "
+        "(SD4Match; the default)"
+    ),
 )
 
 ORIGINAL = ProtocolSpec(

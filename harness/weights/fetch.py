@@ -1,4 +1,4 @@
-"""Fetches the files that a weight source lacks: from the first mirror that has them, or from plain addresses."""
+"""Fetches weights: from the first mirror that has them, or from plain addresses."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ class FetchedWeights:
 def fetch_weights(
     source: WeightSource, root: Path | None, progress: Progress, mirrors: Sequence[str] = ()
 ) -> FetchedWeights:
-    """Fetches a source, unless it is present and complete. Files that are right already are not downloaded again.
+    """Fetches a source, unless it is present and complete.
+
+    Files that are right already are not downloaded again.
 
     Args:
         mirrors: repositories to try instead of the source's own, as `owner/name` or `owner/name@revision`.

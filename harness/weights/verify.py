@@ -95,7 +95,7 @@ def verify_weights(source: WeightSource, location: WeightLocation) -> WeightRepo
 def _changes(
     hashes: Mapping[str, str], published: Mapping[str, str], recorded: Mapping[str, str]
 ) -> Iterator[str]:
-    """Yields a line for each file that differs from the published one, and for each that a fetch has otherwise."""
+    """Yields a line for each file that differs from the published or from the fetched one."""
     for name, digest in hashes.items():
         for kind, known in (("published", published), ("fetched", recorded)):
             expected = known.get(name, digest)

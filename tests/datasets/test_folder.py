@@ -13,7 +13,10 @@ from support.results import the_record
 from harness.datasets.folder import Folder
 from harness.errors import BenchError
 
-HEADER = "source,target,category,keypoint,source_x,source_y,target_x,target_y,target_x1,target_y1,target_x2,target_y2"
+HEADER = (
+    "source,target,category,keypoint,source_x,source_y,target_x,target_y,"
+    "target_x1,target_y1,target_x2,target_y2"
+)
 
 
 @pytest.fixture

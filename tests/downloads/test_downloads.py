@@ -488,7 +488,8 @@ def test_list_has_a_row_for_each_split(bench, tmp_path):
 def test_list_imports_nothing_heavy():
     code = (
         "import sys\nfrom harness.cli import status\nassert status(['data', 'list']) == 0\n"
-        "heavy = {'torch', 'pandas', 'scipy', 'requests', 'transformers'} & set(sys.modules)\nsys.exit(f'imports {heavy}' if heavy else 0)"
+        "heavy = {'torch', 'pandas', 'scipy', 'requests', 'transformers'} & set(sys.modules)\n"
+        "sys.exit(f'imports {heavy}' if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

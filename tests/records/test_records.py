@@ -92,9 +92,9 @@ def test_a_newer_schema_is_refused_by_name(bench, results):
     edit(path, lambda content: content.update(schema=SCHEMA + 1, something_new=1))
     with pytest.raises(UserError) as told:
         read_record(path)
-    assert (
-        str(told.value)
-        == f"{path}: has record schema {SCHEMA + 1}, this version reads up to {SCHEMA}; upgrade correspondence-bench"
+    assert str(told.value) == (
+        f"{path}: has record schema {SCHEMA + 1}, this version reads up to {SCHEMA}; "
+        "upgrade correspondence-bench"
     )
     done = bench("leaderboard", results)
     assert done.status == 1

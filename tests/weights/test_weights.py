@@ -202,10 +202,8 @@ def test_a_repository_that_says_it_has_other_weights_is_passed_over(bench, hub, 
     hub.repositories[SECOND] = PIPELINE
     outcome = bench("weights", "fetch", SD)
     assert outcome.status == 0
-    assert (
-        f"{FIRST} has another {PARTS[0]}: sha256 {sha256(b'something else' * 99)}, expected {sha256(PIPELINE[PARTS[0]])}"
-        in outcome.out
-    )
+    found, expected = sha256(b"something else" * 99), sha256(PIPELINE[PARTS[0]])
+    assert f"{FIRST} has another {PARTS[0]}: sha256 {found}, expected {expected}" in outcome.out
     assert f"{FIRST}/resolve" not in " ".join(request.path for request in hub.log)
 
 
@@ -566,8 +564,14 @@ def test_tiny_stands_in_by_default_and_says_so(run, tmp_path, monkeypatch):
     assert record["cell"]["backbone"].startswith("tiny-stable-diffusion+tiny-dino@")
     assert set(record["provenance"]["weights"]) == {"tiny-stable-diffusion", "tiny-dino"}
     # Naming the bundled folder as one's own does not make it another.
-    named = run("--methods", "both", "--weights", "paper", "--weights", f"{SD}={tmp_path / 'bundled' / 'stable-diffusion'}",
-                "--weights", f"dinov2-base={tmp_path / 'bundled' / 'dino'}", out="named")  # fmt: skip
+    bundled = tmp_path / "bundled"
+    own = (
+        "--weights",
+        f"{SD}={bundled / 'stable-diffusion'}",
+        "--weights",
+        f"dinov2-base={bundled / 'dino'}",
+    )
+    named = run("--methods", "both", "--weights", "paper", *own, out="named")
     assert named.status == 0
     assert the_record(tmp_path / "named")["cell"]["backbone"] == record["cell"]["backbone"]
 
