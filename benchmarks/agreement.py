@@ -121,17 +121,17 @@ def _deficit(localizer: Any, source: FeatureMap, target: FeatureMap, pair: Image
     """The largest lack of cosine at our pixels against the highest, and the number of pixels that differ."""
     points = torch.from_numpy(pair.source_points)
     with torch.inference_mode():
-        found = localizer(source, target, points).points.cpu()
+        predicted = localizer(source, target, points).points.cpu()
     once, cosines = published.dift_points_normalised_once(
         source.data, target.data, pair.source_size, pair.target_size, points
     )
     plain = published.dift_points(source.data, target.data, pair.source_size, pair.target_size, points)
     if not torch.equal(once, plain):
         raise Disagreement("the published way finds other points when it normalises once")
-    columns, rows = found.long().unbind(1)
+    columns, rows = predicted.long().unbind(1)
     there = cosines.cpu()[torch.arange(len(points)), rows, columns]
     return float((cosines.flatten(1).max(dim=1).values.cpu() - there).max()), int(
-        (found != once).any(dim=1).sum()
+        (predicted != once).any(dim=1).sum()
     )
 
 
@@ -167,9 +167,9 @@ def check_cpm(setup: Setup, diffusion: published.Diffusion, count: int) -> list[
             theirs = [feature_map.data for feature_map in ours]
         points = torch.from_numpy(pair.source_points)
         with torch.inference_mode():
-            found = localizer(*ours, points).points.cpu()
+            predicted = localizer(*ours, points).points.cpu()
         shift = max(
-            shift, float((found - locate_as_published(theirs, ours, points, localizer)).norm(dim=1).max())
+            shift, float((predicted - locate_as_published(theirs, ours, points, localizer)).norm(dim=1).max())
         )
     return [
         check("maps of sd4match-cpm, relative", worst, ROUNDING[setup.precision]),
@@ -184,10 +184,10 @@ def locate_as_published(
     source, target = (feature_map.frame for feature_map in ours)
     side = source.size.width
     queries = source.from_original(points).clamp(1e-4, side - 1 - 1e-4)
-    found = published.kernel_softmax(
+    predicted = published.kernel_softmax(
         maps[0], maps[1], queries.to(maps[0]), side, kernel_sigma(localizer, maps[1])
     )
-    converted: Tensor = target.to_original(found.double().cpu())
+    converted: Tensor = target.to_original(predicted.double().cpu())
     return converted
 
 
