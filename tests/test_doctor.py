@@ -332,7 +332,7 @@ def test_a_localizer_of_a_plugin(bench, monkeypatch, made, declared, check, mark
             return [LocalizerSpec(name="mine", make=made, **declared)]
 
     def load(blocked=()):
-        host = load_plugins(blocked, found=[])
+        host = load_plugins(blocked, points=[])
         host.load("mine", "mine", "1", lambda: Plugin)
         return host
 
