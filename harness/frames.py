@@ -2,12 +2,15 @@
 
 Four kinds of coordinates occur, always ordered (x, y):
 
-* *original pixels*: what datasets annotate and what predictions are stored in; the image covers [0, W] x [0, H];
-* *frame pixels*: pixels of the image a network was fed, i.e. the original image stretched or padded (`Frame`);
-* *cells*: positions in a feature map of h x w cells, cell (0, 0) being the top left one (`GridConvention`);
+* *original pixels*: those of datasets' annotations and of stored predictions; the image covers
+  [0, W] x [0, H];
+* *frame pixels*: pixels of the image that a network was fed, i.e. the original image stretched or padded
+  (`Frame`);
+* *cells*: positions in a feature map of h x w cells; cell (0, 0) is the top left one (`GridConvention`);
 * a protocol's frame, in which errors are measured: again a `Frame`.
 
-Every function takes and returns arrays whose last axis is (x, y): numpy arrays or torch tensors, computed with in their own precision.
+Every function takes and returns arrays whose last axis is (x, y): numpy arrays or torch tensors. It computes
+in their own precision.
 """
 
 from __future__ import annotations
@@ -21,9 +24,10 @@ Points = TypeVar("Points", bound=Any)
 
 @dataclass(frozen=True)
 class PatchGrid:
-    """Cells are patches of `patch` pixels that begin every `stride` pixels, the first at the frame's edge (dino-vit-features).
+    """Cells that are patches of `patch` pixels that begin every `stride` pixels, the first at the edge.
 
-    With a stride smaller than the patch the cells' centres leave (patch - stride) / 2 pixels more at the border than a tiling would.
+    With a stride smaller than the patch, the cells' centres leave (patch - stride) / 2 pixels more at the
+    border than a tiling would (dino-vit-features).
     """
 
     patch: int
@@ -31,12 +35,16 @@ class PatchGrid:
 
 
 GridConvention = Literal["corner", "half-pixel", "patch-centre"] | PatchGrid
-"""How the cells of a feature map lie on the pixels of its frame.
+"""The way in which the cells of a feature map lie on the pixels of its frame.
 
-* `corner`: first and last cell lie on the first and last pixel: x_pixel = x_cell (W - 1) / (w - 1) (SD4Match).
-* `half-pixel`: a cell covers W / w pixels and pixel centres are integers: x_pixel = (x_cell + 0.5) W / w - 0.5 (DIFT's upsampling).
-* `patch-centre`: a cell covers W / w pixels, pixel *edges* are integers: x_pixel = (x_cell + 0.5) W / w (GeoAware-SC).
-* `PatchGrid(patch, stride)`: overlapping patches, pixel *edges* are integers: x_pixel = x_cell stride + patch / 2.
+* `corner`: first and last cell lie on the first and last pixel: x_pixel = x_cell (W - 1) / (w - 1)
+  (SD4Match).
+* `half-pixel`: a cell covers W / w pixels and pixel centres are integers:
+  x_pixel = (x_cell + 0.5) W / w - 0.5 (DIFT's upsampling).
+* `patch-centre`: a cell covers W / w pixels, pixel *edges* are integers: x_pixel = (x_cell + 0.5) W / w
+  (GeoAware-SC).
+* `PatchGrid(patch, stride)`: overlapping patches, pixel *edges* are integers:
+  x_pixel = x_cell stride + patch / 2.
 """
 
 
@@ -49,7 +57,9 @@ class Size(NamedTuple):
 
 @dataclass(frozen=True)
 class Frame:
-    """An image as a network (or a protocol) sees it, and the map from original pixels to its own: p_frame = p * scale + offset.
+    """An image as a network (or a protocol) sees it.
+
+    Original pixels map to its own pixels by p_frame = p * scale + offset.
 
     Attributes:
         original: size of the image as annotated.
@@ -69,14 +79,17 @@ class Frame:
 
     @classmethod
     def stretched(cls, original: Size, to: Size) -> Frame:
-        """The whole image resized to `to`, aspect ratio ignored: x' = x to.width / original.width (SD4Match, DIFT)."""
+        """The whole image resized to `to`, aspect ratio ignored (SD4Match, DIFT).
+
+        x' = x to.width / original.width.
+        """
         return cls(original, to, (to.width / original.width, to.height / original.height))
 
     @classmethod
     def padded(cls, original: Size, side: int) -> Frame:
-        """The image scaled so that its longer side is `side`, centred in a square of that side (SD+DINO, GeoAware-SC).
+        """The image scaled so that its longer side is `side`, centred in a square of that side.
 
-        The offset is the integer number of padding pixels before the image.
+        The offset is the integer number of padding pixels before the image (SD+DINO, GeoAware-SC).
         """
         scale = side / max(original)
         inner = padded_content(original, side)
@@ -99,7 +112,10 @@ class Frame:
 
 
 def padded_content(original: Size, side: int) -> Size:
-    """Size in pixels of the image inside a padded square of `side`: aspect ratio kept, each side at least one pixel."""
+    """Size in pixels of the image inside a padded square of `side`.
+
+    The aspect ratio is kept, and each side is at least one pixel.
+    """
     scale = side / max(original)
     return Size(max(1, round(original.width * scale)), max(1, round(original.height * scale)))
 

@@ -1,6 +1,7 @@
-"""The hooks, on one screen. A plugin is a module (or object) with some of these functions, marked `@harness.hookimpl`.
+"""The hooks, on one screen.
 
-Collecting hooks return records (`harness.specs`); return a list. Lifecycle hooks return nothing.
+A plugin is a module (or object) with some of these functions, marked `@harness.hookimpl`. Collecting hooks
+return a list of records (`harness.specs`); lifecycle hooks return nothing.
 """
 
 from __future__ import annotations
@@ -35,54 +36,54 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def bench_extractors() -> Iterable[ExtractorSpec]:  # type: ignore[empty-body]
-    """Feature extractors."""
+    """Returns further feature extractors."""
 
 
 @hookspec
 def bench_localizers() -> Iterable[LocalizerSpec]:  # type: ignore[empty-body]
-    """Localizers."""
+    """Returns further localizers."""
 
 
 @hookspec
 def bench_prompts() -> Iterable[PromptSpec]:  # type: ignore[empty-body]
-    """Prompt types."""
+    """Returns further prompt types."""
 
 
 @hookspec
 def bench_methods() -> Iterable[MethodSpec]:  # type: ignore[empty-body]
-    """Methods: named recipes."""
+    """Returns further methods: named recipes of extractor, prompt and localizer."""
 
 
 @hookspec
 def bench_datasets() -> Iterable[DatasetSpec]:  # type: ignore[empty-body]
-    """Datasets."""
+    """Returns further datasets."""
 
 
 @hookspec
 def bench_protocols() -> Iterable[ProtocolSpec]:  # type: ignore[empty-body]
-    """Evaluation protocols."""
+    """Returns further evaluation protocols."""
 
 
 @hookspec
 def bench_weights() -> Iterable[WeightSource]:  # type: ignore[empty-body]
-    """Weight sources."""
+    """Returns further weight sources."""
 
 
 @hookspec
 def bench_commands() -> Iterable[CommandSpec]:  # type: ignore[empty-body]
-    """Further commands of `bench`."""
+    """Returns further commands of `bench`."""
 
 
 @hookspec
 def bench_cell_started(cell: Cell) -> None:
-    """A cell is about to run."""
+    """Called when a cell is about to run."""
 
 
 @hookspec
 def bench_cell_finished(cell: Cell, record: Record) -> None:
-    """A cell has left its record, whatever its status."""
+    """Called when a cell has left its record, whatever its status."""
 
 
 @hookspec
 def bench_run_finished(records: Sequence[Record]) -> None:
-    """All cells are done."""
+    """Called when all cells are done."""

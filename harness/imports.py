@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Holds back the collector of cyclic garbage.
+    """Pauses the collector of cyclic garbage.
 
-    Importing torch and diffusers makes 600,000 objects that stay, and the collector would walk along all there are every time that
-    their number has grown by a quarter: a seventh of the time.
+    Importing torch and diffusers makes 600,000 objects that stay. The collector would walk along all objects
+    whenever their number has grown by a quarter, which takes a seventh of the time.
     """
     enabled = gc.isenabled()
     gc.disable()

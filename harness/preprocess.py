@@ -1,4 +1,4 @@
-"""What nearly every extractor does before and after its network."""
+"""Steps that nearly every extractor takes before and after its network."""
 
 from __future__ import annotations
 
@@ -28,14 +28,17 @@ def padded(image: PIL.Image.Image, side: int, resample: PIL.Image.Resampling) ->
 def prepared_batch(
     requests: Sequence[ImageRequest], prepare: Prepare, device: torch.device | str = "cpu"
 ) -> torch.Tensor:
-    """What an extractor's `prepare` makes of each picture, or has made of it already -> (N, 3, height, width) float32 RGB in [0, 1].
+    """Results of an extractor's `prepare`, made now or ahead -> (N, 3, height, width) float32 RGB in [0, 1].
 
     Args:
         prepare: picture -> (height, width, 3) uint8.
-        device: where the result is; pixels go there as bytes, a quarter of what they are as numbers.
+        device: device of the result; pixels go there as bytes, a quarter of their size as numbers.
     """
-    each = [prepare(request.image) if request.prepared is None else request.prepared for request in requests]
-    return _numbers(torch.stack([one.to(device, non_blocking=True) for one in each]))
+    pixels = []
+    for request in requests:
+        prepared = prepare(request.image) if request.prepared is None else request.prepared
+        pixels.append(prepared.to(device, non_blocking=True))
+    return _numbers(torch.stack(pixels))
 
 
 def stretched_batch(
@@ -43,14 +46,14 @@ def stretched_batch(
     size: tuple[int, int],
     resample: PIL.Image.Resampling = PIL.Image.Resampling.BILINEAR,
 ) -> torch.Tensor:
-    """The requests' pictures stretched to `size` (width, height) -> (N, 3, height, width) float32 RGB in [0, 1]."""
+    """Pictures stretched to `size` (width, height) -> (N, 3, height, width) float32 RGB in [0, 1]."""
     return _numbers(torch.stack([stretched(request.image, size, resample) for request in requests]))
 
 
 def padded_batch(
     requests: Sequence[ImageRequest], side: int, resample: PIL.Image.Resampling = PIL.Image.Resampling.LANCZOS
 ) -> torch.Tensor:
-    """The requests' pictures in the frame of `Frame.padded`, on black -> (N, 3, side, side) float32 RGB in [0, 1] (SD+DINO)."""
+    """Pictures as `Frame.padded` lays them on black (SD+DINO) -> (N, 3, side, side) float32 RGB in [0, 1]."""
     return _numbers(torch.stack([padded(request.image, side, resample) for request in requests]))
 
 
@@ -67,8 +70,8 @@ def padded_maps(
     `grid` says how cells lie on the square's pixels; None leaves it to the localizer.
     """
     return [
-        FeatureMap(one, Frame.padded(request.size, side), grid)
-        for one, request in zip(features, requests, strict=True)
+        FeatureMap(data, Frame.padded(request.size, side), grid)
+        for data, request in zip(features, requests, strict=True)
     ]
 
 
@@ -83,6 +86,6 @@ def stretched_maps(
     `grid` says how cells lie on the stretched picture's pixels; None leaves it to the localizer.
     """
     return [
-        FeatureMap(one, Frame.stretched(request.size, Size(*size)), grid)
-        for one, request in zip(features, requests, strict=True)
+        FeatureMap(data, Frame.stretched(request.size, Size(*size)), grid)
+        for data, request in zip(features, requests, strict=True)
     ]

@@ -1,1 +1,1 @@
-"""What is kept of work: arrays on disk, and values in bounded memory. Knows nothing of what it keeps."""
+"""Results that are kept: arrays on disk and values in bounded memory. Knows nothing of their meaning."""

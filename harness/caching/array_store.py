@@ -1,7 +1,8 @@
-"""Arrays that belong to pictures, computed once and kept on disk: each in a file of its own, which is there whole or not at all.
+"""Arrays that belong to pictures, computed once and kept on disk, each in a file of its own.
 
-A process killed while it fills a store leaves pictures without a file, which the next one computes; nothing half-written is ever read.
-Several processes may use one store at the same time: what they write is the same.
+A file is there whole or not at all. A process that is killed while it fills a store leaves pictures without a
+file, which the next process computes; nothing half-written is ever read. Several processes may use one store
+at the same time: they write the same bytes.
 """
 
 from __future__ import annotations
@@ -28,13 +29,14 @@ class Store:
 
     Args:
         root: the cache's folder, which holds any number of stores.
-        name: what the arrays are, such as `posterior`.
-        key: everything they depend on besides the picture: see `harness.caching.disk_cache.Cache.store`. Other values, another store.
+        name: the kind of the arrays, such as `posterior`.
+        key: everything they depend on besides the picture, see `harness.caching.disk_cache.Cache.store`.
+            Other values make another store.
         shape: of every array.
 
     Attributes:
         found, computed: how often `once` read an array, and how often it had to compute one.
-        trouble: why `once` writes no more; empty as long as it does.
+        trouble: the reason why `once` has stopped writing; empty as long as it writes.
     """
 
     def __init__(self, root: Path, name: str, key: Mapping[str, object], shape: Sequence[int]) -> None:
@@ -45,10 +47,12 @@ class Store:
         self.trouble = ""
 
     def once(self, identity: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
-        """A picture's array, read or else computed and written. Where it cannot be written, work goes on without: see `trouble`.
+        """Returns a picture's array, read or else computed and written.
+
+        Where it cannot be written, work goes on without: see `trouble`.
 
         Raises:
-            ValueError: what was computed has another shape.
+            ValueError: the computed array has another shape.
         """
         array = self.get(identity)
         if array is not None:
@@ -60,14 +64,14 @@ class Store:
             try:
                 self._put(identity, array)
             except IsADirectoryError:
-                # Somebody's folder where this file belongs; it is no reason to leave the others out.
+                # Somebody's folder where this file belongs: the other files can be written.
                 return array
             except OSError as error:
-                self.trouble = _told(error)
+                self.trouble = _reason(error)
         return array
 
     def missing(self, identities: Iterable[str]) -> list[str]:
-        """The pictures that have no array yet, or a damaged one; each once, in their order."""
+        """The pictures without an array, or with a damaged one; each once, in their order."""
         return [identity for identity in dict.fromkeys(identities) if self.get(identity) is None]
 
     def fill(
@@ -76,14 +80,14 @@ class Store:
         compute: Callable[[str], np.ndarray],
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> int:
-        """Computes what is missing; returns how many those were.
+        """Computes the missing arrays, and returns their number.
 
         Args:
             progress: called with pictures done and pictures to do.
 
         Raises:
             UserError: the cache's folder cannot be written.
-            ValueError: what was computed has another shape.
+            ValueError: a computed array has another shape.
         """
         missing = self.missing(identities)
         for number, identity in enumerate(missing, start=1):
@@ -96,7 +100,7 @@ class Store:
         return len(missing)
 
     def get(self, identity: str) -> np.ndarray | None:
-        """A picture's array as it was written; None where there is none, or something else."""
+        """Reads a picture's array; None where its file is missing or differs from what was written."""
         try:
             content = self._path(identity).read_bytes()
         except OSError:
@@ -107,7 +111,11 @@ class Store:
         return np.load(io.BytesIO(array), allow_pickle=False)  # type: ignore[no-any-return]
 
     def __getitem__(self, identity: str) -> np.ndarray:
-        """A picture's array, mapped from disk and not looked over again, for arrays that `fill` saw. Raises `KeyError` without one."""
+        """Maps a picture's array from disk, without the check of its bytes: for arrays that `fill` has seen.
+
+        Raises:
+            KeyError: the array is missing.
+        """
         try:
             array: np.ndarray = np.load(self._path(identity), mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
@@ -128,22 +136,24 @@ class Store:
             file.write(written.getvalue() + self._digest(identity, written.getvalue()))
 
     def _digest(self, identity: str, array: bytes) -> bytes:
-        """Ends a file, behind the array: damaged ones differ from it, and whole ones that belong elsewhere."""
+        """The end of a file, behind the array: it shows damage, and a file that belongs elsewhere."""
         return hashlib.sha256(f"{self._content}\n{identity}\n".encode() + array).digest()
 
     def _path(self, identity: str) -> Path:
-        # A dataset of a plugin may call its pictures anything.
-        name = (
-            identity
-            if re.fullmatch(r"[\w-]{2,128}", identity, re.ASCII)
-            else hashlib.sha256(identity.encode()).hexdigest()
-        )
+        name = identity
+        # A plugin's dataset may give its pictures identities that are not names of files.
+        if not re.fullmatch(r"[\w-]{2,128}", identity, re.ASCII):
+            name = hashlib.sha256(identity.encode()).hexdigest()
         # Folders of some thousand files are slow to list on many file systems.
         return self.folder / name[:2] / f"{name}.npy"
 
 
 def make_cache_folder(root: Path) -> None:
-    """Makes a cache's folder and checks that it can be written to, which is to be asked before the work. Raises `UserError`."""
+    """Makes a cache's folder and checks that it can be written, so that the error comes before the work.
+
+    Raises:
+        UserError: it cannot be made or written.
+    """
     import tempfile
 
     try:
@@ -155,8 +165,8 @@ def make_cache_folder(root: Path) -> None:
 
 
 def _unwritable(root: Path, error: OSError) -> UserError:
-    return UserError(f"cache folder {root}: {_told(error)}; choose another with --cache")
+    return UserError(f"cache folder {root}: {_reason(error)}; choose another with --cache")
 
 
-def _told(error: OSError) -> str:
+def _reason(error: OSError) -> str:
     return error.strerror or str(error)

@@ -1,4 +1,7 @@
-"""What `--cache` keeps of pictures depends on: the weights, what they run on, and the versions of the libraries that run them."""
+"""The key of results on disk (`--cache`).
+
+It holds the weights, the hardware that they run on, and the versions of the libraries that run them.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from harness.caching.array_store import Store
 from harness.environment import hardware, package_versions
 
 _PACKAGES = ("correspondence-bench", "torch", "pillow", "numpy")
-"""On which every array depends, with the one that its network comes from."""
+"""Packages on which every array depends, beside the one that its network comes from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,9 +24,9 @@ class Cache:
     Attributes:
         root: the folder.
         weights: weight source -> file -> sha256.
-        device, precision: what networks compute on, and in.
-        compiled: whether they are compiled.
-        stores: those in use, by the names of their folders.
+        device, precision: the device and the precision that networks compute in.
+        compiled: whether networks are compiled.
+        stores: the stores in use, by the names of their folders.
     """
 
     root: Path
@@ -43,48 +46,48 @@ class Cache:
         package: str,
         **preprocessing: object,
     ) -> Store:
-        """The store of arrays that a network makes of pictures.
+        """Returns the store of arrays that a network makes of pictures.
 
-        What is read must be what would be computed, to the byte: another processor, GPU, number of threads or version of a library adds
-        in another order, and has a store of its own.
+        An array that is read must equal the one that would be computed, to the byte. Another processor, GPU,
+        number of threads or version of a library adds in another order, and therefore has a store of its own.
 
         Args:
             source: the network's weight source.
-            part: only the source's files whose names begin so matter.
+            part: beginning of the names of those of the source's files that matter.
             package: the library that the network's code comes from.
-            preprocessing: all that makes the network's input of a picture: names and values as JSON has them.
+            preprocessing: everything that turns a picture into the network's input: names and values of JSON.
         """
         versions = package_versions()
+        files = self.weights[source]
+        weights = {file: digest for file, digest in files.items() if file.startswith(part)}
         key = {
-            "weights": {
-                file: digest for file, digest in self.weights[source].items() if file.startswith(part)
-            },
+            "weights": weights,
             "precision": self.precision,
             "compiled": self.compiled,
             "computer": _computer(self.device),
-            "versions": {one: versions.get(one) for one in (*_PACKAGES, package)},
+            "versions": {name: versions.get(name) for name in (*_PACKAGES, package)},
             **preprocessing,
         }
-        made = Store(self.root, name, key, shape)
-        return self.stores.setdefault(made.folder.name, made)
+        store = Store(self.root, name, key, shape)
+        return self.stores.setdefault(store.folder.name, store)
 
     @property
     def trouble(self) -> str:
-        """Why something is not written any more; empty where all is."""
+        """The reason why a store has stopped writing; empty where all of them write."""
         return next((store.trouble for store in self.stores.values() if store.trouble), "")
 
 
 def _computer(device: str) -> dict[str, object]:
-    """What rounding depends on."""
+    """The parts of a computer that rounding depends on."""
     import torch
 
-    found: dict[str, object] = {"device": torch.device(device).type, **hardware(device)}
-    if "gpu" in found:
+    parts: dict[str, object] = {"device": torch.device(device).type, **hardware(device)}
+    if "gpu" in parts:
         # cuBLAS chooses among kernels by the memory that this allows.
         return {
-            "device": found["device"],
-            "gpu": found["gpu"],
+            "device": parts["device"],
+            "gpu": parts["gpu"],
             "cublas": os.environ.get("CUBLAS_WORKSPACE_CONFIG"),
         }
-    kept = {name: found[name] for name in ("device", "machine", "processor", "torch_threads")}
-    return {**kept, "instructions": torch.backends.cpu.get_cpu_capability()}
+    processor = {name: parts[name] for name in ("device", "machine", "processor", "torch_threads")}
+    return {**processor, "instructions": torch.backends.cpu.get_cpu_capability()}

@@ -20,7 +20,8 @@ class ByteLRU(Generic[Value]):
 
     Args:
         size_of: value -> its bytes, the same for the value's whole life.
-        at_least: number of values that stay whatever their size, such as two for the two images of the pair at work.
+        at_least: number of values that stay whatever their size, such as two for the images of the pair at
+            work.
 
     Attributes:
         limit: bytes that are kept; it may be changed at any time, and counts from the next value on.
@@ -47,7 +48,7 @@ class ByteLRU(Generic[Value]):
         return self._values.get(key)
 
     def put(self, key: Hashable, value: Value) -> None:
-        """Keeps a value, in place of the key's earlier one, and drops those that were not used for longest."""
+        """Keeps a value, in place of the key's earlier one, and drops the least recently used ones."""
         self.drop(key)
         self._values[key] = value
         size = self._size_of(value)
@@ -56,7 +57,11 @@ class ByteLRU(Generic[Value]):
         self._shrink()
 
     def once(self, key: Hashable, compute: Callable[[], Value]) -> Value:
-        """Returns the value of a key, computed and kept where it is not held. The key says all that the value depends on."""
+        """Returns the value of a key, computed and kept where it is not held.
+
+        Args:
+            key: everything that the value depends on.
+        """
         value = self.get(key)
         if value is None:
             value = compute()

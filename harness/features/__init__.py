@@ -1,1 +1,5 @@
-"""Feature maps of image pairs: computed in canonical batches, in an order that computes few of them twice, kept in bounded memory."""
+"""Feature maps of image pairs.
+
+They are computed in canonical batches, in an order that computes few of them twice, and kept in bounded
+memory.
+"""

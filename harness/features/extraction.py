@@ -28,8 +28,8 @@ class Task(NamedTuple):
 class BatchExtractor:
     """Calls an extractor with a batch of items.
 
-    Where memory runs out, a batch is halved, and from then on none is larger than the halves. Where an extractor raises
-    otherwise, it is called for each item by itself, so that one bad image fails alone.
+    Where memory runs out, a batch is halved, and from then on none is larger than the halves. Where an
+    extractor raises otherwise, it is called for each item by itself, so that one bad image fails alone.
 
     Args:
         is_pairwise: whether the extractor is a `PairExtractor`.
@@ -47,7 +47,7 @@ class BatchExtractor:
             return self._extract_in_parts(tasks, self._fitting)
         try:
             maps = self._call([task.requests for task in tasks])
-        except Exception as error:  # noqa: BLE001 - an extractor is a plugin's code; what it raises fails its own pairs only
+        except Exception as error:  # noqa: BLE001 - a plugin's code, and its error fails its own pairs only
             # The frames of the error hold the tensors that filled the memory.
             failure = error.with_traceback(None)
         else:
@@ -74,7 +74,12 @@ class BatchExtractor:
         return results
 
     def _call(self, batch: Sequence[tuple[ImageRequest, ...]]) -> list[Maps]:
-        """Feature maps of each item's requests. Raises whatever the extractor raises, and `ExtractionError` for wrong maps."""
+        """Returns the feature maps of each item.
+
+        Raises:
+            ExtractionError: a result is not a feature map of its request.
+            Exception: whatever the extractor raises.
+        """
         import torch
 
         with torch.inference_mode():
@@ -104,7 +109,11 @@ class BatchExtractor:
 
 
 def check_feature_map(result: object, original: Size) -> None:
-    """Raises `ExtractionError` unless `result` is a finite (C, h, w) `FeatureMap` of an image of size `original`."""
+    """Checks that `result` is a finite (C, h, w) `FeatureMap` of an image of size `original`.
+
+    Raises:
+        ExtractionError: it is not.
+    """
     import torch
 
     if not isinstance(result, FeatureMap):
@@ -121,7 +130,7 @@ def check_feature_map(result: object, original: Size) -> None:
             f"the feature map's frame is of an image of {tuple(result.frame.original)} pixels, "
             f"the image has {tuple(original)}"
         )
-    # NaN and infinity survive a sum, which takes a tenth of the time; so does an overflow, hence the second look.
+    # NaN and infinity survive a sum, which takes a tenth of the time. A sum may also overflow: look again.
     if not torch.isfinite(data.sum()) and not torch.isfinite(data).all():
         raise ExtractionError(
             "the feature map has NaN or infinite values; with half precision, try --precision fp32"

@@ -1,8 +1,8 @@
 """Items, from which feature maps are computed, and the batches that they share.
 
-Which items share a batch follows from the dataset, the feature scope and the batch size alone: the distinct items of the
-split, in order of first use, cut into batches. Whatever is cached, limited or resumed, an image is always computed beside
-the same others, so that its features are the same to the byte.
+Which items share a batch follows from the dataset, the feature scope and the batch size alone: the distinct
+items of the split, in order of first use, cut into batches. Whatever is cached, limited or resumed, an image
+is always computed beside the same others, so that its features are the same to the byte.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class Item:
 class ItemPlan:
     """The items of a split, cut into batches.
 
-    With scope `image` there is one item per image, with `category` one per image and category, and with `pair` one per pair.
+    With scope `image` there is one item per image, with `category` one per image and category, and with
+    `pair` one per pair.
     """
 
     def __init__(self, index: SplitIndex, scope: Scope, batch_size: int) -> None:
@@ -46,7 +47,11 @@ class ItemPlan:
         self._numbers = {item.key: number for number, item in enumerate(self.items)}
 
     def keys(self, pair: ImagePair) -> Iterator[Hashable]:
-        """Yields the key of a pair, or those of source and target. Raises `DataError` at an image that is missing."""
+        """Yields the key of a pair, or those of source and target.
+
+        Raises:
+            DataError: an image is missing; raised when its key is asked for.
+        """
         if self._scope == "pair":
             yield _pair_key(pair)
             return

@@ -1,7 +1,7 @@
 """Feature maps of pairs: computed in batches of canonical composition, kept in bounded memory.
 
-Since an image is always computed beside the same others (`harness.features.items`), the order of pairs is free. It is chosen
-so that few maps are computed twice (`harness.features.schedule`).
+Since an image is always computed beside the same others (`harness.features.items`), the order of pairs is
+free. It is chosen so that few maps are computed twice (`harness.features.schedule`).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Generator, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 
 from harness.caching.lru import ByteLRU
 from harness.datasets.splits import SplitIndex
@@ -35,11 +36,12 @@ _BREADTH: tuple[Scope, ...] = ("dataset", "image", "category", "pair")
 class PairFeatures:
     """Source and target feature maps of a split's pairs.
 
-    Features are computed once per image where extractor and prompt look at nothing else, once per image and category where
-    the prompt names the category, and once per pair where either looks at both images.
+    Features are computed once per image where extractor and prompt look at nothing else, once per image and
+    category where the prompt names the category, and once per pair where either looks at both images.
 
     Args:
-        cache_bytes: memory for maps that are kept. The maps of the pair at work stay even where it is too small for them.
+        cache_bytes: memory for maps that are kept. The maps of the pair at work stay even where it is too
+            small for them.
         workers: processes that decode pictures ahead, for `ordered`.
         pin: whether the decoded pictures are in page-locked memory.
 
@@ -84,13 +86,11 @@ class PairFeatures:
         source, target = maps
         return source, target
 
-    # Order of pairs
-
     def ordered(self, pairs: Sequence[ImagePair]) -> Generator[ImagePair, None, None]:
         """Yields the pairs in the order in which they should be asked for.
 
-        That is the order given, unless maps would have to be computed again. While the pairs are worked on, pictures are
-        decoded ahead, and maps that no later pair reads are dropped.
+        That is the order given, unless maps would have to be computed again. While the pairs are worked on,
+        pictures are decoded ahead, and maps that no later pair reads are dropped.
         """
         needs = [self._plan.numbers(pair) for pair in pairs]
         self._uses = Counter(number for need in needs for number in need)
@@ -163,11 +163,10 @@ class PairFeatures:
     def _items_to_compute(self, needs: Sequence[Sequence[int]]) -> Iterator[Item]:
         """The items of all batches that have a map to compute, in order of first use."""
         held = {self._plan.number(key) for key in self._maps}
-        missing = (number for need in needs for number in need if number not in held)
-        for batch in dict.fromkeys(number // self._plan.batch_size for number in missing):
+        numbers = chain.from_iterable(needs)
+        batches = dict.fromkeys(number // self._plan.batch_size for number in numbers if number not in held)
+        for batch in batches:
             yield from self._plan.batch(batch)
-
-    # Computing
 
     def _get(self, key: Hashable) -> Maps:
         result: Maps | BenchError | None = self._maps.get(key) or self._errors.get(key)
@@ -188,14 +187,14 @@ class PairFeatures:
                 tasks.append(Task(item, self._requests.requests(item)))
             except BenchError as error:
                 errors[item.key] = error
-            except Exception as error:  # noqa: BLE001 - a prompt is a plugin's code; its failure is this item's
+            except Exception as error:  # noqa: BLE001 - a plugin's code, and its error is this item's
                 errors[item.key] = ExtractionError(f"prompt failed: {one_line(error)}")
         return errors | self._batches.extract(tasks)
 
     def _keep(self, results: Mapping[Hashable, Maps | BenchError]) -> None:
         """Keeps the maps and errors of a batch, but for those that no later pair reads."""
         batch_bytes = sum(_map_bytes(maps) for maps in results.values() if not isinstance(maps, BenchError))
-        # The batches of the pair at work stay: without them each of its pairs would compute a whole batch anew.
+        # The batches of the pair at work stay: without them each pair would compute a whole batch anew.
         batches_at_work = 1 if self.scope == "pair" else 2
         self._maps.limit = max(self._maps.limit, batches_at_work * batch_bytes)
         for key, result in results.items():

@@ -1,4 +1,4 @@
-"""The pictures of a run: decoded and checked the first time, and from then on only where somebody looks at them."""
+"""Pictures of a run: decoded and checked the first time, and later only where somebody looks at them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ def open_checked(image: ImageSource, annotated: Size) -> PIL.Image.Image:
     """Decodes a picture.
 
     Raises:
-        DataError: the picture is broken, or has another size than its annotation says: its points would be elsewhere.
+        DataError: the picture is broken, or has another size than its annotation says, so that its points
+            would lie elsewhere.
     """
     picture = image.open()
     if picture.size != tuple(annotated):
@@ -56,8 +57,9 @@ def picture_key(image: ImageSource, annotated: Size) -> PictureKey | None:
 class Pictures:
     """Pictures by content and annotated size.
 
-    A picture that was good once is not decoded again unless it is looked at: what an extractor or a prompt keeps of it answers
-    for most of its pairs. A fault of a picture is reported each time, before the picture is in a batch.
+    A picture that was good once is not decoded again unless it is looked at: what an extractor or a prompt
+    keeps of it answers for most of its pairs. A fault of a picture is reported each time, before the picture
+    is in a batch.
 
     Attributes:
         ahead: key -> a picture that was decoded before it is asked for, if there is one.
@@ -70,7 +72,11 @@ class Pictures:
     def get(
         self, image: ImageSource, annotated: Size
     ) -> tuple[PIL.Image.Image | LazyImage, torch.Tensor | None]:
-        """Returns a picture, and the result of an extractor's `prepare` where that was done ahead. Raises `DataError`."""
+        """Returns a picture, and the result of the extractor's `prepare` where that was done ahead.
+
+        Raises:
+            DataError: the picture is missing, broken, or of another size.
+        """
         key = picture_key(image, annotated)
         lazy = LazyImage(annotated, lambda: open_checked(image, annotated))
         if key in self._good:

@@ -34,9 +34,10 @@ def default_workers(device: str) -> int:
 
 
 def start_server() -> None:
-    """Starts the process from which workers are forked. It imports PyTorch while this process loads the networks.
+    """Starts the process from which workers are forked.
 
-    Workers cannot be forked from this process: its state of CUDA and OpenMP does not survive a fork.
+    It imports PyTorch while this process loads the networks. Workers cannot be forked from this process: its
+    state of CUDA and OpenMP does not survive a fork.
     """
     multiprocessing.get_context("forkserver").set_forkserver_preload(
         ["torch.utils.data", "harness.features.prefetch"]
@@ -66,8 +67,8 @@ def prefetch_requests(items: Iterable[Item]) -> list[PrefetchRequest]:
 class Prefetcher:
     """Decodes pictures in the order in which they will be asked for.
 
-    A fault of a picture in a worker is left to whoever asks for the picture, decodes it again and reports the fault in the
-    usual words. The death of a worker is reported once, and from then on there are no workers.
+    A fault of a picture in a worker is left to whoever asks for the picture, decodes it again and reports the
+    fault in the usual words. The death of a worker is reported once, and from then on there are no workers.
 
     Args:
         pictures: in the order in which they will be asked for, each once.
@@ -109,11 +110,14 @@ class Prefetcher:
                     worker_init_fn=_leave_with_parent,
                 )
                 self._arriving = iter(loader)
-        except Exception as error:  # noqa: BLE001 - a dataset's images or an extractor's `prepare` may not be picklable
+        except Exception as error:  # noqa: BLE001 - images or `prepare` of a plugin may not be picklable
             self._give_up(error)
 
     def get(self, key: PictureKey) -> PrefetchedImage | None:
-        """Waits for a picture and returns it. None where its turn has passed or it has a fault: it is then decoded on the spot."""
+        """Waits for a picture and returns it; None where its turn has passed or it has a fault.
+
+        Such a picture is decoded on the spot.
+        """
         position = self._positions.get(key)
         if position is None or self._arriving is None:
             return None
@@ -146,7 +150,8 @@ class Prefetcher:
 def _leave_with_parent(worker: int) -> None:
     """Ends a worker when the run is killed.
 
-    PyTorch watches the worker's parent for this; here that is the fork server, which lives as long as its workers.
+    PyTorch watches the worker's parent for this; here that is the fork server, which lives as long as its
+    workers.
     """
     parent = multiprocessing.parent_process()
 
@@ -161,8 +166,9 @@ def _leave_with_parent(worker: int) -> None:
 class _Decoding:
     """The work of the workers, as a dataset of PyTorch's loader.
 
-    Pictures travel as tensors, which pass through shared memory: the messages in the pipe are short enough to be written at
-    once. A worker that is killed cannot leave half a message behind, for which everyone would wait.
+    Pictures travel as tensors, which pass through shared memory: the messages in the pipe are short enough to
+    be written at once. A worker that is killed cannot leave half a message behind, for which everyone would
+    wait.
     """
 
     def __init__(self, pictures: Sequence[PrefetchRequest], prepare: Prepare | None, images: bool) -> None:

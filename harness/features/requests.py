@@ -56,7 +56,12 @@ class RequestMaker:
         self._shared: dict[str, tuple[Any, ...]] = {}
 
     def requests(self, item: Item) -> tuple[ImageRequest, ...]:
-        """One request for each image of an item. Raises `DataError` for a broken picture, and whatever a prompt raises."""
+        """Makes one request for each image of an item.
+
+        Raises:
+            DataError: a picture is broken.
+            Exception: whatever the prompt raises.
+        """
         requests = tuple(
             self._request(image, size, item.category)
             for image, size in zip(item.images, item.sizes, strict=True)
@@ -65,13 +70,13 @@ class RequestMaker:
             return requests
         if self._prompt.scope in ("image", "pair"):
             return self._prompt.add_to(item.category, requests)
-        return _with_prompts(requests, self._shared_values(self._prompt, item.category, requests))
+        return _with_prompts(requests, self._values_without_images(self._prompt, item.category, requests))
 
     def _request(self, image: ImageSource, size: Size, category: str) -> ImageRequest:
         picture, prepared = self._pictures.get(image, size)
         return ImageRequest(picture, image.identity(), category, seed=self._seed, prepared=prepared)
 
-    def _shared_values(
+    def _values_without_images(
         self, prompt: PromptUse, category: str, requests: Sequence[ImageRequest]
     ) -> tuple[Any, ...]:
         """Values of a prompt that looks at no image, made once for the dataset or the category."""

@@ -1,10 +1,11 @@
-"""In which order pairs are worked on, so that feature maps for which there is no room are seldom computed again.
+"""The order of pairs, chosen so that feature maps for which there is no room are seldom computed again.
 
-Maps come in batches, and a pair can be worked on while the batches of both its pictures are held. Batches are nodes of a graph, pairs
-its edges, and what is sought is a sequence of loads, with room for some nodes at a time, that meets every edge. The order here takes
-next the batch that completes the most pairs with those that are held. Where room is needed it drops a batch that has no pair with the
-coming one, and among those the one with the most pairs left: what is nearly done is done before it goes, so that no batch comes
-back for a few leftovers.
+Maps come in batches, and a pair can be worked on while the batches of both its pictures are held. Batches are
+nodes of a graph and pairs are its edges; an order is a sequence of loads, with room for some nodes at a time,
+that meets every edge. The order here loads next the batch that completes the most pairs with those that are
+held. Where room is needed, it drops a batch that has no pair with the coming one, and among those the one
+with the most pairs left: a batch that is nearly done is finished before it goes, and does not come back for a
+few leftovers.
 """
 
 from __future__ import annotations
@@ -32,11 +33,14 @@ class Step:
 def steps(
     needs: Sequence[Sequence[int]], batch_size: int, room: int, held: Sequence[int] = ()
 ) -> Iterator[Step]:
-    """All pairs, in an order that loads few batches. Where the maps of all pairs have room together, that is the order given.
+    """Yields all pairs, in an order that loads few batches.
+
+    Where the maps of all pairs have room together, that is the order given. Pairs that read no map come
+    first.
 
     Args:
-        needs: of each pair, the numbers of the maps that it reads; map n is in batch n // batch_size. Pairs that read none are first.
-        room: maps that can be held. Two batches are, whatever it says.
+        needs: for each pair, the numbers of the maps that it reads; map n is in batch n // batch_size.
+        room: number of maps that can be held. Two batches are held even where it is smaller.
         held: batches that are held already.
     """
     if len({number for need in needs for number in need}) <= room:
@@ -46,23 +50,24 @@ def steps(
 
 
 class _Loads:
-    """What is left to do, and which batches are held."""
+    """The state of the schedule: pairs that are left, and batches that are held."""
 
     def __init__(self, needs: Sequence[Sequence[int]], batch_size: int, room: int) -> None:
         self._needs, self._batch_size, self._room = needs, batch_size, room
         self._uses = Counter(number for need in needs for number in need)
         count = max(self._uses, default=-1) // batch_size + 1
-        # Of each batch: the batches that it has pairs with, itself perhaps, and those pairs.
+        # For each batch: the batches with which it has pairs, itself included, and those pairs.
         self._linked: list[dict[int, list[int]]] = [{} for _ in range(count)]
-        # Of each batch: pairs left; those of them that it completes, being loaded; maps that are still of use.
+        # For each batch: pairs left; pairs that loading it would complete; maps that are still needed.
         self._left, self._gain = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
         self._live = Counter(number // batch_size for number in self._uses)
         for pair, need in enumerate(needs):
             batches = {number // batch_size for number in need}
-            for one in batches:
-                self._linked[one].setdefault(next(iter(batches - {one}), one), []).append(pair)
-                self._left[one] += 1
-                self._gain[one] += len(batches) == 1
+            for batch in batches:
+                partner = next(iter(batches - {batch}), batch)
+                self._linked[batch].setdefault(partner, []).append(pair)
+                self._left[batch] += 1
+                self._gain[batch] += len(batches) == 1
         self._held: dict[int, None] = {}
         self._done = [not need for need in needs]
         self._next = 0
@@ -78,7 +83,10 @@ class _Loads:
             yield self._load(best)
 
     def _best(self) -> int | None:
-        """The batch that completes most pairs; where none does any, that of the first pair left; None where no pair is left."""
+        """The batch that completes most pairs, or that of the first pair left where no batch completes any.
+
+        None where no pair is left.
+        """
         gain = self._gain.copy()
         gain[list(self._held)] = 0
         batch = int(gain.argmax()) if len(gain) else 0
@@ -89,31 +97,38 @@ class _Loads:
         return None if self._next == len(self._done) else self._needs[self._next][0] // self._batch_size
 
     def _load(self, batch: int) -> Step:
+        """Loads a batch, and completes its pairs with the batches that are held."""
+        dropped = self._make_room(batch)
+        self._held[batch] = None
+        self._add_gain(batch, 1)
+        done: list[int] = []
+        for partner in list(self._linked[batch]):
+            if partner in self._held:
+                done += self._complete(batch, partner)
+        for held in list(self._held):
+            if not self._left[held]:
+                self._release(held)
+        return Step(tuple(dropped), tuple(sorted(done)))
+
+    def _make_room(self, batch: int) -> list[int]:
+        """Releases batches until there is room for another one; returns those that were released."""
         linked, dropped = self._linked[batch], []
-        while (
-            len(self._held) > 1
-            and sum(self._live[one] for one in self._held) + self._live[batch] > self._room
-        ):
-            victim = min(self._held, key=lambda one: (len(linked.get(one, ())), -self._left[one]))
+        while len(self._held) > 1 and self._live_maps([*self._held, batch]) > self._room:
+            victim = min(self._held, key=lambda held: (len(linked.get(held, ())), -self._left[held]))
             self._release(victim)
             dropped.append(victim)
-        self._held[batch] = None
-        for other, pairs in linked.items():
-            self._gain[other] += len(pairs) if other != batch else 0
-        done = sorted(
-            pair for other in list(linked) if other in self._held for pair in self._complete(batch, other)
-        )
-        for one in [one for one in self._held if not self._left[one]]:
-            self._release(one)
-        return Step(tuple(dropped), tuple(done))
+        return dropped
 
-    def _complete(self, one: int, other: int) -> list[int]:
-        """The pairs of two batches that are held, which are then done."""
-        pairs = self._linked[one].pop(other)
-        self._linked[other].pop(one, None)
-        for batch in {one, other}:
-            self._left[batch] -= len(pairs)
-            self._gain[batch] -= len(pairs)
+    def _live_maps(self, batches: Sequence[int]) -> int:
+        return sum(self._live[batch] for batch in batches)
+
+    def _complete(self, batch: int, partner: int) -> list[int]:
+        """Marks the pairs of two held batches as done, and returns them."""
+        pairs = self._linked[batch].pop(partner)
+        self._linked[partner].pop(batch, None)
+        for loaded in {batch, partner}:
+            self._left[loaded] -= len(pairs)
+            self._gain[loaded] -= len(pairs)
         for pair in pairs:
             self._done[pair] = True
             for number in self._needs[pair]:
@@ -123,5 +138,10 @@ class _Loads:
 
     def _release(self, batch: int) -> None:
         del self._held[batch]
-        for other, pairs in self._linked[batch].items():
-            self._gain[other] -= len(pairs) if other != batch else 0
+        self._add_gain(batch, -1)
+
+    def _add_gain(self, batch: int, sign: int) -> None:
+        """Counts the pairs of a batch for or against loading its partners."""
+        for partner, pairs in self._linked[batch].items():
+            if partner != batch:
+                self._gain[partner] += sign * len(pairs)

@@ -1,7 +1,7 @@
-"""The records that plugins hand over, one file per hook, behind one door: `from harness.specs import ExtractorSpec`.
+"""Records that plugins hand over, one file per hook, behind one door.
 
-A record is cheap: importing the module that defines it must not import torch. Its `make` (or `open`, or `locate`) does the work, and
-may import whatever it needs.
+`from harness.specs import ExtractorSpec` and so on. A record is cheap: importing the module that defines it
+must not import torch. Its `make` (or `open`, or `locate`) does the work, and may import whatever it needs.
 """
 
 from harness.specs.commands import CommandSpec

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class CommandSpec:
-    """A command of `bench`, built when it is called for."""
+    """A command of `bench`, built when a user calls it."""
 
     name: str
     make: Callable[[], click.Command]

@@ -10,11 +10,18 @@ Averaging = Literal["image", "point"]
 AVERAGINGS: tuple[Literal["image", "point"], ...] = ("image", "point")
 
 Scope = Literal["dataset", "category", "image", "pair"]
-"""What an output depends on. A feature extractor's is `image`, `category` or `pair`; a prompt's may also be `dataset`: one for all."""
+"""The scope of an output: all that the output depends on.
+
+A feature extractor's scope is `image`, `category` or `pair`; a prompt's may also be `dataset`, one prompt for
+all images.
+"""
 
 Threshold = Literal["box", "image", "points"]
-"""What PCK's alpha multiplies, measured in the protocol's frame: the longer side of the target's box, the longer side of the target
-image, or the larger extent of the target's valid points."""
+"""The length that PCK's alpha multiplies, measured in the protocol's frame.
+
+The longer side of the target's box, the longer side of the target image, or the larger extent of the target's
+valid points.
+"""
 
 NO_PROMPT = "none"
 """Name of the prompt of a method that takes none."""
@@ -28,9 +35,10 @@ class RemoteFile:
 
     Attributes:
         url: the official address.
-        path: where it goes, relative to its owner's folder; for an archive, the folder to unpack it in ("." for the owner's own).
+        path: its path below its owner's folder; for an archive, the folder to unpack it in ("." for the
+            owner's own).
         unpack: whether it is an archive (.zip, .tar.gz).
-        sha256: expected hash where one is known; otherwise the hash found is recorded beside the file.
+        sha256: expected hash where one is known; otherwise the file's own hash is recorded beside it.
         strip: number of leading folders of the archive's members to drop.
         provides: a path below the owner's folder that exists once this file has been fetched and unpacked.
     """

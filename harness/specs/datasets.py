@@ -39,7 +39,10 @@ class ImageSource(Protocol):
         """
 
     def open(self) -> PIL.Image.Image:
-        """The picture, decoded to RGB and mirrored where it should be. Raises `DataError` where it is broken."""
+        """The picture, decoded to RGB and mirrored where it should be.
+
+        Raises `DataError` where it is broken.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +54,9 @@ class ImagePair:
         source, target: the pictures.
         source_size, target_size: their sizes in original pixels.
         category: the dataset's own name of the object's kind.
-        source_points, target_points: (N, 2) float64, (x, y) in original pixels; row i of both is one keypoint. A row that is not
-            finite in either image is a point that is not there: it is neither predicted nor counted.
+        source_points, target_points: (N, 2) float64, (x, y) in original pixels; row i of both is one
+            keypoint. A row that is not finite in either image is an absent point: it is neither predicted nor
+            counted.
         keypoint_ids: N names of the keypoints, unique in the pair.
         source_box, target_box: (x1, y1, x2, y2) in original pixels, where the dataset has them.
         labels: the dataset's own difficulty labels, such as `viewpoint_variation: 2`.
@@ -96,11 +100,11 @@ class LabelledDataset(Protocol):
 
 @runtime_checkable
 class ThresholdDataset(Protocol):
-    """A `PairDataset` that says itself what PCK's alpha multiplies, where that depends on its files."""
+    """A `PairDataset` whose files say which length PCK's alpha multiplies."""
 
     @property
     def threshold(self) -> Threshold:
-        """What PCK's alpha multiplies, in place of `DatasetSpec.threshold`."""
+        """The length that PCK's alpha multiplies, in place of `DatasetSpec.threshold`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,13 +113,16 @@ class DatasetSpec:
 
     Attributes:
         name: as on the command line.
-        open: (folder, split) -> the pairs. Raises `UserError` with what to fetch where the folder lacks something.
+        open: (folder, split) -> the pairs. Raises `UserError` that says what to fetch where the folder lacks
+            something.
         home: folder below `--data-root`; empty for a dataset that needs none.
         splits: names of its splits; the default one first.
-        threshold: what PCK's alpha multiplies.
-        prompt_names: category -> the word a prompt uses for it, where that differs from the category's own name.
-        counts: split -> official numbers, of "pairs", "images" (different names) and "keypoints", as far as they are known.
-        files: what `bench data fetch` downloads.
+        threshold: the length that PCK's alpha multiplies.
+        prompt_names: category -> the word that prompts use for it, where that differs from the category's own
+            name.
+        counts: split -> official numbers of "pairs", "images" (different names) and "keypoints", as far as
+            they are known.
+        files: downloads of `bench data fetch`.
     """
 
     name: str

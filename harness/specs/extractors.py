@@ -26,7 +26,8 @@ class FeatureMap:
     Attributes:
         data: (C, h, w) floating-point tensor, finite, not normalised.
         frame: the image the extractor was fed.
-        grid: how cells lie on the frame's pixels; None leaves it to the localizer (see each localizer's docstring).
+        grid: how cells lie on the frame's pixels; None leaves it to the localizer (see each localizer's
+            docstring).
     """
 
     data: torch.Tensor
@@ -40,7 +41,10 @@ class FeatureMap:
 
     @cached_property
     def norms(self) -> torch.Tensor:
-        """(h, w) L2 norms of the features, at least in single precision; computed once, since a map is a target many times."""
+        """(h, w) L2 norms of the features, at least in single precision.
+
+        Computed once, since a map is the target of many queries.
+        """
         import torch
 
         data = self.data.float() if self.data.dtype in (torch.float16, torch.bfloat16) else self.data
@@ -66,15 +70,17 @@ class LazyImage:
 
 @dataclass(frozen=True, eq=False)
 class ImageRequest:
-    """What an extractor gets for one image.
+    """Request for the features of one image.
 
     Attributes:
-        picture: what `image` is or is decoded from.
-        identity: hash of its content; together with `seed` the only thing that noise may be drawn from.
-        category: the name a prompt would use for the object.
-        prompt: what the prompt made, of a kind the extractor declared; None for an extractor without prompts.
+        picture: the image, or a `LazyImage` that decodes it.
+        identity: hash of its content; noise may be drawn only from it and `seed`.
+        category: the word that prompts use for the object.
+        prompt: value of the prompt, of a kind that the extractor declared; None for an extractor without
+            prompts.
         seed: the cell's seed.
-        prepared: what the extractor's `prepare` made of the picture in a worker process; None where that is the extractor's to do.
+        prepared: result of the extractor's `prepare` in a worker process; None where the extractor must
+            call it itself.
     """
 
     picture: PIL.Image.Image | LazyImage
@@ -86,7 +92,11 @@ class ImageRequest:
 
     @property
     def image(self) -> PIL.Image.Image:
-        """RGB, original pixels. A picture that was seen before may be decoded only now: what is kept of it needs no second look."""
+        """RGB, original pixels.
+
+        A picture that was decoded before may be decoded again only now: results that are kept of it need no
+        second look.
+        """
         return self.picture.image if isinstance(self.picture, LazyImage) else self.picture
 
     @property
@@ -96,14 +106,17 @@ class ImageRequest:
 
 
 Prepare = Callable[["PIL.Image.Image"], "torch.Tensor"]
-"""RGB picture, original pixels -> what an extractor is fed of it, on the CPU, a tensor that follows from the picture alone."""
+"""RGB picture, original pixels -> the extractor's input, a CPU tensor that follows from the picture alone."""
 
 
 class ImageExtractor(Protocol):
     """An extractor of scope `image` or `category`. It may also be a `PreparingExtractor`."""
 
     def extract(self, requests: Sequence[ImageRequest]) -> Sequence[FeatureMap]:
-        """One feature map per request, in their order. The map must not depend on the other requests but by rounding."""
+        """Returns one feature map per request, in their order.
+
+        A map must not depend on the other requests, except by rounding.
+        """
 
 
 class PairExtractor(Protocol):
@@ -112,38 +125,41 @@ class PairExtractor(Protocol):
     def extract_pairs(
         self, requests: Sequence[tuple[ImageRequest, ImageRequest]]
     ) -> Sequence[tuple[FeatureMap, FeatureMap]]:
-        """Feature maps of source and target for every pair, in their order."""
+        """Returns the feature maps of source and target for every pair, in their order."""
 
 
 @runtime_checkable
 class PreparingExtractor(Protocol):
-    """An extractor part of whose work on a picture can be done ahead, by worker processes (`bench run --workers`).
+    """An extractor whose work on a picture is partly done ahead, by worker processes (`bench run --workers`).
 
-    Set `prepare` to a module's function or to a `functools.partial` of one: it is pickled, and a bound method would take
-    the network along. Features must be the same, to the byte, whether a request brings `prepared` or not; the extractor
-    calls `prepare` itself where `prepared` is None (`harness.preprocess.prepared_batch`).
+    Set `prepare` to a module's function or to a `functools.partial` of one: it is pickled, and a bound method
+    would take the network along. Features must be the same, to the byte, whether a request brings `prepared`
+    or not; the extractor calls `prepare` itself where `prepared` is None
+    (`harness.preprocess.prepared_batch`).
     """
 
     def prepare(self, image: PIL.Image.Image, /) -> torch.Tensor:
-        """RGB picture, original pixels -> the extractor's input, a tensor on the CPU that follows from the picture."""
+        """RGB picture -> the extractor's input, as a `Prepare` does."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MakeContext:
-    """What an extractor or a prompt is made with.
+    """Everything that an extractor or a prompt is made with.
 
     Attributes:
         device: a torch device name.
         precision: `fp32`, `bf16` or `fp16`.
-        compiled: whether networks are to be compiled (`torch.compile`), as far as the extractor can; results may differ by rounding.
+        compiled: whether networks are to be compiled (`torch.compile`), as far as the extractor can; results
+            may differ by rounding.
         params: the method's parameters (timestep, ensemble, layer ...), with the user's values in place.
         weights: local path of each weight source the record names.
-        prompt_file: the file, or folder of files, that a learned prompt is read from; None for one that is not learned.
+        prompt_file: the file, or folder of files, of a learned prompt; None for a prompt that is not learned.
         categories: the words that prompts use for the dataset's categories, sorted.
-        prompt_scope: what the prompt depends on; with `pair`, features of an image are asked for again with every pair that it is in.
-        cache_bytes: memory that it may use for what it keeps of pictures from one call to the next.
-        cache: where it may keep that on disk; None without `--cache`.
-        shared: keeps what is worth keeping from one cell to the next, such as a loaded network.
+        prompt_scope: scope of the prompt; with `pair`, features of an image are requested again with each of
+            its pairs.
+        cache_bytes: memory that it may use for results that it keeps of pictures from one call to the next.
+        cache: folder in which it may keep them on disk; None without `--cache`.
+        shared: keeps objects that are worth keeping from one cell to the next, such as a loaded network.
     """
 
     device: str = "cpu"
@@ -168,14 +184,14 @@ class ExtractorSpec:
 
     Attributes:
         make: builds it; an `ImageExtractor`, or a `PairExtractor` for scope `pair`.
-        scope: what its output depends on besides the prompt.
+        scope: all that its output depends on besides the prompt.
         prompt_kinds: kinds of prompt it takes (`PromptSpec.kind`); empty for one without prompts.
-        image_size: width and height in pixels of the image it is fed: the frame of protocol `sd4match`. Where that follows from the
-            backbone, a function of the local paths of its weight sources.
+        image_size: width and height in pixels of the image it is fed: the frame of protocol `sd4match`. Where
+            that follows from the backbone, a function of the local paths of its weight sources.
         params: its parameters and their defaults; part of a cell's identity.
         param_help: parameter -> its meaning and its values in one line, for users of `--set NAME=VALUE`.
-        param_kinds: parameter -> kind of its values (int, float, str or bool), where the default's own type does not say it:
-            a default of None, or a whole number where fractions are meant, too.
+        param_kinds: parameter -> kind of its values (int, float, str or bool), where the default's own type
+            does not say it: a default of None, or a whole number where fractions are meant, too.
         weights: names of the weight sources it reads.
     """
 
@@ -191,5 +207,12 @@ class ExtractorSpec:
     description: str = ""
 
     def fed(self, weights: Mapping[str, Path]) -> Size:
-        """Size of the image it is fed, given the local paths of its weight sources. Raises `UserError` where they are damaged."""
+        """Size of the image it is fed.
+
+        Args:
+            weights: local paths of its weight sources.
+
+        Raises:
+            UserError: the weights are damaged.
+        """
         return Size(*(self.image_size(weights) if callable(self.image_size) else self.image_size))

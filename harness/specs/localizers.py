@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
 
 Reading = Literal["cell", "pixel"]
-"""The position at which a localizer reads the source: the point itself (`cell`), or the centre of its pixel (`pixel`)."""
+"""Position at which a localizer reads the source: the point (`cell`) or the centre of its pixel (`pixel`)."""
 
 
 class Located(NamedTuple):
@@ -25,10 +25,17 @@ class Located(NamedTuple):
 
 
 class Localizer(Protocol):
-    """Source feature + target map -> point. A localizer that takes many pairs at once is a `BatchLocalizer`."""
+    """Source feature + target map -> point.
+
+    A localizer that takes many pairs at once is also a `BatchLocalizer`.
+    """
 
     def __call__(self, source: FeatureMap, target: FeatureMap, points: torch.Tensor) -> Located:
-        """(N, 2) float64 original pixels of the source image -> predictions in original pixels of the target image."""
+        """Predicts points of the target image.
+
+        Args:
+            points: (N, 2) float64, original pixels of the source image.
+        """
 
 
 @runtime_checkable
@@ -38,8 +45,8 @@ class BatchLocalizer(Protocol):
     def many(self, tasks: Sequence[tuple[FeatureMap, FeatureMap, torch.Tensor]]) -> Sequence[Located]:
         """Predictions for each (source, target, points), in their order.
 
-        The bytes of a pair's predictions must not depend on the other pairs in `tasks`, and differ from those of a call
-        by rounding only.
+        The bytes of a pair's predictions must not depend on the other pairs in `tasks`, and the predictions
+        differ from those of a call by rounding only.
         """
 
 
@@ -50,9 +57,11 @@ class LocalizerSpec:
     Attributes:
         make: keyword options -> the localizer.
         options: its options and their defaults, which a method's recipe may override.
-        grid: how it lays the cells of a feature map on the frame's pixels where the map does not declare that itself.
-        reads: the position at which it reads the source's features: `cell`, the point itself, mapped to the grid, or
-            `pixel`, the centre of the whole pixel of the original image in which the point lies.
+        grid: its way to lay the cells of a feature map on the frame's pixels where the map does not declare
+            one. Corner to corner by default.
+        reads: the position at which it reads the source's features: `cell`, the point itself, mapped to the
+            grid (the default), or `pixel`, the centre of the whole pixel of the original image in which the
+            point lies.
     """
 
     name: str

@@ -21,7 +21,8 @@ class MethodSpec:
         localizer_options: localizer -> options that differ from that localizer's defaults.
         supervision: `Z` zero-shot, `I` image-level labels or pairs, `K` keypoints (the paper's Table 2).
         trained_on: dataset its prompt or network was tuned on.
-        notes: where it follows the authors' code and where that and the paper differ.
+        notes: the points in which it follows the authors' code, and those in which the code and the paper
+            differ.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Prompts: what extractors are conditioned on, and the record that `bench_prompts` collects."""
+"""Prompts: conditions of extractors, and the record that `bench_prompts` collects."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.specs.extractors import ImageRequest, MakeContext
 
 
 class PairPrompt(NamedTuple):
-    """What a prompt of scope `pair` returns where source and target are conditioned on different things."""
+    """Values of a prompt of scope `pair` that conditions source and target on different things."""
 
     source: Any
     target: Any
@@ -22,15 +22,19 @@ class Prompt(Protocol):
     """A prompt, made."""
 
     def __call__(self, category: str, images: tuple[ImageRequest, ...]) -> Any:
-        """What the extractor is conditioned on.
+        """Returns the value that the extractor is conditioned on.
 
-        `images` is empty for scope `dataset` and `category`, one image for `image`, source and target for `pair`. A value holds for
-        both images of a pair, unless it is a `PairPrompt`.
+        A value holds for both images of a pair, unless it is a `PairPrompt`.
+
+        Args:
+            category: the word for the object; empty for scope `dataset`.
+            images: none for scope `dataset` and `category`, one image for `image`, source and target for
+                `pair`.
         """
 
 
 class LearnedFile(NamedTuple):
-    """Where a learned prompt lies, and what is known of it.
+    """Path of a learned prompt, with the facts that are known of it.
 
     Attributes:
         path: a file, or a folder of files that belong together.
@@ -45,13 +49,14 @@ class LearnedFile(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class LearnedSpec:
-    """How a prompt that was learned is found.
+    """The way to find a learned prompt.
 
     Attributes:
         source: name of the weight source that holds the prompts there are.
-        find: (local path of that source, dataset the prompt was tuned on or None for the first) -> the file. Raises `UserError` that names
-            what there is.
-        inspect: what is known of a user's own file. Raises `UserError` where it is no such prompt.
+        find: (local path of that source, dataset that the prompt was tuned on, or None for the first) -> the
+            file. Raises `UserError` that names the prompts there are.
+        inspect: a user's own file -> the facts that are known of it. Raises `UserError` where it is not such
+            a prompt.
     """
 
     source: str
@@ -64,12 +69,14 @@ class PromptSpec:
     """A prompt type.
 
     Attributes:
-        kind: what it hands to an extractor: `text` (a string), or another kind that extractors name in `prompt_kinds`.
-        scope: what it depends on.
+        kind: kind of value that it hands to an extractor: `text` (a string), or another kind that extractors
+            name in `prompt_kinds`.
+        scope: all that it depends on.
         make: builds it. Raises `NotApplicable` where it does not fit the context.
         params: part of a cell's identity.
         weights: names of the weight sources it reads.
-        learned: for a prompt that is read from a file: how the file is found where `--prompt-file` names none.
+        learned: for a prompt that is read from a file, the way to find it where `--prompt-file` does not name
+            one.
     """
 
     name: str

@@ -8,13 +8,14 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class ProtocolSpec:
-    """What "correct" means, as data.
+    """The meaning of "correct", as data.
 
     Attributes:
-        frame: `stretched` (the square the extractor was fed), `original` pixels, or `padded` (aspect-preserving square).
+        frame: `stretched` (the square that the extractor was fed), `original` pixels, or `padded` (a square
+            that keeps the aspect ratio).
         strict: whether a point at exactly the threshold is wrong (`<`) or right (`<=`).
-        clamp: margin in pixels by which target points are kept inside the frame, None for no clamping.
-        averaging: the one its authors print; both are always computed.
+        clamp: margin in pixels by which target points are kept inside the frame; None for no clamping.
+        averaging: the one that its authors print; both are always computed.
         side: side of the padded square in pixels.
         alphas: the thresholds its authors print.
     """

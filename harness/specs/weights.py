@@ -11,12 +11,12 @@ from harness.specs.common import RemoteFile, Scalar
 
 @dataclass(frozen=True, kw_only=True)
 class Refusal:
-    """Weights that are easily taken for a source's and are others.
+    """Weights that are easily mistaken for a source's.
 
     Attributes:
-        why: what they are instead, in a few words.
-        names: repositories' names, without their owner.
-        marks: JSON file -> key -> value. A folder in which all of them hold is refused, whatever it is called.
+        why: their true nature, in a few words.
+        names: names of repositories, without their owner.
+        marks: JSON file -> key -> value. A folder in which all of them hold is refused, whatever its name.
     """
 
     why: str
@@ -28,20 +28,24 @@ class Refusal:
 class WeightSource:
     """A file or folder of weights.
 
-    A pattern is a path below the folder with `*` within its parts; of alternatives separated by `|` the first that is there counts.
+    A pattern is a path below the folder with `*` within its parts. Of alternatives separated by `|`, the
+    first with a file counts.
 
     Attributes:
-        locate: the local path, for weights that come with a package. Raises `UserError` that says what to get and where to put it. None
-            for weights that `bench weights fetch` gets.
-        mirrors: repositories of the Hugging Face hub that have them, in order of preference, as `owner/name` or `owner/name@revision`.
+        locate: the local path, for weights that come with a package. Raises `UserError` that says which file
+            to get and where to put it. None for weights that `bench weights fetch` gets.
+        mirrors: repositories of the Hugging Face hub that have them, in order of preference, as `owner/name`
+            or `owner/name@revision`.
         downloads: plain addresses, for weights that are not on the hub.
-        files: patterns that each must have a file. Only files of these patterns, and of `optional`, are fetched and hashed.
+        files: patterns that each must have a file. Only files of these patterns, and of `optional`, are
+            fetched and hashed.
         optional: patterns that may have files.
-        file: name of the one file they consist of; the path that extractors get is then that file's, and not its folder's.
+        file: name of the one file that they consist of; extractors then get its path in place of the
+            folder's.
         sha256: file -> expected hash, where known.
-        refused: what must not be taken for them.
-        stand_in: name of the bundled source that takes their place under `--weights tiny`.
-        advice: what a user must do before they can be fetched, such as accepting a licence.
+        refused: other weights that must not be mistaken for them.
+        stand_in: name of the bundled source that replaces them under `--weights tiny`.
+        advice: steps of the user before they can be fetched, such as accepting a licence.
     """
 
     name: str
