@@ -354,7 +354,7 @@ def test_what_is_no_file_is_not_replaced(bench, finished_run, tmp_path, command)
     )
     outcome = bench(*words)
     assert outcome.status == 2
-    assert "is no file but a device, a pipe or the like" in outcome.complaint
+    assert "is not a file but a device, a pipe or the like" in outcome.complaint
     assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
