@@ -85,5 +85,5 @@ def _number_text(row: Row, column: Column) -> str:
 
 
 def _is_at_home(row: Row, column: Column) -> bool:
-    """Whether a row has a number on the dataset that it was trained on."""
+    """Says whether a row has a number on the dataset that it was trained on."""
     return row.trained_on == column.dataset and column in row.values

@@ -99,8 +99,11 @@ class Table:
         numbers = len(self.header) - self.names - has_notes
         alignment = ["left"] * self.names + ["right"] * numbers + ["left"] * has_notes
         columns = range(len(self.header))
+        texts = []
+        for row in range(len(self.rows)):
+            texts.append([self._text_with_mark(row, column, format) for column in columns])
         body = tabulate(
-            [[self._marked_text(row, column, format) for column in columns] for row in range(len(self.rows))],
+            texts,
             [_escape_bars(title, format) for title in self.header],
             tablefmt={"md": "pipe", "tex": "latex_booktabs", "html": "html"}[format],
             colalign=alignment if self.rows else None,
@@ -119,7 +122,7 @@ class Table:
         """Characters of a row in which every column is as wide as its widest text."""
         return sum(max(map(len, column)) + 2 for column in zip(self.header, *self.rows, strict=True))
 
-    def _marked_text(self, row: int, column: int, format: Format) -> str:
+    def _text_with_mark(self, row: int, column: int, format: Format) -> str:
         """A text of the table with its mark: final in markdown, a private character elsewhere."""
         text = _escape_bars(self.rows[row][column], format)
         mark = self.marks.get((row, column))

@@ -12,9 +12,9 @@ from harness.tables.view import View
 def distinguish_labels(records: Sequence[Record]) -> tuple[list[Record], dict[str, str]]:
     """Gives records of one name labels that tell them apart.
 
-    Two cells of one method, prompt, backbone and split differ in something that tables have no column for: the
-    data behind a dataset's name, the precision, the plugin's code. The best founded one (complete, then without
-    failures) keeps its label.
+    Two cells of one method, prompt, backbone and split differ in something that tables have no column for:
+    the data behind a dataset's name, the precision, the plugin's code. The best founded one (complete, then
+    without failures) keeps its label.
 
     Returns:
         the records, and cell id -> what differs, for the cells with a new label.
@@ -48,14 +48,14 @@ def _with_label(record: Record, label: str | None) -> Record:
 
 
 def _difference(record: Record, twin: Record) -> str:
-    """What sets a record's twin of the same name apart from it."""
+    """The difference of a record's twin from the record, in words."""
     aspects, twin_aspects = _aspects(record), _aspects(twin)
     names = [name for name, value in aspects.items() if value != twin_aspects[name]]
     return f"other {', '.join(names)} than {record.cell.label}" if names else "another cell of this name"
 
 
 def _aspects(record: Record) -> dict[str, object]:
-    """What cells of one name can differ in, by the name that a user has for it."""
+    """The values that cells of one name can differ in, by the name that a user has for each."""
     provenance = record.provenance
     if provenance is None:
         unknown = dict.fromkeys(("data", "precision", "plugin code", "prompt code", "prompt file"))

@@ -24,7 +24,7 @@ TIMESTEP = "timestep"
 
 @dataclass(frozen=True)
 class View:
-    """Which of the records' numbers a table or a page shows, and how.
+    """A choice of the records' numbers that a table or a page shows, and of their form.
 
     Attributes:
         protocol: the protocol of every table and chart; `choose_protocol` gives one that the records have.

@@ -100,7 +100,7 @@ def test_each_is_one_tidy_row_marked_as_reported():
 
 
 @pytest.mark.parametrize(
-    ("break_it", "told"),
+    ("break_it", "message"),
     [
         (lambda folder: (folder / "table3_generalisation.csv").unlink(), "table3_generalisation.csv"),
         (lambda folder: (folder / "index.json").write_text("{"), "cannot be read"),
@@ -109,10 +109,10 @@ def test_each_is_one_tidy_row_marked_as_reported():
         (lambda folder: edit(folder / "table2_spair71k_pck010.csv", "37.3,", "many,"), "many"),
     ],
 )
-def test_a_damaged_folder_is_told_in_one_line(tmp_path, break_it, told):
+def test_a_damaged_folder_is_told_in_one_line(tmp_path, break_it, message):
     folder = Path(shutil.copytree(FOLDER, tmp_path / "reported"))
     break_it(folder)
-    with pytest.raises(UserError, match=told) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         read_reported(folder)
     assert "\n" not in str(caught.value)
 
@@ -323,10 +323,10 @@ def results(tmp_path):
 
 
 def test_leaderboard_reported(bench, results):
-    told = bench("leaderboard", results, "--reported", "--no-ties")
-    assert told.status == 0
-    assert "**50.7** ±4.5 (−2.2)" in told.out
-    assert "SimSC-iBOT (reported)" in told.out
+    outcome = bench("leaderboard", results, "--reported", "--no-ties")
+    assert outcome.status == 0
+    assert "**50.7** ±4.5 (−2.2)" in outcome.out
+    assert "SimSC-iBOT (reported)" in outcome.out
     ranked = bench("leaderboard", results, "--rank-reported", "--no-ties")
     assert "| 1   | SD4Match-C" in ranked.out
 
@@ -349,14 +349,14 @@ def test_csv_and_json_have_both_sources(bench, results):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (("--table", "timesteps", "--reported"), "no paper printed numbers by timestep"),
         (("--table", "prompt-types", "--rank-reported"), "ranks nothing"),
         (("--table", "per-category", "--alphas", "0.05,0.1"), "one threshold"),
     ],
 )
-def test_options_that_make_no_sense_together(bench, results, options, told):
+def test_options_that_make_no_sense_together(bench, results, options, message):
     outcome = bench("leaderboard", results, *options)
     assert outcome.status == 2
-    assert told in outcome.complaint
+    assert message in outcome.complaint

@@ -1,11 +1,15 @@
-"""PCK against the timestep: one row a timestep, one column a curve."""
+"""PCK against the timestep or another parameter: one row a value, one column a curve."""
 
 from __future__ import annotations
 
+import pytest
 from support.made_up_records import a_record
-from support.views import table_of
+from support.markdown import cells_of_markdown
+from support.views import table_of, view_of
 
-from harness.tables.sweep import timesteps
+from harness.errors import UserError
+from harness.tables.catalogue import page_tables
+from harness.tables.sweep import sweep, timesteps
 
 
 def at(step: int, pck: float, *, method: str = "dift", changed: str | None = None, **more):
@@ -103,3 +107,66 @@ def test_without_a_timestep_it_is_told(bench, tmp_path):
     assert bench("run", "--methods", "position", "--limit", 2, "--out", out).status == 0
     done = bench("leaderboard", out, "--table", "timesteps")
     assert done.status == 2 and "no cell has a timestep" in done.complaint
+
+
+def with_params(pck: float, *, method: str = "dift", label: str = "", **params):
+    """A finished cell with these parameters."""
+    record = a_record(method, pck, identity=f"{method}{params}"[:40])
+    changes = {"label": label or method, "params": params}
+    return record.model_copy(update={"cell": record.cell.model_copy(update=changes)})
+
+
+def test_any_parameter_can_be_swept():
+    records = [
+        with_params(20.0, label="dift[level=up-2]", level="up-2", ensemble=1),
+        with_params(40.0, label="dift[level=up-1]", level="up-1", ensemble=1),
+    ]
+    table = table_of(sweep, records, parameter="level")
+    assert table.header == ("level", "dift", "note")
+    assert [row[:2] for row in table.rows] == [("up-1", "50.0 ±4.5"), ("up-2", "30.0 ±4.5")]
+    assert table.caption.endswith("a row a level.")
+    # The one that has several values need not be named.
+    assert table_of(sweep, records) == table
+
+
+def test_values_are_in_order_of_size():
+    records = [with_params(20.0, label=f"dift[stride={value}]", stride=value) for value in (10, 9, 0.5, None)]
+    assert [row[0] for row in table_of(sweep, records).rows] == ["0.5", "9", "10", "none"]
+
+
+def test_the_parameter_must_be_named_where_several_were_swept():
+    records = [with_params(20.0 + 10 * a + b, a=a, b=b) for a in (0, 1) for b in (0, 1)]
+    with pytest.raises(UserError, match="name a parameter with --by; those with several values are: a, b"):
+        table_of(sweep, records)
+    with pytest.raises(UserError, match="no cell has a parameter 'c'; they have a, b"):
+        table_of(sweep, records, parameter="c")
+
+
+def test_a_page_has_a_table_for_each_parameter_with_several_values():
+    records = [
+        with_params(
+            20.0, label=f"dift[stride={stride},timestep={step}]", stride=stride, timestep=step, size=3
+        )
+        for stride, step in ((1, 50), (2, 50), (1, 100))
+    ]
+    entries = page_tables(records, view_of(records))
+    assert [(key, title) for key, title, _ in entries] == [
+        ("leaderboard", "Leaderboard"),
+        ("timesteps", "Timesteps"),
+        ("sweep1", "Sweep of stride"),
+    ]
+
+
+def test_run_and_leaderboard_print_the_sweep_of_a_parameter(bench, tmp_path):
+    out = tmp_path / "r"
+    done = bench("run", "--methods", "dift", "--limit", 2, "--ensemble", "1,2", "--out", out)
+    assert done.status == 0, done.err
+    table = bench("leaderboard", out, "--table", "sweep", "--by", "ensemble")
+    assert table.out in done.out
+    assert [row[0] for row in cells_of_markdown(table.out)[2:]] == ["1", "2"]
+
+
+def test_only_a_sweep_has_a_parameter(bench, tmp_path):
+    done = bench("leaderboard", tmp_path, "--by", "ensemble")
+    assert done.status == 2
+    assert "--table overall has no rows by a parameter" in done.complaint

@@ -39,21 +39,21 @@ def results(tmp_path_factory):
 
 
 def test_rows_that_cannot_be_told_apart_share_a_place(bench, results):
-    told = bench("leaderboard", results)
-    assert told.status == 0, told.err
-    rows = rows_of(told.out)
+    outcome = bench("leaderboard", results)
+    assert outcome.status == 0, outcome.err
+    rows = rows_of(outcome.out)
     places = {(row["method"], row["localizer"]): row["#"] for row in rows}
     assert places["hog", "argmax"] in ("1", "2")
     assert places["hog", "bilinear"] in ("1", "2")
     # The same predictions twice over: whatever is between them is chance.
     assert places["position", "argmax"] == places["position", "bilinear"] == "3"
-    assert "tied" in told.out
+    assert "tied" in outcome.out
 
 
 def test_without_ties_places_are_by_value(bench, results):
-    told = bench("leaderboard", results, "--no-ties")
-    assert [row["#"] for row in rows_of(told.out)] == ["1", "2", "3", "4"]
-    assert "tied" not in told.out
+    outcome = bench("leaderboard", results, "--no-ties")
+    assert [row["#"] for row in rows_of(outcome.out)] == ["1", "2", "3", "4"]
+    assert "tied" not in outcome.out
 
 
 def test_the_same_bytes_each_time(bench, results):
@@ -65,12 +65,12 @@ def test_damaged_predictions_leave_places_by_value_and_say_so(bench, results, tm
 
     folder = copytree(results, tmp_path / "copy")
     next(folder.glob("*hog*/predictions.parquet")).write_bytes(b"PAR1")
-    told = bench("leaderboard", folder)
-    assert told.status == 1
-    assert "ties could not be told" in told.complaint
-    assert "predictions.parquet" in told.complaint
-    assert [row["#"] for row in rows_of(told.out)] == ["1", "2", "3", "4"]
-    assert "tied" not in told.out
+    outcome = bench("leaderboard", folder)
+    assert outcome.status == 1
+    assert "ties could not be told" in outcome.complaint
+    assert "predictions.parquet" in outcome.complaint
+    assert [row["#"] for row in rows_of(outcome.out)] == ["1", "2", "3", "4"]
+    assert "tied" not in outcome.out
 
 
 def test_a_dataset_that_is_not_at_hand_leaves_places_by_value(bench, results, tmp_path):
@@ -81,10 +81,10 @@ def test_a_dataset_that_is_not_at_hand_leaves_places_by_value(bench, results, tm
         content = json.loads(path.read_text())
         content["provenance"]["manifest"] = "0" * 64
         path.write_text(json.dumps(content))
-    told = bench("leaderboard", folder)
-    assert (told.status, told.err) == (0, "")
-    assert "Places: PCK at alpha 0.10. They are by value alone, not tested for ties." in told.out
-    assert [row["#"] for row in rows_of(told.out)] == ["1", "2", "3", "4"]
+    outcome = bench("leaderboard", folder)
+    assert (outcome.status, outcome.err) == (0, "")
+    assert "Places: PCK at alpha 0.10. They are by value alone, not tested for ties." in outcome.out
+    assert [row["#"] for row in rows_of(outcome.out)] == ["1", "2", "3", "4"]
 
 
 def test_the_first_row_that_is_told_apart_leads_the_next_group():

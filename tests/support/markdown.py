@@ -1,0 +1,9 @@
+"""Tables in markdown, as printed."""
+
+from __future__ import annotations
+
+
+def cells_of_markdown(text):
+    """The texts of each row of a table, with the header and the line below it."""
+    rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row] for row in rows]
