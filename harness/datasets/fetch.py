@@ -22,7 +22,7 @@ def fetch_dataset(
             always left.
 
     Raises:
-        UserError: nothing can be downloaded for this dataset; there is no way to a file, or it is not the
+        UserError: nothing can be downloaded for this dataset, or a file cannot be had or is not the
             expected one. One line that says what to download by hand and where to put it.
         OSError: a full or read-only disk. What has arrived is kept.
     """

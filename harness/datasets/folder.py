@@ -74,7 +74,7 @@ class Folder:
         if repeated:
             raise UserError(f"{path}: two pairs are called '{repeated[0]}'; give each its own id")
         if not self._rows:
-            raise UserError(f"{path}: there is no pair in it; docs/own-data.md shows the format")
+            raise UserError(f"{path}: has no pairs; docs/own-data.md shows the format")
         boxless = [row.pair_id for row in self._rows if row.target_box is None]
         if threshold == "box" and boxless:
             raise UserError(

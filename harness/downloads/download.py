@@ -88,9 +88,9 @@ def download(url: str, path: Path, progress: Progress, headers: Mapping[str, str
         headers: sent along, such as a token; an authorization is not passed on to another host.
 
     Raises:
-        DownloadFailed: there is no answer, or not the file, or the connection broke off.
-        OSError: this machine cannot store it; a full disk is told with the file's name, and what is there is
-            kept.
+        DownloadFailed: the server does not answer, or not with the file, or the connection broke off.
+        OSError: this machine cannot store it; what has arrived is kept. The error of a full disk names the
+            file.
     """
     part = part_of(path)
     with name_in_error(part):

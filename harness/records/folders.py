@@ -55,7 +55,7 @@ def read_record(path: Path) -> Record:
 def record_paths(folder: Path) -> list[Path]:
     """Paths of every `record.json` in the folders directly below a results folder, in order of name.
 
-    Raises `UserError` where there is no such folder.
+    Raises `UserError` where the folder does not exist.
     """
     if not folder.is_dir():
         raise UserError(f"no results folder {folder}; 'bench run --out {folder}' makes one")
@@ -66,8 +66,8 @@ def read_results(folder: Path) -> tuple[list[Record], list[str]]:
     """Reads the records of a results folder, and returns a line for each that is damaged.
 
     Raises:
-        UserError: there is no results folder, or no record in it that can be read; damaged ones are named as
-            well.
+        UserError: the results folder does not exist, or has no record that can be read; damaged ones are
+            named as well.
     """
     records: list[Record] = []
     damaged: list[str] = []

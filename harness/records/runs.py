@@ -66,8 +66,7 @@ def read_run(text: str, home: Path) -> Run:
         home: the results folder of cells named by their id alone.
 
     Raises:
-        UserError: if there is no such run, its beginning fits several cells, or none of its cells has
-            predictions.
+        UserError: if the run does not exist, fits several cells, or has no predictions.
     """
     path = Path(text)
     if path.is_dir():
@@ -165,11 +164,10 @@ def pair_cells(run_a: Run, run_b: Run) -> CellPairs:
         cells_b = [cell for cell in run_b.cells if cell.split == split]
         split_pairs = _pair_on_split(cells_a, cells_b)
         pairs += split_pairs
-        for run, cells, side in ((run_a, cells_a, 0), (run_b, cells_b, 1)):
-            paired = [pair[side] for pair in split_pairs]
-            left += [
-                f"{cell.record.cell.id}: only in {run.text}, left out" for cell in _without(cells, paired)
-            ]
+        alone_a = _without(cells_a, [pair[0] for pair in split_pairs])
+        alone_b = _without(cells_b, [pair[1] for pair in split_pairs])
+        left += [f"{cell.record.cell.id}: only in {run_a.text}, left out" for cell in alone_a]
+        left += [f"{cell.record.cell.id}: only in {run_b.text}, left out" for cell in alone_b]
     if not pairs:
         raise UserError(
             f"nothing to compare: {run_a.text} has {_cell_list(run_a.cells)}; "
@@ -203,7 +201,7 @@ def _pair_on_split(
 
 
 def _without(cells: Sequence[StoredCell], excluded: Sequence[StoredCell]) -> list[StoredCell]:
-    return [cell for cell in cells if all(cell is not other for other in excluded)]
+    return [cell for cell in cells if all(cell is not stored for stored in excluded)]
 
 
 def _cell_list(cells: Sequence[StoredCell]) -> str:

@@ -106,24 +106,22 @@ def _scores(
     top, bottom = np.stack(numerators, axis=1), np.stack(denominators, axis=1)
     values = top.sum(axis=0) / bottom.sum(axis=0)
     interval = bootstrap_ratios(top, bottom)
-    return [
-        Score(
-            localizer=localizer,
-            protocol=criterion.protocol.name,
-            averaging=averaging,
-            alpha=alpha,
-            slice=name,
-            pck=percent(value),
-            low=None if np.isnan(low) else percent(low),
-            high=None if np.isnan(high) else percent(high),
-            pairs=int(slices[name].sum()),
-            keypoints=int(total[slices[name]].sum()),
+    scores: list[Score] = []
+    keys = itertools.product(slices, AVERAGINGS, criterion.alphas)
+    for column, (name, averaging, alpha) in enumerate(keys):
+        low, high = interval.low[column], interval.high[column]
+        scores.append(
+            Score(
+                localizer=localizer,
+                protocol=criterion.protocol.name,
+                averaging=averaging,
+                alpha=alpha,
+                slice=name,
+                pck=percent(values[column]),
+                low=None if np.isnan(low) else percent(low),
+                high=None if np.isnan(high) else percent(high),
+                pairs=int(slices[name].sum()),
+                keypoints=int(total[slices[name]].sum()),
+            )
         )
-        for (name, averaging, alpha), value, low, high in zip(
-            itertools.product(slices, AVERAGINGS, criterion.alphas),
-            values,
-            interval.low,
-            interval.high,
-            strict=True,
-        )
-    ]
+    return scores

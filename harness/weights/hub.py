@@ -74,7 +74,7 @@ def endpoint() -> str:
 
 
 def open_repository(name: str, revision: str | None = None) -> Repository:
-    """Opens a repository at a branch, tag or commit (`main` where none is named), resolved to a commit.
+    """Opens a repository at a branch, tag or commit (`main` by default), resolved to a commit.
 
     Raises:
         HubFailed: the hub is offline, has no such repository, wants a login, or answers with something else.
@@ -118,7 +118,8 @@ def open_repository(name: str, revision: str | None = None) -> Repository:
 
 def authorization() -> dict[str, str]:
     """The header that carries the user's token (HF_TOKEN, or that of `hf auth login`), if there is one."""
-    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # public, but not in its `__all__`
+    # Public, but not in the package's `__all__`.
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
     return {name: value for name, value in build_hf_headers().items() if name.lower() == "authorization"}
 

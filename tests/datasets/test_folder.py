@@ -323,7 +323,7 @@ WRONG = {
     "a list": (text("[]"), "needs an object with a list 'pairs'"),
     "no pairs": (text("{}"), "needs an object with a list 'pairs'"),
     "pairs is an object": (text('{"pairs": {}}'), "needs an object with a list 'pairs'"),
-    "empty": (text('{"pairs": []}'), "there is no pair in it"),
+    "empty": (text('{"pairs": []}'), "has no pairs"),
     "pair is text": (
         changed(lambda content: content["pairs"].insert(1, "photo0.png")),
         "pair 2: is str, not an object",
@@ -369,7 +369,7 @@ WRONG = {
         lambda folder: (folder / "pairs.json").unlink() or (folder / "pairs.csv").write_text(""),
         "the header is empty",
     ),
-    "csv without rows": (table(), "there is no pair in it"),
+    "csv without rows": (table(), "has no pairs"),
     "csv with words": (
         table("photo0.png,photo1.png,c,a,1,one,2,2,,,,"),
         "row 2: source_y 'one' is not a number",
