@@ -1,4 +1,4 @@
-"""SD4Match's methods, prompt types and weight sources, described without importing what makes them."""
+"""SD4Match's methods, prompt types and weight sources, described without importing torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from harness.specs import (
     WeightSource,
 )
 
-RELEASED = "sd4match-prompts"
+RELEASE_SOURCE = "sd4match-prompts"
+"""Weight source of the prompts that SD4Match's authors published."""
 
 BUNDLED = Path(__file__).parent / "tiny"
 """Folder of the prompts that come with the package."""
@@ -30,15 +31,17 @@ def _locate() -> Path:
 
 WEIGHTS = (
     WeightSource(
-        name=RELEASED,
+        name=RELEASE_SOURCE,
         downloads=(
             RemoteFile(
                 "https://www.robots.ox.ac.uk/~xinghui/sd4match/pretrained_prompts.zip", ".", unpack=True
             ),
         ),
-        # What lies where in the archive is told by folders' names alone: see `sd4match_plugin.prompts.make.find`.
+        # The archive's content is known by the names of its folders alone: see
+        # `sd4match_plugin.prompts.find`.
         stand_in="tiny-sd4match-prompts",
-        description="the prompts that SD4Match's authors tuned for Stable Diffusion 2-1 on SPair-71k and PF-PASCAL",
+        description="the prompts that SD4Match's authors tuned for Stable Diffusion 2-1 "
+        "on SPair-71k and PF-PASCAL",
     ),
     WeightSource(
         name="tiny-sd4match-prompts",
@@ -51,30 +54,30 @@ WEIGHTS = (
 
 
 def _maker(kind: str) -> Callable[[MakeContext], Prompt]:
-    def made(context: MakeContext) -> Prompt:
-        from sd4match_plugin.prompts.make import make
+    def make(context: MakeContext) -> Prompt:
+        from sd4match_plugin.prompts.make import make_prompt
 
-        return make(kind, context)
+        return make_prompt(kind, context)
 
-    return made
+    return make
 
 
 def _finder(kind: str) -> Callable[[Path, str | None], LearnedFile]:
-    def found(folder: Path, trained_on: str | None) -> LearnedFile:
-        from sd4match_plugin.prompts.make import find
+    def find(folder: Path, trained_on: str | None) -> LearnedFile:
+        from sd4match_plugin.prompts.find import find_prompt
 
-        return find(kind, folder, trained_on)
+        return find_prompt(kind, folder, trained_on)
 
-    return found
+    return find
 
 
 def _inspector(kind: str) -> Callable[[Path], LearnedFile]:
-    def inspected(path: Path) -> LearnedFile:
-        from sd4match_plugin.prompts.make import inspect
+    def inspect(path: Path) -> LearnedFile:
+        from sd4match_plugin.prompts.find import inspect_prompt
 
-        return inspect(kind, path)
+        return inspect_prompt(kind, path)
 
-    return inspected
+    return inspect
 
 
 def _prompt(kind: str, scope: Scope, weights: tuple[str, ...], description: str) -> PromptSpec:
@@ -84,7 +87,7 @@ def _prompt(kind: str, scope: Scope, weights: tuple[str, ...], description: str)
         scope=scope,
         make=_maker(kind),
         weights=weights,
-        learned=LearnedSpec(source=RELEASED, find=_finder(kind), inspect=_inspector(kind)),
+        learned=LearnedSpec(source=RELEASE_SOURCE, find=_finder(kind), inspect=_inspector(kind)),
         description=description,
     )
 
@@ -101,15 +104,17 @@ PROMPTS = (
 )
 
 _NOTES = (
-    "Follows the authors' code: 768 x 768 stretched (Pillow, bilinear), t 50 at evaluation and 261 at training, one sample of the VAE "
-    "posterior with 8 draws of noise, up-block 1, learned rows without position embeddings through the frozen text encoder, "
-    "kernel-softmax with temperature 0.04 and sigma 7 of 48 cells, in proportion on other grids. Their noise follows the order of a "
-    "shuffled loader; here it belongs to (seed, image, timestep, member). Their half precision is --precision fp16 here."
+    "Follows the authors' code: 768 x 768 stretched (Pillow, bilinear), t 50 at evaluation and 261 at "
+    "training, one sample of the VAE posterior with 8 draws of noise, up-block 1, learned rows without "
+    "position embeddings through the frozen text encoder, kernel-softmax with temperature 0.04 and sigma 7 "
+    "of 48 cells, in proportion on other grids. Their noise follows the order of a shuffled loader; here it "
+    "belongs to (seed, image, timestep, member). Their half precision is --precision fp16 here."
 )
 
 _CPM_NOTES = (
-    " The gate is the code's, tanh(alpha) (position + x), where the paper has x alpha + position (eq. in section 3.3); files tuned with "
-    "'bench train --gate paper' say so. DINOv2 sees its processor's 224 x 224 crop."
+    " The gate is the code's, tanh(alpha) (position + x), where the paper has x alpha + position (eq. in "
+    "section 3.3); files tuned with 'bench train --gate paper' say so. DINOv2 sees its processor's 224 x 224 "
+    "crop."
 )
 
 _PARAMS: Mapping[str, str | int] = {"timestep": 50, "posterior": "sampled-once", "resample": "bilinear"}

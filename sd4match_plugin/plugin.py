@@ -26,7 +26,7 @@ def bench_prompts() -> list[PromptSpec]:
 
 @hookimpl
 def bench_weights() -> list[WeightSource]:
-    """Prompts that are there: the authors', and those that come with the package."""
+    """Tuned prompts: the authors', and those that come with the package."""
     return list(methods.WEIGHTS)
 
 

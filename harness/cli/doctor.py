@@ -37,6 +37,7 @@ def doctor(
     from harness.running.resources import Resources, RunOptions
     from harness.specs import NO_PROMPT, MakeContext
     from harness.weights.choice import WeightChoice
+    from harness.weights.learned import find_learned_file, prompt_weight_names
 
     recipe = host.methods[method]
     extractor = host.extractors[recipe.extractor]
@@ -46,17 +47,16 @@ def doctor(
         host, RunOptions(data_root=Path(), out=Path(), criteria=(), device=torch_device, weights=choice)
     )
     prompt = host.prompts[recipe.prompt] if recipe.prompt != NO_PROMPT else None
-    learned = prompt.learned if prompt else None
-    prompt_sources = prompt.weights if prompt else ()
-    learned_sources = [learned.source] if learned else []
-    sources = resources.weights([*extractor.weights, *prompt_sources, *learned_sources])
+    prompt_sources = prompt_weight_names(prompt, None) if prompt else []
+    sources = resources.weights([*extractor.weights, *prompt_sources])
+    learned = find_learned_file(prompt, sources) if prompt else None
     dataset = host.datasets["shapes"].open(Path(), "test")
     context = MakeContext(
         device=torch_device,
         params={**extractor.params, **recipe.params},
         weights={name: source.path for name, source in sources.items()},
         categories=("cat",),
-        prompt_file=learned.find(sources[learned.source].path, None).path if learned else None,
+        prompt_file=learned.path if learned else None,
     )
     pairs = [dataset[0], dataset[len(dataset) // 2]]
     findings = list(examine_method(host, recipe.name, pairs, context, localizer))

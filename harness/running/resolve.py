@@ -27,6 +27,7 @@ from harness.specs import (
 )
 from harness.sweep import Cell, cell_id
 from harness.weights.choice import Weights, backbone_label
+from harness.weights.learned import find_learned_file
 
 PROMPT_FILE = "prompt file"
 """Name of a learned prompt's file among the weights of a record."""
@@ -246,14 +247,11 @@ def _find_prompt_file(
     cell: Cell, prompt: PortableSpec[PromptSpec] | None, used: Mapping[str, Weights]
 ) -> LearnedFile | None:
     """The file of the cell's learned prompt. Raises `UserError` where it is missing or not a prompt."""
-    learned = prompt.spec.learned if prompt else None
-    if learned is None or cell.not_applicable:
+    if prompt is None or cell.not_applicable:
         return None
-    if cell.prompt_file is None:
-        return learned.find(used[learned.source].path, cell.trained_on)
-    if not cell.prompt_file.exists():
+    if prompt.spec.learned and cell.prompt_file and not cell.prompt_file.exists():
         raise UserError(f"--prompt-file {cell.method}={cell.prompt_file}: no such file or folder")
-    return learned.inspect(cell.prompt_file)
+    return find_learned_file(prompt.spec, used, cell.prompt_file, cell.trained_on)
 
 
 def _at_training_timestep(cell: Cell, learned: LearnedFile) -> Cell:

@@ -12,6 +12,7 @@ from harness.scoring.criteria import Criterion
 from harness.specs import NO_PROMPT, SharedObjects
 from harness.sweep import Cell, DatasetChoice
 from harness.weights.choice import WeightChoice, Weights, resolve_weights
+from harness.weights.learned import prompt_weight_names
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,5 @@ def weight_names(host: Host, cell: Cell) -> list[str]:
         return []
     if cell.prompt == NO_PROMPT:
         return list(host.extractors[cell.extractor].weights)
-    prompt = host.prompts[cell.prompt]
-    source = [prompt.learned.source] if prompt.learned and not cell.prompt_file else []
-    return [*host.extractors[cell.extractor].weights, *prompt.weights, *source]
+    prompt_names = prompt_weight_names(host.prompts[cell.prompt], cell.prompt_file)
+    return [*host.extractors[cell.extractor].weights, *prompt_names]

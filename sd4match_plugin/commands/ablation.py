@@ -3,27 +3,51 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import click
 
+from harness.cli.options import typed_arguments
 from harness.cli.run import run
 from harness.errors import UserError
 from harness.plugins.host import Host
-from harness.sweep import DatasetChoice
-from sd4match_plugin.commands.train import train_command
+from sd4match_plugin.commands.train import SharedArguments, TrainArguments, run_training, train_command
+from sd4match_plugin.file_names import BEST
 
 METHOD = "sd4match-cpm"
 
-_PATH = click.Path(path_type=Path)
+_SHARED = frozenset(field.name for field in fields(SharedArguments))
+"""Options of `bench train` that this command takes as well; it sets the others itself."""
 
-_OF_OTHERS = ("method", "init", "tokens", "ablation", "out")
-"""What `bench train` asks for and this command says itself, or other methods have."""
+
+@dataclass(frozen=True, kw_only=True)
+class AblationArguments(SharedArguments):
+    """The options of `bench ablation`, after parsing."""
+
+    out: Path
+    results: Path
+    test_split: str | None
+
+    def training(self, case: str) -> TrainArguments:
+        """The training of one case. Cases share the folder of encoded pictures."""
+        shared = {name: getattr(self, name) for name in _SHARED}
+        shared["cache"] = self.cache or self.out / "encoded"
+        return TrainArguments(**shared, method=METHOD, ablation=case, out=self.out / case)
+
+    def evaluation(self, prompt_files: Sequence[Path]) -> list[str]:
+        """Options of the `bench run` that compares the cases."""
+        words = self.evaluation_options(METHOD, prompt_files)
+        words += ["--data-root", str(self.data_root), "--out", str(self.results)]
+        words += ["--device", self.device, "--precision", self.precision, "--seed", str(self.seed)]
+        if self.test_split:
+            words += ["--split", self.test_split]
+        return words
 
 
 def ablation_command() -> click.Command:
-    """The command `ablation`, which takes what `bench train sd4match-cpm` takes."""
+    """The command `ablation`, which takes the options of `bench train sd4match-cpm`."""
     return _ablation
 
 
@@ -40,56 +64,57 @@ def ablation_command() -> click.Command:
     type=click.Path(path_type=Path),
     default=Path("results/ablation"),
     show_default=True,
-    help="Folder of what is measured.",
+    help="Results folder of the comparison.",
 )
 @click.option("--test-split", help="Split to compare on; the dataset's own otherwise.")
-@click.pass_context
-def _ablation(ctx: click.Context, /, out: Path, results: Path, test_split: str | None, **options: Any) -> int:
-    """Tune the six cases of the conditional prompting module in SD4Match's Fig. 3(a), evaluate them and print the table.
+@typed_arguments(AblationArguments)
+def _ablation(host: Host, arguments: AblationArguments) -> int:
+    """Tune the six cases of the conditional prompting module in SD4Match's Fig. 3(a), evaluate them and print
+    the table.
 
-    Cases: patches or the head token of DINOv2, of the image pair or of each image alone; without the global tokens; without the layer over
-    patches. All are tuned alike. Given again, the command goes on where it was stopped.
+    Cases: patches or the head token of DINOv2, of the image pair or of each image alone; without the global
+    tokens; without the layer over patches. All are tuned alike. Given again, the command goes on where it was
+    stopped.
     """
     from sd4match_plugin.prompts.cpm import ABLATION
-    from sd4match_plugin.prompts.prompt_file import BEST
 
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UserError(
-            "bench ablation is for one process; on several, tune each case with 'bench train sd4match-cpm --ablation CASE'"
-        )
-    host: Host = ctx.obj
-    dataset = host.datasets[DatasetChoice.parse(options["dataset_name"]).name]
-    if test_split and test_split not in dataset.splits:
-        raise UserError(
-            f"--test-split {test_split}: dataset '{dataset.name}' has the splits {', '.join(dataset.splits)}"
-        )
-    shared = {"cache": options.pop("cache") or out / "encoded"}
-    tuned, failed = [], 0
+    _check(host, arguments)
+    prompt_files: list[Path] = []
+    failed = 0
     for number, case in enumerate(ABLATION, start=1):
         click.echo(f"{number}/{len(ABLATION)} {case}", err=True)
-        failed |= ctx.invoke(
-            train_command(), method=METHOD, ablation=case, out=out / case, **shared, **options
-        )
-        if (out / case / BEST).is_file():
-            tuned.append(f"{METHOD}={out / case / BEST}")
-    if not tuned:
+        failed |= run_training(host, arguments.training(case))
+        best = arguments.out / case / BEST
+        if best.is_file():
+            prompt_files.append(best)
+    if not prompt_files:
         return 1
-    passed_on = {
-        name: options[name] for name in ("weights", "weights_root", "data_root", "device", "precision")
-    }
-    datasets = (options["dataset_name"],)
-    seeds = (options["seed"],)
-    told: int = ctx.invoke(
-        run,
-        methods=(METHOD,),
-        datasets=datasets,
-        split=test_split,
-        seed=seeds,
-        prompt_files=tuned,
-        out=results,
-        **passed_on,
-    )
-    return failed or told
+    status = _compare(arguments, prompt_files)
+    return failed or status
 
 
-_ablation.params += [one for one in train_command().params if one.name not in _OF_OTHERS]
+_ablation.params += [option for option in train_command().params if option.name in _SHARED]
+
+
+def _check(host: Host, arguments: AblationArguments) -> None:
+    """Raises `UserError` for a mistake that would end hours of tuning."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError(
+            "bench ablation is for one process; "
+            "on several, tune each case with 'bench train sd4match-cpm --ablation CASE'"
+        )
+    dataset = host.datasets[arguments.dataset_choice.name]
+    split = arguments.test_split
+    if split and split not in dataset.splits:
+        raise UserError(
+            f"--test-split {split}: dataset '{dataset.name}' has the splits {', '.join(dataset.splits)}"
+        )
+
+
+def _compare(arguments: AblationArguments, prompt_files: Sequence[Path]) -> int:
+    """Evaluates the prompts of all cases as `bench run` does, and prints its table."""
+    context = run.make_context("run", arguments.evaluation(prompt_files), parent=click.get_current_context())
+    # A dataset's path may hold commas, which separate datasets on the command line.
+    context.params["datasets"] = (arguments.dataset,)
+    status: int = run.invoke(context)
+    return status

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from harness.cli.options import data_root, number_range, weights
+from harness.cli.options import data_root, number_range, typed_arguments, weights
 from harness.cli.progress import ProgressBar
+from harness.messages import counted
 from harness.plugins.host import Host
 from harness.sweep import DatasetChoice
-from sd4match_plugin.tuning.settings import Settings
+from sd4match_plugin.file_names import BEST
+from sd4match_plugin.tuning.settings import USER_SETTINGS, Settings
 
 if TYPE_CHECKING:
     from sd4match_plugin.tuning.job import Job, Request
@@ -26,21 +29,118 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 _SEEDS = click.IntRange(0, 2**31 - 1)
 
-_PASSED_ON = (
-    *("timestep", "temperature", "kernel", "batch", "steps", "rate", "linear_rate", "rate_decay", "warmup"),
-    *("init", "tokens", "ablation", "gate", "recipe", "precision", "seed"),
-)
-"""Options that are settings of the same name."""
-
 
 def train_command() -> click.Command:
     """The command `train`."""
     return _train
 
 
+def default_setting(name: str) -> Any:
+    """The paper's value of a setting."""
+    return Settings.model_fields[name].default
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedArguments:
+    """The options that `bench train` and `bench ablation` share, after parsing. The help text of each says
+    what it is for.
+    """
+
+    dataset: str
+    split: str | None
+    validation_split: str | None
+    limit_train: int | None
+    limit_validation: int | None
+    timestep: int
+    temperature: float
+    kernel: int
+    batch: int
+    steps: int
+    rate: float
+    linear_rate: float
+    rate_decay: str
+    warmup: int
+    gate: str
+    recipe: str
+    precision: str
+    seed: int
+    validate_every: int | None
+    save_every: int
+    pairs_at_once: int | None
+    checkpointing: bool
+    weights: tuple[str, ...]
+    weights_root: Path | None
+    device: str
+    cache: Path | None
+    tensorboard: bool | None
+    data_root: Path
+
+    @property
+    def dataset_choice(self) -> DatasetChoice:
+        """The dataset, and where it lies if the user says so."""
+        return DatasetChoice.parse(self.dataset)
+
+    def evaluation_options(self, method: str, prompt_files: Sequence[Path]) -> list[str]:
+        """Options of the `bench run` that evaluates tuned prompts on the same data, with the same weights."""
+        words = ["--methods", method, "--datasets", self.dataset]
+        for path in prompt_files:
+            words += ["--prompt-file", f"{method}={path}"]
+        for text in self.weights:
+            words += ["--weights", text]
+        if self.weights_root:
+            words += ["--weights-root", str(self.weights_root)]
+        if self.data_root != Path("data"):
+            words += ["--data-root", str(self.data_root)]
+        return words
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainArguments(SharedArguments):
+    """All options of `bench train`, after parsing."""
+
+    method: str
+    init: str = default_setting("init")
+    tokens: int = default_setting("tokens")
+    ablation: str = default_setting("ablation")
+    out: Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The training's folder."""
+        if self.out:
+            return self.out
+        dataset = self.dataset_choice
+        name = f"{dataset.name}-{dataset.path.name}" if dataset.path else dataset.name
+        return Path("prompts") / f"{self.method}-{name}"
+
+    def request(self, host: Host, device: str) -> Request:
+        """The training that is asked for, on a process's device. Raises `UserError` for unknown weights."""
+        from harness.weights.choice import WeightChoice
+        from sd4match_plugin.tuning.job import Request
+
+        return Request(
+            method=self.method,
+            dataset=self.dataset_choice,
+            data_root=self.data_root,
+            weights=WeightChoice.parse(host, self.weights, self.weights_root),
+            out=self.folder,
+            cache=self.cache or self.folder.parent / "encoded",
+            device=device,
+            settings={name: getattr(self, name) for name in USER_SETTINGS},
+            split=self.split,
+            validation_split=self.validation_split,
+            limit_train=self.limit_train,
+            limit_validation=self.limit_validation,
+            validate_every=self.validate_every,
+            save_every=self.save_every,
+            pairs_at_once=self.pairs_at_once,
+            checkpointing=self.checkpointing,
+        )
+
+
 def _setting(name: str, kind: Any, help_: str) -> Callable[[Command], Command]:
     """An option whose default is the paper's."""
-    default = Settings.model_fields[name].default
+    default = default_setting(name)
     return click.option(
         f"--{name.replace('_', '-')}",
         name,
@@ -54,12 +154,7 @@ def _setting(name: str, kind: Any, help_: str) -> Callable[[Command], Command]:
 @click.command("train")
 @click.argument("method")
 @click.option(
-    "--dataset",
-    "dataset_name",
-    default="shapes",
-    show_default=True,
-    metavar="NAME|NAME=PATH",
-    help="What to tune on.",
+    "--dataset", default="shapes", show_default=True, metavar="NAME|NAME=PATH", help="Dataset to tune on."
 )
 @click.option("--split", help="Split to train on; the dataset's own otherwise.")
 @click.option(
@@ -79,8 +174,8 @@ def _setting(name: str, kind: Any, help_: str) -> Callable[[Command], Command]:
     help="Only N pairs, evenly spread over the split.",
 )
 @_setting("timestep", click.IntRange(min=0), "Diffusion timestep of the features.")
-@_setting("temperature", number_range, "Of the softmax over the target's cells.")
-@_setting("kernel", click.IntRange(min=1), "Side in cells of the Gaussian around the true position; odd.")
+@_setting("temperature", number_range, "Of the softmax over the target's positions.")
+@_setting("kernel", click.IntRange(min=1), "Side in positions of the Gaussian around the true one; odd.")
 @_setting("batch", click.IntRange(min=1), "Pairs of one step, over all processes.")
 @_setting("steps", click.IntRange(min=1), "Steps in all.")
 @_setting("rate", number_range, "Adam's learning rate.")
@@ -108,7 +203,8 @@ def _setting(name: str, kind: Any, help_: str) -> Callable[[Command], Command]:
 @_setting(
     "recipe",
     click.Choice(["paper", "release"]),
-    "Gradients of the whole batch; or the published code's: a third of it, and momentum moves the prompts of absent categories.",
+    "Gradients of the whole batch; or the published code's: a third of it, "
+    "and momentum moves the prompts of absent categories.",
 )
 @_setting(
     "precision",
@@ -151,7 +247,7 @@ def _setting(name: str, kind: Any, help_: str) -> Callable[[Command], Command]:
 @click.option(
     "--cache",
     type=click.Path(path_type=Path),
-    help="Folder of what is kept of pictures; 'encoded' beside --out otherwise.",
+    help="Folder of encoded pictures; 'encoded' beside --out otherwise.",
 )
 @click.option(
     "--tensorboard/--no-tensorboard",
@@ -159,140 +255,120 @@ def _setting(name: str, kind: Any, help_: str) -> Callable[[Command], Command]:
     help="Scalars for TensorBoard; written where it is installed.",
 )
 @data_root
-@click.pass_obj
-def _train(host: Host, /, **options: Any) -> int:
+@typed_arguments(TrainArguments)
+def _train(host: Host, arguments: TrainArguments) -> int:
     """Tune the prompt of sd4match-single, sd4match-class or sd4match-cpm on a dataset with keypoints.
 
-    The defaults are the paper's. The networks stay as they are. A training that was interrupted goes on where it stopped when the same
-    command is given again. On several GPUs: accelerate launch --multi_gpu -m harness.cli train ...; on several CPU processes, which
-    accelerate starts through MPI alone: torchrun --nproc-per-node 2 -m harness.cli train ...
+    The defaults are the paper's. The networks stay as they are. A training that was interrupted goes on where
+    it stopped when the same command is given again. On several GPUs: accelerate launch --multi_gpu -m
+    harness.cli train ...; on several CPU processes, which accelerate starts through MPI alone: torchrun
+    --nproc-per-node 2 -m harness.cli train ...
+    """
+    return run_training(host, arguments)
+
+
+def run_training(host: Host, arguments: TrainArguments) -> int:
+    """Tunes a prompt, or goes on with it; returns the exit status, 1 where the loss is not finite.
+
+    Raises:
+        UserError: the method has nothing to tune, data or weights are missing, or settings contradict each
+            other.
     """
     from harness.environment import device_name
-    from sd4match_plugin.tuning.job import known_method
-    from sd4match_plugin.tuning.processes import processes
+    from sd4match_plugin.tuning.job import check_method
+    from sd4match_plugin.tuning.processes import join_processes
     from sd4match_plugin.tuning.record import wants_tensorboard
 
-    known_method(host, options["method"])
-    wants_tensorboard(options["tensorboard"])
-    # Read when cuBLAS is first used: sums in a fixed order.
+    check_method(host, arguments.method)
+    wants_tensorboard(arguments.tensorboard)
+    # cuBLAS reads this when it is first used; its sums are then in a fixed order.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    with processes(device_name(options["device"])) as mine:
-        return _run(host, _request(host, options, mine), options, mine)
+    with join_processes(device_name(arguments.device)) as processes:
+        request = arguments.request(host, processes.device)
+        with _lock(request.out, processes):
+            job = _prepare(host, request, processes)
+            return _tune(job, arguments, processes)
 
 
-def _request(host: Host, options: Mapping[str, Any], mine: Processes) -> Request:
-    from harness.weights.choice import WeightChoice
-    from sd4match_plugin.tuning.job import Request
-
-    dataset = DatasetChoice.parse(options["dataset_name"])
-    name = f"{dataset.name}-{dataset.path.name}" if dataset.path else dataset.name
-    out = options["out"] or Path("prompts") / f"{options['method']}-{name}"
-    return Request(
-        method=options["method"],
-        dataset=dataset,
-        data_root=options["data_root"],
-        weights=WeightChoice.parse(host, options["weights"], options["weights_root"]),
-        out=out,
-        cache=options["cache"] or out.parent / "encoded",
-        device=mine.device,
-        settings={name: options[name] for name in _PASSED_ON},
-        split=options["split"],
-        validation_split=options["validation_split"],
-        limit_train=options["limit_train"],
-        limit_validation=options["limit_validation"],
-        validate_every=options["validate_every"],
-        save_every=options["save_every"],
-        pairs_at_once=options["pairs_at_once"],
-        checkpointing=options["checkpointing"],
-    )
-
-
-def _run(host: Host, request: Request, options: Mapping[str, Any], mine: Processes) -> int:
+def _prepare(host: Host, request: Request, processes: Processes) -> Job:
     from harness.running.clock import StageClock
     from sd4match_plugin.tuning.job import make_job
 
-    started, clock = datetime.now(UTC).isoformat(timespec="seconds"), StageClock()
-    with _held(request.out, mine):
-        with ProgressBar("image", is_enabled=mine.main) as bar:
-            job = make_job(host, request, mine, bar.show, clock, started)
-        return _tune(job, options, mine)
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    clock = StageClock()
+    with ProgressBar("image", is_enabled=processes.is_main) as bar:
+        return make_job(host, request, processes, bar.show, clock, started)
 
 
 @contextmanager
-def _held(out: Path, mine: Processes) -> Iterator[None]:
-    """The training's folder, kept from other trainings. Raises `UserError` where it cannot be written."""
+def _lock(folder: Path, processes: Processes) -> Iterator[None]:
+    """Locks a training's folder against other trainings. Raises `UserError` where it cannot be written."""
     from harness.records.folders import lock_folder, make_results_folder
 
-    if not mine.main:
+    if not processes.is_main:
         yield
         return
-    make_results_folder(out)
-    with lock_folder(out):
-        for leftover in out.glob(".*.tmp"):
+    make_results_folder(folder)
+    with lock_folder(folder):
+        for leftover in folder.glob(".*.tmp"):
             leftover.unlink()
         yield
 
 
-def _tune(job: Job, options: Mapping[str, Any], mine: Processes) -> int:
+def _tune(job: Job, arguments: TrainArguments, processes: Processes) -> int:
     from sd4match_plugin.tuning.record import Log, write_record
     from sd4match_plugin.tuning.training import Diverged
 
-    out, settings = job.request.out, job.settings
-    _tell_beginning(job, mine)
-    log = Log(out, job.resumed, options["tensorboard"]) if mine.main else None
+    folder, settings = job.request.out, job.settings
+    log = None
+    if processes.is_main:
+        _print_warnings(job)
+        log = Log(folder, job.resumed, arguments.tensorboard)
     try:
-        with ProgressBar("step", is_enabled=mine.main) as bar:
+        with ProgressBar("step", is_enabled=processes.is_main) as bar:
             bar.show(settings.method, job.resumed, settings.steps)
-            job.training.run(
-                log, lambda step, loss: bar.show(settings.method, step, settings.steps, f"loss {loss:.3f}")
-            )
+
+            def show(step: int, loss: float) -> None:
+                bar.show(settings.method, step, settings.steps, f"loss {loss:.3f}")
+
+            job.training.run(log, show)
     except Diverged as error:
-        if mine.main:
-            write_record(out, job.describe("stopped"))
+        if processes.is_main:
+            write_record(folder, job.describe("stopped"))
             click.echo(f"bench: {error}", err=True)
         return 1
     finally:
         if log:
             log.close()
-    if mine.main:
-        write_record(out, job.describe("finished"))
-        _tell_end(job, options)
+    if processes.is_main:
+        write_record(folder, job.describe("finished"))
+        _print_result(job, arguments)
     return 0
 
 
-def _tell_beginning(job: Job, mine: Processes) -> None:
-    """What a user should know before hours of work, on stderr."""
-    if not mine.main:
-        return
+def _print_warnings(job: Job) -> None:
+    """Warns on stderr, before hours of work, of pairs that are left out and of a missing validation split."""
     index = job.data.index
     if index.broken:
-        first = next(iter(index.broken.values()))
+        reason = next(iter(index.broken.values()))
+        pairs = counted(len(index.pair_ids), "pair")
         click.echo(
-            f"bench: {len(index.broken)} of {len(index.pair_ids)} pairs cannot be read and are left out; the first: {first}",
+            f"bench: {len(index.broken)} of {pairs} cannot be read and are left out; the first: {reason}",
             err=True,
         )
     if job.data.validation_index is None:
         click.echo("bench: no validation split; the newest prompt counts as the best", err=True)
 
 
-def _tell_end(job: Job, options: Mapping[str, Any]) -> None:
-    """Where the prompt is, how good, and how to evaluate it, on stdout."""
-    from sd4match_plugin.prompts.prompt_file import BEST
+def _print_result(job: Job, arguments: TrainArguments) -> None:
+    """Prints the prompt's path and validation PCK, and the command that evaluates it, on stdout."""
     from sd4match_plugin.tuning.validation import ALPHA
 
-    settings, history, path = job.settings, job.training.history, job.request.out / BEST
+    history, path = job.training.history, job.request.out / BEST
     pck = history.pck(history.best)
-    told = (
-        f"validation PCK@{ALPHA} {pck:.2f} at step {history.best}"
-        if pck is not None
-        else f"not validated, step {job.training.step}"
-    )
-    click.echo(f"{path} ({told})")
-    words = ["bench", "run", "--methods", settings.method, "--datasets", options["dataset_name"]]
-    words += ["--prompt-file", f"{settings.method}={path}"]
-    words += [word for one in options["weights"] for word in ("--weights", one)]
-    if options["weights_root"]:
-        words += ["--weights-root", str(options["weights_root"])]
-    if options["data_root"] != Path("data"):
-        words += ["--data-root", str(options["data_root"])]
-    click.echo(shlex.join(words))
+    result = f"not validated, step {job.training.step}"
+    if pck is not None:
+        result = f"validation PCK@{ALPHA} {pck:.2f} at step {history.best}"
+    click.echo(f"{path} ({result})")
+    options = arguments.evaluation_options(job.settings.method, [path])
+    click.echo(shlex.join(["bench", "run", *options]))

@@ -1,4 +1,6 @@
-"""What the conditional prompting module reads of pictures, by a DINO that is loaded when the first picture needs it."""
+"""Descriptors of pictures for the conditional prompting module, by a DINO that is loaded when the first
+picture needs it.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ class Describer:
         width, count: W and P.
 
     Raises:
-        UserError: the folder is no DINO's, or its processor's picture is of no fixed size.
+        UserError: the folder holds another network, or its processor's pictures differ in size.
     """
 
     def __init__(self, folder: Path, kind: Descriptor, device: str, precision: str) -> None:
@@ -35,12 +37,12 @@ class Describer:
         self._network: ImagePatches | None = None
 
     def __call__(self, image: PIL.Image.Image) -> torch.Tensor:
-        """Raises `UserError` where the network cannot be loaded."""
+        """Describes a picture. Raises `UserError` where the network cannot be loaded."""
         network = self.load()
         return (network.patches if self.kind == "patches" else network.heads)([image])[0]
 
     def load(self) -> ImagePatches:
-        """The network. Raises `UserError` where the folder lacks something or is damaged."""
+        """Returns the network, loaded. Raises `UserError` where the folder lacks something or is damaged."""
         if self._network is None:
             self._network = ImagePatches(self._folder, self._device, self._precision)
         return self._network
@@ -50,7 +52,7 @@ class Describer:
         self._network = None
 
     def store(self, cache: Cache) -> Store:
-        """Where its descriptors are kept on disk."""
+        """The part of a cache on disk that keeps its descriptors."""
         shape = (self.count, self.width) if self.kind == "patches" else (self.width,)
         preprocessing = Preprocessing.of(self._folder).key
         return cache.store(

@@ -16,7 +16,8 @@ SINGLE = "dataset"
 
 
 class LearnedPrompts(nn.Module):
-    """One parameter (1, N, D) for each key: `dataset` for Single (theta of eq. 2), the categories for Class (Theta of eq. 6).
+    """One parameter (1, N, D) for each key: `dataset` for Single (theta of eq. 2), the categories for Class
+    (Theta of eq. 6).
 
     Args:
         rows: key -> (N, D) to start from; any strings. Copied, in float32.
@@ -37,11 +38,11 @@ class LearnedPrompts(nn.Module):
     def random(
         cls, keys: Iterable[str], backbone: TextEncoder, generator: torch.Generator, count: int = LEARNED
     ) -> LearnedPrompts:
-        """Starts where the release does: `count` random tokens for each key, drawn in the order of sorted keys."""
+        """Starts as the release does: `count` random tokens for each key, drawn in sorted order."""
         return cls({key: random_rows(backbone, count, generator) for key in sorted(set(keys))})
 
     def forward(self, keys: Sequence[str]) -> Tensor:
-        """The rows of some keys, in their order -> (B, N, D). Raises `UserError` for a key that none was made for."""
+        """The rows of some keys, in their order -> (B, N, D). Raises `UserError` for a key without rows."""
         return torch.cat([self.rows[self._index(key)] for key in keys])
 
     def _index(self, key: str) -> int:

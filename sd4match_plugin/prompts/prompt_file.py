@@ -1,4 +1,4 @@
-"""The content of a prompt file, and what of it is checked."""
+"""The content of a prompt file, and the checks of its tensors."""
 
 from __future__ import annotations
 
@@ -11,33 +11,35 @@ import torch
 from torch import Tensor
 
 from harness.errors import UserError
+from sd4match_plugin.file_names import BEST
 from sd4match_plugin.prompts.cpm import CpmConfig
 from sd4match_plugin.prompts.learned import SINGLE
 from sd4match_plugin.prompts.tokens import LENGTH
 
 Kind = Literal["single", "class", "cpm", "hidden-states"]
 
-CAPTION, CHECKPOINT = "caption.pt", "ckpt.pt"
-
-BEST = "best.safetensors"
-"""What a training leaves in its folder."""
-
-WANTED = (
+EXPECTED = (
     f"a prompt is {BEST} or another file that 'bench train' wrote, or a file or folder of SD4Match's release"
 )
+"""End of messages about files that are not prompts."""
+
+MESSAGE_LIMIT = 160
+"""Characters of a library's message that are repeated in ours."""
 
 
 @dataclass(frozen=True, eq=False)
 class PromptFile:
-    """What a file of tuned prompts holds.
+    """Tuned prompts, or the module that makes them, as a file holds them.
 
     Attributes:
-        kind: `single`, `class` and `hidden-states` hold prompts, `cpm` the module that makes them. `hidden-states` are given to
-            cross-attention as they are, the others are token embeddings and pass through the text encoder.
+        kind: `single`, `class` and `hidden-states` hold prompts, `cpm` the module that makes them.
+            `hidden-states` are given to cross-attention as they are, the others are token embeddings and pass
+            through the text encoder.
         prompts: `dataset` or a category -> (77, D), boundaries included.
         config, state: of the conditional prompting module, under the release's names.
-        metadata: what else is known: of our files whatever was written; of the release's `dataset`, `stable_diffusion` and `tokens`, as
-            far as the folder's name tells them, and then its `timestep`, which is the same for all of them.
+        metadata: further facts: in our files everything that was written; in the release's `dataset`,
+            `stable_diffusion` and `tokens`, as far as the folder's name says them, and then its `timestep`,
+            which is the same for all of them.
         origin: the file it was read from, for messages.
     """
 
@@ -49,67 +51,64 @@ class PromptFile:
     origin: Path | None = None
 
     @property
+    def tensors(self) -> Mapping[str, Tensor]:
+        """All tensors, by name."""
+        return self.state if self.kind == "cpm" else self.prompts
+
+    @property
     def text_width(self) -> int:
-        """D."""
-        return (
-            self.config.text_width if self.config is not None else next(iter(self.prompts.values())).shape[1]
-        )
+        """D, the width of the prompts."""
+        if self.config is not None:
+            return self.config.text_width
+        return next(iter(self.prompts.values())).shape[1]
 
     def half(self) -> PromptFile:
         """The same with its tensors rounded to half precision."""
-        prompts, state = (
-            {name: one.half() for name, one in tensors.items()} for tensors in (self.prompts, self.state)
-        )
-        return replace(self, prompts=prompts, state=state)
+        return replace(self, prompts=_halve(self.prompts), state=_halve(self.state))
 
 
-def _tensor(file: Path, state: Mapping[str, Tensor], name: str, dimensions: int) -> Tensor:
-    if name not in state:
-        raise UserError(f"{file}: tensor '{name}' is missing")
-    if state[name].ndim != dimensions:
-        raise UserError(
-            f"{file}: tensor '{name}' has the shape {tuple(state[name].shape)}, not {dimensions} dimensions"
-        )
-    return state[name]
+def check_prompt(prompt: PromptFile, subject: str) -> None:
+    """Raises `UserError` unless the tensors have the names and shapes of their kind, and are finite.
 
-
-def _check(prompt: PromptFile, where: str) -> None:
-    """Raises `UserError` unless the tensors are what the kind says, whole and finite."""
-    tensors, shapes = _content(prompt, where)
+    Args:
+        subject: begins the message, such as the file's path.
+    """
+    tensors, shapes = prompt.tensors, _expected_shapes(prompt, subject)
     for name, shape in shapes.items():
         if name not in tensors:
-            raise UserError(f"{where}: tensor '{name}' is missing")
-        if tuple(tensors[name].shape) != shape:
+            raise UserError(f"{subject}: tensor '{name}' is missing")
+        tensor = tensors[name]
+        if tuple(tensor.shape) != shape:
+            raise UserError(f"{subject}: tensor '{name}' has the shape {tuple(tensor.shape)}, not {shape}")
+        if not tensor.is_floating_point() or not tensor.isfinite().all():
             raise UserError(
-                f"{where}: tensor '{name}' has the shape {tuple(tensors[name].shape)}, not {shape}"
+                f"{subject}: tensor '{name}' holds numbers that are not finite, or no real numbers"
             )
-        if not tensors[name].is_floating_point() or not tensors[name].isfinite().all():
-            raise UserError(f"{where}: tensor '{name}' holds numbers that are not finite, or no real numbers")
     unknown = sorted(tensors.keys() - shapes.keys())
     if unknown:
-        raise UserError(f"{where}: unknown tensor '{unknown[0]}'; known: {', '.join(sorted(shapes))}")
+        raise UserError(f"{subject}: unknown tensor '{unknown[0]}'; known: {', '.join(sorted(shapes))}")
 
 
-def _content(prompt: PromptFile, where: str) -> tuple[Mapping[str, Tensor], Mapping[str, tuple[int, ...]]]:
-    """Tensors by name, and the shapes that they should have."""
-    if prompt.kind == "cpm":
-        if prompt.config is None:
-            raise UserError(f"{where}: a conditional prompt needs its configuration")
-        return prompt.state, prompt.config.shapes
-    first = next(iter(prompt.prompts.values()), None)
-    if first is None:
-        raise UserError(f"{where}: no prompt in it")
-    names = [SINGLE] if prompt.kind == "single" else list(prompt.prompts)
-    width = first.shape[-1] if first.ndim else 0
-    return prompt.prompts, dict.fromkeys(names, (LENGTH, max(width, 1)))
-
-
-def _told(error: Exception) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__
-
-
-def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def copy_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Copies on the CPU that share no memory."""
     return {
-        name: one.detach().cpu().clone(memory_format=torch.contiguous_format) for name, one in tensors.items()
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
     }
+
+
+def _expected_shapes(prompt: PromptFile, subject: str) -> Mapping[str, tuple[int, ...]]:
+    if prompt.kind == "cpm":
+        if prompt.config is None:
+            raise UserError(f"{subject}: a conditional prompt needs its configuration")
+        return prompt.config.shapes
+    if not prompt.prompts:
+        raise UserError(f"{subject}: no prompt in it")
+    rows = next(iter(prompt.prompts.values()))
+    width = rows.shape[-1] if rows.ndim else 0
+    names = [SINGLE] if prompt.kind == "single" else list(prompt.prompts)
+    return dict.fromkeys(names, (LENGTH, max(width, 1)))
+
+
+def _halve(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.half() for name, tensor in tensors.items()}

@@ -17,19 +17,17 @@ from torch import Tensor
 
 from harness.errors import UserError
 from harness.files import replacing
+from harness.messages import first_line
+from sd4match_plugin.file_names import RELEASE_MODULE, RELEASE_PROMPTS
 from sd4match_plugin.prompts.cpm import CpmConfig
 from sd4match_plugin.prompts.learned import SINGLE
 from sd4match_plugin.prompts.prompt_file import (
-    CAPTION,
-    CHECKPOINT,
-    WANTED,
+    EXPECTED,
+    MESSAGE_LIMIT,
     Kind,
     PromptFile,
-    _check,
-    _content,
-    _plain,
-    _tensor,
-    _told,
+    check_prompt,
+    copy_tensors,
 )
 from sd4match_plugin.prompts.tokens import LEARNED
 
@@ -38,110 +36,152 @@ _RELEASE_FOLDER = re.compile(
 )
 
 RELEASE_DATASETS = {"spair-71k": "spair", "pf-pascal": "pfpascal", "pf-willow": "pfwillow"}
-"""Datasets -> what the release calls them in the names of its folders."""
+"""Datasets -> their names in the release's folders."""
 
-RELEASED = ("spair-71k", "pf-pascal")
-"""Those that the authors published prompts for."""
+PUBLISHED_DATASETS = ["spair-71k", "pf-pascal"]
+"""Datasets that the authors published prompts for."""
 
 RELEASE_TIMESTEP = 261
-"""At which the release tunes its prompts (paper, section 4.1)."""
+"""Timestep at which the release tunes its prompts (paper, section 4.1)."""
 
 _STABLE_DIFFUSION = {1024: "2-1", 768: "1-5"}
 """Text width -> version, for folder names of prompts that do not say it."""
 
+_LAYERS = ("linear", "linear_C", "linear_N")
+
 _CPM_NAMES = {"global_embeds", "positional_embedding", "alpha_cond"} | {
-    f"{layer}.{part}" for layer in ("linear", "linear_C", "linear_N") for part in ("weight", "bias")
+    f"{layer}.{part}" for layer in _LAYERS for part in ("weight", "bias")
 }
+"""Tensors that only a conditional prompting module has."""
 
 
-def _released(file: Path, config: CpmConfig | None) -> PromptFile:
+def read_release_file(file: Path, config: CpmConfig | None) -> PromptFile:
+    """Reads `caption.pt` or `ckpt.pt`; the tensors' shapes are not checked yet.
+
+    Args:
+        config: of a conditional prompting module whose folder's name does not say it.
+
+    Raises:
+        UserError: the file holds more than tensors or is damaged, or its configuration cannot be known.
+    """
     tensors = _load(file)
     folder = file.absolute().parent.name
     metadata = _metadata(folder)
     if _CPM_NAMES & tensors.keys():
-        # Buffers of the text encoder, which versions of the release and of transformers leave in.
-        state = {
-            name: one
-            for name, one in tensors.items()
-            if not name.startswith("text_model_embeddings.") and "position_ids" not in name
-        }
-        return PromptFile(
-            "cpm",
-            config=config or _inferred(file, folder, state),
-            state=state,
-            metadata=metadata,
-            origin=file,
-        )
-    prompts = {name: one[0] if one.ndim == 3 and len(one) == 1 else one for name, one in tensors.items()}
-    kind: Kind = (
-        "hidden-states" if "HiddenState" in folder else "single" if prompts.keys() == {SINGLE} else "class"
-    )
+        state = {name: tensor for name, tensor in tensors.items() if not _is_text_encoder_buffer(name)}
+        config = config or _infer_config(file, folder, state)
+        return PromptFile("cpm", config=config, state=state, metadata=metadata, origin=file)
+    prompts = {name: _without_batch(tensor) for name, tensor in tensors.items()}
+    kind: Kind = "class"
+    if "HiddenState" in folder:
+        kind = "hidden-states"
+    elif prompts.keys() == {SINGLE}:
+        kind = "single"
     return PromptFile(kind, prompts=prompts, metadata=metadata, origin=file)
+
+
+def export(folder: Path, prompt: PromptFile) -> Path:
+    """Writes a prompt as the release does, for the release's own code: `caption.pt` or `ckpt.pt` in a folder
+    whose name describes it.
+
+    The name is made of the metadata `dataset` (here required), `stable_diffusion` (such as `2-1`; by default
+    the version of that text width) and `tokens` (the number of learned rows, 75 by default).
+
+    Returns:
+        The folder it made inside `folder`, such as `CPM_spair_sd2-1_Pair-DINO-Feat-G25-C50`.
+
+    Raises:
+        UserError: the release has no such variant, the dataset is not known, or a tensor is not as its kind
+            says.
+    """
+    subject = str(prompt.origin or "prompt")
+    check_prompt(prompt, subject)
+    release_folder = folder / _folder_name(prompt, subject)
+    tensors = copy_tensors(prompt.tensors)
+    name = RELEASE_MODULE
+    if prompt.kind != "cpm":
+        name = RELEASE_PROMPTS
+        tensors = {key: tensor[None] for key, tensor in tensors.items()}
+    with replacing(release_folder / name) as file:
+        torch.save(tensors, file)
+    return release_folder
 
 
 def _load(file: Path) -> dict[str, Tensor]:
     """The dictionary of tensors in a PyTorch file."""
     try:
         with warnings.catch_warnings():
-            # About the pickle protocol of what is no file of PyTorch's.
+            # About the pickle protocol of files that are not PyTorch's.
             warnings.simplefilter("ignore")
             content: Any = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(
-            f"{file}: not a prompt: it holds more than tensors, or is damaged; nothing in it was run; {WANTED}"
+            f"{file}: not a prompt: it holds more than tensors, or is damaged; "
+            f"nothing in it was run; {EXPECTED}"
         ) from error
     except (
         *(OSError, RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError),
         *(AssertionError, OverflowError, MemoryError, zipfile.BadZipFile, struct.error, SafetensorError),
     ) as error:
-        # What the others say is about pickle's opcodes, such as "101".
-        told = f" ({_told(error)})" if isinstance(error, OSError | RuntimeError | zipfile.BadZipFile) else ""
-        raise UserError(f"{file}: not a prompt, or damaged{told}; nothing in it was run; {WANTED}") from error
+        reason = ""
+        # The messages of the others are about pickle's opcodes, such as "101".
+        if isinstance(error, OSError | RuntimeError | zipfile.BadZipFile):
+            reason = f" ({first_line(error, MESSAGE_LIMIT)})"
+        raise UserError(
+            f"{file}: not a prompt, or damaged{reason}; nothing in it was run; {EXPECTED}"
+        ) from error
     if not isinstance(content, Mapping) or not content:
         raise UserError(f"{file}: not a prompt: it holds no dictionary of tensors")
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, Tensor) or value.layout != torch.strided:
-            raise UserError(f"{file}: not a prompt: '{name}' is no tensor with a name; {WANTED}")
+            raise UserError(f"{file}: not a prompt: '{name}' is not a tensor with a name; {EXPECTED}")
     return {name: value.detach() for name, value in content.items()}
 
 
+def _is_text_encoder_buffer(name: str) -> bool:
+    """Returns True for a buffer of the text encoder, which some versions of the release save."""
+    return name.startswith("text_model_embeddings.") or "position_ids" in name
+
+
+def _without_batch(tensor: Tensor) -> Tensor:
+    return tensor[0] if tensor.ndim == 3 and len(tensor) == 1 else tensor
+
+
 def _metadata(folder: str) -> dict[str, str]:
-    found = _RELEASE_FOLDER.search(folder)
-    if found is None:
+    """The facts in a folder's name."""
+    match = _RELEASE_FOLDER.search(folder)
+    if match is None:
         return {}
-    ours = {theirs: name for name, theirs in RELEASE_DATASETS.items()}
-    values = {
-        "dataset": ours.get(found[1], found[1]),
-        "stable_diffusion": found[2],
-        "tokens": found[3],
-        "timestep": str(RELEASE_TIMESTEP),
-    }
-    return {name: value for name, value in values.items() if value}
+    dataset, version, tokens = match.groups()
+    names = {release_name: name for name, release_name in RELEASE_DATASETS.items()}
+    metadata = {"dataset": names.get(dataset, dataset), "stable_diffusion": version}
+    if tokens:
+        metadata["tokens"] = tokens
+    return {**metadata, "timestep": str(RELEASE_TIMESTEP)}
 
 
-def _inferred(file: Path, folder: str, state: Mapping[str, Tensor]) -> CpmConfig:
-    """What the folder's name and the tensors tell. Whether all tensors fit is checked afterwards."""
+def _infer_config(file: Path, folder: str, state: Mapping[str, Tensor]) -> CpmConfig:
+    """The configuration that follows from the folder's name and from some of the tensors."""
     layer = "linear_C" if "linear_C.weight" in state else "linear"
-    for name, dimensions in (("positional_embedding", 3), (f"{layer}.weight", 2)):
-        _tensor(file, state, name, dimensions)
-    conditional, text_width = state["positional_embedding"].shape[1:]
-    features = state[f"{layer}.weight"].shape[1]
     mixing = "linear_N.weight" in state
-    patches = len(_tensor(file, state, "linear_N.weight", 2)) if mixing else CpmConfig.patches
+    _, conditional_tokens, text_width = _shape(file, state, "positional_embedding", 3)
+    features = _shape(file, state, f"{layer}.weight", 2)[1]
+    patches = _shape(file, state, "linear_N.weight", 2)[0] if mixing else CpmConfig.patches
     try:
         if CpmConfig.is_release_name(folder):
-            named = CpmConfig.from_release_name(folder)
-            width = features // 2 if named.inputs == "pair" else features
+            inputs = CpmConfig.from_release_name(folder).inputs
+            width = features // 2 if inputs == "pair" else features
             return CpmConfig.from_release_name(folder, width, patches, text_width)
         if layer == "linear" and not mixing:
             raise UserError(
-                "its tensors do not tell Pair-DINO-Head, Img-DINO-Feat and Img-DINO-Head apart; keep the release's folder name"
+                "its tensors are the same for Pair-DINO-Head, Img-DINO-Feat and Img-DINO-Head; "
+                "keep the release's folder name"
             )
-        rows = _tensor(file, state, "global_embeds", 3).shape[1] if "global_embeds" in state else 0
+        has_global = "global_embeds" in state
         return CpmConfig(
             inputs="pair" if layer == "linear_C" else "image",
-            global_tokens=rows,
-            conditional_tokens=conditional,
+            global_tokens=_shape(file, state, "global_embeds", 3)[1] if has_global else 0,
+            conditional_tokens=conditional_tokens,
             mixing=mixing,
             image_width=features // 2 if layer == "linear_C" else features,
             patches=patches,
@@ -151,47 +191,34 @@ def _inferred(file: Path, folder: str, state: Mapping[str, Tensor]) -> CpmConfig
         raise UserError(f"{file}: {error}") from error
 
 
-def export(folder: Path, prompt: PromptFile) -> Path:
-    """Writes a prompt as the release does, for the release's own code: `caption.pt` or `ckpt.pt` in a folder of a telling name.
-
-    The name is made of the metadata `dataset` (here required), `stable_diffusion` (such as `2-1`; by default what the text width says)
-    and `tokens` (the number of learned rows, 75 by default).
-
-    Returns:
-        The folder it made inside `folder`, such as `CPM_spair_sd2-1_Pair-DINO-Feat-G25-C50`.
-
-    Raises:
-        UserError: the release has no such variant, the data set is not known, or a tensor is not as its kind says.
-    """
-    where = str(prompt.origin or "prompt")
-    _check(prompt, where)
-    home = folder / _release_folder(prompt, where)
-    tensors = _plain(_content(prompt, where)[0])
-    if prompt.kind != "cpm":
-        tensors = {name: one[None] for name, one in tensors.items()}
-    with replacing(home / (CHECKPOINT if prompt.kind == "cpm" else CAPTION)) as file:
-        torch.save(tensors, file)
-    return home
+def _shape(file: Path, state: Mapping[str, Tensor], name: str, dimensions: int) -> torch.Size:
+    """The shape of a tensor. Raises `UserError` where it is missing or has another number of dimensions."""
+    if name not in state:
+        raise UserError(f"{file}: tensor '{name}' is missing")
+    shape = state[name].shape
+    if len(shape) != dimensions:
+        raise UserError(f"{file}: tensor '{name}' has the shape {tuple(shape)}, not {dimensions} dimensions")
+    return shape
 
 
-def _release_folder(prompt: PromptFile, where: str) -> str:
+def _folder_name(prompt: PromptFile, subject: str) -> str:
     metadata = prompt.metadata
     if not metadata.get("dataset"):
         raise UserError(
-            f"{where}: does not say what it was trained on (metadata 'dataset'), which the release's folder is named after"
+            f"{subject}: does not say what it was trained on (metadata 'dataset'), "
+            "which the release's folder is named after"
         )
     # The release cuts the name at underscores.
     dataset = re.sub(r"[^\w.-]|_", "-", RELEASE_DATASETS.get(metadata["dataset"], metadata["dataset"]))
-    version = metadata.get("stable_diffusion") or _STABLE_DIFFUSION.get(
-        prompt.text_width, f"-width-{prompt.text_width}"
-    )
+    default_version = _STABLE_DIFFUSION.get(prompt.text_width, f"-width-{prompt.text_width}")
+    version = metadata.get("stable_diffusion") or default_version
     if prompt.config is not None:
         try:
             return f"CPM_{dataset}_sd{version}_{prompt.config.release_name}"
         except UserError as error:
-            raise UserError(f"{where}: {error}") from error
+            raise UserError(f"{subject}: {error}") from error
     family = "Single" if prompt.prompts.keys() == {SINGLE} else "Class"
-    rows = (
-        "HiddenState" if prompt.kind == "hidden-states" else f"TokenEmbeds{metadata.get('tokens') or LEARNED}"
-    )
+    rows = f"TokenEmbeds{metadata.get('tokens') or LEARNED}"
+    if prompt.kind == "hidden-states":
+        rows = "HiddenState"
     return f"{family}_{dataset}_sd{version}_{rows}"

@@ -1,4 +1,4 @@
-"""Where a training stands: written whole or not at all, read without running anything that is in the file."""
+"""The state of a training on disk: written whole or not at all, read without running anything in the file."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ import torch
 
 from harness.errors import UserError
 from harness.files import replacing
-from sd4match_plugin.tuning.settings import Settings, refuse_other
+from harness.messages import first_line
+from sd4match_plugin.file_names import CHECKPOINT
+from sd4match_plugin.tuning.settings import Settings, refuse_changed_settings
 
-CHECKPOINT = "checkpoint.pt"
+MESSAGE_LIMIT = 160
+"""Characters of a library's message that are repeated in ours."""
 
 
 @dataclass
 class History:
-    """What a training has seen so far.
+    """Losses, validations and times of a training so far.
 
     Attributes:
         recent: losses of the steps since the last line of the log.
@@ -37,7 +40,7 @@ class History:
     seconds: dict[str, float] = field(default_factory=dict)
 
     def pck(self, step: int | None) -> float | None:
-        """The PCK found at a step, if one was."""
+        """The PCK of the validation at a step; None for a step without one."""
         return dict(self.validation).get(step) if step is not None else None
 
 
@@ -60,17 +63,18 @@ class State:
 
 
 def save(folder: Path, settings: Settings, state: State) -> None:
-    """Puts `checkpoint.pt` in place, whole."""
+    """Writes `checkpoint.pt`, whole or not at all."""
     content = {**vars(state), "history": asdict(state.history), "settings": settings.model_dump_json()}
     with replacing(folder / CHECKPOINT) as file:
         torch.save(content, file)
 
 
 def load(folder: Path, settings: Settings, device: str) -> State | None:
-    """Where the training in a folder stands; None where it has not begun.
+    """Reads the state of the training in a folder; None where it has not begun.
 
     Raises:
-        UserError: the checkpoint is damaged, or was made with other settings; the first that differs is named.
+        UserError: the checkpoint is damaged, or was made with other settings; the message names the first
+            that differs.
     """
     path = folder / CHECKPOINT
     if not path.exists():
@@ -89,9 +93,10 @@ def load(folder: Path, settings: Settings, device: str) -> State | None:
         TypeError,
         EOFError,
     ) as error:
-        told = " ".join(str(error).split())[:160]
+        reason = first_line(error, MESSAGE_LIMIT)
         raise UserError(
-            f"{path}: cannot be read as a checkpoint ({told}); remove it to begin anew, or choose another --out"
+            f"{path}: cannot be read as a checkpoint ({reason}); "
+            "remove it to begin anew, or choose another --out"
         ) from error
-    refuse_other(str(path), earlier, settings)
+    refuse_changed_settings(str(path), earlier, settings)
     return state

@@ -1,4 +1,4 @@
-"""One step's gradients: prompts are made once, maps a few pairs at a time, and the loss goes back through both."""
+"""One step's gradients: prompts are made once, maps a few pairs at a time, and gradients go through both."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ class StepGradients:
         self._pairs, self._processes, self._scaler = pairs, processes, scaler
         self._pairs_at_once = pairs_at_once
         self._order = PairOrder(len(pairs), settings.seed)
-        # Processes average gradients in the wrapper's `forward`: a call of the module inside would leave each process with its own.
+        # Processes average gradients in the wrapper's `forward`: a call of the module inside would leave each
+        # process with its own.
         self._wrapped_module = processes.wrap(prompting.module, find_unused=prompting.partial)
 
     def accumulate(self, step: int) -> float:
@@ -50,7 +51,8 @@ class StepGradients:
             step: steps done before this one.
 
         Returns:
-            The share's part of the loss, the mean over all pairs of the step: parts of all processes add up to it.
+            The share's part of the loss, the mean over all pairs of the step: parts of all processes add up
+            to it.
         """
         pair_count = self._settings.pairs_per_step
         numbers = self._order.numbers(step * self._settings.batch, pair_count)
@@ -61,8 +63,8 @@ class StepGradients:
         # A slice of the whole prompts' gradient, which buckets of gradients want packed.
         rows.register_hook(lambda gradient: gradient.clone(memory_format=torch.contiguous_format))
         states = self._encoder(rows)
-        # Prompts are made once. The gradients of all passes through the U-Net are summed in this leaf and go back through their making
-        # together.
+        # Prompts are made once. The gradients of all passes through the U-Net are summed in this leaf and go
+        # back through their making together.
         leaf = states.detach().float().requires_grad_()
         total = 0.0
         for start in range(0, len(pairs), self._pairs_at_once):
@@ -82,7 +84,8 @@ class StepGradients:
         maps, settings = self._maps, self._settings
         sources = [pair.source for _, pair in pairs]
         targets = [pair.target for _, pair in pairs]
-        # Noise belongs to the position in the batch, so that it does not depend on how many pairs pass at once.
+        # Noise belongs to the position in the batch, so that it does not depend on how many pairs pass at
+        # once.
         noise_names = [f"{position} {side}" for side in ("source", "target") for position, _ in pairs]
         noisy = maps.draw([image.identity() for image in [*sources, *targets]], step, noise_names)
         pair_keys = [self._prompting.keys(pair) for _, pair in pairs]

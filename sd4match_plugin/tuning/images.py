@@ -1,8 +1,10 @@
-"""What training reads of pictures, encoded once: the VAE's posterior and, for the conditional prompting module, DINO's features."""
+"""Encoded pictures of a training, each encoded once: the VAE's posterior and, for the conditional prompting
+module, DINO's features.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,22 +16,26 @@ from baselines.sources import STABLE_DIFFUSION_2_1
 from baselines.stable_diffusion.backbone import Posterior, StableDiffusion
 from baselines.stable_diffusion.stores import posterior_store
 from harness.caching.disk_cache import Cache
-from harness.errors import UserError
+from harness.features.pictures import open_checked
+from harness.frames import Size
 from harness.specs import ImagePair, ImageSource
 from sd4match_plugin.prompts.descriptors import Describer
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is encoded, pictures done and pictures to do."""
+"""Called with the kind of encoding, pictures done and pictures to do."""
+
+AnnotatedImage = tuple[ImageSource, Size]
+"""A picture, and its size as annotated."""
 
 
 class Posteriors:
     """Means and deviations of the latents of pictures stretched to the backbone's native square.
 
     Args:
-        resample: how they are stretched, `bilinear` or `bicubic`.
+        resample: the filter that stretches them, `bilinear` or `bicubic`.
 
     Attributes:
-        store: where they are kept, in float32; that of `baselines.methods.dift`.
+        store: float32 arrays on disk, shared with `baselines.methods.dift`.
     """
 
     def __init__(self, cache: Cache, backbone: StableDiffusion, resample: str) -> None:
@@ -42,17 +48,17 @@ class Posteriors:
         pixels = np.asarray(image.resize((side, side), FILTERS[self._resample]))
         # The very numbers that `baselines.methods.dift` feeds the encoder.
         unit = torch.from_numpy(pixels.copy())[None].permute(0, 3, 1, 2).float() / 255
-        found = self._backbone.posterior(2 * unit - 1)
-        return torch.stack([found.mean[0], found.std[0]]).cpu().numpy()
+        posterior = self._backbone.posterior(2 * unit - 1)
+        return torch.stack([posterior.mean[0], posterior.std[0]]).cpu().numpy()
 
     def __call__(self, identities: Sequence[str]) -> Posterior:
         """The posterior of n pictures, each (n, 4, h, w) on the CPU."""
-        both = torch.from_numpy(np.stack([self.store[identity] for identity in identities]))
-        return Posterior(both[:, 0], both[:, 1])
+        arrays = torch.from_numpy(np.stack([self.store[identity] for identity in identities]))
+        return Posterior(arrays[:, 0], arrays[:, 1])
 
 
 class Descriptors:
-    """A DINO's features of pictures, as `sd4match_plugin.prompts.make` keeps them.
+    """A DINO's features of pictures, in the same store as `sd4match_plugin.prompts.make` keeps them.
 
     Attributes:
         width, count: W channels of a token, and P patches of a picture.
@@ -71,13 +77,13 @@ class Descriptors:
         return torch.from_numpy(np.stack([self.store[identity] for identity in identities]))
 
     def release(self) -> None:
-        """Gives the network's memory back: training needs none of it."""
+        """Gives the network's memory back: the steps do not need it."""
         self._describe.release()
 
 
 @dataclass(frozen=True)
 class Images:
-    """All that is kept of pictures.
+    """All encodings of a training's pictures.
 
     Attributes:
         descriptors: None for prompts that look at no image.
@@ -86,64 +92,43 @@ class Images:
     posteriors: Posteriors
     descriptors: Descriptors | None = None
 
-    def fill(self, images: Iterable[ImageSource], progress: Progress = lambda what, done, total: None) -> int:
-        """Encodes what is not kept yet, and says how many pictures that were.
+    def fill(
+        self,
+        images: Mapping[str, AnnotatedImage],
+        progress: Progress = lambda kind, done, total: None,
+    ) -> int:
+        """Encodes the pictures whose encodings are missing, and returns their number over both kinds.
+
+        Args:
+            images: identity -> picture.
 
         Raises:
-            DataError: a picture is missing or broken.
+            DataError: a picture is missing or broken, or has another size than its annotation says.
             UserError: the cache cannot be written.
         """
-        known = {image.identity(): image for image in images}
-        kinds: list[tuple[str, Posteriors | Descriptors]] = [("latents", self.posteriors)]
+        computed = _fill(self.posteriors, images, "latents", progress)
         if self.descriptors:
-            kinds.append(("DINO features", self.descriptors))
-        computed = 0
-        for what, kind in kinds:
-            computed += kind.store.fill(
-                known,
-                lambda identity, kind=kind: kind.compute(known[identity].open()),  # type: ignore[misc]
-                lambda done, total, what=what: progress(what, done, total),  # type: ignore[misc]
-            )
-        if self.descriptors:
+            computed += _fill(self.descriptors, images, "DINO features", progress)
             self.descriptors.release()
         return computed
 
 
-def images_of(pairs: Iterable[ImagePair]) -> list[ImageSource]:
-    """The pairs' pictures, each once, in order of first use.
-
-    Raises:
-        DataError: a picture is missing.
-        UserError: a picture's size is not what its annotation says, since its points would be elsewhere.
-    """
-    found: dict[str, ImageSource] = {}
+def annotated_images(pairs: Iterable[ImagePair]) -> dict[str, AnnotatedImage]:
+    """The pairs' pictures by identity, in order of first use. Raises `DataError` for a missing picture."""
+    images: dict[str, AnnotatedImage] = {}
     for pair in pairs:
-        for image, size in ((pair.source, pair.source_size), (pair.target, pair.target_size)):
-            identity = image.identity()
-            if identity not in found:
-                found[identity] = _Checked(image, size)
-    return list(found.values())
+        images.setdefault(pair.source.identity(), (pair.source, pair.source_size))
+        images.setdefault(pair.target.identity(), (pair.target, pair.target_size))
+    return images
 
 
-@dataclass(frozen=True)
-class _Checked:
-    """A picture that has the size its annotation says (an `ImageSource`)."""
+def _fill(
+    encoder: Posteriors | Descriptors, images: Mapping[str, AnnotatedImage], kind: str, progress: Progress
+) -> int:
+    def compute(identity: str) -> np.ndarray:
+        return encoder.compute(open_checked(*images[identity]))
 
-    image: ImageSource
-    size: tuple[int, int]
+    def show(done: int, total: int) -> None:
+        progress(kind, done, total)
 
-    @property
-    def name(self) -> str:
-        return self.image.name
-
-    def identity(self) -> str:
-        return self.image.identity()
-
-    def open(self) -> PIL.Image.Image:
-        opened = self.image.open()
-        if opened.size != tuple(self.size):
-            raise UserError(
-                f"image {self.name}: has {opened.size[0]} x {opened.size[1]} pixels, its annotation says "
-                f"{self.size[0]} x {self.size[1]}; put the original file back"
-            )
-        return opened
+    return encoder.store.fill(images, compute, show)

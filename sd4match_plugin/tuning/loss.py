@@ -1,4 +1,6 @@
-"""The loss that prompts are tuned with: cross-entropy between where a point should be found and where it is (paper, eqs. 3 to 5)."""
+"""The loss of prompt tuning: cross-entropy of the predicted position of a point and the true one (paper, eqs.
+3 to 5).
+"""
 
 from __future__ import annotations
 
@@ -25,21 +27,25 @@ def matching_loss(
 ) -> Tensor:
     """Mean over pairs of the mean over their points of the smoothed cross-entropy, source to target only.
 
-    A query is sampled bilinearly from the raw source map and normalised after (eps 1e-6); its cosines with the target map become a
-    probability by a softmax. The Dirac at the true point is smoothed by weights of `kernel` x `kernel` whole cells around it, at which the
-    probability is sampled bilinearly. The weights are a Gaussian's density with sigma = (kernel // 2) / 2, not normalised: they sum to
-    0.965 for 7. Positions that are not strictly inside the map's border cells do not count.
+    A query is sampled bilinearly from the raw source map and normalised after (eps 1e-6); its cosines with
+    the target map become a probability by a softmax. The Dirac at the true point is smoothed by weights at
+    `kernel` x `kernel` positions around it, one grid step apart, at which the probability is sampled
+    bilinearly. The weights are a Gaussian's density with sigma = (kernel // 2) / 2, not normalised: they sum
+    to 0.965 for 7. Positions on the map's border or outside it do not count.
 
-    The logarithm is the release's, without an epsilon, but probabilities stay logarithms throughout (log-sum-exp instead of the logarithm
-    of a sum): the same number, which stays finite, with its gradient, where a probability is too small for float32. Half-precision maps
-    are computed with in float32, also under autocast.
+    The logarithm is the release's, without an epsilon, but probabilities stay logarithms throughout
+    (log-sum-exp instead of the logarithm of a sum): the same number, which stays finite, with its gradient,
+    where a probability is too small for float32. Half-precision maps are converted to float32, also under
+    autocast.
 
     Args:
         source_maps: (B, C, h, w) raw features of any floating type.
         target_maps: (B, C, h', w').
-        source_points: (B, N, 2) in pixels (x, y) of the frame that the network was fed, on which cells lie corner to corner; clamped to it.
-        target_points: (B, N, 2) likewise. SD4Match moves points into the frame before; outside it they lose weight.
-        counts: how many points of each pair count, the first ones. The others may hold anything.
+        source_points: (B, N, 2) in pixels (x, y) of the frame that the network was fed, over which the grid
+            lies corner to corner; clamped to it.
+        target_points: (B, N, 2) likewise. SD4Match moves points into the frame before; outside it they lose
+            weight.
+        counts: number of points of each pair. Rows beyond it may hold anything.
         source_size, target_size: of the frames in pixels.
         temperature: beta.
         kernel: odd; 1 is the Dirac itself.
@@ -52,55 +58,61 @@ def matching_loss(
     """
     numbers = [int(count) for count in counts]
     if min(numbers, default=0) < 1:
-        raise ValueError(f"every pair needs at least one point, counts are {numbers}")
+        raise ValueError(f"each pair needs at least one point, counts are {numbers}")
     if kernel < 1 or kernel % 2 == 0:
         raise ValueError(f"the kernel is a positive odd number of cells, not {kernel}")
     losses = []
-    # Autocast would take the dot products in half precision, whatever they are given.
+    # Autocast would take the dot products in half precision, whatever the precision of the maps.
     with torch.autocast(source_maps.device.type, enabled=False):
-        # Channels last, as the network leaves them: every cell's features side by side, and gradients come back in that order, too.
-        # Taken apart once: the gradient of one row of a batch would be as large as the batch.
-        maps = [_single(one).movedim(1, -1).unbind() for one in (source_maps, target_maps)]
-        for row, (source, target, count) in enumerate(zip(*maps, numbers, strict=True)):
-            queries = normalized(_sampled(source, _cells(source_points[row, :count], source_size, source)), 1)
-            logarithm = (
-                (_cosines(queries, target) / temperature).log_softmax(dim=1).view(count, *target.shape[:2])
-            )
-            losses.append(
-                _cross_entropies(
-                    logarithm, _cells(target_points[row, :count], target_size, target), kernel
-                ).mean()
-            )
+        sources, targets = _split_maps(source_maps), _split_maps(target_maps)
+        for row, (source, target, count) in enumerate(zip(sources, targets, numbers, strict=True)):
+            source_positions = _grid_positions(source_points[row, :count], source_size, source)
+            target_positions = _grid_positions(target_points[row, :count], target_size, target)
+            queries = normalized(_sample(source, source_positions), 1)
+            logarithm = (_cosines(queries, target) / temperature).log_softmax(dim=1)
+            logarithm = logarithm.view(count, *target.shape[:2])
+            losses.append(_cross_entropies(logarithm, target_positions, kernel).mean())
     return torch.stack(losses).mean()
 
 
-def _single(data: Tensor) -> Tensor:
-    """At least single precision."""
-    return data.float() if data.dtype in (torch.float16, torch.bfloat16) else data
+def _split_maps(maps: Tensor) -> tuple[Tensor, ...]:
+    """(B, C, h, w) -> B maps (h, w, C), at least in single precision.
+
+    Channels last, as the network leaves them: the features of a position side by side, also in the gradients.
+    Split once: the gradient of one row of a batch would be as large as the batch.
+    """
+    if maps.dtype in (torch.float16, torch.bfloat16):
+        maps = maps.float()
+    return maps.movedim(1, -1).unbind()
 
 
-def _cells(points: Tensor, frame: Size, data: Tensor) -> Tensor:
-    """Frame pixels (N, 2) -> cells of a map (h, w, C), in its precision and on its device."""
+def _grid_positions(points: Tensor, frame: Size, data: Tensor) -> Tensor:
+    """Frame pixels (N, 2) -> positions on the grid of a map (h, w, C), in its precision and on its device."""
     height, width = data.shape[:2]
     return pixels_to_cells(points.to(data.device, data.dtype), frame, Size(width, height), "corner")
 
 
-def _sampled(data: Tensor, cells: Tensor) -> Tensor:
-    """Bilinear samples of a map (h, w, C) at cells (N, 2), clamped to its border -> (N, C)."""
-    indices, weights = _corners(cells, data.shape[1], data.shape[0])
+def _sample(data: Tensor, positions: Tensor) -> Tensor:
+    """Bilinear samples of a map (h, w, C) at positions (N, 2), clamped to its border -> (N, C)."""
+    indices, weights = _corners(positions, data.shape[1], data.shape[0])
     return (data.flatten(0, 1)[indices] * weights[..., None]).sum(dim=0)
 
 
 def _cosines(queries: Tensor, target: Tensor) -> Tensor:
-    """Of normal queries (N, C) with every cell of a raw map (h, w, C) -> (N, h w). Products are divided, which are fewer than features."""
+    """Cosines of normal queries (N, C) with all positions of a raw map (h, w, C) -> (N, h w).
+
+    The products are divided by the norms: there are fewer products than features.
+    """
     flat = target.flatten(0, 1)
     norms: Tensor = torch.linalg.vector_norm(flat, dim=1)
     return queries @ flat.T / (norms + EPSILON)
 
 
-def _corners(cells: Tensor, width: int, height: int) -> tuple[Tensor, Tensor]:
-    """The four cells around cells (..., 2), clamped to the map's border: numbers in row order, and bilinear weights, each (4, ...)."""
-    x, y = cells[..., 0].clamp(0, width - 1), cells[..., 1].clamp(0, height - 1)
+def _corners(positions: Tensor, width: int, height: int) -> tuple[Tensor, Tensor]:
+    """The four grid points around positions (..., 2), clamped to the map's border: numbers in row order, and
+    bilinear weights, each (4, ...).
+    """
+    x, y = positions[..., 0].clamp(0, width - 1), positions[..., 1].clamp(0, height - 1)
     left, top = x.floor().long(), y.floor().long()
     right, bottom = (left + 1).clamp(max=width - 1), (top + 1).clamp(max=height - 1)
     a, b = x - left, y - top
@@ -109,16 +121,16 @@ def _corners(cells: Tensor, width: int, height: int) -> tuple[Tensor, Tensor]:
     return torch.stack(indices), torch.stack(weights)
 
 
-def _cross_entropies(logarithm: Tensor, cells: Tensor, kernel: int) -> Tensor:
-    """(N,) from logarithms of probabilities (N, h, w) and true cells (N, 2)."""
+def _cross_entropies(logarithm: Tensor, true_positions: Tensor, kernel: int) -> Tensor:
+    """(N,) from logarithms of probabilities (N, h, w) and true positions (N, 2)."""
     reach = kernel // 2
-    steps = torch.arange(-reach, reach + 1, device=cells.device, dtype=cells.dtype)
+    steps = torch.arange(-reach, reach + 1, device=true_positions.device, dtype=true_positions.dtype)
     offsets = torch.cartesian_prod(steps, steps)
-    positions = cells[:, None] + offsets
+    positions = true_positions[:, None] + offsets
     last = positions.new_tensor([logarithm.shape[2] - 1, logarithm.shape[1] - 1])
     inside = ((positions > 0) & (positions < last)).all(dim=2)
     weights = inside * _gaussian(offsets, reach / 2)
-    return -(weights.to(logarithm.dtype) * _sampled_logarithm(logarithm, positions)).sum(dim=1)
+    return -(weights.to(logarithm.dtype) * _sample_logarithm(logarithm, positions)).sum(dim=1)
 
 
 def _gaussian(offsets: Tensor, sigma: float) -> Tensor:
@@ -128,20 +140,23 @@ def _gaussian(offsets: Tensor, sigma: float) -> Tensor:
     return (offsets.square().sum(dim=1) / (-2 * sigma**2)).exp() / (2 * math.pi * sigma**2)
 
 
-def _sampled_logarithm(logarithm: Tensor, positions: Tensor) -> Tensor:
-    """Logarithm of bilinear samples, clamped to the border: maps of logarithms (N, h, w), cells (N, K, 2) -> (N, K)."""
+def _sample_logarithm(logarithm: Tensor, positions: Tensor) -> Tensor:
+    """Logarithm of bilinear samples, clamped to the border: maps of logarithms (N, h, w), positions (N, K, 2)
+    -> (N, K).
+    """
     height, width = logarithm.shape[1:]
-    positions = _rounded(positions, positions.new_tensor([width - 1, height - 1]))
+    positions = _round_as_release(positions, positions.new_tensor([width - 1, height - 1]))
     indices, weights = _corners(positions, width, height)
-    found = logarithm.flatten(1).expand(4, -1, -1).gather(2, indices)
-    return (found + weights.log().to(found.dtype)).logsumexp(dim=0)
+    corners = logarithm.flatten(1).expand(4, -1, -1).gather(2, indices)
+    return (corners + weights.log().to(corners.dtype)).logsumexp(dim=0)
 
 
-def _rounded(positions: Tensor, last: Tensor) -> Tensor:
-    """Cells rounded as on their way to [-1, 1] and back, which the release's sampling takes.
+def _round_as_release(positions: Tensor, last: Tensor) -> Tensor:
+    """Positions with the rounding errors of the release's sampling, which converts them to [-1, 1] and back.
 
-    A point at the frame's edge is moved 1e-4 pixels into it, about 1e-5 cells. What rounding leaves of that is the weight of the next cell,
-    and where that cell is a million times as probable it decides the gradient.
+    A point at the frame's edge is moved 1e-4 pixels into it, about 1e-5 grid steps. Rounding leaves a part of
+    that, which becomes the weight of the next grid point. Where that point is a million times as probable,
+    its weight decides the gradient.
     """
     spans = last.clamp(min=1)
     return ((positions / spans * 2 - 1) + 1) / 2 * spans

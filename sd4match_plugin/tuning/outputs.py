@@ -7,13 +7,11 @@ from pathlib import Path
 
 import torch
 
+from sd4match_plugin.file_names import BEST, LAST
 from sd4match_plugin.prompts import files
-from sd4match_plugin.prompts.prompt_file import BEST, Kind, PromptFile
+from sd4match_plugin.prompts.prompt_file import Kind, PromptFile
 from sd4match_plugin.tuning.checkpoint import History
 from sd4match_plugin.tuning.prompting import Conditional, Learned, PromptEncoder, Prompting
-
-LAST = "last.safetensors"
-"""The newest prompt of a training, beside `BEST`."""
 
 ModuleState = Mapping[str, torch.Tensor]
 """Parameters of a prompt module, by name."""
@@ -35,7 +33,8 @@ def write_prompt_files(
     Args:
         metadata: entries of the files' headers, besides step and PCK.
         step: steps done, those of `newest`.
-        best: the best module on the validation pairs; None before the first validation: then the newest counts as the best.
+        best: the best module on the validation pairs; None before the first validation: then the newest
+            counts as the best.
     """
     for name, state, state_step in (
         (LAST, newest, step),
@@ -50,7 +49,7 @@ def write_prompt_files(
 def prompt_file_of(
     prompting: Prompting, encoder: PromptEncoder, state: ModuleState, metadata: Mapping[str, str]
 ) -> PromptFile:
-    """A module's state as a file holds it."""
+    """Returns a module's state in the form of a prompt file."""
     if isinstance(prompting, Conditional):
         return PromptFile("cpm", config=prompting.config, state=state, metadata=metadata)
     if not isinstance(prompting, Learned):

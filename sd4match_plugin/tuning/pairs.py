@@ -1,4 +1,4 @@
-"""Which pairs a step sees, and where their points lie: everything follows from (seed, step) alone."""
+"""The pairs of a step and their points; everything follows from (seed, step) alone."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import torch
 
 from harness.datasets.splits import SplitIndex
@@ -20,21 +21,23 @@ _MARGIN = SD4MATCH.clamp or 0.0
 
 @dataclass(frozen=True)
 class PairOrder:
-    """An endless stream of pair numbers: one permutation of all pairs after another, each from a generator of its own.
+    """An endless stream of pair numbers: one permutation of all pairs after another, each from its own
+    generator.
 
     Attributes:
-        pairs: how many there are.
+        pairs: number of all pairs.
     """
 
     pairs: int
     seed: int
 
-    def numbers(self, first: int, count: int) -> list[int]:
-        """Numbers `first` to `first + count - 1` of the stream."""
-        return [self._epoch(place // self.pairs)[place % self.pairs] for place in range(first, first + count)]
-
-    def _epoch(self, epoch: int) -> list[int]:
-        return _permutation(self.pairs, self.seed, epoch)
+    def numbers(self, start: int, count: int) -> list[int]:
+        """Numbers at positions `start` to `start + count - 1` of the stream."""
+        numbers = []
+        for position in range(start, start + count):
+            epoch, index = divmod(position, self.pairs)
+            numbers.append(_permutation(self.pairs, self.seed, epoch)[index])
+        return numbers
 
 
 @lru_cache(maxsize=4)
@@ -45,10 +48,11 @@ def _permutation(pairs: int, seed: int, epoch: int) -> list[int]:
 
 
 def usable_pairs(index: SplitIndex, limit: int | None = None) -> list[ImagePair]:
-    """A split's pairs that have a point in both images, in the dataset's order, evenly spread over it where only `limit` are wanted.
+    """A split's pairs that have a point in both images, in the dataset's order; with a limit, so many of
+    them, evenly spread over the split.
 
     Raises:
-        UserError: there is none.
+        UserError: there is no such pair.
     """
     pairs = [pair for pair_id, pair in index.pairs.items() if pair_id not in index.excluded]
     if not pairs:
@@ -66,7 +70,8 @@ class Points:
     """The points of B pairs, in pixels of the stretched frame, moved into it as protocol `sd4match` does.
 
     Attributes:
-        source, target: (B, N, 2) float32 (x, y), N being the most points of a pair; rows beyond a pair's own count are zero.
+        source, target: (B, N, 2) float32 (x, y), N being the largest number of points of a pair; rows beyond
+            a pair's own count are zero.
         counts: points of each pair.
     """
 
@@ -76,22 +81,16 @@ class Points:
 
 
 def points_of(pairs: Sequence[ImagePair], frame: Size) -> Points:
-    """Points that are absent or not finite in either image are left out."""
-    rows = [_framed(pair, frame) for pair in pairs]
-    counts = [len(source) for source, _ in rows]
+    """The points of pairs in a frame. Points that are absent or not finite in either image are left out."""
+    valid = [valid_points(pair) for pair in pairs]
+    counts = [int(is_valid.sum()) for is_valid in valid]
     source, target = (torch.zeros(len(pairs), max(counts), 2) for _ in range(2))
-    for number, (one, other) in enumerate(rows):
-        source[number, : len(one)], target[number, : len(other)] = one, other
+    for number, (pair, is_valid, count) in enumerate(zip(pairs, valid, counts, strict=True)):
+        source[number, :count] = _in_frame(pair.source_points[is_valid], pair.source_size, frame)
+        target[number, :count] = _in_frame(pair.target_points[is_valid], pair.target_size, frame)
     return Points(source, target, counts)
 
 
-def _framed(pair: ImagePair, frame: Size) -> tuple[torch.Tensor, torch.Tensor]:
-    valid = valid_points(pair)
-    sides = ((pair.source_points, pair.source_size), (pair.target_points, pair.target_size))
-    source, target = (
-        torch.from_numpy(
-            clamp(Frame.stretched(size, frame).from_original(points[valid]), frame, _MARGIN)
-        ).float()
-        for points, size in sides
-    )
-    return source, target
+def _in_frame(points: np.ndarray, size: Size, frame: Size) -> torch.Tensor:
+    """Points in original pixels -> pixels of the stretched frame, moved into it."""
+    return torch.from_numpy(clamp(Frame.stretched(size, frame).from_original(points), frame, _MARGIN)).float()

@@ -14,8 +14,8 @@ import torch.distributed as dist
 
 from harness.errors import UserError
 
-_PATIENCE = timedelta(hours=12)
-"""How long processes wait for each other: the slowest one's share of the pictures is encoded meanwhile."""
+_TIMEOUT = timedelta(hours=12)
+"""Longest wait of processes for each other: the slowest one encodes its share of the pictures meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class Processes:
     """This process among those of the training.
 
     Attributes:
-        rank: its number, from 0.
-        count: how many there are.
-        device: its own.
+        rank: this process's number, from 0.
+        count: number of processes.
+        device: this process's device.
     """
 
     rank: int
@@ -36,54 +36,51 @@ class Processes:
     )
 
     @property
-    def main(self) -> bool:
-        """Whether this is the one that writes and speaks."""
+    def is_main(self) -> bool:
+        """True for the one process that writes files and messages."""
         return self.rank == 0
 
     def share(self, total: int) -> slice:
-        """This process's part of `total` things in a row; parts differ by one at most."""
+        """This process's part of `total` items in a row; the lengths of parts differ by one at most."""
         return slice(total * self.rank // self.count, total * (self.rank + 1) // self.count)
 
     def gather(self, value: Any) -> list[Any]:
-        """Every process's value, in order of rank."""
+        """Returns every process's value, in order of rank, as soon as all processes have given theirs."""
         if self.count == 1:
             return [value]
         values: list[Any] = [None] * self.count
         dist.all_gather_object(values, value)
         return values
 
-    def wait(self) -> None:
-        """Until all processes are here."""
-        self.gather(None)
-
     def wrap(self, module: torch.nn.Module, find_unused: bool) -> torch.nn.Module:
-        """The module whose call averages gradients over processes; the module itself where there is one process.
+        """Returns a module whose call averages gradients over processes; the module itself where there is one
+        process.
 
         Args:
-            find_unused: whether a step may leave parameters out; those that no process used keep no gradient.
+            find_unused: True if a step may leave parameters out; those that no process used keep no gradient.
         """
         if self.count == 1:
             return module
-        made = torch.nn.parallel.DistributedDataParallel(module, find_unused_parameters=find_unused)
-        self._wrapped.append(made)
-        return made
+        wrapped = torch.nn.parallel.DistributedDataParallel(module, find_unused_parameters=find_unused)
+        self._wrapped.append(wrapped)
+        return wrapped
 
     def leave(self) -> None:
-        """Parts with the others, for good: modules that were wrapped cannot be called any more.
+        """Leaves the group for good: modules that were wrapped cannot be called any more.
 
-        A module's reducer must not be what holds the group last. Where Python frees it, it waits for gloo's threads with the interpreter
-        locked, and one of them may be waiting for the interpreter, to free a tensor: neither would ever end. A group that Python itself
-        frees waits with the interpreter unlocked.
+        A module's reducer must not be the last to hold the group. Where Python frees it, it waits for gloo's
+        threads with the interpreter locked, and one of them may be waiting for the interpreter, to free a
+        tensor: neither would ever end. A group that Python itself frees waits with the interpreter unlocked.
         """
-        for made in self._wrapped:
-            del made.logger, made.reducer
+        for wrapped in self._wrapped:
+            del wrapped.logger, wrapped.reducer
         self._wrapped.clear()
         dist.destroy_process_group()
 
 
 @contextmanager
-def processes(device: str) -> Iterator[Processes]:
-    """Joins the processes that a launcher has started, if any.
+def join_processes(device: str) -> Iterator[Processes]:
+    """Joins the processes that a launcher has started, if any, and leaves them after the block.
 
     Raises:
         UserError: a launcher's variables are incomplete.
@@ -102,10 +99,10 @@ def processes(device: str) -> Iterator[Processes]:
     if cuda:
         device = f"cuda:{local}"
         torch.cuda.set_device(device)
-    # Gloo beside NCCL: numbers that are told and gathered live on the CPU.
-    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=_PATIENCE)
-    mine = Processes(rank, count, device)
+    # Gloo beside NCCL: values that are gathered live on the CPU.
+    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=_TIMEOUT)
+    processes = Processes(rank, count, device)
     try:
-        yield mine
+        yield processes
     finally:
-        mine.leave()
+        processes.leave()

@@ -1,4 +1,4 @@
-"""The three prompting modules as a training sees them: which prompts a pair needs, and how they are made."""
+"""The three prompting modules as a training sees them: the prompts of a pair, and their making."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ from sd4match_plugin.tuning.images import Descriptors
 from sd4match_plugin.tuning.settings import Settings
 
 Keys = tuple[Hashable, Hashable]
-"""What tells the prompts of a pair's source and target apart from others."""
+"""Keys of the prompts of a pair's source and target: equal prompts have equal keys."""
 
 
 @dataclass(frozen=True, eq=False)
 class Prompting:
-    """A module that learns, and what it is asked for. Subclasses know one kind.
+    """A module that learns, and the prompts that pairs need of it. Each subclass is for one kind of module.
 
     Attributes:
-        module: all that has gradients.
-        partial: whether a step may use some of its parameters only.
+        module: all parameters with gradients.
+        partial: True if a step may use only some of its parameters.
     """
 
     module: torch.nn.Module
     partial: bool = False
 
     def keys(self, pair: ImagePair) -> Keys:
-        """Which prompt the source gets, and which the target; equal keys are one prompt."""
+        """Keys of the source's prompt and the target's."""
         raise NotImplementedError
 
     def rows(self, module: torch.nn.Module, keys: Sequence[Hashable]) -> torch.Tensor:
-        """(n, N, D) learned rows of n prompts. `module` is the module itself, or what averages its gradients."""
+        """(n, N, D) learned rows of n prompts, from the module or from a wrapper that averages gradients."""
         raise NotImplementedError
 
     def groups(self, settings: Settings) -> list[dict[str, Any]]:
-        """What Adam updates, each group at its own rate."""
+        """Groups of parameters for Adam, each with its own rate."""
         return [{"params": list(self.module.parameters()), "lr": settings.rate}]
 
 
 @dataclass(frozen=True, eq=False)
 class Learned(Prompting):
-    """Single: one prompt for everything. Class: one for each word of a category.
+    """Single: one prompt for all images. Class: one for each word of a category.
 
     Attributes:
         index: the split that names the categories; None for Single.
@@ -61,7 +61,7 @@ class Learned(Prompting):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What each prompt is called, in the order of the module's parameters."""
+        """Names of the prompts, in the order of the module's parameters."""
         module: LearnedPrompts = self.module  # type: ignore[assignment]
         return module.keys
 
@@ -70,8 +70,8 @@ class Learned(Prompting):
         return key, key
 
     def rows(self, module: torch.nn.Module, keys: Sequence[Hashable]) -> torch.Tensor:
-        made: torch.Tensor = module(list(keys))
-        return made
+        rows: torch.Tensor = module(list(keys))
+        return rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,28 +79,31 @@ class Conditional(Prompting):
     """CPM: one prompt for each pair, or for each image where the module looks at one.
 
     Attributes:
-        descriptors: what it sees of the images.
+        descriptors: of the images that the module looks at.
     """
 
     descriptors: Descriptors | None = None
 
     @property
     def config(self) -> CpmConfig:
-        """How the module is built."""
+        """The module's structure."""
         config: CpmConfig = self.module.config  # type: ignore[assignment]
         return config
 
     def keys(self, pair: ImagePair) -> Keys:
         source, target = pair.source.identity(), pair.target.identity()
-        return ((source,), (target,)) if self.config.inputs == "image" else ((source, target),) * 2
+        if self.config.inputs == "image":
+            return (source,), (target,)
+        pair_key = (source, target)
+        return pair_key, pair_key
 
     def rows(self, module: torch.nn.Module, keys: Sequence[Hashable]) -> torch.Tensor:
         if self.descriptors is None:
             raise ValueError("a conditional prompt needs descriptors of the images")
         device = next(self.module.parameters()).device
         sides: list[tuple[str, ...]] = list(zip(*keys, strict=True))
-        made: torch.Tensor = module(*(self.descriptors(side).to(device) for side in sides))
-        return made
+        rows: torch.Tensor = module(*(self.descriptors(side).to(device) for side in sides))
+        return rows
 
     def groups(self, settings: Settings) -> list[dict[str, Any]]:
         module: ConditionalPrompting = self.module  # type: ignore[assignment]
@@ -115,32 +118,27 @@ def make_learned(settings: Settings, backbone: StableDiffusion, index: SplitInde
     """
     if not 1 <= settings.tokens <= LEARNED:
         raise UserError(f"--tokens {settings.tokens}: a prompt holds 1 to {LEARNED} learned tokens")
-    single = settings.method == "sd4match-single"
-    keys = [SINGLE] if single else list(index.categories)
+    is_single = settings.method == "sd4match-single"
+    keys = [SINGLE] if is_single else list(index.categories)
     if settings.init == "random":
-        module = LearnedPrompts.random(
-            keys, backbone, torch.Generator().manual_seed(settings.seed), settings.tokens
-        )
+        generator = torch.Generator().manual_seed(settings.seed)
+        module = LearnedPrompts.random(keys, backbone, generator, settings.tokens)
     else:
-        module = LearnedPrompts(
-            {
-                key: backbone.token_embeddings(_start(settings, key)).float()[1 : settings.tokens + 1]
-                for key in keys
-            }
-        )
+        module = LearnedPrompts({key: _text_rows(settings, key, backbone) for key in keys})
     # Class alone leaves parameters out of a step: those of absent categories.
-    return Learned(module.to(backbone.device), partial=not single, index=None if single else index)
+    return Learned(module.to(backbone.device), partial=not is_single, index=None if is_single else index)
 
 
-def _start(settings: Settings, key: str) -> str:
-    """The text that a prompt starts from."""
-    if settings.init == "empty":
-        return ""
-    return "a photo of a" if key == SINGLE else f"a photo of a {key}"
+def _text_rows(settings: Settings, key: str, backbone: StableDiffusion) -> torch.Tensor:
+    """(N, D) tokens of the text that a prompt starts from."""
+    text = ""
+    if settings.init == "text":
+        text = "a photo of a" if key == SINGLE else f"a photo of a {key}"
+    return backbone.token_embeddings(text).float()[1 : settings.tokens + 1]
 
 
 def ablation_case(name: str) -> CpmConfig:
-    """A case of the paper's Fig. 3(a), the first one without a name. Raises `UserError` for an unknown one."""
+    """A case of the paper's Fig. 3(a); for no name, case 1. Raises `UserError` for an unknown one."""
     if not name:
         return next(iter(ABLATION.values()))
     if name not in ABLATION:
@@ -149,7 +147,7 @@ def ablation_case(name: str) -> CpmConfig:
 
 
 def make_conditional(settings: Settings, backbone: StableDiffusion, descriptors: Descriptors) -> Conditional:
-    """CPM, before the first step, of the backbones' sizes."""
+    """CPM, before the first step, with the sizes of its backbones."""
     config = replace(
         ablation_case(settings.ablation),
         gate=settings.gate,
@@ -162,7 +160,7 @@ def make_conditional(settings: Settings, backbone: StableDiffusion, descriptors:
 
 
 class PromptEncoder:
-    """Learned rows -> what cross-attention reads, through the frozen text encoder. Gradients pass."""
+    """Learned rows -> states for cross-attention, through the frozen text encoder. Gradients pass."""
 
     def __init__(self, backbone: StableDiffusion, precision: str) -> None:
         self._backbone, self._precision = backbone, precision
@@ -175,10 +173,15 @@ class PromptEncoder:
 
     @torch.no_grad()
     def prompts(self, rows: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Key -> (N, D) rows -> key -> (77, D) whole prompts, as files keep them: float32 on the CPU."""
-        return {key: assemble(one[None].float(), self._boundaries)[0].cpu() for key, one in rows.items()}
+        """Key -> (N, D) rows to key -> (77, D) whole prompts for prompt files: float32 on the CPU."""
+        prompts = {}
+        for key, prompt_rows in rows.items():
+            prompts[key] = assemble(prompt_rows[None].float(), self._boundaries)[0].cpu()
+        return prompts
 
 
 def autocast(backbone: StableDiffusion, precision: str) -> AbstractContextManager[Any]:
-    """Half precision where it is safe. The frozen weights are of that precision themselves, which spares casting them every step."""
+    """Half precision where it is safe. The frozen weights have that precision already, so that they need not
+    be cast in every step.
+    """
     return torch.autocast(backbone.device.type, DTYPES[precision], enabled=precision != "fp32")

@@ -1,4 +1,4 @@
-"""What a training leaves behind besides prompts: `record.json`, `log.jsonl`, and TensorBoard's scalars where that is installed."""
+"""The files of a training besides prompts: `record.json`, `log.jsonl`, and scalars for TensorBoard."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ import pydantic
 
 from harness.errors import UserError
 from harness.files import replacing
+from sd4match_plugin.file_names import LOG, RECORD, TENSORBOARD
 from sd4match_plugin.tuning.settings import Settings
 
 SCHEMA = 1
-
-RECORD, LOG, TENSORBOARD = "record.json", "log.jsonl", "tensorboard"
 
 
 class _Model(pydantic.BaseModel):
@@ -38,7 +37,7 @@ class PckAt(_Model):
 
 
 class TrainingRecord(_Model):
-    """How a prompt was made."""
+    """The making of a prompt, as `record.json` holds it."""
 
     schema_: int = pydantic.Field(default=SCHEMA, alias="schema")
     kind: Literal["training"] = "training"
@@ -70,7 +69,7 @@ class TrainingRecord(_Model):
     encoded_images: int
     """Pictures that this run had to encode; the others were in the cache."""
     started: str
-    """UTC, of the last run."""
+    """Start of the last run, in UTC."""
     seconds: dict[str, float]
     """Stage -> seconds, over all runs that this one went on from."""
     seconds_per_step: float | None
@@ -86,33 +85,38 @@ def write_record(folder: Path, record: TrainingRecord) -> None:
 
 
 class Log:
-    """One JSON object a line, and the same numbers for TensorBoard.
+    """Numbers of a training at some of its steps: one JSON object a line, and the same for TensorBoard.
 
     Args:
-        first: the step that a training goes on from; what a killed one noted beyond it is dropped.
-        tensorboard: True asks for it, None takes it where it is installed.
+        resumed_at: the step that a training goes on from; lines of a killed run beyond it are dropped.
+        tensorboard: True asks for it, None uses it where it is installed.
 
     Raises:
         UserError: TensorBoard is asked for and not installed.
     """
 
-    def __init__(self, folder: Path, first: int, tensorboard: bool | None) -> None:
+    def __init__(self, folder: Path, resumed_at: int, tensorboard: bool | None) -> None:
         self._path = folder / LOG
-        self._drop_beyond(first)
+        self._drop_beyond(resumed_at)
         self._board: Any = None
         if wants_tensorboard(tensorboard):
             from torch.utils.tensorboard import SummaryWriter
 
-            self._board = SummaryWriter(str(folder / TENSORBOARD), purge_step=first + 1 if first else None)
+            purge_step = resumed_at + 1 if resumed_at else None
+            self._board = SummaryWriter(str(folder / TENSORBOARD), purge_step=purge_step)
 
     def _drop_beyond(self, step: int) -> None:
-        lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
-        kept = [line for line in lines if (noted := _step(line)) is not None and noted <= step]
+        content = ""
+        if self._path.exists():
+            for line in self._path.read_text(encoding="utf-8").splitlines():
+                line_step = _step(line)
+                if line_step is not None and line_step <= step:
+                    content += f"{line}\n"
         with replacing(self._path) as file:
-            file.write("".join(f"{line}\n" for line in kept).encode())
+            file.write(content.encode())
 
     def write(self, step: int, numbers: Mapping[str, float]) -> None:
-        """Notes numbers at a step, counted from 1."""
+        """Adds a line with the numbers of a step, counted from 1."""
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **numbers}) + "\n")
         if self._board:
@@ -120,23 +124,28 @@ class Log:
                 self._board.add_scalar(name.replace("_", " "), value, step)
 
     def close(self) -> None:
-        """Writes what TensorBoard has not written yet."""
+        """Lets TensorBoard write its last numbers."""
         if self._board:
             self._board.close()
 
 
 def wants_tensorboard(asked: bool | None) -> bool:
-    """Whether to write for TensorBoard. Raises `UserError` where it is asked for and not installed."""
-    there = find_spec("tensorboard") is not None
-    if asked and not there:
+    """Returns True if scalars are written for TensorBoard: None for `asked` means, where it is installed.
+
+    Raises:
+        UserError: TensorBoard is asked for and not installed.
+    """
+    is_installed = find_spec("tensorboard") is not None
+    if asked and not is_installed:
         raise UserError(
-            "--tensorboard: the package is not installed; 'pip install tensorboard' gets it, log.jsonl has the same numbers"
+            "--tensorboard: the package is not installed; 'pip install tensorboard' gets it, "
+            "log.jsonl has the same numbers"
         )
-    return there if asked is None else asked
+    return is_installed if asked is None else asked
 
 
 def _step(line: str) -> int | None:
-    """The step of a line; None for one that a kill cut short."""
+    """The step of a line; None for a line that a kill cut short."""
     try:
         return int(json.loads(line)["step"])
     except (json.JSONDecodeError, KeyError, TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""How a prompt is tuned, as data: the paper's settings are the defaults."""
+"""The settings of prompt tuning, as data: the defaults are the paper's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from harness.errors import UserError
 METHODS = ("sd4match-single", "sd4match-class", "sd4match-cpm")
 
 RELEASE_PROCESSES = 3
-"""GPUs of the published training, each with a third of the batch and, since nothing was synchronised, a prompt of its own."""
+"""GPUs of the published training. Without synchronisation: each had a third of the batch and a prompt."""
+
+USER_SETTINGS = (
+    *("timestep", "temperature", "kernel", "batch", "steps", "rate", "linear_rate", "rate_decay", "warmup"),
+    *("init", "tokens", "ablation", "gate", "recipe", "precision", "seed"),
+)
+"""Settings that the user chooses; the others follow from method, data and weights."""
 
 Method = Literal["sd4match-single", "sd4match-class", "sd4match-cpm"]
 
@@ -20,16 +26,19 @@ Precision = Literal["fp32", "bf16", "fp16"]
 
 
 class Settings(pydantic.BaseModel):
-    """What a tuned prompt depends on, besides weights and data (paper, section 4.1). A checkpoint goes on under equal settings only."""
+    """Everything besides the content of weights and data that a tuned prompt depends on (paper, section 4.1).
+
+    A training goes on from a checkpoint under equal settings only.
+    """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     method: Method
     dataset: str
-    """Its name in tables."""
+    """The dataset's name in tables."""
     split: str
     validation_split: str | None
-    """None: no validation, and the newest prompt is the best one."""
+    """None for no validation: the newest prompt then counts as the best."""
     manifest: str
     """Hash of the training split: pairs, points, boxes and the pictures' content."""
     validation_manifest: str | None
@@ -42,48 +51,53 @@ class Settings(pydantic.BaseModel):
     resample: str = "bicubic"
     temperature: float = 0.04
     kernel: int = 7
-    """Side in cells of the Gaussian that smooths the true position."""
+    """Side in grid positions of the Gaussian that smooths the true position."""
     batch: int = 9
     """Pairs of one step, over all processes."""
     steps: int = 30_000
     rate: float = 1e-2
     linear_rate: float = 1e-3
-    """Of the conditional prompting module's linear layers."""
+    """Learning rate of the conditional prompting module's linear layers."""
     rate_decay: Literal["constant", "cosine"] = "constant"
     warmup: int = 0
     """Steps over which the rate rises to its value."""
     init: Literal["random", "empty", "text"] = "random"
-    """Where Single and Class start: random tokens, the empty text's, or those of "a photo of a" with Class's category behind it."""
+    """First tokens of Single and Class: random ones, those of the empty text, or those of "a photo of a",
+    which for Class ends in the category."""
     tokens: int = 75
     """N of Single and Class."""
     ablation: str = ""
     """Case of the paper's Fig. 3(a), for the conditional prompting module."""
     gate: Literal["release", "paper"] = "release"
     recipe: Literal["paper", "release"] = "paper"
-    """`paper`: gradients are averaged over the whole batch, and a prompt whose category is absent from it stays as it is.
+    """`paper`: gradients are averaged over the whole batch, and a prompt whose category is absent from it
+    stays as it is.
 
-    `release`: what the published code does. Its three processes never synchronise and the first one's prompt is kept, so a step sees
-    the first third of the batch only; gradients are set to zero instead of being dropped, so that Adam's momentum goes on moving the
-    prompts of absent categories."""
+    `release`: as in the published code. Its three processes never synchronise and the prompt of process 0 is
+    kept, so a step sees the first third of the batch only; gradients are set to zero instead of being
+    dropped, so that Adam's momentum goes on moving the prompts of absent categories."""
     precision: Precision = "fp32"
     seed: int = 0
     validate_every: int
 
     @property
     def pairs_per_step(self) -> int:
-        """Pairs that a step's gradient is the mean over."""
+        """Number of pairs in a step's gradient, which is a mean over them."""
         return self.batch // RELEASE_PROCESSES if self.recipe == "release" else self.batch
 
     def factor(self, step: int) -> float:
-        """The learning rate of a step, counted from 0, over the one it is set to."""
-        decay = 0.5 + 0.5 * math.cos(math.pi * step / self.steps) if self.rate_decay == "cosine" else 1.0
+        """The learning rate of a step, counted from 0, divided by the rate that is set."""
+        decay = 1.0
+        if self.rate_decay == "cosine":
+            decay = 0.5 + 0.5 * math.cos(math.pi * step / self.steps)
         return decay * min(1.0, (step + 1) / max(1, self.warmup))
 
     def check(self) -> None:
-        """Raises `UserError` for numbers that do not go together."""
+        """Raises `UserError` for settings that contradict each other."""
         if self.recipe == "release" and self.batch % RELEASE_PROCESSES:
             raise UserError(
-                f"--batch {self.batch} is no multiple of the {RELEASE_PROCESSES} processes of --recipe release"
+                f"--batch {self.batch} is not a multiple of the {RELEASE_PROCESSES} processes "
+                "of --recipe release"
             )
         if self.kernel % 2 == 0:
             raise UserError(
@@ -91,11 +105,13 @@ class Settings(pydantic.BaseModel):
             )
         if self.method == "sd4match-cpm" and self.init != "random":
             raise UserError(
-                "--init is for sd4match-single and sd4match-class; the conditional prompting module starts at random"
+                "--init is for sd4match-single and sd4match-class; "
+                "the conditional prompting module starts at random"
             )
         if self.method == "sd4match-cpm" and self.tokens != type(self).model_fields["tokens"].default:
             raise UserError(
-                "--tokens is for sd4match-single and sd4match-class; --ablation chooses the conditional prompting module's"
+                "--tokens is for sd4match-single and sd4match-class; "
+                "--ablation chooses those of the conditional prompting module"
             )
         if self.method != "sd4match-cpm" and (self.ablation or self.gate != "release"):
             raise UserError(
@@ -103,18 +119,22 @@ class Settings(pydantic.BaseModel):
             )
 
 
-def refuse_other(path: str, earlier: Settings, now: Settings) -> None:
-    """Raises `UserError` that names the first setting in which a checkpoint differs; more steps at a rate that knows no end are welcome."""
-    before, after = earlier.model_dump(), now.model_dump()
-    for name, value in after.items():
-        longer = name == "steps" and now.rate_decay == "constant" and value >= before[name]
-        if value != before[name] and not longer:
+def refuse_changed_settings(path: str, earlier: Settings, now: Settings) -> None:
+    """Raises `UserError` that names the first setting in which a training differs from its checkpoint.
+
+    More steps are allowed at a constant rate, which does not depend on their number.
+    """
+    checkpoint = earlier.model_dump()
+    for name, value in now.model_dump().items():
+        is_longer = name == "steps" and now.rate_decay == "constant" and value >= checkpoint[name]
+        if value != checkpoint[name] and not is_longer:
             option = name.replace("_", "-")
             raise UserError(
-                f"{path} was made with {option} {_told(before[name])}, this training has {option} {_told(value)}; "
+                f"{path} was made with {option} {_format(checkpoint[name])}, "
+                f"this training has {option} {_format(value)}; "
                 "choose another --out, or the same settings to go on"
             )
 
 
-def _told(value: object) -> str:
+def _format(value: object) -> str:
     return "none" if value is None or value == "" else str(value)

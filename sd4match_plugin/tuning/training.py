@@ -1,4 +1,6 @@
-"""Prompt tuning (paper, section 3.2): the loop. What it gives follows from its settings and data alone, however often it was stopped."""
+"""The loop of prompt tuning (paper, section 3.2). Its result follows from settings and data alone, however
+often it was stopped.
+"""
 
 from __future__ import annotations
 
@@ -25,20 +27,20 @@ from sd4match_plugin.tuning.settings import Settings
 from sd4match_plugin.tuning.validation import Validation
 
 MILESTONES = 60
-"""Lines of the log over a whole training, but no step has more than one and every 100th has one."""
+"""Lines of the log over a whole training; at most one for each step, and at least one for each 100 steps."""
 
 
 class Diverged(BenchError):
-    """The loss is not finite. The last checkpoint is as it was."""
+    """The loss is not finite. The checkpoint of an earlier step is unchanged."""
 
 
 @dataclass(frozen=True)
 class ExecutionOptions:
-    """What changes how a training goes, and not what it gives but by rounding.
+    """Options that change the speed and memory of a training; its result changes by rounding at most.
 
     Attributes:
         pairs_at_once: pairs that pass through the U-Net together; fewer need less memory.
-        save_every: steps between checkpoints: the most work that a kill costs.
+        save_every: steps between checkpoints: the most work that is lost when a training is killed.
     """
 
     pairs_at_once: int
@@ -47,11 +49,11 @@ class ExecutionOptions:
 
 @dataclass(frozen=True, eq=False)
 class TrainingInputs:
-    """What a training works with.
+    """Everything that a training needs.
 
     Attributes:
-        metadata: what prompt files say of their making, besides step and PCK.
-        validation: None for none.
+        metadata: entries of the prompt files' headers, besides step and PCK.
+        validation: None for a training without validation.
     """
 
     settings: Settings
@@ -70,7 +72,7 @@ Progress = Callable[[int, float], None]
 
 
 class Training:
-    """One training, from where it stands.
+    """One training, at its beginning or as an earlier run left it.
 
     Args:
         state: of an earlier run; None to begin.
@@ -108,7 +110,7 @@ class Training:
         self.step, self.history, self._best = state.step, state.history, state.best
 
     def run(self, log: Log | None, progress: Progress = lambda step, loss: None) -> None:
-        """Goes on to the last step.
+        """Makes all steps that are left.
 
         Raises:
             Diverged: the loss is not finite.
@@ -124,22 +126,27 @@ class Training:
                 self._after_step(log)
 
     def _after_step(self, log: Log | None) -> None:
-        settings, final = self._settings, self.step == self._settings.steps
-        validated = bool(self._inputs.validation) and (final or self.step % settings.validate_every == 0)
-        numbers = self._summary() if final or validated or self.step % self._pace == 0 else {}
-        if validated:
-            numbers["validation_pck"] = self._validate()
+        """Writes the log, validates and saves where a step is due for it."""
+        step, validation = self.step, self._inputs.validation
+        is_last = step == self._settings.steps
+        is_validated = validation is not None and (is_last or step % self._settings.validate_every == 0)
+        is_due = is_last or is_validated
+        numbers = {}
+        if is_due or step % self._log_interval == 0:
+            numbers = self._summarize()
+        if validation is not None and is_validated:
+            numbers["validation_pck"] = self._validate(validation)
         if log and numbers:
-            log.write(self.step, numbers)
-        if final or validated or self.step % self._execution.save_every == 0:
+            log.write(step, numbers)
+        if is_due or step % self._execution.save_every == 0:
             self._save()
 
     @property
-    def _pace(self) -> int:
+    def _log_interval(self) -> int:
         return max(1, min(100, self._settings.steps // MILESTONES))
 
-    def _summary(self) -> dict[str, float]:
-        """What the log says of the steps since its last line."""
+    def _summarize(self) -> dict[str, float]:
+        """The log's numbers of the steps since its last line."""
         recent, self.history.recent = self.history.recent, []
         loss = math.fsum(recent) / len(recent)
         self.history.losses.append((self.step, loss))
@@ -147,12 +154,13 @@ class Training:
         return {"loss": loss, "rate": rate, "seconds_per_step": self.history.seconds["train"] / self.step}
 
     def _update(self) -> float:
-        """One step of Adam; returns the loss, the mean over the pairs of the step.
+        """Makes one step of Adam; returns the loss, the mean over the pairs of the step.
 
         Raises:
             Diverged: it is not finite; nothing is changed.
         """
-        # The release zeroes gradients, so that a prompt whose category is absent has one of zero, and Adam's momentum moves it.
+        # The release sets gradients to zero: the prompt of an absent category has one, and Adam's momentum
+        # moves it.
         self._optimizer.zero_grad(set_to_none=self._settings.recipe == "paper")
         # Losses of processes are shares of the mean over all pairs, so they add up.
         loss = math.fsum(self._processes.gather(self.gradients.accumulate(self.step)))
@@ -167,11 +175,9 @@ class Training:
         self._scaler.update()
         return loss
 
-    def _validate(self) -> float:
-        if self._inputs.validation is None:
-            raise ValueError("no validation pairs")
+    def _validate(self, validation: Validation) -> float:
         with self._measure("validate"):
-            pck = self._inputs.validation.pck(self._prompting)
+            pck = validation.pck(self._prompting)
         earlier = self.history.pck(self.history.best)
         self.history.validation.append((self.step, pck))
         if earlier is None or pck > earlier:
@@ -179,7 +185,7 @@ class Training:
         return pck
 
     def _save(self) -> None:
-        if not self._processes.main:
+        if not self._processes.is_main:
             return
         with self._measure("save"):
             state = State(
@@ -190,13 +196,14 @@ class Training:
                 self._best,
                 self.history,
             )
-            # First the checkpoint: a prompt's file that a kill left behind is put right when the training goes on.
+            # The checkpoint comes first: prompt files that a killed run left behind it are rewritten by the
+            # next run.
             save(self._inputs.folder, self._settings, state)
             self._write_files()
 
     def _write_files(self) -> None:
-        """`last.safetensors` and `best.safetensors`, as they stand."""
-        if not self._processes.main or not self.step:
+        """Writes `last.safetensors` and `best.safetensors`, unless no step is done yet."""
+        if not self._processes.is_main or not self.step:
             return
         inputs = self._inputs
         write_prompt_files(
@@ -225,19 +232,20 @@ class Training:
 
 @contextmanager
 def _deterministic_kernels(device: torch.device) -> Iterator[None]:
-    """On a GPU, kernels that add in a fixed order, so that a training that was stopped gives the bytes of one that was not."""
+    """On a GPU, selects kernels that add in a fixed order, so that a training that was stopped gives the
+    bytes of one that was not.
+    """
     if device.type != "cuda":
         yield
         return
-    before, warned = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-    )
+    was_deterministic = torch.are_deterministic_algorithms_enabled()
+    was_warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         with warnings.catch_warnings():
-            # Pooling's gradient is said to be out of order; with windows that share at most one patch, it is a sum of two numbers.
+            # torch warns of the gradient of pooling; but windows share at most one patch, so it is a sum of
+            # two numbers.
             warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation")
             yield
     finally:
-        torch.use_deterministic_algorithms(before, warn_only=warned)
+        torch.use_deterministic_algorithms(was_deterministic, warn_only=was_warn_only)

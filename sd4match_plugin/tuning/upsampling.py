@@ -1,4 +1,4 @@
-"""The frozen U-Net with less to do on a CPU: upsampling that computes the same but for rounding, on the way there and on the way back."""
+"""Faster upsampling for the frozen U-Net on a CPU: equal but for rounding, forwards and backwards."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from diffusers.models.upsampling import Upsample2D
 from torch import Tensor, nn
 
 
-def lighten(unet: Any) -> None:
-    """Puts `TransposedUpsampling` in the place of a frozen U-Net's own layers that double a map, which stay inside."""
+def replace_upsampling(unet: Any) -> None:
+    """Puts `TransposedUpsampling` around the layers of a frozen U-Net that double a map."""
     for module in list(unet.modules()):
         for name, layer in list(module.named_children()):
-            if isinstance(layer, Upsample2D) and _doubles(layer):
+            if isinstance(layer, Upsample2D) and _is_plain_doubling(layer):
                 setattr(module, name, TransposedUpsampling(layer))
 
 
 class TransposedUpsampling(nn.Module):
     """Doubling by the nearest neighbour and a 3 x 3 convolution, as one transposed convolution of stride 2.
 
-    Each cell of the larger map sees 2 x 2 cells of the smaller one, each under up to four of the nine weights; added up beforehand, four
-    weights are left, so that there are 4 multiplications in the place of 9, and the larger map is never made before it is convolved.
+    Each position of the larger map sees 2 x 2 positions of the smaller one, each under up to four of the nine
+    weights; added up beforehand, four weights are left, so that there are 4 multiplications instead of 9, and
+    the larger map is never made before it is convolved.
     """
 
     kernel: Tensor
@@ -40,19 +41,17 @@ class TransposedUpsampling(nn.Module):
         )
 
     def forward(self, states: Tensor, output_size: Any = None) -> Tensor:
-        """(n, C, h, w) -> (n, C', 2h, 2w); the original's where another size is asked for, as of maps with an odd side."""
+        """(n, C, h, w) -> (n, C', 2h, 2w); the original layer for other sizes, such as odd sides."""
         if output_size is not None:
-            other: Tensor = self.upsampling(states, output_size)
-            return other
+            resized: Tensor = self.upsampling(states, output_size)
+            return resized
         return F.conv_transpose2d(states, self.kernel, self.bias, stride=2, padding=1)
 
 
-def _doubles(layer: Upsample2D) -> bool:
-    """Whether it is nearest neighbours and a 3 x 3 convolution, nothing else."""
+def _is_plain_doubling(layer: Upsample2D) -> bool:
+    """Returns True for nearest neighbours and a 3 x 3 convolution, and nothing else."""
     conv = getattr(layer, "conv", None)
-    plain = isinstance(conv, nn.Conv2d) and (conv.kernel_size, conv.padding, conv.stride) == (
-        (3, 3),
-        (1, 1),
-        (1, 1),
-    )
-    return plain and layer.use_conv and layer.interpolate and layer.norm is None
+    if not isinstance(conv, nn.Conv2d):
+        return False
+    is_plain = (conv.kernel_size, conv.padding, conv.stride) == ((3, 3), (1, 1), (1, 1))
+    return is_plain and layer.use_conv and layer.interpolate and layer.norm is None

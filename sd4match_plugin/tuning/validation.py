@@ -1,15 +1,18 @@
-"""PCK of the prompt as it is: which one is kept (argmax, alpha 0.1, per image, protocol `sd4match`, as the release selects)."""
+"""PCK of a training's prompt, which chooses the best one (argmax, alpha 0.1, per image, protocol `sd4match`,
+as in the release).
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
+from itertools import chain
 
 import torch
 
 from harness.caching.lru import ByteLRU
 from harness.datasets.splits import SplitIndex
-from harness.frames import Frame, Size
+from harness.frames import Frame
 from harness.localizers.on_grid import Argmax
 from harness.scoring.pck import is_correct, relative_errors
 from harness.scoring.protocols import SD4MATCH
@@ -20,16 +23,14 @@ from sd4match_plugin.tuning.prompting import PromptEncoder, Prompting
 
 ALPHA = 0.1
 
-LOCALIZER = "argmax"
+BATCH_PAIRS = 8
+"""Pairs whose maps are computed together."""
 
-PAIRS = 8
-"""Pairs whose maps are computed at once."""
-
-KEPT_BYTES = 2 << 30
-"""Maps kept for the pairs that come: 2 GiB."""
+MEMORY_BYTES = 2 << 30
+"""Size of the maps that are kept for later pairs: 2 GiB."""
 
 MapKey = tuple[str, Hashable]
-"""A picture and its prompt."""
+"""A picture's identity, and the key of its prompt."""
 
 
 class Validation:
@@ -52,64 +53,63 @@ class Validation:
 
     @torch.no_grad()
     def pck(self, prompting: Prompting) -> float:
-        """Percent: the mean over all processes' pairs of the share of points found."""
-        kept = ByteLRU[torch.Tensor](KEPT_BYTES, _size_of)
-        shares = [
-            share
-            for first in range(0, len(self._pairs), PAIRS)
-            for share in self._shares(first, prompting, kept)
-        ]
-        everyone = [share for some in self._processes.gather(shares) for share in some]
-        return 100 * math.fsum(everyone) / len(everyone)
+        """PCK in percent: the mean over all processes' pairs of the share of correct points."""
+        memory = ByteLRU[torch.Tensor](MEMORY_BYTES, _size_of)
+        shares: list[float] = []
+        for start in range(0, len(self._pairs), BATCH_PAIRS):
+            shares += self._correct_shares(self._pairs[start : start + BATCH_PAIRS], prompting, memory)
+        all_shares = list(chain.from_iterable(self._processes.gather(shares)))
+        return 100 * math.fsum(all_shares) / len(all_shares)
 
-    def _shares(self, first: int, prompting: Prompting, kept: ByteLRU[torch.Tensor]) -> list[float]:
-        """Share of points found in each pair of a few."""
-        pairs = self._pairs[first : first + PAIRS]
-        wanted = [_map_keys(pair, prompting) for pair in pairs]
-        held = self._held([key for both in wanted for key in both], prompting, kept)
-        return [
-            self._share(pair, *(held[key] for key in both)) for pair, both in zip(pairs, wanted, strict=True)
-        ]
+    def _correct_shares(
+        self, pairs: Sequence[ImagePair], prompting: Prompting, memory: ByteLRU[torch.Tensor]
+    ) -> list[float]:
+        """Share of correct points in each pair of a batch."""
+        keys = [_map_keys(pair, prompting) for pair in pairs]
+        maps = self._compute_maps(list(chain.from_iterable(keys)), prompting, memory)
+        shares = []
+        for pair, (source, target) in zip(pairs, keys, strict=True):
+            shares.append(self._correct_share(pair, maps[source], maps[target]))
+        return shares
 
-    def _held(
-        self, keys: Sequence[MapKey], prompting: Prompting, kept: ByteLRU[torch.Tensor]
+    def _compute_maps(
+        self, keys: Sequence[MapKey], prompting: Prompting, memory: ByteLRU[torch.Tensor]
     ) -> dict[MapKey, torch.Tensor]:
-        """Maps of some pictures, those that are not kept computed together."""
-        held = {key: found for key in keys if (found := kept.get(key)) is not None}
-        new = list(dict.fromkeys(key for key in keys if key not in held))
-        if new:
-            prompts = list(dict.fromkeys(prompt for _, prompt in new))
-            states = self._encoder(prompting.rows(prompting.module, prompts))
-            rows = states[[prompts.index(prompt) for _, prompt in new]]
-            for key, one in zip(
-                new,
-                self._maps(self._maps.draw_for_evaluation([identity for identity, _ in new]), rows),
-                strict=True,
-            ):
-                held[key] = one.clone()
-                kept.put(key, held[key])
-        return held
+        """Maps of pictures under their prompts; those that are not in memory are computed together."""
+        maps: dict[MapKey, torch.Tensor] = {}
+        for key in keys:
+            data = memory.get(key)
+            if data is not None:
+                maps[key] = data
+        missing = list(dict.fromkeys(key for key in keys if key not in maps))
+        if not missing:
+            return maps
+        prompts = list(dict.fromkeys(prompt for _, prompt in missing))
+        states = self._encoder(prompting.rows(prompting.module, prompts))
+        rows = states[[prompts.index(prompt) for _, prompt in missing]]
+        noisy = self._maps.draw_for_evaluation([identity for identity, _ in missing])
+        for key, data in zip(missing, self._maps(noisy, rows), strict=True):
+            maps[key] = data.clone()
+            memory.put(key, maps[key])
+        return maps
 
-    def _share(self, pair: ImagePair, source: torch.Tensor, target: torch.Tensor) -> float:
+    def _correct_share(self, pair: ImagePair, source: torch.Tensor, target: torch.Tensor) -> float:
+        """Share of a pair's points that are predicted within the threshold."""
         frame = self._maps.frame
-        points = torch.from_numpy(self._index.source_points(pair.pair_id))
-        found = self._localizer(
-            _map(source, pair.source_size, frame), _map(target, pair.target_size, frame), points
+        located = self._localizer(
+            FeatureMap(source, Frame.stretched(pair.source_size, frame)),
+            FeatureMap(target, Frame.stretched(pair.target_size, frame)),
+            torch.from_numpy(self._index.source_points(pair.pair_id)),
         )
-        predicted = found.points.double().cpu().numpy()
-        errors = relative_errors(
-            SD4MATCH, self._index.threshold, self._index.target(pair.pair_id), frame, predicted
-        )
+        predicted = located.points.double().cpu().numpy()
+        truth = self._index.target(pair.pair_id)
+        errors = relative_errors(SD4MATCH, self._index.threshold, truth, frame, predicted)
         return float(is_correct(errors, ALPHA, SD4MATCH.strict).mean())
 
 
 def _map_keys(pair: ImagePair, prompting: Prompting) -> tuple[MapKey, MapKey]:
     source, target = prompting.keys(pair)
     return (pair.source.identity(), source), (pair.target.identity(), target)
-
-
-def _map(data: torch.Tensor, original: Size, frame: Size) -> FeatureMap:
-    return FeatureMap(data, Frame.stretched(original, frame))
 
 
 def _size_of(data: torch.Tensor) -> int:

@@ -62,7 +62,9 @@ def test_class_has_every_category():
 
 
 def test_tuning_helps(bench, tmp_path):
-    """On pairs that no training saw, with the same extractor, noise and localizer; 13 points on the whole split, one draw of noise."""
+    """On pairs that no training saw, with the same extractor, noise and localizer; 13 points on the whole
+    split, one draw of noise.
+    """
 
     def pck(prompt: str) -> float:
         out = tmp_path / prompt

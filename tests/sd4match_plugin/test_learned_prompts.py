@@ -243,8 +243,9 @@ def test_the_wrong_category_is_another_one():
 )
 def test_ranges_of_timesteps(value, found):
     from harness.cli.options import NumberList
+    from harness.running.parameters import SHORT_NAMES
 
-    assert NumberList().convert(value, None, None) == found
+    assert NumberList(SHORT_NAMES["timestep"]).convert(value, None, None) == found
 
 
 @pytest.mark.parametrize("value", ["5..1", "a..b", "1..9:0", "1..2:x", "", "-5", "-5..5"])

@@ -35,7 +35,9 @@ DINO = transformers.Dinov2Config(
 
 
 def of_images(images):
-    """Standard normal states that follow from the images' contents, in their order, and from the first one's width."""
+    """Standard normal states that follow from the images' contents, in their order, and from the first one's
+    width.
+    """
     return draw_noise((77, 8), *(image.identity for image in images), images[0].size.width)
 
 
@@ -64,7 +66,9 @@ class Plugin:
 
 @pytest.fixture
 def show(bench, tmp_path, monkeypatch):
-    """`bench prompt show ...` in a folder with A.png, B.png and prompts; `show.rows` are those of the sheet, `show.title` its title."""
+    """`bench prompt show ...` in a folder with A.png, B.png and prompts; `show.rows` are those of the sheet,
+    `show.title` its title.
+    """
     import harness.drawing.contact_sheet as module
 
     write_prompts(tmp_path)

@@ -134,7 +134,7 @@ def test_the_papers_module_is_known_by_its_tensors(config, tmp_path):
 def test_what_tensors_do_not_tell_has_to_be_given(tmp_path):
     config = replace(CONFIG, inputs="image", descriptor="head")
     file = saved(tmp_path / "ckpt.pt", state(config))
-    with pytest.raises(UserError, match=r"ckpt\.pt: its tensors do not tell"):
+    with pytest.raises(UserError, match=r"ckpt\.pt: its tensors are the same for"):
         read(file)
     assert read(file, config).config == config
 
@@ -215,8 +215,8 @@ def changed(name: str, value: torch.Tensor | None) -> dict[str, torch.Tensor]:
         ),
         ({"cat": torch.zeros(1, 77, 8, dtype=torch.int64)}, "'cat' holds"),
         ({"cat": torch.tensor(1.0)}, "'cat' has the shape ()"),
-        ({"cat": [1.0]}, "'cat' is no tensor"),
-        ({0: torch.zeros(1, 77, 8)}, "'0' is no tensor with a name"),
+        ({"cat": [1.0]}, "'cat' is not a tensor"),
+        ({0: torch.zeros(1, 77, 8)}, "'0' is not a tensor with a name"),
         ({}, "no dictionary of tensors"),
         (torch.zeros(1, 77, 8), "no dictionary of tensors"),
     ],

@@ -38,7 +38,9 @@ def the_global_stream_is_left_alone():
 
 
 def test_words_as_rows_are_the_text_with_its_boundaries(backbone):
-    """A text's own rows, assembled, are what the text encoder makes of the text, up to and including its end."""
+    """A text's own rows, assembled, are what the text encoder makes of the text, up to and including its
+    end.
+    """
     text = backbone.token_embeddings("a photo of a cat")
     whole = assemble(text[None, 1:6], Boundaries.of(backbone))[0]
     torch.testing.assert_close(whole[:7], text[:7], rtol=0, atol=0)

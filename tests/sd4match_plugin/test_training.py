@@ -1,4 +1,6 @@
-"""Prompt tuning as a whole: what gets gradients, what a kill changes (nothing), which prompt is kept, what a user is told."""
+"""Prompt tuning as a whole: what gets gradients, what a kill changes (nothing), which prompt is kept, what a
+user is told.
+"""
 
 from __future__ import annotations
 
@@ -22,15 +24,14 @@ from harness.plugins.loading import load_plugins
 from harness.running.clock import StageClock
 from harness.sweep import DatasetChoice
 from harness.weights.choice import WeightChoice
-from sd4match_plugin.commands.train import _PASSED_ON
 from sd4match_plugin.prompts import files
 from sd4match_plugin.prompts.cpm import ABLATION
 from sd4match_plugin.tuning.checkpoint import load
 from sd4match_plugin.tuning.job import Job, Request, make_job
 from sd4match_plugin.tuning.loss import matching_loss
 from sd4match_plugin.tuning.pairs import points_of
-from sd4match_plugin.tuning.processes import Processes, processes
-from sd4match_plugin.tuning.settings import Settings
+from sd4match_plugin.tuning.processes import Processes, join_processes
+from sd4match_plugin.tuning.settings import USER_SETTINGS, Settings
 from sd4match_plugin.tuning.training import Diverged
 from sd4match_plugin.tuning.validation import Validation
 
@@ -89,7 +90,7 @@ def job(
 ) -> Job:
     """A training, ready to go."""
     given = {"steps": 4, "batch": 3, "validation_split": "test", "validate_every": 2} | changed
-    own = {name: given.pop(name, Settings.model_fields[name].default) for name in _PASSED_ON}
+    own = {name: given.pop(name, Settings.model_fields[name].default) for name in USER_SETTINGS}
     request = Request(
         method=method,
         dataset=DatasetChoice("folder", place / "photos"),
@@ -351,7 +352,9 @@ def test_the_best_prompt_is_kept_and_survives_a_resume(host, place, tmp_path, mo
 
 @pytest.mark.parametrize("method", ["sd4match-single", "sd4match-class", "sd4match-cpm"])
 def test_validation_and_evaluation_agree(place, tmp_path, bench, method):
-    """`bench run` with the best prompt at the training's timestep, one draw, argmax, gives the PCK it was chosen by."""
+    """`bench run` with the best prompt at the training's timestep, one draw, argmax, gives the PCK it was
+    chosen by.
+    """
     trained = bench(*words(place, method, out=tmp_path / "prompt", steps=2))
     assert trained.status == 0, trained.err
     best, evaluate = trained.out.splitlines()
@@ -536,20 +539,23 @@ def test_two_processes_give_the_prompt_of_one(host, place, tmp_path):
 
 
 def take_part(place: Path, out: Path, methods: list[str]) -> None:
-    """One of the processes of the test above: two steps of each method; the first process keeps its last gradients."""
+    """One of the processes of the test above: two steps of each method; the first process keeps its last
+    gradients.
+    """
     host = load_plugins()
-    with processes("cpu") as mine:
+    with join_processes("cpu") as group:
         for method in methods:
             (out / method).mkdir(parents=True, exist_ok=True)
-            made = job(host, place, out / method, method, mine, steps=2)
+            made = job(host, place, out / method, method, group, steps=2)
             made.training.run(None)
-            if mine.main:
+            if group.is_main:
                 gradients = {
                     name: parameter.grad
                     for name, parameter in made.inputs.prompting.module.named_parameters()
                 }
                 torch.save(gradients, out / method / "gradients.pt")
-            mine.wait()
+            # No process leaves before the others are done.
+            group.gather(None)
     # Freed by a reducer, the group would now and then wait for ever.
     assert "reducer" not in vars(made.training.gradients._wrapped_module)
 

@@ -22,10 +22,10 @@ from harness.datasets import folder
 from harness.datasets.splits import read_split
 from harness.errors import UserError
 from harness.frames import Size
-from sd4match_plugin.prompts.image_patches import ImagePatches, Preprocessing, fed_side, token_shape
+from sd4match_plugin.prompts.image_patches import ImagePatches, Preprocessing, input_side, token_shape
 from sd4match_plugin.tuning.pairs import PairOrder, points_of, usable_pairs
 from sd4match_plugin.tuning.record import Log
-from sd4match_plugin.tuning.settings import Settings, refuse_other
+from sd4match_plugin.tuning.settings import Settings, refuse_changed_settings
 
 PUBLISHED = {
     "crop_size": {"height": 224, "width": 224},
@@ -107,7 +107,7 @@ def test_patches_are_those_after_the_final_norm_without_the_class_token(vit):
     ("changed", "told"),
     [
         ({"do_center_crop": False}, "keep their aspect ratio"),
-        ({"crop_size": {"height": 50, "width": 56}}, "no whole number of patches"),
+        ({"crop_size": {"height": 50, "width": 56}}, "not a whole number of patches"),
         ({"image_mean": [0.5]}, "not the configuration of an image processor"),
     ],
 )
@@ -120,7 +120,7 @@ def test_a_processor_that_does_not_fit_is_told_in_one_line(vit, tmp_path, change
 
 def test_a_side_is_whole_patches():
     card = type("Card", (), {"native": 100, "patch": 16})
-    assert fed_side(card) == 96
+    assert input_side(card) == 96
 
 
 def test_arrays_are_computed_once_and_found_again(tmp_path):
@@ -254,17 +254,19 @@ def test_rates():
 
 
 def test_other_settings_are_refused_by_name():
-    refuse_other("x", settings(), settings())
-    refuse_other("x", settings(), settings(steps=40_000))
+    refuse_changed_settings("x", settings(), settings())
+    refuse_changed_settings("x", settings(), settings(steps=40_000))
     for changed, told in (
         ({"rate": 0.1}, "rate 0.01.*rate 0.1"),
         ({"linear_rate": 0.1}, "linear-rate"),
         ({"manifest": "9"}, "manifest"),
     ):
         with pytest.raises(UserError, match=f"x was made with {told}"):
-            refuse_other("x", settings(), settings(**changed))
+            refuse_changed_settings("x", settings(), settings(**changed))
     with pytest.raises(UserError, match="steps 30000"):
-        refuse_other("x", settings(rate_decay="cosine"), settings(rate_decay="cosine", steps=40_000))
+        refuse_changed_settings(
+            "x", settings(rate_decay="cosine"), settings(rate_decay="cosine", steps=40_000)
+        )
 
 
 @pytest.mark.parametrize(

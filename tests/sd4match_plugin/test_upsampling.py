@@ -15,7 +15,7 @@ from harness.caching.disk_cache import Cache
 from sd4match_plugin.tuning.images import Posteriors
 from sd4match_plugin.tuning.maps import Maps
 from sd4match_plugin.tuning.settings import Settings
-from sd4match_plugin.tuning.upsampling import TransposedUpsampling, lighten
+from sd4match_plugin.tuning.upsampling import TransposedUpsampling, replace_upsampling
 
 
 def small_unet() -> UNet2DConditionModel:
@@ -42,7 +42,7 @@ def test_lightened_layers_compute_the_same(side):
     """Of 12 cells, halved three times, one map's side is odd and its upsampling goes to a size of its own."""
     unet = small_unet()
     before = passed(unet, side)
-    lighten(unet)
+    replace_upsampling(unet)
     assert [type(module) for module in unet.modules()].count(TransposedUpsampling) == 3
     for found, expected in zip(passed(unet, side), before, strict=True):
         torch.testing.assert_close(found, expected, rtol=0, atol=2e-5 * float(expected.abs().max()))
@@ -65,7 +65,7 @@ def test_other_upsamplings_stay_as_they_are():
     unet = small_unet()
     upsampling = unet.up_blocks[0].upsamplers[0]
     upsampling.norm = torch.nn.LayerNorm(32)
-    lighten(unet)
+    replace_upsampling(unet)
     assert unet.up_blocks[0].upsamplers[0] is upsampling
 
 

@@ -1,0 +1,85 @@
+"""Learned prompts found in a source's folder, and read as prompts of their kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.errors import UserError
+from harness.messages import listed
+from harness.specs import LearnedFile
+from sd4match_plugin.prompts import files
+from sd4match_plugin.prompts.learned import SINGLE
+from sd4match_plugin.prompts.prompt_file import PromptFile
+from sd4match_plugin.prompts.release import PUBLISHED_DATASETS, RELEASE_DATASETS, RELEASE_TIMESTEP
+
+_RELEASE_NAMES = {"single": "Single", "class": "Class", "cpm": "CPM"}
+"""Kind -> first word of the release's folders."""
+
+
+def find_prompt(kind: str, folder: Path, trained_on: str | None) -> LearnedFile:
+    """Finds a prompt among those of a source: our `KIND-DATASET.safetensors`, or a folder of the release such
+    as `Single_spair_sd2-1_TokenEmbeds75`.
+
+    Args:
+        trained_on: None for the first prompt there is: SPair-71k's of the release.
+
+    Raises:
+        UserError: there is none; the message names the datasets that there are prompts for.
+    """
+    paths = {**_own_files(kind, folder), **_release_folders(kind, folder)}
+    if not paths:
+        raise UserError(
+            f"{folder}: holds no prompt for sd4match-{kind}; "
+            f"fetch it again, or give --prompt-file sd4match-{kind}=PATH"
+        )
+    if trained_on is not None and trained_on not in paths:
+        raise UserError(
+            f"--trained-on {trained_on}: {folder} has sd4match-{kind} for {', '.join(paths)}; "
+            f"'bench train sd4match-{kind} --dataset {trained_on}' makes one, --prompt-file uses it; "
+            f"'bench weights fetch sd4match-prompts' gets the authors' for {listed(PUBLISHED_DATASETS)}, "
+            "--weights paper uses them"
+        )
+    dataset = trained_on or next(iter(paths))
+    return inspect_prompt(kind, paths[dataset])._replace(trained_on=dataset)
+
+
+def inspect_prompt(kind: str, path: Path) -> LearnedFile:
+    """Reads the facts that a file states. Raises `UserError` where it is not a prompt of this kind."""
+    metadata = read_prompt(kind, path).metadata
+    timestep = None
+    if not metadata:
+        # A file of the release outside its folder states nothing; all of them were tuned alike.
+        timestep = RELEASE_TIMESTEP
+    elif metadata.get("timestep", "").isdigit():
+        timestep = int(metadata["timestep"])
+    return LearnedFile(path, metadata.get("dataset", ""), timestep)
+
+
+def read_prompt(kind: str, path: Path) -> PromptFile:
+    """Reads a prompt of kind `single`, `class` or `cpm`. Raises `UserError` for a file of another kind."""
+    file = files.read(path)
+    file_kind = str(file.kind)
+    if file_kind == "hidden-states":
+        file_kind = "single" if set(file.prompts) == {SINGLE} else "class"
+    if file_kind != kind:
+        raise UserError(
+            f"{path}: is a prompt of sd4match-{file_kind}, not of sd4match-{kind}; "
+            f"use it with sd4match-{file_kind}"
+        )
+    return file
+
+
+def _own_files(kind: str, folder: Path) -> dict[str, Path]:
+    """Dataset -> file of ours."""
+    return {path.stem.removeprefix(f"{kind}-"): path for path in sorted(folder.glob(f"{kind}-*.safetensors"))}
+
+
+def _release_folders(kind: str, folder: Path) -> dict[str, Path]:
+    """Dataset -> folder of the release, ordered as `RELEASE_DATASETS`; folders may be nested."""
+    folders = {}
+    for dataset, name in RELEASE_DATASETS.items():
+        matches = sorted(folder.rglob(f"{_RELEASE_NAMES[kind]}_{name}_*"))
+        matches = [path for path in matches if path.is_dir()]
+        if matches:
+            folders[dataset] = matches[0]
+    return folders
