@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import CommaList, data_root, number_range
+from harness.cli.options import CommaList, data_root, number_range, typed_arguments
 from harness.cli.terminal import print_warnings
 from harness.plugins.host import Host
 from harness.records.folders import read_results
+
+if TYPE_CHECKING:
+    from harness.specs import Averaging
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportArguments:
+    """Arguments and options of `bench report` after parsing; help texts say what each is for."""
+
+    folder: Path
+    out: Path
+    title: str | None
+    protocol: str | None
+    averaging: Averaging
+    alphas: tuple[float, ...] | None
+    localizers: tuple[str, ...] | None
+    reported: bool
+    datasets: tuple[str, ...] | None
+    data_root: Path
 
 
 @click.command("report")
@@ -37,20 +57,8 @@ from harness.records.folders import read_results
     help="Places of datasets that are not below --data-root.",
 )
 @data_root
-@click.pass_obj
-def report(
-    host: Host,
-    folder: Path,
-    out: Path,
-    title: str | None,
-    protocol: str | None,
-    averaging: Literal["image", "point"],
-    alphas: tuple[float, ...] | None,
-    localizers: tuple[str, ...] | None,
-    reported: bool,
-    datasets: tuple[str, ...] | None,
-    data_root: Path,
-) -> int:
+@typed_arguments(ReportArguments)
+def report(host: Host, arguments: ReportArguments) -> int:
     """One self-contained page of a results folder: tables, charts, and pairs with their points.
 
     The page needs no network and no other file. Pairs are shown where the dataset is at hand.
@@ -61,15 +69,20 @@ def report(
     from harness.tables.reported import read_reported
     from harness.tables.view import View, choose_protocol
 
-    check_place(out)
-    records, damaged = read_results(folder)
+    check_place(arguments.out)
+    records, damaged = read_results(arguments.folder)
     print_warnings(damaged)
-    printed = read_reported() if reported else None
-    view = View(choose_protocol(records, protocol), averaging, alphas, localizers, reported=printed)
+    view = View(
+        choose_protocol(records, arguments.protocol),
+        arguments.averaging,
+        arguments.alphas,
+        arguments.localizers,
+        reported=read_reported() if arguments.reported else None,
+    )
     view.check(records)
-    rescorer = Rescorer(host, data_root, datasets or ())
-    page = make_page(records, damaged, folder, view, title, host, rescorer)
-    write_page(page, out)
+    rescorer = Rescorer(host, arguments.data_root, arguments.datasets or ())
+    page = make_page(records, damaged, arguments.folder, view, arguments.title, host, rescorer)
+    write_page(page, arguments.out)
     print_warnings((*page.absent, *page.damaged))
-    click.echo(str(out))
+    click.echo(str(arguments.out))
     return int(bool(damaged or page.damaged))

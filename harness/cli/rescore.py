@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import CommaList, data_root, number_range
+from harness.cli.options import CommaList, data_root, number_range, typed_arguments
 from harness.cli.terminal import print_warnings
 from harness.errors import SeveralErrors, UserError
 from harness.plugins.host import Host
@@ -15,6 +16,18 @@ from harness.records.folders import read_results
 
 if TYPE_CHECKING:
     from harness.records.schema import Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class RescoreArguments:
+    """Arguments and options of `bench rescore` after parsing; help texts say what each is for."""
+
+    folder: Path
+    protocols: tuple[str, ...] | None
+    alphas: tuple[float, ...] | None
+    threshold: str | None
+    datasets: tuple[str, ...] | None
+    data_root: Path
 
 
 @click.command("rescore")
@@ -37,32 +50,28 @@ if TYPE_CHECKING:
     help="Places of datasets that are not below --data-root.",
 )
 @data_root
-@click.pass_obj
-def rescore(
-    host: Host,
-    folder: Path,
-    protocols: tuple[str, ...] | None,
-    alphas: tuple[float, ...] | None,
-    threshold: str | None,
-    datasets: tuple[str, ...] | None,
-    data_root: Path,
-) -> int:
+@typed_arguments(RescoreArguments)
+def rescore(host: Host, arguments: RescoreArguments) -> int:
     """Score stored predictions under other protocols, alphas or thresholds, without a model."""
     from harness.scoring.rescore import Rescorer
     from harness.tables.leaderboard import leaderboard
     from harness.tables.view import View
 
+    folder = arguments.folder
     records, damaged = read_results(folder)
     print_warnings(damaged)
-    rescorer = Rescorer(host, data_root, datasets or ())
+    rescorer = Rescorer(host, arguments.data_root, arguments.datasets or ())
     rescored: list[Record] = []
     problems: list[str] = []
     for record in records:
-        if record.scores:
-            try:
-                rescored.append(rescorer.rescore(folder, record, protocols, alphas, threshold))
-            except UserError as error:
-                problems.append(str(error))
+        if not record.scores:
+            continue
+        try:
+            rescored.append(
+                rescorer.rescore(folder, record, arguments.protocols, arguments.alphas, arguments.threshold)
+            )
+        except UserError as error:
+            problems.append(str(error))
     if not rescored and not problems:
         raise UserError(f"no cell in {folder} has predictions to score")
     for name in dict.fromkeys(score.protocol for record in rescored for score in record.scores):
