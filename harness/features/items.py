@@ -7,7 +7,7 @@ is always computed beside the same others, so that its features are the same to 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -78,6 +78,15 @@ class ItemPlan:
     def batch(self, number: int) -> Sequence[Item]:
         """The items of a batch."""
         return self.items[number * self.batch_size : (number + 1) * self.batch_size]
+
+    def items_of(self, batches: Iterable[int]) -> Iterator[Item]:
+        """Yields the items of several batches, one batch after the other."""
+        for number in batches:
+            yield from self.batch(number)
+
+    def items_beside(self, numbers: Iterable[int]) -> Iterator[Item]:
+        """Yields the items of all batches that hold one of the items at these positions, in order of first use."""
+        return self.items_of(dict.fromkeys(number // self.batch_size for number in numbers))
 
     def _distinct_items(self) -> list[Item]:
         """The items of all pairs, in order of first use."""

@@ -7,19 +7,19 @@ free. It is chosen so that few maps are computed twice (`harness.features.schedu
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from itertools import chain
 
 from harness.caching.lru import ByteLRU
 from harness.datasets.splits import SplitIndex
-from harness.errors import BenchError, ExtractionError
+from harness.errors import BenchError
 from harness.features.extraction import BatchExtractor, Maps, Task
 from harness.features.items import Item, ItemPlan
 from harness.features.pictures import Pictures
+from harness.features.prefetch import decoding_ahead
 from harness.features.requests import PromptUse, RequestMaker
 from harness.features.schedule import Step, steps
-from harness.messages import one_line
 from harness.specs import (
     FeatureMap,
     ImageExtractor,
@@ -106,7 +106,8 @@ class PairFeatures:
             order = [number for step in schedule for number in step.pairs]
             with self._decoding_ahead([needs[number] for number in order]):
                 for step in schedule:
-                    self._drop_batches(step.dropped)
+                    for item in self._plan.items_of(step.dropped):
+                        self._maps.drop(item.key)
                     for number in step.pairs:
                         yield pairs[number]
                         self._count_uses(needs[number])
@@ -129,44 +130,22 @@ class PairFeatures:
             if not self._uses[number]:
                 self._maps.drop(self._plan.items[number].key)
 
-    def _drop_batches(self, batches: Sequence[int]) -> None:
-        for batch in batches:
-            for item in self._plan.batch(batch):
-                self._maps.drop(item.key)
-
-    @contextmanager
-    def _decoding_ahead(self, needs: Sequence[Sequence[int]]) -> Iterator[None]:
+    def _decoding_ahead(self, needs: Sequence[Sequence[int]]) -> AbstractContextManager[None]:
         """Lets worker processes decode the pictures that will be asked for, in order of first use."""
-        if not self._workers:
-            yield
-            return
-        from harness.features.prefetch import Prefetcher, prefetch_requests
-
+        held = {self._plan.number(key) for key in self._maps}
+        missing = [number for number in chain.from_iterable(needs) if number not in held]
         prepare = self.extractor.prepare if isinstance(self.extractor, PreparingExtractor) else None
         # A prompt that looks at pictures looks at them as they are.
         has_prompt_of_images = self.prompt is not None and self.prompt.scope in ("image", "pair")
-        prefetcher = Prefetcher(
-            prefetch_requests(self._items_to_compute(needs)),
+        return decoding_ahead(
+            self._pictures,
+            self._plan.items_beside(missing),
             prepare,
             images=prepare is None or has_prompt_of_images,
             workers=self._workers,
             batch=self._plan.batch_size * (2 if self.scope == "pair" else 1),
             pin=self._pin,
         )
-        self._pictures.ahead = prefetcher.get
-        try:
-            yield
-        finally:
-            self._pictures.ahead = None
-            prefetcher.close()
-
-    def _items_to_compute(self, needs: Sequence[Sequence[int]]) -> Iterator[Item]:
-        """The items of all batches that have a map to compute, in order of first use."""
-        held = {self._plan.number(key) for key in self._maps}
-        numbers = chain.from_iterable(needs)
-        batches = dict.fromkeys(number // self._plan.batch_size for number in numbers if number not in held)
-        for batch in batches:
-            yield from self._plan.batch(batch)
 
     def _get(self, key: Hashable) -> Maps:
         result: Maps | BenchError | None = self._maps.get(key) or self._errors.get(key)
@@ -187,8 +166,6 @@ class PairFeatures:
                 tasks.append(Task(item, self._requests.requests(item)))
             except BenchError as error:
                 errors[item.key] = error
-            except Exception as error:  # noqa: BLE001 - a plugin's code, and its error is this item's
-                errors[item.key] = ExtractionError(f"prompt failed: {one_line(error)}")
         return errors | self._batches.extract(tasks)
 
     def _keep(self, results: Mapping[Hashable, Maps | BenchError]) -> None:

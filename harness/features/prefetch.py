@@ -8,6 +8,7 @@ import os
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing import forkserver
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -15,7 +16,7 @@ import numpy as np
 import PIL.Image
 
 from harness.features.items import Item
-from harness.features.pictures import PictureKey, PrefetchedImage, open_checked, picture_key
+from harness.features.pictures import PictureKey, Pictures, PrefetchedImage, open_checked, picture_key
 from harness.frames import Size
 from harness.messages import first_line
 from harness.specs import ImageSource, Prepare
@@ -145,6 +146,31 @@ class Prefetcher:
             because + first_line(error),
         )
         self.close()
+
+
+@contextmanager
+def decoding_ahead(
+    pictures: Pictures,
+    items: Iterable[Item],
+    prepare: Prepare | None,
+    *,
+    images: bool,
+    workers: int,
+    batch: int,
+    pin: bool = False,
+) -> Iterator[None]:
+    """Lets a `Prefetcher` supply the pictures of items while the context lasts; without workers it does nothing."""
+    if not workers:
+        yield
+        return
+    requests = prefetch_requests(items)
+    prefetcher = Prefetcher(requests, prepare, images=images, workers=workers, batch=batch, pin=pin)
+    pictures.ahead = prefetcher.get
+    try:
+        yield
+    finally:
+        pictures.ahead = None
+        prefetcher.close()
 
 
 def _leave_with_parent(worker: int) -> None:

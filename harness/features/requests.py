@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from harness.errors import BenchError, ExtractionError
 from harness.features.items import Item
 from harness.features.pictures import Pictures
 from harness.frames import Size
+from harness.messages import one_line
 from harness.specs import ImageRequest, ImageSource, PairPrompt, Prompt, Scope
 
 
@@ -59,27 +61,31 @@ class RequestMaker:
         """Makes one request for each image of an item.
 
         Raises:
-            DataError: a picture is broken.
-            Exception: whatever the prompt raises.
+            BenchError: a picture or the prompt raised it; any other error of theirs becomes an `ExtractionError`.
         """
-        requests = tuple(
-            self._request(image, size, item.category)
-            for image, size in zip(item.images, item.sizes, strict=True)
-        )
+        try:
+            return self._make(item)
+        except BenchError:
+            raise
+        except Exception as error:
+            raise ExtractionError(f"prompt failed: {one_line(error)}") from error
+
+    def _make(self, item: Item) -> tuple[ImageRequest, ...]:
+        requests = []
+        for image, size in zip(item.images, item.sizes, strict=True):
+            requests.append(self._request(image, size, item.category))
         if self._prompt is None:
-            return requests
-        if self._prompt.scope in ("image", "pair"):
-            return self._prompt.add_to(item.category, requests)
-        return _with_prompts(requests, self._values_without_images(self._prompt, item.category, requests))
+            return tuple(requests)
+        return _with_prompts(requests, self._values(self._prompt, item.category, requests))
 
     def _request(self, image: ImageSource, size: Size, category: str) -> ImageRequest:
         picture, prepared = self._pictures.get(image, size)
         return ImageRequest(picture, image.identity(), category, seed=self._seed, prepared=prepared)
 
-    def _values_without_images(
-        self, prompt: PromptUse, category: str, requests: Sequence[ImageRequest]
-    ) -> tuple[Any, ...]:
-        """Values of a prompt that looks at no image, made once for the dataset or the category."""
+    def _values(self, prompt: PromptUse, category: str, requests: Sequence[ImageRequest]) -> tuple[Any, ...]:
+        """Values of a prompt; one that looks at no image is made once for the dataset or the category."""
+        if prompt.scope in ("image", "pair"):
+            return prompt.values(category, requests)
         key = category if prompt.scope == "category" else ""
         if key not in self._shared:
             self._shared[key] = prompt.values(category, requests)
