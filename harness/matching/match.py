@@ -174,7 +174,8 @@ class Matcher:
         self._maps: tuple[FeatureMap, FeatureMap] | None = None
 
     def _resolve(self, host: Host, choice: MatchRequest) -> ResolvedCell:
-        resources = _PairResources(host, choice, self._index())
+        index = _pair_as_split(self._files, self.sizes, choice.category, self._cell.split)
+        resources = _PairResources(host, choice, index)
         resources.require_weights([self._cell])
         return resolve_cell(resources, self._cell)
 
@@ -284,32 +285,36 @@ class Matcher:
                 self._maps = features(pair)
         return self._maps
 
-    def _index(self) -> SplitIndex:
-        """The pair as a dataset.
 
-        It has one point, which nothing reads: a pair without any would be left out.
-        """
-        source, target = self._files
-        corner = np.zeros((1, 2))
-        pair = ImagePair(
-            pair_id=f"{source.name} {target.name}",
-            source=source,
-            target=target,
-            source_size=self.sizes[0],
-            target_size=self.sizes[1],
-            category=self._choice.category,
-            source_points=corner,
-            target_points=corner,
-            keypoint_ids=("corner",),
-        )
-        return SplitIndex(
-            label="match",
-            split=self._cell.split,
-            pair_ids=(pair.pair_id,),
-            pairs={pair.pair_id: pair},
-            broken={},
-            threshold="image",
-        )
+def _pair_as_split(
+    files: Sequence[ImageFile], sizes: Sequence[Size], category: str, split: str
+) -> SplitIndex:
+    """Two images as a split of one pair.
+
+    It has one point, which nothing reads: a pair without any would be left out.
+    """
+    source, target = files
+    source_size, target_size = sizes
+    corner = np.zeros((1, 2))
+    pair = ImagePair(
+        pair_id=f"{source.name} {target.name}",
+        source=source,
+        target=target,
+        source_size=source_size,
+        target_size=target_size,
+        category=category,
+        source_points=corner,
+        target_points=corner,
+        keypoint_ids=("corner",),
+    )
+    return SplitIndex(
+        label="match",
+        split=split,
+        pair_ids=(pair.pair_id,),
+        pairs={pair.pair_id: pair},
+        broken={},
+        threshold="image",
+    )
 
 
 class _PairResources(Resources):

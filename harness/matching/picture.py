@@ -99,13 +99,27 @@ def _draw_points(paper: Paper, images: Sequence[PIL.Image.Image], match: Match, 
         paper.draw_line(start, end, colour)
     if heat:
         paper.draw_ring(panels[2].position(match.found[0], match.b_size))
-    for start, end, colour in zip(*ends, colours, strict=True):
-        for position in (start, end):
+    # Discs over all lines, and numbers over all discs.
+    for panel_positions in ends:
+        for position, colour in zip(panel_positions, colours, strict=True):
             paper.draw_disc(position, 6, colour)
     if len(match) <= NUMBERED:
-        for number, positions in enumerate(zip(*ends, strict=True), start=1):
-            for position, panel in zip(positions, panels, strict=False):
+        for panel, panel_positions in zip(panels, ends, strict=False):
+            for number, position in enumerate(panel_positions, start=1):
                 paper.draw_number(position, number, panel)
+    _add_caption(paper, match, colours)
+    if heat:
+        low, high = float(heat.values.min()), float(heat.values.max())
+        paper.add_scale(
+            low,
+            high,
+            f"cosine similarity; n = 1 point of A, {heat.cells.width} x {heat.cells.height} cells of B; "
+            "the ring is the place found",
+        )
+
+
+def _add_caption(paper: Paper, match: Match, colours: Sequence[Colour]) -> None:
+    """Adds the number of points and their positions, or a summary of their similarity where there are many."""
     paper.add_text(
         f"n = {len(match)} {'point' if len(match) == 1 else 'points'}; (x, y) in pixels of A and of B; "
         "similarity: cosine of the features at both places, from -1 to 1"
@@ -117,14 +131,6 @@ def _draw_points(paper: Paper, images: Sequence[PIL.Image.Image], match: Match, 
         paper.add_text(
             f"similarity from {match.similarity.min():.2f} to {match.similarity.max():.2f}, "
             f"mean {match.similarity.mean():.2f}"
-        )
-    if heat:
-        low, high = float(heat.values.min()), float(heat.values.max())
-        paper.add_scale(
-            low,
-            high,
-            f"cosine similarity; n = 1 point of A, {heat.cells.width} x {heat.cells.height} cells of B; "
-            "the ring is the place found",
         )
 
 
