@@ -59,7 +59,11 @@ class Diffusion:
             Card.of(folder).native,
             block,
         )
-        load: dict[str, Any] = {"torch_dtype": self.dtype, "use_safetensors": True}
+        load: dict[str, Any] = {
+            "torch_dtype": self.dtype,
+            "use_safetensors": True,
+            "low_cpu_mem_usage": False,
+        }
         self.vae: Any = (
             AutoencoderKL.from_pretrained(folder, subfolder="vae", **load)
             .to(device)

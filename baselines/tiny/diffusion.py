@@ -155,7 +155,7 @@ def train_unet(
 
     write_tokenizer(folder / "tokenizer")
     tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
-    vae = AutoencoderKL.from_pretrained(vae_folder)
+    vae = AutoencoderKL.from_pretrained(vae_folder, low_cpu_mem_usage=False)
     mean, std = posteriors(vae, pictures, folder.parent)
     scheduler, unet, text = make_scheduler(), make_unet(), make_text_encoder(tokenizer)
     # On a CPU, attention written out trains half again as fast as the fused kernel.

@@ -20,7 +20,9 @@ from sd4match_plugin.tuning.upsampling import TransposedUpsampling, replace_upsa
 
 def small_unet() -> UNet2DConditionModel:
     """The miniature pipeline's, frozen, with weights and biases of ordinary size."""
-    made = UNet2DConditionModel.from_pretrained(PIPELINE / "unet").requires_grad_(False)
+    made = UNet2DConditionModel.from_pretrained(PIPELINE / "unet", low_cpu_mem_usage=False).requires_grad_(
+        False
+    )
     generator = torch.Generator().manual_seed(0)
     for parameter in made.parameters():
         spread = 0.5 * parameter[0].numel() ** -0.5 if parameter.ndim > 1 else 0.1
