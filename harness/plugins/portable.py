@@ -55,6 +55,7 @@ def load_spec(hook: str, name: str, plugin: Plugin, version: str) -> PortableSpe
     Raises:
         UserError: the plugin cannot be loaded here, lacks the record, or has other code.
     """
+    # A host of its own: clashes with other plugins were settled where the cell was resolved.
     host = Host()
     entry_point = EntryPoint(plugin.name, plugin.source, hookspecs.PROJECT)
     host.load(plugin.name, plugin.distribution, plugin.version, entry_point.load, plugin.source)

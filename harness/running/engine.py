@@ -39,6 +39,7 @@ def run_cells(host: Host, cells: Sequence[Cell], options: RunOptions, reporter: 
         UserError: data or weights of a cell are missing, or a folder cannot be written.
     """
     resources = Resources(host, options)
+    # All sources at once, so that a user learns of every missing one in one message.
     resources.require_weights(cells)
     resolved = [resolve_cell(resources, cell) for cell in cells]
     make_results_folder(options.out)

@@ -98,6 +98,7 @@ def predict(
     with clock.stage("load"):
         features = make_pair_features(resolved, shared, cache)
         localizers = {name: localizer.make() for name, localizer in resolved.localizers.items()}
+    # From here on, so that the peak is that of the work and not of loading.
     _reset_gpu_peak(resolved.options.device)
     predictor = _Predictor(resolved, features, localizers, clock)
     predictor.run(wanted, hand_over, progress or (lambda done: None))

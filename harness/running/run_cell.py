@@ -49,6 +49,7 @@ def run_cell(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with lock_folder(folder):
+            # Files that a killed run was writing.
             for leftover in folder.rglob(".*.tmp"):
                 leftover.unlink()
             return _run_locked(
