@@ -21,7 +21,7 @@ from harness.frames import (
 
 sides = st.integers(1, 3000)
 sizes = st.builds(Size, sides, sides)
-# A corner grid of one row or column has no spacing, so that nothing comes back from it; it is tested by itself.
+# A corner grid of one row or column has no spacing, so nothing comes back from it; it is tested by itself.
 grids = st.builds(Size, st.integers(2, 200), st.integers(2, 200))
 conventions: st.SearchStrategy[GridConvention] = st.one_of(
     st.sampled_from(("corner", "half-pixel", "patch-centre")),

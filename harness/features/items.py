@@ -85,7 +85,7 @@ class ItemPlan:
             yield from self.batch(number)
 
     def items_beside(self, numbers: Iterable[int]) -> Iterator[Item]:
-        """Yields the items of all batches that hold one of the items at these positions, in order of first use."""
+        """Yields the items of the batches that hold items at these positions, in order of first use."""
         return self.items_of(dict.fromkeys(number // self.batch_size for number in numbers))
 
     def _distinct_items(self) -> list[Item]:

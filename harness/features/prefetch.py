@@ -159,7 +159,7 @@ def decoding_ahead(
     batch: int,
     pin: bool = False,
 ) -> Iterator[None]:
-    """Lets a `Prefetcher` supply the pictures of items while the context lasts; without workers it does nothing."""
+    """Lets a `Prefetcher` supply the pictures of items while the context lasts; idle without workers."""
     if not workers:
         yield
         return

@@ -61,7 +61,7 @@ class RequestMaker:
         """Makes one request for each image of an item.
 
         Raises:
-            BenchError: a picture or the prompt raised it; any other error of theirs becomes an `ExtractionError`.
+            BenchError: from a picture or the prompt; any other error of theirs becomes an `ExtractionError`.
         """
         try:
             return self._make(item)

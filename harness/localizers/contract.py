@@ -1,4 +1,4 @@
-"""Checks of a localizer on made-up maps: the grid that it reads, and whether a pair's predictions depend on other pairs."""
+"""Checks of a localizer: the grid that it reads, and its predictions for a batch and for single pairs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from harness.specs import BatchLocalizer, FeatureMap, Localizer, Reading
 GRIDS: tuple[GridConvention, ...] = ("corner", "half-pixel", "patch-centre")
 
 _IMAGE, _FRAME, _CELLS = Size(120, 90), Size(12, 12), Size(6, 4)
-"""One pixel of the frame is several of the image, so that conventions that differ by half a pixel of the frame lie apart."""
+"""Image, frame and cells of the made-up maps.
+
+A pixel of the frame is several pixels of the image, so that conventions lie apart that differ by half a pixel
+of the frame.
+"""
 
 _MOVES = (((1, 1), (4, 2)), ((4, 2), (1, 1)), ((3, 1), (2, 2)))
 """Cells (x, y) of the source and the cells of the target to which their features are moved."""
@@ -23,8 +27,9 @@ _MOVES = (((1, 1), (4, 2)), ((4, 2), (1, 1)), ((3, 1), (2, 2)))
 def displaced_peak_error(localizer: Localizer, grid: GridConvention, reads: Reading) -> float:
     """Largest distance, in original pixels, of predictions from the positions that a grid convention gives.
 
-    Every cell of the source has a feature of its own. One of them is found in the target, at another cell; the query lies
-    where `grid` puts the cell in the source, and the prediction should lie where it puts the other in the target.
+    Every cell of the source has a feature of its own. The target has one of them, at another cell. The query
+    lies where `grid` puts the cell in the source, and the prediction should lie where it puts the cell in the
+    target.
     """
     channels = _CELLS.width * _CELLS.height + 1
     features = torch.eye(channels)
@@ -43,7 +48,9 @@ def displaced_peak_error(localizer: Localizer, grid: GridConvention, reads: Read
 
 
 def reads_whole_pixels(localizer: Localizer) -> bool | None:
-    """Says whether points of the same original pixel get the same predictions; None where all pixels get the same ones.
+    """Says whether points of the same original pixel get the same predictions.
+
+    None where all pixels get the same ones.
 
     A pixel of the made-up image covers one and a half cells, so that its corners have different features.
     """
@@ -69,7 +76,8 @@ def batch_differences(
         batch_localizer, localizer: the same object.
 
     Returns:
-        Whether each pair's bytes are the same in a batch of its own, and the largest distance in pixels from those of a call.
+        Whether each pair's bytes are the same in a batch of its own, and the largest distance in pixels from
+        the predictions of a call.
     """
     are_equal, largest = True, 0.0
     for task, batched in zip(tasks, batch_localizer.many(tasks), strict=True):
@@ -88,7 +96,7 @@ def _made_up_map(features: Tensor) -> FeatureMap:
 
 
 def _position(grid: Grid, cell: tuple[int, int], reads: Reading) -> Tensor:
-    """(1, 2) original pixels at which a cell lies; for `pixel`, the number of the pixel whose centre is nearest."""
+    """(1, 2) original pixels at which a cell lies; for `pixel`, the pixel whose centre is nearest to it."""
     if reads == "cell":
         return grid.points(torch.tensor([cell], dtype=torch.float64))
     numbers = []

@@ -20,7 +20,8 @@ def cosines(
     Both maps are sampled bilinearly, as they are; features are normalised after that.
 
     Args:
-        points: (N, 2) float64, original pixels of the source image; with N = 1, the one is compared with every position.
+        points: (N, 2) float64, original pixels of the source image; with N = 1, the one is compared with
+            every position.
         positions: (M, 2) float64, original pixels of the target image; M = N unless N = 1.
         localizer: its `grid` holds where a map declares none, and its `reads` says what is read of a point.
 

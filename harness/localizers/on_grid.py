@@ -1,10 +1,12 @@
 """From a source feature and a target map to a point.
 
-A localizer takes the two feature maps and N query points in original pixels and returns N predictions in original pixels. All are
-batched over points, and all but the `argmax` family are differentiable with respect to both maps.
+A localizer takes the two feature maps and N query points in original pixels and returns N predictions in
+original pixels. All are batched over points, and all but the `argmax` family are differentiable with respect
+to both maps.
 
-Where a feature map declares no grid convention, `argmax`, `bilinear`, `soft-argmax` and `kernel-softmax` lay cells on the frame's
-pixels corner to corner, `argmax-original` by half-pixel centres and `window-softmax` by patch centres, as their authors do.
+Where a feature map declares no grid convention, `argmax`, `bilinear`, `soft-argmax` and `kernel-softmax` lay
+cells on the frame's pixels corner to corner, `argmax-original` by half-pixel centres and `window-softmax` by
+patch centres, as their authors do.
 """
 
 from __future__ import annotations
@@ -29,8 +31,11 @@ from harness.localizers.similarity import (
 from harness.specs import FeatureMap, Located
 
 ROWS = 64
-"""Points whose similarity maps pass together where there are many pairs. Always as many, so that what comes out of one does not depend on
-what else there is: sums are split by the shape of what they are sums of."""
+"""Number of points whose similarity maps pass together where there are many pairs.
+
+It is always the same, so that the result of a point does not depend on the other points: the shape of a
+tensor decides how its sums are split.
+"""
 
 
 class _OfSimilarities:
@@ -40,14 +45,16 @@ class _OfSimilarities:
     normalize: bool = True
 
     def similarity(self, source: FeatureMap, target: FeatureMap, points: Tensor) -> Tensor:
-        """Similarity maps (N, h, w) of queries sampled bilinearly from the raw source map; normalised after sampling, not before."""
+        """Similarity maps (N, h, w) of queries that are sampled bilinearly from the raw source map.
+
+        Queries are normalised after sampling, not before.
+        """
         start, goal = Grid(source, self.grid), Grid(target, self.grid)
-        return similarities(
-            sample(start.data, self.read_at(start.cells(points))), goal.data, self.normalize, target.norms
-        )
+        queries = sample(start.data, self.read_at(start.cells(points)))
+        return similarities(queries, goal.data, self.normalize, target.norms)
 
     def read_at(self, cells: Tensor) -> Tensor:
-        """Where the source map is sampled for points that lie at cells (N, 2)."""
+        """Cells (N, 2) at which the source map is sampled for points that lie at `cells` (N, 2)."""
         return cells
 
     def cells(self, similarity: Tensor) -> Tensor:
@@ -57,48 +64,55 @@ class _OfSimilarities:
     def __call__(self, source: FeatureMap, target: FeatureMap, points: Tensor) -> Located:
         """See `harness.specs.Localizer`."""
         similarity = self.similarity(source, target, points)
-        return Located(
-            Grid(target, self.grid).points(self.cells(similarity)), best_cells(similarity.detach())[1]
-        )
+        _, score = best_cells(similarity.detach())
+        return Located(Grid(target, self.grid).points(self.cells(similarity)), score)
 
     def many(self, tasks: Sequence[tuple[FeatureMap, FeatureMap, Tensor]]) -> list[Located]:
-        """See `harness.specs.Localizer`. Points of all pairs pass together, `ROWS` at a time, so that a point's numbers are its own."""
+        """See `harness.specs.BatchLocalizer`.
+
+        Points of all pairs pass together, `ROWS` at a time, so that a point's result does not depend on the
+        others.
+        """
         maps = [self.similarity(*task) for task in tasks]
-        alike: dict[tuple[object, ...], list[int]] = {}
-        for number, one in enumerate(maps):
-            alike.setdefault((one.shape[1:], one.dtype, one.device), []).append(number)
-        found: dict[int, Located] = {}
-        for numbers in alike.values():
+        groups: dict[tuple[object, ...], list[int]] = {}
+        for number, similarity in enumerate(maps):
+            kind = (similarity.shape[1:], similarity.dtype, similarity.device)
+            groups.setdefault(kind, []).append(number)
+        results: dict[int, Located] = {}
+        for numbers in groups.values():
             cells, scores = self._in_rows(torch.cat([maps[number] for number in numbers]))
             counts = [len(maps[number]) for number in numbers]
-            for number, some, score in zip(numbers, cells.split(counts), scores.split(counts), strict=True):
-                found[number] = Located(Grid(tasks[number][1], self.grid).points(some), score)
-        return [found[number] for number in range(len(tasks))]
+            per_pair = zip(numbers, cells.split(counts), scores.split(counts), strict=True)
+            for number, pair_cells, score in per_pair:
+                points = Grid(tasks[number][1], self.grid).points(pair_cells)
+                results[number] = Located(points, score)
+        return [results[number] for number in range(len(tasks))]
 
     def _in_rows(self, similarity: Tensor) -> tuple[Tensor, Tensor]:
         padding = similarity.new_zeros(-len(similarity) % ROWS, *similarity.shape[1:])
-        parts = torch.cat([similarity, padding]).split(ROWS)
-        cells, scores = (
-            torch.cat([self.cells(part) for part in parts]),
-            torch.cat([best_cells(part)[1] for part in parts]),
-        )
+        batches = torch.cat([similarity, padding]).split(ROWS)
+        cells = torch.cat([self.cells(batch) for batch in batches])
+        scores = torch.cat([best_cells(batch)[1] for batch in batches])
         return cells[: len(similarity)], scores[: len(similarity)]
 
 
 @dataclass(frozen=True)
 class Argmax(_OfSimilarities):
-    """The cell whose feature is most similar to the query's, which is sampled bilinearly from the raw source map (SD4Match `nn`)."""
+    """The cell whose feature is most similar to the query's (SD4Match `nn`).
+
+    The query is sampled bilinearly from the raw source map.
+    """
 
     normalize: bool = True
 
     def cells(self, similarity: Tensor) -> Tensor:
-        """The best ones."""
+        """The best cells."""
         return best_cells(similarity)[0]
 
 
 @dataclass(frozen=True)
 class Bilinear:
-    """The best cells of the four source cells around the query, blended as the query lies between them (SD4Match `bilinear`)."""
+    """Best cells of the four source cells around the query, blended by its position (SD4Match `bilinear`)."""
 
     normalize: bool = True
 
@@ -106,8 +120,8 @@ class Bilinear:
         """See `harness.specs.Localizer`."""
         start, goal = Grid(source, "corner"), Grid(target, "corner")
         width, height = source.cells
-        # The margin keeps the right and lower neighbour inside the map (SD4Match); in single precision, as there, since at the border
-        # the rounding of 1e-5 shows in the result.
+        # The margin keeps the right and lower neighbour inside the map (SD4Match). In single precision, as
+        # there, since at the border the rounding of 1e-5 shows in the result.
         x, y = start.cells(points).to(start.data.dtype).unbind(1)
         x = x.clamp(1e-5, max(width - 1 - 1e-5, 1e-5))
         y = y.clamp(1e-5, max(height - 1 - 1e-5, 1e-5))
@@ -137,11 +151,14 @@ class SoftArgmax(_OfSimilarities):
 
 @dataclass(frozen=True)
 class KernelSoftmax(_OfSimilarities):
-    """Soft-argmax of the similarities times a Gaussian around the best cell (SD4Match `kernelsoftmax`; the paper's localizer).
+    """Soft-argmax of the similarities times a Gaussian around the best cell (SD4Match `kernelsoftmax`).
+
+    This is the paper's localizer.
 
     Attributes:
         sigma: the Gaussian's standard deviation in cells.
-        relative_to: if set, `sigma` is meant for a grid of that many cells and grows and shrinks with the grid's longer side.
+        relative_to: if set, `sigma` is meant for a grid of that many cells and scales with the grid's longer
+            side.
     """
 
     sigma: float = 7.0
@@ -170,7 +187,7 @@ class WindowSoftmax(_OfSimilarities):
     grid: ClassVar[GridConvention] = "patch-centre"
 
     def read_at(self, cells: Tensor) -> Tensor:
-        """The patches that points fall into."""
+        """Cells of the patches that points fall into."""
         return (cells + 0.5).floor()
 
     def cells(self, similarity: Tensor) -> Tensor:

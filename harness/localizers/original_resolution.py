@@ -1,4 +1,4 @@
-"""Argmax of the cosine similarity at the images' original resolution, without image-sized feature maps (DIFT)."""
+"""Argmax of the cosine similarity at the images' original resolution, without image-sized maps (DIFT)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_SIMILARITIES = 1 << 24
 """Similarities held at once by `argmax-original`: 64 MiB of float32."""
 
 NORM_BYTES = 1 << 28
-"""Memory for the norms of upsampled features that `argmax-original` keeps: those of 350 images of 500 x 375 pixels."""
+"""Memory for norms that `argmax-original` keeps: those of 350 images of 500 x 375 pixels."""
 
 
 @dataclass(frozen=True)
@@ -43,22 +43,22 @@ class _Upsampling:
     def at(cls, cells: Tensor, n: int, like: Tensor) -> _Upsampling:
         """Interpolation at positions `cells` (m), clamped to the border."""
         cells = cells.clamp(0, n - 1)
-        first = cells.floor().long().clamp(max=max(n - 2, 0))
-        second = (first + 1).clamp(max=n - 1)
-        a = (cells - first)[:, None]
-        at_first = torch.nn.functional.one_hot(first, n).double()
-        at_second = torch.nn.functional.one_hot(second, n).double()
-        parts = (
-            (1 - a) * at_first + a * at_second,
-            (1 - a) ** 2 * at_first + a**2 * at_second,
-            a * (1 - a) * at_first,
+        lower = cells.floor().long().clamp(max=max(n - 2, 0))
+        upper = (lower + 1).clamp(max=n - 1)
+        a = (cells - lower)[:, None]
+        at_lower = torch.nn.functional.one_hot(lower, n).double()
+        at_upper = torch.nn.functional.one_hot(upper, n).double()
+        matrices = (
+            (1 - a) * at_lower + a * at_upper,
+            (1 - a) ** 2 * at_lower + a**2 * at_upper,
+            a * (1 - a) * at_lower,
         )
-        return cls(*(part.to(like.device, like.dtype) for part in parts))
+        return cls(*(matrix.to(like.device, like.dtype) for matrix in matrices))
 
 
 @dataclass(frozen=True, eq=False)
 class _OriginalResolution:
-    """What `argmax-original` keeps of a map: its interpolation to original pixels and the upsampled features' norms (H, W)."""
+    """A map's interpolation to original pixels, and the norms (H, W) of the upsampled features."""
 
     across: _Upsampling
     down: _Upsampling
@@ -67,11 +67,11 @@ class _OriginalResolution:
 
 @dataclass(frozen=True)
 class ArgmaxOriginal:
-    """The pixel of highest cosine similarity after both maps are upsampled to their images' original sizes (DIFT).
+    """The pixel of highest cosine similarity after both maps are upsampled to their images' sizes (DIFT).
 
-    No image-sized feature map is built. The dot product of a query with a bilinearly upsampled map is the upsampled dot product, and
-    the norm of the upsampled feature follows from each cell's dot products with itself and with its right, lower and diagonal
-    neighbours: |sum_i w_i f_i|^2 = sum_ij w_i w_j <f_i, f_j>.
+    No image-sized feature map is built. The dot product of a query with a bilinearly upsampled map is the
+    upsampled dot product, and the norm of the upsampled feature follows from each cell's dot products with
+    itself and with its right, lower and diagonal neighbours: |sum_i w_i f_i|^2 = sum_ij w_i w_j <f_i, f_j>.
 
     The query is the pixel a point lies in, clamped to the image.
     """
@@ -79,19 +79,23 @@ class ArgmaxOriginal:
     _norms: ByteLRU[_OriginalResolution] = field(
         default_factory=lambda: ByteLRU(NORM_BYTES, _norm_bytes), repr=False, compare=False
     )
-    """By weak references to maps: an entry goes with its map. A photo of ten megapixels has more norms than its map has values."""
+    """By weak references to maps, so that an entry goes with its map.
+
+    It has a limit, since a photo of ten megapixels has more norms than its map has values.
+    """
 
     def __call__(self, source: FeatureMap, target: FeatureMap, points: Tensor) -> Located:
         """See `harness.specs.Localizer`. Predictions are whole pixels."""
         start, data = Grid(source, GRID), Grid(target, GRID).data
         queries = normalized(sample(start.data, start.whole_pixel_cells(points)), 1)
-        kept = self._of(target)
+        upsampling = self._of(target)
         size = target.frame.original
         step = max(1, MAX_SIMILARITIES // (size.width * size.height))
         indices, scores = [], []
-        for some in torch.split(queries, step):
-            upsampled = kept.down.linear @ similarities(some, data, normalize=False) @ kept.across.linear.T
-            score, index = (upsampled / kept.norms).flatten(1).max(dim=1)
+        for batch in torch.split(queries, step):
+            products = similarities(batch, data, normalize=False)
+            upsampled = upsampling.down.linear @ products @ upsampling.across.linear.T
+            score, index = (upsampled / upsampling.norms).flatten(1).max(dim=1)
             indices.append(index)
             scores.append(score)
         index = torch.cat(indices)
@@ -115,11 +119,11 @@ def _norm_bytes(target: _OriginalResolution) -> int:
 
 
 def _upsampled_norms(data: Tensor, across: _Upsampling, down: _Upsampling) -> Tensor:
-    """Norms (H, W) of the features of a bilinearly upsampled map, from neighbour products of the map (C, h, w) itself."""
+    """Norms (H, W) of a bilinearly upsampled map, from products of neighbours in the map (C, h, w) itself."""
     right = torch.nn.functional.pad(data[:, :, 1:], (0, 1))
     below = torch.nn.functional.pad(data[:, 1:], (0, 0, 0, 1))
     diagonal = torch.nn.functional.pad(data[:, 1:, 1:], (0, 1, 0, 1))
-    itself, beside, under = ((data * other).sum(0) for other in (data, right, below))
+    itself, beside, under = ((data * neighbour).sum(0) for neighbour in (data, right, below))
     crossing = (data * diagonal).sum(0) + (right * below).sum(0)
     same_row = itself @ across.square.T + 2 * beside @ across.cross.T
     two_rows = under @ across.square.T + crossing @ across.cross.T

@@ -33,7 +33,9 @@ def sample(data: Tensor, cells: Tensor) -> Tensor:
 
 
 def similarities(queries: Tensor, target: Tensor, normalize: bool, norms: Tensor | None = None) -> Tensor:
-    """Dot products of queries (N, C) with every cell of a map (C, h, w) -> (N, h, w); cosines with `normalize` (paper, eq. 3).
+    """Dot products of queries (N, C) with every cell of a map (C, h, w) -> (N, h, w).
+
+    With `normalize`, cosines (paper, eq. 3).
 
     Args:
         norms: (h, w) of the map's features, where they are known.
@@ -60,9 +62,10 @@ def expected_cells(similarity: Tensor, temperature: float) -> Tensor:
 
 
 def kernel_weighted(similarity: Tensor, sigma: float) -> Tensor:
-    """Similarities (N, h, w) times a Gaussian of `sigma` cells centred on each map's best cell (Lee et al., SFNet).
+    """Similarities (N, h, w) times a Gaussian of `sigma` cells around each map's best cell.
 
-    The Gaussian scales similarities and not probabilities, so far cells tend to similarity 0.
+    From SFNet (Lee et al.). The Gaussian scales similarities and not probabilities, so far cells tend to
+    similarity 0.
     """
     centre, _ = best_cells(similarity.detach())
     columns, rows = _axes(similarity)
@@ -72,13 +75,12 @@ def kernel_weighted(similarity: Tensor, sigma: float) -> Tensor:
 
 
 def windowed(similarity: Tensor, reach: int) -> Tensor:
-    """Similarities (N, h, w), zero further than `reach` cells from each map's best cell in x or y (GeoAware-SC)."""
+    """Similarities (N, h, w), zero beyond `reach` cells from each map's best cell in x or y (GeoAware-SC)."""
     centre, _ = best_cells(similarity.detach())
     columns, rows = _axes(similarity)
-    inside = ((rows - centre[:, 1:]).abs() <= reach)[:, :, None] & ((columns - centre[:, :1]).abs() <= reach)[
-        :, None, :
-    ]
-    return similarity * inside
+    is_near_row = (rows - centre[:, 1:]).abs() <= reach
+    is_near_column = (columns - centre[:, :1]).abs() <= reach
+    return similarity * (is_near_row[:, :, None] & is_near_column[:, None, :])
 
 
 def _axes(similarity: Tensor) -> tuple[Tensor, Tensor]:
@@ -112,9 +114,15 @@ class Grid:
         )
 
     def pixel_cells(self, pixels: Tensor, axis: int) -> Tensor:
-        """Cell coordinates of the centres of original pixels with the given numbers (N), along one axis (0 is x), in float64."""
+        """Cell coordinates (N), in float64, of the centres of original pixels along one axis.
+
+        Args:
+            pixels: (N) numbers of pixels.
+            axis: 0 for x, 1 for y.
+        """
         frame, grid = self.map.frame, self.map.grid or self.default
-        # Where pixel centres are integers in the frame's own count, an original pixel's centre is half a pixel from its number.
+        # Where pixel centres are integers in the frame's own count, an original pixel's centre is half a
+        # pixel from its number.
         kind = "patch-centre" if isinstance(grid, PatchGrid) else grid
         inner, outer = {"corner": (0.0, 0.0), "half-pixel": (0.5, 0.5), "patch-centre": (0.5, 0.0)}[kind]
         position = (pixels.double() + inner) * frame.scale[axis] + frame.offset[axis] - outer
@@ -122,9 +130,9 @@ class Grid:
         return pixels_to_cells(positions, frame.size, self.map.cells, grid)[..., axis]
 
     def whole_pixel_cells(self, points: Tensor) -> Tensor:
-        """Cells (N, 2) of the centres of the original pixels in which points (N, 2) lie, clamped to the image.
+        """Cells (N, 2) of the centres of the original pixels in which points (N, 2) lie.
 
-        In float64 and on the map's device.
+        Pixels are clamped to the image. In float64 and on the map's device.
         """
         cells = []
         for axis, side in enumerate(self.map.frame.original):

@@ -147,8 +147,8 @@ def test_a_full_disk_is_told_once_and_stops_nothing(bench, monkeypatch, photos, 
     told = bench(*run, "--out", tmp_path / "full", "--cache", tmp_path / "cache")
     assert told.status == 0
     assert (
-        told.complaint
-        == f"bench: cache folder {tmp_path / 'cache'}: No space left on device; the run goes on without writing all of it"
+        told.complaint == f"bench: cache folder {tmp_path / 'cache'}: No space left on device; "
+        "the run goes on without writing all of it"
     )
     assert predictions(tmp_path / "full") == predictions(tmp_path / "none")
 

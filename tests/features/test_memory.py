@@ -1,4 +1,4 @@
-"""Memory is bounded by a number of bytes, not by the dataset, and what is dropped is computed again to the same bytes."""
+"""Memory is bounded by a number of bytes; results that were dropped are computed again to the same bytes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def test_feature_maps_of_2000_pictures_stay_within_the_limit(share):
     for pair in index.pairs.values():
         features(pair)
     assert extractor.peak <= limit + 2 * batch * MAP_BYTES
-    # In an order that stays near itself, a bounded cache loses little: all but the last few pairs, which reach back to the first.
+    # In an order that stays near itself, a bounded cache loses little: only the last few pairs reach back to
+    # the first images.
     assert extractor.computed <= IMAGES + 4 * batch
 
 
@@ -67,7 +68,7 @@ def at_random(images: int, pairs: int) -> list[tuple[int, int]]:
 
 @pytest.mark.parametrize("share", [0.1, 0.3, 1])
 def test_pairs_are_ordered_so_that_few_maps_are_computed_again(share):
-    """60 pictures, 700 pairs: in the dataset's order and with a tenth of the maps, each is computed 150 times."""
+    """60 pictures, 700 pairs: in the dataset's order, with a tenth of the maps, each is made 150 times."""
     index, extractor, plain = a_split(at_random(60, 640)), Watched(), Watched()
     limit, batch = int(share * 60 * MAP_BYTES), 3
     features = PairFeatures(index, extractor, "image", batch_size=batch, cache_bytes=limit)
@@ -95,9 +96,10 @@ def test_maps_of_pairs_are_not_kept_after_use_and_not_computed_twice():
 
 
 def test_order_of_work_changes_nothing(bench, tmp_path, with_extractor):
-    """With little memory pairs are worked on in another order: the same predictions, and the same failures in the same order, to the byte.
+    """With little memory pairs are worked on in another order; predictions are the same, to the byte.
 
-    Also where a run is interrupted in between and goes on with yet another order.
+    So are the failures and their order. Also where a run is interrupted in between and goes on with yet
+    another order.
     """
     photos = make_photos(tmp_path / "photos", images=14)
     content = photo_list(14)
@@ -175,7 +177,7 @@ def test_norms_of_large_photos_stay_within_the_limit(monkeypatch):
 
 
 def test_less_memory_gives_the_same_predictions(bench, tmp_path):
-    """The module of the conditional prompt, the encoder and the maps all compute again what they may not keep."""
+    """The conditional prompt's module, the encoder and the maps compute again what they may not keep."""
     run = ("run", "--methods", "sd4match-cpm,dift", "--limit", 3, "--ensemble", 1, "--batch-size", 2)
     for name, gigabytes in (("roomy", 4), ("tight", 0)):
         assert bench(*run, "--cache-gb", gigabytes, "--out", tmp_path / name).status == 0
@@ -254,7 +256,8 @@ EXHAUSTED = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"),
     MemoryError(),
     RuntimeError(
-        "[enforce fail at alloc_cpu.cpp:116] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"
+        "[enforce fail at alloc_cpu.cpp:116] . DefaultCPUAllocator: can't allocate memory: "
+        "you tried to allocate 8 bytes"
     ),
 ]
 

@@ -76,7 +76,7 @@ MANY, SPARSE = numbered(at_random(500, 6000)), numbered(at_random(1500, 1500))
     ],
 )
 def test_few_maps_are_computed_again_within_the_room(needs, share, again):
-    """In the order given, with the last used maps kept, it is 21, 1, 177, 146, 9, 138 and 73 times each map."""
+    """In the given order, with the last used maps kept: 21, 1, 177, 146, 9, 138 and 73 times each map."""
     images = len({number for need in needs for number in need})
     computed, most = worked(needs, int(share * images))
     assert computed <= again * images

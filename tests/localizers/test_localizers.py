@@ -1,4 +1,4 @@
-"""Localizers: equal to the plain computation, batched, differentiable, right on an image matched with itself."""
+"""Localizers equal the plain computation, batched, differentiable, right on an image matched with itself."""
 
 from __future__ import annotations
 
