@@ -14,7 +14,7 @@ from harness.cli.terminal import print_warnings
 from harness.plugins.host import Host
 from harness.records.folders import read_results
 from harness.tables.catalogue import CATALOGUE, KINDS
-from harness.tables.reported import read_reported
+from harness.tables.papers import read_reported
 from harness.tables.table import FORMATS, Format, Table, filter_tidy, render_tables
 from harness.tables.view import View, choose_protocol
 

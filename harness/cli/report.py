@@ -66,7 +66,7 @@ def report(host: Host, arguments: ReportArguments) -> int:
     from harness.files import check_place
     from harness.report.page import make_page, write_page
     from harness.scoring.rescore import Rescorer
-    from harness.tables.reported import read_reported
+    from harness.tables.papers import read_reported
     from harness.tables.view import View, choose_protocol
 
     check_place(arguments.out)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from harness.records.schema import Provenance, Record
 from harness.scoring.criteria import protocol_name
 from harness.scoring.protocols import BUILTIN
-from harness.tables.rows import Row
+from harness.tables.row import Row
 from harness.tables.text import NOTHING
 from harness.tables.view import View
 

@@ -9,7 +9,7 @@ from harness.tables.captions import numbers_caption, reported_caption, text_or_d
 from harness.tables.columns import Column, Split, split_of
 from harness.tables.marks import group_breaks, mark_best, supervision_order
 from harness.tables.reported import all_tidy_rows, measured_rows, reported_rows
-from harness.tables.rows import Row
+from harness.tables.row import Row
 from harness.tables.table import Table
 from harness.tables.text import alpha_text, split_name
 from harness.tables.tidy import distinguish_labels

@@ -14,8 +14,8 @@ from harness.tables.captions import (
 )
 from harness.tables.columns import Column, split_of
 from harness.tables.marks import group_breaks, mark_best, supervision_order
-from harness.tables.reported import all_tidy_rows, measured_rows, reported_rows
-from harness.tables.rows import Row
+from harness.tables.reported import all_tidy_rows, measured_rows, reported_columns, reported_rows
+from harness.tables.row import Row
 from harness.tables.table import Table
 from harness.tables.tidy import distinguish_labels
 from harness.tables.view import Selection, View
@@ -33,7 +33,7 @@ def generalisation(records: Sequence[Record], view: View) -> Table:
     records, differences = distinguish_labels(records)
     columns = view.columns(records)
     if view.reported:
-        columns = sorted([*columns, *view.reported.columns_beside(columns, view)])
+        columns = sorted([*columns, *reported_columns(columns, view)])
     rows = [*measured_rows(records, view, differences), *reported_rows(columns, view)]
     rows.sort(key=lambda row: _order(row, view))
     return Table(

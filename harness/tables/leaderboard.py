@@ -14,8 +14,8 @@ from harness.tables.captions import (
 )
 from harness.tables.columns import Column, ranking_columns
 from harness.tables.marks import mark_best
-from harness.tables.reported import all_tidy_rows, measured_rows, reported_rows
-from harness.tables.rows import Row
+from harness.tables.reported import all_tidy_rows, measured_rows, reported_columns, reported_rows
+from harness.tables.row import Row
 from harness.tables.table import Table
 from harness.tables.text import NOTHING, alpha_text
 from harness.tables.tidy import distinguish_labels
@@ -44,8 +44,7 @@ def leaderboard(records: Sequence[Record], view: View) -> Table:
     """
     records, differences = distinguish_labels(records)
     measured = view.columns(records)
-    beside = view.reported.columns_beside(measured, view) if view.reported else []
-    columns = [*measured, *beside]
+    columns = [*measured, *reported_columns(measured, view)]
     rows = measured_rows(records, view, differences)
     ranked, unranked, reported = _order(rows, reported_rows(columns, view), measured, view)
     is_tested = len(ranked) > 1 and not any(row.is_reported for row in ranked)

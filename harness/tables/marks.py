@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from harness.tables.columns import Column
-from harness.tables.rows import Row
+from harness.tables.row import Row
 from harness.tables.table import Mark
 
 SUPERVISION = ("Z", "I", "K")

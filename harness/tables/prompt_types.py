@@ -9,13 +9,8 @@ from harness.records.schema import Record, ranking_notes, status_text
 from harness.specs import NO_PROMPT
 from harness.tables.captions import numbers_caption, reported_caption
 from harness.tables.columns import Column, Split, split_of
-from harness.tables.reported import (
-    ReportedMethod,
-    ReportedNumbers,
-    all_tidy_rows,
-    citation,
-    measured_rows,
-)
+from harness.tables.papers import ReportedMethod, ReportedNumbers, citation
+from harness.tables.reported import all_tidy_rows, measured_rows
 from harness.tables.table import Table
 from harness.tables.text import NOTHING, alpha_text, split_name
 from harness.tables.tidy import distinguish_labels

@@ -17,11 +17,11 @@ from harness.scoring.intervals import LEVEL
 from harness.scoring.paired import Draws, holm, image_draws, mean_of
 from harness.specs import Averaging
 from harness.tables.columns import Column, ranking_columns
-from harness.tables.rows import Row
+from harness.tables.row import Row
 
 
 class Ties:
-    """Finds the ranks of a table's rows: a `harness.tables.rows.TieFinder`.
+    """Finds the ranks of a table's rows: a `harness.tables.row.TieFinder`.
 
     The first row leads a group. Rows that follow belong to it while they are not told apart from it; the
     first that is leads the next. Two rows are told apart where the paired difference of their means over

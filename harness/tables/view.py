@@ -12,8 +12,8 @@ from harness.specs import Averaging
 from harness.tables.columns import RANKING_ALPHA, Column
 
 if TYPE_CHECKING:
-    from harness.tables.reported import ReportedNumbers
-    from harness.tables.rows import TieFinder
+    from harness.tables.papers import ReportedNumbers
+    from harness.tables.row import TieFinder
 
 MAIN_PROTOCOL = "sd4match"
 """The paper's protocol, and the default."""
@@ -67,6 +67,10 @@ class View:
             and self.shows_alpha(score.alpha)
             and self.shows_localizer(score.localizer)
         )
+
+    def has_averaging_of(self, reported: ReportedNumbers) -> bool:
+        """Says whether reported numbers are of the view's protocol and averaging."""
+        return (self.protocol, self.averaging) == (reported.protocol, reported.averaging)
 
     def shows_alpha(self, alpha: float) -> bool:
         """Says whether a threshold is one of those to show."""

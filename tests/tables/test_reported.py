@@ -18,8 +18,8 @@ from harness.tables.categories import per_category
 from harness.tables.columns import Column
 from harness.tables.generalisation import generalisation
 from harness.tables.leaderboard import leaderboard
+from harness.tables.papers import FOLDER, read_reported
 from harness.tables.prompt_types import prompt_types
-from harness.tables.reported import FOLDER, read_reported
 from harness.tables.table import TIDY_KEYS
 
 REPORTED = read_reported()

@@ -16,9 +16,9 @@ from harness.tables.columns import Column
 from harness.tables.generalisation import generalisation
 from harness.tables.leaderboard import leaderboard
 from harness.tables.marks import mark_best
+from harness.tables.papers import read_reported
 from harness.tables.prompt_types import prompt_types
-from harness.tables.reported import read_reported
-from harness.tables.rows import Row
+from harness.tables.row import Row
 from harness.tables.table import Table, render_tables
 from harness.tables.text import difference_text
 

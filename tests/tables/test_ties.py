@@ -10,7 +10,7 @@ import pytest
 
 from harness.scoring.paired import Draws, image_draws, mean_of
 from harness.tables.columns import Column
-from harness.tables.rows import Row
+from harness.tables.row import Row
 from harness.tables.ties import Ties, tied_ranks
 
 

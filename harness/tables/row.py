@@ -1,0 +1,78 @@
+"""A row of a table before it is text: a method with a localizer, its numbers, the grounds to trust them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from harness.records.schema import Record, Score
+from harness.specs import Scalar
+from harness.tables.columns import Column, Split, ranking_columns
+from harness.tables.text import NOTHING, difference_text, number_text
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row.
+
+    Attributes:
+        method: name in the table.
+        trained_on: dataset its prompt or network was tuned on; empty for none.
+        params: the extractor's parameters.
+        values: column -> number.
+        pairs: split -> pairs behind its numbers.
+        seconds: split -> seconds per pair, for features and points, of the run that computed them.
+        cells: split -> the record that the numbers are from.
+        notes: why the row cannot be compared with others; empty where it can.
+        remarks: what else is to be said.
+        is_reported: whether a paper printed the numbers, and nobody here measured them.
+        claims: column -> what a paper printed for the same method, prompt and training data.
+    """
+
+    method: str
+    prompt: str
+    localizer: str
+    backbone: str
+    supervision: str
+    trained_on: str = ""
+    params: Mapping[str, Scalar] = field(default_factory=dict)
+    values: Mapping[Column, Score] = field(default_factory=dict)
+    pairs: Mapping[Split, int] = field(default_factory=dict)
+    seconds: Mapping[Split, float] = field(default_factory=dict)
+    cells: Mapping[Split, Record] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    is_reported: bool = False
+    claims: Mapping[Column, float] = field(default_factory=dict)
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The texts that the rows of two records have in common where they are one row."""
+        return self.method, self.prompt, self.localizer, self.backbone, self.trained_on
+
+    @property
+    def note(self) -> str:
+        """Notes and remarks, as the last column of a table has them."""
+        return "; ".join((*self.notes, *self.remarks))
+
+    def is_complete(self, columns: Sequence[Column]) -> bool:
+        """Says whether the row can be compared with others in all of these columns."""
+        return not self.notes and all(column in self.values for column in columns)
+
+    def mean(self, columns: Sequence[Column]) -> float:
+        """Mean PCK over the ranking columns."""
+        ranking = ranking_columns(columns)
+        return sum(self.values[column].pck for column in ranking) / max(len(ranking), 1)
+
+    def text(self, column: Column, *, interval: bool = True) -> str:
+        """`50.7 ±1.0`, or `50.7 ±1.0 (−2.2)` where a paper claimed 52.9; an en dash without a number."""
+        score = self.values.get(column)
+        if score is None:
+            return NOTHING
+        claim = self.claims.get(column)
+        number = number_text(score) if interval else f"{score.pck:.1f}"
+        return number if claim is None else f"{number} ({difference_text(score.pck - claim)})"
+
+
+TieFinder = Callable[[Sequence[Row], Sequence[Column]], Sequence[int] | None]
+"""(rows in order, columns) -> the rank of each, the same for tied rows; None where that cannot be decided."""
