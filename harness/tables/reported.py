@@ -84,8 +84,8 @@ def _add_claims(row: Row, view: View) -> Row:
 def reported_columns(measured: Sequence[Column], view: View) -> list[Column]:
     """The columns of reported numbers that a table gets besides the measured ones.
 
-    Those of datasets that were measured; where nobody printed a number for any of them, those of all datasets,
-    so that the table has what was asked for.
+    Those of datasets that were measured; where nobody printed a number for any of them, those of
+    all datasets, so that the table has what was asked for.
     """
     datasets = {column.dataset for column in measured}
     methods = view.reported.methods if view.reported else ()
