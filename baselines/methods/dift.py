@@ -47,13 +47,18 @@ class StretchedFeatures:
         from harness.preprocess import stretched
 
         params = context.params
-        self._timestep, self._ensemble = int(str(params["timestep"])), int(str(params["ensemble"]))
+        self._timestep = int(str(params["timestep"]))
+        self._ensemble = int(str(params["ensemble"]))
         level = str(params["level"])
-        self._posterior, self._resample = str(params["posterior"]), str(params["resample"])
+        self._posterior = str(params["posterior"])
+        self._resample = str(params["resample"])
         # With a prompt from the pair an image passes through the U-Net often, always with the same prefix.
         self._keeps_prefixes = context.prompt_scope == "pair"
         folder = context.weights[STABLE_DIFFUSION_2_1]
-        memory = context.cache_bytes // 2 if self._keeps_prefixes else context.cache_bytes
+        memory = context.cache_bytes
+        if self._keeps_prefixes:
+            # Latents and prefixes share the bound.
+            memory //= 2
         self.backbone, self._kept = shared_backbone(context, folder, memory)
         # Two stay whatever their size: those of the pair at work.
         self._prefixes = ByteLRU(memory, tensor_bytes, at_least=2)
@@ -73,11 +78,13 @@ class StretchedFeatures:
         from harness.preprocess import stretched_maps
 
         # A prompt that several images share goes through the text encoder once.
+        # Prompts are told apart by object: those of tensors do not compare.
         prompts = {}
         for request in requests:
             prompts[id(request.prompt)] = "" if request.prompt is None else request.prompt
-        conditions = dict(zip(prompts, self.backbone.conditions(list(prompts.values())), strict=True))
-        features = self.features(requests, [conditions[id(request.prompt)] for request in requests])
+        conditions = self.backbone.conditions(list(prompts.values()))
+        condition_of = dict(zip(prompts, conditions, strict=True))
+        features = self.features(requests, [condition_of[id(request.prompt)] for request in requests])
         return stretched_maps(features, requests, self._size)
 
     def features(self, requests: Sequence[ImageRequest], prompts: Sequence[Conditioning]) -> torch.Tensor:
@@ -99,15 +106,24 @@ class StretchedFeatures:
         """`features` of images that pass through the U-Net together."""
         import torch
 
-        has_prefix = self._keeps_prefixes and all(prompt.time is None for prompt in prompts)
+        # A prompt's `time` reaches every block, the first ones included.
+        shifts_time = any(prompt.time is not None for prompt in prompts)
         states: list[Mapping[str, torch.Tensor]] = []
         for request in requests:
-            states.append(self._prefix_of(request) if has_prefix else {"noisy": self._unet_input(request)})
+            if self._keeps_prefixes and not shifts_time:
+                states.append(self._prefix_of(request))
+            else:
+                states.append({"noisy": self._unet_input(request)})
         batch = dict(states[0])
+        # A single image's tensors are used as they are, without a copy.
         if len(states) > 1:
-            batch = {name: torch.cat([state[name] for state in states]) for name in batch}
+            for name in batch:
+                batch[name] = torch.cat([state[name] for state in states])
         noisy = batch.pop("noisy")
-        repeated = [prompt for prompt in prompts for _ in range(self._ensemble)]
+        # An image's draws lie next to each other.
+        repeated: list[Conditioning] = []
+        for prompt in prompts:
+            repeated += [prompt] * self._ensemble
         return self.backbone.mean_activations(
             noisy, self._timestep, repeated, self._submodule, self._ensemble, prefix_outputs=batch
         )
@@ -139,9 +155,11 @@ class StretchedFeatures:
         if self._posterior == "mean":
             latents = mean[None].expand(self._ensemble, -1, -1, -1)
         elif self._posterior == "sampled-once":
+            # SD4Match repeats one sample of the latents.
             sample = mean + std * draw_noise(mean.shape, "posterior", *key).to(mean.device)
             latents = sample[None].expand(self._ensemble, -1, -1, -1)
         else:
+            # DIFT repeats the image before the encoder, so that each member has a sample of its own.
             draws = torch.stack([draw_noise(mean.shape, "posterior", *key, member) for member in members])
             latents = mean[None] + std[None] * draws.to(mean.device)
         return self.backbone.noisy(latents, noise.to(mean.device), self._timestep)
@@ -158,6 +176,7 @@ class StretchedFeatures:
 
         def encode() -> torch.Tensor:
             pixels = prepared_batch([request], self.prepare, self.backbone.device)
+            # The VAE reads values in [-1, 1].
             posterior = self.backbone.posterior(2 * pixels - 1)
             return torch.stack([posterior.mean[0], posterior.std[0]])
 
@@ -165,6 +184,7 @@ class StretchedFeatures:
             moments = load_or_compute(self._store, request.identity, encode, self.backbone.device)
             return {"mean": moments[0], "std": moments[1]}
 
+        # Extractors share the memory; the first word keeps their entries apart.
         key = ("stretched", self._size, self._resample, request.identity)
         moments = self._kept.once(key, load)
         return moments["mean"], moments["std"]

@@ -67,6 +67,7 @@ class PatchFeatures:
         self.backbone = VisionTransformer(folder, context.device, context.precision, context.compiled)
         card = self.backbone.card
         self._side = card.side(padded_input.factor)
+        # By way of its text, so that 0.1 is exactly a tenth.
         self._stride = card.stride(Fraction(str(context.params["stride"])))
         self._layer = int(str(context.params["layer"]))
         self._facet = cast("Facet", context.params["facet"])
@@ -102,6 +103,7 @@ def _extractor(
         image_size=padded_input.image_size,
         params=params,
         param_help=_PARAM_HELP,
+        # The default of 1 would make it a whole number.
         param_kinds={"stride": float},
         weights=(weights,),
         description=description,
@@ -113,6 +115,7 @@ EXTRACTORS = (
         "dinov1",
         DINOV1,
         Fraction(1),
+        # Layer 9 of 12, counted from 0.
         {"layer": -3, "facet": "key", "stride": 0.5},
         "keys of DINOv1's tenth block, overlapping patches",
     ),
@@ -126,6 +129,7 @@ EXTRACTORS = (
     _extractor(
         "dinov3",
         DINOV3,
+        # 60 patches of 16 pixels, as many as DINOv2's recipe has.
         Fraction(960, 224),
         {"layer": -1, "facet": "token-norm", "stride": 1},
         "normed tokens of DINOv3's last block",

@@ -21,9 +21,9 @@ class Hog:
     """Blocks of gradient histograms around every HOG cell (an `ImageExtractor`)."""
 
     def __init__(self, context: MakeContext) -> None:
-        self._cell, self._block, self._orientations = (
-            int(str(context.params[name])) for name in ("cell", "block", "orientations")
-        )
+        self._cell = int(str(context.params["cell"]))
+        self._block = int(str(context.params["block"]))
+        self._orientations = int(str(context.params["orientations"]))
         self._device = context.device
 
     def extract(self, requests: Sequence[ImageRequest]) -> list[FeatureMap]:
@@ -52,7 +52,9 @@ class Hog:
         """
         from skimage.feature import hog
 
+        # A block is an odd number of cells: the one that it describes, and as many on either side.
         margin = (self._block - 1) * self._cell // 2
+        # Pillow's default filter, bicubic.
         pixels = np.asarray(image.resize((SIDE, SIDE)), dtype=np.float64) / 255
         blocks: np.ndarray = hog(
             np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)), mode="reflect"),
@@ -60,7 +62,7 @@ class Hog:
             pixels_per_cell=(self._cell, self._cell),
             cells_per_block=(self._block, self._block),
             feature_vector=False,
-            channel_axis=-1,
+            channel_axis=-1,  # at each pixel the channel with the largest gradient counts
         )
         return blocks.reshape(*blocks.shape[:2], -1)
 

@@ -44,7 +44,10 @@ class Position:
         W only if its frame is that of the stretched image.
         """
         size = Size(SIDE, SIDE)
-        return [FeatureMap(self._code, Frame.stretched(request.size, size), "corner") for request in requests]
+        maps = []
+        for request in requests:
+            maps.append(FeatureMap(self._code, Frame.stretched(request.size, size), "corner"))
+        return maps
 
 
 def position_code(side: int) -> torch.Tensor:
@@ -55,6 +58,7 @@ def position_code(side: int) -> torch.Tensor:
     waves = []
     for cycles in CYCLES:
         angles = 2 * torch.pi * cycles * axis
+        # sin a sin b + cos a cos b = cos(a - b): products depend on the distance.
         waves += [torch.sin(angles), torch.cos(angles)]
     axis_code = torch.stack(waves).float()
     across = axis_code[:, None, :].expand(-1, side, -1)

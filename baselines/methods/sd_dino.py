@@ -60,7 +60,8 @@ class SDDino:
         self.backbone, memory = shared_backbone(context, folder, context.cache_bytes)
         self.backbone.check_timestep(timestep)
         card = self.backbone.card
-        if any(level not in card.levels for level in LEVELS):
+        missing_levels = set(LEVELS) - card.levels.keys()
+        if missing_levels:
             raise UserError(
                 f"{folder}: its decoder has fewer than three blocks; SD+DINO reads {', '.join(LEVELS)}"
             )
@@ -98,12 +99,15 @@ class SDDino:
         import torch
         import torch.nn.functional as F
 
-        s3, s4, s5 = (levels[level] for level in LEVELS)
+        # In the authors' steps and order: s5 comes to the size of s3 by way of that of s4.
+        s3, s4, s5 = levels["s3"], levels["s4"], levels["s5"]
         coarse = torch.cat([s4, _resize_map(s5, s4.shape[-2:])])
         features = torch.cat([s3, _resize_map(coarse, s3.shape[-2:])])
         if self._dino_tokens:
             tokens = _resize_map(self._dino_tokens(request), s3.shape[-2:])
-            features = torch.cat([F.normalize(features, dim=0), F.normalize(tokens, dim=0)])
+            # Halves of one norm weigh the same in a cosine: the authors' weights 1 and 1.
+            halves = [F.normalize(features, dim=0), F.normalize(tokens, dim=0)]
+            features = torch.cat(halves)
         return FeatureMap(features, Frame.padded(request.size, self._side), "patch-centre")
 
 
@@ -124,10 +128,13 @@ def principal_components(
     """
     import torch
 
+    # Both maps get the same basis: in two bases their cosines would mean nothing.
     positions = torch.cat([source.flatten(1), target.flatten(1)], dim=1)
     centred = positions - positions.mean(dim=1, keepdim=True)
     _, vectors = torch.linalg.eigh((centred @ centred.T).double())
-    projected = vectors.flip(1)[:, :number].T.to(centred.dtype) @ centred
+    # `eigh` sorts by rising eigenvalue.
+    directions = vectors.flip(1)[:, :number].T
+    projected = directions.to(centred.dtype) @ centred
     of_source, of_target = projected.split([source[0].numel(), target[0].numel()], dim=1)
     return of_source.unflatten(1, source.shape[1:]), of_target.unflatten(1, target.shape[1:])
 
@@ -139,6 +146,11 @@ def _resize_map(features: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
 
 
 def _extractor(name: str, dino: bool) -> ExtractorSpec:
+    weights: tuple[str, ...] = (STABLE_DIFFUSION_1_5,)
+    description = "decoder states s5, s4, s3 of the padded image, joint PCA per pair"
+    if dino:
+        weights = (STABLE_DIFFUSION_1_5, DINOV2)
+        description += ", with DINOv2"
     return ExtractorSpec(
         name=name,
         make=SDDino,
@@ -150,9 +162,8 @@ def _extractor(name: str, dino: bool) -> ExtractorSpec:
             "timestep": "diffusion timestep at which noise is added; 0 to 999 for Stable Diffusion",
             "dino": "whether DINOv2's features are joined; follows from the method, leave it as it is",
         },
-        weights=(STABLE_DIFFUSION_1_5, DINOV2) if dino else (STABLE_DIFFUSION_1_5,),
-        description="decoder states s5, s4, s3 of the padded image, joint PCA per pair"
-        + (", with DINOv2" if dino else ""),
+        weights=weights,
+        description=description,
     )
 
 

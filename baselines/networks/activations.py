@@ -24,15 +24,19 @@ def record_outputs(modules: Mapping[str, Any], outputs: dict[str, Any]) -> Itera
         def record(module: Any, inputs: Any, output: Any) -> None:
             outputs[name] = output
             if len(outputs) == len(modules):
+                # An exception ends the pass at once, with the bits of a full one and no copy of its code.
                 raise _AllRecorded
 
         return record
 
-    hooks = [module.register_forward_hook(recorder(name)) for name, module in modules.items()]
+    hooks = []
+    for name, module in modules.items():
+        hooks.append(module.register_forward_hook(recorder(name)))
     try:
         yield
     except _AllRecorded:
         pass
     finally:
+        # A hook that stayed would cut later passes short, too.
         for hook in hooks:
             hook.remove()

@@ -58,7 +58,8 @@ def _compile_forward(block: torch.nn.Module) -> Callable[..., Any]:
     Hooks of the block itself need no such care: they are called by the caller of `forward`.
     """
     original = block.forward
-    submodules = [module for module in block.modules() if module is not block]
+    # `modules` yields the block itself first.
+    submodules = list(block.modules())[1:]
     # On a GPU kernels are chosen by timing them, and some choices change the order of a sum.
     options: dict[str, Any] = {}
     if hasattr(torch._inductor.config, "deterministic"):
@@ -68,6 +69,8 @@ def _compile_forward(block: torch.nn.Module) -> Callable[..., Any]:
     @wraps(original)
     def forward(*args: Any, **kwargs: Any) -> Any:
         has_hook = any(module._forward_hooks or module._forward_pre_hooks for module in submodules)
-        return original(*args, **kwargs) if has_hook else compiled(*args, **kwargs)
+        if has_hook:
+            return original(*args, **kwargs)
+        return compiled(*args, **kwargs)
 
     return forward

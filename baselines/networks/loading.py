@@ -44,6 +44,7 @@ def loading_error_types() -> tuple[type[Exception], ...]:
     from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
 
+    # A damaged configuration raises the built-in ones, according to the value that is wrong.
     return (
         OSError,
         ValueError,

@@ -19,6 +19,7 @@ FILTERS: Mapping[str, PIL.Image.Resampling] = {
 Channels = tuple[float, float, float]
 """One number for each of red, green and blue, in [0, 1]."""
 
+# Statistics of the pictures that the networks were trained on, as their preprocessors state them.
 IMAGENET_MEAN: Channels = (0.485, 0.456, 0.406)
 IMAGENET_STD: Channels = (0.229, 0.224, 0.225)
 

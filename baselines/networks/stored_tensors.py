@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 
 from harness.caching.array_store import Store
@@ -22,5 +23,10 @@ def load_or_compute(
     """
     if store is None:
         return compute().to(device, torch.float32).contiguous()
-    array = store.once(identity, lambda: compute().float().cpu().contiguous().numpy())
-    return torch.from_numpy(array).to(device)
+
+    def to_array() -> np.ndarray:
+        # numpy has no bfloat16; widening loses nothing.
+        array: np.ndarray = compute().float().cpu().contiguous().numpy()
+        return array
+
+    return torch.from_numpy(store.once(identity, to_array)).to(device)

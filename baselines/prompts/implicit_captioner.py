@@ -64,8 +64,11 @@ class ImplicitCaptioner(nn.Module):
 
     def forward(self, embedding: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(n, image_width) -> (n, 77, D) and (n, time_width)."""
-        states = torch.tanh(self.gate) * (self.project(embedding)[:, None] + self.position)
-        time = torch.tanh(self.time_gate) * (self.time_project(embedding)[:, None] + self.time_position)[:, 0]
+        ungated_states = self.project(embedding)[:, None] + self.position
+        # As published, time has an axis of one token, too.
+        ungated_time = (self.time_project(embedding)[:, None] + self.time_position)[:, 0]
+        states = torch.tanh(self.gate) * ungated_states
+        time = torch.tanh(self.time_gate) * ungated_time
         return states, time
 
     @classmethod
@@ -75,14 +78,18 @@ class ImplicitCaptioner(nn.Module):
         Raises:
             KeyError: a tensor is missing.
         """
-        anchor = next((name for name in tensors if name.endswith(_ANCHOR)), None)
-        if anchor is None:
+        anchors = [name for name in tensors if name.endswith(_ANCHOR)]
+        if not anchors:
             raise KeyError(_ANCHOR)
-        prefix = anchor.removesuffix(_ANCHOR)
-        state = {name: tensors[prefix + published_name] for published_name, name in _NAMES.items()}
+        prefix = anchors[0].removesuffix(_ANCHOR)
+        state = {}
+        for published_name, name in _NAMES.items():
+            state[name] = tensors[prefix + published_name]
         text_width, image_width = state["project.weight"].shape
-        time_width, tokens = state["time_project.weight"].shape[0], state["position"].shape[-2]
+        time_width = state["time_project.weight"].shape[0]
+        tokens = state["position"].shape[-2]
         captioner = cls(image_width, text_width, time_width, tokens)
+        # Files may be in half precision, and have other axes of length 1.
         for name, initial in captioner.state_dict().items():
             state[name] = state[name].float().reshape(initial.shape)
         captioner.load_state_dict(state)
@@ -119,7 +126,9 @@ def _read_tensors(file: Path) -> dict[str, torch.Tensor]:
 
         return load_file(file)
     tensors: dict[str, torch.Tensor] = {}
-    _collect_tensors(torch.load(file, map_location="cpu", weights_only=True, mmap=True), "", tensors)
+    # Mapped, because the captioner is a small part of ODISE's checkpoint.
+    content = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    _collect_tensors(content, "", tensors)
     return tensors
 
 
@@ -129,7 +138,8 @@ def _collect_tensors(node: Any, prefix: str, tensors: dict[str, torch.Tensor]) -
         tensors[prefix] = node
     elif isinstance(node, dict):
         for name, inner in node.items():
-            _collect_tensors(inner, f"{prefix}.{name}" if prefix else str(name), tensors)
+            dotted_name = f"{prefix}.{name}" if prefix else str(name)
+            _collect_tensors(inner, dotted_name, tensors)
 
 
 class ImageEncoder:
@@ -149,7 +159,9 @@ class ImageEncoder:
             self._clip = config["model_type"].startswith("clip")
             if self._clip:
                 network: Any = transformers.CLIPVisionModelWithProjection
-                size = config.get("vision_config", config).get("image_size", 224)
+                # A whole CLIP nests its vision half; files leave out what equals transformers' default.
+                vision_config = config.get("vision_config", config)
+                size = vision_config.get("image_size", 224)
             else:
                 network, size = transformers.AutoModel, config["image_size"]
                 self._prefix = VitCard.of(folder).prefix
@@ -186,23 +198,27 @@ class ImageEncoder:
         image, side = request.image, self._size
         if self._clip:
             scale = side / min(image.size)
-            image = image.resize(
-                (round(image.width * scale), round(image.height * scale)), PIL.Image.Resampling.BICUBIC
-            )
-            left, top = round((image.width - side) / 2), round((image.height - side) / 2)
+            size = (round(image.width * scale), round(image.height * scale))
+            image = image.resize(size, PIL.Image.Resampling.BICUBIC)
+            left = round((image.width - side) / 2)
+            top = round((image.height - side) / 2)
             image = image.crop((left, top, left + side, top + side))
         else:
             image = image.resize((side, side), PIL.Image.Resampling.BILINEAR)
         pixels = torch.from_numpy(np.asarray(image, dtype=np.float32) / 255).permute(2, 0, 1)
-        return normalize_pixels(pixels, CLIP_MEAN, CLIP_STD) if self._clip else normalize_pixels(pixels)
+        if self._clip:
+            return normalize_pixels(pixels, CLIP_MEAN, CLIP_STD)
+        return normalize_pixels(pixels)
 
 
 def make_prompt(context: MakeContext) -> CaptionedPrompt:
     """Makes the prompts. Raises `NotApplicable` if the backbone's text width differs from the captioner's."""
     captioner = load_captioner(context.weights[CAPTIONER])
-    backbone = next((context.weights[name] for name in STABLE_DIFFUSIONS if name in context.weights), None)
-    if backbone is not None:
-        width, trained_width = Card.of(backbone).text_width, captioner.project.out_features
+    backbones = [context.weights[name] for name in STABLE_DIFFUSIONS if name in context.weights]
+    # A backbone of a plugin's own has no card that this module could read.
+    if backbones:
+        width = Card.of(backbones[0]).text_width
+        trained_width = captioner.project.out_features
         if width != trained_width:
             raise NotApplicable(
                 f"the implicit captioner was trained for text states of width {trained_width}, "

@@ -84,12 +84,12 @@ class StableDiffusion(TextEncoder, UNetActivations):
 
         Images are encoded one at a time, because the encoder needs most memory.
         """
-        posteriors = []
+        means, deviations = [], []
         for image in pixels:
-            posteriors.append(self.vae.encode(image[None].to(self.device, self.dtype)).latent_dist)
-        mean = torch.cat([posterior.mean for posterior in posteriors])
-        std = torch.cat([posterior.std for posterior in posteriors])
-        return Posterior(mean.float(), std.float())
+            posterior = self.vae.encode(image[None].to(self.device, self.dtype)).latent_dist
+            means.append(posterior.mean)
+            deviations.append(posterior.std)
+        return Posterior(torch.cat(means).float(), torch.cat(deviations).float())
 
     def noisy(self, latents: torch.Tensor, noise: torch.Tensor, timestep: int) -> torch.Tensor:
         """Input of the U-Net at a timestep: scaled latents with noise.
@@ -110,6 +110,11 @@ def draw_noise(shape: Sequence[int], *key: str | int) -> torch.Tensor:
     Args:
         key: such as (seed, image, timestep, ensemble member).
     """
-    digest = hashlib.sha256("\x1f".join(map(str, key)).encode()).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+    # The separator keeps ("1", "23") and ("12", "3") apart.
+    text = "\x1f".join(map(str, key))
+    digest = hashlib.sha256(text.encode()).digest()
+    # Shifted into the positive numbers of a signed integer of 64 bits.
+    seed = int.from_bytes(digest[:8], "little") >> 1
+    # On the CPU, since a GPU draws other numbers from the same seed.
+    generator = torch.Generator().manual_seed(seed)
     return torch.randn(*shape, generator=generator)

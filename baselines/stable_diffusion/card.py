@@ -44,12 +44,15 @@ class Card:
         vae = _read_config(folder / "vae" / "config.json")
         scheduler = _read_config(folder / "scheduler" / "scheduler_config.json")
         try:
+            # Every block of the encoder but the last halves the sides.
             factor = 2 ** (len(vae["block_out_channels"]) - 1)
             return cls(
                 native=int(unet["sample_size"]) * factor,
                 factor=factor,
+                # Older files leave the value out; diffusers then takes this one.
                 prediction=str(scheduler.get("prediction_type", "epsilon")),
                 text_width=int(unet["cross_attention_dim"]),
+                # No file states it; diffusers derives it so.
                 time_width=4 * int(unet["block_out_channels"][0]),
                 levels=_levels(unet),
                 strides=_strides(len(unet["up_block_types"]), factor),
@@ -66,8 +69,12 @@ def _levels(unet: Mapping[str, Any]) -> dict[str, str]:
     `s5`, `s4`, `s3`: the decoder's state before the last skip connection of its first, second and third block
     joins it (SD+DINO). That is the output of the last layer but one, behind its attention where it has one.
     """
-    block_types, layer = unet["up_block_types"], int(unet["layers_per_block"]) - 1
-    levels = {f"up-block {number}": f"up_blocks.{number}" for number in range(len(block_types))}
+    block_types = unet["up_block_types"]
+    levels = {}
+    for number in range(len(block_types)):
+        levels[f"up-block {number}"] = f"up_blocks.{number}"
+    # The decoder's blocks have one layer more than the configuration says: this is the last but one.
+    layer = int(unet["layers_per_block"]) - 1
     for number, name in enumerate(DECODER_STATES):
         layers = "attentions" if "CrossAttn" in block_types[number] else "resnets"
         levels[name] = f"up_blocks.{number}.{layers}.{layer}"
@@ -80,7 +87,10 @@ def _strides(blocks: int, factor: int) -> dict[str, int]:
     Decoder block i works with a stride of 2 ** (blocks - 1 - i) latents, and upsamples at its end, but for
     the last one.
     """
-    strides = {f"up-block {number}": factor * 2 ** max(blocks - 2 - number, 0) for number in range(blocks)}
+    strides = {}
+    for number in range(blocks):
+        halvings = max(blocks - 2 - number, 0)
+        strides[f"up-block {number}"] = factor * 2**halvings
     for number, name in enumerate(DECODER_STATES):
         strides[name] = factor * 2 ** (blocks - 1 - number)
     return strides

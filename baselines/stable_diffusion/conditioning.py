@@ -47,9 +47,13 @@ def prompt_key(prompt: Prompt | None) -> str:
     """A key that differs where prompts differ in content: a text itself, and a hash of anything else."""
     if prompt is None or isinstance(prompt, str):
         return prompt or ""
+    # With the kind, since equal numbers mean something else in prompts of another kind.
     digest = hashlib.sha256(type(prompt).__name__.encode())
     for value in vars(prompt).values():
-        digest.update(b"none" if value is None else value.detach().float().cpu().numpy().tobytes())
+        if value is None:
+            digest.update(b"none")
+        else:
+            digest.update(value.detach().float().cpu().numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -40,10 +40,17 @@ class PaddedDecoderStates:
         side: int,
         cache: Cache | None,
     ) -> None:
-        self._backbone, self._memory, self._timestep, self._side = backbone, memory, timestep, side
+        self._backbone = backbone
+        self._memory = memory
+        self._timestep = timestep
+        self._side = side
         self._crop = backbone.card.native
+        # A crop in each corner, as ODISE's sliding window: 0 and 448 of 960. They are one crop if it fits.
         offsets = sorted({0, side - self._crop})
-        self._corners = [(top, left) for top in offsets for left in offsets]
+        self._corners: list[tuple[int, int]] = []
+        for top in offsets:
+            for left in offsets:
+                self._corners.append((top, left))
         self._store = None
         if cache:
             latent_side = self._crop // backbone.card.factor
@@ -74,6 +81,7 @@ class PaddedDecoderStates:
         noisy = backbone.noisy(latents, noise, self._timestep)
         prompt = backbone.condition("" if request.prompt is None else request.prompt)
         submodules = [backbone.card.levels[level] for level in DECODER_STATES]
+        # One prompt serves all crops; ODISE's captioner looks at each crop by itself.
         crops = backbone.activations(noisy, self._timestep, [prompt] * len(latents), submodules)
         states = {}
         for level in reversed(DECODER_STATES):
@@ -85,6 +93,7 @@ class PaddedDecoderStates:
         """(n, 4, h, w) posterior means of an image's crops; encoded once."""
 
         def encode() -> torch.Tensor:
+            # The VAE reads values in [-1, 1].
             pixels = 2 * padded_batch([request], self._side)[0] - 1
             crops = []
             for top, left in self._corners:

@@ -71,7 +71,10 @@ class Generator:
             )
         if not (math.isfinite(guidance) and guidance >= 0):
             raise UserError(f"guidance {guidance}: expected a number of at least 0; 7.5 is usual")
-        self._backbone, self._steps, self._guidance, self._seed = backbone, steps, guidance, seed
+        self._backbone = backbone
+        self._steps = steps
+        self._guidance = guidance
+        self._seed = seed
         self._pipeline = _make_pipeline(backbone)
 
     def pictures(
@@ -104,7 +107,8 @@ class Generator:
             raise UserError(f"{number} pictures: expected at least 1")
         for prompt in states:
             self._check_shape(prompt)
-        names = [str(index) for index in range(len(states))] if names is None else list(names)
+        if names is None:
+            names = list(map(str, range(len(states))))
         tasks = []
         for prompt, name in zip(states, names, strict=True):
             tasks += [(prompt, name, index) for index in range(number)]
@@ -114,7 +118,10 @@ class Generator:
             count_step = _step_counter(progress, start, len(batch), len(tasks), self._steps)
             with torch.inference_mode(), self._explain_full_memory():
                 pictures += self._draw(batch, count_step)
-        return [pictures[start : start + number] for start in range(0, len(pictures), number)]
+        pictures_of_prompts = []
+        for start in range(0, len(pictures), number):
+            pictures_of_prompts.append(pictures[start : start + number])
+        return pictures_of_prompts
 
     @property
     def _latent_side(self) -> int:
@@ -141,13 +148,15 @@ class Generator:
         """Draws a picture for each (states, name, index)."""
         backbone = self._backbone
         shape = (backbone.unet.config.in_channels, self._latent_side, self._latent_side)
-        noise = torch.stack(
-            [draw_noise(shape, "picture", self._seed, name, index) for _, name, index in batch]
-        )
-        states = torch.stack([prompt.to(backbone.device, backbone.dtype) for prompt, _, _ in batch])
+        prompts, draws = [], []
+        for prompt, name, index in batch:
+            prompts.append(prompt.to(backbone.device, backbone.dtype))
+            draws.append(draw_noise(shape, "picture", self._seed, name, index))
+        noise = torch.stack(draws)
+        empty = backbone.text_states("").to(backbone.dtype)
         latents = self._pipeline(
-            prompt_embeds=states,
-            negative_prompt_embeds=backbone.text_states("").to(backbone.dtype).expand(len(batch), -1, -1),
+            prompt_embeds=torch.stack(prompts),
+            negative_prompt_embeds=empty.expand(len(batch), -1, -1),
             latents=noise.to(backbone.device, backbone.dtype),
             height=backbone.card.native,
             width=backbone.card.native,
@@ -162,6 +171,7 @@ class Generator:
     def _decode(self, latent: torch.Tensor) -> PIL.Image.Image:
         """Decodes one latent. Raises `UserError` where its pixels overflow."""
         vae, processor = self._backbone.vae, self._pipeline.image_processor
+        # fp16 ends at 65,504, which the decoder's states may pass.
         pixels = vae.decode(latent[None] / vae.config.scaling_factor).sample
         if not bool(pixels.isfinite().all()):
             raise UserError(

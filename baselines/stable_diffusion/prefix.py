@@ -27,8 +27,8 @@ def prefix_submodules(unet: Any) -> tuple[str, ...]:
     for number, block in enumerate(unet.down_blocks):
         if not getattr(block, "has_cross_attention", False):
             continue
-        earlier_blocks = [f"down_blocks.{before}" for before in range(number)]
-        names = (*earlier_blocks, f"down_blocks.{number}.resnets.0")
+        names = tuple(f"down_blocks.{before}" for before in range(number))
+        names += (f"down_blocks.{number}.resnets.0",)
         # In some networks the first attention of a block reads nothing but the prompt.
         if block.attentions[0].transformer_blocks[0].only_cross_attention:
             return names
@@ -40,8 +40,10 @@ def submodules_to_replace(unet: Any) -> frozenset[str]:
     """Names of the submodules that `replace_outputs` changes, and of all modules that contain them."""
     names = set()
     for dotted_name in prefix_submodules(unet):
-        parts = dotted_name.split(".")
-        names |= {".".join(parts[:length]) for length in range(1, len(parts) + 1)}
+        name = dotted_name
+        while name:
+            names.add(name)
+            name = name.rpartition(".")[0]
     return frozenset(names)
 
 
@@ -51,7 +53,8 @@ def flatten_outputs(outputs: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     for name, output in outputs.items():
         if isinstance(output, tuple):
             # An encoder block returns its last state, and all its states for the decoder.
-            flat |= {f"{name} {number}": state for number, state in enumerate(output[1])}
+            for number, state in enumerate(output[1]):
+                flat[f"{name} {number}"] = state
         else:
             flat[name] = output
     return flat
@@ -77,6 +80,7 @@ def _restore_output(name: str, outputs: PrefixOutputs) -> Any:
     """Restores a submodule's output as it was returned: the reverse of `flatten_outputs`."""
     if name in outputs:
         return outputs[name]
+    # In the order in which the block returned them, since dictionaries keep theirs.
     states = tuple(state for key, state in outputs.items() if key.startswith(f"{name} "))
     return states[-1], states
 

@@ -33,9 +33,13 @@ def shared_backbone(
         # Two stay whatever their size: those of the pair at work.
         return backbone, ByteLRU(limit, tensor_bytes, at_least=2)
 
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    state = tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files)
-    key = (folder.resolve(), context.device, context.precision, context.compiled, state)
+    state = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            status = path.stat()
+            state.append((str(path), status.st_mtime_ns, status.st_size))
+    key = (folder.resolve(), context.device, context.precision, context.compiled, tuple(state))
     backbone, memory = context.shared.once("stable-diffusion", key, load)
+    # This extractor may get another share of memory than the one that loaded the backbone.
     memory.limit = limit
     return backbone, memory

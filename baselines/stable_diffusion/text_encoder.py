@@ -24,7 +24,9 @@ class TextEncoder:
     """
 
     def __init__(self, folder: Path, device: str = "cpu", precision: str = "fp32") -> None:
-        self.folder, self.device, self.dtype = folder, torch.device(device), DTYPES[precision]
+        self.folder = folder
+        self.device = torch.device(device)
+        self.dtype = DTYPES[precision]
         self._states_of_text: dict[str, torch.Tensor] = {}
 
     def _freeze(self, model: Any) -> Any:
@@ -67,6 +69,7 @@ class TextEncoder:
         The embeddings go through the frozen encoder, with its causal mask and final layer norm. No position
         embedding is added: rows that need one carry it. Gradients pass.
         """
+        # The encoder takes nothing but token ids: the empty text goes in, and a hook puts the rows in place.
         hook = self._text_model.embeddings.register_forward_hook(
             lambda module, inputs, output: rows.to(output.dtype)
         )
@@ -89,12 +92,17 @@ class TextEncoder:
         if isinstance(prompt, TokenEmbeddings):
             return Conditioning(self.embedding_states(prompt.rows.to(self.device)[None])[0])
         if isinstance(prompt, EmptyTextPlus):
-            return Conditioning(self.text_states("").float() + prompt.states.to(self.device), prompt.time)
+            # The sum is in single precision, and rounded together with the U-Net's input.
+            states = self.text_states("").float() + prompt.states.to(self.device)
+            return Conditioning(states, prompt.time)
         return prompt
 
     def conditions(self, prompts: Sequence[Prompt]) -> list[Conditioning]:
         """Turns prompts of any kinds into inputs of the U-Net; embeddings are encoded together."""
-        rows = [prompt.rows.to(self.device) for prompt in prompts if isinstance(prompt, TokenEmbeddings)]
+        rows = []
+        for prompt in prompts:
+            if isinstance(prompt, TokenEmbeddings):
+                rows.append(prompt.rows.to(self.device))
         states = iter(self.embedding_states(torch.stack(rows)) if rows else ())
         conditions = []
         for prompt in prompts:

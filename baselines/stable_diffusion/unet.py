@@ -63,9 +63,11 @@ class UNetActivations:
         """
         chunks = []
         for rows in self._chunks(noisy):
-            prefix = {name: states[rows] for name, states in (prefix_outputs or {}).items()}
+            prefix = {}
+            for name, states in (prefix_outputs or {}).items():
+                prefix[name] = states[rows]
             chunks.append(self._run(noisy[rows], timestep, prompts[rows], submodules, prefix))
-        return {name: torch.cat([chunk[name] for chunk in chunks]) for name in submodules}
+        return _concatenate(chunks, submodules)
 
     def run_prefix(self, noisy: torch.Tensor, timestep: int) -> dict[str, torch.Tensor]:
         """Computes the U-Net's prefix (`baselines.stable_diffusion.prefix`), for prompts without `time`.
@@ -83,13 +85,14 @@ class UNetActivations:
         for rows in self._chunks(noisy):
             outputs: dict[str, Any] = {}
             # The pass ends before the prompt is read.
-            unread = torch.zeros(len(noisy[rows]), 1, self.text_width, device=self.device, dtype=self.dtype)
+            shape = (len(noisy[rows]), 1, self.text_width)
+            unread = torch.zeros(shape, device=self.device, dtype=self.dtype)
             with record_outputs(self._submodules_by_name(submodules), outputs):
                 self.unet(noisy[rows].to(self.device, self.dtype), timestep, unread, return_dict=False)
             chunks.append(flatten_outputs(outputs))
         if not chunks:
             return {}
-        return {name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}
+        return _concatenate(chunks, list(chunks[0]))
 
     def mean_activations(
         self,
@@ -114,15 +117,19 @@ class UNetActivations:
 
         def mean_output(name: str) -> torch.Tensor:
             output = self.activations(noisy, timestep, prompts, [name], prefix_outputs)[name]
+            # Averages are taken in single precision, whatever the network's is.
             averaged: torch.Tensor = output.unflatten(0, (-1, members)).float().mean(dim=1)
             return averaged
 
         block = self.unet.get_submodule(submodule)
         # Other sizes are upsampled to those of the encoder, which the block learns from its caller.
-        divides = all(side % 2**self.unet.num_upsamplers == 0 for side in noisy.shape[-2:])
+        factor = 2**self.unet.num_upsamplers
+        height, width = noisy.shape[-2:]
+        divides = height % factor == 0 and width % factor == 0
         ends_with_upsampler = submodule.startswith("up_blocks.") and getattr(block, "upsamplers", None)
         if members == 1 or not (divides and ends_with_upsampler):
             return mean_output(submodule)
+        # The upsampler's input is the output of the last layer, behind its attention where it has one.
         layers = "attentions" if getattr(block, "attentions", None) else "resnets"
         state = mean_output(f"{submodule}.{layers}.{len(block.resnets) - 1}").to(self.dtype)
         for upsampler in block.upsamplers:
@@ -131,13 +138,18 @@ class UNetActivations:
 
     def rows_at_once(self, height: int, width: int) -> int:
         """Number of latents (4, height, width) that pass through the U-Net together; at least one."""
-        positions = min(POSITIONS, CPU_POSITIONS) if self.device.type == "cpu" else POSITIONS
+        positions = POSITIONS
+        if self.device.type == "cpu":
+            positions = min(POSITIONS, CPU_POSITIONS)
         return max(1, positions // (height * width))
 
     def _chunks(self, noisy: torch.Tensor) -> list[slice]:
         """Rows of latents that pass through the U-Net together."""
         length = self.rows_at_once(*noisy.shape[-2:])
-        return [slice(start, start + length) for start in range(0, len(noisy), length)]
+        slices = []
+        for start in range(0, len(noisy), length):
+            slices.append(slice(start, start + length))
+        return slices
 
     def _run(
         self,
@@ -157,7 +169,21 @@ class UNetActivations:
             prefix,
         ):
             self.unet(noisy.to(self.device, self.dtype), timestep, states, return_dict=False)
-        return {name: output[0] if isinstance(output, tuple) else output for name, output in outputs.items()}
+        for name, output in outputs.items():
+            # Attention and encoder blocks return tuples, their state first.
+            if isinstance(output, tuple):
+                outputs[name] = output[0]
+        return outputs
 
     def _submodules_by_name(self, names: Sequence[str]) -> dict[str, Any]:
         return {name: self.unet.get_submodule(name) for name in names}
+
+
+def _concatenate(
+    chunks: Sequence[Mapping[str, torch.Tensor]], names: Sequence[str]
+) -> dict[str, torch.Tensor]:
+    """Joins the outputs of chunks along the batch."""
+    joined = {}
+    for name in names:
+        joined[name] = torch.cat([chunk[name] for chunk in chunks])
+    return joined

@@ -37,17 +37,16 @@ def train_captioner(
 
     backbone = StableDiffusion(pipeline)
     empty = backbone.text_states("")
-    unet: Any = (
-        UNet2DConditionModel.from_pretrained(pipeline, subfolder="unet", low_cpu_mem_usage=False)
-        .requires_grad_(False)
-        .float()
-    )
+    unet: Any = UNet2DConditionModel.from_pretrained(pipeline, subfolder="unet", low_cpu_mem_usage=False)
+    unet = unet.requires_grad_(False).float()
+    # Attention is written out, as in the U-Net's own training.
     unet.set_attn_processor(AttnProcessor())
     scheduler: Any = DDIMScheduler.from_pretrained(pipeline, subfolder="scheduler")
     vae: Any = AutoencoderKL.from_pretrained(pipeline, subfolder="vae", low_cpu_mem_usage=False)
     mean, std = posteriors(vae, pictures, folder.parent)
     embeddings = _embeddings(pictures, vit)
     captioner = ImplicitCaptioner(embeddings.shape[1], empty.shape[1], backbone.card.time_width)
+    # Each step leaves here what the hook adds to the timestep's embedding.
     shift: dict[str, torch.Tensor] = {}
     unet.time_embedding.register_forward_hook(
         lambda module, inputs, output: output + shift["time"].to(output.dtype)
@@ -60,7 +59,8 @@ def train_captioner(
         timesteps = draw_timesteps(batch, generator)
         states, shift["time"] = captioner(embeddings[rows])
         with torch.autocast("cpu", torch.bfloat16):
-            predicted = unet(scheduler.add_noise(clean, noise, timesteps), timesteps, empty + states).sample
+            noisy = scheduler.add_noise(clean, noise, timesteps)
+            predicted = unet(noisy, timesteps, empty + states).sample
         return denoising_losses(predicted, noise, scheduler.alphas_cumprod[timesteps])
 
     train(captioner, losses_of, schedule, folder)

@@ -16,6 +16,7 @@ LENGTH = 77
 """Tokens in a prompt, start and end included, as in every published Stable Diffusion."""
 
 START, END = "<|startoftext|>", "<|endoftext|>"
+# Ends of the hues' ranges, in shares of the colour circle.
 _HUES = (
     (0.04, "red"),
     (0.11, "orange"),
@@ -37,7 +38,11 @@ def caption(category: str, looks: Mapping[str, Coat], dice: KeyedRandom) -> str:
     plain = PLAIN.format(category=category)
     if not dice.chance(0.35):
         return plain
-    looks_of_parts = sorted({name.split("_")[-1]: look for name, look in looks.items()}.items())
+    look_of_part = {}
+    for name, look in looks.items():
+        # A caption names the kind of part: of `far_leg`, the leg.
+        look_of_part[name.split("_")[-1]] = look
+    looks_of_parts = sorted(look_of_part.items())
     # A part that is drawn twice is named once.
     described = {}
     for _ in range(dice.integer(1, 4)):
@@ -48,13 +53,18 @@ def caption(category: str, looks: Mapping[str, Coat], dice: KeyedRandom) -> str:
 
 def colour_name(look: Coat) -> str:
     """The everyday name of a look's first colour."""
-    hue, saturation, value = colorsys.rgb_to_hsv(*(channel / 255 for channel in look.base))
+    red, green, blue = look.base
+    hue, saturation, value = colorsys.rgb_to_hsv(red / 255, green / 255, blue / 255)
     if value < 0.25:
         return "black"
     if saturation < 0.18:
         return "white" if value > 0.75 else "grey"
+    # Hue is a circle: behind pink it is red again.
     colour = next((name for limit, name in _HUES if hue < limit), "red")
-    return "brown" if colour in ("red", "orange") and value < 0.6 else colour
+    # Brown is a dark red or orange.
+    if colour in ("red", "orange") and value < 0.6:
+        return "brown"
+    return colour
 
 
 def write_tokenizer(folder: Path) -> None:
@@ -84,13 +94,17 @@ def write_tokenizer(folder: Path) -> None:
     tokenizer.train_from_iterator(_words(), trainer)
     model = json.loads(tokenizer.to_str())["model"]
     letters = sorted(alphabet)
+    # CLIP's order: letters, letters that end a word, merges, marks.
     last_letters = [f"{letter}</w>" for letter in letters]
     words = list(dict.fromkeys([*letters, *last_letters, *model["vocab"], START, END]))
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.json").write_text(
-        json.dumps({word: number for number, word in enumerate(words)}, ensure_ascii=False), encoding="utf-8"
-    )
-    merges = [" ".join(pair) if isinstance(pair, list) else pair for pair in model["merges"]]
+    vocabulary = dict(zip(words, range(len(words)), strict=True))
+    text = json.dumps(vocabulary, ensure_ascii=False)
+    (folder / "vocab.json").write_text(text, encoding="utf-8")
+    merges = []
+    for pair in model["merges"]:
+        # Older releases of tokenizers write a pair as one string.
+        merges.append(" ".join(pair) if isinstance(pair, list) else pair)
     (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n", encoding="utf-8")
     settings = {
         "tokenizer_class": "CLIPTokenizer",

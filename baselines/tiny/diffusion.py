@@ -124,10 +124,12 @@ def train_vae(pictures: Pictures, folder: Path, schedule: Schedule, batch: int) 
         decoded = decoded.float()
         reconstruction = F.l1_loss(decoded, pixels)
         edges = sum(F.l1_loss(decoded.diff(dim=axis), pixels.diff(dim=axis)) for axis in (2, 3))
+        # diffusers sums over an image's latents.
         kl = posterior.kl().mean() / posterior.mean[0].numel()
         return {"loss": reconstruction + edges + 1e-3 * kl, "reconstruction": reconstruction, "kl": kl}
 
     train(vae, losses_of, schedule, folder)
+    # Scaled latents have deviation 1, as in every published Stable Diffusion.
     means = []
     with torch.no_grad():
         for start in range(0, 1000, 50):
@@ -163,6 +165,7 @@ def train_unet(
     if compiled:
         unet.compile()
     model = torch.nn.ModuleDict({"unet": unet, "text_encoder": text})
+    # The last row is the empty caption, which dropped ones become.
     captions = [*pictures.captions, ""]
     token_ids = tokenizer(captions, padding="max_length", max_length=LENGTH, truncation=True).input_ids
     tokens = torch.tensor(token_ids)
@@ -176,7 +179,8 @@ def train_unet(
         timesteps = draw_timesteps(batch, generator)
         with torch.autocast("cpu", torch.bfloat16):
             states = text(words).last_hidden_state
-            predicted = unet(scheduler.add_noise(clean, noise, timesteps), timesteps, states).sample
+            noisy = scheduler.add_noise(clean, noise, timesteps)
+            predicted = unet(noisy, timesteps, states).sample
         return denoising_losses(predicted, noise, scheduler.alphas_cumprod[timesteps])
 
     train(model, losses_of, schedule, folder)
@@ -206,8 +210,10 @@ def posteriors(vae: Any, pictures: Pictures, folder: Path) -> tuple[torch.Tensor
     if not path.is_file():
         chunks = []
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            for start in tqdm(range(0, len(pictures.captions), 100), desc="encoding", disable=None):
-                posterior = vae.encode(_pixels(pictures, np.arange(start, start + 100))).latent_dist
+            starts = range(0, len(pictures.captions), 100)
+            for start in tqdm(starts, desc="encoding", disable=None):
+                pixels = _pixels(pictures, np.arange(start, start + 100))
+                posterior = vae.encode(pixels).latent_dist
                 chunks.append(torch.stack([posterior.mean, posterior.std]).half())
         np.save(path, torch.cat(chunks, dim=1).numpy())
     moments = torch.from_numpy(np.load(path))
@@ -230,7 +236,9 @@ def denoising_losses(predicted: torch.Tensor, noise: torch.Tensor, signal: torch
     """
     errors = (predicted.float() - noise).square().mean(dim=(1, 2, 3))
     snr = signal / (1 - signal)
-    return {"loss": (errors * snr.clamp(max=GAMMA) / snr).mean(), "error": errors.mean()}
+    # Hang et al.'s weight for a network that predicts noise: min(SNR, gamma) / SNR.
+    weighted = errors * snr.clamp(max=GAMMA) / snr
+    return {"loss": weighted.mean(), "error": errors.mean()}
 
 
 def _draw_batch(pictures: Pictures, size: int, generator: torch.Generator) -> torch.Tensor:

@@ -87,7 +87,7 @@ def export_dino(work: Path, folder: Path) -> None:
     processor = {
         "do_resize": True,
         "size": {"height": FED, "width": FED},
-        "resample": 2,
+        "resample": 2,  # bilinear, in Pillow's numbering
         "do_center_crop": False,
         "do_rescale": True,
         "do_normalize": True,
@@ -104,10 +104,9 @@ def export_captioner(work: Path, folder: Path) -> None:
 
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    tensors = {
-        name: tensor.to(torch.float16)
-        for name, tensor in load_file(work / "captioner" / "captioner.safetensors").items()
-    }
+    tensors = load_file(work / "captioner" / "captioner.safetensors")
+    for name, tensor in tensors.items():
+        tensors[name] = tensor.to(torch.float16)
     save_file(tensors, folder / "captioner.safetensors")
 
 

@@ -45,7 +45,9 @@ class Schedule:
         """The learning rate of a step."""
         left = (self.steps - step) / max(1.0, self.decay * self.steps)
         rise = min(1.0, (step + 1) / self.warmup)
-        fall = 0.01 + 0.99 * (0.5 - 0.5 * math.cos(math.pi * min(1.0, left)))
+        # Half a cosine, from 1 at the start of the decay to 0 at the end.
+        share = 0.5 - 0.5 * math.cos(math.pi * min(1.0, left))
+        fall = 0.01 + 0.99 * share
         return self.rate * rise * fall
 
 
@@ -72,18 +74,23 @@ def train(
     optimizer = torch.optim.AdamW(parameters, lr=schedule.rate, betas=(0.9, 0.99), weight_decay=0.01)
     mean = [parameter.detach().clone() for parameter in parameters]
     first_step, seconds_before = _resume(folder / "checkpoint.pt", model, optimizer, mean)
-    start, sums = time.perf_counter(), dict[str, float]()
+    start = time.perf_counter()
+    sums: dict[str, float] = {}
     steps = range(first_step, schedule.steps)
     for step in tqdm(steps, initial=first_step, total=schedule.steps, desc=folder.name, disable=None):
-        losses = losses_of(step, torch.Generator().manual_seed(1_000_003 * (step + 1)))
+        # A generator for each step, so that a resumed training draws what an undisturbed one does.
+        generator = torch.Generator().manual_seed(1_000_003 * (step + 1))
+        losses = losses_of(step, generator)
         for group in optimizer.param_groups:
             group["lr"] = schedule.at(step)
         optimizer.zero_grad()
         losses["loss"].backward()
         torch.nn.utils.clip_grad_norm_(parameters, schedule.clip)
         optimizer.step()
+        # In the first steps the mean follows quickly, since it began with random weights.
         weight = 1 - min(schedule.average, (step + 1) / (step + 10))
-        torch._foreach_lerp_(mean, [parameter.detach() for parameter in parameters], weight)
+        current = [parameter.detach() for parameter in parameters]
+        torch._foreach_lerp_(mean, current, weight)
         for name, value in losses.items():
             sums[name] = sums.get(name, 0.0) + float(value.detach())
         seconds = seconds_before + time.perf_counter() - start
@@ -98,8 +105,10 @@ def train(
 
 def _log(path: Path, step: int, seconds: float, sums: dict[str, float]) -> None:
     """Appends the means of losses over the last steps to the log, and starts new sums."""
-    means = {name: round(value / LOG_EVERY, 5) for name, value in sums.items()}
-    line = json.dumps({"step": step, "seconds": round(seconds), **means})
+    entry: dict[str, float] = {"step": step, "seconds": round(seconds)}
+    for name, value in sums.items():
+        entry[name] = round(value / LOG_EVERY, 5)
+    line = json.dumps(entry)
     with path.open("a", encoding="utf-8") as file:
         file.write(line + "\n")
     sums.clear()
@@ -116,6 +125,7 @@ def _save(
     """Writes a checkpoint."""
     import torch
 
+    # Replaced as a whole: a training that is stopped while it writes keeps the last checkpoint.
     with replacing(path) as file:
         state = {
             "model": model.state_dict(),

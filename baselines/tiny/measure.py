@@ -35,17 +35,17 @@ def main(results: Path) -> None:
 
     host = load_plugins()
     records = [record for record in map(read_record, record_paths(results)) if record.scores]
-    splits = {
-        split: read_split(host.datasets["shapes"], Path(), split)
-        for split in {record.cell.split for record in records}
-    }
+    splits: dict[str, SplitIndex] = {}
+    for record in records:
+        split = record.cell.split
+        if split not in splits:
+            splits[split] = read_split(host.datasets["shapes"], Path(), split)
     shares: dict[tuple[str, str], np.ndarray] = {}
     for record in records:
         for localizer in record.localizers:
             name = f"{record.cell.label} {record.cell.prompt} {localizer} {record.cell.features}"
-            shares[name, record.cell.split] = pair_scores(
-                host, splits[record.cell.split], results, record, localizer
-            )
+            split = record.cell.split
+            shares[name, split] = pair_scores(host, splits[split], results, record, localizer)
     rows = []
     for (name, split), scores in sorted(shares.items()):
         rows.append((name, split, f"{100 * np.nanmean(scores):.1f}"))
@@ -64,6 +64,7 @@ def pair_scores(host: Host, index: SplitIndex, results: Path, record: Record, lo
     points = read_points(index, results / record.cell.id, localizer)
     right, total = count_correct(index, points, protocol, record.cell.fed_size)
     shares = dict(zip(points, right[:, 0] / total, strict=True))
+    # In the split's order, so that two cells can be subtracted pair by pair.
     return np.array([shares.get(pair_id, np.nan) for pair_id in index.pair_ids])
 
 
@@ -71,8 +72,10 @@ def difference(scores: np.ndarray, base: np.ndarray) -> Sequence[float]:
     """Mean difference in percent points on the pairs that both have, and the ends of its 95 % interval."""
     differences = scores - base
     differences = differences[np.isfinite(differences)][:, None]
+    # Every pair has weight 1 in the ratio of sums, which makes it the mean.
     interval = bootstrap_ratios(differences, np.ones_like(differences))
-    return tuple(100 * float(value[0]) for value in (differences.mean(axis=0), interval.low, interval.high))
+    values = (differences.mean(axis=0), interval.low, interval.high)
+    return tuple(100 * float(value[0]) for value in values)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,9 @@ def training_pictures(folder: Path, per_category: int, workers: int) -> Pictures
         workers: processes that draw.
     """
     name = f"shapes{VERSION}-{SIDE}-{per_category}"
-    array, listing = folder / f"{name}.npy", folder / f"{name}.json"
+    array = folder / f"{name}.npy"
+    listing = folder / f"{name}.json"
+    # The listing is written last: where it is, the array is whole.
     if not listing.is_file():
         _draw_pictures(array, listing, per_category, workers)
     labels = json.loads(listing.read_text(encoding="utf-8"))
@@ -73,15 +75,17 @@ def pad_pictures(folder: Path, per_category: int, side: int, workers: int) -> Pa
     from tqdm import tqdm
 
     name = f"padded{VERSION}-{side}-{per_category}"
-    array, sizes_path = folder / f"{name}.npy", folder / f"{name}-sizes.npy"
+    array = folder / f"{name}.npy"
+    sizes_path = folder / f"{name}-sizes.npy"
+    # The sizes are written last: where they are, the array is whole.
     if not sizes_path.is_file():
-        keys = [(category, index, side) for index in range(per_category) for category in KINDS]
-        pixels = np.lib.format.open_memmap(array, mode="w+", dtype=np.uint8, shape=(len(keys), side, side, 3))
+        keys = [(category, index, side) for category, index in _picture_keys(per_category)]
+        shape = (len(keys), side, side, 3)
+        pixels = np.lib.format.open_memmap(array, mode="w+", dtype=np.uint8, shape=shape)
         sizes = np.zeros((len(keys), 2), dtype=np.int64)
         with ProcessPoolExecutor(workers) as pool:
-            results = tqdm(
-                pool.map(_draw_padded, keys, chunksize=64), total=len(keys), desc="drawing", disable=None
-            )
+            drawn = pool.map(_draw_padded, keys, chunksize=64)
+            results = tqdm(drawn, total=len(keys), desc="drawing", disable=None)
             for number, (picture, size) in enumerate(results):
                 pixels[number], sizes[number] = picture, size
         pixels.flush()
@@ -90,16 +94,24 @@ def pad_pictures(folder: Path, per_category: int, side: int, workers: int) -> Pa
     return PaddedPictures(np.load(array, mmap_mode="r"), np.load(sizes_path))
 
 
+def _picture_keys(per_category: int) -> list[tuple[str, int]]:
+    """(category, index) of all training pictures; categories alternate."""
+    keys = []
+    for index in range(per_category):
+        keys += [(category, index) for category in KINDS]
+    return keys
+
+
 def _draw_padded(key: tuple[str, int, int]) -> tuple[np.ndarray, tuple[int, int]]:
     """Draws the picture of (category, index) padded to a square side; its pixels and original size."""
     category, index, side = key
     image = ShapesImage(SPLIT, category, index).open()
     size = Size(*image.size)
-    inner, (left, top) = padded_content(size, side), Frame.padded(size, side).offset
+    inner = padded_content(size, side)
+    left, top = map(int, Frame.padded(size, side).offset)
+    resized = image.resize(inner, PIL.Image.Resampling.LANCZOS)
     square = np.zeros((side, side, 3), dtype=np.uint8)
-    square[int(top) :, int(left) :][: inner.height, : inner.width] = np.asarray(
-        image.resize(inner, PIL.Image.Resampling.LANCZOS)
-    )
+    square[top : top + inner.height, left : left + inner.width] = np.asarray(resized)
     return square, image.size
 
 
@@ -107,14 +119,15 @@ def _draw_pictures(array: Path, listing: Path, per_category: int, workers: int) 
     """Draws all training pictures into an array and a listing of their captions and categories."""
     from tqdm import tqdm
 
-    keys = [(category, index) for index in range(per_category) for category in KINDS]
+    keys = _picture_keys(per_category)
     array.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.lib.format.open_memmap(array, mode="w+", dtype=np.uint8, shape=(len(keys), SIDE, SIDE, 3))
+    # Mapped, since all pictures together may be larger than the memory.
+    shape = (len(keys), SIDE, SIDE, 3)
+    pixels = np.lib.format.open_memmap(array, mode="w+", dtype=np.uint8, shape=shape)
     captions: list[str] = []
     with ProcessPoolExecutor(workers) as pool:
-        results = tqdm(
-            pool.map(_draw_picture, keys, chunksize=64), total=len(keys), desc="drawing", disable=None
-        )
+        drawn = pool.map(_draw_picture, keys, chunksize=64)
+        results = tqdm(drawn, total=len(keys), desc="drawing", disable=None)
         for number, (picture, text) in enumerate(results):
             pixels[number] = picture
             captions.append(text)
@@ -127,7 +140,8 @@ def _draw_pictures(array: Path, listing: Path, per_category: int, workers: int) 
 def _draw_picture(key: tuple[str, int]) -> tuple[np.ndarray, str]:
     """Draws the picture of (category, index): its pixels and caption."""
     category, index = key
-    small = ShapesImage(SPLIT, category, index).open().resize((SIDE, SIDE), PIL.Image.Resampling.BILINEAR)
+    image = ShapesImage(SPLIT, category, index).open()
+    small = image.resize((SIDE, SIDE), PIL.Image.Resampling.BILINEAR)
     looks = draw_looks(SPLIT, category, index)[1]
     text = caption(category, looks, KeyedRandom("caption", SPLIT, category, index))
     return np.asarray(small), text

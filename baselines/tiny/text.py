@@ -46,8 +46,10 @@ def train_text(
     from transformers import CLIPTextModel, CLIPTokenizer
 
     tokenizer = CLIPTokenizer.from_pretrained(teacher_folder / "tokenizer")
-    teacher: Any = CLIPTextModel.from_pretrained(teacher_folder / "text_encoder").eval().requires_grad_(False)
-    texts = [*OFTEN, *(text for text in dict.fromkeys(captions) if text not in OFTEN)]
+    teacher: Any = CLIPTextModel.from_pretrained(teacher_folder / "text_encoder")
+    teacher = teacher.eval().requires_grad_(False)
+    # Each text once, the frequent ones first.
+    texts = list(dict.fromkeys([*OFTEN, *captions]))
     token_ids = tokenizer(texts, padding="max_length", max_length=LENGTH, truncation=True).input_ids
     tokens = torch.tensor(token_ids)
     with torch.no_grad():
@@ -55,6 +57,7 @@ def train_text(
     mean, spread = sample.mean(dim=(0, 1)), sample.std()
     student = CLIPTextModel(teacher.config)
     last_norm = initialize(student, mean)
+    # The input of the last norm is the residual stream behind all layers.
     stream: list[torch.Tensor] = []
     last_norm.register_forward_pre_hook(lambda module, inputs: stream.append(inputs[0]))
     often = batch // 5
@@ -65,7 +68,9 @@ def train_text(
         rows = torch.cat([common, others])
         with torch.no_grad():
             target = teacher(tokens[rows]).last_hidden_state
-        error = (student(tokens[rows]).last_hidden_state - target).square().mean() / spread**2
+        states = student(tokens[rows]).last_hidden_state
+        error = (states - target).square().mean() / spread**2
+        # 0 for a stream of deviation 1, and as much for half of that as for twice.
         growth = stream.pop().std(dim=-1).log().square().mean()
         return {"loss": error + CALM * growth, "error": error, "growth": growth}
 
@@ -85,6 +90,7 @@ def initialize(model: Any, mean: torch.Tensor) -> torch.nn.LayerNorm:
     signs = torch.ones_like(mean)
     signs[::2] = -1
     with torch.no_grad():
+        # Small beside the constant that the last layer adds, which a learned prompt can outgrow.
         inner.embeddings.token_embedding.weight.normal_(0, 0.1)
         inner.embeddings.position_embedding.weight.normal_(0, 0.03)
         for layer in inner.encoder.layers:
@@ -97,5 +103,6 @@ def initialize(model: Any, mean: torch.Tensor) -> torch.nn.LayerNorm:
         norm: torch.nn.LayerNorm = inner.final_layer_norm
         norm.weight.fill_(REACH)
         norm.bias.copy_(mean - REACH * signs)
+    # Training sees captions alone, which need less than this range.
     norm.weight.requires_grad_(False)
     return norm

@@ -69,8 +69,10 @@ class _Teacher:
         from baselines.stable_diffusion.backbone import StableDiffusion
 
         self._backbone = StableDiffusion(pipeline, precision="bf16")
-        texts = [PLAIN.format(category=category) for category in categories]
-        self._prompts = [self._backbone.condition(text) for text in texts]
+        self._prompts = []
+        for category in categories:
+            text = PLAIN.format(category=category)
+            self._prompts.append(self._backbone.condition(text))
         self._mean, self._std = posteriors
 
     def __call__(self, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -110,7 +112,8 @@ def train_vit(
 
     # Channels differ in size: each is brought to mean 0 and deviation 1.
     sample = teacher(torch.arange(256), torch.Generator().manual_seed(0))
-    shift, scale = sample.mean(dim=(0, 2, 3))[:, None], sample.std(dim=(0, 2, 3))[:, None]
+    shift = sample.mean(dim=(0, 2, 3))[:, None]
+    scale = sample.std(dim=(0, 2, 3))[:, None]
 
     def losses_of(step: int, generator: torch.Generator) -> Losses:
         rows = torch.randint(len(pictures.sizes), (batch,), generator=generator)
@@ -125,6 +128,7 @@ def train_vit(
         target = ((target.flatten(2) - shift) / scale).transpose(1, 2)
         pixels = torch.from_numpy(pictures.pixels[rows.numpy()]).permute(0, 3, 1, 2).float() / 255
         with torch.autocast("cpu", torch.bfloat16):
+            # Without the final norm: the recipe reads tokens before it.
             states = vit.encoder(vit.embeddings(normalize_pixels(pixels)))
         tokens = getattr(states, "last_hidden_state", states)[:, 1:].float()
         errors = (tokens - target).square().mean(dim=2)
@@ -133,8 +137,8 @@ def train_vit(
         def mean_inside(values: torch.Tensor) -> torch.Tensor:
             return (values * is_inside).sum() / is_inside.sum()
 
-        loss, cosine = mean_inside(errors + cosine_distances), mean_inside(cosine_distances)
-        return {"loss": loss, "cosine": cosine}
+        loss = mean_inside(errors + cosine_distances)
+        return {"loss": loss, "cosine": mean_inside(cosine_distances)}
 
     train(vit, losses_of, schedule, folder)
     vit.save_pretrained(folder)
@@ -161,4 +165,5 @@ def patch_coordinates(sizes: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         points = Frame.padded(Size(*size), FED).to_original(centres)
         rows.append(2 * points / torch.tensor(size, dtype=torch.float32) - 1)
     coordinates = torch.stack(rows)
-    return coordinates, (coordinates.abs() <= 1).all(dim=-1).flatten(1)
+    is_inside = (coordinates.abs() <= 1).all(dim=-1)
+    return coordinates, is_inside.flatten(1)

@@ -67,7 +67,9 @@ class VisionTransformer:
 
     @property
     def _blocks(self) -> torch.nn.ModuleList:
-        return next(module for module in self.model.modules() if isinstance(module, torch.nn.ModuleList))
+        # Each architecture names its blocks differently; they are its first list of modules.
+        modules = self.model.modules()
+        return next(module for module in modules if isinstance(module, torch.nn.ModuleList))
 
     @torch.no_grad()
     def features(
@@ -99,6 +101,7 @@ class VisionTransformer:
         with dense_patches(self.model, self.card, height, width, stride):
             states = self._read_output(pixels.to(self.device, self.dtype), submodule)
         patches = states[:, self.card.prefix :].transpose(1, 2)
+        # Contiguous, since later kernels are chosen by the layout, and with them the last bits.
         return patches.reshape(len(pixels), -1, rows, columns).contiguous()
 
     def _submodule_to_read(self, layer: int, facet: str) -> torch.nn.Module:
@@ -106,7 +109,9 @@ class VisionTransformer:
         if facet not in get_args(Facet):
             raise UserError(f"unknown facet '{facet}'; known: {', '.join(get_args(Facet))}")
         last = self.card.layers - 1
-        number = layer + self.card.layers if layer < 0 else layer
+        number = layer
+        if layer < 0:
+            number += self.card.layers
         if not 0 <= number <= last:
             raise UserError(f"layer {layer} of a backbone that has layers 0 to {last}")
         if facet == "token-norm":
@@ -114,16 +119,21 @@ class VisionTransformer:
                 raise UserError(f"facet 'token-norm' is the last layer's, {last}, not that of layer {layer}")
             return _find_submodule(self.model, ("layernorm", "norm"))
         block = self._blocks[number]
-        return _find_submodule(block, _PROJECTIONS[facet]) if facet in _PROJECTIONS else block
+        if facet in _PROJECTIONS:
+            return _find_submodule(block, _PROJECTIONS[facet])
+        return block
 
     def _read_output(self, pixels: torch.Tensor, submodule: torch.nn.Module) -> torch.Tensor:
         """(n, tokens, C): the output of a submodule, after which nothing is computed."""
         outputs: dict[str, Any] = {}
         # DINOv1 takes other sizes than its own only with this option; the others always do.
-        options = {"interpolate_pos_encoding": True} if self.card.architecture == "ViTModel" else {}
+        options = {}
+        if self.card.architecture == "ViTModel":
+            options["interpolate_pos_encoding"] = True
         with record_outputs({"states": submodule}, outputs):
             self.model(pixels, **options)
         output = outputs["states"]
+        # Blocks return a tensor or a tuple, according to the release of transformers.
         states: torch.Tensor = output[0] if isinstance(output, tuple) else output
         return states
 
@@ -145,7 +155,9 @@ def _load_network(folder: Path, card: VitCard, dtype: torch.dtype) -> Any:
     import transformers
 
     # DINOv1's pooling layer was never trained.
-    options = {"add_pooling_layer": False} if card.architecture == "ViTModel" else {}
+    options = {}
+    if card.architecture == "ViTModel":
+        options["add_pooling_layer"] = False
     advice = "copy or fetch config.json and model.safetensors again"
     try:
         with quiet():
@@ -159,6 +171,7 @@ def _load_network(folder: Path, card: VitCard, dtype: torch.dtype) -> Any:
             )
     except loading_error_types() as error:
         raise UserError(f"{folder}: {first_line(error, MESSAGE_LIMIT)}; {advice}") from error
+    # transformers fills in random numbers for these, and only warns.
     missing = sorted(name for name in report["missing_keys"] if not name.endswith(_UNUSED))
     if missing:
         raise UserError(

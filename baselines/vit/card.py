@@ -46,6 +46,7 @@ class VitCard:
         """Reads the card of a folder. Raises `UserError` if it does not hold a known DINO."""
         path = folder / "config.json"
         config = _read_config(path)
+        # A damaged file may hold any JSON.
         model_type = str(config.get("model_type")) if isinstance(config, dict) else "missing"
         if model_type not in ARCHITECTURES:
             raise UserError(
@@ -58,6 +59,7 @@ class VitCard:
                 patch=_square_side(config["patch_size"]),
                 layers=int(config["num_hidden_layers"]),
                 width=int(config["hidden_size"]),
+                # The class token, and the registers of the architectures that have them.
                 prefix=1 + int(config.get("num_register_tokens", 0)),
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -114,7 +116,8 @@ def _read_config(path: Path) -> Any:
 
 def _square_side(value: Any) -> int:
     """A side that a configuration writes as one number, or as two equal ones. Raises ValueError."""
-    sides = {int(side) for side in value} if isinstance(value, list) else {int(value)}
+    values = value if isinstance(value, list) else [value]
+    sides = set(map(int, values))
     if len(sides) != 1 or min(sides) < 1:
         raise ValueError(f"{value} is not the size of a square")
     return sides.pop()

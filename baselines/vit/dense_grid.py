@@ -50,9 +50,12 @@ def _interpolate_positions(model: Any, card: VitCard, height: int, width: int, s
     rows, columns = card.grid_size(height, width, stride)
     embeddings, patch = model.embeddings, card.patch
     original = embeddings.interpolate_pos_encoding
-    embeddings.interpolate_pos_encoding = lambda tokens, height, width: original(
-        tokens, rows * patch, columns * patch
-    )
+
+    def interpolate_to_grid(tokens: torch.Tensor, height: int, width: int) -> Any:
+        # The size of the image, which the model passes, would give too few positions.
+        return original(tokens, rows * patch, columns * patch)
+
+    embeddings.interpolate_pos_encoding = interpolate_to_grid
     try:
         yield
     finally:
@@ -85,8 +88,11 @@ def _rotary_angles(model: Any, card: VitCard, height: int, width: int, stride: i
     """
     frequencies: torch.Tensor = model.rope_embeddings.inv_freq
     centres = []
-    for count, side in zip(card.grid_size(height, width, stride), (height, width), strict=True):
+    counts = card.grid_size(height, width, stride)
+    for count, side in zip(counts, (height, width), strict=True):
         pixels = torch.arange(count, device=frequencies.device) * stride + card.patch / 2
         centres.append(2 * pixels / side - 1)
     coordinates = torch.stack(torch.meshgrid(*centres, indexing="ij"), dim=-1).flatten(0, 1)
-    return (2 * math.pi * coordinates[:, :, None] * frequencies).flatten(1).tile(2)
+    angles = 2 * math.pi * coordinates[:, :, None] * frequencies
+    # The rotation pairs channel i with channel i + half of a head's width, at one angle.
+    return angles.flatten(1).tile(2)

@@ -25,7 +25,9 @@ class PaddedTokens:
     """
 
     def __init__(self, context: MakeContext, memory: ByteLRU[Tensors], source: str, side: int) -> None:
-        self._memory, self._context, self._side = memory, context, side
+        self._memory = memory
+        self._context = context
+        self._side = side
         self._folder = context.weights[source]
         self._store = None
         self._backbone: VisionTransformer | None = None
