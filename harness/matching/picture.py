@@ -119,7 +119,7 @@ def _draw_points(paper: Paper, images: Sequence[PIL.Image.Image], match: Match, 
 
 
 def _add_caption(paper: Paper, match: Match, colours: Sequence[Colour]) -> None:
-    """Adds the number of points and their positions, or a summary of their similarity where there are many."""
+    """Adds the number of points and their positions, or a summary of similarity where there are many."""
     paper.add_text(
         f"n = {len(match)} {'point' if len(match) == 1 else 'points'}; (x, y) in pixels of A and of B; "
         "similarity: cosine of the features at both places, from -1 to 1"

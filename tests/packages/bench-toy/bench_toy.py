@@ -53,7 +53,10 @@ class Colours:
 
 
 class Centre:
-    """The middle of the target image, whatever is asked for. In its call number `BENCH_TOY_LAST_CALL` the process is killed."""
+    """The middle of the target image, whatever is asked for.
+
+    In its call number `BENCH_TOY_LAST_CALL` the process is killed.
+    """
 
     def __init__(self):
         self.calls = 0
