@@ -25,7 +25,8 @@ def _draw_bird(sketch: Sketch, rng: KeyedRandom) -> None:
     tilt = rng.uniform(-38, 12)
     plump = rng.uniform(0.26, 0.4)
     body: XY = (0.0, 0.0)
-    rump, breast = point_toward(body, tilt + 180, 0.5), point_toward(body, tilt, 0.5)
+    rump = point_toward(body, tilt + 180, 0.5)
+    breast = point_toward(body, tilt, 0.5)
     tail = point_toward(rump, tilt + 180 + rng.around(0, 14), rng.uniform(0.35, 0.7))
     head = point_toward(breast, tilt - rng.uniform(15, 70), rng.uniform(0.2, 0.42))
     skull = rng.uniform(0.17, 0.24)
@@ -46,16 +47,29 @@ def _draw_bird(sketch: Sketch, rng: KeyedRandom) -> None:
         ("left", -0.12, rng.uniform(0.02, 0.16)),
         ("right", 0.12, rng.uniform(-0.16, -0.02)),
     ):
-        hip, foot = (shift, plump * 0.7), (shift + rng.uniform(-0.08, 0.12), ground)
-        sketch.add("leg", limb([hip, point_between(hip, foot, 0.55), foot], 0.03, 0.02), depth=depth)
+        hip = (shift, plump * 0.7)
+        foot = (shift + rng.uniform(-0.08, 0.12), ground)
+        sketch.add(
+            "leg",
+            limb([hip, point_between(hip, foot, 0.55), foot], 0.03, 0.02),
+            depth=depth,
+        )
         sketch.add(
             "foot",
             limb([(foot[0] - 0.05, foot[1]), (foot[0] + 0.13, foot[1] + 0.02)], 0.03, 0.02),
             depth=depth,
         )
         sketch.mark(f"{side}_foot", (foot[0] + 0.04, foot[1] + 0.01))
-    sketch.add("back", limb([breast, head], plump * 0.7, skull * 0.8), depth=0.05)
-    sketch.add("back", ellipse(*body, 0.58, plump, tilt), depth=0.08)
+    sketch.add(
+        "back",
+        limb([breast, head], plump * 0.7, skull * 0.8),
+        depth=0.05,
+    )
+    sketch.add(
+        "back",
+        ellipse(*body, 0.58, plump, tilt),
+        depth=0.08,
+    )
     sketch.mark("back", point_toward(point_toward(body, tilt, 0.05), tilt - 90, plump * 0.8))
     sketch.mark("rump", point_toward(body, tilt + 180, 0.5))
     chest = point_toward(point_between(body, breast, 0.75), tilt + 75, plump * 0.45)
@@ -66,7 +80,11 @@ def _draw_bird(sketch: Sketch, rng: KeyedRandom) -> None:
         line=0,
         breast=point_toward(chest, tilt + 20, 0.14),
     )
-    sketch.add("crown", ellipse(*head, skull, skull * 0.95), depth=0.1)
+    sketch.add(
+        "crown",
+        ellipse(*head, skull, skull * 0.95),
+        depth=0.1,
+    )
     crown = point_toward(head, -rng.uniform(95, 120), skull * 0.8)
     if rng.chance(0.4):
         sketch.add(
@@ -78,7 +96,13 @@ def _draw_bird(sketch: Sketch, rng: KeyedRandom) -> None:
             ),
             depth=0.1,
         )
-    sketch.add("crown", ellipse(crown[0], crown[1], skull * 0.3, skull * 0.2), depth=0.1, line=0, crown=crown)
+    sketch.add(
+        "crown",
+        ellipse(crown[0], crown[1], skull * 0.3, skull * 0.2),
+        depth=0.1,
+        line=0,
+        crown=crown,
+    )
     sketch.add(
         "cheek",
         ellipse(head[0] + skull * 0.25, head[1] + skull * 0.4, skull * 0.55, skull * 0.4),
@@ -88,12 +112,21 @@ def _draw_bird(sketch: Sketch, rng: KeyedRandom) -> None:
     )
     sketch.add(
         "beak",
-        polygon(point_toward(head, -28, skull * 0.93), beak, point_toward(head, 34, skull * 0.93)),
+        polygon(
+            point_toward(head, -28, skull * 0.93),
+            beak,
+            point_toward(head, 34, skull * 0.93),
+        ),
         depth=0.11,
         beak_tip=point_between(beak, head, 0.07),
     )
     eye = point_toward(head, -rng.uniform(10, 35), skull * 0.45)
-    sketch.add("eye", ellipse(*eye, rng.uniform(0.04, 0.06)), depth=0.14, eye=eye)
+    sketch.add(
+        "eye",
+        ellipse(*eye, rng.uniform(0.04, 0.06)),
+        depth=0.14,
+        eye=eye,
+    )
     shoulder = point_toward(point_toward(body, tilt, 0.28), tilt - 90, plump * 0.2)
     lift = rng.uniform(-16, 30) if rng.chance(0.65) else rng.uniform(70, 120)
     tip = point_toward(shoulder, tilt + 180 + lift, rng.uniform(0.6, 0.85))
@@ -125,7 +158,8 @@ def _draw_bird(sketch: Sketch, rng: KeyedRandom) -> None:
 
 
 def _draw_cat(sketch: Sketch, rng: KeyedRandom) -> None:
-    wide, tall = rng.uniform(0.36, 0.5), rng.uniform(0.5, 0.72)
+    wide = rng.uniform(0.36, 0.5)
+    tall = rng.uniform(0.5, 0.72)
     head: XY = (rng.around(0, 0.05), -tall - rng.uniform(0.12, 0.2))
     face = (rng.uniform(0.34, 0.44), rng.uniform(0.29, 0.37))
     side = rng.sign()
@@ -135,9 +169,18 @@ def _draw_cat(sketch: Sketch, rng: KeyedRandom) -> None:
         (side * (wide + rng.uniform(0.3, 0.5)), -0.1),
         (side * (wide + rng.uniform(0.05, 0.4)), -rng.uniform(0.25, 0.6)),
     ]
-    sketch.add("fur", limb(curve(*tail), 0.09, 0.07), depth=-0.2)
+    sketch.add(
+        "fur",
+        limb(curve(*tail), 0.09, 0.07),
+        depth=-0.2,
+    )
     end = curve(*tail)[-4:]
-    sketch.add("tip", limb(end, 0.08, 0.06), depth=-0.2, tail_tip=(float(end[-1][0]), float(end[-1][1])))
+    sketch.add(
+        "tip",
+        limb(end, 0.08, 0.06),
+        depth=-0.2,
+        tail_tip=(float(end[-1][0]), float(end[-1][1])),
+    )
     sketch.add(
         "fur",
         smooth(
@@ -150,7 +193,12 @@ def _draw_cat(sketch: Sketch, rng: KeyedRandom) -> None:
             (-wide * 0.75, -tall * 0.5),
         ),
     )
-    sketch.add("bib", ellipse(head[0] * 0.5, -tall * 0.42, wide * 0.42, tall * 0.36), depth=0.14, line=0)
+    sketch.add(
+        "bib",
+        ellipse(head[0] * 0.5, -tall * 0.42, wide * 0.42, tall * 0.36),
+        depth=0.14,
+        line=0,
+    )
     sketch.mark("chest", (head[0] * 0.5, -tall * 0.32))
     gap = rng.uniform(0.13, 0.2)
     for name, sign in (("right", -1), ("left", 1)):
@@ -158,10 +206,18 @@ def _draw_cat(sketch: Sketch, rng: KeyedRandom) -> None:
         sketch.add(
             "fur", limb([(sign * gap * 1.2, -tall * 0.25), (sign * gap, 0.2), paw], 0.1, 0.085), depth=0.18
         )
-        sketch.add("sock", ellipse(*paw, 0.12, 0.075), depth=0.22)
+        sketch.add(
+            "sock",
+            ellipse(*paw, 0.12, 0.075),
+            depth=0.22,
+        )
         sketch.mark(f"{name}_paw", paw)
         hind = (sign * wide * rng.uniform(0.85, 1.0), 0.43)
-        sketch.add("sock", ellipse(*hind, 0.14, 0.07), depth=0.1)
+        sketch.add(
+            "sock",
+            ellipse(*hind, 0.14, 0.07),
+            depth=0.1,
+        )
         sketch.mark(f"{name}_hind_paw", (hind[0] + sign * 0.03, hind[1]))
     lean = rng.uniform(-12, 12)
     head_sketch = sketch.in_frame(head, lean, depth=0.22)
@@ -169,7 +225,11 @@ def _draw_cat(sketch: Sketch, rng: KeyedRandom) -> None:
     for name, sign in (("right", -1), ("left", 1)):
         tip = (sign * face[0] * rng.uniform(0.75, 1.0), -face[1] - ear + 0.08)
         base = ((sign * face[0] * 0.2, -face[1] * 0.8), (sign * face[0] * 0.95, -face[1] * 0.35))
-        head_sketch.add("fur", polygon(base[0], tip, base[1]), depth=-0.04)
+        head_sketch.add(
+            "fur",
+            polygon(base[0], tip, base[1]),
+            depth=-0.04,
+        )
         head_sketch.mark(f"{name}_ear_tip", point_between(tip, (sign * face[0] * 0.58, -face[1] * 0.6), 0.08))
         middle = point_between(base[0], base[1], 0.5)
         head_sketch.add(
@@ -178,7 +238,11 @@ def _draw_cat(sketch: Sketch, rng: KeyedRandom) -> None:
             depth=-0.03,
             line=0,
         )
-    head_sketch.add("face", ellipse(0, 0, *face), depth=0.0)
+    head_sketch.add(
+        "face",
+        ellipse(0, 0, *face),
+        depth=0.0,
+    )
     head_sketch.mark("forehead", (0, -face[1] * 0.72))
     apart, height, size = (
         face[0] * rng.uniform(0.4, 0.52),
@@ -187,10 +251,24 @@ def _draw_cat(sketch: Sketch, rng: KeyedRandom) -> None:
     )
     for name, sign in (("right", -1), ("left", 1)):
         eye = (sign * apart, height)
-        head_sketch.add("eye", ellipse(*eye, size, size * rng.uniform(0.7, 1.0)), depth=0.08)
-        head_sketch.add("pupil", ellipse(*eye, size * rng.uniform(0.2, 0.5), size * 0.75), depth=0.09, line=0)
+        head_sketch.add(
+            "eye",
+            ellipse(*eye, size, size * rng.uniform(0.7, 1.0)),
+            depth=0.08,
+        )
+        head_sketch.add(
+            "pupil",
+            ellipse(*eye, size * rng.uniform(0.2, 0.5), size * 0.75),
+            depth=0.09,
+            line=0,
+        )
         head_sketch.mark(f"{name}_eye", eye)
-    head_sketch.add("muzzle", ellipse(0, face[1] * 0.48, face[0] * 0.42, face[1] * 0.36), depth=0.12, line=0)
+    head_sketch.add(
+        "muzzle",
+        ellipse(0, face[1] * 0.48, face[0] * 0.42, face[1] * 0.36),
+        depth=0.12,
+        line=0,
+    )
     head_sketch.mark("chin", (0, face[1] * 0.74))
     snout = face[1] * rng.uniform(0.22, 0.34)
     for sign in (-1, 1):
@@ -204,7 +282,11 @@ def _draw_cat(sketch: Sketch, rng: KeyedRandom) -> None:
             )
     head_sketch.add(
         "nose",
-        polygon((-0.055, snout - 0.03), (0.055, snout - 0.03), (0, snout + 0.045)),
+        polygon(
+            (-0.055, snout - 0.03),
+            (0.055, snout - 0.03),
+            (0, snout + 0.045),
+        ),
         depth=0.16,
         nose=(0, snout),
     )
@@ -230,7 +312,15 @@ def _draw_fish(sketch: Sketch, rng: KeyedRandom) -> None:
         dorsal_tip=point_between(peak, (0, 0), 0.09),
     )
     low = (-rng.uniform(0.1, 0.35), tall + rng.uniform(0.08, 0.24))
-    sketch.add("anal", polygon((0.02, tall * 0.8), low, (low[0] - 0.1, low[1] - 0.02), (-0.42, tall * 0.45)))
+    sketch.add(
+        "anal",
+        polygon(
+            (0.02, tall * 0.8),
+            low,
+            (low[0] - 0.1, low[1] - 0.02),
+            (-0.42, tall * 0.45),
+        ),
+    )
     sketch.mark("anal_fin_tip", point_between((low[0] - 0.04, low[1]), (-0.2, 0), 0.12))
     root = (tail[0] + 0.05, tail[1])
     sketch.add(
@@ -307,12 +397,23 @@ def _draw_fish(sketch: Sketch, rng: KeyedRandom) -> None:
     eye = (0.54 + rng.around(0, 0.02), -tall * rng.uniform(0.22, 0.36))
     size = rng.uniform(0.06, 0.09)
     sketch.add("eye", ellipse(*eye, size), depth=0.14)
-    sketch.add("pupil", ellipse(*eye, size * 0.5), depth=0.15, line=0, eye=eye)
+    sketch.add(
+        "pupil",
+        ellipse(*eye, size * 0.5),
+        depth=0.15,
+        line=0,
+        eye=eye,
+    )
     base = (gill - 0.1, tall * rng.uniform(0.15, 0.4))
     flap = point_toward(base, 180 + rng.uniform(-50, 20), rng.uniform(0.22, 0.36))
     sketch.add(
         "pectoral",
-        smooth((base[0], base[1] - 0.06), flap, (flap[0] + 0.04, flap[1] + 0.1), (base[0], base[1] + 0.08)),
+        smooth(
+            (base[0], base[1] - 0.06),
+            flap,
+            (flap[0] + 0.04, flap[1] + 0.1),
+            (base[0], base[1] + 0.08),
+        ),
         depth=0.22,
     )
     sketch.mark("side_fin_tip", point_between((flap[0] + 0.02, flap[1] + 0.04), base, 0.12))
@@ -320,14 +421,20 @@ def _draw_fish(sketch: Sketch, rng: KeyedRandom) -> None:
 
 def _draw_horse(sketch: Sketch, rng: KeyedRandom) -> None:
     deep, back = rng.uniform(0.22, 0.32), -0.12
-    shoulder, hip = (0.42, back + rng.around(0, 0.03)), (-0.46, back + rng.around(0, 0.03))
+    shoulder = (0.42, back + rng.around(0, 0.03))
+    hip = (-0.46, back + rng.around(0, 0.03))
     neck = point_toward(shoulder, -rng.uniform(30, 75), rng.uniform(0.42, 0.58))
     muzzle = point_toward(neck, rng.uniform(5, 60), rng.uniform(0.32, 0.42))
     ground = deep + rng.uniform(0.5, 0.66)
     tail_root = (hip[0] - 0.16, hip[1] - deep * 0.55)
     tail = point_toward(tail_root, rng.uniform(95, 155), rng.uniform(0.45, 0.7))
     bend = point_toward(point_between(tail_root, tail, 0.4), 180, 0.14)
-    sketch.add("mane", limb(curve(tail_root, bend, tail), 0.05, 0.07), depth=0.0, tail_tip=tail)
+    sketch.add(
+        "mane",
+        limb(curve(tail_root, bend, tail), 0.05, 0.07),
+        depth=0.0,
+        tail_tip=tail,
+    )
     for side, depth, shade in (("left", -0.16, "far_leg"), ("right", 0.16, "coat")):
         if side == "right":
             _draw_horse_body(sketch, rng, deep, shoulder, hip, neck, muzzle, tail_root)
@@ -338,7 +445,11 @@ def _draw_horse(sketch: Sketch, rng: KeyedRandom) -> None:
             swing = rng.around(0, 0.13)
             knee = (top[0] + swing + (0.05 if end == "front" else -0.05), (top[1] + ground) / 2)
             hoof = (knee[0] + swing * 0.4 + rng.around(0, 0.07), ground - rng.uniform(0, 0.08))
-            sketch.add(shade, limb([top, knee, hoof], 0.13, 0.05), depth=depth)
+            sketch.add(
+                shade,
+                limb([top, knee, hoof], 0.13, 0.05),
+                depth=depth,
+            )
             sketch.add(
                 "sock", limb([point_between(knee, hoof, 0.65), hoof], 0.055, 0.05), depth=depth, line=0
             )
@@ -361,7 +472,11 @@ def _draw_horse_body(
     ear = point_toward(neck, -rng.uniform(85, 125), rng.uniform(0.2, 0.27))
     sketch.add(
         "coat",
-        polygon(point_toward(neck, -60, 0.08), ear, point_toward(neck, -160, 0.1)),
+        polygon(
+            point_toward(neck, -60, 0.08),
+            ear,
+            point_toward(neck, -160, 0.1),
+        ),
         depth=0.06,
         ear_tip=point_between(ear, neck, 0.1),
     )
@@ -424,7 +539,11 @@ def _draw_horse_body(
         depth=0.14,
     )
     sketch.mark("saddle", (0.02, -0.06))
-    sketch.add("coat", limb([point_toward(neck, 180, 0.02), muzzle], 0.135, 0.085), depth=0.1)
+    sketch.add(
+        "coat",
+        limb([point_toward(neck, 180, 0.02), muzzle], 0.135, 0.085),
+        depth=0.1,
+    )
     sketch.add(
         "muzzle",
         limb([point_between(neck, muzzle, 0.8), muzzle], 0.09, 0.085),
@@ -433,7 +552,12 @@ def _draw_horse_body(
         muzzle=point_toward(muzzle, 30, 0.03),
     )
     eye = point_toward(point_between(neck, muzzle, 0.22), -80, 0.03)
-    sketch.add("eye", ellipse(*eye, 0.035), depth=0.14, eye=eye)
+    sketch.add(
+        "eye",
+        ellipse(*eye, 0.035),
+        depth=0.14,
+        eye=eye,
+    )
 
 
 BIRD = Kind(

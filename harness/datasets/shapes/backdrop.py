@@ -33,12 +33,16 @@ def paint_backdrop(size: Size, category: str, rng: KeyedRandom, light: Light) ->
 
 def _paint_field(size: Size, rng: KeyedRandom) -> PIL.Image.Image:
     """Paints smooth noise: a few coloured pixels, enlarged; every second time close to a single colour."""
-    hue, spread = rng.uniform(0, 1), rng.pick((0.04, 0.12))
-    rows, columns = rng.integer(2, 5), rng.integer(2, 5)
-    saturation, value = rng.uniform(0.05, 0.5), rng.uniform(0.35, 0.9)
+    hue = rng.uniform(0, 1)
+    spread = rng.pick((0.04, 0.12))
+    rows = rng.integer(2, 5)
+    columns = rng.integer(2, 5)
+    saturation = rng.uniform(0.05, 0.5)
+    value = rng.uniform(0.35, 0.9)
     colours = []
     for _ in range(rows * columns):
-        pixel_hue, pixel_saturation = rng.around(hue, spread), rng.around(saturation, 0.1)
+        pixel_hue = rng.around(hue, spread)
+        pixel_saturation = rng.around(saturation, 0.1)
         pixel_value = rng.around(value, rng.pick((0.04, 0.1)))
         colours.append(to_rgb(pixel_hue, pixel_saturation, pixel_value))
     pixels = np.array(colours).reshape(rows, columns, 3).astype(np.uint8)
@@ -62,8 +66,10 @@ def _paint_stripes(picture: PIL.Image.Image, rng: KeyedRandom) -> None:
     width, height = picture.size
     pixels = np.asarray(picture, dtype=np.float64)
     stripe_colour = np.array(to_rgb(rng.uniform(0, 1), rng.uniform(0, 0.5), rng.uniform(0.2, 1)))
-    angle, pitch = rng.uniform(0, math.pi), rng.uniform(9, 30)
-    x, y = np.arange(width), np.arange(height)[:, None]
+    angle = rng.uniform(0, math.pi)
+    pitch = rng.uniform(9, 30)
+    x = np.arange(width)
+    y = np.arange(height)[:, None]
     wave = (x * math.cos(angle) + y * math.sin(angle)) / pitch + rng.uniform(0, 1)
     share = (0.5 + 2.5 * (1 - 4 * np.abs(wave - np.floor(wave) - 0.5))).clip(0, 1) * rng.uniform(0.1, 0.3)
     mixed = pixels + share[:, :, None] * (stripe_colour - pixels)

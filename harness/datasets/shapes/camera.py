@@ -74,7 +74,8 @@ def project(camera: Camera, xy: np.ndarray, depth: np.ndarray, size: Size) -> np
         (n, 2) pixels, (0, 0) being the picture's top left corner.
     """
     flat = _perspective(rotate(_turn(camera, xy, depth), camera.roll), camera.tilt)
-    low, high = flat.min(axis=0), flat.max(axis=0)
+    low = flat.min(axis=0)
+    high = flat.max(axis=0)
     room = np.array(size, dtype=np.float64)
     scale = camera.fill * float((room / (high - low)).min())
     extent = scale * (high - low)
@@ -94,7 +95,8 @@ def _turn(camera: Camera, xy: np.ndarray, depth: np.ndarray) -> np.ndarray:
 
 def _perspective(flat: np.ndarray, tilt: XY) -> np.ndarray:
     """Parts further along `tilt` appear smaller; coordinates are first scaled to [-1, 1]."""
-    low, high = flat.min(axis=0), flat.max(axis=0)
+    low = flat.min(axis=0)
+    high = flat.max(axis=0)
     unit = (flat - (low + high) / 2) / ((high - low).max() / 2)
     seen: np.ndarray = unit / (1 + unit[:, :1] * tilt[0] + unit[:, 1:] * tilt[1])
     return seen

@@ -88,7 +88,8 @@ def _paint_filling(
     """Paints the part's colours in a box of pixels: its texture, brighter towards the light."""
     x = np.arange(size[0]) + (origin[0] + 0.5 - patch.centre[0])
     y = (np.arange(size[1]) + (origin[1] + 0.5 - patch.centre[1]))[:, None]
-    base, accent = np.array(coat.base), np.array(coat.accent)
+    base = np.array(coat.base)
+    accent = np.array(coat.accent)
     mixed = accent_share(coat, patch.axes, patch.turn, x, y)[:, :, None] * (accent - base) + base
     extent = float(np.ptp(patch.outline, axis=0).max())
     direction = math.radians(light.degrees)

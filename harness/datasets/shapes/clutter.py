@@ -29,7 +29,9 @@ def draw_occluders(rng: KeyedRandom, points: np.ndarray, size: Size) -> tuple[Pa
 
 def random_coat(rng: KeyedRandom, vivid: float) -> Coat:
     """Draws any look. `vivid` is the largest saturation."""
-    hue, saturation, value = rng.uniform(0, 1), rng.uniform(0.0, vivid), rng.uniform(0.25, 0.95)
+    hue = rng.uniform(0, 1)
+    saturation = rng.uniform(0.0, vivid)
+    value = rng.uniform(0.25, 0.95)
     accent = to_rgb(
         hue + rng.around(0, 0.06),
         saturation + rng.around(0, 0.1),
@@ -68,7 +70,8 @@ def _draw_occluder(rng: KeyedRandom, points: np.ndarray, size: Size) -> Patch:
 
 def _draw_bar(rng: KeyedRandom, centre: XY, size: Size) -> Outline:
     """Draws a pole, twig or wire that crosses the whole picture, or ends at `centre`."""
-    angle, far = rng.uniform(0, 360), 2.0 * max(size)
+    angle = rng.uniform(0, 360)
+    far = 2.0 * max(size)
     start = centre if rng.chance(0.5) else point_toward(centre, angle + 180 + rng.around(0, 8), far)
     width = rng.uniform(1.2, 4.5)
     path = [centre, point_toward(centre, angle, far)]
@@ -95,7 +98,8 @@ def _draw_crate(rng: KeyedRandom, radius: float) -> Outline:
 
 
 def _draw_star(rng: KeyedRandom, radius: float) -> Outline:
-    tips, inner = rng.integer(3, 7), rng.uniform(0.5, 0.8)
+    tips = rng.integer(3, 7)
+    inner = rng.uniform(0.5, 0.8)
     turn = rng.uniform(0, 90)
     corners = []
     for step in range(2 * tips):

@@ -98,7 +98,8 @@ def ring(x: float, y: float, radius: float, width: float) -> Outline:
 
 def rotate(points: Outline, degrees: float) -> Outline:
     """Turns points clockwise (as seen, y pointing down) about the origin."""
-    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    cos = math.cos(math.radians(degrees))
+    sin = math.sin(math.radians(degrees))
     x, y = points[:, 0], points[:, 1]
     turned = np.empty(points.shape)
     np.subtract(x * cos, y * sin, out=turned[:, 0])
@@ -108,7 +109,8 @@ def rotate(points: Outline, degrees: float) -> Outline:
 
 def rotate_point(point: XY, degrees: float) -> XY:
     """Turns one point as `rotate` does."""
-    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    cos = math.cos(math.radians(degrees))
+    sin = math.sin(math.radians(degrees))
     return point[0] * cos - point[1] * sin, point[0] * sin + point[1] * cos
 
 

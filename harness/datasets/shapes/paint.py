@@ -52,7 +52,8 @@ class Coat:
 def make_coat(paint: Paint, rng: KeyedRandom) -> Coat:
     """Draws one object's version of a typical look."""
     hue = rng.around(paint.hue, paint.hue_spread)
-    saturation, value = rng.around(paint.saturation, paint.spread), rng.around(paint.value, paint.spread)
+    saturation = rng.around(paint.saturation, paint.spread)
+    value = rng.around(paint.value, paint.spread)
     shift = paint.accent
     strength = rng.uniform(0.7, 1.2)
     return Coat(

@@ -44,7 +44,8 @@ def draw_looks(split: str, category: str, index: int) -> tuple[Light, dict[str, 
 def _photograph(picture: PIL.Image.Image, rng: KeyedRandom) -> PIL.Image.Image:
     """Changes brightness, contrast and tint, and adds grain."""
     pixels = np.asarray(picture, dtype=np.float64)
-    contrast, brightness = rng.uniform(0.82, 1.12), rng.around(0, 8)
+    contrast = rng.uniform(0.82, 1.12)
+    brightness = rng.around(0, 8)
     tint = np.array([rng.around(1, 0.025) for _ in range(3)])
     grain = (rng.array(*pixels.shape[:2], 1) + rng.array(*pixels.shape[:2], 1) - 1) * rng.uniform(0, 6)
     exposed = ((pixels - 128) * contrast + 128 + brightness) * tint + grain

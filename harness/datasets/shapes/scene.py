@@ -84,7 +84,8 @@ def lay_out(sketch: Sketch, camera: Camera, size: Size) -> tuple[tuple[Patch, ..
     outlines = [part.outline for part in parts]
     corners = np.concatenate(outlines)
     starts = np.cumsum([0, *(len(outline) for outline in outlines[:-1])])
-    low, high = np.minimum.reduceat(corners, starts, axis=0), np.maximum.reduceat(corners, starts, axis=0)
+    low = np.minimum.reduceat(corners, starts, axis=0)
+    high = np.maximum.reduceat(corners, starts, axis=0)
     centres = (low + high) / 2
     # Two points near each part's centre show how its coordinates lie in the picture.
     positions = np.array([keypoint.xy for keypoint in keypoints])
@@ -167,8 +168,10 @@ def _hidden_by_own_parts(points: np.ndarray, patches: Sequence[Patch], owners: S
 def _box(patches: Sequence[Patch], size: Size) -> tuple[tuple[float, float, float, float], float]:
     """Bounds of the parts within the picture, and the share of the whole box that lies outside."""
     corners = np.concatenate([patch.outline for patch in patches])
-    low, high = corners.min(axis=0), corners.max(axis=0)
-    low_in, high_in = np.maximum(low, 0), np.minimum(high, size)
+    low = corners.min(axis=0)
+    high = corners.max(axis=0)
+    low_in = np.maximum(low, 0)
+    high_in = np.minimum(high, size)
     (x1, y1), (x2, y2) = low_in.tolist(), high_in.tolist()
     return (x1, y1, x2, y2), 1 - float(np.prod(high_in - low_in) / np.prod(high - low))
 

@@ -13,7 +13,8 @@ from harness.datasets.shapes.sketch import Kind, Sketch
 
 
 def _draw_chair(sketch: Sketch, rng: KeyedRandom) -> None:
-    half, rise = rng.uniform(0.34, 0.48), rng.uniform(0.12, 0.28)
+    half = rng.uniform(0.34, 0.48)
+    rise = rng.uniform(0.12, 0.28)
     seat, ground = 0.1, rng.uniform(0.72, 0.98)
     narrow = half * rng.uniform(0.78, 0.98)
     flare = rng.uniform(0.82, 1.15)
@@ -21,18 +22,34 @@ def _draw_chair(sketch: Sketch, rng: KeyedRandom) -> None:
     leg = rng.uniform(0.035, 0.06)
     for name, sign in (("right", -1), ("left", 1)):
         foot = (sign * narrow * flare, ground - rise * 0.8)
-        sketch.add("hind_leg", limb([(sign * narrow * 0.92, seat - rise), foot], leg, leg * 0.8), depth=-0.3)
+        sketch.add(
+            "hind_leg",
+            limb([(sign * narrow * 0.92, seat - rise), foot], leg, leg * 0.8),
+            depth=-0.3,
+        )
         sketch.mark(f"{name}_rear_foot", (foot[0], foot[1] - 0.02))
     for name, sign in (("right", -1), ("left", 1)):
         corner = (sign * narrow * flare, top)
-        sketch.add("post", limb([(sign * narrow * 0.95, seat - rise + 0.02), corner], leg, leg), depth=-0.3)
-        sketch.add("knob", ellipse(*corner, leg * 1.5), depth=-0.3)
+        sketch.add(
+            "post",
+            limb([(sign * narrow * 0.95, seat - rise + 0.02), corner], leg, leg),
+            depth=-0.3,
+        )
+        sketch.add(
+            "knob",
+            ellipse(*corner, leg * 1.5),
+            depth=-0.3,
+        )
         sketch.mark(f"{name}_top", corner)
     if rng.chance(0.5):
         for slat in range(rng.integer(2, 4)):
             y = top + 0.14 + slat * 0.2
             if y < seat - rise - 0.12:
-                sketch.add("slat", box(-narrow * 0.93, y - 0.05, narrow * 0.93, y + 0.05, 0.02), depth=-0.29)
+                sketch.add(
+                    "slat",
+                    box(-narrow * 0.93, y - 0.05, narrow * 0.93, y + 0.05, 0.02),
+                    depth=-0.29,
+                )
     else:
         panel = smooth(
             (-narrow * 0.8 * flare, top + 0.1),
@@ -43,11 +60,24 @@ def _draw_chair(sketch: Sketch, rng: KeyedRandom) -> None:
         )
         sketch.add("back", panel, depth=-0.29)
     rail = top + rng.uniform(0.07, 0.12)
-    sketch.add("slat", box(-narrow * flare, rail - 0.07, narrow * flare, rail + 0.07, 0.05), depth=-0.28)
-    sketch.add("emblem", ellipse(0, rail, 0.055), depth=-0.27, backrest=(0, rail))
+    sketch.add(
+        "slat",
+        box(-narrow * flare, rail - 0.07, narrow * flare, rail + 0.07, 0.05),
+        depth=-0.28,
+    )
+    sketch.add(
+        "emblem",
+        ellipse(0, rail, 0.055),
+        depth=-0.27,
+        backrest=(0, rail),
+    )
     for name, sign in (("right", -1), ("left", 1)):
         foot = (sign * half * flare, ground)
-        sketch.add("leg", limb([(sign * half * 0.92, seat), foot], leg * 1.1, leg * 0.9), depth=0.3)
+        sketch.add(
+            "leg",
+            limb([(sign * half * 0.92, seat), foot], leg * 1.1, leg * 0.9),
+            depth=0.3,
+        )
         sketch.add(
             "shoe",
             box(foot[0] - leg * 1.5, foot[1] - 0.09, foot[0] + leg * 1.5, foot[1] + 0.03, 0.02),
@@ -56,7 +86,11 @@ def _draw_chair(sketch: Sketch, rng: KeyedRandom) -> None:
         sketch.mark(f"{name}_front_foot", (foot[0], foot[1] - 0.03))
     if rng.chance(0.5):
         bar = point_between((0, seat), (0, ground), rng.uniform(0.45, 0.7))[1]
-        sketch.add("bar", limb([(-half * 0.95, bar), (half * 0.95, bar)], 0.025, 0.025), depth=0.3)
+        sketch.add(
+            "bar",
+            limb([(-half * 0.95, bar), (half * 0.95, bar)], 0.025, 0.025),
+            depth=0.3,
+        )
     _draw_seat(sketch, rng, half, narrow, seat, rise)
 
 
@@ -72,23 +106,42 @@ def _draw_seat(
     # The seat in two parts: its top slopes back, its front edge is upright.
     sketch.add(
         "cushion",
-        polygon((-half, seat), (half, seat), (narrow, seat - rise), (-narrow, seat - rise)),
+        polygon(
+            (-half, seat),
+            (half, seat),
+            (narrow, seat - rise),
+            (-narrow, seat - rise),
+        ),
         depth=0.0,
     )
     sketch.mark("seat", (0, seat - rise * 0.5))
-    sketch.add("edge", box(-half, seat - 0.01, half, seat + rng.uniform(0.07, 0.13), 0.02), depth=0.3)
+    sketch.add(
+        "edge",
+        box(-half, seat - 0.01, half, seat + rng.uniform(0.07, 0.13), 0.02),
+        depth=0.3,
+    )
     sketch.mark("right_seat_corner", (-half + 0.04, seat + 0.025))
     sketch.mark("left_seat_corner", (half - 0.04, seat + 0.025))
     arm = rng.uniform(0.26, 0.36)
     for name, sign in (("right", -1), ("left", 1)):
-        front, rear = (sign * half * 1.05, seat - arm), (sign * narrow * 1.05, seat - rise - arm)
-        sketch.add("arm_post", limb([(sign * half * 1.02, seat), front], 0.03, 0.03), depth=0.2)
-        sketch.add("arm", limb([rear, front], 0.045, 0.05), depth=0.1)
+        front = (sign * half * 1.05, seat - arm)
+        rear = (sign * narrow * 1.05, seat - rise - arm)
+        sketch.add(
+            "arm_post",
+            limb([(sign * half * 1.02, seat), front], 0.03, 0.03),
+            depth=0.2,
+        )
+        sketch.add(
+            "arm",
+            limb([rear, front], 0.045, 0.05),
+            depth=0.1,
+        )
         sketch.mark(f"{name}_arm", front)
 
 
 def _draw_house(sketch: Sketch, rng: KeyedRandom) -> None:
-    half, storey = rng.uniform(0.55, 0.85), rng.uniform(0.5, 0.85)
+    half = rng.uniform(0.55, 0.85)
+    storey = rng.uniform(0.5, 0.85)
     ground = 0.75
     eave = ground - storey
     peak = eave - rng.uniform(0.35, 0.75)
@@ -96,7 +149,11 @@ def _draw_house(sketch: Sketch, rng: KeyedRandom) -> None:
     over = half + rng.uniform(0.05, 0.18)
     stack = (rng.uniform(0.25, 0.5) * half, peak - rng.uniform(0.02, 0.16))
     wide = rng.uniform(0.08, 0.12)
-    sketch.add("chimney", box(stack[0] - wide, stack[1], stack[0] + wide, eave), depth=-0.1)
+    sketch.add(
+        "chimney",
+        box(stack[0] - wide, stack[1], stack[0] + wide, eave),
+        depth=-0.1,
+    )
     sketch.add(
         "chimney_cap",
         box(stack[0] - wide * 1.3, stack[1] - 0.06, stack[0] + wide * 1.3, stack[1] + 0.03),
@@ -113,19 +170,47 @@ def _draw_house(sketch: Sketch, rng: KeyedRandom) -> None:
         )
         sketch.mark(f"{name}_base", (sign * half, ground - 0.04))
     roof = (
-        polygon((-over, eave), (-ridge, peak), (ridge, peak), (over, eave))
+        polygon(
+            (-over, eave),
+            (-ridge, peak),
+            (ridge, peak),
+            (over, eave),
+        )
         if ridge
-        else polygon((-over, eave), (0, peak), (over, eave))
+        else polygon(
+            (-over, eave),
+            (0, peak),
+            (over, eave),
+        )
     )
-    sketch.add("roof", roof, depth=0.06, roof_peak=(0, peak + 0.04))
-    sketch.add("gutter", box(-over, eave - 0.035, over, eave + 0.035, 0.02), depth=0.1)
+    sketch.add(
+        "roof",
+        roof,
+        depth=0.06,
+        roof_peak=(0, peak + 0.04),
+    )
+    sketch.add(
+        "gutter",
+        box(-over, eave - 0.035, over, eave + 0.035, 0.02),
+        depth=0.1,
+    )
     sketch.mark("right_eave", (-over + 0.035, eave))
     sketch.mark("left_eave", (over - 0.035, eave))
     attic = (eave + peak) / 2 + rng.uniform(0.04, 0.1)
     size = rng.uniform(0.07, 0.11)
-    sketch.add("frame", ellipse(0, attic, size * 1.35), depth=0.12)
-    sketch.add("attic", ellipse(0, attic, size), depth=0.13, attic_window=(0, attic))
-    shift, door = rng.around(0, 0.06), rng.uniform(0.12, 0.18)
+    sketch.add(
+        "frame",
+        ellipse(0, attic, size * 1.35),
+        depth=0.12,
+    )
+    sketch.add(
+        "attic",
+        ellipse(0, attic, size),
+        depth=0.13,
+        attic_window=(0, attic),
+    )
+    shift = rng.around(0, 0.06)
+    door = rng.uniform(0.12, 0.18)
     _draw_door(sketch, rng, shift, door, storey, ground)
     _draw_windows(sketch, rng, half, shift, door, storey, eave)
 
@@ -139,7 +224,11 @@ def _draw_door(
         door: half its width.
     """
     head = ground - rng.uniform(0.4, 0.6) * storey - 0.1
-    sketch.add("frame", box(shift - door - 0.03, head - 0.035, shift + door + 0.03, ground), depth=0.08)
+    sketch.add(
+        "frame",
+        box(shift - door - 0.03, head - 0.035, shift + door + 0.03, ground),
+        depth=0.08,
+    )
     sketch.add(
         "door", box(shift - door, head, shift + door, ground, 0.02), depth=0.1, door_top=(shift, head + 0.03)
     )
@@ -183,8 +272,17 @@ def _draw_windows(
             box(x - pane * 1.35, level - tall * 1.1, x + pane * 1.35, level + tall * 1.1),
             depth=0.04,
         )
-        sketch.add("glass", box(x - pane * 0.8, level - tall, x + pane * 0.8, level + tall), depth=0.05)
-        sketch.add("frame", box(x - 0.02, level - tall, x + 0.02, level + tall), depth=0.06, line=0)
+        sketch.add(
+            "glass",
+            box(x - pane * 0.8, level - tall, x + pane * 0.8, level + tall),
+            depth=0.05,
+        )
+        sketch.add(
+            "frame",
+            box(x - 0.02, level - tall, x + 0.02, level + tall),
+            depth=0.06,
+            line=0,
+        )
         sketch.mark(f"{name}_window", (x, level))
         if rng.chance(0.6):
             sketch.add(

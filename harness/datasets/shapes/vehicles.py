@@ -26,13 +26,21 @@ def _draw_aeroplane(sketch: Sketch, rng: KeyedRandom) -> None:
     thick = rng.uniform(0.11, 0.19)
     tail, nose = -1.0, 1.0
     fin = rng.uniform(0.28, 0.5)
-    root, chord, sweep = rng.uniform(0.05, 0.35), rng.uniform(0.26, 0.42), rng.uniform(0.15, 0.6)
-    span, reach = rng.uniform(0.45, 0.8), rng.uniform(0.25, 0.45)
+    root = rng.uniform(0.05, 0.35)
+    chord = rng.uniform(0.26, 0.42)
+    sweep = rng.uniform(0.15, 0.6)
+    span = rng.uniform(0.45, 0.8)
+    reach = rng.uniform(0.25, 0.45)
     # The far side, above the fuselage in this view.
     far_wing = (root - sweep, -span * 0.75)
     sketch.add(
         "wing",
-        polygon((root, -0.03), far_wing, (far_wing[0] - 0.14, far_wing[1]), (root - chord, -0.03)),
+        polygon(
+            (root, -0.03),
+            far_wing,
+            (far_wing[0] - 0.14, far_wing[1]),
+            (root - chord, -0.03),
+        ),
         depth=-0.3,
     )
     sketch.add(
@@ -44,7 +52,12 @@ def _draw_aeroplane(sketch: Sketch, rng: KeyedRandom) -> None:
     far_stab = (tail - 0.1, -thick * 0.3 - reach * 0.65)
     sketch.add(
         "wing",
-        polygon((tail + 0.28, -0.05), far_stab, (far_stab[0] - 0.1, far_stab[1]), (tail + 0.06, -0.05)),
+        polygon(
+            (tail + 0.28, -0.05),
+            far_stab,
+            (far_stab[0] - 0.1, far_stab[1]),
+            (tail + 0.06, -0.05),
+        ),
         depth=-0.1,
     )
     sketch.add(
@@ -65,8 +78,17 @@ def _draw_aeroplane(sketch: Sketch, rng: KeyedRandom) -> None:
     )
     sketch.mark("fin_tip", (fin_tip[0] + 0.06, fin_tip[1] + 0.04))
     wheel = nose - rng.uniform(0.28, 0.4)
-    sketch.add("strut", limb([(wheel, thick * 0.5), (wheel, thick + 0.1)], 0.02, 0.02), depth=0.02)
-    sketch.add("tyre", ellipse(wheel, thick + 0.13, 0.055), depth=0.02, front_wheel=(wheel, thick + 0.13))
+    sketch.add(
+        "strut",
+        limb([(wheel, thick * 0.5), (wheel, thick + 0.1)], 0.02, 0.02),
+        depth=0.02,
+    )
+    sketch.add(
+        "tyre",
+        ellipse(wheel, thick + 0.13, 0.055),
+        depth=0.02,
+        front_wheel=(wheel, thick + 0.13),
+    )
     droop = rng.uniform(-0.2, 0.3) * thick
     body = smooth(
         (nose, droop),
@@ -118,7 +140,12 @@ def _draw_aeroplane(sketch: Sketch, rng: KeyedRandom) -> None:
     near_stab = (tail - 0.08, thick * 0.1 + reach * 0.7)
     sketch.add(
         "wing",
-        polygon((tail + 0.32, -0.02), (tail + 0.05, -0.02), (near_stab[0] - 0.1, near_stab[1]), near_stab),
+        polygon(
+            (tail + 0.32, -0.02),
+            (tail + 0.05, -0.02),
+            (near_stab[0] - 0.1, near_stab[1]),
+            near_stab,
+        ),
         depth=0.15,
     )
     sketch.add(
@@ -157,8 +184,10 @@ def _draw_aeroplane(sketch: Sketch, rng: KeyedRandom) -> None:
 
 
 def _draw_bicycle(sketch: Sketch, rng: KeyedRandom) -> None:
-    radius, tyre = rng.uniform(0.36, 0.46), rng.uniform(0.045, 0.085)
-    front, rear = (0.58, 0.3), (-0.58, 0.3 + rng.around(0, 0.02))
+    radius = rng.uniform(0.36, 0.46)
+    tyre = rng.uniform(0.045, 0.085)
+    front = (0.58, 0.3)
+    rear = (-0.58, 0.3 + rng.around(0, 0.02))
     crank = (rng.uniform(-0.12, 0.02), 0.3 + rng.uniform(0, 0.1))
     saddle = (crank[0] - rng.uniform(0.1, 0.26), -rng.uniform(0.2, 0.42))
     seat = point_between(crank, saddle, 0.8)
@@ -180,7 +209,11 @@ def _draw_bicycle(sketch: Sketch, rng: KeyedRandom) -> None:
                 ),
                 line=0,
             )
-    sketch.add("crank", limb([crank, pedals[1]], 0.018, 0.018), depth=-0.08)
+    sketch.add(
+        "crank",
+        limb([crank, pedals[1]], 0.018, 0.018),
+        depth=-0.08,
+    )
     sketch.add(
         "pedal",
         box(pedals[1][0] - 0.09, pedals[1][1] - 0.03, pedals[1][0] + 0.09, pedals[1][1] + 0.03),
@@ -226,8 +259,17 @@ def _draw_bicycle(sketch: Sketch, rng: KeyedRandom) -> None:
     )
     sketch.mark("saddle_nose", (saddle[0] + 0.17, saddle[1]))
     sketch.mark("saddle_rear", (saddle[0] - 0.14, saddle[1] - 0.01))
-    sketch.add("gear", ellipse(*crank, rng.uniform(0.085, 0.12)), depth=0.05, crank=crank)
-    sketch.add("crank", limb([crank, pedals[0]], 0.02, 0.02), depth=0.08)
+    sketch.add(
+        "gear",
+        ellipse(*crank, rng.uniform(0.085, 0.12)),
+        depth=0.05,
+        crank=crank,
+    )
+    sketch.add(
+        "crank",
+        limb([crank, pedals[0]], 0.02, 0.02),
+        depth=0.08,
+    )
     sketch.mark("crank", crank)
     sketch.add(
         "pedal",
@@ -236,12 +278,19 @@ def _draw_bicycle(sketch: Sketch, rng: KeyedRandom) -> None:
     )
     sketch.mark("right_pedal", pedals[0])
     grip = (bar[0] - rng.uniform(0.1, 0.16), bar[1] - rng.uniform(-0.04, 0.06))
-    sketch.add("grip", limb([bar, grip], 0.035, 0.035), depth=0.22, right_grip=grip)
+    sketch.add(
+        "grip",
+        limb([bar, grip], 0.035, 0.035),
+        depth=0.22,
+        right_grip=grip,
+    )
 
 
 def _draw_boat(sketch: Sketch, rng: KeyedRandom) -> None:
-    deck, keel = rng.uniform(0.3, 0.42), rng.uniform(0.62, 0.8)
-    bow, stern = (0.95, deck - rng.uniform(0.02, 0.16)), (-0.85, deck - rng.uniform(-0.02, 0.08))
+    deck = rng.uniform(0.3, 0.42)
+    keel = rng.uniform(0.62, 0.8)
+    bow = (0.95, deck - rng.uniform(0.02, 0.16))
+    stern = (-0.85, deck - rng.uniform(-0.02, 0.08))
     mast = rng.uniform(-0.1, 0.22)
     top = (mast + rng.around(0, 0.03), -rng.uniform(0.75, 1.05))
     clew = (mast - rng.uniform(0.5, 0.78), deck - rng.uniform(0.2, 0.3))
@@ -249,7 +298,12 @@ def _draw_boat(sketch: Sketch, rng: KeyedRandom) -> None:
     rudder = (-0.84, keel + rng.uniform(-0.02, 0.1))
     sketch.add(
         "rudder",
-        polygon((-0.78, deck), (-0.93, deck), (rudder[0] - 0.09, rudder[1]), (rudder[0] + 0.04, rudder[1])),
+        polygon(
+            (-0.78, deck),
+            (-0.93, deck),
+            (rudder[0] - 0.09, rudder[1]),
+            (rudder[0] + 0.04, rudder[1]),
+        ),
     )
     sketch.mark("rudder", (rudder[0] - 0.03, rudder[1] - 0.04))
     fin = rng.uniform(-0.1, 0.15)
@@ -282,7 +336,11 @@ def _draw_boat(sketch: Sketch, rng: KeyedRandom) -> None:
     flag = rng.uniform(0.14, 0.24)
     sketch.add(
         "flag",
-        polygon((top[0], top[1]), (top[0] - flag, top[1] + 0.06), (top[0] - 0.01, top[1] + 0.13)),
+        polygon(
+            (top[0], top[1]),
+            (top[0] - flag, top[1] + 0.06),
+            (top[0] - 0.01, top[1] + 0.13),
+        ),
         flag=(top[0] - flag * 0.75, top[1] + 0.06),
     )
     sail = [(mast - 0.03, top[1] + 0.14), (mast - 0.04, clew[1]), clew]
@@ -294,7 +352,12 @@ def _draw_boat(sketch: Sketch, rng: KeyedRandom) -> None:
     )
     sketch.mark("clew", (clew[0] + 0.04, clew[1] - 0.03))
     mark = point_between(sail[0], (sail[1][0] * 0.6 + clew[0] * 0.4, clew[1]), 0.55)
-    sketch.add("emblem", ellipse(*mark, 0.075, turn=20), depth=0.12, emblem=mark)
+    sketch.add(
+        "emblem",
+        ellipse(*mark, 0.075, turn=20),
+        depth=0.12,
+        emblem=mark,
+    )
     sketch.add(
         "boom", limb([(mast, clew[1] + 0.03), (clew[0] - 0.04, clew[1] + 0.03)], 0.022, 0.018), depth=0.1
     )
@@ -310,12 +373,26 @@ def _draw_boat(sketch: Sketch, rng: KeyedRandom) -> None:
         ),
         depth=0.12,
     )
-    sketch.add("glass", ellipse((cabin[0] + cabin[1]) / 2, deck - height / 2, 0.07, height * 0.3), depth=0.14)
+    sketch.add(
+        "glass",
+        ellipse((cabin[0] + cabin[1]) / 2, deck - height / 2, 0.07, height * 0.3),
+        depth=0.14,
+    )
     sketch.mark("cabin_window", ((cabin[0] + cabin[1]) / 2, deck - height / 2))
     hull = [bow, (0.6, keel - 0.12), (0.25, keel), (-0.5, keel), (-0.84, keel - 0.14), stern]
-    sketch.add("hull", polygon(*hull, (0.0, deck + 0.03)), depth=0.18)
-    prow, transom = point_between(bow, (0.2, keel - 0.1), 0.09), (stern[0] + 0.05, stern[1] + 0.08)
-    sketch.add("prow", ellipse(*prow, 0.07, 0.05), depth=0.18, bow=prow)
+    sketch.add(
+        "hull",
+        polygon(*hull, (0.0, deck + 0.03)),
+        depth=0.18,
+    )
+    prow = point_between(bow, (0.2, keel - 0.1), 0.09)
+    transom = (stern[0] + 0.05, stern[1] + 0.08)
+    sketch.add(
+        "prow",
+        ellipse(*prow, 0.07, 0.05),
+        depth=0.18,
+        bow=prow,
+    )
     sketch.add(
         "transom",
         limb([(stern[0] + 0.04, stern[1] + 0.02), (stern[0] + 0.05, stern[1] + 0.16)], 0.045, 0.045),
@@ -329,7 +406,12 @@ def _draw_boat(sketch: Sketch, rng: KeyedRandom) -> None:
         line=0,
     )
     hole = rng.uniform(0.3, 0.5)
-    sketch.add("porthole", ellipse(hole, deck + 0.13, 0.05), depth=0.22, porthole=(hole, deck + 0.13))
+    sketch.add(
+        "porthole",
+        ellipse(hole, deck + 0.13, 0.05),
+        depth=0.22,
+        porthole=(hole, deck + 0.13),
+    )
 
 
 def _draw_car(sketch: Sketch, rng: KeyedRandom) -> None:
@@ -343,7 +425,11 @@ def _draw_car(sketch: Sketch, rng: KeyedRandom) -> None:
     axles = (-rng.uniform(0.52, 0.64), rng.uniform(0.52, 0.64))
     radius = rng.uniform(0.17, 0.24)
     for axle in axles:
-        sketch.add("tyre", ellipse(axle, floor + 0.03, radius, radius * 0.96), depth=-0.3)
+        sketch.add(
+            "tyre",
+            ellipse(axle, floor + 0.03, radius, radius * 0.96),
+            depth=-0.3,
+        )
     sketch.add(
         "roof",
         smooth(
@@ -438,10 +524,23 @@ def _draw_car(sketch: Sketch, rng: KeyedRandom) -> None:
         door_handle=(handle[0] + 0.045, handle[1]),
     )
     mirror = (shield - 0.09, belt - 0.04)
-    sketch.add("mirror", ellipse(*mirror, 0.05, 0.04), depth=0.34, side_mirror=mirror)
+    sketch.add(
+        "mirror",
+        ellipse(*mirror, 0.05, 0.04),
+        depth=0.34,
+        side_mirror=mirror,
+    )
     for name, axle in zip(("rear_wheel", "front_wheel"), axles, strict=True):
-        sketch.add("tyre", ellipse(axle, floor + 0.03, radius), depth=0.3)
-        sketch.add("rim", ellipse(axle, floor + 0.03, radius * rng.uniform(0.45, 0.65)), depth=0.32)
+        sketch.add(
+            "tyre",
+            ellipse(axle, floor + 0.03, radius),
+            depth=0.3,
+        )
+        sketch.add(
+            "rim",
+            ellipse(axle, floor + 0.03, radius * rng.uniform(0.45, 0.65)),
+            depth=0.32,
+        )
         sketch.mark(name, (axle, floor + 0.03))
 
 
