@@ -35,6 +35,7 @@ def read_record(path: Path) -> Record:
             f"{path}: not a readable record ({error}); "
             "remove this file and run the cell again, its predictions are kept"
         ) from error
+    # Before validation, which would call a newer record's fields unknown instead of naming its schema.
     schema = content.get("schema") if isinstance(content, dict) else None
     if isinstance(schema, int) and schema > SCHEMA:
         raise UserError(
@@ -44,7 +45,7 @@ def read_record(path: Path) -> Record:
     try:
         return Record.model_validate(content)
     except pydantic.ValidationError as error:
-        problem = error.errors()[0]
+        problem = error.errors()[0]  # a damaged record may have dozens; one line is enough to see it
         field = ".".join(map(str, problem["loc"])) or "the whole"
         raise UserError(
             f"{path}: {field}: {problem['msg']}; "
@@ -90,6 +91,7 @@ def make_results_folder(out: Path) -> None:
     """Makes a results folder and checks that it can be written to. Raises `UserError`."""
     try:
         out.mkdir(parents=True, exist_ok=True)
+        # Writing shows what permissions do not, such as a read-only disk.
         with replacing(out / ".writable") as file:
             file.write(b"")
         (out / ".writable").unlink()
@@ -111,6 +113,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
     """
     import fcntl
 
+    # The folder itself is locked: no lock file that a killed run would leave behind.
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:

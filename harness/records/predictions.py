@@ -77,7 +77,11 @@ def read_predictions(path: Path, fingerprints: Mapping[str, str] | None = None) 
         ) from error
     if fingerprints is None:
         return table
-    same = [name for name in stored if stored[name] == fingerprints.get(name, stored[name])]
+    same: list[str] = []
+    for name, fingerprint in stored.items():
+        # Localizers that this run does not use keep their rows: `--localizers` adds, and takes nothing away.
+        if fingerprints.get(name, fingerprint) == fingerprint:
+            same.append(name)
     rows = table.filter(pc.is_in(table["localizer"], pa.array(same, pa.string())))
     return _add_fingerprints(rows, {name: stored[name] for name in same})
 
@@ -86,18 +90,19 @@ def merge_tables(tables: Iterable[pa.Table]) -> pa.Table:
     """Merges the rows of several tables, each key once, sorted; the first table to have a key wins."""
     import pyarrow as pa
 
-    tables = list(tables)
+    tables = list(tables)  # gone through twice
     fingerprints: dict[str, str] = {}
     for table in tables:
         fingerprints |= stored_fingerprints(table)
+    # Tables of different fingerprints differ in metadata, which is put together below.
     rows = pa.concat_tables([table.replace_schema_metadata(None) for table in tables])
+    # The lowest row number of a key is that of the first table to have it.
     numbered = rows.append_column("row", pa.array(range(rows.num_rows), pa.int64()))
     first_rows = numbered.group_by(list(KEY_COLUMNS)).aggregate([("row", "min")])["row_min"]
     merged = _sort(rows.take(first_rows).combine_chunks())
     localizers = set(merged["localizer"].to_pylist())
-    return _add_fingerprints(
-        merged, {name: value for name, value in fingerprints.items() if name in localizers}
-    )
+    present = {name: fingerprints[name] for name in fingerprints if name in localizers}
+    return _add_fingerprints(merged, present)
 
 
 def _sort(table: pa.Table) -> pa.Table:
@@ -111,5 +116,6 @@ def stored_fingerprints(table: pa.Table) -> dict[str, str]:
 
 
 def _add_fingerprints(table: pa.Table, fingerprints: Mapping[str, str]) -> pa.Table:
+    # Sorted, since equal rows must give equal bytes.
     text = json.dumps(dict(sorted(fingerprints.items())))
     return table.replace_schema_metadata({_FINGERPRINTS: text})

@@ -32,8 +32,10 @@ class StoredCell:
     def names(self) -> frozenset[str]:
         """All names that a user may write for this cell."""
         cell = self.record.cell
-        methods = {cell.label, cell.method}
-        return frozenset(methods | {f"{method}/{cell.prompt}" for method in methods})
+        names: set[str] = set()
+        for method in (cell.label, cell.method):
+            names.update((method, f"{method}/{cell.prompt}"))
+        return frozenset(names)
 
     @property
     def split(self) -> tuple[str, str, int]:
@@ -72,6 +74,7 @@ def read_run(text: str, home: Path) -> Run:
     if path.is_dir():
         is_cell = (path / RECORD).is_file()
         return _read_cells(text, [path / RECORD] if is_cell else _paths_in(path))
+    # A folder's own name may contain a colon: the first one after which a folder ends is the separator.
     for position, letter in enumerate(text):
         if letter == ":" and Path(text[:position]).is_dir():
             folder = Path(text[:position])
@@ -87,15 +90,18 @@ def _path_by_id(text: str, folder: Path, cell_id: str) -> Path:
         raise UserError(
             f"no run '{text}': there is no results folder of this name, and no finished cell in {folder}"
         )
-    matches = [path for path in paths if path.parent.name == cell_id]
-    if not matches:
-        matches = [path for path in paths if path.parent.name.startswith(cell_id)]
-    if not matches:
-        raise unknown_name(f"run in {folder},", cell_id, [path.parent.name for path in paths])
-    if len(matches) > 1:
-        names = ", ".join(path.parent.name for path in matches)
-        raise UserError(f"'{text}' is the beginning of {len(matches)} cells: {names}; give more of one")
-    return matches[0]
+    path_of = {path.parent.name: path for path in paths}
+    # A whole id wins, even where it is the beginning of another.
+    if cell_id in path_of:
+        return path_of[cell_id]
+    names = [name for name in path_of if name.startswith(cell_id)]
+    if not names:
+        raise unknown_name(f"run in {folder},", cell_id, list(path_of))
+    if len(names) > 1:
+        raise UserError(
+            f"'{text}' is the beginning of {len(names)} cells: {', '.join(names)}; give more of one"
+        )
+    return path_of[names[0]]
 
 
 def _paths_in(folder: Path) -> list[Path]:
@@ -120,15 +126,16 @@ def _read_cells(text: str, paths: Iterable[Path], folder: Path = Path(), method:
         # The user may mean one of the damaged records.
         unknown = unknown_name(f"method in {folder},", method or "", {cell.name for cell in stored})
         raise SeveralErrors([*damaged, str(unknown)])
-    cells = tuple(cell for cell in selected if cell.record.scores)
-    left = tuple(
-        f"{cell.record.cell.id}: no predictions to compare ({status_text(cell.record)})"
-        for cell in selected
-        if not cell.record.scores
-    )
+    cells: list[StoredCell] = []
+    left: list[str] = []
+    for cell in selected:
+        if cell.record.scores:
+            cells.append(cell)
+        else:
+            left.append(f"{cell.record.cell.id}: no predictions to compare ({status_text(cell.record)})")
     if not cells:
         raise SeveralErrors([*damaged, *left])
-    return Run(text, cells, left, tuple(damaged))
+    return Run(text, tuple(cells), tuple(left), tuple(damaged))
 
 
 def _select(cells: Sequence[StoredCell], method: str | None) -> Sequence[StoredCell]:
@@ -159,15 +166,16 @@ def pair_cells(run_a: Run, run_b: Run) -> CellPairs:
     """
     pairs: list[tuple[StoredCell, StoredCell]] = []
     left: list[str] = []
-    for split in sorted({cell.split for cell in (*run_a.cells, *run_b.cells)}):
+    splits = {cell.split for cell in (*run_a.cells, *run_b.cells)}
+    for split in sorted(splits):
         cells_a = [cell for cell in run_a.cells if cell.split == split]
         cells_b = [cell for cell in run_b.cells if cell.split == split]
         split_pairs = _pair_on_split(cells_a, cells_b)
         pairs += split_pairs
-        alone_a = _without(cells_a, [pair[0] for pair in split_pairs])
-        alone_b = _without(cells_b, [pair[1] for pair in split_pairs])
-        left += [f"{cell.record.cell.id}: only in {run_a.text}, left out" for cell in alone_a]
-        left += [f"{cell.record.cell.id}: only in {run_b.text}, left out" for cell in alone_b]
+        for cell in _without(cells_a, [pair[0] for pair in split_pairs]):
+            left.append(f"{cell.record.cell.id}: only in {run_a.text}, left out")
+        for cell in _without(cells_b, [pair[1] for pair in split_pairs]):
+            left.append(f"{cell.record.cell.id}: only in {run_b.text}, left out")
     if not pairs:
         raise UserError(
             f"nothing to compare: {run_a.text} has {_cell_list(run_a.cells)}; "
@@ -184,6 +192,7 @@ def _pair_on_split(
     if len(cells_a) == len(cells_b) == 1:
         return [(cells_a[0], cells_b[0])]
     pairs: list[tuple[StoredCell, StoredCell]] = []
+    # From the closest kinship to the loosest; cells that found a partner leave before the next key is tried.
     keys: tuple[Callable[[StoredCell], object], ...] = (
         lambda cell: cell.record.cell.id,
         lambda cell: (cell.name, cell.record.cell.backbone),
@@ -193,6 +202,7 @@ def _pair_on_split(
         for cell in cells_a:
             same_a = [candidate for candidate in cells_a if key(candidate) == key(cell)]
             same_b = [candidate for candidate in cells_b if key(candidate) == key(cell)]
+            # With several of a key in either run, any pairing would be a guess.
             if len(same_a) == len(same_b) == 1:
                 pairs.append((cell, same_b[0]))
         cells_a = _without(cells_a, [pair[0] for pair in pairs])
@@ -201,7 +211,9 @@ def _pair_on_split(
 
 
 def _without(cells: Sequence[StoredCell], excluded: Sequence[StoredCell]) -> list[StoredCell]:
-    return [cell for cell in cells if all(cell is not stored for stored in excluded)]
+    # By identity: comparing two records field by field would walk through all of their scores.
+    numbers = {id(cell) for cell in excluded}
+    return [cell for cell in cells if id(cell) not in numbers]
 
 
 def _cell_list(cells: Sequence[StoredCell]) -> str:

@@ -20,6 +20,7 @@ Status = Literal["ok", "partial", "failed", "not-applicable"]
 
 
 class _Model(pydantic.BaseModel):
+    # An unknown field is refused, not dropped: the record may be damaged or of another version.
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
 
@@ -196,9 +197,12 @@ class Record(_Model):
         info = self.localizers.get(localizer)
         if info is None or self.counts is None or not info.pairs:
             return "failed"
+        # Excluded pairs have nothing to predict, and do not make a run limited.
         if info.pairs + info.failed + self.counts.excluded < self.counts.pairs:
             return "limited"
-        return "partial" if info.failed else "ok"
+        if info.failed:
+            return "partial"
+        return "ok"
 
 
 def seconds_per_pair(record: Record) -> float | None:
@@ -208,8 +212,12 @@ def seconds_per_pair(record: Record) -> float | None:
     provenance = record.provenance
     if provenance is None or not provenance.computed_pairs:
         return None
-    stages = [provenance.stages.get(name) for name in ("extract", "locate")]
-    return sum(stage.seconds for stage in stages if stage) / provenance.computed_pairs
+    seconds: float = 0
+    for name in ("extract", "locate"):
+        stage = provenance.stages.get(name)
+        if stage:
+            seconds += stage.seconds
+    return seconds / provenance.computed_pairs
 
 
 def status_text(record: Record) -> str:
@@ -224,6 +232,7 @@ def coverage_notes(record: Record, localizer: str) -> list[str]:
     """
     info, counts = record.localizers.get(localizer), record.counts
     notes: list[str] = []
+    # Pairs that failed were tried: they are no part of what --limit left out.
     if info and counts and record.coverage(localizer) == "limited":
         possible = counted(counts.pairs - counts.excluded, "pair")
         notes.append(f"limited to {info.pairs + info.failed:,} of {possible}")

@@ -107,11 +107,14 @@ def compare(first: Side, other: Side, index: SplitIndex) -> Comparison:
         UserError: if predictions are damaged, or the sides have no pair in common.
         DataError: if a protocol's threshold does not exist for the dataset.
     """
-    points_a, points_b = (read_points(index, side.cell.folder, side.localizer) for side in (first, other))
+    points_a = read_points(index, first.cell.folder, first.localizer)
+    points_b = read_points(index, other.cell.folder, other.localizer)
+    # One run may be limited, or have failed pairs: only what both predicted can be compared.
     pair_ids = tuple(pair_id for pair_id in points_a if pair_id in points_b)
     if not pair_ids:
-        names = " and ".join(side.cell.record.cell.id for side in (first, other))
+        names = f"{first.cell.record.cell.id} and {other.cell.record.cell.id}"
         raise UserError(f"{names}: no pair was predicted in both; run the cells again without --limit")
+    # Both sides have the same valid keypoints of a pair, so that numbers of A serve B as well.
     pair_of = pair_numbers({pair_id: points_a[pair_id] for pair_id in pair_ids})
     is_right_a = _correct(first, index, points_a, pair_ids)
     is_right_b = _correct(other, index, points_b, pair_ids)
@@ -119,11 +122,12 @@ def compare(first: Side, other: Side, index: SplitIndex) -> Comparison:
     right_b, _ = count_per_pair(is_right_b, pair_of, len(pair_ids))
     only_a, _ = count_per_pair(is_right_a & ~is_right_b, pair_of, len(pair_ids))
     only_b, _ = count_per_pair(is_right_b & ~is_right_a, pair_of, len(pair_ids))
+    left_out = (len(points_a) - len(pair_ids), len(points_b) - len(pair_ids))
     return Comparison(
         first=first,
         other=other,
         pair_ids=pair_ids,
-        left_out=(len(points_a) - len(pair_ids), len(points_b) - len(pair_ids)),
+        left_out=left_out,
         right=np.stack([right_a, right_b]),
         only=np.stack([only_a, only_b]),
         total=total,
@@ -141,5 +145,9 @@ def _correct(side: Side, index: SplitIndex, points: Points, pair_ids: Sequence[s
 def _slices(index: SplitIndex, pair_ids: Sequence[str]) -> dict[str, np.ndarray]:
     """All pairs, and each category where there are several."""
     slices = slices_of(index, pair_ids)
-    categories = {name: inside for name, inside in slices.items() if name.startswith("category=")}
-    return {"all": slices["all"]} | (categories if len(categories) > 1 else {})
+    categories = {name: slices[name] for name in slices if name.startswith("category=")}
+    chosen = {"all": slices["all"]}
+    # A single category would repeat the row of all pairs.
+    if len(categories) > 1:
+        chosen |= categories
+    return chosen

@@ -49,21 +49,26 @@ def select_points(index: SplitIndex, predictions: pa.Table, localizer: str, path
     import pyarrow.compute as pc
 
     rows = predictions.filter(pc.equal(predictions["localizer"], localizer))
-    pair_column, keypoint_column = (rows[name].to_pylist() for name in ("pair_id", "keypoint_id"))
-    row_of = {key: row for row, key in enumerate(zip(pair_column, keypoint_column, strict=True))}
+    pair_column = rows["pair_id"].to_pylist()
+    keypoint_column = rows["keypoint_id"].to_pylist()
+    row_of: dict[tuple[str, str], int] = {}
+    for row, key in enumerate(zip(pair_column, keypoint_column, strict=True)):
+        row_of[key] = row
     coordinates = np.column_stack([rows[axis].to_numpy() for axis in ("x", "y")])
     predicted_pairs = set(pair_column)
     points: dict[str, np.ndarray] = {}
     for pair_id in index.pair_ids:
         if pair_id not in predicted_pairs:
             continue
-        keys = [(pair_id, name) for name in index.keypoint_ids(pair_id)]
-        missing = [name for pair_id, name in keys if (pair_id, name) not in row_of]
-        if missing:
-            raise UserError(
-                f"{path}: pair {pair_id} has no keypoint {missing[0]}; remove the file and run the cell again"
-            )
-        points[pair_id] = coordinates[[row_of[key] for key in keys]]
+        chosen_rows: list[int] = []
+        for name in index.keypoint_ids(pair_id):
+            # A run predicts every valid point of a pair: where only a part is there, the file is damaged.
+            if (pair_id, name) not in row_of:
+                raise UserError(
+                    f"{path}: pair {pair_id} has no keypoint {name}; remove the file and run the cell again"
+                )
+            chosen_rows.append(row_of[pair_id, name])
+        points[pair_id] = coordinates[chosen_rows]
     return points
 
 
@@ -76,13 +81,14 @@ def correct_keypoints(index: SplitIndex, points: Points, criterion: Criterion, f
     Raises:
         DataError: if the protocol's threshold does not exist for the dataset.
     """
-    protocol, threshold = criterion.protocol, criterion.threshold or index.threshold
-    errors = np.concatenate(
-        [
-            relative_errors(protocol, threshold, index.target(pair_id), fed, predicted)
-            for pair_id, predicted in points.items()
-        ]
-    )
+    protocol = criterion.protocol
+    threshold = criterion.threshold or index.threshold
+    errors_of_pairs: list[np.ndarray] = []
+    for pair_id, predicted in points.items():
+        target = index.target(pair_id)
+        errors_of_pairs.append(relative_errors(protocol, threshold, target, fed, predicted))
+    # A relative error does not depend on alpha: measured once, compared with each.
+    errors = np.concatenate(errors_of_pairs)
     return np.stack([is_correct(errors, alpha, protocol.strict) for alpha in criterion.alphas], axis=1)
 
 
@@ -108,5 +114,8 @@ def image_numbers(index: SplitIndex, pair_ids: Sequence[str]) -> np.ndarray:
     identities = []
     for pair_id in pair_ids:
         pair = index.pairs[pair_id]
-        identities.append([image.identity().removesuffix(MIRRORED) for image in (pair.source, pair.target)])
+        # By content, not by name: PF-WILLOW has a hundred names of seventy pictures.
+        source = pair.source.identity().removesuffix(MIRRORED)
+        target = pair.target.identity().removesuffix(MIRRORED)
+        identities.append([source, target])
     return np.unique(identities, return_inverse=True)[1].reshape(-1, 2)

@@ -41,11 +41,12 @@ def criteria_of(record: Record, host: Host) -> tuple[Criterion, ...]:
     alphas: dict[str, set[float]] = {}
     for score in record.scores:
         alphas.setdefault(score.protocol, set()).add(score.alpha)
-    return tuple(
-        make_criterion(host, name, tuple(sorted(values)))
-        for name, values in alphas.items()
-        if protocol_name(name) in host.protocols
-    )
+    criteria: list[Criterion] = []
+    for name, values in alphas.items():
+        # The plugin that brought a protocol may have been removed since.
+        if protocol_name(name) in host.protocols:
+            criteria.append(make_criterion(host, name, tuple(sorted(values))))
+    return tuple(criteria)
 
 
 def make_criterion(host: Host, name: str, alphas: Sequence[float] | None = None) -> Criterion:

@@ -14,6 +14,7 @@ RESAMPLES = 2000
 LEVEL = 0.95
 
 _CHUNK = 100
+"""Draws at a time, to bound memory."""
 
 
 class Interval(NamedTuple):
@@ -37,19 +38,23 @@ def bootstrap_ratios(numerators: np.ndarray, denominators: np.ndarray, seed: int
     if not pairs:
         return Interval(np.full(columns, np.nan), np.full(columns, np.nan))
     random = np.random.default_rng(seed)
+    # Side by side, so that one product adds up both.
     parts = np.hstack([numerators, denominators]).astype(np.float64)
     ratios = np.empty((RESAMPLES, columns))
     for start in range(0, RESAMPLES, _CHUNK):
-        counts = np.stack(
-            [np.bincount(random.integers(0, pairs, pairs), minlength=pairs) for _ in range(_CHUNK)]
-        )
+        # How often each pair is drawn stands for the drawn pairs: their sums are a product then.
+        draws = [random.integers(0, pairs, pairs) for _ in range(_CHUNK)]
+        counts = np.stack([np.bincount(draw, minlength=pairs) for draw in draws])
         sums = counts.astype(np.float64) @ parts
+        # A draw may hold no pair of a small slice: its ratio is NaN, and `nanquantile` leaves it out.
         with np.errstate(invalid="ignore", divide="ignore"):
             ratios[start : start + _CHUNK] = sums[:, :columns] / sums[:, columns:]
     # Two pairs at least: a single one has no spread.
     is_enough = (denominators > 0).sum(axis=0) >= 2
-    low, high = np.full(columns, np.nan), np.full(columns, np.nan)
+    low = np.full(columns, np.nan)
+    high = np.full(columns, np.nan)
     if is_enough.any():
         tail = (1 - LEVEL) / 2
-        low[is_enough], high[is_enough] = np.nanquantile(ratios[:, is_enough], [tail, 1 - tail], axis=0)
+        ends = np.nanquantile(ratios[:, is_enough], [tail, 1 - tail], axis=0)
+        low[is_enough], high[is_enough] = ends
     return Interval(low, high)

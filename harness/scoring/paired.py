@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 RESAMPLES = 10_000
 
 _CHUNK = 250
+"""Draws at a time, to bound memory."""
 
 
 class Difference(NamedTuple):
@@ -68,9 +69,13 @@ class Draws(NamedTuple):
         differences = np.round(self.value + self.deviations, 12)
         tail = (1 - LEVEL) / 2
         low, high = np.quantile(differences, [tail, 1 - tail], axis=0)
-        beyond = np.minimum((differences <= 0).sum(axis=0), (differences >= 0).sum(axis=0))
-        p = np.minimum(1, 2 * (1 + beyond) / (RESAMPLES + 1))
-        low, high, p = (np.where(self.is_known, column, np.nan) for column in (low, high, p))
+        below = (differences <= 0).sum(axis=0)
+        above = (differences >= 0).sum(axis=0)
+        # The measured difference counts as one of the draws, so that p is never 0; twice, for two sides.
+        p = np.minimum(1, 2 * (1 + np.minimum(below, above)) / (RESAMPLES + 1))
+        low = np.where(self.is_known, low, np.nan)
+        high = np.where(self.is_known, high, np.nan)
+        p = np.where(self.is_known, p, np.nan)
         return Difference(self.value, low, high, p)
 
 
@@ -107,7 +112,9 @@ def image_draws(numerators: np.ndarray, denominators: np.ndarray, images: np.nda
     """
     total = denominators.sum(axis=0)
     value = numerators.sum(axis=0) / total
+    # What each pair adds to the difference; the sum over all pairs is zero.
     scores = (numerators - value * denominators) / total
+    # A pair and its reverse, or several pairs of the same two images, are one dyad.
     _, dyads = np.unique(np.sort(images, axis=1), axis=0, return_inverse=True)
     is_mixed = images[:, 0] != images[:, 1]
     rows = np.arange(len(images))
@@ -121,13 +128,18 @@ def image_draws(numerators: np.ndarray, denominators: np.ndarray, images: np.nda
     dyad_count = (of_dyad @ inside > 0).sum(axis=0)
     by_image = (of_image @ scores) / _leverage(of_image @ denominators, total)
     by_dyad = (of_dyad @ scores) / _leverage(of_dyad @ denominators, total)
-    twice, independent = (by_image**2).sum(axis=0), (by_dyad**2).sum(axis=0)
+    # Variances: with each pair's own part counted twice, of independent pairs, and dyadic cluster-robust.
+    twice = (by_image**2).sum(axis=0)
+    independent = (by_dyad**2).sum(axis=0)
     robust = twice - ((of_dyad @ (scores * is_mixed[:, None])) ** 2).sum(axis=0)
+    # Columns whose pairs are correlated through their images; the others are drawn as independent pairs.
     shared = robust > independent
     shrunk = np.sqrt(robust[shared] / twice[shared])
     deviations = np.empty((RESAMPLES, len(total)))
-    deviations[:, shared] = _deviations(by_image[:, shared] * shrunk * _tails(image_count[shared]), seed)
-    deviations[:, ~shared] = _deviations(by_dyad[:, ~shared] * _tails(dyad_count[~shared]), seed)
+    image_scores = by_image[:, shared] * shrunk * _tails(image_count[shared])
+    deviations[:, shared] = _deviations(image_scores, seed)
+    dyad_scores = by_dyad[:, ~shared] * _tails(dyad_count[~shared])
+    deviations[:, ~shared] = _deviations(dyad_scores, seed)
 
     return Draws(value, deviations, dyad_count >= 2)
 
@@ -150,7 +162,9 @@ def _tails(clusters: np.ndarray) -> np.ndarray:
     from scipy.stats import norm, t
 
     tail = (1 - LEVEL) / 2
-    wider: np.ndarray = t.ppf(tail, np.maximum(clusters - 1, 1)) / norm.ppf(tail)
+    # One cluster has no degree of freedom; its column is NaN in the end, and needs a number until then.
+    freedom = np.maximum(clusters - 1, 1)
+    wider: np.ndarray = t.ppf(tail, freedom) / norm.ppf(tail)
     return wider
 
 
@@ -170,10 +184,12 @@ def _deviations(scores: np.ndarray, seed: int) -> np.ndarray:
     clusters, columns = scores.shape
     random = np.random.default_rng(seed)
     deviations = np.empty((RESAMPLES, columns))
-    for start in range(0, RESAMPLES if columns else 0, _CHUNK):
-        times = np.stack(
-            [np.bincount(random.integers(0, clusters, clusters), minlength=clusters) for _ in range(_CHUNK)]
-        )
+    # Drawing is the expensive part, and needless where no column is asked for.
+    if not columns:
+        return deviations
+    for start in range(0, RESAMPLES, _CHUNK):
+        draws = [random.integers(0, clusters, clusters) for _ in range(_CHUNK)]
+        times = np.stack([np.bincount(draw, minlength=clusters) for draw in draws])
         deviations[start : start + _CHUNK] = (times - 1.0) @ scores
     return deviations
 
@@ -200,6 +216,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """
     p = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p, kind="stable")
+    # The smallest is multiplied by the number of tests, the next by one less; none falls below an earlier one.
+    steps = p[order] * np.arange(len(p), 0, -1)
     adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(steps))
     return [float(p_value) for p_value in adjusted]

@@ -37,8 +37,10 @@ def threshold_length(kind: Threshold, target: Target, frame: Frame) -> float:
         corners = np.array([(0, 0), target.size], dtype=np.float64)
     else:
         corners = target.points[np.isfinite(target.points).all(axis=1)]
+    # Mapped before it is measured: a stretched frame changes which side is the longer one.
     extent = np.ptp(frame.from_original(corners), axis=0) if len(corners) else np.zeros(2)
     length = float(extent.max())
+    # Not `<= 0`: a box that is not a number must be refused, too.
     if not length > 0:
         raise DataError(
             f"the threshold length ({kind}) of the target is {length:g} pixels; it must be positive"
@@ -49,7 +51,9 @@ def threshold_length(kind: Threshold, target: Target, frame: Frame) -> float:
 def target_in_frame(protocol: ProtocolSpec, target: Target, frame: Frame) -> np.ndarray:
     """Returns (N, 2) true points in the protocol's frame, clamped as the protocol says."""
     points = frame.from_original(target.points)
-    return points if protocol.clamp is None else clamp(points, frame.size, protocol.clamp)
+    if protocol.clamp is None:
+        return points
+    return clamp(points, frame.size, protocol.clamp)
 
 
 def relative_errors(
@@ -87,6 +91,7 @@ def count_per_pair(is_right: np.ndarray, pair_of: np.ndarray, pairs: int) -> tup
         (pairs,) or (pairs, K) correct points, and (pairs,) points.
     """
     right = np.zeros((pairs, *is_right.shape[1:]))
+    # `+=` would add only once to a pair that occurs several times.
     np.add.at(right, pair_of, is_right)
     return right, np.bincount(pair_of, minlength=pairs).astype(np.float64)
 

@@ -9,6 +9,7 @@ SD4MATCH = ProtocolSpec(
     name="sd4match",
     frame="stretched",
     strict=False,
+    # As in the published code, which keeps target points this far inside the image.
     clamp=1e-4,
     description=(
         "the stretched square the extractor was fed, target points clamped into it, <=, per image "
@@ -27,6 +28,7 @@ PADDED = ProtocolSpec(
     name="padded",
     frame="padded",
     strict=True,
+    # The frame of the published evaluations: the square that DINOv2 is fed there.
     side=840,
     description="aspect-preserving square of 840 pixels, <, per image (SD+DINO, GeoAware-SC)",
 )

@@ -53,11 +53,13 @@ class Rescorer:
         """
         fed = record.cell.fed_size
         index = self.split(record)
+        # Those the record has are scored anew as well: its scores are replaced as a whole.
         earlier = criteria_of(record, self._host)
         names = protocols or [protocol_name(criterion.protocol.name) for criterion in earlier]
         suffix = f"[threshold={threshold}]" if threshold else ""
         requested = [make_criterion(self._host, name + suffix, alphas) for name in dict.fromkeys(names)]
         folder = results / record.cell.id
+        # A run of this cell at the same moment would write predictions that the scores do not fit.
         with lock_folder(folder):
             path = folder / PREDICTIONS
             predictions = read_predictions(path)

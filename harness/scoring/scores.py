@@ -29,7 +29,10 @@ def slices_of(index: SplitIndex, pair_ids: Sequence[str]) -> dict[str, np.ndarra
     """
     pairs = [index.pairs[pair_id] for pair_id in pair_ids]
     columns = {"category": [pair.category for pair in pairs]}
-    for label in sorted({label for pair in pairs for label in pair.labels}):
+    labels: set[str] = set()
+    for pair in pairs:
+        labels.update(pair.labels)
+    for label in sorted(labels):
         columns[label.removesuffix("_variation")] = [str(pair.labels.get(label, "")) for pair in pairs]
     slices = {"all": np.ones(len(pairs), dtype=bool)}
     for name, column in columns.items():
@@ -99,14 +102,18 @@ def _scores(
     numerators, denominators = [], []
     for is_inside in slices.values():
         for averaging in AVERAGINGS:
+            # Mean of the pairs' shares, or correct points of all over points of all: both are ratios of sums.
             divisor, weight = (total, 1.0) if averaging == "image" else (1.0, total)
             for column in range(len(criterion.alphas)):
                 numerators.append(is_inside * (right[:, column] / divisor))
                 denominators.append(is_inside * weight)
-    top, bottom = np.stack(numerators, axis=1), np.stack(denominators, axis=1)
+    top = np.stack(numerators, axis=1)
+    bottom = np.stack(denominators, axis=1)
     values = top.sum(axis=0) / bottom.sum(axis=0)
+    # One bootstrap for every column, so that all share one set of draws.
     interval = bootstrap_ratios(top, bottom)
     scores: list[Score] = []
+    # In the order in which the columns were made.
     keys = itertools.product(slices, AVERAGINGS, criterion.alphas)
     for column, (name, averaging, alpha) in enumerate(keys):
         low, high = interval.low[column], interval.high[column]
