@@ -32,6 +32,10 @@ _COMMANDS = {
 """Command -> its function, as `module:name`. The module is imported when the command is called."""
 
 
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM)
+"""Errors of a disk that is full or must not be written to: the user can mend these."""
+
+
 class _Bench(click.Group):
     """The commands above and those that plugins add."""
 
@@ -43,8 +47,12 @@ class _Bench(click.Group):
             module, _, name = _COMMANDS[cmd_name].partition(":")
             command: click.Command = getattr(import_module(module), name)
             return command
+        # An unknown name gives None: click then answers with its own message.
         spec = _host(ctx).commands.get(cmd_name)
-        return spec.make() if spec else None
+        if spec is None:
+            return None
+        plugin_command: click.Command = spec.make()
+        return plugin_command
 
 
 def _host(ctx: click.Context) -> Host:
@@ -67,7 +75,9 @@ def bench() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs `bench` and exits: 0 done, 1 a cell failed, 2 the user's mistake, described in one line."""
-    sys.exit(status(sys.argv[1:] if arguments is None else arguments))
+    if arguments is None:
+        arguments = sys.argv[1:]
+    sys.exit(status(arguments))
 
 
 def status(arguments: Sequence[str]) -> int:
@@ -85,7 +95,10 @@ def _run(arguments: Sequence[str]) -> int:
         raise UserError(f"--no-plugin: {error.message}; name a plugin that 'bench plugins' lists") from error
     host = load_plugins(blocked=options.no_plugin)
     result = bench.main(args=remaining, prog_name="bench", standalone_mode=False, obj=host)
-    return result if isinstance(result, int) else 0
+    # Commands that cannot fail return None, which means success.
+    if isinstance(result, int):
+        return result
+    return 0
 
 
 def _catch_errors(action: Callable[[], int]) -> int:
@@ -93,25 +106,35 @@ def _catch_errors(action: Callable[[], int]) -> int:
     try:
         return action()
     except click.ClickException as error:
-        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "bench"
+        command = "bench"
+        if isinstance(error, click.UsageError) and error.ctx:
+            command = error.ctx.command_path
+        # click lists the choices of an option on several lines.
         message = " ".join(error.format_message().split())
         return _print_error(f"{command}: {message} ('{command} --help' tells more)", error.exit_code or 2)
     except BenchError as error:
-        lines = error.lines if isinstance(error, SeveralErrors) else (str(error),)
-        return _print_error("\n".join(f"bench: {line}" for line in lines), 2)
+        return _print_error(_error_lines(error), 2)
     except (click.Abort, KeyboardInterrupt):
+        # 128 and the number of the signal (SIGINT), as shells count.
         return _print_error("bench: interrupted; the same command goes on where it stopped", 130)
     except BrokenPipeError:
         # The reader of our output has closed it. Without this, Python complains once more when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        return 141  # 128 and SIGPIPE
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM):
+        # Any other error of the system is a defect of this program, and shows its traceback.
+        if error.errno not in _UNWRITABLE:
             raise
-        return _print_error(
-            f"bench: {error.filename or 'the output'}: {error.strerror}; make room or choose another folder",
-            1,
-        )
+        path = error.filename or "the output"
+        problem = f"bench: {path}: {error.strerror}; make room or choose another folder"
+        return _print_error(problem, 1)
+
+
+def _error_lines(error: BenchError) -> str:
+    lines: Sequence[str] = (str(error),)
+    if isinstance(error, SeveralErrors):
+        lines = error.lines
+    return "\n".join(f"bench: {line}" for line in lines)
 
 
 def _print_error(line: str, code: int) -> int:

@@ -24,6 +24,7 @@ def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -
         raise UserError(f"--config {path}: not valid TOML: {error}") from error
     options = {}
     for option in ctx.command.params:
+        # A file cannot name another file of options.
         if option.name != "config":
             options.update(dict.fromkeys(_keys(option), option))
     defaults: dict[str, Any] = {}
@@ -40,7 +41,10 @@ def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -
 
 def _keys(option: click.Parameter) -> list[str]:
     """Names of an option in a file: as on the command line, with dashes or underscores."""
-    return [name.lstrip("-").replace("-", "_") for name in option.opts]
+    names = []
+    for flag in option.opts:
+        names.append(flag.lstrip("-").replace("-", "_"))
+    return names
 
 
 def _table_values(table: Any) -> list[tuple[str, tuple[str, ...]]]:
@@ -49,9 +53,10 @@ def _table_values(table: Any) -> list[tuple[str, tuple[str, ...]]]:
         raise ValueError("expected a table of parameters, such as [set] with a line timestep = [50, 261]")
     settings = []
     for name, value in table.items():
-        items = value if isinstance(value, list) else [value]
         if isinstance(value, str):
-            items = value.split(",")
+            items: list[Any] = value.split(",")
+        else:
+            items = _as_list(value)
         texts = []
         for item in items:
             if not isinstance(item, str | int | float):
@@ -61,6 +66,10 @@ def _table_values(table: Any) -> list[tuple[str, tuple[str, ...]]]:
             raise ValueError(f"{name}: has no value")
         settings.append((name, tuple(texts)))
     return settings
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _convert(option: click.Parameter, value: Any) -> Any:
@@ -74,10 +83,16 @@ def _convert(option: click.Parameter, value: Any) -> Any:
     several = getattr(option, "multiple", False) or isinstance(option.type, CommaList)
     if isinstance(value, list) and not several:
         raise ValueError("expected one value, not a list")
+    expected = "expected a text or a number"
+    if several:
+        expected += ", or a list of them"
+    texts = []
     # A repeatable option takes one value without a list, too; click would read a text as a list of letters.
-    items = value if isinstance(value, list) else [value]
-    for item in items:
+    for item in _as_list(value):
+        # True and false are whole numbers to Python, but belong to flags alone.
         if not isinstance(item, str | int | float) or isinstance(item, bool):
-            raise ValueError("expected a text or a number" + (", or a list of them" if several else ""))
-    texts = [str(item) for item in items]
-    return texts if several else texts[0]
+            raise ValueError(expected)
+        texts.append(str(item))
+    if several:
+        return texts
+    return texts[0]

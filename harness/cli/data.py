@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,35 +56,46 @@ def list_(host: Host, data_root: Path, as_json: bool) -> None:
         return
     from tabulate import tabulate
 
-    rows = itertools.chain.from_iterable(_rows(*dataset) for dataset in datasets)
-    click.echo(
-        tabulate(
-            rows,
-            ("dataset", "split", *COUNTS, "state", "place"),
-            tablefmt="plain",
-            colalign=_ALIGNED,
-            disable_numparse=True,
-        )
-    )
+    rows: list[tuple[str, ...]] = []
+    for spec, folder, presence in datasets:
+        rows += _rows(spec, folder, presence)
+    header = ("dataset", "split", *COUNTS, "state", "place")
+    # Numbers are texts already, with commas and dashes that tabulate must not read.
+    table = tabulate(rows, header, tablefmt="plain", colalign=_ALIGNMENT, disable_numparse=True)
+    click.echo(table)
 
 
-_ALIGNED = ("left", "left", "right", "right", "right", "left", "left")
+_ALIGNMENT = ("left", "left", "right", "right", "right", "left", "left")
 
 
 def _rows(spec: DatasetSpec, folder: Path, presence: Presence) -> list[tuple[str, ...]]:
     """One row for each split. The first has what holds for the dataset."""
-    path = str(folder) if spec.home else f"{spec.name}=PATH"
     if presence.state == "bundled":
         path = ""
+    elif spec.home:
+        path = str(folder)
+    else:
+        # The user's own datasets have no home below the data root: their path is given at each run.
+        path = f"{spec.name}=PATH"
     rows = []
     for number, split in enumerate(spec.splits):
-        counts = spec.counts.get(split, {})
-        numbers = [f"{counts[kind]:,}" if kind in counts else "–" for kind in COUNTS]
+        numbers = _count_texts(spec.counts.get(split, {}))
         if number == 0:
             rows.append((spec.name, split, *numbers, presence.state, path))
         else:
             rows.append(("", split, *numbers, "", ""))
     return rows
+
+
+def _count_texts(counts: Mapping[str, int]) -> list[str]:
+    """The official numbers of a split, with a dash for each that is not known."""
+    texts = []
+    for kind in COUNTS:
+        if kind in counts:
+            texts.append(f"{counts[kind]:,}")
+        else:
+            texts.append("–")
+    return texts
 
 
 def _fields(spec: DatasetSpec, folder: Path, presence: Presence) -> dict[str, object]:
@@ -117,32 +127,45 @@ def verify(host: Host, names: tuple[str, ...], split: str | None, as_json: bool,
     from harness.datasets.splits import dataset_folder
     from harness.datasets.verify import verify_dataset as examine
 
-    choices = [(host.datasets[choice.name], choice) for choice in map(DatasetChoice.parse, names)]
+    choices = _parse_choices(host, names)
     if not choices:
         choices = _datasets_at_hand(host, data_root)
+    # Every name is checked before the first dataset is read, which takes minutes.
     datasets = []
     for spec, choice in choices:
         datasets.append((spec, dataset_folder(spec, choice, data_root), _splits(spec, split)))
     reports: list[tuple[DatasetSpec, SplitReport]] = []
     absent: list[UserError] = []
     for spec, folder, splits in datasets:
+        progress = partial(ProgressBar("image").wrap, title=spec.name)
         try:
-            checked = examine(spec, folder, splits, partial(ProgressBar("image").wrap, title=spec.name))
+            split_reports = examine(spec, folder, splits, progress)
         except UserError as error:
+            # A dataset that is not there must not keep the others from being checked.
             absent.append(error)
             continue
-        reports.extend((spec, report) for report in checked)
+        for report in split_reports:
+            reports.append((spec, report))
         if not as_json:
-            _show(spec, checked)
+            _show(spec, split_reports)
     if as_json:
-        click.echo(
-            json.dumps([_plain(spec, report) for spec, report in reports], indent=1, ensure_ascii=False)
-        )
+        objects = [_plain(spec, report) for spec, report in reports]
+        click.echo(json.dumps(objects, indent=1, ensure_ascii=False))
+    # The last one is printed by the program's own handling of errors, which sets the exit status, too.
     for missing in absent[:-1]:
         click.echo(f"bench: {missing}", err=True)
     if absent:
         raise absent[-1]
     return int(not all(report.is_whole for _, report in reports))
+
+
+def _parse_choices(host: Host, texts: Sequence[str]) -> list[tuple[DatasetSpec, DatasetChoice]]:
+    """Values `NAME` or `NAME=PATH`. Raises `UserError` for an unknown name."""
+    choices = []
+    for text in texts:
+        choice = DatasetChoice.parse(text)
+        choices.append((host.datasets[choice.name], choice))
+    return choices
 
 
 def _datasets_at_hand(host: Host, data_root: Path) -> list[tuple[DatasetSpec, DatasetChoice]]:
@@ -152,7 +175,8 @@ def _datasets_at_hand(host: Host, data_root: Path) -> list[tuple[DatasetSpec, Da
     at_hand = []
     for spec in host.datasets.values():
         choice = DatasetChoice(spec.name)
-        if dataset_presence(spec, dataset_folder(spec, choice, data_root)).state != "absent":
+        folder = dataset_folder(spec, choice, data_root)
+        if dataset_presence(spec, folder).state != "absent":
             at_hand.append((spec, choice))
     if not at_hand:
         raise UserError(
@@ -176,13 +200,15 @@ def _show(spec: DatasetSpec, reports: Sequence[SplitReport]) -> None:
         if report.same_as:
             click.echo(f"{title}: the same as {report.same_as}")
             continue
-        numbers = ", ".join(f"{number:,} {kind}" for kind, number in report.found.items())
+        counts = [f"{number:,} {kind}" for kind, number in report.found.items()]
+        numbers = ", ".join(counts) or "not read"
         verdict = "ok" if report.is_whole else "not whole"
-        click.echo(f"{title}: {verdict} ({numbers or 'not read'})")
+        click.echo(f"{title}: {verdict} ({numbers})")
         for fault in [*report.deviations, *report.faults[:SHOWN_FAULTS]]:
             click.echo(f"  {fault}")
-        if len(report.faults) > SHOWN_FAULTS:
-            click.echo(f"  and {len(report.faults) - SHOWN_FAULTS:,} more; --json has all")
+        more = len(report.faults) - SHOWN_FAULTS
+        if more > 0:
+            click.echo(f"  and {more:,} more; --json has all")
 
 
 def _plain(spec: DatasetSpec, report: SplitReport) -> dict[str, object]:
@@ -208,12 +234,11 @@ def fetch(host: Host, names: tuple[str, ...], keep_archives: bool, data_root: Pa
     from harness.datasets.fetch import fetch_dataset as get
     from harness.datasets.splits import dataset_folder
 
-    choices = [(host.datasets[choice.name], choice) for choice in map(DatasetChoice.parse, names)]
-    for spec, choice in choices:
+    for spec, choice in _parse_choices(host, names):
+        folder = dataset_folder(spec, choice, data_root)
         with ProgressBar("B") as bar:
-            for file in get(
-                spec, dataset_folder(spec, choice, data_root), bar.show, keep_archives=keep_archives
-            ):
+            for file in get(spec, folder, bar.show, keep_archives=keep_archives):
+                # A line printed beside the bar would be garbled by it.
                 bar.close()
                 click.echo(f"{spec.name}: {_describe_file(file)}")
     click.echo(f"'bench data verify {' '.join(names)}' checks every picture")
@@ -241,8 +266,13 @@ def export(host: Host, name: str, folder: Path, splits: tuple[str, ...] | None) 
         raise UserError(
             f"dataset {name} cannot be exported, only {EXPORTED} can: the others are files already"
         )
-    wanted = tuple(dict.fromkeys(name for split in splits or spec.splits for name in _splits(spec, split)))
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+    checked_splits: list[str] = []
+    for split in splits or spec.splits:
+        checked_splits += _splits(spec, split)
+    wanted = tuple(dict.fromkeys(checked_splits))
+    # Files that are there already would be read as part of the dataset.
+    is_empty_folder = folder.is_dir() and not any(folder.iterdir())
+    if folder.exists() and not is_empty_folder:
         raise UserError(f"{folder} is not an empty folder; name a new one")
     from harness.datasets.shapes.export import export as write
 

@@ -46,10 +46,15 @@ def doctor(
     resources = Resources(
         host, RunOptions(data_root=Path(), out=Path(), criteria=(), device=torch_device, weights=choice)
     )
-    prompt = host.prompts[recipe.prompt] if recipe.prompt != NO_PROMPT else None
-    prompt_sources = prompt_weight_names(prompt, None) if prompt else []
-    sources = resources.weights([*extractor.weights, *prompt_sources])
-    learned = find_learned_file(prompt, sources) if prompt else None
+    prompt = learned = None
+    source_names = list(extractor.weights)
+    if recipe.prompt != NO_PROMPT:
+        prompt = host.prompts[recipe.prompt]
+        source_names += prompt_weight_names(prompt, None)
+    sources = resources.weights(source_names)
+    if prompt:
+        learned = find_learned_file(prompt, sources)
+    # Pictures that come with the package, and weights by default: the check needs no download.
     dataset = host.datasets["shapes"].open(Path(), "test")
     context = MakeContext(
         device=torch_device,
@@ -58,6 +63,7 @@ def doctor(
         categories=("cat",),
         prompt_file=learned.path if learned else None,
     )
+    # Two pairs far apart in the list: neighbours would share their category.
     pairs = [dataset[0], dataset[len(dataset) // 2]]
     findings = list(examine_method(host, recipe.name, pairs, context, localizer))
     rows = [(_MARKS[finding.result], finding.check, finding.detail) for finding in findings]

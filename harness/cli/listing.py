@@ -35,22 +35,17 @@ def list_(host: Host, kind: str, as_json: bool) -> None:
 def plugins(host: Host, as_json: bool) -> None:
     """List plugins, and whether each is loaded."""
     if as_json:
-        rows = [dataclasses.asdict(plugin) for plugin in host.plugins]
-        for row in rows:
-            del row["source"]
-        click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        objects = [dataclasses.asdict(plugin) for plugin in host.plugins]
+        for fields in objects:
+            # For loading the plugin in another process; the printed fields are a promise to users.
+            del fields["source"]
+        click.echo(json.dumps(objects, indent=1, ensure_ascii=False))
         return
-    _print_columns(
-        [
-            (
-                plugin.name,
-                f"{plugin.distribution} {plugin.version}",
-                plugin.status,
-                plugin.reason or ", ".join(plugin.hooks),
-            )
-            for plugin in host.plugins
-        ]
-    )
+    rows = []
+    for plugin in host.plugins:
+        package = f"{plugin.distribution} {plugin.version}"
+        rows.append((plugin.name, package, plugin.status, plugin.reason or ", ".join(plugin.hooks)))
+    _print_columns(rows)
 
 
 def _fields(host: Host, kind: str, name: str) -> dict[str, object]:
@@ -72,16 +67,22 @@ def _parameters(host: Host, method: MethodSpec) -> dict[str, dict[str, object]]:
     except UserError:  # of a plugin that failed, or of two plugins
         return {}
     defaults = {**extractor.params, **method.params}
-    return {
-        name: {"default": _plain(default), "description": extractor.param_help.get(name, "")}
-        for name, default in defaults.items()
-    }
+    parameters: dict[str, dict[str, object]] = {}
+    for name, default in defaults.items():
+        description = extractor.param_help.get(name, "")
+        parameters[name] = {"default": _plain(default), "description": description}
+    return parameters
 
 
 def _plain_fields(record: Any) -> dict[str, object]:
     """Fields of a record as JSON has them, without its functions."""
-    fields = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
-    return {name: _plain(value) for name, value in fields.items() if not callable(value)}
+    # Not dataclasses.asdict, which copies every value, functions and modules among them.
+    fields: dict[str, object] = {}
+    for field in dataclasses.fields(record):
+        value = getattr(record, field.name)
+        if not callable(value):
+            fields[field.name] = _plain(value)
+    return fields
 
 
 def _plain(value: object) -> object:
@@ -89,11 +90,10 @@ def _plain(value: object) -> object:
         return _plain_fields(value)
     if isinstance(value, frozenset):
         return sorted(value)
-    return (
-        value
-        if isinstance(value, str | int | float | bool | None)
-        else json.loads(json.dumps(value, default=str))
-    )
+    if isinstance(value, str | int | float | bool | None):
+        return value
+    # By way of JSON: tuples and what they hold become lists, paths become texts.
+    return json.loads(json.dumps(value, default=str))
 
 
 def _print_columns(rows: Sequence[Sequence[str]]) -> None:

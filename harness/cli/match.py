@@ -78,10 +78,12 @@ class MatchArguments:
         """
         from harness.matching.match import MatchRequest
 
-        short = {
-            "timestep": None if self.timestep is None else (self.timestep,),
-            "ensemble": None if self.ensemble is None else (self.ensemble,),
-        }
+        # Tuples of one value each, as merge_overrides takes them; a timestep of 0 is a value, too.
+        short: dict[str, tuple[int, ...]] = {}
+        if self.timestep is not None:
+            short["timestep"] = (self.timestep,)
+        if self.ensemble is not None:
+            short["ensemble"] = (self.ensemble,)
         params: dict[str, Scalar] = {}
         for name, values in merge_overrides(self.settings, short).items():
             if len(values) > 1:
@@ -206,6 +208,7 @@ def match(host: Host, arguments: MatchArguments) -> None:
     """
     arguments.check()
     if arguments.out:
+        # A picture that cannot be written is reported before the models load, which may take minutes.
         from harness.drawing.contact_sheet import check_sheet_path
 
         check_sheet_path(arguments.out)
@@ -216,53 +219,74 @@ def match(host: Host, arguments: MatchArguments) -> None:
     _warn_of_orientation([arguments.a, arguments.b])
     if arguments.points:
         matcher.check_points(arguments.points)  # before the models load
-    points = matcher.locate(arguments.points) if arguments.points else None
-    dense = matcher.locate(matcher.grid(arguments.grid)) if arguments.dense else None
+    points = dense = None
+    if arguments.points:
+        points = matcher.locate(arguments.points)
+    if arguments.dense:
+        dense = matcher.locate(matcher.grid(arguments.grid))
     if arguments.out:
-        hot = arguments.points[0] if arguments.heatmap else None
-        _draw(matcher, points, dense, hot, arguments.out)
-    describe = _json if arguments.as_json else _text
-    click.echo(describe(points, dense, arguments.out))
+        heat_point = arguments.points[0] if arguments.heatmap else None
+        _draw(matcher, points, dense, heat_point, arguments.out)
+    if arguments.as_json:
+        click.echo(_json(points, dense, arguments.out))
+    else:
+        click.echo(_text(points, dense, arguments.out))
 
 
 def _draw(
-    matcher: Matcher, points: Match | None, dense: Match | None, hot: tuple[float, float] | None, out: Path
+    matcher: Matcher,
+    points: Match | None,
+    dense: Match | None,
+    heat_point: tuple[float, float] | None,
+    out: Path,
 ) -> None:
     from harness.drawing.contact_sheet import write_sheet
     from harness.matching.picture import Heat, panel_size, picture
 
-    heat = Heat(matcher.heat(hot, panel_size(matcher.sizes[1])), matcher.cells) if hot else None
+    heat = None
+    if heat_point:
+        # At the size at which B is drawn: each pixel of the picture has a similarity of its own.
+        values = matcher.heat(heat_point, panel_size(matcher.sizes[1]))
+        heat = Heat(values, matcher.cells)
     write_sheet(picture(matcher.images, points, dense=dense, heat=heat), out)
 
 
 def _text(points: Match | None, dense: Match | None, out: Path | None) -> str:
-    from tabulate import tabulate
-
     shown = points or dense
     assert shown is not None
-    prompt = f", prompt {shown.prompt}" if shown.prompt != NO_PROMPT else ""
+    recipe = shown.method
+    if shown.prompt != NO_PROMPT:
+        recipe += f", prompt {shown.prompt}"
     lines = [
         f"A: {shown.a}, {shown.a_size.width} x {shown.a_size.height} px",
         f"B: {shown.b}, {shown.b_size.width} x {shown.b_size.height} px",
-        f"{shown.method}{prompt}, localizer {shown.localizer}, backbone {shown.backbone}",
+        f"{recipe}, localizer {shown.localizer}, backbone {shown.backbone}",
     ]
     if points:
-        matched = zip(points.points, points.found, points.similarity, strict=True)
-        rows = []
-        for number, (a, b, similarity) in enumerate(matched, start=1):
-            coordinates = [f"{value:.1f}" for value in (*a, *b)]
-            rows.append((number, *coordinates, f"{similarity:.3f}"))
-        heads = ("point", "x in A (px)", "y in A (px)", "x in B (px)", "y in B (px)", "similarity")
-        table = tabulate(
-            rows, heads, tablefmt="pipe", disable_numparse=True, colalign=("right",) * len(heads)
-        )
         size = counted(len(points), "point")
-        lines += ["", table, "", f"n = {size}; similarity: cosine of the features at both places."]
+        note = f"n = {size}; similarity: cosine of the features at both places."
+        lines += ["", _points_table(points), "", note]
     if dense:
-        lines += [f"grid: n = {counted(len(dense), 'point')}; mean similarity {dense.similarity.mean():.3f}."]
+        # A grid has too many points to be listed; --json and the picture have them all.
+        size = counted(len(dense), "point")
+        lines.append(f"grid: n = {size}; mean similarity {dense.similarity.mean():.3f}.")
     if out:
         lines.append(str(out))
     return "\n".join(lines)
+
+
+def _points_table(match: Match) -> str:
+    from tabulate import tabulate
+
+    rows = []
+    pairs_of_points = zip(match.points, match.found, match.similarity, strict=True)
+    for number, (a, b, similarity) in enumerate(pairs_of_points, start=1):
+        coordinates = [f"{value:.1f}" for value in (*a, *b)]
+        rows.append((number, *coordinates, f"{similarity:.3f}"))
+    header = ("point", "x in A (px)", "y in A (px)", "x in B (px)", "y in B (px)", "similarity")
+    alignment = ("right",) * len(header)
+    # tabulate would drop the zeros at the end of numbers that it reads as such.
+    return tabulate(rows, header, tablefmt="pipe", disable_numparse=True, colalign=alignment)
 
 
 def _json(points: Match | None, dense: Match | None, out: Path | None) -> str:
@@ -289,9 +313,13 @@ def _rows(match: Match | None) -> list[dict[str, Any]]:
     """Points in pixels of A and of B, the cosine at both, and the localizer's own score."""
     if match is None:
         return []
-    columns = [match.points.tolist(), match.found.tolist(), match.similarity.tolist(), match.score.tolist()]
+    columns = (match.points, match.found, match.similarity, match.score)
     keys = ("a", "b", "similarity", "score")
-    return [dict(zip(keys, row, strict=True)) for row in zip(*columns, strict=True)]
+    rows = []
+    # tolist makes Python's numbers of numpy's, which JSON cannot hold.
+    for values in zip(*(column.tolist() for column in columns), strict=True):
+        rows.append(dict(zip(keys, values, strict=True)))
+    return rows
 
 
 def _warn_of_orientation(paths: Sequence[Path]) -> None:
@@ -301,7 +329,9 @@ def _warn_of_orientation(paths: Sequence[Path]) -> None:
 
     for path in dict.fromkeys(paths):
         with PIL.Image.open(path.expanduser()) as file:
-            if file.getexif().get(PIL.ExifTags.Base.Orientation, 1) != 1:
+            # 1: stored as it is to be seen.
+            orientation = file.getexif().get(PIL.ExifTags.Base.Orientation, 1)
+            if orientation != 1:
                 click.echo(
                     f"bench match: {path}: its orientation tag is ignored; "
                     "x and y are pixels as stored, and as -o draws them",

@@ -57,14 +57,19 @@ class CommaList(_ParamType):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[Any, ...]:
         items = value if isinstance(value, list | tuple) else str(value).split(",")
-        texts = [str(item).strip() for item in items]
+        converted = []
         try:
-            converted = tuple(self._convert(text) for text in texts if text)
+            for item in items:
+                text = str(item).strip()
+                # A comma too many, as at the end of `a,b,`, does no harm.
+                if text:
+                    converted.append(self._convert(text))
         except ValueError:
+            # The names of the functions that convert are made for this message.
             self.fail(f"'{value}' is not a list of {self._convert.__name__}s separated by commas", param, ctx)
         if not converted:
             self.fail("is empty", param, ctx)
-        return converted
+        return tuple(converted)
 
 
 class NumberList(CommaList):
@@ -80,14 +85,17 @@ class NumberList(CommaList):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, ...]:
         texts = super().convert(value, param, ctx)
+        numbers: list[int] = []
         try:
-            return tuple(number for text in texts for number in read_integers(text, self._rule))
+            for text in texts:
+                numbers += read_integers(text, self._rule)
         except ValueError:
             self.fail(
                 f"'{value}' is not a list of whole numbers such as 50,261 or 0..500:50 (0 or more, upwards)",
                 param,
                 ctx,
             )
+        return tuple(numbers)
 
 
 class Setting(_ParamType):
@@ -101,24 +109,30 @@ class Setting(_ParamType):
         if isinstance(value, tuple):  # from a TOML file
             return value
         name, _, texts = str(value).partition("=")
-        values = tuple(text.strip() for text in texts.split(",") if text.strip())
+        values = []
+        for text in texts.split(","):
+            if text.strip():
+                values.append(text.strip())
         if not (name.strip() and values):
             self.fail(f"'{value}' is not NAME=VALUE or NAME=VALUE,VALUE", param, ctx)
-        return name.strip(), values
+        return name.strip(), tuple(values)
 
 
 def _merge_settings(
     ctx: click.Context, param: click.Parameter, settings: tuple[tuple[str, tuple[str, ...]], ...]
 ) -> dict[str, tuple[str, ...]]:
     """The values by parameter. One that is set on the command line hides the one of a TOML file."""
-    names = [name for name, _ in settings]
-    for name in names:
-        if names.count(name) > 1:
+    merged: dict[str, tuple[str, ...]] = {}
+    for name, values in settings:
+        # The last one would win in silence, where a sweep over both was meant.
+        if name in merged:
             raise UserError(
                 f"--set {name}: given more than once; give its values as one list, NAME=VALUE,VALUE"
             )
+        merged[name] = values
+    # click would drop all of the file's settings as soon as the command line has one.
     from_file = (ctx.default_map or {}).get(str(param.name), ())
-    return {**dict(from_file), **dict(settings)}
+    return {**dict(from_file), **merged}
 
 
 def parameter_settings(command: Command) -> Command:
@@ -143,6 +157,7 @@ def merge_overrides(
     Raises:
         UserError: a parameter is given in both ways.
     """
+    # Texts are read as numbers later, by the default of the parameter in each method.
     overrides: dict[str, tuple[Scalar, ...]] = {**settings}
     for name, values in short.items():
         if not values:
@@ -160,12 +175,14 @@ def positive(text: str) -> int:
     return int(text)
 
 
+# The name of a function that converts stands in the message for a wrong value: see CommaList.
 positive.__name__ = "number above 0"
 
 
 def gigabytes(text: str) -> int:
     """Reads a number of GB from 0, as bytes. Raises ValueError."""
     value = float(text)
+    # NaN is in no interval, and so refused, too.
     if not 0 <= value < float("inf"):
         raise ValueError(text)
     return round(value * 10**9)

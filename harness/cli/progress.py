@@ -43,14 +43,18 @@ class ProgressBar:
         if self._bar is None or title != self._title:
             self._begin(title, done, total)
         assert self._bar is not None
+        # A download's size is often known only after it has begun.
         self._bar.total = total
         if note:
+            # `update` draws the bar; without refresh=False it would be drawn twice.
             self._bar.set_postfix_str(note, refresh=False)
+        # tqdm counts steps, callers count from the start.
         self._bar.update(done - self._bar.n)
 
     def wrap(self, items: Iterable[Item], title: str) -> Iterator[Item]:
         """Hands on the items and shows how many were taken."""
         total = len(items) if isinstance(items, Sized) else None
+        # Before the first item, which may be the slowest.
         self.show(title, 0, total)
         for number, item in enumerate(items, start=1):
             yield item
@@ -63,15 +67,18 @@ class ProgressBar:
         self.close()
         self._title = title
         counts_bytes = self._unit == "B"
+        divisor = 1024 if counts_bytes else 1000
+        is_shown = self._is_enabled and sys.stderr.isatty()
         self._bar = tqdm(
             desc=title,
             unit=self._unit,
             unit_scale=counts_bytes,
-            unit_divisor=1024 if counts_bytes else 1000,
+            unit_divisor=divisor,
             # What an earlier run has done is not counted in the speed.
             initial=done,
             total=total,
             file=sys.stderr,
-            disable=not (self._is_enabled and sys.stderr.isatty()),
+            disable=not is_shown,
+            # Lines that are printed later would stand below a bar that says nothing any more.
             leave=False,
         )

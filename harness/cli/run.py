@@ -98,15 +98,21 @@ class RunArguments:
         from harness.scoring.criteria import make_criterion
         from harness.weights.choice import WeightChoice
 
-        protocols = dict.fromkeys(self.protocols)
-        criteria = tuple(make_criterion(host, name, self.alphas) for name in protocols)
+        criteria = []
+        # A protocol that is named twice is scored once.
+        for name in dict.fromkeys(self.protocols):
+            criteria.append(make_criterion(host, name, self.alphas))
         device = device_name(self.device)
         if self.compile:
+            # Without a compiler every pair would fail, one after another.
             require_compiler(device)
+        workers = self.workers
+        if workers is None:
+            workers = default_workers(device)
         return RunOptions(
             data_root=self.data_root,
             out=self.out,
-            criteria=criteria,
+            criteria=tuple(criteria),
             device=device,
             precision=self.precision,
             compiled=self.compile,
@@ -115,7 +121,7 @@ class RunArguments:
             weights=WeightChoice.parse(host, self.weights, self.weights_root),
             cache_bytes=self.cache_bytes,
             cache=self.cache,
-            workers=default_workers(device) if self.workers is None else self.workers,
+            workers=workers,
         )
 
 
@@ -132,6 +138,7 @@ def _parse_prompt_files(texts: Sequence[str]) -> dict[str, tuple[Path, ...]]:
 
 def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str | None) -> Path | None:
     if value is not None and not value.strip():
+        # As from an unset variable of a shell: `Path("")` would be the folder that the user is in.
         raise UserError("--cache: is empty; give a folder")
     return Path(value).expanduser() if value else None
 
@@ -238,6 +245,7 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
     "--config",
     type=click.Path(path_type=Path),
     callback=read_config,
+    # Before the other options, whose defaults come from the file.
     is_eager=True,
     expose_value=False,
     help="TOML file with any of these options by name; flags win.",
@@ -248,13 +256,17 @@ def run(host: Host, arguments: RunArguments) -> int:
 
     A finished cell is not run again. An interrupted one goes on where it stopped.
     """
+    # Planned before torch is imported: a misspelled name is answered at once.
     cells = plan(arguments.sweep(), host)
     from harness.running.engine import run_cells
 
     records = run_cells(host, cells, arguments.run_options(host), TerminalReporter())
     tables = _tables(arguments, cells, records)
-    click.echo("\n".join(table.render("md") for table in tables), nl=False)
-    return int(any(record.status in ("failed", "partial") for record in records))
+    texts = [table.render("md") for table in tables]
+    # Each text ends with a line break of its own.
+    click.echo("\n".join(texts), nl=False)
+    has_failures = any(record.status in ("failed", "partial") for record in records)
+    return int(has_failures)
 
 
 def _tables(arguments: RunArguments, cells: Sequence[Cell], records: Sequence[Record]) -> list[Table]:
@@ -262,21 +274,26 @@ def _tables(arguments: RunArguments, cells: Sequence[Cell], records: Sequence[Re
     from harness.tables.catalogue import CATALOGUE
     from harness.tables.view import View, choose_protocol
 
-    localizers = sorted({name for cell in cells for name in cell.localizers})
-    views = [
-        View(
-            choose_protocol(records, name),
+    # Records may hold the numbers of other localizers, from earlier runs.
+    localizers: set[str] = set()
+    for cell in cells:
+        localizers.update(cell.localizers)
+    prompts = arguments.prompts or ()
+    views = []
+    for protocol in _protocols_with_scores(records, arguments.protocols):
+        view = View(
+            choose_protocol(records, protocol),
             alphas=arguments.alphas,
-            localizers=localizers,
-            prompts=arguments.prompts or (),
+            localizers=sorted(localizers),
+            prompts=prompts,
         )
-        for name in _scored_protocols(records, arguments.protocols)
-    ]
+        views.append(view)
     kinds = [("overall", views)]
-    if len(set(arguments.prompts or ())) > 1:
+    if len(set(prompts)) > 1:
         kinds.append(("prompt-types", views))
     for parameter in _swept_parameters(cells):
-        kinds.append(("sweep", [replace(view, parameter=parameter) for view in views]))
+        sweep_views = [replace(view, parameter=parameter) for view in views]
+        kinds.append(("sweep", sweep_views))
     tables: list[Table] = []
     for name, kind_views in kinds:
         for view in kind_views:
@@ -293,7 +310,13 @@ def _swept_parameters(cells: Sequence[Cell]) -> list[str]:
     return [name for name in sorted(values) if len(values[name]) > 1]
 
 
-def _scored_protocols(records: Sequence[Record], protocols: Sequence[str]) -> list[str | None]:
+def _protocols_with_scores(records: Sequence[Record], protocols: Sequence[str]) -> list[str | None]:
     """The user's protocols that some record has; None where there are none, for a table without numbers."""
-    scored = {score.protocol for record in records for score in record.scores}
-    return [name for name in dict.fromkeys(protocols) if name in scored] or [None]
+    scored: set[str] = set()
+    for record in records:
+        scored.update(score.protocol for score in record.scores)
+    names: list[str | None] = []
+    for protocol in dict.fromkeys(protocols):
+        if protocol in scored:
+            names.append(protocol)
+    return names or [None]

@@ -39,6 +39,7 @@ class TerminalReporter:
             self.warn(f"{cell_id}: failed: {record.error.message}")
         if record.status == "not-applicable":
             self.warn(f"{cell_id}: not applicable: {record.reason}")
+        # One cause often fails hundreds of pairs: each message is printed once, with its number of pairs.
         kinds = Counter(failure.error for failure in record.failures)
         for message, count in kinds.most_common(SHOWN_FAILURES):
             self.warn(f"{cell_id}: {failed_pairs(count)}: {message}")
@@ -59,7 +60,8 @@ class TerminalReporter:
 
 def _are(number: int, noun: str) -> str:
     """`1 pair is`, `2 pairs are`."""
-    return f"{counted(number, noun)} {'is' if number == 1 else 'are'}"
+    verb = "is" if number == 1 else "are"
+    return f"{counted(number, noun)} {verb}"
 
 
 def print_warnings(lines: Iterable[str]) -> None:

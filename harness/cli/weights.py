@@ -52,11 +52,12 @@ class _State:
 @click.pass_obj
 def list_(host: Host, weights_root: Path | None, as_json: bool) -> None:
     """List weight sources, where they come from, and whether they are on this machine."""
-    states = [(source, _state(source, weights_root)) for source in host.weight_sources.values()]
+    states = []
+    for source in host.weight_sources.values():
+        states.append((source, _state(source, weights_root)))
     if as_json:
-        click.echo(
-            json.dumps([_fields(source, state) for source, state in states], indent=1, ensure_ascii=False)
-        )
+        objects = [_fields(source, state) for source, state in states]
+        click.echo(json.dumps(objects, indent=1, ensure_ascii=False))
         return
     from tabulate import tabulate
 
@@ -68,15 +69,10 @@ def list_(host: Host, weights_root: Path | None, as_json: bool) -> None:
         size = _size_text(state.size)
         rows.append((source.name, state.state, size, source.stand_in or "", origin, _location(state)))
     header = ("source", "state", "size", "with tiny", "from", "place")
-    click.echo(
-        tabulate(
-            rows,
-            header,
-            tablefmt="plain",
-            colalign=("left", "left", "right", "left", "left", "left"),
-            disable_numparse=True,
-        )
-    )
+    alignment = ("left", "left", "right", "left", "left", "left")
+    # Every field is a text already; tabulate must not read one as a number.
+    table = tabulate(rows, header, tablefmt="plain", colalign=alignment, disable_numparse=True)
+    click.echo(table)
     click.echo(f"\n'bench weights fetch SOURCE' puts it into {resolved_root(weights_root) / 'SOURCE'}")
 
 
@@ -86,25 +82,33 @@ def _state(source: WeightSource, root: Path | None) -> _State:
 
     try:
         place = find_weights(source, root)
-        size = sum(file.stat().st_size for file in used_files(source, place.path).values())
+        files = used_files(source, place.path)
+        size = sum(file.stat().st_size for file in files.values())
     except Exception as error:  # noqa: BLE001 - one plugin's own locate must not hide the other sources
         if source.locate:
+            # A plugin looks for its weights in its own way: there is no folder to name or to look into.
             return _State("absent", None, reason=one_line(error))
         folder = weights_folder(source, root)
         is_begun = bool(select_files_in(source, folder).files)
-        return _State("partly" if is_begun else "absent", folder / source.file, reason=one_line(error))
-    return _State("bundled" if place.kind == "package" else place.kind, place.path, size, place.origin)  # type: ignore[arg-type]
+        state: Literal["partly", "absent"] = "partly" if is_begun else "absent"
+        return _State(state, folder / source.file, reason=one_line(error))
+    kind = place.kind
+    if kind == "package":
+        return _State("bundled", place.path, size, place.origin)
+    return _State(kind, place.path, size, place.origin)  # type: ignore[arg-type]
 
 
 def _fields(source: WeightSource, state: _State) -> dict[str, object]:
     """A source as `--json` prints it."""
+    # A source is one file or a folder of several.
     files = list(source.files)
     if not files and source.file:
         files = [source.file]
+    place = str(state.place) if state.place else None
     return {
         "name": source.name,
         "state": state.state,
-        "place": str(state.place) if state.place else None,
+        "place": place,
         "size": state.size,
         "origin": state.origin or None,
         "mirrors": list(source.mirrors),
@@ -123,7 +127,10 @@ def _location(state: _State) -> str:
 
 
 def _addresses(source: WeightSource) -> str:
-    return ", ".join([*source.mirrors, *(file.url for file in source.downloads)])
+    addresses = list(source.mirrors)
+    for file in source.downloads:
+        addresses.append(file.url)
+    return ", ".join(addresses)
 
 
 def _size_text(size: int | None) -> str:
@@ -157,9 +164,8 @@ def verify(host: Host, names: tuple[str, ...], as_json: bool, weights_root: Path
         if has_path and not Path(path).exists():
             raise UserError(f"weights {name}: {path} does not exist")
         try:
-            place = (
-                WeightLocation(Path(path), "own") if has_path else find_partial_weights(source, weights_root)
-            )
+            own = WeightLocation(Path(path), "own")
+            place = own if has_path else find_partial_weights(source, weights_root)
         except UserError as error:
             absent.append(str(error))
             continue
@@ -167,23 +173,31 @@ def verify(host: Host, names: tuple[str, ...], as_json: bool, weights_root: Path
         if not as_json:
             _show(reports[-1])
     if as_json:
-        rows = [{**dataclasses.asdict(report), "whole": report.is_whole} for report in reports]
-        click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        objects = []
+        for report in reports:
+            # `asdict` has the fields alone; `is_whole` is a property.
+            objects.append({**dataclasses.asdict(report), "whole": report.is_whole})
+        click.echo(json.dumps(objects, indent=1, ensure_ascii=False))
+    # Without names, a source that is not there is no fault, unless there is none at all.
     if absent and (names or not reports):
         raise SeveralErrors(absent)
     return int(not all(report.is_whole for report in reports))
 
 
 def _show(report: WeightReport) -> None:
+    # A file may be right by both hashes; the published one says more.
     fetched = set(report.recorded) - set(report.published)
     kinds = {
         "as published": report.published,
         "as fetched": fetched,
         "without a known hash": report.unknown,
     }
-    counts = [f"{len(files)} {kind}" for kind, files in kinds.items() if files]
-    verdict = "ok" if report.is_whole else "not whole"
+    counts = []
+    for kind, files in kinds.items():
+        if files:
+            counts.append(f"{len(files)} {kind}")
     summary = ", ".join(counts) or "no file is right"
+    verdict = "ok" if report.is_whole else "not whole"
     click.echo(f"{report.source}: {verdict} ({summary}), {report.origin or report.place}")
     for name in report.missing:
         click.echo(f"  {name}: missing")
@@ -212,11 +226,13 @@ def fetch(host: Host, names: tuple[str, ...], repository: str | None, weights_ro
     sources = [host.weight_sources[name] for name in names]
     if repository and len(sources) > 1:
         raise UserError("--from is for one source at a time")
+    mirrors = (repository,) if repository else ()
     failed: list[str] = []
     for source in sources:
+        # The bar is gone before the line about its result is printed.
         with ProgressBar("B") as bar:
             try:
-                result = get(source, weights_root, bar.show, (repository,) if repository else ())
+                result = get(source, weights_root, bar.show, mirrors)
             except UserError as error:
                 failed.append(str(error))
                 continue
@@ -227,9 +243,13 @@ def fetch(host: Host, names: tuple[str, ...], repository: str | None, weights_ro
 
 def _describe_result(source: WeightSource, result: FetchedWeights) -> str:
     verb = "fetched to" if result.new else "is already at"
-    origin = f", from {result.record.origin}" if result.record else ""
-    passed_over = f" (passed over: {'; '.join(result.notes)})" if result.notes else ""
-    return f"{source.name}: {verb} {result.path}{origin}{passed_over}"
+    text = f"{source.name}: {verb} {result.path}"
+    if result.record:
+        text += f", from {result.record.origin}"
+    # Mirrors that did not have the weights.
+    if result.notes:
+        text += f" (passed over: {'; '.join(result.notes)})"
+    return text
 
 
 @weights.command("path")
