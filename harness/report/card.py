@@ -61,33 +61,40 @@ def draw_card(card: Mapping[str, Any], method: int, name: str) -> CardDrawing | 
     predictions = card["found"][method]
     if predictions is None:
         return None
-    widths = [HEIGHT / height * width for width, height in card["sizes"]]
-    scales = [HEIGHT / height for _, height in card["sizes"]]
+    scales, widths = [], []
+    for width, height in card["sizes"]:
+        scale = HEIGHT / height
+        scales.append(scale)
+        widths.append(scale * width)
     target_left = widths[0] + GAP
 
     marks = []
-    points = zip(
-        card["names"], card["source"], card["truth"], predictions["points"], predictions["right"], strict=True
-    )
-    for keypoint, source, truth, prediction, is_correct in points:
+    keypoints = zip(card["names"], card["source"], card["truth"], strict=True)
+    results = zip(predictions["points"], predictions["right"], strict=True)
+    for (keypoint, source, truth), (prediction, is_correct) in zip(keypoints, results, strict=True):
         start = _position(source, scales[0], 0)
         end = _position(truth, scales[1], target_left)
         if start is not None and end is not None:
             predicted = _position(prediction, scales[1], target_left)
             marks.append(KeypointMark(keypoint, bool(is_correct), start, predicted, end))
-    wrong = ", ".join(mark.name for mark in marks if not mark.is_correct)
-    total = len(predictions["right"])
-    score = f"{sum(predictions['right'])} of {counted(total, 'point')}"
+    wrong_names = []
+    for mark in marks:
+        if not mark.is_correct:
+            wrong_names.append(mark.name)
+    wrong = ", ".join(wrong_names)
+    # Of all points: one without a finite position cannot be drawn, but is counted.
+    flags = predictions["right"]
+    score = f"{sum(flags)} of {counted(len(flags), 'point')}"
     text = f"Pair {card['id']}, {name}: {score} correct."
     if wrong:
         text += f" Wrong keypoints: {wrong}."
-    source_picture, target_picture = card["pictures"]
+    # Rounded at the end alone, or errors of rounding would add up.
+    source_number, target_number = card["pictures"]
+    source_picture = (source_number, 0.0, round(widths[0], 1))
+    target_picture = (target_number, round(target_left, 1), round(widths[1], 1))
     return CardDrawing(
         width=round(target_left + widths[1], 1),
-        pictures=(
-            (source_picture, 0.0, round(widths[0], 1)),
-            (target_picture, round(target_left, 1), round(widths[1], 1)),
-        ),
+        pictures=(source_picture, target_picture),
         marks=tuple(marks),
         name=name,
         score=score,
@@ -111,7 +118,9 @@ def _position(point: Sequence[float | None], scale: float, left: float) -> tuple
 def correct_share(card: Mapping[str, Any], method: int) -> float | None:
     """Share of a card's points that a method predicts correctly, None where it predicted nothing."""
     predictions = card["found"][method]
-    return None if predictions is None else sum(predictions["right"]) / len(predictions["right"])
+    if predictions is None:
+        return None
+    return sum(predictions["right"]) / len(predictions["right"])
 
 
 def first_cards(cards: Sequence[Mapping[str, Any]], methods: int, count: int) -> list[Mapping[str, Any]]:
@@ -122,11 +131,21 @@ def first_cards(cards: Sequence[Mapping[str, Any]], methods: int, count: int) ->
     """
     ranked = []
     for card in cards:
-        shares = [correct_share(card, method) for method in range(min(methods, 2))]
-        known = [share for share in shares if share is not None]
-        if len(known) < len(shares):
-            continue
-        order = -abs(known[0] - known[1]) if len(known) > 1 else known[0]
-        ranked.append((round(order, 9), -len(card["names"]), card["id"], card))
+        order = _card_order(card, methods)
+        if order is not None:
+            # Rounded as in the script, so that both see the same ties.
+            ranked.append((round(order, 9), -len(card["names"]), card["id"], card))
+    # Without the card itself, a mapping, which has no order.
     ranked.sort(key=lambda item: item[:3])
     return [card for *_, card in ranked[:count]]
+
+
+def _card_order(card: Mapping[str, Any], methods: int) -> float | None:
+    """The place of a card, low values first; None where one of its methods predicted nothing."""
+    share = correct_share(card, 0)
+    if methods < 2 or share is None:
+        return share
+    second_share = correct_share(card, 1)
+    if second_share is None:
+        return None
+    return -abs(share - second_share)

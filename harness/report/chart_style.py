@@ -18,10 +18,18 @@ if TYPE_CHECKING:
 MOST_SERIES = 8
 """Most series of one chart: there are as many colours, markers and line styles that differ clearly."""
 
+# Blue, vermilion, green, purple, orange, sky blue: the darker ones, which stand out on white, come first.
 _PALETTE_ORDER = (4, 3, 2, 5, 0, 1)
 
+_GREY = "#808080"
+
+
+def _palette_colour(index: int) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*OKABE_ITO[index])
+
+
 # The palette's black is the page's ink; its yellow cannot be seen on white, so grey takes its place.
-COLOURS = (*("#{:02x}{:02x}{:02x}".format(*OKABE_ITO[index]) for index in _PALETTE_ORDER), INK, "#808080")
+COLOURS = (*map(_palette_colour, _PALETTE_ORDER), INK, _GREY)
 """Colour of each style."""
 
 HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "----", "", "++++")
@@ -29,6 +37,7 @@ HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "----", "", "++++")
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
+# Four kinds twice: two curves of one kind differ in colour and marker.
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2))) * 2
 
 
@@ -75,6 +84,7 @@ def draw_curve(
     # The star is drawn smaller than other markers of its size.
     marker_size = 7.5 if marker == "*" else 5
     line_style = _DASHES[curve.style] if joined else "none"
+    marked_indices = None if marked is None else [marked]
     axes.errorbar(
         [x[index] for index in indices],
         [value.pck for value in values],
@@ -86,7 +96,7 @@ def draw_curve(
         markersize=marker_size,
         markeredgecolor=INK,
         markeredgewidth=0.5,
-        markevery=None if marked is None else [marked],
+        markevery=marked_indices,
         elinewidth=1,
         capsize=1.5,
         # A marker at 0 or 100 percent is seen whole.
@@ -108,8 +118,13 @@ def interval_lengths(values: Sequence[Value]) -> list[list[float]] | None:
     """
     if all(value.low is None for value in values):
         return None
-    below = [0.0 if value.low is None else max(0.0, value.pck - value.low) for value in values]
-    above = [0.0 if value.high is None else max(0.0, value.high - value.pck) for value in values]
+    below, above = [], []
+    for value in values:
+        low = value.pck if value.low is None else value.low
+        high = value.pck if value.high is None else value.high
+        # matplotlib refuses negative lengths.
+        below.append(max(0.0, value.pck - low))
+        above.append(max(0.0, high - value.pck))
     return [below, above]
 
 
@@ -125,7 +140,9 @@ def percent_limit(curves: Sequence[Curve]) -> float:
 def style_percent_axis(axes: Axes, curves: Sequence[Curve], *, label: bool = True) -> None:
     """Sets limits, grid and label of a y axis in percent."""
     top = percent_limit(curves)
-    axes.set_ylim(0, top * (1.02 if top == 100 else 1))
+    # A little room above the grid's line at 100 percent.
+    margin = 1.02 if top == 100 else 1
+    axes.set_ylim(0, top * margin)
     if label:
         axes.set_ylabel("PCK (%)")
     axes.grid(axis="y", linewidth=0.4, alpha=0.35, color=INK)
@@ -163,7 +180,8 @@ def abbreviate(text: str, limit: int) -> str:
 
     Letters go from the middle of a line: names that differ often differ at one end.
     """
-    return "\n".join(_abbreviate_line(line, limit) for line in text.split("\n"))
+    lines = [_abbreviate_line(line, limit) for line in text.split("\n")]
+    return "\n".join(lines)
 
 
 def _abbreviate_line(line: str, limit: int) -> str:

@@ -57,15 +57,18 @@ class Figure:
 
 def chart_value(score: Score | None) -> Value | None:
     """A score as charts draw it."""
-    return Value(score.pck, score.low, score.high) if score else None
+    if score is None:
+        return None
+    return Value(score.pck, score.low, score.high)
 
 
 def slice_curves(series_list: Sequence[Series], slices: Sequence[str], alpha: float) -> list[Curve]:
     """One curve of each series, with a value for each slice."""
-    return [
-        Curve(style, [chart_value(series.score(slice_name, alpha)) for slice_name in slices])
-        for style, series in enumerate(series_list)
-    ]
+    curves = []
+    for style, series in enumerate(series_list):
+        scores = [series.score(slice_name, alpha) for slice_name in slices]
+        curves.append(Curve(style, [chart_value(score) for score in scores]))
+    return curves
 
 
 def count_series(series_list: Sequence[Series]) -> str:
@@ -90,12 +93,12 @@ def figure_caption(
         details: sentences about this kind of chart.
         scores: numbers whose n is given; those over all pairs by default.
     """
-    sample_size = sample_size_text(split.slice_scores() if scores is None else scores)
-    sentences = [f"{measure_text(split, view, alpha)}. {sample_size}. {details}"]
+    if scores is None:
+        scores = split.slice_scores()
+    sentences = [f"{measure_text(split, view, alpha)}. {sample_size_text(scores)}. {details}"]
     if len(split.series) > drawn:
-        sentences.append(
-            f"The first {drawn} of {len(split.series)} series are drawn; the numbers below have all."
-        )
+        selection = f"The first {drawn} of {len(split.series)} series are drawn"
+        sentences.append(f"{selection}; the numbers below have all.")
     if split.left_out:
         sentences.append(f"Not drawn: {'; '.join(split.left_out)}.")
     if split.differences:
@@ -120,8 +123,13 @@ def slice_table(split: SplitSeries, slices: Sequence[str], heading: str = "serie
     Args:
         heading: title of the first column.
     """
-    columns = [(plain(name.removeprefix("category=")), name, split.alpha) for name in slices]
-    return numbers_table(split.series, columns, f"PCK in percent at alpha {alpha_text(split.alpha)}", heading)
+    columns = []
+    for slice_name in slices:
+        # A category is headed by its name alone, as in the chart.
+        title = plain(slice_name.removeprefix("category="))
+        columns.append((title, slice_name, split.alpha))
+    caption = f"PCK in percent at alpha {alpha_text(split.alpha)}"
+    return numbers_table(split.series, columns, caption, heading)
 
 
 def numbers_table(
@@ -138,7 +146,9 @@ def numbers_table(
     """
     rows = []
     for series in series_list:
-        numbers = [number_text(series.score(slice_name, alpha)) for _, slice_name, alpha in columns]
+        numbers = []
+        for _, slice_name, alpha in columns:
+            numbers.append(number_text(series.score(slice_name, alpha)))
         rows.append((series.name, *numbers, _sample_size(series), series.note))
     titles = [title for title, _, _ in columns]
     return Table(caption=caption, header=(heading, *titles, "n", "note"), rows=tuple(rows), names=1)

@@ -35,16 +35,16 @@ def sections(records: Sequence[Record], view: View) -> list[Section]:
     splits = series_by_split(records, view)
     with_categories = [split for split in splits if categories_of(split)]
     with_labels = [split for split in splits if labels_of(split)]
-
+    alpha = _draw_each(alpha_figure, splits, view, "alpha")
+    heat = _draw_each(heat_figure, with_categories, view, "heat")
+    category = _draw_each(category_figure, with_categories, view, "category")
+    difficulty = _draw_each(difficulty_figure, with_labels, view, "difficulty")
     candidates = [
-        Section("alpha", "PCK against alpha", _draw_each(alpha_figure, splits, view, "alpha")),
-        Section("heat", "Methods by category", _draw_each(heat_figure, with_categories, view, "heat")),
-        Section(
-            "category", "PCK per category", _draw_each(category_figure, with_categories, view, "category")
-        ),
-        Section(
-            "difficulty", "PCK by difficulty", _draw_each(difficulty_figure, with_labels, view, "difficulty")
-        ),
+        Section("alpha", "PCK against alpha", alpha),
+        Section("heat", "Methods by category", heat),
+        Section("category", "PCK per category", category),
+        Section("difficulty", "PCK by difficulty", difficulty),
+        # These two choose their own records: a split may have several of their figures, or none.
         Section("timestep", "PCK against timestep", tuple(timestep_figures(records, view))),
         Section("ablation", "Prompt files compared", tuple(prompt_file_figures(records, view))),
     ]
@@ -55,4 +55,7 @@ def _draw_each(
     draw: Callable[[SplitSeries, View, str], Figure], splits: Sequence[SplitSeries], view: View, kind: str
 ) -> tuple[Figure, ...]:
     """One figure for each split, with keys `alpha1`, `alpha2`, ..."""
-    return tuple(draw(split, view, f"{kind}{number}") for number, split in enumerate(splits, start=1))
+    figures = []
+    for number, split in enumerate(splits, start=1):
+        figures.append(draw(split, view, f"{kind}{number}"))
+    return tuple(figures)

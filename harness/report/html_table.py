@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -64,16 +65,25 @@ def make_html_table(table: Table, key: str, title: str, *, interactive: bool = T
 
     A row's heading is its method or, where the table has no such column, its first field.
     """
-    heading = table.header.index("method") if "method" in table.header[: table.names] else 0
-    rows = tuple(_fields(table, row, heading) for row in range(len(table.rows)))
-    reported = [number for number, row in enumerate(rows) if row[heading].text.endswith("(reported)")]
+    heading = 0
+    # Among the columns of names alone: another column of that title would hold numbers.
+    if "method" in table.header[: table.names]:
+        heading = table.header.index("method")
+    rows: list[tuple[TableField, ...]] = []
+    reported: list[int] = []
+    for number in range(len(table.rows)):
+        row = _fields(table, number, heading)
+        rows.append(row)
+        if row[heading].text.endswith("(reported)"):
+            reported.append(number)
+    menus = _filter_menus(table, rows) if interactive else ()
     return HtmlTable(
         key=key,
         title=title,
         caption=plain(table.caption),
         header=tuple(map(plain, table.header)),
-        rows=rows,
-        menus=_filter_menus(table, rows) if interactive else (),
+        rows=tuple(rows),
+        menus=menus,
         is_interactive=interactive,
         reported=frozenset(reported),
     )
@@ -87,16 +97,19 @@ def _fields(table: Table, row: int, heading: int) -> tuple[TableField, ...]:
     fields = []
     last = len(table.header) - 1
     for column, text in enumerate(table.rows[row]):
+        # Numbers stand between the columns of names and the last one, which has notes; ranks are before.
         is_numeric = table.names <= column < last or table.header[column] == "#"
         tag: Literal["th", "td"] = "th" if column == heading else "td"
-        fields.append(TableField(plain(text), tag, is_numeric, table.marks.get((row, column))))
+        mark = table.marks.get((row, column))
+        fields.append(TableField(plain(text), tag, is_numeric, mark))
     return tuple(fields)
 
 
-def _filter_menus(table: Table, rows: tuple[tuple[TableField, ...], ...]) -> tuple[FilterMenu, ...]:
+def _filter_menus(table: Table, rows: Sequence[tuple[TableField, ...]]) -> tuple[FilterMenu, ...]:
     menus = []
     for column, title in enumerate(table.header[: table.names]):
         values = sorted({row[column].text for row in rows})
+        # A menu with one value would filter nothing.
         if title in _MENU_COLUMNS and 1 < len(values) <= _MOST_CHOICES:
             menus.append(FilterMenu(column, title, tuple(values)))
     return tuple(menus)

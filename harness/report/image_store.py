@@ -36,6 +36,7 @@ class ImageStore:
         Raises:
             DataError: an image cannot be read.
         """
+        # Encoded before anything is counted: the size of a JPEG is not known earlier.
         new: dict[str, str] = {}
         for image in images:
             identity = image.identity()
@@ -53,8 +54,12 @@ class ImageStore:
 def _data_uri(image: ImageSource) -> str:
     """The image as a JPEG, its longer side at most 256 pixels."""
     picture = image.open()
+    # Small pictures are not made larger: that would cost bytes and show nothing more.
     scale = min(1.0, _LONGER_SIDE / max(picture.size))
+    # A long, thin picture keeps at least one pixel of its shorter side.
     width, height = (max(1, round(side * scale)) for side in picture.size)
+    small = picture.resize((width, height))
     file = io.BytesIO()
-    picture.resize((width, height)).save(file, format="JPEG", quality=_JPEG_QUALITY, optimize=True)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+    small.save(file, format="JPEG", quality=_JPEG_QUALITY, optimize=True)
+    text = base64.b64encode(file.getvalue()).decode()
+    return f"data:image/jpeg;base64,{text}"
