@@ -120,7 +120,8 @@ def correct_share(card: Mapping[str, Any], method: int) -> float | None:
     predictions = card["found"][method]
     if predictions is None:
         return None
-    return sum(predictions["right"]) / len(predictions["right"])
+    flags: Sequence[int] = predictions["right"]
+    return sum(flags) / len(flags)
 
 
 def first_cards(cards: Sequence[Mapping[str, Any]], methods: int, count: int) -> list[Mapping[str, Any]]:
