@@ -112,7 +112,7 @@ class CpmConfig:
 
     @property
     def _has_pair_patches(self) -> bool:
-        """Whether it is conditioned on the patches of a pair, as the paper's module is."""
+        """True for the patches of a pair, as in the paper's module."""
         return self.inputs == "pair" and self.descriptor == "patches"
 
     @property

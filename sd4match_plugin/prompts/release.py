@@ -177,13 +177,16 @@ def _infer_config(file: Path, folder: str, state: Mapping[str, Tensor]) -> CpmCo
                 "its tensors are the same for Pair-DINO-Head, Img-DINO-Feat and Img-DINO-Head; "
                 "keep the release's folder name"
             )
-        has_global = "global_embeds" in state
+        global_tokens = 0
+        if "global_embeds" in state:
+            global_tokens = _shape(file, state, "global_embeds", 3)[1]
+        is_pair = layer == "linear_C"
         return CpmConfig(
-            inputs="pair" if layer == "linear_C" else "image",
-            global_tokens=_shape(file, state, "global_embeds", 3)[1] if has_global else 0,
+            inputs="pair" if is_pair else "image",
+            global_tokens=global_tokens,
             conditional_tokens=conditional_tokens,
             mixing=mixing,
-            image_width=features // 2 if layer == "linear_C" else features,
+            image_width=features // 2 if is_pair else features,
             patches=patches,
             text_width=text_width,
         )

@@ -125,21 +125,29 @@ class Job:
     def describe(self, status: Literal["finished", "stopped"]) -> TrainingRecord:
         """Returns the record of the steps done so far."""
         history, step = self.training.history, self.training.step
+        losses = [LossAt(step=loss_step, loss=loss) for loss_step, loss in history.losses]
+        validation = [PckAt(step=pck_step, pck=pck) for pck_step, pck in history.validation]
         stages = self.clock.stages()
+        # Stages of the preparation are this run's; those of the steps are over all runs.
         seconds = {name: stage.seconds for name, stage in stages.items()} | history.seconds
-        has_gpu = self.inputs.processes.device.startswith("cuda")
+        peak_memory = max((stage.peak_memory_bytes for stage in stages.values()), default=0)
+        seconds_per_step, gpu_peak_memory = None, None
+        if step:
+            seconds_per_step = round(history.seconds["train"] / step, 5)
+        if self.inputs.processes.device.startswith("cuda"):
+            gpu_peak_memory = torch.cuda.max_memory_allocated()
         return TrainingRecord(
             **self.record,
             status=status,
             settings=self.settings,
             step=step,
-            losses=[LossAt(step=loss_step, loss=loss) for loss_step, loss in history.losses],
-            validation=[PckAt(step=pck_step, pck=pck) for pck_step, pck in history.validation],
+            losses=losses,
+            validation=validation,
             best_step=history.best,
             seconds={name: round(duration, 3) for name, duration in seconds.items()},
-            seconds_per_step=round(history.seconds["train"] / step, 5) if step else None,
-            peak_memory_bytes=max((stage.peak_memory_bytes for stage in stages.values()), default=0),
-            gpu_peak_memory_bytes=torch.cuda.max_memory_allocated() if has_gpu else None,
+            seconds_per_step=seconds_per_step,
+            peak_memory_bytes=peak_memory,
+            gpu_peak_memory_bytes=gpu_peak_memory,
         )
 
 
@@ -296,7 +304,7 @@ def _encode(data: Data, images: Images, processes: Processes, progress: Progress
 
 def _metadata(settings: Settings) -> dict[str, str]:
     """Facts of the making in a prompt's file, equal for two equal trainings."""
-    # The number of steps may be raised later; the file's own step says how many there were.
+    # At a constant rate the number of steps may be raised later; the file's own step says how many there were.
     left_out = {"steps"} if settings.rate_decay == "constant" else set()
     metadata = {
         "method": settings.method,
@@ -315,16 +323,19 @@ def _record_of_inputs(inputs: TrainingInputs, data: Data, weights: TrainingWeigh
     """Fields of the record that follow from code, machine, data and weights."""
     commit, dirty = source_state()
     processes, parameters = inputs.processes, inputs.prompting.module.parameters()
-    sources = {used.source.name: used for used in weights.used.values()}
+    hashes: dict[str, Mapping[str, str]] = {}
+    origins: dict[str, str] = {}
+    for name, used in weights.used.items():
+        hashes[used.source.name] = weights.hashes[name]
+        if used.location.origin:
+            origins[used.source.name] = used.location.origin
     return {
         "trained_parameters": sum(parameter.numel() for parameter in parameters),
         "train_pairs": len(data.pairs),
         "validation_pairs": len(data.validation_pairs),
         "train_images": len(annotated_images(data.pairs)),
-        "weights": {used.source.name: weights.hashes[name] for name, used in weights.used.items()},
-        "weight_origins": {
-            name: used.location.origin for name, used in sources.items() if used.location.origin
-        },
+        "weights": hashes,
+        "weight_origins": origins,
         "versions": package_versions(),
         "commit": commit,
         "dirty": dirty,

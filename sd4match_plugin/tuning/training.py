@@ -132,7 +132,7 @@ class Training:
         is_validated = validation is not None and (is_last or step % self._settings.validate_every == 0)
         is_due = is_last or is_validated
         numbers = {}
-        if is_due or step % self._log_interval == 0:
+        if is_due or step % _log_interval(self._settings) == 0:
             numbers = self._summarize()
         if validation is not None and is_validated:
             numbers["validation_pck"] = self._validate(validation)
@@ -140,10 +140,6 @@ class Training:
             log.write(step, numbers)
         if is_due or step % self._execution.save_every == 0:
             self._save()
-
-    @property
-    def _log_interval(self) -> int:
-        return max(1, min(100, self._settings.steps // MILESTONES))
 
     def _summarize(self) -> dict[str, float]:
         """The log's numbers of the steps since its last line."""
@@ -181,7 +177,7 @@ class Training:
         earlier = self.history.pck(self.history.best)
         self.history.validation.append((self.step, pck))
         if earlier is None or pck > earlier:
-            self.history.best, self._best = self.step, self._copy_module()
+            self.history.best, self._best = self.step, _copy_state(self._module)
         return pck
 
     def _save(self) -> None:
@@ -213,12 +209,9 @@ class Training:
             inputs.metadata,
             self.history,
             step=self.step,
-            newest=self._copy_module(),
+            newest=_copy_state(self._module),
             best=self._best,
         )
-
-    def _copy_module(self) -> dict[str, torch.Tensor]:
-        return {name: tensor.detach().clone() for name, tensor in self._module.state_dict().items()}
 
     @contextmanager
     def _measure(self, stage: str) -> Iterator[None]:
@@ -228,6 +221,16 @@ class Training:
         finally:
             seconds = self.history.seconds
             seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - start
+
+
+def _log_interval(settings: Settings) -> int:
+    """Steps between lines of the log."""
+    return max(1, min(100, settings.steps // MILESTONES))
+
+
+def _copy_state(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Parameters of a module, which later steps do not change."""
+    return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
 
 
 @contextmanager
