@@ -304,7 +304,7 @@ def _encode(data: Data, images: Images, processes: Processes, progress: Progress
 
 def _metadata(settings: Settings) -> dict[str, str]:
     """Facts of the making in a prompt's file, equal for two equal trainings."""
-    # At a constant rate the number of steps may be raised later; the file's own step says how many there were.
+    # At a constant rate the number of steps may be raised later, and is in the header as the step.
     left_out = {"steps"} if settings.rate_decay == "constant" else set()
     metadata = {
         "method": settings.method,

@@ -20,7 +20,7 @@ FOLDERS = {"tiny-stable-diffusion": "stable-diffusion", "tiny-dino": "dino"}
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def bundled(request):
+def prompt_and_record(request):
     """A prompt, and the record of its training."""
     stem = f"{request.param}-shapes"
     record = TrainingRecord.model_validate_json((BUNDLED / f"{stem}.json").read_text(encoding="utf-8"))
@@ -31,14 +31,14 @@ def test_they_are_small():
     assert sum(path.stat().st_size for path in BUNDLED.iterdir()) < 1_000_000
 
 
-def test_the_record_is_of_this_prompt(bundled):
-    kind, prompt, record = bundled
+def test_the_record_is_of_this_prompt(prompt_and_record):
+    kind, prompt, record = prompt_and_record
     assert prompt.kind == kind
     assert record.status == "finished"
     assert record.settings.method == prompt.metadata["method"] == f"sd4match-{kind}"
     assert (record.settings.dataset, record.settings.split) == ("shapes", "train")
     assert record.best_step == int(prompt.metadata["step"])
-    best = next(one.pck for one in record.validation if one.step == record.best_step)
+    best = next(point.pck for point in record.validation if point.step == record.best_step)
     assert best == pytest.approx(float(prompt.metadata["validation_pck"]), abs=1e-5)
     assert {
         **json.loads(prompt.metadata["settings"]),
@@ -46,8 +46,8 @@ def test_the_record_is_of_this_prompt(bundled):
     } == record.settings.model_dump()
 
 
-def test_it_was_tuned_for_the_networks_beside_it(bundled):
-    _, _, record = bundled
+def test_it_was_tuned_for_the_networks_beside_it(prompt_and_record):
+    _, _, record = prompt_and_record
     for source, hashes in record.weights.items():
         for name, digest in hashes.items():
             if name in ("unet/config.json", "vae/config.json"):
@@ -83,9 +83,9 @@ def test_tuning_helps(bench, tmp_path):
         )
         assert done.status == 0, done.err
         (score,) = [
-            one
-            for one in the_record(out)["scores"]
-            if (one["slice"], one["averaging"], one["alpha"]) == ("all", "image", 0.1)
+            score
+            for score in the_record(out)["scores"]
+            if (score["slice"], score["averaging"], score["alpha"]) == ("all", "image", 0.1)
         ]
         return score["pck"]
 

@@ -51,7 +51,7 @@ def find(folder: Path, trained_on: str | None) -> LearnedFile:
     return LearnedFile(folder / f"{name}.txt", name, 261)
 
 
-def made_host(folder: Path, seen: list, scope: str = "dataset") -> Host:
+def make_host(folder: Path, seen: list, scope: str = "dataset") -> Host:
     def make(context):
         value = float(context.prompt_file.read_text())
         if value < 0:
@@ -72,7 +72,7 @@ def made_host(folder: Path, seen: list, scope: str = "dataset") -> Host:
         ],
         "bench_methods": [MethodSpec(name="tuned", extractor="shifted", prompt="tuned")],
         "bench_prompts": [
-            PromptSpec(name="tuned", kind="number", scope=scope, make=make, learned=learned),  # type: ignore[arg-type]
+            PromptSpec(name="tuned", kind="number", scope=scope, make=make, learned=learned),
             PromptSpec(name="fixed", kind="number", make=lambda context: lambda category, images: 0.0),
         ],
         "bench_weights": [WeightSource(name="numbers", locate=lambda: folder)],
@@ -111,7 +111,7 @@ def run(host: Host, out: Path, **more):
 
 def test_every_file_is_a_cell(numbers):
     files = (numbers / "shapes.txt", numbers / "birds.txt")
-    cells = plan(sweep(prompt_files={"tuned": files}), made_host(numbers, []))
+    cells = plan(sweep(prompt_files={"tuned": files}), make_host(numbers, []))
     assert [cell.prompt_file for cell in cells] == list(files)
     assert [cell.label for cell in cells] == [
         "tuned[prompt-file=numbers/shapes.txt]",
@@ -122,7 +122,7 @@ def test_every_file_is_a_cell(numbers):
 def test_a_prompt_that_is_not_learned_takes_no_file(numbers):
     cells = plan(
         sweep(prompts=("tuned", "fixed"), prompt_files={"tuned": (numbers / "birds.txt",)}),
-        made_host(numbers, []),
+        make_host(numbers, []),
     )
     assert [(cell.prompt, cell.prompt_file) for cell in cells] == [
         ("tuned", numbers / "birds.txt"),
@@ -131,7 +131,7 @@ def test_a_prompt_that_is_not_learned_takes_no_file(numbers):
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
         (
             {"prompt_files": {"other": (Path("x"),)}},
@@ -148,14 +148,14 @@ def test_a_prompt_that_is_not_learned_takes_no_file(numbers):
         ({"prompts": ("fixed",), "train_timestep": True}, "--train-timestep: no method"),
     ],
 )
-def test_mistakes_are_told(numbers, more, told):
-    with pytest.raises(UserError, match=told):
-        plan(sweep(**more), made_host(numbers, []))
+def test_mistakes_are_told(numbers, more, message):
+    with pytest.raises(UserError, match=message):
+        plan(sweep(**more), make_host(numbers, []))
 
 
 def test_the_first_prompt_there_is_serves_by_default(numbers, tmp_path):
     seen: list = []
-    record = run(made_host(numbers, seen), tmp_path / "out")
+    record = run(make_host(numbers, seen), tmp_path / "out")
     assert record.status == "ok"
     assert set(seen) == {0.5}
     assert record.cell.trained_on == "shapes"
@@ -164,14 +164,14 @@ def test_the_first_prompt_there_is_serves_by_default(numbers, tmp_path):
 
 def test_another_one_can_be_chosen(numbers, tmp_path):
     seen: list = []
-    record = run(made_host(numbers, seen), tmp_path / "out", trained_on="birds")
+    record = run(make_host(numbers, seen), tmp_path / "out", trained_on="birds")
     assert set(seen) == {0.25}
     assert (record.cell.label, record.cell.trained_on) == ("tuned[trained-on=birds]", "birds")
 
 
 def test_a_dataset_without_a_prompt_is_told_before_the_work(numbers, tmp_path):
     with pytest.raises(UserError, match="--trained-on cars: there is none"):
-        run(made_host(numbers, []), tmp_path / "out", trained_on="cars")
+        run(make_host(numbers, []), tmp_path / "out", trained_on="cars")
 
 
 def test_a_cell_is_known_by_its_file_s_content(numbers, tmp_path):
@@ -180,25 +180,25 @@ def test_a_cell_is_known_by_its_file_s_content(numbers, tmp_path):
         (numbers / "mine.txt").write_text(content)
         ids.append(
             run(
-                made_host(numbers, []), tmp_path / "out", prompt_files={"tuned": (numbers / "mine.txt",)}
+                make_host(numbers, []), tmp_path / "out", prompt_files={"tuned": (numbers / "mine.txt",)}
             ).cell.id
         )
     assert ids[0] == ids[2] != ids[1]
 
 
 def test_other_prompts_of_the_source_do_not_count(numbers, tmp_path):
-    before = run(made_host(numbers, []), tmp_path / "out").cell.id
+    before = run(make_host(numbers, []), tmp_path / "out").cell.id
     (numbers / "birds.txt").write_text("0.75")
-    assert run(made_host(numbers, []), tmp_path / "out").cell.id == before
+    assert run(make_host(numbers, []), tmp_path / "out").cell.id == before
 
 
 def test_the_timestep_of_training(numbers, tmp_path):
-    record = run(made_host(numbers, []), tmp_path / "out", train_timestep=True)
+    record = run(make_host(numbers, []), tmp_path / "out", train_timestep=True)
     assert record.cell.params["timestep"] == 261
     assert record.cell.label == "tuned[timestep=261]"
     with pytest.raises(UserError, match="does not say at which timestep"):
         run(
-            made_host(numbers, []),
+            make_host(numbers, []),
             tmp_path / "out",
             train_timestep=True,
             prompt_files={"tuned": (numbers / "birds.txt",)},
@@ -207,18 +207,18 @@ def test_the_timestep_of_training(numbers, tmp_path):
 
 def test_a_missing_file_is_told_before_the_work(numbers, tmp_path):
     with pytest.raises(UserError, match=r"--prompt-file tuned=.*gone\.txt: no such file"):
-        run(made_host(numbers, []), tmp_path / "out", prompt_files={"tuned": (numbers / "gone.txt",)})
+        run(make_host(numbers, []), tmp_path / "out", prompt_files={"tuned": (numbers / "gone.txt",)})
 
 
 def test_a_prompt_that_does_not_fit_is_not_applicable(numbers, tmp_path):
     (numbers / "mine.txt").write_text("-1")
-    record = run(made_host(numbers, []), tmp_path / "out", prompt_files={"tuned": (numbers / "mine.txt",)})
+    record = run(make_host(numbers, []), tmp_path / "out", prompt_files={"tuned": (numbers / "mine.txt",)})
     assert (record.status, record.reason) == ("not-applicable", "negative")
 
 
 def test_source_and_target_may_get_prompts_of_their_own(numbers, tmp_path):
     seen: list = []
-    run(made_host(numbers, seen, scope="pair"), tmp_path / "out")
+    run(make_host(numbers, seen, scope="pair"), tmp_path / "out")
     # A whole batch of pairs is computed, source and target in turn.
     assert set(seen[0::2]) == {0.5}
     assert set(seen[1::2]) == {1.5}

@@ -57,11 +57,11 @@ class Plugin:
                 lambda category, images: Conditioning(torch.zeros(77, 8), torch.zeros(4))
             ),
         }
-        made = [
+        specs = [
             PromptSpec(name=f"toy-{name}", kind=kind, scope=name.rstrip("s"), make=make)
             for name, make in makers.items()
         ]
-        return [*made, PromptSpec(name="toy-vector", kind="vector", make=makers["image"])]
+        return [*specs, PromptSpec(name="toy-vector", kind="vector", make=makers["image"])]
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def show(bench, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make = module.draw_sheet
 
-    def noted(rows, **options):
+    def note_sheet(rows, **options):
         run.rows, run.title = (
             {label: [np.asarray(picture) for picture in pictures] for label, pictures in rows},
             options["title"],
@@ -91,7 +91,7 @@ def show(bench, tmp_path, monkeypatch):
         run.rows = {}
         return bench("prompt", "show", *arguments)
 
-    monkeypatch.setattr(module, "draw_sheet", noted)
+    monkeypatch.setattr(module, "draw_sheet", note_sheet)
     return run
 
 
@@ -111,14 +111,14 @@ def write_prompts(folder: Path) -> None:
         )
 
 
-def drawn(states: str | torch.Tensor) -> list[np.ndarray]:
+def draw_pictures(states: str | torch.Tensor) -> list[np.ndarray]:
     """Two pictures of a text or of states."""
     states = StableDiffusion(PIPELINE).text_states(states) if isinstance(states, str) else states
     return [np.asarray(picture) for picture in generate(PIPELINE, [states], number=2, steps=2, names=[""])[0]]
 
 
-def alike(first: list[np.ndarray], second: list[np.ndarray]) -> bool:
-    return all(np.abs(a.astype(int) - b).max() <= 1 for a, b in zip(first, second, strict=True))
+def alike(pictures: list[np.ndarray], expected: list[np.ndarray]) -> bool:
+    return all(np.abs(a.astype(int) - b).max() <= 1 for a, b in zip(pictures, expected, strict=True))
 
 
 def test_every_category_of_a_tuned_prompt_stands_beside_its_text(show, tmp_path):
@@ -132,16 +132,16 @@ def test_every_category_of_a_tuned_prompt_stands_beside_its_text(show, tmp_path)
         "empty text",
     ]
     cat, text, dog, _, empty = show.rows.values()
-    assert alike(cat, drawn("a photo of a cat"))
+    assert alike(cat, draw_pictures("a photo of a cat"))
     assert alike(cat, text)
-    assert alike(empty, drawn(""))
+    assert alike(empty, draw_pictures(""))
     assert not alike(cat, dog)
     with PIL.Image.open(tmp_path / "sd4match-class.png") as sheet:
         assert sheet.format == "PNG"
 
 
 def test_which_tuned_prompt(show):
-    for option, rows, said in (
+    for option, rows, message in (
         ((), ["cat", "dog"], "(prompts/class-shapes.safetensors, tuned on shapes)"),
         (("--trained-on", "spair-71k"), ["cat"], "(prompts/class-spair-71k.safetensors, tuned on spair-71k)"),
         (
@@ -156,7 +156,7 @@ def test_which_tuned_prompt(show):
         ]
         assert (
             show.title
-            == f"sd4match-class {said}: stable-diffusion-2-1=sd_pipeline, 2 steps, guidance 7.5, seed 0"
+            == f"sd4match-class {message}: stable-diffusion-2-1=sd_pipeline, 2 steps, guidance 7.5, seed 0"
         )
 
 
@@ -203,7 +203,7 @@ def test_plain_texts_are_not_drawn_twice(show):
         show("category", "--category", "cat", "--category", "cow", *FEW, "-o", "out.jpg").out == "out.jpg\n"
     )
     assert list(show.rows) == ["category: cat", "category: cow", "empty text"]
-    assert alike(show.rows["category: cow"], drawn("a photo of a cow"))
+    assert alike(show.rows["category: cow"], draw_pictures("a photo of a cow"))
     assert show("empty", "--category", "cow", *FEW).status == 0
     assert list(show.rows) == ["empty", '"a photo of a cow"']
 
@@ -211,10 +211,10 @@ def test_plain_texts_are_not_drawn_twice(show):
 def test_a_prompt_of_a_pair_is_shown_under_its_images(show, tmp_path):
     assert show("toy-pair", "A.png", "B.png", "--category", "cat", *FEW).status == 0
     assert list(show.rows) == ["made from A.png and B.png", "toy-pair", '"a photo of a cat"', "empty text"]
-    assert [one.shape for one in show.rows["made from A.png and B.png"]] == [(48, 60, 3), (70, 50, 3)]
+    assert [picture.shape for picture in show.rows["made from A.png and B.png"]] == [(48, 60, 3), (70, 50, 3)]
     assert alike(
         show.rows["toy-pair"],
-        drawn(draw_noise((77, 8), sha256(tmp_path / "A.png"), sha256(tmp_path / "B.png"), 60)),
+        draw_pictures(draw_noise((77, 8), sha256(tmp_path / "A.png"), sha256(tmp_path / "B.png"), 60)),
     )
 
 
@@ -222,7 +222,9 @@ def test_a_prompt_of_a_pair_is_shown_under_its_images(show, tmp_path):
 def test_prompts_that_differ_between_images_have_a_row_for_each(show, tmp_path, name):
     assert show(name, "A.png", "B.png", *FEW).status == 0
     assert list(show.rows) == ["made from A.png and B.png", f"{name}: A.png", f"{name}: B.png", "empty text"]
-    assert alike(show.rows[f"{name}: B.png"], drawn(draw_noise((77, 8), sha256(tmp_path / "B.png"), 50)))
+    assert alike(
+        show.rows[f"{name}: B.png"], draw_pictures(draw_noise((77, 8), sha256(tmp_path / "B.png"), 50))
+    )
 
 
 def sha256(path: Path) -> str:
@@ -233,7 +235,9 @@ def test_the_seed_changes_every_picture(show):
     show("empty", *FEW)
     before = show.rows["empty"]
     show("empty", *FEW, "--seed", 1)
-    assert not any(alike([one], [other]) for one, other in zip(before, show.rows["empty"], strict=True))
+    assert not any(
+        alike([picture], [changed]) for picture, changed in zip(before, show.rows["empty"], strict=True)
+    )
 
 
 def test_a_prompt_goes_to_the_release_s_form_and_back(show, bench, tmp_path):
@@ -244,9 +248,9 @@ def test_a_prompt_goes_to_the_release_s_form_and_back(show, bench, tmp_path):
     assert (there.status, there.out.strip()) == (0, str(folder))
     back = bench("prompt", "export", folder, tmp_path / "back.safetensors", "--half")
     assert back.status == 0
-    found = files.read(tmp_path / "back.safetensors")
-    assert found.metadata["dataset"] == "spair-71k"
-    assert all(torch.equal(found.prompts[name], one.half()) for name, one in own.prompts.items())
+    half = files.read(tmp_path / "back.safetensors")
+    assert half.metadata["dataset"] == "spair-71k"
+    assert all(torch.equal(half.prompts[name], rows.half()) for name, rows in own.prompts.items())
 
 
 def test_what_cannot_be_exported_is_one_line(show, bench, tmp_path):
@@ -291,12 +295,12 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "said"), WRONG)
-def test_mistakes_are_one_line(show, tmp_path, arguments, said):
+@pytest.mark.parametrize(("arguments", "message"), WRONG)
+def test_mistakes_are_one_line(show, tmp_path, arguments, message):
     (tmp_path / "broken.png").write_bytes((tmp_path / "A.png").read_bytes()[:60])
     before = sorted(tmp_path.iterdir())
     done = show(*(() if "--weights" in arguments else (*FEW, *PROMPTS)), *arguments.split())
     assert done.status == 2
-    assert said in done.complaint
+    assert message in done.complaint
     assert done.out == ""
     assert sorted(tmp_path.iterdir()) == before

@@ -31,14 +31,16 @@ def state(config: CpmConfig) -> dict[str, torch.Tensor]:
     return dict(ConditionalPrompting(config, torch.Generator().manual_seed(0)).state_dict())
 
 
-def saved(path: Path, content: object) -> Path:
+def save(path: Path, content: object) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(content, path)
     return path
 
 
-def equal(first: dict, second: dict) -> bool:
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+def equal(tensors: dict, expected: dict) -> bool:
+    if tensors.keys() != expected.keys():
+        return False
+    return all(torch.equal(tensors[name], expected[name]) for name in tensors)
 
 
 RELEASED = {
@@ -64,7 +66,7 @@ RELEASED = {
 def test_the_release_to_ours_and_back(name, tmp_path):
     kind, content = RELEASED[name]
     file = "ckpt.pt" if kind == "cpm" else "caption.pt"
-    saved(tmp_path / "theirs" / name / file, content)
+    save(tmp_path / "theirs" / name / file, content)
     write(tmp_path / "ours.safetensors", read(tmp_path / "theirs" / name))
     prompt = read(tmp_path / "ours.safetensors")
     assert prompt.kind == kind
@@ -76,7 +78,7 @@ def test_the_release_to_ours_and_back(name, tmp_path):
 
 
 def test_the_file_is_read_as_the_folder_is(tmp_path):
-    file = saved(tmp_path / "Single_spair_sd2-1_HiddenState" / "caption.pt", {"dataset": rows(0)})
+    file = save(tmp_path / "Single_spair_sd2-1_HiddenState" / "caption.pt", {"dataset": rows(0)})
     assert read(file).kind == read(file.parent).kind == "hidden-states"
 
 
@@ -85,9 +87,9 @@ def test_what_is_written_beside_the_tensors_is_read(tmp_path):
     metadata = {"method": "sd4match-cpm", "step": "300", "config": "mine", "gate": "é"}
     prompt = PromptFile("cpm", config=replace(CONFIG, gate="paper", mixing=False), metadata=metadata)
     write(file, replace(prompt, state=state(prompt.config)))
-    found = read(file)
-    assert (found.config, found.metadata, found.origin) == (prompt.config, metadata, file)
-    ConditionalPrompting(found.config).load_state_dict(dict(found.state))
+    prompt_read = read(file)
+    assert (prompt_read.config, prompt_read.metadata, prompt_read.origin) == (prompt.config, metadata, file)
+    ConditionalPrompting(prompt_read.config).load_state_dict(dict(prompt_read.state))
 
 
 def test_equal_prompts_are_equal_bytes(tmp_path):
@@ -96,13 +98,13 @@ def test_equal_prompts_are_equal_bytes(tmp_path):
         prompts={name: rows(0, 4)[0] for name in "abcdef"},
         metadata={name: name for name in "uvwxyz"},
     )
-    other = replace(
+    reordered = replace(
         prompt,
         prompts=dict(reversed(prompt.prompts.items())),
         metadata=dict(reversed(prompt.metadata.items())),
     )
     for number in range(4):
-        write(tmp_path / f"{number}", (prompt, other)[number % 2])
+        write(tmp_path / f"{number}", (prompt, reordered)[number % 2])
     assert len({(tmp_path / f"{number}").read_bytes() for number in range(4)}) == 1
 
 
@@ -128,12 +130,12 @@ def test_a_diverged_prompt_does_not_replace_a_good_one(tmp_path):
     "config", [CONFIG, replace(CONFIG, global_tokens=0), replace(CONFIG, conditional_tokens=10)]
 )
 def test_the_papers_module_is_known_by_its_tensors(config, tmp_path):
-    assert read(saved(tmp_path / "mine.pt", state(config))).config == config
+    assert read(save(tmp_path / "mine.pt", state(config))).config == config
 
 
 def test_what_tensors_do_not_tell_has_to_be_given(tmp_path):
     config = replace(CONFIG, inputs="image", descriptor="head")
-    file = saved(tmp_path / "ckpt.pt", state(config))
+    file = save(tmp_path / "ckpt.pt", state(config))
     with pytest.raises(UserError, match=r"ckpt\.pt: its tensors are the same for"):
         read(file)
     assert read(file, config).config == config
@@ -144,7 +146,7 @@ def test_buffers_of_the_text_encoder_are_ignored(tmp_path):
         "text_model_embeddings.token_embedding.weight": torch.zeros(3, 5),
         "text_model.embeddings.position_ids": torch.arange(77),
     }
-    saved(tmp_path / CPM / "ckpt.pt", state(CONFIG) | extra)
+    save(tmp_path / CPM / "ckpt.pt", state(CONFIG) | extra)
     assert read(tmp_path / CPM).state.keys() == CONFIG.shapes.keys()
 
 
@@ -165,10 +167,10 @@ def test_exports_that_the_release_could_not_use(tmp_path):
 def complaint(path: Path, config: CpmConfig | None = None) -> str:
     with pytest.raises(UserError) as raised:
         read(path, config)
-    told = str(raised.value)
-    assert "\n" not in told
-    assert str(path) in told
-    return told
+    message = str(raised.value)
+    assert "\n" not in message
+    assert str(path) in message
+    return message
 
 
 def test_nothing_in_a_file_is_run(tmp_path):
@@ -176,38 +178,38 @@ def test_nothing_in_a_file_is_run(tmp_path):
         def __reduce__(self):
             return (Path(tmp_path / "ran").touch, ())
 
-    assert "nothing in it was run" in complaint(saved(tmp_path / "caption.pt", {"dataset": Evil()}))
+    assert "nothing in it was run" in complaint(save(tmp_path / "caption.pt", {"dataset": Evil()}))
     assert not (tmp_path / "ran").exists()
 
 
-def changed(name: str, value: torch.Tensor | None) -> dict[str, torch.Tensor]:
+def change_tensor(name: str, value: torch.Tensor | None) -> dict[str, torch.Tensor]:
     content = state(CONFIG) | {name: value}
-    return {key: one for key, one in content.items() if one is not None}
+    return {key: tensor for key, tensor in content.items() if tensor is not None}
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
-        (changed("alpha_cond", None), "tensor 'alpha_cond' is missing"),
-        (changed("positional_embedding", None), "tensor 'positional_embedding' is missing"),
-        (changed("linear_N.bias", None), "tensor 'linear_N.bias' is missing"),
+        (change_tensor("alpha_cond", None), "tensor 'alpha_cond' is missing"),
+        (change_tensor("positional_embedding", None), "tensor 'positional_embedding' is missing"),
+        (change_tensor("linear_N.bias", None), "tensor 'linear_N.bias' is missing"),
         (
-            changed("global_embeds", torch.zeros(1, 24, 5)),
+            change_tensor("global_embeds", torch.zeros(1, 24, 5)),
             r"'global_embeds' has the shape (1, 24, 5), not (1, 25, 5)",
         ),
         (
-            changed("linear_C.weight", torch.zeros(5, 13)),
+            change_tensor("linear_C.weight", torch.zeros(5, 13)),
             r"'linear_C.weight' has the shape (5, 13), not (5, 12)",
         ),
         (
-            changed("linear_C.weight", torch.zeros(5)),
+            change_tensor("linear_C.weight", torch.zeros(5)),
             r"'linear_C.weight' has the shape (5,), not 2 dimensions",
         ),
         (
-            changed("alpha_cond", torch.full((1, 50, 5), torch.inf)),
+            change_tensor("alpha_cond", torch.full((1, 50, 5), torch.inf)),
             "'alpha_cond' holds numbers that are not finite",
         ),
-        (changed("gamma", torch.zeros(1)), "unknown tensor 'gamma'"),
+        (change_tensor("gamma", torch.zeros(1)), "unknown tensor 'gamma'"),
         ({"dataset": torch.zeros(1, 76, 8)}, r"'dataset' has the shape (76, 8), not (77, 8)"),
         (
             {"cat": torch.zeros(1, 77, 8), "dog": torch.zeros(1, 77, 9)},
@@ -221,17 +223,17 @@ def changed(name: str, value: torch.Tensor | None) -> dict[str, torch.Tensor]:
         (torch.zeros(1, 77, 8), "no dictionary of tensors"),
     ],
 )
-def test_a_file_of_the_release_with_a_mistake(content, told, tmp_path):
-    file = saved(tmp_path / CPM / "ckpt.pt", content)
-    assert told in complaint(file)
+def test_a_file_of_the_release_with_a_mistake(content, message, tmp_path):
+    file = save(tmp_path / CPM / "ckpt.pt", content)
+    assert message in complaint(file)
 
 
 def test_a_folder_that_names_another_module(tmp_path):
-    saved(tmp_path / "CPM_spair_sd2-1_Pair-DINO-Feat-G20-C50" / "ckpt.pt", state(CONFIG))
+    save(tmp_path / "CPM_spair_sd2-1_Pair-DINO-Feat-G20-C50" / "ckpt.pt", state(CONFIG))
     assert "'global_embeds' has the shape (1, 25, 5), not (1, 20, 5)" in complaint(
         tmp_path / "CPM_spair_sd2-1_Pair-DINO-Feat-G20-C50"
     )
-    saved(tmp_path / "CPM_spair_sd2-1_Pair-CLIP-Feat-G25-C50" / "ckpt.pt", state(CONFIG))
+    save(tmp_path / "CPM_spair_sd2-1_Pair-CLIP-Feat-G25-C50" / "ckpt.pt", state(CONFIG))
     assert "only DINO" in complaint(tmp_path / "CPM_spair_sd2-1_Pair-CLIP-Feat-G25-C50")
 
 
@@ -248,11 +250,11 @@ def test_paths_that_lead_nowhere(tmp_path):
     assert "no such file" in complaint(tmp_path / "missing.safetensors")
     assert "neither caption.pt nor ckpt.pt nor best.safetensors" in complaint(tmp_path)
     for name in ("caption.pt", "ckpt.pt"):
-        saved(tmp_path / name, {})
+        save(tmp_path / name, {})
     assert "2 of caption.pt, ckpt.pt" in complaint(tmp_path)
 
 
-def rewritten(file: Path, **header: str | None) -> Path:
+def rewrite_header(file: Path, **header: str | None) -> Path:
     """A file of ours with other entries in its header; None takes one out."""
     content = file.read_bytes()
     (length,) = struct.unpack_from("<Q", content)
@@ -265,7 +267,7 @@ def rewritten(file: Path, **header: str | None) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("header", "told"),
+    ("header", "message"),
     [
         ({"prompt_file": "2"}, "written with schema 2, this version reads 1"),
         ({"prompt_file": None}, "not a prompt"),
@@ -277,9 +279,9 @@ def rewritten(file: Path, **header: str | None) -> Path:
         ({"cpm": "[]"}, "'cpm' in its header cannot be read"),
     ],
 )
-def test_a_file_of_ours_with_a_mistake(header, told, tmp_path):
+def test_a_file_of_ours_with_a_mistake(header, message, tmp_path):
     write(tmp_path / "ours", PromptFile("cpm", config=CONFIG, state=state(CONFIG)))
-    assert told in complaint(rewritten(tmp_path / "ours", **header))
+    assert message in complaint(rewrite_header(tmp_path / "ours", **header))
 
 
 def test_a_file_of_ours_that_was_cut_off(tmp_path):
@@ -298,18 +300,18 @@ def test_safetensors_of_another_program(tmp_path):
 @pytest.mark.parametrize("name", ["README.md", "junk.safetensors"])
 def test_what_is_no_prompt_is_told_without_the_library_s_codes(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    told = complaint(tmp_path / name)
-    assert "not a prompt" in told and "nothing in it was run" in told
-    assert not re.search(r"\(\d+\)", told)
+    message = complaint(tmp_path / name)
+    assert "not a prompt" in message and "nothing in it was run" in message
+    assert not re.search(r"\(\d+\)", message)
 
 
 def test_half_precision_rounds_and_no_more(tmp_path):
     whole = PromptFile("cpm", config=CONFIG, state=state(CONFIG), metadata={"dataset": "shapes"})
     write(tmp_path / "half.safetensors", whole.half())
-    found = read(tmp_path / "half.safetensors")
-    assert (found.config, found.metadata) == (whole.config, whole.metadata)
-    for name, one in whole.state.items():
-        assert torch.equal(found.state[name], one.half())
+    prompt_read = read(tmp_path / "half.safetensors")
+    assert (prompt_read.config, prompt_read.metadata) == (whole.config, whole.metadata)
+    for name, tensor in whole.state.items():
+        assert torch.equal(prompt_read.state[name], tensor.half())
 
 
 def test_a_folder_stands_for_the_one_prompt_in_it(tmp_path):

@@ -26,7 +26,7 @@ def backbone():
     return StableDiffusion(PIPELINE)
 
 
-def seeded(seed: int = 0) -> torch.Generator:
+def make_generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
@@ -54,7 +54,7 @@ def test_words_as_rows_are_the_text_with_its_boundaries(backbone):
 
 
 def test_gradients_reach_the_rows_through_the_text_encoder(backbone):
-    rows = torch.rand(2, 75, 8, generator=seeded()).requires_grad_()
+    rows = torch.rand(2, 75, 8, generator=make_generator()).requires_grad_()
     whole = assemble(rows, Boundaries.of(backbone))
     assert whole.shape == (2, 77, 8)
     backbone.embedding_states(whole)[1, 40].square().sum().backward()
@@ -71,18 +71,18 @@ def test_more_rows_than_there_is_room_for(backbone):
 
 
 def test_random_rows_are_words_of_the_vocabulary_at_their_positions(backbone):
-    rows = random_rows(backbone, 75, seeded())
+    rows = random_rows(backbone, 75, make_generator())
     inner = getattr(backbone.text_encoder, "text_model", backbone.text_encoder)
     words = rows - inner.embeddings.position_embedding.weight[1:76]
     nearest = torch.cdist(words, inner.embeddings.token_embedding.weight).min(dim=1)
     assert nearest.values.max() < 1e-4
     assert len(nearest.indices.unique()) > 70
-    assert torch.equal(rows, random_rows(backbone, 75, seeded()))
-    assert not torch.equal(rows, random_rows(backbone, 75, seeded(1)))
+    assert torch.equal(rows, random_rows(backbone, 75, make_generator()))
+    assert not torch.equal(rows, random_rows(backbone, 75, make_generator(1)))
 
 
 def test_learned_prompts_are_given_by_key(backbone):
-    prompts = LearnedPrompts.random(["dog", "a.b c", "cat"], backbone, seeded())
+    prompts = LearnedPrompts.random(["dog", "a.b c", "cat"], backbone, make_generator())
     assert prompts.keys == ("a.b c", "cat", "dog")
     found = prompts(["dog", "cat", "dog"])
     assert found.shape == (3, 75, 8)
@@ -127,25 +127,36 @@ def test_every_variant_is_the_formula(case, gate):
     config = replace(
         ABLATION[case], **{**SMALL, "gate": gate, "global_tokens": 0 if case == "no-global" else 2}
     )
-    module = ConditionalPrompting(config, seeded())
+    module = ConditionalPrompting(config, make_generator())
     shape = (2, 7, 6) if config.descriptor == "patches" else (2, 6)
-    source, target = torch.randn(shape, generator=seeded(1)), torch.randn(shape, generator=seeded(2))
+    source, target = (
+        torch.randn(shape, generator=make_generator(1)),
+        torch.randn(shape, generator=make_generator(2)),
+    )
     both = (source, target) if config.inputs == "pair" else (source,)
     found = module(*both).detach().numpy()
     assert found.shape == (2, config.tokens, 5)
     for row in range(2):
         expected = plainly(
-            module, *(one[row].double().numpy() for one in both), *([None] if len(both) == 1 else [])
+            module,
+            *(descriptors[row].double().numpy() for descriptors in both),
+            *([None] if len(both) == 1 else []),
         )
         np.testing.assert_allclose(found[row], expected, rtol=0, atol=1e-5)
 
 
 def test_the_ablation_is_the_papers():
-    told = {
-        case: (one.inputs, one.descriptor, one.global_tokens, one.conditional_tokens, one.mixing)
-        for case, one in ABLATION.items()
+    structures = {
+        case: (
+            config.inputs,
+            config.descriptor,
+            config.global_tokens,
+            config.conditional_tokens,
+            config.mixing,
+        )
+        for case, config in ABLATION.items()
     }
-    assert list(told.values()) == [
+    assert list(structures.values()) == [
         ("pair", "patches", 25, 50, True),
         ("pair", "head", 25, 50, False),
         ("image", "patches", 25, 50, True),
@@ -158,12 +169,12 @@ def test_the_ablation_is_the_papers():
 @pytest.mark.parametrize("case", ABLATION)
 def test_shapes_are_told_without_a_module(case):
     config = replace(ABLATION[case], image_width=6)
-    state = ConditionalPrompting(config, seeded()).state_dict()
+    state = ConditionalPrompting(config, make_generator()).state_dict()
     assert {name: tuple(value.shape) for name, value in state.items()} == config.shapes
 
 
 def test_the_papers_module_has_the_releases_parameters_and_start():
-    module = ConditionalPrompting(CpmConfig(), seeded())
+    module = ConditionalPrompting(CpmConfig(), make_generator())
     state = module.state_dict()
     assert sum(value.numel() for value in state.values()) == 1_767_680
     for name, value in state.items():
@@ -172,17 +183,17 @@ def test_the_papers_module_has_the_releases_parameters_and_start():
             low, high = -1 / 16, 1 / 16
         assert low <= value.min() < low + 0.05 * (high - low), name
         assert high >= value.max() > high - 0.05 * (high - low), name
-    again = ConditionalPrompting(CpmConfig(), seeded()).state_dict()
+    again = ConditionalPrompting(CpmConfig(), make_generator()).state_dict()
     assert all(torch.equal(value, again[name]) for name, value in state.items())
     assert not torch.equal(state["alpha_cond"], state["positional_embedding"])
 
 
 def test_linear_layers_learn_at_their_own_rate():
-    module = ConditionalPrompting(CpmConfig(**SMALL), seeded())
+    module = ConditionalPrompting(CpmConfig(**SMALL), make_generator())
     groups = torch.optim.Adam(module.parameter_groups()).param_groups
     assert [(group["lr"], len(group["params"])) for group in groups] == [(1e-2, 3), (1e-3, 4)]
-    assert {id(one) for one in groups[1]["params"]} == {
-        id(one) for one in (*module.linear_C.parameters(), *module.linear_N.parameters())
+    assert {id(parameter) for parameter in groups[1]["params"]} == {
+        id(parameter) for parameter in (*module.linear_C.parameters(), *module.linear_N.parameters())
     }
 
 
@@ -206,7 +217,7 @@ def test_what_the_release_cannot_compute_has_no_name_of_its(changed):
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "message"),
     [
         ({"global_tokens": 26}, "room for 75"),
         ({"conditional_tokens": 0}, "conditional_tokens is 0"),
@@ -215,8 +226,8 @@ def test_what_the_release_cannot_compute_has_no_name_of_its(changed):
         ({"mixing": 1}, "mixing is 1"),
     ],
 )
-def test_impossible_configurations(changed, told):
-    with pytest.raises(UserError, match=told):
+def test_impossible_configurations(changed, message):
+    with pytest.raises(UserError, match=message):
         CpmConfig(**changed)
 
 
@@ -238,18 +249,21 @@ def test_names_of_others():
     ],
 )
 def test_descriptors_of_another_configuration(inputs, shapes):
-    module = ConditionalPrompting(CpmConfig(**SMALL, inputs=inputs), seeded())
+    module = ConditionalPrompting(CpmConfig(**SMALL, inputs=inputs), make_generator())
     with pytest.raises(ValueError, match="conditional prompt"):
         module(*(torch.zeros(shape) for shape in shapes))
 
 
 def maps(dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
     """Of two pairs, with gradients wanted."""
-    source, target = torch.randn(2, 8, 5, 6, generator=seeded()), torch.randn(2, 8, 7, 9, generator=seeded(1))
+    source, target = (
+        torch.randn(2, 8, 5, 6, generator=make_generator()),
+        torch.randn(2, 8, 7, 9, generator=make_generator(1)),
+    )
     return source.to(dtype).requires_grad_(), target.to(dtype).requires_grad_()
 
 
-POINTS = torch.rand(2, 4, 2, generator=seeded(2)) * 60
+POINTS = torch.rand(2, 4, 2, generator=make_generator(2)) * 60
 
 SIZES = (Size(64, 72), Size(80, 66))
 
@@ -337,8 +351,8 @@ def test_half_precision_is_computed_with_in_single(dtype):
 
 
 @pytest.mark.parametrize(
-    ("counts", "kernel", "told"), [([4, 0], 7, "at least one point"), ([4, 4], 6, "positive odd")]
+    ("counts", "kernel", "message"), [([4, 0], 7, "at least one point"), ([4, 4], 6, "positive odd")]
 )
-def test_what_has_no_loss(counts, kernel, told):
-    with pytest.raises(ValueError, match=told):
+def test_what_has_no_loss(counts, kernel, message):
+    with pytest.raises(ValueError, match=message):
         matching_loss(*maps(), POINTS, POINTS, counts, *SIZES, kernel=kernel)

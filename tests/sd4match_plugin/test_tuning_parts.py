@@ -52,7 +52,7 @@ def picture(seed: int, size: tuple[int, int] = (90, 60)) -> PIL.Image.Image:
 @pytest.fixture(scope="module")
 def vit(tmp_path_factory):
     torch.manual_seed(0)
-    place = tmp_path_factory.mktemp("vit")
+    folder_path = tmp_path_factory.mktemp("vit")
     Dinov2Model(
         Dinov2Config(
             hidden_size=24,
@@ -62,8 +62,8 @@ def vit(tmp_path_factory):
             patch_size=14,
             layerscale_value=0.5,
         )
-    ).save_pretrained(place)
-    return place
+    ).save_pretrained(folder_path)
+    return folder_path
 
 
 @pytest.mark.parametrize("size", [(301, 200), (200, 533), (64, 64)])
@@ -78,9 +78,9 @@ def test_pictures_are_prepared_as_the_published_processor_does(tmp_path, size):
 
 
 def test_without_a_processor_the_rule_is_dinov2s_at_the_backbones_size(vit, tmp_path):
-    made = Preprocessing.of(vit)
-    assert (made.resize, made.crop) == (64, (56, 56))
-    assert made(picture(1)).shape == (3, 56, 56)
+    preprocessing = Preprocessing.of(vit)
+    assert (preprocessing.resize, preprocessing.crop) == (64, (56, 56))
+    assert preprocessing(picture(1)).shape == (3, 56, 56)
     config = json.loads((vit / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"image_size": 518}))
     published = Preprocessing.of(tmp_path)
@@ -104,17 +104,17 @@ def test_patches_are_those_after_the_final_norm_without_the_class_token(vit):
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "message"),
     [
         ({"do_center_crop": False}, "keep their aspect ratio"),
         ({"crop_size": {"height": 50, "width": 56}}, "not a whole number of patches"),
         ({"image_mean": [0.5]}, "not the configuration of an image processor"),
     ],
 )
-def test_a_processor_that_does_not_fit_is_told_in_one_line(vit, tmp_path, changed, told):
+def test_a_processor_that_does_not_fit_is_told_in_one_line(vit, tmp_path, changed, message):
     (tmp_path / "config.json").write_bytes((vit / "config.json").read_bytes())
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(PUBLISHED | changed))
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         token_shape(tmp_path)
 
 
@@ -186,11 +186,11 @@ def test_every_pass_is_a_permutation_that_follows_from_the_seed():
 
 
 def photo_split(tmp_path, change):
-    place = make_photos(tmp_path / "photos")
-    content = read_list(place)
+    folder_path = make_photos(tmp_path / "photos")
+    content = read_list(folder_path)
     change(content["pairs"])
-    write_list(place, content)
-    return read_split(folder.SPEC, place, "test")
+    write_list(folder_path, content)
+    return read_split(folder.SPEC, folder_path, "test")
 
 
 def test_points_are_stretched_and_moved_into_the_frame_and_absent_ones_dropped(tmp_path):
@@ -233,16 +233,22 @@ def settings(**changed) -> Settings:
 
 
 def test_the_defaults_are_the_papers():
-    made = settings()
-    assert (made.timestep, made.temperature, made.kernel, made.batch, made.steps) == (261, 0.04, 7, 9, 30_000)
-    assert (made.rate, made.linear_rate, made.rate_decay, made.tokens, made.init) == (
+    defaults = settings()
+    assert (defaults.timestep, defaults.temperature, defaults.kernel, defaults.batch, defaults.steps) == (
+        261,
+        0.04,
+        7,
+        9,
+        30_000,
+    )
+    assert (defaults.rate, defaults.linear_rate, defaults.rate_decay, defaults.tokens, defaults.init) == (
         1e-2,
         1e-3,
         "constant",
         75,
         "random",
     )
-    assert (made.pairs_per_step, settings(recipe="release").pairs_per_step) == (9, 3)
+    assert (defaults.pairs_per_step, settings(recipe="release").pairs_per_step) == (9, 3)
 
 
 def test_rates():
@@ -256,12 +262,12 @@ def test_rates():
 def test_other_settings_are_refused_by_name():
     refuse_changed_settings("x", settings(), settings())
     refuse_changed_settings("x", settings(), settings(steps=40_000))
-    for changed, told in (
+    for changed, message in (
         ({"rate": 0.1}, "rate 0.01.*rate 0.1"),
         ({"linear_rate": 0.1}, "linear-rate"),
         ({"manifest": "9"}, "manifest"),
     ):
-        with pytest.raises(UserError, match=f"x was made with {told}"):
+        with pytest.raises(UserError, match=f"x was made with {message}"):
             refuse_changed_settings("x", settings(), settings(**changed))
     with pytest.raises(UserError, match="steps 30000"):
         refuse_changed_settings(

@@ -20,18 +20,17 @@ from sd4match_plugin.tuning.upsampling import TransposedUpsampling, replace_upsa
 
 def small_unet() -> UNet2DConditionModel:
     """The miniature pipeline's, frozen, with weights and biases of ordinary size."""
-    made = UNet2DConditionModel.from_pretrained(PIPELINE / "unet", low_cpu_mem_usage=False).requires_grad_(
-        False
-    )
+    unet = UNet2DConditionModel.from_pretrained(PIPELINE / "unet", low_cpu_mem_usage=False)
+    unet.requires_grad_(False)
     generator = torch.Generator().manual_seed(0)
-    for parameter in made.parameters():
+    for parameter in unet.parameters():
         spread = 0.5 * parameter[0].numel() ** -0.5 if parameter.ndim > 1 else 0.1
         parameter.copy_(torch.randn(parameter.shape, generator=generator) * spread + (parameter.ndim == 1))
-    return made
+    return unet
 
 
-def passed(unet: UNet2DConditionModel, side: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the U-Net predicts of fixed latents, and a gradient in its prompts."""
+def predict(unet: UNet2DConditionModel, side: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The U-Net's prediction for fixed latents, and a gradient in its prompts."""
     generator = torch.Generator().manual_seed(1)
     noisy, states = (torch.randn(shape, generator=generator) for shape in ((2, 4, side, side), (2, 77, 8)))
     predicted = unet(noisy, 261, states.requires_grad_()).sample
@@ -43,24 +42,24 @@ def passed(unet: UNet2DConditionModel, side: int) -> tuple[torch.Tensor, torch.T
 def test_lightened_layers_compute_the_same(side):
     """Of 12 cells, halved three times, one map's side is odd and its upsampling goes to a size of its own."""
     unet = small_unet()
-    before = passed(unet, side)
+    before = predict(unet, side)
     replace_upsampling(unet)
     assert [type(module) for module in unet.modules()].count(TransposedUpsampling) == 3
-    for found, expected in zip(passed(unet, side), before, strict=True):
+    for found, expected in zip(predict(unet, side), before, strict=True):
         torch.testing.assert_close(found, expected, rtol=0, atol=2e-5 * float(expected.abs().max()))
 
 
-def operations(network: torch.nn.Module, given: torch.Tensor) -> int:
+def operations(network: torch.nn.Module, states: torch.Tensor) -> int:
     """Of one pass."""
     with FlopCounterMode(display=False) as counter:
-        network(given)
+        network(states)
     return counter.get_total_flops()
 
 
 def test_an_upsampling_takes_four_ninths_of_the_multiplications():
     unet = small_unet()
-    upsampling, given = unet.up_blocks[0].upsamplers[0], torch.randn(2, 32, 4, 4)
-    assert 9 * operations(TransposedUpsampling(upsampling), given) == 4 * operations(upsampling, given)
+    upsampling, states = unet.up_blocks[0].upsamplers[0], torch.randn(2, 32, 4, 4)
+    assert 9 * operations(TransposedUpsampling(upsampling), states) == 4 * operations(upsampling, states)
 
 
 def test_other_upsamplings_stay_as_they_are():
