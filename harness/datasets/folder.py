@@ -67,12 +67,13 @@ class Folder:
     def __init__(self, folder: Path, split: str) -> None:
         path = _find_list(folder)
         self._folder = path.parent
-        name, threshold, self._rows = (_read_json if path.suffix == ".json" else _read_csv)(path)
-        repeated = [
-            pair_id for pair_id, count in Counter(row.pair_id for row in self._rows).items() if count > 1
-        ]
-        if repeated:
-            raise UserError(f"{path}: two pairs are called '{repeated[0]}'; give each its own id")
+        read = _read_json if path.suffix == ".json" else _read_csv
+        name, threshold, self._rows = read(path)
+        # Predictions are keyed by the pair's id, so that two of one id would be mixed up.
+        counts = Counter(row.pair_id for row in self._rows)
+        for pair_id, count in counts.items():
+            if count > 1:
+                raise UserError(f"{path}: two pairs are called '{pair_id}'; give each its own id")
         if not self._rows:
             raise UserError(f"{path}: has no pairs; docs/own-data.md shows the format")
         boxless = [row.pair_id for row in self._rows if row.target_box is None]
@@ -82,9 +83,9 @@ class Folder:
                 "add it, or choose 'image' or 'points'"
             )
         self.label = f"folder:{name or self._folder.resolve().name}"
-        self.threshold: Threshold = threshold or (
-            "box" if all(row.target_box for row in self._rows) else "image"
-        )
+        # One threshold for all pairs: a score must not mix two.
+        default: Threshold = "image" if boxless else "box"
+        self.threshold: Threshold = threshold or default
         self.pair_ids: Sequence[str] = tuple(row.pair_id for row in self._rows)
 
     def __len__(self) -> int:
@@ -95,7 +96,9 @@ class Folder:
         row = self._rows[index]
         source = ImageFile(f"{row.category}-{row.source}", self._folder / row.source)
         target = ImageFile(f"{row.category}-{row.target}", self._folder / row.target)
-        source_size, target_size = file_size_in_pixels(source.path), file_size_in_pixels(target.path)
+        source_size = file_size_in_pixels(source.path)
+        target_size = file_size_in_pixels(target.path)
+        # Points outside are the sign of another picture size, or of (y, x): scores would be silently wrong.
         _check_inside(row.pair_id, "source", row.source, source_size, row.source_points)
         _check_inside(row.pair_id, "target", row.target, target_size, row.target_points)
         if self.threshold == "points":
@@ -130,7 +133,8 @@ def _find_list(path: Path) -> Path:
 
 
 def _check_inside(pair_id: str, side: str, path: str, size: Size, points: np.ndarray) -> None:
-    outside = np.isfinite(points).all(axis=1) & ((points < 0) | (points > size)).any(axis=1)
+    is_beyond = ((points < 0) | (points > size)).any(axis=1)
+    outside = np.isfinite(points).all(axis=1) & is_beyond
     if outside.any():
         x, y = points[outside][0]
         raise DataError(
@@ -161,23 +165,24 @@ def _read_json(path: Path) -> tuple[str, Threshold | None, list[_Row]]:
     threshold = content.get("threshold")
     if threshold is not None and threshold not in get_args(Threshold):
         raise UserError(f"{path}: threshold '{threshold}' is not one of {', '.join(get_args(Threshold))}")
-    rows = [
-        _json_row(f"{path}: pair {number}", number, pair)
-        for number, pair in enumerate(content["pairs"], start=1)
-    ]
+    rows: list[_Row] = []
+    for number, pair in enumerate(content["pairs"], start=1):
+        rows.append(_json_row(f"{path}: pair {number}", number, pair))
     return str(content.get("name") or ""), threshold, rows
 
 
 def _json_row(where: str, number: int, pair: Any) -> _Row:
     if not isinstance(pair, dict):
         raise UserError(f"{where}: is {type(pair).__name__}, not an object")
+    # A misspelt `target_box` would otherwise change the threshold without a word.
     unknown = sorted(set(pair) - _KEYS)
     if unknown:
         raise UserError(f"{where}: unknown key '{unknown[0]}'; known: {', '.join(sorted(_KEYS))}")
     for key in ("source", "target", "source_points", "target_points"):
         if key not in pair:
             raise UserError(f"{where}: key '{key}' is missing")
-    source, target = (_points(where, key, pair[key]) for key in ("source_points", "target_points"))
+    source = _points(where, "source_points", pair["source_points"])
+    target = _points(where, "target_points", pair["target_points"])
     names = tuple(str(name) for name in pair.get("keypoint_ids", range(len(source))))
     if not len(source) == len(target) == len(names):
         raise UserError(
@@ -205,9 +210,12 @@ def _json_row(where: str, number: int, pair: Any) -> _Row:
 
 def _points(where: str, key: str, rows: Any) -> np.ndarray:
     """(N, 2); null for a point, or for one of its coordinates, means that it is not there."""
-    absent = (None, None)
+    points: list[list[float]] = []
     try:
-        points = [[_coordinate(value) for value in (absent if row is None else row)] for row in rows]
+        for row in rows:
+            coordinates = (None, None) if row is None else row
+            points.append([_coordinate(value) for value in coordinates])
+        # `reshape` gives an empty list two columns, and refuses rows of another length.
         return np.array(points, dtype=np.float64).reshape(len(points), 2)
     except (TypeError, ValueError) as error:
         raise UserError(
@@ -226,7 +234,8 @@ def _box(where: str, key: str, corners: Any) -> Box | None:
         x1, y1, x2, y2 = (float(value) for value in corners)
     except (TypeError, ValueError) as error:
         raise UserError(f"{where}: {key} must be [x1, y1, x2, y2] in pixels") from error
-    if not (x2 > x1 and y2 > y1 and all(map(math.isfinite, (x1, y1, x2, y2)))):
+    is_finite = all(map(math.isfinite, (x1, y1, x2, y2)))
+    if not (x2 > x1 and y2 > y1 and is_finite):
         raise UserError(
             f"{where}: {key} [{x1:g}, {y1:g}, {x2:g}, {y2:g}] is empty; "
             "it is [x1, y1, x2, y2] with x2 > x1 and y2 > y1"
@@ -242,34 +251,42 @@ def _read_csv(path: Path) -> tuple[str, Threshold | None, list[_Row]]:
         points = read_csv(path, ("source", "target", *_POINT_COLUMNS), known)
     except DataError as error:
         raise UserError(str(error)) from error
-    for line, row in enumerate(points, start=2):
+    for line, row in enumerate(points, start=2):  # the header is line 1
         groups.setdefault((row["source"], row["target"]), []).append((line, row))
-    return "", None, [_csv_row(path, number, rows) for number, rows in enumerate(groups.values(), start=1)]
+    pairs: list[_Row] = []
+    for number, rows in enumerate(groups.values(), start=1):
+        pairs.append(_csv_row(path, number, rows))
+    # The table has no room for a name or a threshold of the whole list.
+    return "", None, pairs
 
 
 def _csv_row(path: Path, number: int, rows: list[tuple[int, dict[str, str]]]) -> _Row:
     """Makes a pair of its points: (line in the file, fields) each."""
-    first_line, first = rows[0]
+    first_line, first_row = rows[0]
     where = f"{path}: row {first_line}"
+    pair_columns = ("category", *_BOX_COLUMNS)
+    properties = [first_row.get(column) for column in pair_columns]
     points: list[list[float]] = []
     for line, row in rows:
         points.append([_number(f"{path}: row {line}", row, column) for column in _POINT_COLUMNS])
-        if any(row.get(column) != first.get(column) for column in ("category", *_BOX_COLUMNS)):
+        # Each point's row repeats what belongs to the pair.
+        if [row.get(column) for column in pair_columns] != properties:
             raise UserError(
                 f"{path}: row {line} has another category or box than row {first_line} of the same pair"
             )
     coordinates = np.array(points)
     corners = None
-    if first.get(_BOX_COLUMNS[0]):
-        corners = [_number(where, first, column) for column in _BOX_COLUMNS]
-    names = tuple(row.get("keypoint") or str(i) for i, (_, row) in enumerate(rows))
+    if first_row.get(_BOX_COLUMNS[0]):
+        corners = [_number(where, first_row, column) for column in _BOX_COLUMNS]
+    names = tuple(row.get("keypoint") or str(position) for position, (_, row) in enumerate(rows))
     if len(set(names)) < len(names):
-        raise UserError(f"{where}: a keypoint occurs twice in the pair {first['source']}, {first['target']}")
+        pair = f"{first_row['source']}, {first_row['target']}"
+        raise UserError(f"{where}: a keypoint occurs twice in the pair {pair}")
     return _Row(
         pair_id=f"{number:06d}",
-        source=first["source"],
-        target=first["target"],
-        category=first.get("category") or "object",
+        source=first_row["source"],
+        target=first_row["target"],
+        category=first_row.get("category") or "object",
         source_points=coordinates[:, :2],
         target_points=coordinates[:, 2:],
         keypoint_ids=names,

@@ -35,11 +35,13 @@ class ImageFile:
         """sha256 of the file's bytes, marked when mirrored. Raises `DataError` where the file is missing."""
         try:
             stat = self.path.stat()
-            return _file_hash(self.path, stat.st_mtime_ns, stat.st_size) + (MIRRORED if self.mirror else "")
+            digest = _file_hash(self.path, stat.st_mtime_ns, stat.st_size)
         except OSError as error:
             raise DataError(
                 f"image {self.path}: {error.strerror or error}; put the file there or fetch the dataset again"
             ) from error
+        # A mirrored picture has other features: it must not share a key of caches and noise.
+        return digest + MIRRORED if self.mirror else digest
 
     def open(self) -> PIL.Image.Image:
         """Decodes the picture to RGB, mirrored where it should be.
@@ -67,6 +69,7 @@ def file_size_in_pixels(path: Path) -> Size:
         raise DataError(f"image {path}: cannot be read ({error}); replace the file") from error
 
 
+# Time and size are arguments so that a replaced picture is hashed anew.
 @lru_cache(maxsize=100_000)
 def _file_hash(path: Path, mtime_ns: int, size: int) -> str:
     """`file_sha256`, remembered as long as the file stays as it is."""

@@ -44,19 +44,25 @@ def read_csv(path: Path, needed: Iterable[str], known: Iterable[str] = ()) -> li
         rows = list(csv.reader(read_text(path).splitlines()))
     except csv.Error as error:
         raise UserError(f"{path}: not a CSV file ({error})") from error
-    header, lines = (rows[0], rows[1:]) if rows else ([], [])
+    header = rows[0] if rows else []
+    lines = rows[1:]
     missing = [column for column in needed if column not in header]
     if missing:
         raise UserError(
             f"{path}: column {', '.join(missing)} is missing; the header is {','.join(header) or 'empty'}"
         )
-    unknown = [column for column in header if known and column not in known]
-    if unknown:
-        raise UserError(f"{path}: unknown column '{unknown[0]}'; known: {', '.join(known)}")
+    for column in header:
+        # Published lists may have columns of their own; in the user's one it is a misspelling.
+        if known and column not in known:
+            raise UserError(f"{path}: unknown column '{column}'; known: {', '.join(known)}")
+    records: list[dict[str, str]] = []
     for number, fields in enumerate(lines, start=2):
-        if fields and len(fields) != len(header):
+        if not fields:  # an empty line, as many editors leave at the end
+            continue
+        if len(fields) != len(header):
             raise UserError(f"{path}: row {number} has {len(fields)} fields, the header {len(header)}")
-    return [dict(zip(header, fields, strict=True)) for fields in lines if fields]
+        records.append(dict(zip(header, fields, strict=True)))
+    return records
 
 
 def missing_dataset(spec: DatasetSpec, folder: Path, path: Path) -> UserError:

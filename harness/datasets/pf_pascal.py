@@ -20,6 +20,7 @@ from harness.errors import DataError
 from harness.frames import Size
 from harness.specs import DatasetSpec, ImagePair, RemoteFile
 
+# The release's training list is `trn_pairs.csv`; `train_pairs.csv` is read as well.
 _LISTS = {
     "train": ("trn_pairs.csv", "train_pairs.csv"),
     "trn": ("trn_pairs.csv", "train_pairs.csv"),
@@ -33,14 +34,17 @@ class PFPascal:
 
     def __init__(self, folder: Path, split: str) -> None:
         self._folder = folder
-        names = [folder / name for name in _LISTS[split]]
-        self._list = next((path for path in names if path.is_file()), names[0])
+        paths = [folder / name for name in _LISTS[split]]
+        self._list = next((path for path in paths if path.is_file()), paths[0])
         if not self._list.is_file():
             raise missing_dataset(SPEC, folder, self._list)
         self._rows = read_csv(self._list, ("source_image", "target_image", "class"))
-        self.pair_ids: Sequence[str] = tuple(
-            f"{number:06d}-{_describe(row)}" for number, row in enumerate(self._rows, start=1)
-        )
+        pair_ids: list[str] = []
+        # Numbered, so that ids differ even where a list repeats a pair.
+        for number, row in enumerate(self._rows, start=1):
+            pair_ids.append(f"{number:06d}-{_describe(row)}")
+        self.pair_ids: Sequence[str] = tuple(pair_ids)
+        # A picture may be in several pairs: its file is read once.
         self._annotation = lru_cache(maxsize=4096)(read_annotation)
 
     def __len__(self) -> int:
@@ -53,12 +57,14 @@ class PFPascal:
             category = VOC_CATEGORIES[int(row["class"]) - 1]
         except (ValueError, IndexError) as error:
             raise DataError(
+                # Rows are counted from 1, and the header is one of them.
                 f"{self._list}: row {index + 2}: class '{row['class']}' is not a number from 1 to 20"
             ) from error
         mirror = _is_mirrored(row)
         source = self._image(row["source_image"], category, mirror)
         target = self._image(row["target_image"], category, mirror)
-        source_size, target_size = file_size_in_pixels(source.path), file_size_in_pixels(target.path)
+        source_size = file_size_in_pixels(source.path)
+        target_size = file_size_in_pixels(target.path)
         source_points, source_box = self._points_and_box(source, category, source_size)
         target_points, target_box = self._points_and_box(target, category, target_size)
         if len(source_points) != len(target_points):
@@ -93,7 +99,9 @@ class PFPascal:
         points, box = self._annotation(annotations / category / f"{image.path.stem}.mat")
         if image.mirror:
             points = np.stack([size.width - points[:, 0], points[:, 1]], axis=1)
-            box = (size.width - box[2], box[1], size.width - box[0], box[3]) if box else None
+            if box:
+                # The right edge becomes the left one.
+                box = (size.width - box[2], box[1], size.width - box[0], box[3])
         return points, box
 
 
@@ -105,7 +113,8 @@ def read_annotation(path: Path) -> tuple[np.ndarray, tuple[float, float, float, 
     try:
         content = loadmat(path)
         points = np.asarray(content["kps"], dtype=np.float64).reshape(-1, 2)
-        box = np.asarray(content["bbox"], dtype=np.float64).ravel() if "bbox" in content else None
+        # A box may be absent: the dataset's threshold does not need one.
+        corners = np.asarray(content.get("bbox", ()), dtype=np.float64).ravel()
     except OSError as error:
         raise DataError(
             f"{path}: {error.strerror or error}; put the file there or fetch the dataset again"
@@ -116,7 +125,8 @@ def read_annotation(path: Path) -> tuple[np.ndarray, tuple[float, float, float, 
         raise DataError(
             f"{path}: not a MATLAB file with points ({error}); fetch the dataset again"
         ) from error
-    return points, (box[0], box[1], box[2], box[3]) if box is not None and box.size == 4 else None
+    box = (corners[0], corners[1], corners[2], corners[3]) if corners.size == 4 else None
+    return points, box
 
 
 def _is_mirrored(row: dict[str, str]) -> bool:
@@ -124,7 +134,10 @@ def _is_mirrored(row: dict[str, str]) -> bool:
 
 
 def _describe(row: dict[str, str]) -> str:
-    return f"{Path(row['source_image']).stem}-{Path(row['target_image']).stem}-{int(_is_mirrored(row))}"
+    source = Path(row["source_image"]).stem
+    target = Path(row["target_image"]).stem
+    # The flag keeps a pair and its mirror image apart: training lists have both.
+    return f"{source}-{target}-{int(_is_mirrored(row))}"
 
 
 SPEC = DatasetSpec(

@@ -32,13 +32,14 @@ class PFWillow:
         self._list = folder / f"{split}_pairs.csv"
         if not self._list.is_file():
             raise missing_dataset(SPEC, folder, self._list)
-        prefixes = ("XA", "YA", "XB", "YB")
-        columns = [f"{prefix}{number}" for prefix in prefixes for number in range(1, POINTS + 1)]
-        self._rows = read_csv(self._list, ("imageA", "imageB", *columns))
-        names = ((_name(row["imageA"]), _name(row["imageB"])) for row in self._rows)
-        self.pair_ids: Sequence[str] = tuple(
-            f"{number:06d}-{a}-{b}" for number, (a, b) in enumerate(names, start=1)
-        )
+        columns = ["imageA", "imageB"]
+        for prefix in ("XA", "YA", "XB", "YB"):
+            columns += [f"{prefix}{number}" for number in range(1, POINTS + 1)]
+        self._rows = read_csv(self._list, columns)
+        pair_ids: list[str] = []
+        for number, row in enumerate(self._rows, start=1):
+            pair_ids.append(f"{number:06d}-{_name(row['imageA'])}-{_name(row['imageB'])}")
+        self.pair_ids: Sequence[str] = tuple(pair_ids)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -62,17 +63,18 @@ class PFWillow:
 
     def _points(self, index: int, image: str) -> np.ndarray:
         row = self._rows[index]
+        points: list[tuple[float, float]] = []
         try:
-            numbers = range(1, POINTS + 1)
-            return np.array(
-                [(float(row[f"X{image}{number}"]), float(row[f"Y{image}{number}"])) for number in numbers]
-            )
+            for number in range(1, POINTS + 1):
+                points.append((float(row[f"X{image}{number}"]), float(row[f"Y{image}{number}"])))
+            return np.array(points)
         except (TypeError, ValueError) as error:
             raise DataError(f"{self._list}: row {index + 2}: {error}; fetch the dataset again") from error
 
 
 def _name(path: str) -> str:
     """`PF-dataset/car(G)/Cars_006a.png` -> `car(G)-Cars_006a`."""
+    # With its folder: the same picture is in several, `car(G)` and `car(M)`.
     picture = PurePosixPath(path)
     return f"{picture.parent.name}-{picture.stem}"
 
@@ -82,6 +84,7 @@ SPEC = DatasetSpec(
     open=PFWillow,
     home="pf-willow",
     threshold="points",
+    # Without the brackets, which are not words of a prompt.
     prompt_names={category: category.partition("(")[0] for category in _CATEGORIES},
     counts={"test": {"pairs": 900, "images": 100, "keypoints": 9_000}},
     files=(

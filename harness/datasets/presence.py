@@ -27,12 +27,12 @@ class Presence:
 def dataset_presence(spec: DatasetSpec, folder: Path) -> Presence:
     """Looks for a dataset's files; its pictures are not read."""
     if spec.files:
-        missing = tuple(
-            str(folder / (file.provides or file.path)) for file in spec.files if not is_present(file, folder)
-        )
-        return Presence(
-            "present" if not missing else "absent" if len(missing) == len(spec.files) else "partly", missing
-        )
+        absent = [file for file in spec.files if not is_present(file, folder)]
+        missing = tuple(str(folder / (file.provides or file.path)) for file in absent)
+        if not missing:
+            return Presence("present")
+        return Presence("absent" if len(missing) == len(spec.files) else "partly", missing)
+    # Where a dataset names no files, opening it is the only test.
     try:
         spec.open(folder, spec.splits[0])
     except BenchError as error:

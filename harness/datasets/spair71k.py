@@ -22,6 +22,7 @@ from harness.specs import DatasetSpec, ImagePair, RemoteFile, Scalar
 LABELS = ("viewpoint_variation", "scale_variation", "truncation", "occlusion", "mirror")
 """The difficulty labels that become slices of a score."""
 
+# The official name of the training split is `trn`.
 _FOLDERS = {"train": "trn", "trn": "trn", "val": "val", "test": "test"}
 
 
@@ -48,7 +49,7 @@ class SPair71k:
             raise DataError(f"{path}: not valid JSON ({error}); fetch the dataset again") from error
         except KeyError as error:
             raise DataError(f"{path}: key {error} is missing; fetch the dataset again") from error
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError) as error:  # lists where numbers should be, or of unequal lengths
             raise DataError(f"{path}: {error}; fetch the dataset again") from error
 
     def _pair(self, pair_id: str, annotation: dict[str, Any]) -> ImagePair:
@@ -60,11 +61,14 @@ class SPair71k:
                 f"src_kps, trg_kps and kps_ids have {len(source_points)}, {len(target_points)} "
                 f"and {len(names)} entries"
             )
-        labels: dict[str, Scalar] = {label: annotation[label] for label in LABELS if label in annotation}
+        # A pair without one of the labels is in none of its slices.
+        present = [label for label in LABELS if label in annotation]
+        labels: dict[str, Scalar] = {label: annotation[label] for label in present}
         return ImagePair(
             pair_id=pair_id,
             source=self._image(category, annotation["src_imname"]),
             target=self._image(category, annotation["trg_imname"]),
+            # The official files give width, height and channels.
             source_size=Size(*annotation["src_imsize"][:2]),
             target_size=Size(*annotation["trg_imsize"][:2]),
             category=category,

@@ -53,7 +53,8 @@ class SplitIndex:
     @cached_property
     def categories(self) -> tuple[str, ...]:
         """The words prompts use, sorted."""
-        return tuple(sorted({self.prompt_category(pair) for pair in self.pairs.values()}))
+        words = {self.prompt_category(pair) for pair in self.pairs.values()}
+        return tuple(sorted(words))
 
     @cached_property
     def manifest(self) -> str:
@@ -75,7 +76,11 @@ class SplitIndex:
     @cached_property
     def excluded(self) -> frozenset[str]:
         """Pairs without a single valid point."""
-        return frozenset(pair_id for pair_id, is_valid in self.valid.items() if not is_valid.any())
+        pair_ids: set[str] = set()
+        for pair_id, is_valid in self.valid.items():
+            if not is_valid.any():
+                pair_ids.add(pair_id)
+        return frozenset(pair_ids)
 
     @cached_property
     def absent_points(self) -> int:
@@ -133,33 +138,35 @@ def read_split(spec: DatasetSpec, folder: Path, split: str) -> SplitIndex:
     pairs: dict[str, ImagePair] = {}
     broken: dict[str, str] = {}
     for number, pair_id in enumerate(dataset.pair_ids):
+        # A damaged annotation costs its own pair, which is reported as failed, and not the split.
         try:
             pairs[pair_id] = dataset[number]
         except DataError as error:
             broken[pair_id] = str(error)
+    label = dataset.label if isinstance(dataset, LabelledDataset) else spec.name
+    threshold = dataset.threshold if isinstance(dataset, ThresholdDataset) else spec.threshold
     return SplitIndex(
-        label=dataset.label if isinstance(dataset, LabelledDataset) else spec.name,
+        label=label,
         split=split,
         pair_ids=dataset.pair_ids,
         pairs=pairs,
         broken=broken,
-        threshold=dataset.threshold if isinstance(dataset, ThresholdDataset) else spec.threshold,
+        threshold=threshold,
         prompt_names=spec.prompt_names,
     )
 
 
 def _entry(pair_id: str, pair: ImagePair | None, reason: str) -> str:
     """Line of one pair in the text that the manifest hashes."""
+    # ASCII's unit and record separators, which names do not contain: fields cannot run into each other.
     if pair is None:
         return f"{pair_id}\x1fbroken\x1f{reason}\x1e"
-    points = [
-        np.asarray(side, dtype="<f8").tobytes().hex() for side in (pair.source_points, pair.target_points)
-    ]
     fields = [
         pair_id,
         _identity(pair.source),
         _identity(pair.target),
-        *points,
+        _hex_bytes(pair.source_points),
+        _hex_bytes(pair.target_points),
         pair.category,
         repr(pair.keypoint_ids),
         repr(pair.source_box),
@@ -170,10 +177,15 @@ def _entry(pair_id: str, pair: ImagePair | None, reason: str) -> str:
     return "\x1f".join(fields) + "\x1e"
 
 
+def _hex_bytes(points: np.ndarray) -> str:
+    # The bits themselves, in one byte order, so that every machine gives the same hash.
+    return np.asarray(points, dtype="<f8").tobytes().hex()
+
+
 def _identity(image: ImageSource) -> str:
     try:
         return image.identity()
-    except DataError:
+    except DataError:  # fails when it is opened; the rest of the split has a manifest all the same
         return "missing"
 
 

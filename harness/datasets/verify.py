@@ -41,11 +41,12 @@ class SplitReport:
     @property
     def deviations(self) -> tuple[str, ...]:
         """Numbers that are not the official ones."""
-        return tuple(
-            f"{self.found[kind]:,} {kind} instead of {number:,}"
-            for kind, number in self.expected.items()
-            if self.found.get(kind, number) != number
-        )
+        lines: list[str] = []
+        for kind, number in self.expected.items():
+            # Nothing is found in a split that could not be opened: its fault says so already.
+            if self.found.get(kind, number) != number:
+                lines.append(f"{self.found[kind]:,} {kind} instead of {number:,}")
+        return tuple(lines)
 
     @property
     def is_whole(self) -> bool:
@@ -70,22 +71,22 @@ def verify_dataset(
             index = read_split(spec, folder, split)
         except UserError as error:
             absent.append(error)
-            reports.append(_unread_split(spec, split, error))
+            reports.append(_failure_report(spec, split, error))
             continue
         except DataError as error:
-            reports.append(_unread_split(spec, split, error))
+            reports.append(_failure_report(spec, split, error))
             continue
         twin = _find_equal(index, indexes)
         if twin:
             reports.append(SplitReport(index.label, split, same_as=twin))
             continue
         indexes[split] = index
-        faults = [*_broken_pairs(index), *_bad_pictures(index, sizes, progress)]
+        faults = [*_pair_faults(index), *_bad_pictures(index, sizes, progress)]
         if index.pairs and len(index.excluded) == len(index.pairs):
             faults.append("no pair has a keypoint that is there in both pictures")
-        reports.append(
-            SplitReport(index.label, split, _count(index), _official_counts(spec, split), tuple(faults))
-        )
+        official = _official_counts(spec, split)
+        reports.append(SplitReport(index.label, split, _count(index), official, tuple(faults)))
+    # With a part of the splits there, the others are reported among them.
     if absent and len(absent) == len(reports):
         raise absent[0]
     return reports
@@ -99,7 +100,7 @@ def _count(index: SplitIndex) -> dict[str, int]:
     return {"pairs": len(index.pairs), "images": len(images), "keypoints": keypoints}
 
 
-def _unread_split(spec: DatasetSpec, split: str, error: BenchError) -> SplitReport:
+def _failure_report(spec: DatasetSpec, split: str, error: BenchError) -> SplitReport:
     return SplitReport(spec.name, split, expected=_official_counts(spec, split), faults=(str(error),))
 
 
@@ -116,10 +117,12 @@ def _find_equal(index: SplitIndex, earlier: Mapping[str, SplitIndex]) -> str:
     return ""
 
 
-def _broken_pairs(index: SplitIndex) -> list[str]:
+def _pair_faults(index: SplitIndex) -> list[str]:
     """Reasons why pairs could not be read, each once: many pairs may lack the same picture."""
-    reasons = Counter(index.broken.values())
-    return [reason if count == 1 else f"{reason} ({count} pairs)" for reason, count in reasons.items()]
+    faults: list[str] = []
+    for reason, count in Counter(index.broken.values()).items():
+        faults.append(reason if count == 1 else f"{reason} ({count} pairs)")
+    return faults
 
 
 def _bad_pictures(index: SplitIndex, sizes: dict[str, Size], progress: Progress) -> list[str]:
@@ -132,7 +135,7 @@ def _bad_pictures(index: SplitIndex, sizes: dict[str, Size], progress: Progress)
     faults: dict[str, None] = {}
     for (name, annotated), image in progress(list(images.items())):
         try:
-            size = _decoded_size(image, sizes)
+            size = _decode_size(image, sizes)
         except DataError as error:
             faults[str(error)] = None
             continue
@@ -145,7 +148,7 @@ def _bad_pictures(index: SplitIndex, sizes: dict[str, Size], progress: Progress)
     return list(faults)
 
 
-def _decoded_size(image: ImageSource, sizes: dict[str, Size]) -> Size:
+def _decode_size(image: ImageSource, sizes: dict[str, Size]) -> Size:
     """Size of a picture after decoding all of it; kept in `sizes` by content, since splits share pictures."""
     identity = image.identity()
     if identity not in sizes:
