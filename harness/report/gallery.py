@@ -107,10 +107,9 @@ class _SeriesPredictions:
         """Its points of a pair as a card has them, None where the method predicted nothing."""
         if pair_id not in self.points:
             return None
-        return {
-            "points": _round_points(self.points[pair_id]),
-            "right": self.correct[pair_id].astype(int).tolist(),
-        }
+        # 0 and 1 are shorter than false and true: a page has many thousands of them.
+        flags = self.correct[pair_id].astype(int)
+        return {"points": _round_points(self.points[pair_id]), "right": flags.tolist()}
 
 
 def make_galleries(
@@ -159,6 +158,7 @@ def _read_split(split: SplitSeries, rescorer: Rescorer) -> tuple[SplitIndex, str
     for series in split.series:
         by_manifest.setdefault(_manifest(series.record), series.record)
     problem: UserError | None = None
+    # Series may have run on different data of one name; only those of one manifest can share a gallery.
     for manifest, record in by_manifest.items():
         try:
             return rescorer.split(record), manifest
@@ -168,7 +168,9 @@ def _read_split(split: SplitSeries, rescorer: Rescorer) -> tuple[SplitIndex, str
 
 
 def _manifest(record: Record) -> str | None:
-    return record.provenance.manifest if record.provenance else None
+    if record.provenance is None:
+        return None
+    return record.provenance.manifest
 
 
 def _make_gallery(
@@ -176,15 +178,18 @@ def _make_gallery(
 ) -> Gallery | None:
     """A split's gallery; None where there are no predictions to show, or no room. Adds to `problems`."""
     candidates = split.series[:MOST_METHODS]
-    comparable = [series for series in candidates if _manifest(series.record) == data.manifest]
+    comparable = []
+    for series in candidates:
+        if _manifest(series.record) == data.manifest:
+            comparable.append(series)
     predictions = _read_all_predictions(comparable, data, problems)
     pair_ids = _pairs_with_predictions(data.index, predictions)
     if not pair_ids:
         return None
-    cards, unreadable = _make_cards(
-        data.index, predictions, _order_pairs(data.index, predictions, pair_ids), images
-    )
+    ordered_ids = _order_pairs(data.index, predictions, pair_ids)
+    cards, unreadable = _make_cards(data.index, predictions, ordered_ids, images)
     if unreadable:
+        # One message for all: their causes are mostly the same.
         missing = counted(len(unreadable), "pair")
         problems.absent.append(f"{split.short_title}: {missing} not shown: {unreadable[0]}")
     if not cards:
@@ -204,7 +209,10 @@ def _make_gallery(
 
 
 def _pairs_with_predictions(index: SplitIndex, predictions: Sequence[_SeriesPredictions]) -> list[str]:
-    predicted = {pair_id for each in predictions for pair_id in each.correct}
+    predicted: set[str] = set()
+    for series_predictions in predictions:
+        predicted.update(series_predictions.correct)
+    # In the dataset's order: that of a set differs from run to run, and so would the page.
     return [pair_id for pair_id in index.pair_ids if pair_id in predicted]
 
 
@@ -212,14 +220,18 @@ def _order_pairs(
     index: SplitIndex, predictions: Sequence[_SeriesPredictions], pair_ids: Sequence[str]
 ) -> list[str]:
     """Pairs in the order in which the gallery needs them."""
+    # NaN, not 0, where a method predicted nothing: such a pair is not one of its worst.
     correct = np.full((len(predictions), len(pair_ids)), np.nan)
-    for row, each in enumerate(predictions):
+    for row, series_predictions in enumerate(predictions):
         for column, pair_id in enumerate(pair_ids):
-            if pair_id in each.correct:
-                correct[row, column] = each.correct[pair_id].sum()
-    total = np.array([len(index.keypoint_ids(pair_id)) for pair_id in pair_ids], dtype=np.float64)
+            flags = series_predictions.correct.get(pair_id)
+            if flags is not None:
+                correct[row, column] = flags.sum()
+    sizes = [len(index.keypoint_ids(pair_id)) for pair_id in pair_ids]
     categories = [index.pairs[pair_id].category for pair_id in pair_ids]
-    return [pair_ids[number] for number in choose_pairs(correct, total, pair_ids, categories, DEPTH)]
+    total = np.array(sizes, dtype=np.float64)
+    numbers = choose_pairs(correct, total, pair_ids, categories, DEPTH)
+    return [pair_ids[number] for number in numbers]
 
 
 def _pairs_sentence(split: SplitSeries, cards: int, pairs: int) -> str:
@@ -240,15 +252,19 @@ def _methods_sentences(
     sentences = []
     if len(split.series) > len(candidates):
         sentences.append(f"The first {len(candidates)} of {len(split.series)} series can be chosen.")
-    if len(comparable) < len(candidates):
-        names = ", ".join(series.name for series in candidates if series not in comparable)
-        sentences.append(f"Run on other data of this name, and so not among them: {names}.")
+    names = []
+    for series in candidates:
+        if series not in comparable:
+            names.append(series.name)
+    if names:
+        sentences.append(f"Run on other data of this name, and so not among them: {', '.join(names)}.")
     return sentences
 
 
 def _rule_sentence(data: _SplitData) -> str:
     rule = data.rule
     comparison = "less than" if rule.protocol.strict else "at most"
+    # The user's choice, else the one that the dataset is published with.
     length = LENGTHS[rule.threshold or data.index.threshold]
     return (
         f"Correct: {comparison} {alpha_text(rule.alphas[0])} times {length} away from the truth, "
@@ -275,10 +291,13 @@ def _read_predictions(series: Series, data: _SplitData) -> _SeriesPredictions:
     points = read_points(data.index, data.folder / cell.id, series.localizer)
     if not points:
         return _SeriesPredictions(series, {}, {})
+    # Column 0: the rule has one alpha, that of the split's charts.
     flags = correct_keypoints(data.index, points, data.rule, cell.fed_size)[:, 0]
     # Flags are those of all pairs' keypoints, one after another.
-    ends = np.cumsum([len(predicted) for predicted in points.values()])[:-1]
-    return _SeriesPredictions(series, points, dict(zip(points, np.split(flags, ends), strict=True)))
+    lengths = [len(predicted) for predicted in points.values()]
+    ends = np.cumsum(lengths)[:-1]
+    correct = dict(zip(points, np.split(flags, ends), strict=True))
+    return _SeriesPredictions(series, points, correct)
 
 
 def _make_cards(
@@ -297,6 +316,7 @@ def _make_cards(
     for pair_id in pair_ids:
         pair = index.pairs[pair_id]
         card = _card_text(index, predictions, pair_id)
+        # As the page stores it, without spaces.
         length = len(json.dumps(card, separators=(",", ":"))) + _CARD_MARKUP
         try:
             numbers = images.add((pair.source, pair.target), length)
@@ -304,6 +324,7 @@ def _make_cards(
             unreadable.append(str(error))
             continue
         if numbers is None:
+            # Pairs are in order of worth: a smaller one further down does not take the room instead.
             break
         cards.append(card | {"pictures": numbers})
     return cards, unreadable
@@ -327,8 +348,14 @@ def _card_text(index: SplitIndex, predictions: Sequence[_SeriesPredictions], pai
 
 def _round_points(points: np.ndarray) -> list[list[float | None]]:
     """Points to a tenth of a pixel; a coordinate that is not finite is None."""
-    return [[_round_coordinate(float(x)), _round_coordinate(float(y))] for x, y in points]
+    rounded = []
+    for x, y in points:
+        rounded.append([_round_coordinate(float(x)), _round_coordinate(float(y))])
+    return rounded
 
 
 def _round_coordinate(coordinate: float) -> float | None:
-    return round(coordinate, 1) if np.isfinite(coordinate) else None
+    # JSON has neither NaN nor infinity.
+    if not np.isfinite(coordinate):
+        return None
+    return round(coordinate, 1)

@@ -102,18 +102,18 @@ def make_page(
         "pictures": [],
         **_summary_content(records, folder),
     }
-    # Galleries get the bytes that a page without them leaves.
+    # Galleries get the bytes that a page without them leaves: it is rendered twice.
     bytes_without_galleries = len(_render(content).encode()) + FIRST_BYTES * len(splits)
-    images = ImageStore(max(0, min(GALLERY_BYTES, MOST_BYTES - bytes_without_galleries)))
+    bytes_left = min(GALLERY_BYTES, MOST_BYTES - bytes_without_galleries)
+    images = ImageStore(max(0, bytes_left))
     result = make_galleries(splits, view, folder, host, rescorer, images)
     unusable = tuple(dict.fromkeys((*result.damaged, *ties.problems)))
     # `plain` keeps only the last part of a path: with the folder's name for the folder, that names the cell.
-    content["problems"] = [plain(line.replace(str(folder), name)) for line in (*damaged, *unusable)]
+    for line in (*damaged, *unusable):
+        content["problems"].append(plain(line.replace(str(folder), name)))
     content["absent"] = [plain(line) for line in result.absent]
-    content["galleries"] = [
-        _gallery_content(gallery, f"gallery{number}")
-        for number, gallery in enumerate(result.galleries, start=1)
-    ]
+    for number, gallery in enumerate(result.galleries, start=1):
+        content["galleries"].append(_gallery_content(gallery, f"gallery{number}"))
     content["pictures"] = list(images.uris.values())
     return Page(_render(content), result.absent, unusable)
 
@@ -123,18 +123,22 @@ def _summary_content(records: Sequence[Record], folder: Path) -> dict[str, Any]:
     waiting = summary.cells_without_record(folder)
     cells = summary.cells_table(records, waiting)
     failures = summary.failures_table(records)
-    provenance = []
-    for key, title, table in (
+    failures_table = None
+    if failures:
+        failures_table = _small_table(failures, "failures", "Failed pairs")
+    candidates = (
         ("environments", "Versions and hardware", summary.environments_table(records)),
         ("weights", "Weights", summary.weights_table(records)),
         ("data", "Data", summary.data_table(records)),
-    ):
+    )
+    provenance = []
+    for key, title, table in candidates:
         if table:
             provenance.append(_small_table(table, key, title))
     return {
         "overview": summary.overview(records, waiting),
         "cells": make_html_table(cells, "cells", "Cells"),
-        "failures": _small_table(failures, "failures", "Failed pairs") if failures else None,
+        "failures": failures_table,
         "provenance": provenance,
     }
 
@@ -164,14 +168,13 @@ def _gallery_content(gallery: Gallery, key: str) -> dict[str, Any]:
     methods, cards = gallery.content["methods"], gallery.content["cards"]
     first = []
     for card in first_cards(cards, len(methods), AT_FIRST):
-        drawings = [draw_card(card, method, methods[method]) for method in range(min(2, len(methods)))]
-        first.append(
-            {
-                "id": card["id"],
-                "category": card["category"],
-                "drawings": [drawing for drawing in drawings if drawing],
-            }
-        )
+        drawings = []
+        # Two methods at most stand beside each other, as in the page's script.
+        for method, name in enumerate(methods[:2]):
+            drawing = draw_card(card, method, name)
+            if drawing:
+                drawings.append(drawing)
+        first.append({"id": card["id"], "category": card["category"], "drawings": drawings})
     return {
         "key": key,
         "title": gallery.split.short_title,
@@ -188,6 +191,7 @@ def _gallery_content(gallery: Gallery, key: str) -> dict[str, Any]:
 def _script_json(content: Any) -> str:
     """JSON that can stand in a `<script>`: no text in it ends the element or begins a comment."""
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    # The last two end a line in older JavaScript, where a text must not have a line break.
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
@@ -196,6 +200,7 @@ def _script_json(content: Any) -> str:
 def _render(content: dict[str, Any]) -> str:
     import jinja2
 
+    # StrictUndefined: a name that is misspelled in the template fails, and does not print nothing.
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )

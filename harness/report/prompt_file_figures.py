@@ -32,17 +32,14 @@ def prompt_file_figures(records: Sequence[Record], view: View) -> Iterator[Figur
     number = 0
     with_files = [record for record in records if _prompt_file(record)]
     for split in series_by_split(with_files, view):
-        by_method: dict[tuple[str, ...], list[Series]] = {}
-        for series in split.series:
-            cell = series.record.cell
-            label = label_without(series.label, "prompt-file")
-            by_method.setdefault((label, cell.prompt, series.localizer, cell.features), []).append(series)
-        for (label, prompt, localizer, _), method_series in by_method.items():
+        for method, method_series in _group_by_method(split.series).items():
             files = [_prompt_file(series.record) for series in method_series]
+            # A bar alone compares nothing; several seeds of one file are not an ablation.
             if len(set(files)) < 2:
                 continue
             number += 1
             ranked = rank_series(_name_by_file(method_series, files), split.alpha)
+            label, prompt, localizer, _ = method
             yield _prompt_file_figure(
                 replace(split, series=ranked),
                 view,
@@ -52,10 +49,24 @@ def prompt_file_figures(records: Sequence[Record], view: View) -> Iterator[Figur
             )
 
 
+def _group_by_method(series_list: Sequence[Series]) -> dict[tuple[str, ...], list[Series]]:
+    """Label, prompt, localizer and features -> the series that differ in the prompt's file alone."""
+    by_method: dict[tuple[str, ...], list[Series]] = {}
+    for series in series_list:
+        cell = series.record.cell
+        label = label_without(series.label, "prompt-file")
+        method = (label, cell.prompt, series.localizer, cell.features)
+        by_method.setdefault(method, []).append(series)
+    return by_method
+
+
 def _name_by_file(series_list: Sequence[Series], files: Sequence[str]) -> list[Series]:
     """The series, each named by its prompt file."""
     names = _without_common_name(files)
-    return [replace(series, name=plain(name)) for series, name in zip(series_list, names, strict=True)]
+    renamed = []
+    for series, name in zip(series_list, names, strict=True):
+        renamed.append(replace(series, name=plain(name)))
+    return renamed
 
 
 def _prompt_file_figure(split: SplitSeries, view: View, title: str, method: str, key: str) -> Figure:
@@ -65,12 +76,14 @@ def _prompt_file_figure(split: SplitSeries, view: View, title: str, method: str,
     """
     drawn = split.series[:MOST_ROWS]
     # All bars have one style: each series is a position of the same curve.
-    bars = Curve(0, [chart_value(series.score("all", split.alpha)) for series in drawn])
+    scores = [series.score("all", split.alpha) for series in drawn]
+    bars = Curve(0, [chart_value(score) for score in scores])
+    labels = [series.axis_label for series in drawn]
     details = f"A bar for each prompt file; {method}. Error bars: {INTERVALS}."
     return Figure(
         key=key,
         title=title,
-        svg=charts.bar_chart([series.axis_label for series in drawn], [bars], key),
+        svg=charts.bar_chart(labels, [bars], key),
         caption=figure_caption(split, view, split.alpha, drawn=len(drawn), details=details),
         summary=f"Bar chart, PCK with {counted(len(drawn), 'prompt file')}, {title}; {NUMBERS_BELOW}",
         numbers=slice_table(split, ["all"], "prompt file"),
@@ -81,8 +94,10 @@ def _prompt_file(record: Record) -> str:
     """The prompt file that a user chose, else the name of the one that was used; empty if there is none."""
     if chosen := _PROMPT_FILE.search(record.cell.label):
         return chosen[1]
-    used = record.provenance.weights.get("prompt file", {}) if record.provenance else {}
-    return ", ".join(sorted(used))
+    if record.provenance is None:
+        return ""
+    # The prompt that a method finds by itself is not in its label, but its hash is in the record.
+    return ", ".join(sorted(record.provenance.weights.get("prompt file", {})))
 
 
 def _without_common_name(files: Sequence[str]) -> list[str]:
@@ -90,8 +105,13 @@ def _without_common_name(files: Sequence[str]) -> list[str]:
 
     `no-global/best.safetensors` and `pair-head/best.safetensors` become `no-global` and `pair-head`.
     """
-    names = {file.rpartition("/")[2] for file in files if "/" in file}
-    if len(names) != 1:
-        return list(files)
-    folders = [file.rpartition("/")[0] or file for file in files]
-    return folders if len(set(folders)) == len(set(files)) else list(files)
+    names, folders = set(), []
+    for file in files:
+        folder, slash, name = file.rpartition("/")
+        folders.append(folder or file)
+        if slash:
+            names.add(name)
+    is_distinct = len(set(folders)) == len(set(files))
+    if len(names) == 1 and is_distinct:
+        return folders
+    return list(files)

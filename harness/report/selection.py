@@ -35,8 +35,10 @@ def choose_pairs(
     for method in range(len(share)):
         lists += extremes.of_method(share, method, everything)
     names = sorted(set(categories))
+    # The lists of an only category would be those over all pairs again.
     if len(names) > 1:
-        subsets = [np.flatnonzero(np.array(categories) == name) for name in names]
+        category_of_pair = np.array(categories)
+        subsets = [np.flatnonzero(category_of_pair == name) for name in names]
         # A method before the next one, within it a category before the next one.
         for method in range(len(share)):
             for subset in subsets:
@@ -66,14 +68,16 @@ class _Extremes:
 
     def _lowest(self, values: np.ndarray, subset: np.ndarray) -> list[int]:
         """Indices of the lowest values; NaN is not among them."""
-        known = [int(index) for index in subset if not np.isnan(values[index])]
-        known.sort(key=lambda index: (values[index], -self._total[index], self._pair_ids[index]))
-        return known[: self._depth]
+        indices = [int(index) for index in subset[~np.isnan(values[subset])]]
+        # Ties are frequent, shares being those of few points: without the rest the order would be by chance.
+        indices.sort(key=lambda index: (values[index], -self._total[index], self._pair_ids[index]))
+        return indices[: self._depth]
 
 
 def _deal(lists: Sequence[Sequence[int]]) -> Iterator[int]:
     """The first item of each list, then the second of each, and so on."""
     for round_items in zip_longest(*lists):
+        # None: a list that has no items left.
         for item in round_items:
             if item is not None:
                 yield item

@@ -56,7 +56,11 @@ class Series:
     @property
     def alphas(self) -> tuple[float, ...]:
         """Alphas that it has numbers over all pairs of, in order."""
-        return tuple(sorted({alpha for slice_name, alpha in self.scores if slice_name == "all"}))
+        alphas = set()
+        for slice_name, alpha in self.scores:
+            if slice_name == "all":
+                alphas.add(alpha)
+        return tuple(sorted(alphas))
 
     @cached_property
     def slices(self) -> tuple[str, ...]:
@@ -69,7 +73,10 @@ class Series:
 
     def aspect(self, name: str) -> str:
         """Its prompt, localizer or backbone."""
-        return self.localizer if name == "localizer" else str(getattr(self.record.cell, name))
+        # A cell has several localizers, a series one of them.
+        if name == "localizer":
+            return self.localizer
+        return str(getattr(self.record.cell, name))
 
     def pck(self, alpha: float) -> float:
         """PCK over all pairs in percent, -1 where there is none: for sorting."""
@@ -108,8 +115,12 @@ class SplitSeries:
 
     def slice_scores(self, slice_name: str = "all") -> list[Score]:
         """Numbers of a slice, of every series that has it."""
-        scores = [series.score(slice_name, self.alpha) for series in self.series]
-        return [score for score in scores if score]
+        scores = []
+        for series in self.series:
+            score = series.score(slice_name, self.alpha)
+            if score:
+                scores.append(score)
+        return scores
 
 
 def series_by_split(records: Sequence[Record], view: View) -> list[SplitSeries]:
@@ -135,18 +146,31 @@ def _split_series(records: Sequence[Record], differences: Mapping[str, str], vie
         if not record_series and (reason := _reason_left_out(record, view)):
             left_out.append(plain(f"{record.cell.label} ({reason})"))
 
-    alphas = {alpha for series in series_list for alpha in series.alphas}
-    alpha = RANKING_ALPHA if RANKING_ALPHA in alphas or not alphas else min(alphas)
-    noted = [record.cell for record in records if record.cell.id in differences]
+    cell_differences = []
+    for record in records:
+        cell = record.cell
+        if cell.id in differences:
+            cell_differences.append(plain(f"{cell.label}: {differences[cell.id]}"))
+    alpha = _chart_alpha(series_list)
     return SplitSeries(
         dataset=records[0].cell.dataset,
         split=records[0].cell.split,
         alpha=alpha,
         series=rank_series(distinguish_names(series_list), alpha),
         left_out=tuple(left_out),
-        differences=tuple(plain(f"{cell.label}: {differences[cell.id]}") for cell in noted),
+        differences=tuple(cell_differences),
         threshold=_threshold_text(series_list, view.protocol),
     )
+
+
+def _chart_alpha(series_list: Sequence[Series]) -> float:
+    """The alpha of charts that have only one: that of the tables' ranks, else the smallest there is."""
+    alphas: set[float] = set()
+    for series in series_list:
+        alphas.update(series.alphas)
+    if alphas and RANKING_ALPHA not in alphas:
+        return min(alphas)
+    return RANKING_ALPHA
 
 
 def _threshold_text(series_list: Sequence[Series], protocol: str) -> str:
@@ -154,8 +178,11 @@ def _threshold_text(series_list: Sequence[Series], protocol: str) -> str:
     lengths = []
     for series in series_list:
         threshold = series.record.thresholds.get(protocol)
-        length = LENGTHS.get(threshold, threshold) if threshold else None
-        if length and length not in lengths:
+        if not threshold:
+            continue
+        # A threshold of another author's dataset has no words here, and stands for itself.
+        length = LENGTHS.get(threshold, threshold)
+        if length not in lengths:
             lengths.append(length)
     return " or ".join(lengths)
 
@@ -178,12 +205,16 @@ def _reason_left_out(record: Record, view: View) -> str:
     if not record.scores:
         return status_text(record)
     protocols = sorted({score.protocol for score in record.scores})
-    return "" if view.protocol in protocols else f"protocol {', '.join(protocols)} only"
+    if view.protocol in protocols:
+        return ""
+    return f"protocol {', '.join(protocols)} only"
 
 
 def rank_series(series_list: Sequence[Series], alpha: float) -> tuple[Series, ...]:
     """Sorts series: complete ones first, then by PCK at an alpha, then by name."""
-    return tuple(sorted(series_list, key=lambda series: (bool(series.note), -series.pck(alpha), series.name)))
+    # The name last, for ties: the order must not depend on that of the records.
+    ranked = sorted(series_list, key=lambda series: (bool(series.note), -series.pck(alpha), series.name))
+    return tuple(ranked)
 
 
 def distinguish_names(
@@ -196,27 +227,40 @@ def distinguish_names(
     renamed = []
     for current in series_list:
         label = label_of(current)
-        namesakes = [other for other in series_list if other is not current and label_of(other) == label]
-        distinctions: list[str] = []
-        for aspect in _ASPECTS:
-            value = current.aspect(aspect)
-            still_equal = [other for other in namesakes if other.aspect(aspect) == value]
-            if len(still_equal) < len(namesakes):
-                distinctions.append(value)
-            namesakes = still_equal
-        name = f"{label} ({', '.join(distinctions)})" if distinctions else label
+        namesakes = []
+        for series in series_list:
+            if series is not current and label_of(series) == label:
+                namesakes.append(series)
+        name = label
+        distinctions = _distinctions(current, namesakes)
+        if distinctions:
+            name += f" ({', '.join(distinctions)})"
         renamed.append(replace(current, name=plain(name)))
     return renamed
 
 
+def _distinctions(current: Series, namesakes: Sequence[Series]) -> list[str]:
+    """Values of the aspects by which a series differs from those of the same label."""
+    distinctions: list[str] = []
+    for aspect in _ASPECTS:
+        value = current.aspect(aspect)
+        still_equal = [series for series in namesakes if series.aspect(aspect) == value]
+        # An aspect that sets nothing further apart is left out of the name.
+        if len(still_equal) < len(namesakes):
+            distinctions.append(value)
+        namesakes = still_equal
+    return distinctions
+
+
 def measure_text(split: SplitSeries, view: View, alpha: float | None) -> str:
     """Names the measure of a figure: unit, dataset, split, protocol, averaging, alpha."""
-    at_alpha = f"@{alpha_text(alpha)}" if alpha is not None else ""
-    within = f" (within alpha times {split.threshold})" if split.threshold else ""
-    return (
-        f"PCK{at_alpha} in percent on {split.title}; protocol {view.protocol}{within}, "
-        f"mean per {view.averaging}"
-    )
+    measure = "PCK"
+    if alpha is not None:
+        measure += f"@{alpha_text(alpha)}"
+    protocol = f"protocol {view.protocol}"
+    if split.threshold:
+        protocol += f" (within alpha times {split.threshold})"
+    return f"{measure} in percent on {split.title}; {protocol}, mean per {view.averaging}"
 
 
 def sample_size_text(scores: Sequence[Score]) -> str:
@@ -227,5 +271,8 @@ def sample_size_text(scores: Sequence[Score]) -> str:
 
 
 def _range_text(numbers: Sequence[int], unit: str) -> str:
-    low, high = min(numbers, default=0), max(numbers, default=0)
-    return counted(low, unit) if low == high else f"{low:,} to {counted(high, unit)}"
+    low = min(numbers, default=0)
+    high = max(numbers, default=0)
+    if low == high:
+        return counted(low, unit)
+    return f"{low:,} to {counted(high, unit)}"
