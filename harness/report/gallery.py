@@ -189,7 +189,7 @@ def _make_gallery(
     ordered_ids = _order_pairs(data.index, predictions, pair_ids)
     cards, unreadable = _make_cards(data.index, predictions, ordered_ids, images)
     if unreadable:
-        # One message for all: their causes are mostly the same.
+        # One message stands for all: a folder that is missing would fill the page with them.
         missing = counted(len(unreadable), "pair")
         problems.absent.append(f"{split.short_title}: {missing} not shown: {unreadable[0]}")
     if not cards:

@@ -200,7 +200,7 @@ def _script_json(content: Any) -> str:
 def _render(content: dict[str, Any]) -> str:
     import jinja2
 
-    # StrictUndefined: a name that is misspelled in the template fails, and does not print nothing.
+    # StrictUndefined: a name that is misspelled in the template is an error instead of an empty text.
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )

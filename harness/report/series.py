@@ -180,7 +180,7 @@ def _threshold_text(series_list: Sequence[Series], protocol: str) -> str:
         threshold = series.record.thresholds.get(protocol)
         if not threshold:
             continue
-        # A threshold of another author's dataset has no words here, and stands for itself.
+        # A threshold that has no words here stands for itself.
         length = LENGTHS.get(threshold, threshold)
         if length not in lengths:
             lengths.append(length)

@@ -36,24 +36,32 @@ MOST_VALUES = 12
 
 def alpha_figure(split: SplitSeries, view: View, key: str) -> Figure:
     """Curves of PCK against alpha, one for each series."""
-    alphas = sorted({alpha for series in split.series for alpha in series.alphas})
+    # Series may have been scored at different alphas: a curve has gaps where it has no number.
+    all_alphas: set[float] = set()
+    for series in split.series:
+        all_alphas.update(series.alphas)
+    alphas = sorted(all_alphas)
     drawn = split.series[:MOST_SERIES]
     curves = []
     for style, series in enumerate(drawn):
-        curves.append(Curve(style, [chart_value(series.score("all", alpha)) for alpha in alphas]))
+        scores = [series.score("all", alpha) for alpha in alphas]
+        curves.append(Curve(style, [chart_value(score) for score in scores]))
     texts = [alpha_text(alpha) for alpha in alphas]
-    axis = f"alpha (share of {split.threshold})" if split.threshold else "alpha"
+    axis = "alpha"
+    if split.threshold:
+        axis += f" (share of {split.threshold})"
     summary = f"Line chart, PCK against alpha on {split.title}, {count_series(drawn)}."
     best = drawn[0].score("all", split.alpha)
     if best:
         at_alpha = f"First at {alpha_text(split.alpha)}"
         summary += f" {at_alpha}: {drawn[0].title}, {number_text(best)} percent."
     columns = [(text, "all", alpha) for text, alpha in zip(texts, alphas, strict=True)]
+    details = f"Error bars: {INTERVALS}."
     return Figure(
         key=key,
         title=split.short_title,
         svg=charts.curve_chart(alphas, curves, axis, texts, key),
-        caption=figure_caption(split, view, None, drawn=len(drawn), details=f"Error bars: {INTERVALS}."),
+        caption=figure_caption(split, view, None, drawn=len(drawn), details=details),
         summary=summary,
         numbers=numbers_table(split.series, columns, "PCK in percent at alpha"),
         legend=figure_legend(drawn, key, "line"),
@@ -63,23 +71,27 @@ def alpha_figure(split: SplitSeries, view: View, key: str) -> Figure:
 def heat_figure(split: SplitSeries, view: View, key: str) -> Figure:
     """A heat map of PCK with a row for each series and a column for each category."""
     categories = categories_of(split)
-    slices = ["all", *(f"category={name}" for name in categories)]
+    # Of all pairs first, to the left of the categories.
+    slices = ["all", *_category_slices(categories)]
+    columns = ["all", *map(plain, categories)]
     drawn = split.series[:MOST_ROWS]
+    rows = [series.axis_label for series in drawn]
     values: list[list[float | None]] = []
     for series in drawn:
-        scores = [series.score(slice_name, split.alpha) for slice_name in slices]
-        values.append([score.pck if score else None for score in scores])
+        row_values = []
+        for slice_name in slices:
+            score = series.score(slice_name, split.alpha)
+            row_values.append(score.pck if score else None)
+        values.append(row_values)
     details = "Whole percent; the numbers below have the intervals."
     caption = figure_caption(split, view, split.alpha, drawn=len(drawn), details=details)
+    size = counted(len(categories), "category", "categories")
     return Figure(
         key=key,
         title=split.short_title,
-        svg=charts.heat_map(
-            [series.axis_label for series in drawn], ["all", *map(plain, categories)], values, key
-        ),
+        svg=charts.heat_map(rows, columns, values, key),
         caption=f"{caption} {_category_sizes(split, categories)}",
-        summary=f"Heat map, PCK of {count_series(drawn)} on "
-        f"{counted(len(categories), 'category', 'categories')} of {split.title}; {NUMBERS_BELOW}",
+        summary=f"Heat map, PCK of {count_series(drawn)} on {size} of {split.title}; {NUMBERS_BELOW}",
         numbers=slice_table(split, slices),
         is_wide=True,
     )
@@ -88,7 +100,7 @@ def heat_figure(split: SplitSeries, view: View, key: str) -> Figure:
 def category_figure(split: SplitSeries, view: View, key: str) -> Figure:
     """Bars of PCK for each category."""
     categories = categories_of(split)
-    slices = [f"category={name}" for name in categories]
+    slices = _category_slices(categories)
     drawn = split.series[:MOST_BARS]
     curves = slice_curves(drawn, slices, split.alpha)
     details = f"Error bars: {INTERVALS}."
@@ -113,27 +125,27 @@ def difficulty_figure(split: SplitSeries, view: View, key: str) -> Figure:
     sentences: list[str] = []
     for name, values in labels.items():
         label_slices = [f"{name}={value}" for value in values]
+        # The table of numbers has all values, the chart only those that it has room for.
         slices += label_slices
-        curves.append(slice_curves(drawn, label_slices[:MOST_VALUES], split.alpha))
+        drawn_slices = label_slices[:MOST_VALUES]
+        curves.append(slice_curves(drawn, drawn_slices, split.alpha))
         tick_texts = []
-        for value, slice_name in zip(values[:MOST_VALUES], label_slices, strict=False):
+        for value, slice_name in zip(values, drawn_slices, strict=False):
             tick_texts.append(f"{plain(value)}\nn={_pairs_text(split, slice_name)}")
         ticks.append(tick_texts)
         if len(values) > MOST_VALUES:
-            sentences.append(
-                f"{plain(name)}: the first {MOST_VALUES} of {len(values)} values are drawn; "
-                "the numbers below have all."
-            )
+            selection = f"the first {MOST_VALUES} of {len(values)} values are drawn"
+            sentences.append(f"{plain(name)}: {selection}; the numbers below have all.")
     titles = [plain(name) for name in labels]
     details = f"Across: the dataset's own labels, with n in pairs. Bars: {INTERVALS}."
     caption = figure_caption(split, view, split.alpha, drawn=len(drawn), details=details)
+    chart = f"Chart with {counted(len(labels), 'panel')} ({', '.join(titles)})"
     return Figure(
         key=key,
         title=split.short_title,
         svg=charts.panel_chart(titles, ticks, curves, key),
         caption=" ".join([caption, *sentences]),
-        summary=f"Chart with {counted(len(labels), 'panel')} ({', '.join(titles)}), "
-        f"PCK of {count_series(drawn)} on {split.title}; {NUMBERS_BELOW}",
+        summary=f"{chart}, PCK of {count_series(drawn)} on {split.title}; {NUMBERS_BELOW}",
         numbers=slice_table(split, slices),
         legend=figure_legend(drawn, key, "marker"),
     )
@@ -147,7 +159,14 @@ def categories_of(split: SplitSeries) -> list[str]:
             label, _, value = slice_name.partition("=")
             if label == "category":
                 names.add(value)
-    return sorted(names) if len(names) > 1 else []
+    # The number of an only category is that of all pairs.
+    if len(names) < 2:
+        return []
+    return sorted(names)
+
+
+def _category_slices(categories: Sequence[str]) -> list[str]:
+    return [f"category={name}" for name in categories]
 
 
 def labels_of(split: SplitSeries) -> dict[str, list[str]]:
@@ -158,10 +177,14 @@ def labels_of(split: SplitSeries) -> dict[str, list[str]]:
             label, equals, value = slice_name.partition("=")
             if equals and label != "category":
                 values.setdefault(label, set()).add(value)
-    return {label: sorted(values[label], key=_numbers_first) for label in sorted(values)}
+    labels = {}
+    for label in sorted(values):
+        labels[label] = sorted(values[label], key=_numbers_first)
+    return labels
 
 
 def _numbers_first(value: str) -> tuple[bool, float, str]:
+    # By number and not by letter: 10 comes after 2.
     try:
         return False, float(value), value
     except ValueError:
@@ -174,12 +197,18 @@ def _pairs_text(split: SplitSeries, slice_name: str) -> str:
     if not numbers:
         return "–"
     low, high = min(numbers), max(numbers)
-    return f"{low:,}" if low == high else f"{low:,}–{high:,}"
+    if low == high:
+        return f"{low:,}"
+    return f"{low:,}–{high:,}"
 
 
 def _category_sizes(split: SplitSeries, categories: Sequence[str]) -> str:
     """A sentence: `n per category: 60 pairs each.`, or every category's number."""
-    sizes = {name: _pairs_text(split, f"category={name}") for name in categories}
-    if len(set(sizes.values())) == 1:
-        return f"n per category: {sizes[categories[0]]} pairs each."
-    return f"n per category: {listed([f'{plain(name)} {size}' for name, size in sizes.items()])} pairs."
+    sizes = [_pairs_text(split, slice_name) for slice_name in _category_slices(categories)]
+    # One number says it all where all are equal.
+    if len(set(sizes)) == 1:
+        return f"n per category: {sizes[0]} pairs each."
+    phrases = []
+    for name, size in zip(categories, sizes, strict=True):
+        phrases.append(f"{plain(name)} {size}")
+    return f"n per category: {listed(phrases)} pairs."

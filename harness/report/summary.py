@@ -32,8 +32,12 @@ _CELL_HEADER = (
 
 def cells_without_record(folder: Path) -> list[str]:
     """Names of cells that were begun and have no record: running, or interrupted."""
-    begun = [shards.parent for shards in folder.glob(f"*/{SHARDS}")]
-    return sorted(cell.name for cell in begun if not (cell / RECORD).exists())
+    names = []
+    for shards in folder.glob(f"*/{SHARDS}"):
+        cell_folder = shards.parent
+        if not (cell_folder / RECORD).exists():
+            names.append(cell_folder.name)
+    return sorted(names)
 
 
 def overview(records: Sequence[Record], waiting: Sequence[str]) -> str:
@@ -46,14 +50,17 @@ def overview(records: Sequence[Record], waiting: Sequence[str]) -> str:
     limited = 0
     for record in records:
         counts[record.status] = counts.get(record.status, 0) + 1
-        limited += any(record.coverage(localizer) == "limited" for localizer in record.localizers)
+        # A cell counts once, even if only some of its localizers have seen all pairs.
+        coverages = [record.coverage(localizer) for localizer in record.localizers]
+        limited += "limited" in coverages
     phrases = [f"{number} {status}" for status, number in sorted(counts.items())]
     if limited:
         phrases.append(f"{limited} limited to part of the pairs")
     if waiting:
         phrases.append(f"{len(waiting)} not finished")
     splits = sorted({_split_name(record) for record in records})
-    return plain(f"{counted(len(records), 'finished cell')} ({', '.join(phrases)}) on {listed(splits)}.")
+    cells = counted(len(records), "finished cell")
+    return plain(f"{cells} ({', '.join(phrases)}) on {listed(splits)}.")
 
 
 def cells_table(records: Sequence[Record], waiting: Sequence[str]) -> Table:
@@ -82,9 +89,12 @@ def _cell_rows(record: Record, difference: str) -> list[tuple[str, ...]]:
     cell = record.cell
     seconds = "–"
     if record.provenance:
-        seconds = f"{sum(stage.seconds for stage in record.provenance.stages.values()):,.1f}"
+        stages = record.provenance.stages.values()
+        seconds = f"{sum(stage.seconds for stage in stages):,.1f}"
+    # Seed 0 is the default, and not worth a note.
     seed = f"seed {cell.seed}" if cell.seed else ""
     message = record.error.message if record.error else record.reason
+    # A cell that failed before its first prediction has no localizers, but is not left out.
     if not record.localizers:
         note = _join_notes(message, seed, difference)
         row = (cell.label, cell.prompt, "–", _split_name(record), record.status, "–", "–", "–", seconds, note)
@@ -100,7 +110,7 @@ def _cell_rows(record: Record, difference: str) -> list[tuple[str, ...]]:
 
 
 def _join_notes(*notes: str | None) -> str:
-    return "; ".join(note for note in notes if note)
+    return "; ".join(filter(None, notes))
 
 
 def _split_name(record: Record) -> str:
@@ -111,7 +121,8 @@ def failures_table(records: Sequence[Record]) -> Table | None:
     """Pairs that raised, with their message; None where there are none."""
     failures: list[tuple[Record, Failure]] = []
     for record in records:
-        failures += [(record, failure) for failure in record.failures]
+        for failure in record.failures:
+            failures.append((record, failure))
     if not failures:
         return None
     caption = f"Pairs without a prediction: {len(failures):,}."
@@ -119,6 +130,7 @@ def failures_table(records: Sequence[Record]) -> Table | None:
         caption += f" The first {MOST_FAILURES} of {len(failures):,}."
     rows = []
     for record, failure in failures[:MOST_FAILURES]:
+        # Without a localizer, it is the features of the pair that failed.
         localizer = failure.localizer or "every"
         rows.append((record.cell.label, _split_name(record), failure.pair_id, localizer, failure.error))
     header = ("method", "dataset", "pair", "localizer", "message")
@@ -133,7 +145,11 @@ def environments_table(records: Sequence[Record]) -> Table | None:
             labels.setdefault(_environment(record.provenance), []).append(record.cell.label)
     if not labels:
         return None
-    rows = [(", ".join(dict.fromkeys(labels[environment])), *environment) for environment in labels]
+    rows = []
+    for environment, environment_labels in labels.items():
+        # Cells of one method that differ in their dataset have the same label.
+        methods = ", ".join(dict.fromkeys(environment_labels))
+        rows.append((methods, *environment))
     return Table(
         caption="Versions, source and hardware of the cells' last runs.",
         header=("cells of", "commit", "versions", "hardware", "precision", "note"),
@@ -144,9 +160,10 @@ def environments_table(records: Sequence[Record]) -> Table | None:
 
 def _environment(provenance: Provenance) -> tuple[str, ...]:
     """Commit, versions, hardware, precision and an empty note."""
-    commit = "not known"
-    if provenance.commit:
-        commit = f"{provenance.commit}{' (changed since)' if provenance.dirty else ''}"
+    # An installed package has no git checkout that would name its commit.
+    commit = provenance.commit or "not known"
+    if provenance.commit and provenance.dirty:
+        commit += " (changed since)"
     hardware = f"{_words(provenance.hardware)}; device {provenance.device}"
     return commit, _words(provenance.versions), hardware, provenance.precision, ""
 
@@ -171,7 +188,8 @@ def weights_table(records: Sequence[Record]) -> Table | None:
         return None
     rows = []
     for source, name, digest, origin in sorted(users):
-        rows.append((source, name, digest, ", ".join(users[source, name, digest, origin]), origin))
+        methods = ", ".join(users[source, name, digest, origin])
+        rows.append((source, name, digest, methods, origin))
     return Table(
         caption="Weight files and their sha256.",
         header=("source", "file", "sha256", "used by", "from"),
@@ -182,10 +200,12 @@ def weights_table(records: Sequence[Record]) -> Table | None:
 
 def data_table(records: Sequence[Record]) -> Table | None:
     """Each dataset split with the hash of its content; None where no record has one."""
+    # By manifest, too: cells may have run on different data of one name.
     counts_of = {}
     for record in records:
         if record.provenance and record.counts:
-            counts_of[record.cell.dataset, record.cell.split, record.provenance.manifest] = record.counts
+            cell = record.cell
+            counts_of[cell.dataset, cell.split, record.provenance.manifest] = record.counts
     if not counts_of:
         return None
     rows = []

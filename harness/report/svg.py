@@ -31,8 +31,11 @@ _INK_SETTINGS = (
 )
 
 _SETTINGS: dict[str, Any] = {
+    # Texts as text, which can be selected and searched, instead of outlines of letters.
     "svg.fonttype": "none",
+    # Ids within the SVG are the same each time.
     "svg.hashsalt": "bench",
+    # A name with dollar signs is not a formula.
     "text.parse_math": False,
     "font.size": FONT_SIZE,
     "xtick.labelsize": FONT_SIZE,
@@ -44,6 +47,7 @@ _SETTINGS: dict[str, Any] = {
     **dict.fromkeys(_INK_SETTINGS, INK),
 }
 
+# The date would make other bytes of the same chart.
 _NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 
 
@@ -60,12 +64,14 @@ def new_figure(width: float, height: float, *, constrained: bool = True) -> Iter
     # The type of matplotlib's settings is a literal of all their names.
     settings: Any = _SETTINGS
     layout: Literal["constrained"] | None = "constrained" if constrained else None
+    # 72 points are an inch, in which matplotlib measures figures.
+    size = (width / 72, height / 72)
     with mpl.rc_context(), warnings.catch_warnings():
         # The viewer's browser has its own fonts.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         mpl.rcdefaults()
         mpl.rcParams.update(settings)
-        yield Figure(figsize=(width / 72, height / 72), layout=layout)
+        yield Figure(figsize=size, layout=layout)
 
 
 def svg_text(figure: Figure, key: str) -> str:
@@ -77,17 +83,20 @@ def svg_text(figure: Figure, key: str) -> str:
     file = io.StringIO()
     figure.savefig(file, format="svg", transparent=True, metadata=_NO_METADATA)
     text = file.getvalue()
+    # An element of a page has neither an XML declaration nor a document type.
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
     text = _prefix_ids(text, key)
     text = text.replace(INK, "currentColor")
+    # Within HTML the namespaces of SVG are understood.
     text = re.sub(r' xmlns(:xlink)?="[^"]*"| version="1.1"', "", text)
     start = re.match(r'<svg width="([\d.]+)pt" height="([\d.]+)pt"', text)
     if start is None:
         raise ValueError("matplotlib wrote an SVG without a size")
     # A point is 4/3 of a browser's pixel.
     width, height = (round(float(side) * 4 / 3) for side in start.groups())
+    # Hidden from screen readers: the figure's accessible name and its numbers stand beside it.
     size = f'<svg width="{width}" height="{height}" aria-hidden="true" focusable="false"'
     return re.sub(r"\n\s*", "\n", size + text[start.end() :]).strip()
 
@@ -97,7 +106,9 @@ def _prefix_ids(text: str, key: str) -> str:
     referenced = set(re.findall(r'(?:xlink:href="#|url\(#)([^")]+)', text))
 
     def rename(match: re.Match[str]) -> str:
-        return f' id="{key}-{match[1]}"' if match[1] in referenced else ""
+        if match[1] not in referenced:
+            return ""
+        return f' id="{key}-{match[1]}"'
 
     text = re.sub(r' id="([^"]*)"', rename, text)
     text = re.sub(r'xlink:href="#([^"]+)"', rf'href="#{key}-\1"', text)

@@ -37,7 +37,9 @@ class _Sweep:
 
     def score(self, step: int, alpha: float) -> Score | None:
         """PCK over all pairs at a timestep, None where the method did not run at it."""
-        return self.points[step].score("all", alpha) if step in self.points else None
+        if step not in self.points:
+            return None
+        return self.points[step].score("all", alpha)
 
 
 def timestep_figures(records: Sequence[Record], view: View) -> Iterator[Figure]:
@@ -57,13 +59,19 @@ def _sweeps(split: SplitSeries) -> list[_Sweep]:
     for series in split.series:
         cell = series.record.cell
         method = (_label(series), cell.prompt, series.localizer, cell.backbone, str(cell.seed))
-        by_method.setdefault(method, {})[int(str(cell.params[TIMESTEP]))] = series
+        # By way of a text: to the type checker a parameter may be of any kind.
+        timestep = int(str(cell.params[TIMESTEP]))
+        by_method.setdefault(method, {})[timestep] = series
     swept = [points for points in by_method.values() if len(points) > 1]
-    heads = distinguish_names([next(iter(points.values())) for points in swept], _label)
+    # Names are made for the sweeps alone: their points differ in the timestep, which no name should have.
+    first_series = [next(iter(points.values())) for points in swept]
+    heads = distinguish_names(first_series, _label)
     sweeps = []
     for head, points in zip(heads, swept, strict=True):
-        notes = dict.fromkeys(series.note for series in points.values() if series.note)
-        sweeps.append(_Sweep(replace(head, note="; ".join(notes)), points))
+        # Mostly all points have the same note, which is then given once.
+        notes = dict.fromkeys(series.note for series in points.values())
+        note = "; ".join(filter(None, notes))
+        sweeps.append(_Sweep(replace(head, note=note), points))
     return sorted(sweeps, key=lambda sweep: (-_best_pck(sweep, split.alpha), sweep.head.name))
 
 
@@ -78,29 +86,37 @@ def _best_pck(sweep: _Sweep, alpha: float) -> float:
 
 def _timestep_figure(split: SplitSeries, view: View, sweeps: Sequence[_Sweep], key: str) -> Figure:
     alpha = split.alpha
-    steps = sorted({step for sweep in sweeps for step in sweep.points})
+    all_steps: set[int] = set()
+    for sweep in sweeps:
+        all_steps.update(sweep.points)
+    steps = sorted(all_steps)
     heads = [sweep.head for sweep in sweeps]
     drawn = heads[:MOST_SERIES]
-    curves, scores = [], []
+    curves: list[Curve] = []
+    scores: list[Score] = []
     for style, sweep in enumerate(sweeps):
+        # Methods may have run at different timesteps: a curve has gaps where it has no number.
         step_scores = [sweep.score(step, alpha) for step in steps]
-        scores += [score for score in step_scores if score]
+        scores += filter(None, step_scores)
         curves.append(Curve(style, [chart_value(score) for score in step_scores]))
     axis = "timestep (of the diffusion model)"
+    ticks = [str(step) for step in steps]
+    caption = figure_caption(
+        # A series of the caption's count is a sweep, not one of its points.
+        replace(split, series=tuple(heads)),
+        view,
+        alpha,
+        drawn=len(drawn),
+        details=f"Error bars: {INTERVALS}.",
+        scores=scores,
+    )
+    chart = f"Line chart, PCK against the timestep on {split.title}"
     return Figure(
         key=key,
         title=split.short_title,
-        svg=charts.curve_chart(steps, curves[:MOST_SERIES], axis, [str(step) for step in steps], key),
-        caption=figure_caption(
-            replace(split, series=tuple(heads)),
-            view,
-            alpha,
-            drawn=len(drawn),
-            details=f"Error bars: {INTERVALS}.",
-            scores=scores,
-        ),
-        summary=f"Line chart, PCK against the timestep on {split.title}, "
-        f"{count_series(drawn)}; {NUMBERS_BELOW}",
+        svg=charts.curve_chart(steps, curves[:MOST_SERIES], axis, ticks, key),
+        caption=caption,
+        summary=f"{chart}, {count_series(drawn)}; {NUMBERS_BELOW}",
         numbers=_steps_table(sweeps, steps, alpha),
         legend=figure_legend(drawn, key, "line"),
     )
