@@ -83,6 +83,7 @@ def _ablation(host: Host, arguments: AblationArguments) -> int:
     failed = 0
     for number, case in enumerate(ABLATION, start=1):
         click.echo(f"{number}/{len(ABLATION)} {case}", err=True)
+        # A case that diverges does not stop the others; its best prompt so far is compared, too.
         failed |= run_training(host, arguments.training(case))
         best = arguments.out / case / BEST
         if best.is_file():

@@ -310,6 +310,7 @@ def _lock(folder: Path, processes: Processes) -> Iterator[None]:
         return
     make_results_folder(folder)
     with lock_folder(folder):
+        # Temporary files of a killed run; under the lock no other run writes any.
         for leftover in folder.glob(".*.tmp"):
             leftover.unlink()
         yield

@@ -239,6 +239,7 @@ class ConditionalPrompting(nn.Module):
         columns = projected.transpose(1, 2)
         if self.config.mixing:
             columns = self.linear_N(columns)
+        # p of the paper: from P patches to N_cond rows.
         return nn.functional.adaptive_max_pool1d(columns, self.config.conditional_tokens).transpose(1, 2)
 
     def _apply_gate(self, projected: Tensor) -> Tensor:

@@ -160,5 +160,6 @@ def _sort_header(content: bytes) -> bytes:
     """A safetensors file with its header sorted; the library leaves the order to chance."""
     (length,) = struct.unpack_from("<Q", content)
     header = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
+    # The format aligns the tensors behind the header to eight bytes.
     header += b" " * (-len(header) % 8)
     return struct.pack("<Q", len(header)) + header + content[8 + length :]

@@ -40,6 +40,7 @@ def find_prompt(kind: str, folder: Path, trained_on: str | None) -> LearnedFile:
             "--weights paper uses them"
         )
     dataset = trained_on or next(iter(paths))
+    # The name that the prompt was found by counts, also where its file states another.
     return inspect_prompt(kind, paths[dataset])._replace(trained_on=dataset)
 
 

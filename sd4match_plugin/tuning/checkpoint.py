@@ -80,6 +80,7 @@ def load(folder: Path, settings: Settings, device: str) -> State | None:
     if not path.exists():
         return None
     try:
+        # weights_only: a file from elsewhere must not run code.
         content = torch.load(path, weights_only=True, map_location=device)
         earlier = Settings.model_validate_json(content.pop("settings"))
         state = State(**{**content, "history": History(**content["history"])})

@@ -116,6 +116,7 @@ class Images:
 def annotated_images(pairs: Iterable[ImagePair]) -> dict[str, AnnotatedImage]:
     """The pairs' pictures by identity, in order of first use. Raises `DataError` for a missing picture."""
     images: dict[str, AnnotatedImage] = {}
+    # Pairs share pictures, some of them under several names.
     for pair in pairs:
         images.setdefault(pair.source.identity(), (pair.source, pair.source_size))
         images.setdefault(pair.target.identity(), (pair.target, pair.target_size))

@@ -60,7 +60,7 @@ def matching_loss(
     if min(numbers, default=0) < 1:
         raise ValueError(f"each pair needs at least one point, counts are {numbers}")
     if kernel < 1 or kernel % 2 == 0:
-        raise ValueError(f"the kernel is a positive odd number of cells, not {kernel}")
+        raise ValueError(f"the kernel is a positive odd number of positions, not {kernel}")
     losses = []
     # Autocast would take the dot products in half precision, whatever the precision of the maps.
     with torch.autocast(source_maps.device.type, enabled=False):

@@ -43,6 +43,7 @@ class PairOrder:
 @lru_cache(maxsize=4)
 def _permutation(pairs: int, seed: int, epoch: int) -> list[int]:
     digest = hashlib.sha256(f"pairs {seed} {epoch}".encode()).digest()
+    # A seed is a signed number of 64 bits.
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
     return torch.randperm(pairs, generator=generator).tolist()
 

@@ -101,6 +101,7 @@ class Conditional(Prompting):
         if self.descriptors is None:
             raise ValueError("a conditional prompt needs descriptors of the images")
         device = next(self.module.parameters()).device
+        # Keys are (source, target) or (image,): one column for each input of the module.
         sides: list[tuple[str, ...]] = list(zip(*keys, strict=True))
         rows: torch.Tensor = module(*(self.descriptors(side).to(device) for side in sides))
         return rows

@@ -79,7 +79,7 @@ class TrainingRecord(_Model):
 
 
 def write_record(folder: Path, record: TrainingRecord) -> None:
-    """Puts `record.json` in place, whole."""
+    """Writes `record.json`, whole or not at all."""
     with replacing(folder / RECORD) as file:
         file.write(record.model_dump_json(by_alias=True, indent=1).encode() + b"\n")
 

@@ -101,7 +101,7 @@ class Settings(pydantic.BaseModel):
             )
         if self.kernel % 2 == 0:
             raise UserError(
-                f"--kernel {self.kernel}: the Gaussian's side is an odd number of cells, such as 7"
+                f"--kernel {self.kernel}: the Gaussian's side is an odd number of grid positions, such as 7"
             )
         if self.method == "sd4match-cpm" and self.init != "random":
             raise UserError(

@@ -85,6 +85,7 @@ class Training:
         self._module = self._prompting.module
         self._optimizer = torch.optim.Adam(self._prompting.groups(self._settings))
         self._rates = [float(group["lr"]) for group in self._optimizer.param_groups]
+        # bf16 has the range of single precision and needs no scale.
         self._scaler = torch.amp.GradScaler(
             inputs.maps.device.type, enabled=self._settings.precision == "fp16"
         )

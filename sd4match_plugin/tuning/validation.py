@@ -54,6 +54,7 @@ class Validation:
     @torch.no_grad()
     def pck(self, prompting: Prompting) -> float:
         """PCK in percent: the mean over all processes' pairs of the share of correct points."""
+        # Prompts change between validations, so maps are kept within one only.
         memory = ByteLRU[torch.Tensor](MEMORY_BYTES, _size_of)
         shares: list[float] = []
         for start in range(0, len(self._pairs), BATCH_PAIRS):
