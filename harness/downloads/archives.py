@@ -30,6 +30,7 @@ from harness.files import sync_folder
 from harness.messages import first_line
 
 _JUNK = ("__MACOSX", ".DS_Store")
+"""Left by the archiver of macOS, as are files that begin with `._`: SD4Match's archives have them."""
 
 _MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EMFILE)
 """Errors of a write that are not the archive's fault."""
@@ -95,9 +96,11 @@ def _extract(archive: Path, folder: Path, strip: int) -> None:
     with _errors_named(archive):
         for member in _members(archive):
             names = _safe_path(archive, member.name).parts
-            if any(name in _JUNK or name.startswith("._") for name in names):
+            if any(map(_is_junk, names)):
                 continue
-            path = folder.joinpath(*(names[strip:] if member.kind == "folder" else _strip(names, strip)))
+            # A folder may vanish with what is stripped; a file keeps its name.
+            stripped = names[strip:] if member.kind == "folder" else _strip(names, strip)
+            path = folder.joinpath(*stripped)
             if member.kind == "link":
                 links.append((member, path))
             elif member.content is None:
@@ -107,6 +110,10 @@ def _extract(archive: Path, folder: Path, strip: int) -> None:
                 with path.open("wb") as file:
                     shutil.copyfileobj(member.content, file, 1 << 20)
         _copy_links(archive, folder, strip, links)
+
+
+def _is_junk(name: str) -> bool:
+    return name in _JUNK or name.startswith("._")
 
 
 def _copy_links(archive: Path, folder: Path, strip: int, links: list[tuple[_Member, Path]]) -> None:
@@ -121,6 +128,7 @@ def _copy_links(archive: Path, folder: Path, strip: int, links: list[tuple[_Memb
                 shutil.copyfile(target, path)
             else:
                 waiting.append((member, path))
+        # Nothing was copied in this round: what is left points nowhere, or in a circle.
         if len(waiting) == len(links):
             member, _ = waiting[0]
             raise BadArchive(
@@ -149,6 +157,7 @@ def _safe_path(archive: Path, name: str, link: str = "") -> PurePosixPath:
 
 
 def _members(archive: Path) -> Iterator[_Member]:
+    # By content: what a server calls the file says little.
     with archive.open("rb") as file:
         is_zip = file.read(2) == b"PK"
     yield from _zip_members(archive) if is_zip else _tar_members(archive)
@@ -158,13 +167,14 @@ def _zip_members(archive: Path) -> Iterator[_Member]:
     with zipfile.ZipFile(archive) as file:
         for info in file.infolist():
             name = info.filename.replace("\\", "/")  # some tools on Windows write these
-            kind = stat.S_IFMT(info.external_attr >> 16) if info.create_system == 3 else 0  # 3: Unix
+            # Only Unix (3) stores a file's type; 0 stands for a plain file.
+            kind = stat.S_IFMT(info.external_attr >> 16) if info.create_system == 3 else 0
             if info.is_dir() or name.endswith("/"):
                 yield _Member(name, "folder")
             elif kind == stat.S_IFLNK:
-                yield _Member(
-                    name, "link", link=_link_target(name, file.read(info).decode("utf-8", "surrogateescape"))
-                )
+                # The content of a link is the path that it points to.
+                target = file.read(info).decode("utf-8", "surrogateescape")
+                yield _Member(name, "link", link=_link_target(name, target))
             elif kind in (0, stat.S_IFREG):
                 with file.open(info) as content:
                     yield _Member(name, "file", content)
@@ -182,7 +192,7 @@ def _tar_members(archive: Path) -> Iterator[_Member]:
                 yield _Member(info.name, "folder")
             elif info.issym():
                 yield _Member(info.name, "link", link=_link_target(info.name, info.linkname))
-            elif info.islnk():
+            elif info.islnk():  # a hard link, whose target is named from the archive's root
                 yield _Member(info.name, "link", link=posixpath.normpath(info.linkname))
             elif info.isreg():
                 content = tar.extractfile(info)
@@ -250,10 +260,14 @@ def _reason(error: Exception) -> str:
 
 def _merge(source: Path, target: Path, last: tuple[str, ...]) -> None:
     """Moves the content of one folder into another, `last` (a path below both) after everything else."""
-    for entry in sorted(source.iterdir(), key=lambda entry: (last[:1] == (entry.name,), entry.name)):
+
+    def is_last(entry: Path) -> bool:
+        return last[:1] == (entry.name,)
+
+    for entry in sorted(source.iterdir(), key=lambda entry: (is_last(entry), entry.name)):
         path = target / entry.name
         if entry.is_dir() and path.is_dir():
-            _merge(entry, path, last[1:] if last[:1] == (entry.name,) else ())
+            _merge(entry, path, last[1:] if is_last(entry) else ())
             continue
         try:
             entry.replace(path)

@@ -68,7 +68,8 @@ class _Version:
 
         A weak ETag is left out: it says that two versions mean the same, not that their bytes are equal.
         """
-        return self.etag if self.etag and not self.etag.startswith("W/") else self.last_modified
+        is_strong = self.etag and not self.etag.startswith("W/")
+        return self.etag if is_strong else self.last_modified
 
     @classmethod
     def of(cls, url: str, response: requests.Response, total: int | None) -> _Version:
@@ -93,15 +94,19 @@ def download(url: str, path: Path, progress: Progress, headers: Mapping[str, str
             file.
     """
     part = part_of(path)
+
+    def report(done: int, total: int | None) -> None:
+        progress(path.name, done, total)
+
     with name_in_error(part):
         part.parent.mkdir(parents=True, exist_ok=True)
+        # Opened to append, which keeps what is there; locked before its size is looked at.
         with part.open("ab") as file:
             _lock(file, part)
             try:
-                _complete(
-                    url, file, part, headers or {}, lambda done, total: progress(path.name, done, total)
-                )
+                _complete(url, file, part, headers or {}, report)
             except DownloadFailed:
+                # An empty file is no progress, and would look like one.
                 if part.stat().st_size == 0:
                     part.unlink()
                 raise
@@ -110,6 +115,7 @@ def download(url: str, path: Path, progress: Progress, headers: Mapping[str, str
 
 def finish_download(part: Path, path: Path) -> None:
     """Puts a complete download in its place."""
+    # The notes last: a kill before that leaves a file too many, and not a part of unknown version.
     part.replace(path)
     sync_folder(path.parent)
     _notes(part).unlink(missing_ok=True)
@@ -155,9 +161,10 @@ def _complete(
     try:
         with requests.Session() as session:
             session.headers.update(headers)
+            # Without a validator nothing tells whether the server still has the same file: start over.
             if known and size and known.validator:
                 with _ask(session, url, size, known) as response:
-                    total = _continued_size(response, size, known)
+                    total = _total_if_continued(response, size, known)
                     if total is not None:
                         return _receive(response, file, size, total, progress)
             with _ask(session, url) as response:
@@ -185,20 +192,23 @@ def _ask(
     if known:
         headers |= {"Range": f"bytes={start}-", "If-Range": known.validator}
     response = session.get(url, headers=headers, stream=True, timeout=TIMEOUT)
-    ranged = (HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE) if known else ()
-    if response.status_code not in (HTTPStatus.OK, *ranged):
+    accepted = [HTTPStatus.OK]
+    if known:
+        accepted += [HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE]
+    if response.status_code not in accepted:
         response.close()
         raise DownloadFailed(
             f"{url}: the server answers {response.status_code} {response.reason}".rstrip(),
             response.status_code,
         )
+    # Pages of logins, proxies and moved files come with status 200.
     if response.headers.get("Content-Type", "").startswith("text/html"):
         response.close()
         raise DownloadFailed(f"{url}: the server answers with a web page instead of the file")
     return response
 
 
-def _continued_size(response: requests.Response, start: int, known: _Version) -> int | None:
+def _total_if_continued(response: requests.Response, start: int, known: _Version) -> int | None:
     """Size of the complete file, if the answer goes on with the version we have from where we stopped; None
     where we must start over.
     """
@@ -232,7 +242,8 @@ def _receive(
 ) -> None:
     import urllib3.exceptions
 
-    done, broken = start, ""
+    done = start
+    broken = ""
     progress(done, total)
     try:
         # The raw stream, since requests would unpack a .tar.gz that a server declares as compressed in
@@ -243,6 +254,7 @@ def _receive(
             progress(done, total)
     except urllib3.exceptions.HTTPError as error:
         broken = _innermost_reason(error)
+    # Also after a broken connection: the next attempt counts on the bytes that are there.
     file.flush()
     os.fsync(file.fileno())
     if broken or total not in (None, done):
@@ -277,9 +289,10 @@ def _innermost_reason(error: BaseException) -> str:
     """The innermost cause, in one line, without the objects it passed through."""
     import urllib3.exceptions
 
+    # requests wraps urllib3's errors as arguments, urllib3 those of the socket as `reason`.
     while True:
         causes = [cause for cause in error.args if isinstance(cause, BaseException)]
-        inner = getattr(error, "reason", None) or (causes[0] if causes else None)
+        inner = getattr(error, "reason", None) or next(iter(causes), None)
         if not isinstance(inner, BaseException):
             break
         error = inner

@@ -73,24 +73,28 @@ def fetch_files(
 
 def _fetch_file(file: RemoteFile, folder: Path, progress: Progress, keep_archives: bool) -> FetchedFile:
     path = download_path(file, folder)
+    # A download in progress has another name: an archive that is here is whole, and needs no download.
     by_hand = file.unpack and path.is_file()
     if by_hand:
-        digest = _checked_sha256(path, file, folder)
+        digest = _check_sha256(path, file, folder)
     else:
         part = download(file.url, path, progress)
-        digest = _checked_sha256(part, file, folder)
+        # Before it gets its name, under which it would count as present.
+        digest = _check_sha256(part, file, folder)
         finish_download(part, path)
+    # Without a published hash, the one of an earlier fetch is all there is to compare with.
     changed = not file.sha256 and _record_sha256(path, digest)
     size = path.stat().st_size
     if file.unpack:
         _unpack(file, path, folder)
         if not (keep_archives or by_hand):
             path.unlink()
-    return FetchedFile(path, "by hand" if by_hand else "downloaded", size, digest, changed)
+    how: Literal["by hand", "downloaded"] = "by hand" if by_hand else "downloaded"
+    return FetchedFile(path, how, size, digest, changed)
 
 
-def _checked_sha256(path: Path, file: RemoteFile, folder: Path) -> str:
-    """A file's sha256. Raises `UserError` where another one is expected, and moves the file out of the
+def _check_sha256(path: Path, file: RemoteFile, folder: Path) -> str:
+    """Returns a file's sha256. Raises `UserError` where another one is expected, and moves the file out of the
     way.
     """
     digest = file_sha256(path)
@@ -104,7 +108,9 @@ def _checked_sha256(path: Path, file: RemoteFile, folder: Path) -> str:
 
 def _unpack(file: RemoteFile, archive: Path, folder: Path) -> None:
     target = folder / file.path
-    provides = str(PurePosixPath(file.provides).relative_to(file.path)) if file.provides else ""
+    provides = ""
+    if file.provides:
+        provides = str(PurePosixPath(file.provides).relative_to(file.path))
     try:
         with name_in_error(target):
             unpack(archive, target, strip=file.strip, provides=provides)
@@ -134,7 +140,8 @@ def _record_sha256(path: Path, digest: str) -> bool:
 
 def _by_hand(files: Sequence[RemoteFile], folder: Path) -> str:
     """The way without this program, as the end of a message. It names every missing file at once."""
-    wanted = [
-        f"{file.url} to {download_path(file, folder)}" for file in files if not is_present(file, folder)
-    ]
+    wanted: list[str] = []
+    for file in files:
+        if not is_present(file, folder):
+            wanted.append(f"{file.url} to {download_path(file, folder)}")
     return f"download by hand {' and '.join(wanted)}, then run the same command again"

@@ -48,15 +48,16 @@ class WeightChoice:
             )
         own: dict[str, Path] = {}
         for text in texts:
-            name, equals, path = text.partition("=")
             if text in SETS:
                 continue
+            name, equals, path = text.partition("=")
             if not (name and equals and path):
                 raise UserError(
                     f"--weights {text}: expected {', '.join(SETS)} or NAME=PATH "
                     "('bench weights list' shows the names)"
                 )
             expanded = Path(path).expanduser()
+            # Under the source's own name, and an error where no plugin has such a source.
             if own.setdefault(host.weight_sources[name].name, expanded) != expanded:
                 raise UserError(f"--weights {name} is given twice, as {own[name]} and {path}")
         return cls("paper" if sets == ["paper"] else "tiny", own, root)
@@ -90,8 +91,9 @@ class Weights:
         hashes = {name: file_sha256(file) for name, file in self.files.items()}
         if self.location.kind == "own":
             return hashes
-        record = read_record(self.location.folder) if self.location.kind == "fetched" else None
-        recorded = {name: file.sha256 for name, file in record.files.items()} if record else {}
+        recorded: dict[str, str] = {}
+        if self.location.kind == "fetched" and (record := read_record(self.location.folder)):
+            recorded = {name: file.sha256 for name, file in record.files.items()}
         expected = {**recorded, **self.source.sha256}
         for name, digest in hashes.items():
             if expected.get(name, digest) != digest:
@@ -109,7 +111,8 @@ class Weights:
         The user's own are marked with the name of their file or folder, unless they are the published ones.
         """
         published = self.source.sha256
-        is_published = published and all(hashes.get(name) == digest for name, digest in published.items())
+        # Without published hashes there is nothing that the user's files could be shown to equal.
+        is_published = published and all(hashes.get(name) == published[name] for name in published)
         if self.location.kind != "own" or is_published:
             return self.source.name
         return f"{self.source.name}={self.path.name}"
@@ -120,10 +123,15 @@ def backbone_label(used: Mapping[str, Weights], hashes: Mapping[str, Mapping[str
 
     It has their sources, and the first hex digits of a hash over all their files.
     """
-    labels = dict.fromkeys(weights.label(hashes[name]) for name, weights in used.items())
-    files = {weights.source.name: dict(hashes[name]) for name, weights in used.items()}
-    digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:8]
-    return f"{'+'.join(labels)}@{digest}" if labels else "none"
+    if not used:
+        return "none"
+    labels: dict[str, None] = {}  # in order, each once: two sources may share a stand-in
+    files: dict[str, dict[str, str]] = {}
+    for name, weights in used.items():
+        labels[weights.label(hashes[name])] = None
+        files[weights.source.name] = dict(hashes[name])
+    digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+    return f"{'+'.join(labels)}@{digest[:8]}"
 
 
 def resolve_weights(host: Host, choice: WeightChoice, names: Iterable[str]) -> dict[str, Weights]:
@@ -156,6 +164,7 @@ def _resolve(host: Host, choice: WeightChoice, name: str) -> Weights:
         return _own_weights(source, path)
     if choice.which == "tiny" and stand_in:
         source = stand_in
+    # The user may name the stand-in itself, to put other files in its place.
     if source.name in choice.own:
         return _own_weights(source, choice.own[source.name])
     return _weights_at(source, find_weights(source, choice.root))
@@ -166,6 +175,7 @@ def _own_weights(source: WeightSource, path: Path) -> Weights:
 
     Raises `UserError` where the files are refused or incomplete.
     """
+    # Before the path is looked at: a repository's name that is given as a path gets the better reason.
     if refused := refused_name(source, str(path)):
         raise UserError(f"weights {source.name}: {refused}")
     if not path.exists():

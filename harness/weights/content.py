@@ -30,7 +30,7 @@ class FileSelection:
 
 def select_files(source: WeightSource, names: Iterable[str]) -> FileSelection:
     """Selects a source's files by name; all of them for a source without patterns."""
-    names = sorted(set(names) - {RECORD})
+    names = sorted(set(names) - {RECORD})  # the record is ours, and not part of what was published
     patterns = patterns_of(source)
     if not patterns:
         return FileSelection(tuple(names), ())
@@ -50,7 +50,9 @@ def select_files(source: WeightSource, names: Iterable[str]) -> FileSelection:
 
 def patterns_of(source: WeightSource) -> tuple[str, ...]:
     """Patterns that each must have a file."""
-    return source.files or ((source.file,) if source.file else ())
+    if source.files or not source.file:
+        return source.files
+    return (source.file,)
 
 
 def _matching(names: Iterable[str], pattern: str) -> list[str]:
@@ -66,7 +68,11 @@ def _matching(names: Iterable[str], pattern: str) -> list[str]:
 
 def names_in(folder: Path) -> list[str]:
     """Paths of the files below a folder, relative to it, with slashes."""
-    return [file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()]
+    names: list[str] = []
+    for path in folder.rglob("*"):
+        if path.is_file():
+            names.append(path.relative_to(folder).as_posix())
+    return names
 
 
 def select_files_in(source: WeightSource, folder: Path) -> FileSelection:
@@ -83,6 +89,7 @@ def used_files(source: WeightSource, path: Path) -> dict[str, Path]:
     Raises:
         UserError: the path lacks a file, or the source refuses it.
     """
+    # A single file is taken as it is: there is no folder whose configuration could be looked at.
     if path.is_file():
         return {source.file or path.name: path}
     chosen = select_files_in(source, path)
@@ -96,10 +103,12 @@ def used_files(source: WeightSource, path: Path) -> dict[str, Path]:
 
 def refused_name(source: WeightSource, repository: str) -> str:
     """Reason why a repository, or a folder of its name, is refused; empty where it is not."""
+    # Without the owner: anyone's copy of a repository has its name.
     name = PurePosixPath(repository).name.lower()
-    return next(
-        (f"{repository} is refused: {refusal.why}" for refusal in source.refused if name in refusal.names), ""
-    )
+    for refusal in source.refused:
+        if name in refusal.names:
+            return f"{repository} is refused: {refusal.why}"
+    return ""
 
 
 def refused_content(source: WeightSource, folder: Path) -> str:
@@ -108,22 +117,22 @@ def refused_content(source: WeightSource, folder: Path) -> str:
     Raises `UserError` for damaged JSON.
     """
     for refusal in source.refused:
+        # A refusal without marks is by name alone; it must not refuse every folder.
         if refusal.marks and _has_marks(folder, refusal):
-            marks = ", ".join(
-                f"{file} says {key} {value}"
-                for file, keys in refusal.marks.items()
-                for key, value in keys.items()
-            )
-            return f"{folder} is refused ({marks}): {refusal.why}"
+            marks: list[str] = []
+            for file, keys in refusal.marks.items():
+                marks += [f"{file} says {key} {value}" for key, value in keys.items()]
+            return f"{folder} is refused ({', '.join(marks)}): {refusal.why}"
     return ""
 
 
 def _has_marks(folder: Path, refusal: Refusal) -> bool:
-    return all(
-        _configuration(folder / file).get(key) == value
-        for file, keys in refusal.marks.items()
-        for key, value in keys.items()
-    )
+    for file, keys in refusal.marks.items():
+        configuration = _configuration(folder / file)
+        for key, value in keys.items():
+            if configuration.get(key) != value:
+                return False
+    return True
 
 
 def _configuration(path: Path) -> Mapping[str, object]:

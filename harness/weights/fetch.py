@@ -59,9 +59,11 @@ def fetch_weights(
             is kept). One line that says what to get and where to put it.
         OSError: a full or read-only disk.
     """
+    # Before anything is downloaded; what a name hides is found by `refused_content` later.
     for mirror in mirrors:
         if refused := refused_name(source, mirror.partition("@")[0]):
             raise UserError(f"weights {source.name}: {refused}")
+    # A mirror that the user names is asked even where the weights are here: they may want another revision.
     if not mirrors:
         present = _find_present(source, root)
         if present:
@@ -103,7 +105,7 @@ def _fetch_from_hub(
         try:
             repository = open_repository(name, revision or None)
             record = _update_folder(source, repository, folder, progress)
-        except HubUnreachable as error:
+        except HubUnreachable as error:  # the other mirrors are on the same hub
             elsewhere = f"where there is a network get {', or '.join(mirrors)}"
             raise UserError(
                 f"weights {source.name}: {error}; {elsewhere}; {manual_remedy(source, root)}"
@@ -111,6 +113,7 @@ def _fetch_from_hub(
         except HubFailed as error:
             notes.append(str(error))
             continue
+        # Last of all: a source without patterns counts as complete once it has a record.
         write_record(folder, record)
         return FetchedWeights(folder / source.file, record, new=True, notes=tuple(notes))
     raise UserError(f"weights {source.name}: {'; '.join(notes)}; {manual_remedy(source, root)}")
@@ -131,10 +134,10 @@ def _update_folder(
     _check_published(source, repository, chosen.files)
     headers = authorization()
     # Configurations first: they may show that the gigabytes of weights are the wrong ones.
-    configurations = [name for name in chosen.files if name.endswith(".json")]
-    files = {
-        name: _fetch_file(source, repository, name, folder, progress, headers) for name in configurations
-    }
+    files: dict[str, FileRecord] = {}
+    for name in chosen.files:
+        if name.endswith(".json"):
+            files[name] = _fetch_file(source, repository, name, folder, progress, headers)
     if refused := refused_content(source, folder):
         raise HubFailed(f"{repository.name}: {refused}")
     for name in chosen.files:
@@ -146,7 +149,8 @@ def _update_folder(
 def _check_published(source: WeightSource, repository: Repository, names: Sequence[str]) -> None:
     """Raises `HubFailed` where the repository itself lists another hash than the published one."""
     for name in names:
-        digest, expected = repository.files[name].sha256, source.sha256.get(name)
+        digest = repository.files[name].sha256  # empty for small files: they are checked once they are here
+        expected = source.sha256.get(name)
         if expected and digest not in ("", expected):
             raise HubFailed(f"{repository.name} has another {name}: sha256 {digest}, expected {expected}")
 
@@ -160,7 +164,9 @@ def _fetch_file(
     headers: Mapping[str, str],
 ) -> FileRecord:
     """Fetches one file, unless it is there and right; it is checked before it takes its place."""
-    path, file = folder / name, repository.files[name]
+    path = folder / name
+    file = repository.files[name]
+    # The hash that the authors published comes before what a mirror says of its own file.
     expected = source.sha256.get(name, file.sha256)
     if path.is_file():
         record = FileRecord.of(path)
@@ -171,7 +177,8 @@ def _fetch_file(
     except DownloadFailed as error:
         if error.status is None:  # what has arrived is worth more than another mirror
             raise UserError(f"weights {source.name}: {error}") from error
-        raise HubFailed(denied_message(repository.name) if error.status in _DENIED else str(error)) from error
+        reason = denied_message(repository.name) if error.status in _DENIED else str(error)
+        raise HubFailed(reason) from error
     record = FileRecord.of(part)
     if not file.is_same(part, record.sha256) or expected not in ("", record.sha256):
         discard_download(part)
@@ -184,7 +191,8 @@ def _fetch_file(
 
 
 def _fetch_from_addresses(source: WeightSource, folder: Path, progress: Progress) -> FetchedWeights:
-    list(fetch_files(f"weights {source.name}", source.downloads, folder, progress))
+    for _ in fetch_files(f"weights {source.name}", source.downloads, folder, progress):
+        pass  # each file is fetched when the next is asked for
     chosen = select_files_in(source, folder)
     if chosen.missing:
         raise UserError(

@@ -42,7 +42,9 @@ class HubFile:
         """True where a file on disk, with this sha256, is this file of the repository."""
         if self.size not in (None, path.stat().st_size):
             return False
-        return sha256 == self.sha256 if self.sha256 else git_hash(path) == self.blob
+        if self.sha256:
+            return sha256 == self.sha256
+        return git_hash(path) == self.blob
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,9 @@ def authorization() -> dict[str, str]:
     # Public, but not in the package's `__all__`.
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
-    return {name: value for name, value in build_hf_headers().items() if name.lower() == "authorization"}
+    # Nothing else of the client's headers: downloads here send their own.
+    headers = build_hf_headers()
+    return {name: headers[name] for name in headers if name.lower() == "authorization"}
 
 
 def denied_message(name: str) -> str:

@@ -41,8 +41,9 @@ class WeightLocation:
 
 def weights_root(root: Path | None = None) -> Path:
     """Folder of everything fetched: the one named, else BENCH_WEIGHTS, else the user's cache folder."""
-    if root or os.environ.get("BENCH_WEIGHTS"):
-        return (root or Path(os.environ["BENCH_WEIGHTS"])).expanduser()
+    named = root or os.environ.get("BENCH_WEIGHTS")
+    if named:
+        return Path(named).expanduser()
     return _cache_home() / "correspondence-bench" / "weights"
 
 
@@ -69,6 +70,7 @@ def find_weights(source: WeightSource, root: Path | None = None) -> WeightLocati
     if _is_complete(source, folder):
         record = read_record(folder)
         return WeightLocation(folder / source.file, "fetched", record.origin if record else "")
+    # Other tools may have downloaded the same repository: gigabytes that need not come twice.
     for origin, snapshot in _snapshots(source):
         if _is_complete(source, snapshot):
             return WeightLocation(snapshot / source.file, "hub-cache", origin)
@@ -110,7 +112,7 @@ def _is_complete(source: WeightSource, folder: Path) -> bool:
     chosen = select_files_in(source, folder)
     if chosen.missing or not chosen.files or not (patterns_of(source) or read_record(folder)):
         return False
-    used_files(source, folder)
+    used_files(source, folder)  # for its error: going on to another place would hide the refused folder
     return True
 
 
@@ -122,10 +124,16 @@ def _snapshots(source: WeightSource) -> Iterator[tuple[str, Path]]:
     for mirror in source.mirrors:
         repository, _, revision = mirror.partition("@")
         folder = hub_cache() / f"models--{repository.replace('/', '--')}"
-        main = folder / "refs" / (revision or "main")
-        commit = main.read_text(encoding="utf-8").strip() if main.is_file() else revision
-        names = [snapshot.name for snapshot in (folder / "snapshots").glob("*")]
-        for name in sorted(names, key=lambda name: (name != commit, name)):
+        reference = folder / "refs" / (revision or "main")
+        # A branch or tag has a file with its commit; a commit is its own name.
+        commit = revision
+        if reference.is_file():
+            commit = reference.read_text(encoding="utf-8").strip()
+        names = sorted(snapshot.name for snapshot in (folder / "snapshots").glob("*"))
+        # Stable: the commit comes first, the others follow in order of name.
+        names.sort(key=lambda name: name != commit)
+        for name in names:
+            # Any snapshot will do where no revision is asked for.
             if name == commit or not revision:
                 yield f"{repository}@{name}", folder / "snapshots" / name
 

@@ -59,7 +59,8 @@ class WeightRecord:
         urls: tuple[str, ...] = (),
     ) -> WeightRecord:
         """A record of files that have just arrived."""
-        return cls(source, repository, commit, urls, datetime.now(UTC).isoformat(timespec="seconds"), files)
+        fetched = datetime.now(UTC).isoformat(timespec="seconds")
+        return cls(source, repository, commit, urls, fetched, files)
 
     @property
     def origin(self) -> str:
@@ -69,10 +70,9 @@ class WeightRecord:
 
 def write_record(folder: Path, record: WeightRecord) -> None:
     """Writes the record beside the files, whole or not at all."""
+    text = json.dumps({"schema": SCHEMA, **asdict(record)}, indent=1, sort_keys=True)
     with replacing(folder / RECORD) as file:
-        file.write(
-            (json.dumps({"schema": SCHEMA, **asdict(record)}, indent=1, sort_keys=True) + "\n").encode()
-        )
+        file.write(f"{text}\n".encode())
 
 
 def read_record(folder: Path) -> WeightRecord | None:
@@ -91,7 +91,7 @@ def read_record(folder: Path) -> WeightRecord | None:
             )
         files = {name: FileRecord(**file) for name, file in content.pop("files").items()}
         return WeightRecord(files=files, urls=tuple(content.pop("urls")), **content)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError):  # the second where `folder` is a single file
         return None
     except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, KeyError, TypeError) as error:
         raise UserError(

@@ -53,7 +53,9 @@ def find_partial_weights(source: WeightSource, root: Path | None = None) -> Weig
         return find_weights(source, root)
     except UserError:
         folder = weights_folder(source, root)
-        if source.locate or (not (folder / RECORD).is_file() and not select_files_in(source, folder).files):
+        has_files = (folder / RECORD).is_file() or select_files_in(source, folder).files
+        # Weights of a package are not fetched: there is no folder that could hold a part of them.
+        if source.locate or not has_files:
             raise
         return WeightLocation(folder, "fetched")
 
@@ -67,6 +69,7 @@ def verify_weights(source: WeightSource, location: WeightLocation) -> WeightRepo
     path, folder = location.path, location.folder
     record = read_record(folder) if location.kind in ("fetched", "own") else None
     recorded: dict[str, str] = {}
+    # The user's folder may be where another source was fetched to.
     if record and record.source == source.name:
         recorded = {name: file.sha256 for name, file in record.files.items()}
     missing: tuple[str, ...] = ()
@@ -75,20 +78,28 @@ def verify_weights(source: WeightSource, location: WeightLocation) -> WeightRepo
         paths = {source.file or path.name: path}
     else:
         selection = select_files_in(source, folder)
-        paths, missing = {name: folder / name for name in selection.files}, selection.missing
+        paths = {name: folder / name for name in selection.files}
+        missing = selection.missing
         refused = refused_content(source, folder)
     hashes = {name: file_sha256(file) for name, file in paths.items()}
+    # Beside the patterns without a file: a file that the fetch has recorded, and that is gone.
     gone = [name for name in recorded if name not in hashes]
+    published = [name for name in hashes if source.sha256.get(name) == hashes[name]]
+    unchanged = [name for name in hashes if recorded.get(name) == hashes[name]]
+    unknown = hashes.keys() - source.sha256.keys() - recorded.keys()
+    changes = list(_changes(hashes, source.sha256, recorded))
+    if refused:
+        changes.insert(0, refused)
     return WeightReport(
         source=source.name,
         place=str(path),
         origin=location.origin,
         files=hashes,
-        published=tuple(name for name in hashes if source.sha256.get(name) == hashes[name]),
-        recorded=tuple(name for name in hashes if recorded.get(name) == hashes[name]),
-        unknown=tuple(name for name in hashes if name not in source.sha256 and name not in recorded),
+        published=tuple(published),
+        recorded=tuple(unchanged),
+        unknown=tuple(name for name in hashes if name in unknown),
         missing=tuple(dict.fromkeys([*gone, *missing])),
-        changed=(*([refused] if refused else []), *_changes(hashes, source.sha256, recorded)),
+        changed=tuple(changes),
     )
 
 
