@@ -77,12 +77,12 @@ def list_(host: Host, weights_root: Path | None, as_json: bool) -> None:
 
 
 def _state(source: WeightSource, root: Path | None) -> _State:
-    from harness.weights.content import select_files_in, used_files
+    from harness.weights.content import files_at, select_files_in
     from harness.weights.places import find_weights, weights_folder
 
     try:
         place = find_weights(source, root)
-        files = used_files(source, place.path)
+        files = files_at(source, place.path)
         size = sum(file.stat().st_size for file in files.values())
     except Exception as error:  # noqa: BLE001 - one plugin's own locate must not hide the other sources
         if source.locate:
@@ -258,10 +258,10 @@ def _describe_result(source: WeightSource, result: FetchedWeights) -> str:
 @click.pass_obj
 def path(host: Host, name: str, weights_root: Path | None) -> None:
     """Print the path of a source on this machine, for scripts."""
-    from harness.weights.content import used_files
+    from harness.weights.content import files_at
     from harness.weights.places import find_weights
 
     source = host.weight_sources[name]
     folder = find_weights(source, weights_root).path
-    used_files(source, folder)  # raises where a file is missing
+    files_at(source, folder)  # raises where a file is missing
     click.echo(folder)

@@ -94,8 +94,9 @@ def _fetch_file(file: RemoteFile, folder: Path, progress: Progress, keep_archive
 
 
 def _check_sha256(path: Path, file: RemoteFile, folder: Path) -> str:
-    """Returns a file's sha256. Raises `UserError` where another one is expected, and moves the file out of the
-    way.
+    """Returns a file's sha256.
+
+    Raises `UserError` where another one is expected, and moves the file out of the way.
     """
     digest = file_sha256(path)
     if file.sha256 and digest != file.sha256.lower():

@@ -66,7 +66,7 @@ def read_predictions(path: Path, fingerprints: Mapping[str, str] | None = None) 
         # pattern.
         with path.open("rb") as file:
             table = pq.read_table(file)
-        stored = stored_fingerprints(table)
+        stored = fingerprints_of(table)
         table = table.select([*KEY_COLUMNS, *NUMBER_COLUMNS])
     except FileNotFoundError as error:
         raise UserError(f"{path}: is not there; run the cell again") from error
@@ -93,7 +93,7 @@ def merge_tables(tables: Iterable[pa.Table]) -> pa.Table:
     tables = list(tables)  # gone through twice
     fingerprints: dict[str, str] = {}
     for table in tables:
-        fingerprints |= stored_fingerprints(table)
+        fingerprints |= fingerprints_of(table)
     # Tables of different fingerprints differ in metadata, which is put together below.
     rows = pa.concat_tables([table.replace_schema_metadata(None) for table in tables])
     # The lowest row number of a key is that of the first table to have it.
@@ -109,7 +109,7 @@ def _sort(table: pa.Table) -> pa.Table:
     return table.sort_by([(name, "ascending") for name in KEY_COLUMNS])
 
 
-def stored_fingerprints(table: pa.Table) -> dict[str, str]:
+def fingerprints_of(table: pa.Table) -> dict[str, str]:
     """The fingerprints kept with a table. Raises `KeyError` or `ValueError` where there are none."""
     fingerprints: dict[str, str] = json.loads((table.schema.metadata or {})[_FINGERPRINTS])
     return fingerprints

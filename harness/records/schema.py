@@ -54,7 +54,7 @@ class CellInfo(_Model):
     notes: str = ""
 
     @property
-    def fed_size(self) -> Size:
+    def input_size(self) -> Size:
         """`fed` as a size. Raises `UserError` where it is None."""
         if self.fed is None:
             raise UserError(f"{self.id}: not applicable, so it has no predictions to score")

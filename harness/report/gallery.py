@@ -292,7 +292,7 @@ def _read_predictions(series: Series, data: _SplitData) -> _SeriesPredictions:
     if not points:
         return _SeriesPredictions(series, {}, {})
     # Column 0: the rule has one alpha, that of the split's charts.
-    flags = correct_keypoints(data.index, points, data.rule, cell.fed_size)[:, 0]
+    flags = correct_keypoints(data.index, points, data.rule, cell.input_size)[:, 0]
     # Flags are those of all pairs' keypoints, one after another.
     lengths = [len(predicted) for predicted in points.values()]
     ends = np.cumsum(lengths)[:-1]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.environment import hardware, package_versions, source_state
 from harness.messages import one_line
-from harness.records.predictions import PREDICTIONS, stored_fingerprints
+from harness.records.predictions import PREDICTIONS, fingerprints_of
 from harness.records.schema import (
     Counts,
     Error,
@@ -52,7 +52,7 @@ def make_record(
     clock = StageClock()
     with clock.stage("score"):
         path = resolved.folder / PREDICTIONS
-        scores, thresholds = score_all(resolved.index, predictions, criteria, info.fed_size, path)
+        scores, thresholds = score_all(resolved.index, predictions, criteria, info.input_size, path)
     failures = [*work.failures, *_standing_failures(resolved, work, earlier)]
     return Record(
         status="partial" if failures else "ok",
@@ -124,7 +124,7 @@ def _localizer_options(
     resolved: ResolvedCell, predictions: pa.Table, earlier: Record | None
 ) -> dict[str, dict[str, Scalar]]:
     """Options by localizer: of this run's localizers, and of those that earlier runs predicted with."""
-    fingerprints = stored_fingerprints(predictions)
+    fingerprints = fingerprints_of(predictions)
     options = {name: fingerprint_options(fingerprint) for name, fingerprint in fingerprints.items()}
     # In the order in which they were written, where the earlier run came to its end.
     options |= {name: info.options for name, info in earlier.localizers.items()} if earlier else {}

@@ -139,7 +139,7 @@ def compare(first: Side, other: Side, index: SplitIndex) -> Comparison:
 def _correct(side: Side, index: SplitIndex, points: Points, pair_ids: Sequence[str]) -> np.ndarray:
     """Returns (keypoints of `pair_ids`, alphas) bool."""
     selected = {pair_id: points[pair_id] for pair_id in pair_ids}
-    return correct_keypoints(index, selected, side.criterion, side.cell.record.cell.fed_size)
+    return correct_keypoints(index, selected, side.criterion, side.cell.record.cell.input_size)
 
 
 def _slices(index: SplitIndex, pair_ids: Sequence[str]) -> dict[str, np.ndarray]:

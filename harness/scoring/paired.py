@@ -216,7 +216,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """
     p = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p, kind="stable")
-    # The smallest is multiplied by the number of tests, the next by one less; none falls below an earlier one.
+    # The smallest is multiplied by the number of tests, the next by one less; none gets below one before it.
     steps = p[order] * np.arange(len(p), 0, -1)
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(1, np.maximum.accumulate(steps))

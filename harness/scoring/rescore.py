@@ -51,7 +51,7 @@ class Rescorer:
         Raises:
             UserError: if the cell has no predictions, or its dataset is missing or not the one it was run on.
         """
-        fed = record.cell.fed_size
+        fed = record.cell.input_size
         index = self.split(record)
         # Those the record has are scored anew as well: its scores are replaced as a whole.
         earlier = criteria_of(record, self._host)

@@ -97,7 +97,7 @@ class Ties:
                     f"{folder}: has predictions of other pairs than {first_id}; run the cell again"
                 )
             pair_ids = tuple(points)
-            right, total = count_correct(index, points, criterion, record.cell.fed_size)
+            right, total = count_correct(index, points, criterion, record.cell.input_size)
             correct.append(right.mean(axis=1))
         is_by_point = self._averaging == "point"
         weight = total.astype(np.float64) if is_by_point else np.ones(len(total))

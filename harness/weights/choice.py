@@ -13,7 +13,7 @@ from harness.errors import SeveralErrors, UserError
 from harness.files import file_sha256
 from harness.plugins.host import Host
 from harness.specs import WeightSource
-from harness.weights.content import refused_name, used_files
+from harness.weights.content import files_at, name_refusal
 from harness.weights.places import WeightLocation, find_weights
 from harness.weights.record import read_record
 
@@ -176,7 +176,7 @@ def _own_weights(source: WeightSource, path: Path) -> Weights:
     Raises `UserError` where the files are refused or incomplete.
     """
     # Before the path is looked at: a repository's name that is given as a path gets the better reason.
-    if refused := refused_name(source, str(path)):
+    if refused := name_refusal(source, str(path)):
         raise UserError(f"weights {source.name}: {refused}")
     if not path.exists():
         message = (
@@ -195,7 +195,7 @@ def _own_weights(source: WeightSource, path: Path) -> Weights:
 
 
 def _weights_at(source: WeightSource, location: WeightLocation) -> Weights:
-    return Weights(source, location, used_files(source, location.path))
+    return Weights(source, location, files_at(source, location.path))
 
 
 def _is_location(source: WeightSource, path: Path) -> bool:

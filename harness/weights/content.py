@@ -80,7 +80,7 @@ def select_files_in(source: WeightSource, folder: Path) -> FileSelection:
     return select_files(source, names_in(folder) if folder.is_dir() else ())
 
 
-def used_files(source: WeightSource, path: Path) -> dict[str, Path]:
+def files_at(source: WeightSource, path: Path) -> dict[str, Path]:
     """Files that a source uses at a path: name -> file.
 
     Args:
@@ -96,12 +96,12 @@ def used_files(source: WeightSource, path: Path) -> dict[str, Path]:
     if chosen.missing or not chosen.files:
         lacking = ", ".join(chosen.missing) or "any file"
         raise UserError(f"weights {source.name}: {path} lacks {lacking}")
-    if refused := refused_content(source, path):
+    if refused := content_refusal(source, path):
         raise UserError(f"weights {source.name}: {refused}")
     return {name: path / name for name in chosen.files}
 
 
-def refused_name(source: WeightSource, repository: str) -> str:
+def name_refusal(source: WeightSource, repository: str) -> str:
     """Reason why a repository, or a folder of its name, is refused; empty where it is not."""
     # Without the owner: anyone's copy of a repository has its name.
     name = PurePosixPath(repository).name.lower()
@@ -111,7 +111,7 @@ def refused_name(source: WeightSource, repository: str) -> str:
     return ""
 
 
-def refused_content(source: WeightSource, folder: Path) -> str:
+def content_refusal(source: WeightSource, folder: Path) -> str:
     """Reason why a folder is refused, by its configuration files; empty where it is not.
 
     Raises `UserError` for damaged JSON.

@@ -11,13 +11,13 @@ from harness.downloads.download import DownloadFailed, Progress, discard_downloa
 from harness.downloads.files import fetch_files
 from harness.errors import UserError
 from harness.specs import WeightSource
-from harness.weights.content import refused_content, refused_name, select_files, select_files_in
+from harness.weights.content import content_refusal, name_refusal, select_files, select_files_in
 from harness.weights.hub import (
     HubFailed,
     HubUnreachable,
     Repository,
     authorization,
-    denied_message,
+    login_message,
     open_repository,
 )
 from harness.weights.places import find_weights, manual_remedy, weights_folder
@@ -59,9 +59,9 @@ def fetch_weights(
             is kept). One line that says what to get and where to put it.
         OSError: a full or read-only disk.
     """
-    # Before anything is downloaded; what a name hides is found by `refused_content` later.
+    # Before anything is downloaded; what a name hides is found by `content_refusal` later.
     for mirror in mirrors:
-        if refused := refused_name(source, mirror.partition("@")[0]):
+        if refused := name_refusal(source, mirror.partition("@")[0]):
             raise UserError(f"weights {source.name}: {refused}")
     # A mirror that the user names is asked even where the weights are here: they may want another revision.
     if not mirrors:
@@ -138,7 +138,7 @@ def _update_folder(
     for name in chosen.files:
         if name.endswith(".json"):
             files[name] = _fetch_file(source, repository, name, folder, progress, headers)
-    if refused := refused_content(source, folder):
+    if refused := content_refusal(source, folder):
         raise HubFailed(f"{repository.name}: {refused}")
     for name in chosen.files:
         if name not in files:
@@ -177,7 +177,7 @@ def _fetch_file(
     except DownloadFailed as error:
         if error.status is None:  # what has arrived is worth more than another mirror
             raise UserError(f"weights {source.name}: {error}") from error
-        reason = denied_message(repository.name) if error.status in _DENIED else str(error)
+        reason = login_message(repository.name) if error.status in _DENIED else str(error)
         raise HubFailed(reason) from error
     record = FileRecord.of(part)
     if not file.is_same(part, record.sha256) or expected not in ("", record.sha256):

@@ -88,7 +88,7 @@ def open_repository(name: str, revision: str | None = None) -> Repository:
     try:
         info = HfApi(endpoint=endpoint()).model_info(name, revision=revision, files_metadata=True, timeout=30)
     except errors.GatedRepoError as error:
-        raise HubFailed(denied_message(name)) from error
+        raise HubFailed(login_message(name)) from error
     except errors.RevisionNotFoundError as error:
         raise HubFailed(f"{name} has no revision '{revision}'") from error
     except errors.RepositoryNotFoundError as error:
@@ -98,7 +98,7 @@ def open_repository(name: str, revision: str | None = None) -> Repository:
     except errors.HfHubHTTPError as error:
         status = error.response.status_code
         if status in _DENIED:
-            raise HubFailed(denied_message(name)) from error
+            raise HubFailed(login_message(name)) from error
         reason = error.response.reason_phrase
         raise HubFailed(f"{name}: {endpoint()} answers {status} {reason}".rstrip()) from error
     except errors.OfflineModeIsEnabled as error:
@@ -128,7 +128,7 @@ def authorization() -> dict[str, str]:
     return {name: headers[name] for name in headers if name.lower() == "authorization"}
 
 
-def denied_message(name: str) -> str:
+def login_message(name: str) -> str:
     """Message for a repository that is open to known users only, with the way to become one."""
     return (
         f"{name} is gated: accept its terms at {endpoint()}/{name}, "

@@ -12,7 +12,7 @@ from typing import Literal
 
 from harness.errors import UserError
 from harness.specs import WeightSource
-from harness.weights.content import patterns_of, select_files_in, used_files
+from harness.weights.content import files_at, patterns_of, select_files_in
 from harness.weights.record import read_record
 
 Kind = Literal["package", "fetched", "hub-cache", "own"]
@@ -112,7 +112,7 @@ def _is_complete(source: WeightSource, folder: Path) -> bool:
     chosen = select_files_in(source, folder)
     if chosen.missing or not chosen.files or not (patterns_of(source) or read_record(folder)):
         return False
-    used_files(source, folder)  # for its error: going on to another place would hide the refused folder
+    files_at(source, folder)  # for its error: going on to another place would hide the refused folder
     return True
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.errors import UserError
 from harness.files import file_sha256
 from harness.specs import WeightSource
-from harness.weights.content import RECORD, refused_content, select_files_in
+from harness.weights.content import RECORD, content_refusal, select_files_in
 from harness.weights.places import WeightLocation, find_weights, weights_folder
 from harness.weights.record import read_record
 
@@ -80,7 +80,7 @@ def verify_weights(source: WeightSource, location: WeightLocation) -> WeightRepo
         selection = select_files_in(source, folder)
         paths = {name: folder / name for name in selection.files}
         missing = selection.missing
-        refused = refused_content(source, folder)
+        refused = content_refusal(source, folder)
     hashes = {name: file_sha256(file) for name, file in paths.items()}
     # Beside the patterns without a file: a file that the fetch has recorded, and that is gone.
     gone = [name for name in recorded if name not in hashes]
