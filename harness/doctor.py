@@ -234,13 +234,13 @@ def _check_prepare(subject: _Subject) -> str:
 
 
 def _check_grid(subject: _Subject) -> str:
-    from harness.localizers import contract
+    from harness.localizers import checks
 
     spec, localizer = subject.localizer_spec, subject.localizer()
-    grids = dict.fromkeys([spec.grid, *contract.GRIDS])
+    grids = dict.fromkeys([spec.grid, *checks.GRIDS])
     try:
-        reads_pixels = contract.reads_whole_pixels(localizer)
-        errors = {grid: contract.displaced_peak_error(localizer, grid, spec.reads) for grid in grids}
+        reads_pixels = checks.reads_whole_pixels(localizer)
+        errors = {grid: checks.displaced_peak_error(localizer, grid, spec.reads) for grid in grids}
     except Exception as error:
         # A localizer may need features of its own kind.
         raise _Skipped(f"'{spec.name}' cannot be tried on made-up maps: {one_line(error)}") from error
@@ -256,7 +256,7 @@ def _check_grid(subject: _Subject) -> str:
 
 
 def _check_many(subject: _Subject) -> str:
-    from harness.localizers import contract
+    from harness.localizers import checks
 
     name, localizer = subject.localizer_spec.name, subject.localizer()
     if not isinstance(localizer, BatchLocalizer):
@@ -264,7 +264,7 @@ def _check_many(subject: _Subject) -> str:
     tasks = []
     for pair, (source, target) in zip(subject.pairs, subject.extract(subject.pairs), strict=True):
         tasks.append((source, target, _spread_points(pair.source_size)))
-    are_equal, distance = contract.batch_differences(localizer, localizer, tasks)
+    are_equal, distance = checks.batch_differences(localizer, localizer, tasks)
     if not are_equal:
         raise _Failed(f"predictions of '{name}' for a pair depend on the other pairs of the batch")
     if distance > BATCH_TOLERANCE:

@@ -1,7 +1,7 @@
 """The hooks, on one screen.
 
 A plugin is a module (or object) with some of these functions, marked `@harness.hookimpl`. Collecting hooks
-return a list of records (`harness.specs`); lifecycle hooks return nothing.
+return a list of specs (`harness.specs`); lifecycle hooks return nothing.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from harness.plugins.host import Host
 from harness.specs import NO_PROMPT, Scalar
 
 if TYPE_CHECKING:
-    from harness.matching.match import Match, Matcher, MatchRequest
+    from harness.matching.match import Match, MatchRequest, PhotoPair
 
     _PointType = click.ParamType[tuple[float, float]]
 else:  # generic for type checkers only: older releases of click cannot subscript it
@@ -213,20 +213,20 @@ def match(host: Host, arguments: MatchArguments) -> None:
 
         check_sheet_path(arguments.out)
 
-    from harness.matching.match import Matcher
+    from harness.matching.match import PhotoPair
 
-    matcher = Matcher(host, arguments.a, arguments.b, arguments.request())
+    photo_pair = PhotoPair(host, arguments.a, arguments.b, arguments.request())
     _warn_of_orientation([arguments.a, arguments.b])
     if arguments.points:
-        matcher.check_points(arguments.points)  # before the models load
+        photo_pair.check_points(arguments.points)  # before the models load
     points = dense = None
     if arguments.points:
-        points = matcher.locate(arguments.points)
+        points = photo_pair.locate(arguments.points)
     if arguments.dense:
-        dense = matcher.locate(matcher.grid(arguments.grid))
+        dense = photo_pair.locate(photo_pair.grid(arguments.grid))
     if arguments.out:
         heat_point = arguments.points[0] if arguments.heatmap else None
-        _draw(matcher, points, dense, heat_point, arguments.out)
+        _draw(photo_pair, points, dense, heat_point, arguments.out)
     if arguments.as_json:
         click.echo(_json(points, dense, arguments.out))
     else:
@@ -234,7 +234,7 @@ def match(host: Host, arguments: MatchArguments) -> None:
 
 
 def _draw(
-    matcher: Matcher,
+    photo_pair: PhotoPair,
     points: Match | None,
     dense: Match | None,
     heat_point: tuple[float, float] | None,
@@ -246,9 +246,9 @@ def _draw(
     heat = None
     if heat_point:
         # At the size at which B is drawn: each pixel of the picture has a similarity of its own.
-        values = matcher.heat(heat_point, panel_size(matcher.sizes[1]))
-        heat = Heat(values, matcher.cells)
-    write_sheet(picture(matcher.images, points, dense=dense, heat=heat), out)
+        values = photo_pair.heat(heat_point, panel_size(photo_pair.sizes[1]))
+        heat = Heat(values, photo_pair.cells)
+    write_sheet(picture(photo_pair.images, points, dense=dense, heat=heat), out)
 
 
 def _text(points: Match | None, dense: Match | None, out: Path | None) -> str:

@@ -147,11 +147,11 @@ def match(
         device=device,
         precision=precision,
     )
-    matcher = Matcher(load_plugins(), Path(a), Path(b), choice)
-    return matcher.locate(points)
+    photo_pair = PhotoPair(load_plugins(), Path(a), Path(b), choice)
+    return photo_pair.locate(points)
 
 
-class Matcher:
+class PhotoPair:
     """One pair of images under one method. Features are computed for the first point, and kept for the next.
 
     Attributes:

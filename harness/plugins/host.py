@@ -1,6 +1,6 @@
-"""Loads plugins and collects the records they bring, one registry per hook.
+"""Loads plugins and collects the specs they bring, one registry per hook.
 
-Each plugin is loaded by itself: a broken one is reported, and stops only a run that names a record which it
+Each plugin is loaded by itself: a broken one is reported, and stops only a run that names a spec which it
 would have brought. Built-in plugins go through the same hooks.
 """
 
@@ -28,15 +28,15 @@ from harness.specs import (
 
 
 class Host:
-    """All plugins of a process and the records they brought.
+    """All plugins of a process and the specs they brought.
 
-    `host.extractors["dift"]` returns a record, or raises a `UserError` that names the nearest ones; likewise
+    `host.extractors["dift"]` returns a spec, or raises a `UserError` that names the nearest ones; likewise
     for every hook.
 
     Attributes:
         plugins: every plugin found, in order of loading.
         manager: the loaded ones, for lifecycle hooks.
-        registries: collecting hook -> the records it brought.
+        registries: collecting hook -> the specs it brought.
     """
 
     def __init__(self) -> None:
@@ -96,7 +96,7 @@ class Host:
         self.plugins.append(Plugin(name, distribution, version, status, reason=reason))
 
     def _add(self, plugin: Plugin, collected: Mapping[str, Sequence[Any]]) -> Plugin:
-        """Adds the records to their registries. Returns the plugin with the clashes in its `reason`."""
+        """Adds the specs to their registries. Returns the plugin with the clashes in its `reason`."""
         clashes = []
         for hook, specs in collected.items():
             for spec in specs:
@@ -105,16 +105,16 @@ class Host:
         return replace(plugin, reason="; ".join(clashes))
 
     def _collect(self, module: object, registry: Registry[Any]) -> list[Any]:
-        """Calls one plugin's implementation of a hook. Raises `UserError` for records of another class."""
+        """Calls one plugin's implementation of a hook. Raises `UserError` for specs of another class."""
         specs: list[Any] = []
         for implementation in getattr(self.manager.hook, registry.hook).get_hookimpls():
             if implementation.plugin is module:
                 specs.extend(implementation.function())
         for spec in specs:
-            if not isinstance(spec, registry.record):
+            if not isinstance(spec, registry.spec_class):
                 raise UserError(
                     f"{registry.hook} returned a {type(spec).__name__}, "
-                    f"expected a list of {registry.record.__name__}"
+                    f"expected a list of {registry.spec_class.__name__}"
                 )
         names = [spec.name for spec in specs]
         repeated = sorted({name for name in names if names.count(name) > 1})

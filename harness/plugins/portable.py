@@ -17,10 +17,10 @@ Spec = TypeVar("Spec")
 
 @dataclass(frozen=True, eq=False)
 class PortableSpec(Generic[Spec]):
-    """A plugin's record, with the plugin that brought it.
+    """A plugin's spec, with the plugin that brought it.
 
-    It pickles as the names of both. The other process loads that plugin and takes its record of that name, so
-    the plugin must be installed there too, with the same code. By value a record would not always pickle:
+    It pickles as the names of both. The other process loads that plugin and takes its spec of that name, so
+    the plugin must be installed there too, with the same code. By value a spec would not always pickle:
     those of other authors' plugins hold lambdas and local functions.
 
     Attributes:
@@ -44,16 +44,16 @@ class PortableSpec(Generic[Spec]):
 
 
 def portable_spec(host: Host, registry: Registry[Spec], name: str) -> PortableSpec[Spec]:
-    """Returns a record with the plugin that brought it. Raises `UserError` for an unknown name."""
+    """Returns a spec with the plugin that brought it. Raises `UserError` for an unknown name."""
     spec = registry[name]
     return PortableSpec(spec, registry.hook, registry.origin(name), plugin_version(host, registry, name))
 
 
 def load_spec(hook: str, name: str, plugin: Plugin, version: str) -> PortableSpec[Any]:
-    """Loads one plugin, without the others that are installed, and returns its record of a name.
+    """Loads one plugin, without the others that are installed, and returns its spec of a name.
 
     Raises:
-        UserError: the plugin cannot be loaded here, lacks the record, or has other code.
+        UserError: the plugin cannot be loaded here, lacks the spec, or has other code.
     """
     # A host of its own: clashes with other plugins were settled where the cell was resolved.
     host = Host()
@@ -64,9 +64,9 @@ def load_spec(hook: str, name: str, plugin: Plugin, version: str) -> PortableSpe
         raise UserError(
             f"{plugin.origin}: cannot be loaded in this process ({loaded.reason}); install it here"
         )
-    record = portable_spec(host, host.registries[hook], name)
-    if record.version != version:
+    portable = portable_spec(host, host.registries[hook], name)
+    if portable.version != version:
         raise UserError(
-            f"{record.version}: the cell was resolved by {version}; install the same version on both machines"
+            f"{portable.version}: the cell was resolved by {version}; install the same one on both machines"
         )
-    return record
+    return portable

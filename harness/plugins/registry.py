@@ -1,4 +1,4 @@
-"""The records of one hook, by name, and the plugins that brought them."""
+"""The specs of one hook, by name, and the plugins that brought them."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ class Plugin:
 
 
 class Registry(Mapping[str, Spec], Generic[Spec]):
-    """The records that one collecting hook brought, in order of name.
+    """The specs that one collecting hook brought, in order of name.
 
     `registry[name]` raises a `UserError` for a name that nobody brought (with the nearest names, and the
     plugins that failed and might have brought it), or that two plugins brought.
 
     Args:
         hook: name of the hook, such as `bench_extractors`.
-        record: class of its records.
+        spec_class: class of its specs.
         plugins: every plugin of the process, for messages; grows as they are loaded.
     """
 
-    def __init__(self, hook: str, record: type[Spec], plugins: Sequence[Plugin]) -> None:
-        self.hook, self.record = hook, record
+    def __init__(self, hook: str, spec_class: type[Spec], plugins: Sequence[Plugin]) -> None:
+        self.hook, self.spec_class = hook, spec_class
         self._plugins = plugins
         self._specs: dict[str, Spec] = {}
         self._origins: dict[str, Plugin] = {}
@@ -69,7 +69,7 @@ class Registry(Mapping[str, Spec], Generic[Spec]):
         )
 
     def add(self, name: str, spec: Spec, plugin: Plugin) -> str:
-        """Adds a record.
+        """Adds a spec.
 
         Returns:
             A message where another plugin has brought one of that name, otherwise an empty string.
@@ -82,11 +82,11 @@ class Registry(Mapping[str, Spec], Generic[Spec]):
         return f"{self.kind} '{name}' clashes with {owner.origin}"
 
     def origin(self, name: str) -> Plugin:
-        """The plugin that brought a record. Raises `KeyError`."""
+        """The plugin that brought a spec. Raises `KeyError`."""
         return self._origins[name]
 
     def is_contested(self, name: str) -> bool:
-        """Says whether two plugins brought records of this name."""
+        """Says whether two plugins brought specs of this name."""
         return name in self._clashes
 
     def __getitem__(self, name: str) -> Spec:
@@ -110,14 +110,14 @@ class Registry(Mapping[str, Spec], Generic[Spec]):
         return name in self._all()
 
     def get(self, name: str, default: Any = None) -> Any:
-        """The record called `name`, or `default`. Raises `UserError` where two plugins brought it."""
+        """The spec called `name`, or `default`. Raises `UserError` where two plugins brought it."""
         return self[name] if name in self else default  # noqa: SIM401 - this is `get`
 
     def _all(self) -> Mapping[str, Spec]:
         return self._specs
 
     def _missing_plugins(self) -> str:
-        """Names the plugins that are not loaded and might have brought a record."""
+        """Names the plugins that are not loaded and might have brought a spec."""
         events = {"failed": " failed", "blocked": "", "shadowed": " is shadowed"}
         missing = [plugin for plugin in self._plugins if plugin.status in events]
         return "".join(f"; {plugin.origin}{events[plugin.status]}: {plugin.reason}" for plugin in missing)

@@ -14,7 +14,7 @@ from harness.plugins.registry import Registry
 
 
 def plugin_version(host: Host, registry: Registry[Any], name: str) -> str:
-    """The plugin that brought a record, with its package and version.
+    """The plugin that brought a spec, with its package and version.
 
     Plugins of other authors have a hash of their code, too.
     An author changes a plugin many times before its version; predictions of yesterday's code must not pass

@@ -1,6 +1,6 @@
 """Records that plugins hand over, one file per hook, behind one door.
 
-`from harness.specs import ExtractorSpec` and so on. A record is cheap: importing the module that defines it
+`from harness.specs import ExtractorSpec` and so on. A spec is cheap: importing the module that defines it
 must not import torch. Its `make` (or `open`, or `locate`) does the work, and may import whatever it needs.
 """
 

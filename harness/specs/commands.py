@@ -1,4 +1,4 @@
-"""Further commands of `bench`: the record that `bench_commands` collects."""
+"""Further commands of `bench`: the spec that `bench_commands` collects."""
 
 from __future__ import annotations
 

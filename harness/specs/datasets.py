@@ -1,4 +1,4 @@
-"""Datasets: images, image pairs and the record that `bench_datasets` collects."""
+"""Datasets: images, image pairs and the spec that `bench_datasets` collects."""
 
 from __future__ import annotations
 

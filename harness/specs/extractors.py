@@ -1,4 +1,4 @@
-"""Feature extractors: requests, feature maps and the record that `bench_extractors` collects."""
+"""Feature extractors: requests, feature maps and the spec that `bench_extractors` collects."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ class MakeContext:
         compiled: whether networks are to be compiled (`torch.compile`), as far as the extractor can; results
             may differ by rounding.
         params: the method's parameters (timestep, ensemble, layer ...), with the user's values in place.
-        weights: local path of each weight source the record names.
+        weights: local path of each weight source the spec names.
         prompt_file: the file, or folder of files, of a learned prompt; None for a prompt that is not learned.
         categories: the words that prompts use for the dataset's categories, sorted.
         prompt_scope: scope of the prompt; with `pair`, features of an image are requested again with each of

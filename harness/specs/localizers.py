@@ -1,4 +1,4 @@
-"""Localizers: points found on a target's feature map, and the record that `bench_localizers` collects."""
+"""Localizers: points found on a target's feature map, and the spec that `bench_localizers` collects."""
 
 from __future__ import annotations
 

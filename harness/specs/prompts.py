@@ -1,4 +1,4 @@
-"""Prompts: conditions of extractors, and the record that `bench_prompts` collects."""
+"""Prompts: conditions of extractors, and the spec that `bench_prompts` collects."""
 
 from __future__ import annotations
 

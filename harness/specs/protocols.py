@@ -1,4 +1,4 @@
-"""Evaluation protocols: the record that `bench_protocols` collects."""
+"""Evaluation protocols: the spec that `bench_protocols` collects."""
 
 from __future__ import annotations
 

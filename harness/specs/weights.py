@@ -1,4 +1,4 @@
-"""Weight sources: the record that `bench_weights` collects."""
+"""Weight sources: the spec that `bench_weights` collects."""
 
 from __future__ import annotations
 
