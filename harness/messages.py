@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from harness.errors import BenchError
 
 
@@ -22,9 +24,12 @@ def counted(number: int, one: str, several: str = "") -> str:
     return f"{number:,} {one if number == 1 else several or one + 's'}"
 
 
-def listed(items: list[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
+def listed(items: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`; empty for no items."""
+    if not items:
+        return ""
+    *earlier, last = items
+    return f"{', '.join(earlier)} and {last}" if earlier else last
 
 
 def failed_pairs(count: int) -> str:
