@@ -32,6 +32,7 @@ def _draw_bird(sketch: Sketch, rng: KeyedRandom) -> None:
     skull = rng.uniform(0.17, 0.24)
     beak = point_toward(head, rng.uniform(-15, 22), skull + rng.uniform(0.14, 0.36))
     spread = rng.uniform(0.05, 0.16)
+    # From back to front: a part covers those that were painted before it, and their keypoints.
     sketch.add(
         "tail",
         polygon(
@@ -42,6 +43,7 @@ def _draw_bird(sketch: Sketch, rng: KeyedRandom) -> None:
         ),
     )
     sketch.mark("tail_tip", point_between(tail, rump, 0.08))
+    # Facing right, a bird has its left leg further away. Both are covered by the body.
     ground = plump + rng.uniform(0.2, 0.42)
     for side, depth, shift in (
         ("left", -0.12, rng.uniform(0.02, 0.16)),
@@ -128,11 +130,12 @@ def _draw_bird(sketch: Sketch, rng: KeyedRandom) -> None:
         eye=eye,
     )
     shoulder = point_toward(point_toward(body, tilt, 0.28), tilt - 90, plump * 0.2)
+    # Folded, or raised.
     lift = rng.uniform(-16, 30) if rng.chance(0.65) else rng.uniform(70, 120)
     tip = point_toward(shoulder, tilt + 180 + lift, rng.uniform(0.6, 0.85))
-    elbow = point_toward(
-        point_between(shoulder, tip, 0.45), tilt + 90 if lift < 50 else tilt, rng.uniform(0.16, 0.26)
-    )
+    # The wing bulges down where it is folded, and forwards where it is raised.
+    bulge = tilt + 90 if lift < 50 else tilt
+    elbow = point_toward(point_between(shoulder, tip, 0.45), bulge, rng.uniform(0.16, 0.26))
     sketch.add(
         "wing",
         smooth(
@@ -148,6 +151,7 @@ def _draw_bird(sketch: Sketch, rng: KeyedRandom) -> None:
             0.3,
         ),
     )
+    # Tips look different from the rest of their part, or small networks cannot learn where they are.
     end = point_between(tip, elbow, 0.08)
     sketch.add(
         "primaries",
@@ -169,6 +173,7 @@ def _draw_cat(sketch: Sketch, rng: KeyedRandom) -> None:
         (side * (wide + rng.uniform(0.3, 0.5)), -0.1),
         (side * (wide + rng.uniform(0.05, 0.4)), -rng.uniform(0.25, 0.6)),
     ]
+    # The tail first: the body is painted over its root.
     sketch.add(
         "fur",
         limb(curve(*tail), 0.09, 0.07),
@@ -220,6 +225,7 @@ def _draw_cat(sketch: Sketch, rng: KeyedRandom) -> None:
         )
         sketch.mark(f"{name}_hind_paw", (hind[0] + sign * 0.03, hind[1]))
     lean = rng.uniform(-12, 12)
+    # A frame of its own, in which all parts of the head lean together.
     head_sketch = sketch.in_frame(head, lean, depth=0.22)
     ear = rng.uniform(0.26, 0.4)
     for name, sign in (("right", -1), ("left", 1)):
@@ -231,10 +237,12 @@ def _draw_cat(sketch: Sketch, rng: KeyedRandom) -> None:
             depth=-0.04,
         )
         head_sketch.mark(f"{name}_ear_tip", point_between(tip, (sign * face[0] * 0.58, -face[1] * 0.6), 0.08))
+        # The ear once more, smaller about the middle of its base.
         middle = point_between(base[0], base[1], 0.5)
+        inner_ear = [point_between(corner, middle, 0.38) for corner in (base[0], tip, base[1])]
         head_sketch.add(
             "inner_ear",
-            polygon(*(point_between(corner, middle, 0.38) for corner in (base[0], tip, base[1]))),
+            polygon(*inner_ear),
             depth=-0.03,
             line=0,
         )
@@ -244,11 +252,10 @@ def _draw_cat(sketch: Sketch, rng: KeyedRandom) -> None:
         depth=0.0,
     )
     head_sketch.mark("forehead", (0, -face[1] * 0.72))
-    apart, height, size = (
-        face[0] * rng.uniform(0.4, 0.52),
-        -face[1] * rng.uniform(0.02, 0.2),
-        rng.uniform(0.07, 0.1),
-    )
+    # Drawn once for both eyes.
+    apart = face[0] * rng.uniform(0.4, 0.52)
+    height = -face[1] * rng.uniform(0.02, 0.2)
+    size = rng.uniform(0.07, 0.1)
     for name, sign in (("right", -1), ("left", 1)):
         eye = (sign * apart, height)
         head_sketch.add(
@@ -372,6 +379,7 @@ def _draw_fish(sketch: Sketch, rng: KeyedRandom) -> None:
         line=0,
     )
     sketch.mark("belly", (0.1, tall * 0.82))
+    # Every second fish has none.
     for band in range(rng.pick((0, 0, 1, 2))):
         x = -0.07 - 0.22 * band
         sketch.add(
@@ -436,6 +444,7 @@ def _draw_horse(sketch: Sketch, rng: KeyedRandom) -> None:
         tail_tip=tail,
     )
     for side, depth, shade in (("left", -0.16, "far_leg"), ("right", 0.16, "coat")):
+        # Between the far legs and the near ones: it covers the upper ends of the far ones.
         if side == "right":
             _draw_horse_body(sketch, rng, deep, shoulder, hip, neck, muzzle, tail_root)
         for end, top in (
@@ -443,7 +452,9 @@ def _draw_horse(sketch: Sketch, rng: KeyedRandom) -> None:
             ("hind", (hip[0] - 0.02, hip[1] + deep * 0.5)),
         ):
             swing = rng.around(0, 0.13)
-            knee = (top[0] + swing + (0.05 if end == "front" else -0.05), (top[1] + ground) / 2)
+            # Front knees bend forwards, hind ones backwards.
+            bend_at_knee = 0.05 if end == "front" else -0.05
+            knee = (top[0] + swing + bend_at_knee, (top[1] + ground) / 2)
             hoof = (knee[0] + swing * 0.4 + rng.around(0, 0.07), ground - rng.uniform(0, 0.08))
             sketch.add(
                 shade,

@@ -24,7 +24,9 @@ def paint_backdrop(size: Size, category: str, rng: KeyedRandom, light: Light) ->
     picture = _paint_field(size, rng)
     if rng.chance(0.35):
         _paint_ground(picture, rng)
+    # Shapes twice, to be picked twice as often.
     rng.pick((_paint_nothing, _paint_stripes, _paint_shapes, _paint_shapes))(picture, rng)
+    # An object of the same category would have the same keypoints, and there would be two right answers.
     distractors = [name for name in KINDS if name != category]
     for _ in range(rng.pick((0, 0, 1, 1, 2))):
         _paint_distractor(picture, rng.pick(distractors), rng, light)
@@ -53,8 +55,11 @@ def _paint_ground(picture: PIL.Image.Image, rng: KeyedRandom) -> None:
     """Paints a floor or wall whose edge crosses the picture."""
     width, height = picture.size
     horizon = height * rng.uniform(0.5, 0.85)
-    outline = rotate(box(-width, 0, width, 2 * height), rng.around(0, 6)) + (width / 2, horizon)
-    paint_patch(picture, make_patch(outline, "ground"), random_coat(rng, 0.45), Light(line=0))
+    # Wider than the picture, so that no end of the edge shows when it is turned.
+    ground = box(-width, 0, width, 2 * height)
+    outline = rotate(ground, rng.around(0, 6)) + (width / 2, horizon)
+    coat = random_coat(rng, 0.45)
+    paint_patch(picture, make_patch(outline, "ground"), coat, Light(line=0))
 
 
 def _paint_nothing(picture: PIL.Image.Image, rng: KeyedRandom) -> None:
@@ -71,7 +76,10 @@ def _paint_stripes(picture: PIL.Image.Image, rng: KeyedRandom) -> None:
     x = np.arange(width)
     y = np.arange(height)[:, None]
     wave = (x * math.cos(angle) + y * math.sin(angle)) / pitch + rng.uniform(0, 1)
-    share = (0.5 + 2.5 * (1 - 4 * np.abs(wave - np.floor(wave) - 0.5))).clip(0, 1) * rng.uniform(0.1, 0.3)
+    triangle = 1 - 4 * np.abs(wave - np.floor(wave) - 0.5)
+    # Steep and clipped: stripes with soft edges.
+    stripes = (0.5 + 2.5 * triangle).clip(0, 1)
+    share = stripes * rng.uniform(0.1, 0.3)
     mixed = pixels + share[:, :, None] * (stripe_colour - pixels)
     picture.paste(PIL.Image.fromarray(mixed.astype(np.uint8)))
 
@@ -97,6 +105,7 @@ def _paint_distractor(picture: PIL.Image.Image, category: str, rng: KeyedRandom,
     )
     patches, _ = lay_out(sketch_object(category, rng), camera, size)
     coats = {name: make_coat(paint, rng) for name, paint in KINDS[category].paints.items()}
+    # Finer contours, in keeping with its size.
     thin_light = replace(light, line=light.line * 0.6)
     for patch in patches:
         paint_patch(picture, patch, coats[patch.paint], thin_light)

@@ -58,9 +58,8 @@ def draw_cut(camera: Camera, rng: KeyedRandom) -> Camera:
     """Moves part of the object out of the picture, on one side or in one corner."""
     across, down = rng.pick(((1, 0), (1, 0), (0, 1), (1, 1)))
     share = rng.uniform(0.08, 0.22)
-    return replace(
-        camera, cut=(across * rng.sign() * share, down * rng.sign() * share), fill=max(camera.fill, 0.7)
-    )
+    cut = (across * rng.sign() * share, down * rng.sign() * share)
+    return replace(camera, cut=cut, fill=max(camera.fill, 0.7))
 
 
 def project(camera: Camera, xy: np.ndarray, depth: np.ndarray, size: Size) -> np.ndarray:
@@ -77,9 +76,11 @@ def project(camera: Camera, xy: np.ndarray, depth: np.ndarray, size: Size) -> np
     low = flat.min(axis=0)
     high = flat.max(axis=0)
     room = np.array(size, dtype=np.float64)
+    # The direction that fills up first decides.
     scale = camera.fill * float((room / (high - low)).min())
     extent = scale * (high - low)
     centre = room / 2 + np.array(camera.position) * np.maximum(room - extent, 0) / 2
+    # In the direction of a cut, the cut decides where the object lies; `position` in the other one.
     centre = np.where(camera.cut, _cut_centre(camera, extent, room), centre)
     pixels: np.ndarray = (flat - (low + high) / 2) * scale + centre
     return pixels
@@ -98,12 +99,16 @@ def _perspective(flat: np.ndarray, tilt: XY) -> np.ndarray:
     low = flat.min(axis=0)
     high = flat.max(axis=0)
     unit = (flat - (low + high) / 2) / ((high - low).max() / 2)
-    seen: np.ndarray = unit / (1 + unit[:, :1] * tilt[0] + unit[:, 1:] * tilt[1])
+    # Within [-1, 1], so that the distance stays positive for tilts that sum up to less than 1.
+    distance = 1 + unit[:, :1] * tilt[0] + unit[:, 1:] * tilt[1]
+    seen: np.ndarray = unit / distance
     return seen
 
 
 def _cut_centre(camera: Camera, extent: np.ndarray, room: np.ndarray) -> np.ndarray:
     """Position of the box's centre such that the share `cut` of the box lies outside."""
     cut = np.array(camera.cut)
-    centre: np.ndarray = np.where(cut > 0, room - extent / 2 + cut * extent, extent / 2 + cut * extent)
+    beyond_end = room - extent / 2 + cut * extent
+    beyond_start = extent / 2 + cut * extent
+    centre: np.ndarray = np.where(cut > 0, beyond_end, beyond_start)
     return centre

@@ -59,7 +59,7 @@ class Light:
 def paint_patch(picture: PIL.Image.Image, patch: Patch, coat: Coat, light: Light) -> None:
     """Paints one part over the picture."""
     x1, y1, x2, y2 = _pixel_box(patch.outline, picture.size)
-    if x1 >= x2 or y1 >= y2:
+    if x1 >= x2 or y1 >= y2:  # a part outside the picture
         return
     size = (x2 - x1, y2 - y1)
     corners = [((x - x1) * FINE, (y - y1) * FINE) for x, y in patch.outline.tolist()]
@@ -73,7 +73,8 @@ def paint_patch(picture: PIL.Image.Image, patch: Patch, coat: Coat, light: Light
 
 def _pixel_box(outline: Outline, size: tuple[int, int]) -> tuple[int, int, int, int]:
     """The pixels an outline can touch, contour included, that lie in the picture."""
-    (left, top), (right, bottom) = outline.min(axis=0).tolist(), outline.max(axis=0).tolist()
+    left, top = outline.min(axis=0).tolist()
+    right, bottom = outline.max(axis=0).tolist()
     return (
         max(math.floor(left) - 1, 0),
         max(math.floor(top) - 1, 0),
@@ -86,13 +87,16 @@ def _paint_filling(
     patch: Patch, coat: Coat, light: Light, origin: tuple[int, int], size: tuple[int, int]
 ) -> PIL.Image.Image:
     """Paints the part's colours in a box of pixels: its texture, brighter towards the light."""
+    # At the middles of the pixels, hence the half.
     x = np.arange(size[0]) + (origin[0] + 0.5 - patch.centre[0])
     y = (np.arange(size[1]) + (origin[1] + 0.5 - patch.centre[1]))[:, None]
     base = np.array(coat.base)
     accent = np.array(coat.accent)
-    mixed = accent_share(coat, patch.axes, patch.turn, x, y)[:, :, None] * (accent - base) + base
+    share = accent_share(coat, patch.axes, patch.turn, x, y)
+    mixed = share[:, :, None] * (accent - base) + base
     extent = float(np.ptp(patch.outline, axis=0).max())
     direction = math.radians(light.degrees)
+    # -1 to 1 across the part, whatever its size; a part of less than a pixel counts as one.
     lit = (x * math.cos(direction) + y * math.sin(direction)) * (2 / max(extent, 1.0))
     shaded = mixed * (1 + light.shade * lit.clip(-1, 1))[:, :, None]
     return PIL.Image.fromarray(shaded.clip(0, 255).astype(np.uint8))
@@ -112,5 +116,6 @@ def _fill_mask(corners: list[XY], size: tuple[int, int]) -> PIL.Image.Image:
 def _contour_mask(corners: list[XY], size: tuple[int, int], width: int) -> PIL.Image.Image:
     """Share of each pixel within an outline's contour, 0 to 255; see `_fill_mask`."""
     mask = PIL.Image.new("L", (size[0] * FINE, size[1] * FINE))
+    # On to the second corner, so that the line has a joint at the first one, too.
     PIL.ImageDraw.Draw(mask).line([*corners, *corners[:2]], fill=255, width=width)
     return mask.reduce(FINE)

@@ -12,6 +12,7 @@ from harness.datasets.shapes.outlines import XY, Outline, box, ellipse, limb, po
 from harness.datasets.shapes.paint import Coat, Texture, to_rgb
 from harness.frames import Size
 
+# Plain twice, to be picked twice as often.
 _TEXTURES: tuple[Texture, ...] = ("plain", "plain", "stripes", "dots", "checks", "gradient", "fur", "speckle")
 _UNIT = 50.0
 """Pixels in a unit of the textures of things that are not objects."""
@@ -23,6 +24,7 @@ def draw_occluders(rng: KeyedRandom, points: np.ndarray, size: Size) -> tuple[Pa
     Args:
         points: (n, 2) pixels of the keypoints.
     """
+    # Nothing stands before every second object.
     number = rng.pick((0, 0, 0, 0, 1, 1, 1, 2))
     return tuple(_draw_occluder(rng, points, size) for _ in range(number))
 
@@ -60,6 +62,7 @@ def random_outline(rng: KeyedRandom, centre: XY, radius: float) -> Outline:
 
 
 def _draw_occluder(rng: KeyedRandom, points: np.ndarray, size: Size) -> Patch:
+    # Near a keypoint: things anywhere else would hide none.
     x, y = points[rng.integer(0, len(points) - 1)].tolist()
     side = min(size)
     centre = (x + rng.around(0, 0.06 * side), y + rng.around(0, 0.06 * side))
@@ -72,7 +75,9 @@ def _draw_bar(rng: KeyedRandom, centre: XY, size: Size) -> Outline:
     """Draws a pole, twig or wire that crosses the whole picture, or ends at `centre`."""
     angle = rng.uniform(0, 360)
     far = 2.0 * max(size)
-    start = centre if rng.chance(0.5) else point_toward(centre, angle + 180 + rng.around(0, 8), far)
+    start = centre
+    if not rng.chance(0.5):
+        start = point_toward(centre, angle + 180 + rng.around(0, 8), far)
     width = rng.uniform(1.2, 4.5)
     path = [centre, point_toward(centre, angle, far)]
     if start != centre:
@@ -103,6 +108,7 @@ def _draw_star(rng: KeyedRandom, radius: float) -> Outline:
     turn = rng.uniform(0, 90)
     corners = []
     for step in range(2 * tips):
+        # Tips and inner corners by turns.
         factor = 1.3 if step % 2 else 1.3 * inner
         corners.append(point_toward((0, 0), turn + 180 * step / tips, radius * factor))
     return np.array(corners) if tips > 3 else smooth(*corners, steps=math.ceil(12 / tips))

@@ -50,6 +50,7 @@ def _write_image(folder: Path, image: ShapesImage, annotation: Annotation) -> No
     image.open().save(picture)
     keypoints = {}
     for number, point in enumerate(annotation.points):
+        # JSON has no NaN; SPair-71k writes null for a point that is not visible.
         keypoints[str(number)] = point.tolist() if np.isfinite(point).all() else None
     _write_json(
         folder / "ImageAnnotation" / image.category / f"{image.stem}.json",
@@ -70,13 +71,15 @@ def _write_image(folder: Path, image: ShapesImage, annotation: Annotation) -> No
 
 def _write_pairs(folder: Path, split: str, pairs: Sequence[ImagePair]) -> None:
     for pair in pairs:
-        source, target = (_file_name(pair, image) for image in (pair.source, pair.target))
+        source = _file_name(pair, pair.source)
+        target = _file_name(pair, pair.target)
         _write_json(
             folder / "PairAnnotation" / split / f"{pair.pair_id}.json",
             {
                 "filename": pair.pair_id,
                 "src_imname": source,
                 "trg_imname": target,
+                # Width, height and channels, as in the official files.
                 "src_imsize": [*pair.source_size, 3],
                 "trg_imsize": [*pair.target_size, 3],
                 "src_bndbox": pair.source_box,

@@ -32,6 +32,7 @@ def box(x1: float, y1: float, x2: float, y2: float, radius: float = 0.0) -> Outl
     """An upright rectangle, its corners rounded."""
     if not radius:
         return polygon((x1, y1), (x2, y1), (x2, y2), (x1, y2))
+    # Two corners share a side: a larger radius would fold the outline over.
     radius = min(radius, abs(x2 - x1) / 2, abs(y2 - y1) / 2)
     centres = (
         (x2 - radius, y2 - radius),
@@ -58,8 +59,10 @@ def smooth(*knots: XY, steps: int = 4) -> Outline:
 def curve(*knots: XY, steps: int = 4) -> Outline:
     """An open curve through the knots, from the first to the last."""
     points = np.array(knots, dtype=np.float64)
+    # The ends count twice, since a spline needs a neighbour on both sides.
     padded = np.concatenate([points[:1], points, points[-1:]])
-    return np.concatenate([_spline(padded[:-3], padded[1:-2], padded[2:-1], padded[3:], steps), points[-1:]])
+    inner = _spline(padded[:-3], padded[1:-2], padded[2:-1], padded[3:], steps)
+    return np.concatenate([inner, points[-1:]])
 
 
 def limb(path: Sequence[XY] | Outline, start: float, end: float) -> Outline:
@@ -69,19 +72,25 @@ def limb(path: Sequence[XY] | Outline, start: float, end: float) -> Outline:
         start, end: half the stroke's width there.
     """
     # Plain floats: for the two or three points of most paths, one call of numpy takes longer than this loop.
-    points: list[XY] = (
-        path.tolist() if isinstance(path, np.ndarray) else [(float(x), float(y)) for x, y in path]
-    )
+    pairs = path.tolist() if isinstance(path, np.ndarray) else path
+    points: list[XY] = [(float(x), float(y)) for x, y in pairs]
     last = len(points) - 1
     step = (end - start) / last
     side, opposite_side = [], []
     for number, (x, y) in enumerate(points):
-        (x1, y1), (x2, y2) = points[max(number - 1, 0)], points[min(number + 1, last)]
-        along_x, along_y = x2 - x1, y2 - y1
+        # The direction at a point is that from its neighbour before to the one after.
+        x1, y1 = points[max(number - 1, 0)]
+        x2, y2 = points[min(number + 1, last)]
+        along_x = x2 - x1
+        along_y = y2 - y1
+        # Points that coincide have no direction; the stroke is a dot there.
         length = max(math.sqrt(along_x * along_x + along_y * along_y), 1e-9)
-        along_x, along_y = along_x / length, along_y / length
+        along_x = along_x / length
+        along_y = along_y / length
+        # The last width exactly, which the sum of steps would miss by a rounding.
         half = end if number == last else number * step + start
-        across_x, across_y = -along_y * half, along_x * half
+        across_x = -along_y * half
+        across_y = along_x * half
         side.append((x + across_x, y + across_y))
         opposite_side.append((x - across_x, y - across_y))
         if number == 0:
@@ -133,9 +142,13 @@ def is_inside(points: np.ndarray, outlines: Sequence[Outline]) -> np.ndarray:
     ends = np.concatenate([np.roll(outline, -1, axis=0) for outline in outlines])
     x, y = points[:, 0], points[:, 1]
     spans = (starts[:, 1:] > y) != (ends[:, 1:] > y)
-    rise = np.where(starts[:, 1] == ends[:, 1], 1.0, ends[:, 1] - starts[:, 1])[:, None]
+    # Level edges, which span nothing, get a rise that can be divided by.
+    is_level = starts[:, 1] == ends[:, 1]
+    rise = np.where(is_level, 1.0, ends[:, 1] - starts[:, 1])[:, None]
     # Edges that a ray from the point to the right crosses.
-    crossed = spans & (x < starts[:, :1] + (y - starts[:, 1:]) * (ends[:, :1] - starts[:, :1]) / rise)
+    run = ends[:, :1] - starts[:, :1]
+    crossed = spans & (x < starts[:, :1] + (y - starts[:, 1:]) * run / rise)
+    # The edges of all outlines lie one after the other: counted from where each outline begins.
     first_edges = np.cumsum([0, *(len(outline) for outline in outlines[:-1])])
     is_odd: np.ndarray = np.add.reduceat(crossed.astype(np.int64), first_edges, axis=0) % 2 == 1
     return is_odd
@@ -146,13 +159,16 @@ def _circle(steps: int) -> Outline:
     """Points of a circle of radius 1, clockwise from the right."""
     angles = [2 * math.pi * step / steps for step in range(steps)]
     circle = np.array([(math.cos(angle), math.sin(angle)) for angle in angles])
-    circle.flags.writeable = False
+    circle.flags.writeable = False  # kept and shared by all callers
     return circle
 
 
 def _cap(tip: XY, across: XY, forward: XY) -> tuple[XY, XY, XY]:
     """Three points around a stroke's end, from one of its sides to the other."""
-    (x, y), (across_x, across_y), (forward_x, forward_y) = tip, across, forward
+    x, y = tip
+    across_x, across_y = across
+    forward_x, forward_y = forward
+    # 0.7 is about the sine and cosine of 45 degrees.
     return (
         (x + across_x * 0.7 + forward_x * 0.7, y + across_y * 0.7 + forward_y * 0.7),
         (x + forward_x, y + forward_y),
@@ -164,6 +180,8 @@ def _spline(before: Outline, start: Outline, end: Outline, after: Outline, steps
     """Points of a Catmull-Rom curve: for each row `steps` points from `start` on, towards `end`."""
     t = (np.arange(steps) / steps)[None, :, None]
     a, b, c, d = (points[:, None, :] for points in (before, start, end, after))
-    curved = 0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
+    square = (2 * a - 5 * b + 4 * c - d) * t**2
+    cube = (3 * b - a - 3 * c + d) * t**3
+    curved = 0.5 * (2 * b + (c - a) * t + square + cube)
     points: Outline = curved.reshape(-1, 2)
     return points

@@ -68,6 +68,7 @@ def make_coat(paint: Paint, rng: KeyedRandom) -> Coat:
 
 def to_rgb(hue: float, saturation: float, value: float) -> Colour:
     """Converts hue, saturation and value, each 0 to 1 and clipped (hue wraps around), to a colour."""
-    saturation, value = min(max(saturation, 0.0), 1.0), min(max(value, 0.0), 1.0)
+    saturation = min(max(saturation, 0.0), 1.0)
+    value = min(max(value, 0.0), 1.0)
     red, green, blue = colorsys.hsv_to_rgb(hue % 1.0, saturation, value)
     return 255 * red, 255 * green, 255 * blue

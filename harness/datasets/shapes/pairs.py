@@ -60,6 +60,7 @@ class ShapesImage:
 
     def open(self) -> PIL.Image.Image:
         """Draws the picture: RGB, 96 to 128 pixels wide and high."""
+        # A copy: the cached picture must survive what a caller does with it.
         return _render_image(self.split, self.category, self.index).copy()
 
     def scene(self) -> Scene:
@@ -99,12 +100,15 @@ class Shapes:
             raise UserError(f"dataset shapes: no split {split!r}; it has {', '.join(SPLITS)}")
         self._split = split
         self._choices: list[tuple[str, int, int]] = []
+        pair_ids: list[str] = []
         for category in KINDS:
-            self._choices += [(category, source, target) for source, target in _draw_pairs(split, category)]
-        self.pair_ids: Sequence[str] = tuple(
-            f"{number:06d}-{split}_{source:04d}-{split}_{target:04d}:{category}"
-            for number, (category, source, target) in enumerate(self._choices)
-        )
+            for source, target in _draw_pairs(split, category):
+                # In the form of SPair-71k's names: number, source, target, category.
+                number = len(self._choices)
+                pair_ids.append(f"{number:06d}-{split}_{source:04d}-{split}_{target:04d}:{category}")
+                self._choices.append((category, source, target))
+        self.pair_ids: Sequence[str] = tuple(pair_ids)
+        # Without outlines: a split's scenes would take far more memory than what pairs need of them.
         self._annotations: dict[ShapesImage, Annotation] = {}
 
     def __len__(self) -> int:
@@ -115,7 +119,8 @@ class Shapes:
         category, source_index, target_index = self._choices[index]
         source = ShapesImage(self._split, category, source_index)
         target = ShapesImage(self._split, category, target_index)
-        in_source, in_target = self.annotation(source), self.annotation(target)
+        in_source = self.annotation(source)
+        in_target = self.annotation(target)
         is_shared = (np.isfinite(in_source.points) & np.isfinite(in_target.points)).all(axis=1)
         return ImagePair(
             pair_id=self.pair_ids[index],
@@ -134,11 +139,11 @@ class Shapes:
 
     def images(self) -> list[ShapesImage]:
         """All pictures of the split, also those in no pair."""
-        return [
-            ShapesImage(self._split, category, index)
-            for category in KINDS
-            for index in range(SPLITS[self._split].images)
-        ]
+        images: list[ShapesImage] = []
+        for category in KINDS:
+            for index in range(SPLITS[self._split].images):
+                images.append(ShapesImage(self._split, category, index))
+        return images
 
     def annotation(self, image: ShapesImage) -> Annotation:
         """A picture's size, keypoints and box."""
@@ -170,10 +175,13 @@ def keypoint_names(category: str) -> tuple[str, ...]:
 
 def _draw_pairs(split: str, category: str) -> list[tuple[int, int]]:
     """Draws ordered pairs of different pictures, without repetition."""
-    size, rng = SPLITS[split], KeyedRandom("pairs", split, category)
+    size = SPLITS[split]
+    rng = KeyedRandom("pairs", split, category)
+    # A dict, since a set would not keep the order in which pairs are drawn.
     pairs: dict[tuple[int, int], None] = {}
     while len(pairs) < size.pairs:
-        source, target = rng.integer(0, size.images - 1), rng.integer(0, size.images - 1)
+        source = rng.integer(0, size.images - 1)
+        target = rng.integer(0, size.images - 1)
         if source != target:
             pairs[source, target] = None
     return list(pairs)
@@ -186,11 +194,15 @@ def _labels(source: Annotation, target: Annotation) -> dict[str, Scalar]:
     `truncation` and `occlusion`: 0 in neither picture, 1 in the source, 2 in the target, 3 in both.
     `mirror`: 1 where the two show opposite sides.
     """
+    # Rolling counts half: it hides no part.
     turn = abs(source.yaw - target.yaw) + abs(source.roll - target.roll) / 2
-    sides = [max(x2 - x1, y2 - y1) for x1, y1, x2, y2 in (source.box, target.box)]
+    sides: list[float] = []
+    for x1, y1, x2, y2 in (source.box, target.box):
+        sides.append(max(x2 - x1, y2 - y1))
+    scale = max(sides) / min(sides)
     return {
         "viewpoint_variation": _level(turn, 25, 55),
-        "scale_variation": _level(max(sides) / min(sides), 1.25, 1.6),
+        "scale_variation": _level(scale, 1.25, 1.6),
         "truncation": source.is_truncated + 2 * target.is_truncated,
         "occlusion": source.is_occluded + 2 * target.is_occluded,
         "mirror": int(source.mirrored != target.mirrored),

@@ -21,7 +21,9 @@ def render(scene: Scene, split: str, category: str, index: int) -> PIL.Image.Ima
     """
     light, coats = draw_looks(split, category, index)
     occluder_looks = KeyedRandom("front", split, category, index)
-    picture = paint_backdrop(scene.size, category, KeyedRandom("behind", split, category, index), light)
+    backdrop_looks = KeyedRandom("behind", split, category, index)
+    # From back to front: backdrop, object, things before it.
+    picture = paint_backdrop(scene.size, category, backdrop_looks, light)
     for patch in scene.patches:
         paint_patch(picture, patch, coats[patch.paint], light)
     for patch in scene.occluders:
@@ -47,6 +49,9 @@ def _photograph(picture: PIL.Image.Image, rng: KeyedRandom) -> PIL.Image.Image:
     contrast = rng.uniform(0.82, 1.12)
     brightness = rng.around(0, 8)
     tint = np.array([rng.around(1, 0.025) for _ in range(3)])
-    grain = (rng.array(*pixels.shape[:2], 1) + rng.array(*pixels.shape[:2], 1) - 1) * rng.uniform(0, 6)
+    # The sum of two uniform numbers: small deviations are more common than large ones.
+    height_and_width = pixels.shape[:2]
+    noise = rng.array(*height_and_width, 1) + rng.array(*height_and_width, 1) - 1
+    grain = noise * rng.uniform(0, 6)
     exposed = ((pixels - 128) * contrast + 128 + brightness) * tint + grain
     return PIL.Image.fromarray(exposed.clip(0, 255).astype(np.uint8))

@@ -59,6 +59,7 @@ def draw_scene(split: str, category: str, index: int) -> Scene:
     Scenes are drawn until more than half of the category's keypoints are visible, by so many that two such
     pictures must share `SHARED` of them: any two pictures can make a pair, and none is drawn to choose one.
     """
+    # Of n keypoints, two sets of (n + 3) / 2 must have three in common.
     needed = (len(KINDS[category].keypoints) + SHARED + 1) // 2
     for attempt in range(_ATTEMPTS):
         rng = KeyedRandom("scene", split, category, index, attempt)
@@ -96,6 +97,7 @@ def lay_out(sketch: Sketch, camera: Camera, size: Size) -> tuple[tuple[Patch, ..
     depth = np.concatenate([corner_depths, *[part_depths] * 3, keypoint_depths])
 
     # One projection of everything: the camera fills the picture with the box of all points.
+    # Rounded, as the last bits of sines differ between machines.
     pixels = np.round(project(camera, xy, depth, size), 3)
     lengths = [*(len(outline) for outline in outlines), *[len(parts)] * 3]
     *pixel_outlines, middle, right, down, points = np.split(pixels, np.cumsum(lengths))
@@ -118,7 +120,9 @@ def _draw_attempt(rng: KeyedRandom, category: str, gentle: bool) -> Scene:
         camera = draw_cut(camera, rng)
     sketch = sketch_object(category, rng)
     patches, points = lay_out(sketch, camera, size)
-    occluders = () if gentle else draw_occluders(rng, np.array(list(points.values())), size)
+    occluders: tuple[Patch, ...] = ()
+    if not gentle:
+        occluders = draw_occluders(rng, np.array(list(points.values())), size)
     return _make_scene(category, size, camera, patches, occluders, sketch, points)
 
 
@@ -133,13 +137,13 @@ def _make_scene(
 ) -> Scene:
     points = np.array(list(points_by_name.values()))
     is_in_picture = ((points >= 0) & (points <= np.array(size) - 1)).all(axis=1)
-    is_hidden = _hidden_by_own_parts(
-        points, patches, [keypoint.part for keypoint in sketch.keypoints.values()]
-    )
+    owners = [keypoint.part for keypoint in sketch.keypoints.values()]
+    is_hidden = _hidden_by_own_parts(points, patches, owners)
     is_behind = is_inside(points, [patch.outline for patch in occluders]).any(axis=0)
     is_visible = dict(zip(points_by_name, is_in_picture & ~is_hidden & ~is_behind, strict=True))
     box, share_outside = _box(patches, size)
     rows = []
+    # A keypoint that this object was not drawn with has no row in the sketch: it is not visible either.
     for name in KINDS[category].keypoints:
         rows.append(points_by_name[name] if is_visible.get(name) else np.full(2, np.nan))
     return Scene(
@@ -172,8 +176,10 @@ def _box(patches: Sequence[Patch], size: Size) -> tuple[tuple[float, float, floa
     high = corners.max(axis=0)
     low_in = np.maximum(low, 0)
     high_in = np.minimum(high, size)
-    (x1, y1), (x2, y2) = low_in.tolist(), high_in.tolist()
-    return (x1, y1, x2, y2), 1 - float(np.prod(high_in - low_in) / np.prod(high - low))
+    x1, y1 = low_in.tolist()
+    x2, y2 = high_in.tolist()
+    share_inside = float(np.prod(high_in - low_in) / np.prod(high - low))
+    return (x1, y1, x2, y2), 1 - share_inside
 
 
 def _inverse(along_x: np.ndarray, along_y: np.ndarray) -> np.ndarray:
@@ -184,7 +190,9 @@ def _inverse(along_x: np.ndarray, along_y: np.ndarray) -> np.ndarray:
     (a, c), (b, d) = along_x.T, along_y.T
     area = a * d - b * c
     area = np.where(np.abs(area) < 1.0, 1.0, area)
-    return np.stack([np.stack([d, -b], axis=1), np.stack([-c, a], axis=1)], axis=1) / area[:, None, None]
+    x_row = np.stack([d, -b], axis=1)
+    y_row = np.stack([-c, a], axis=1)
+    return np.stack([x_row, y_row], axis=1) / area[:, None, None]
 
 
 def _name_in_picture(name: str, mirrored: bool) -> str:

@@ -81,7 +81,7 @@ class Sketch:
 
     def _to_object(self, points: Outline) -> Outline:
         """Converts points of this frame to object coordinates."""
-        if self.degrees == 0 and self.scale == 1:
+        if self.degrees == 0 and self.scale == 1:  # most parts: nothing to turn
             return points + self.origin
         return rotate(points * self.scale, self.degrees) + self.origin
 

@@ -12,6 +12,7 @@ from harness.datasets.shapes.keyed_random import KeyedRandom
 from harness.datasets.shapes.paint import Coat
 
 _TILE = 64
+"""Side of the tile of noise, which has two numbers a unit."""
 
 
 def accent_share(coat: Coat, axes: np.ndarray, turn: float, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -25,6 +26,7 @@ def accent_share(coat: Coat, axes: np.ndarray, turn: float, x: np.ndarray, y: np
     angle = math.radians(coat.turn + turn)
     cos, sin = math.cos(angle) / coat.pitch, math.sin(angle) / coat.pitch
     (ax, ay), (bx, by) = axes.tolist()
+    # Pixels to object units to periods along and across the texture, in one step.
     u = (cos * ax + sin * bx) * x + (cos * ay + sin * by) * y
     v = (cos * bx - sin * ax) * x + (cos * by - sin * ay) * y
     return _PATTERNS[coat.texture](u, v, coat.phase)
@@ -44,6 +46,7 @@ def _checks(u: np.ndarray, v: np.ndarray, phase: tuple[float, float]) -> np.ndar
 
 def _bricks(u: np.ndarray, v: np.ndarray, phase: tuple[float, float]) -> np.ndarray:
     row = np.floor(v + phase[1])
+    # Every second row is shifted by half a brick.
     level_seams = _soft(_wave(v + phase[1] - 0.5) - 0.6)
     upright_seams = _soft(_wave(u / 2 + row / 2 + phase[0]) - 0.75)
     seams: np.ndarray = np.maximum(level_seams, upright_seams)
@@ -51,8 +54,10 @@ def _bricks(u: np.ndarray, v: np.ndarray, phase: tuple[float, float]) -> np.ndar
 
 
 def _scales(u: np.ndarray, v: np.ndarray, phase: tuple[float, float]) -> np.ndarray:
+    # Every second column is shifted by half a scale.
     column = np.floor(u + phase[0])
-    across, down = u + phase[0] - column - 1, v + phase[1] + column / 2
+    across = u + phase[0] - column - 1
+    down = v + phase[1] + column / 2
     down = down - np.floor(down) - 0.5
     return ((across**2 + down**2) * 1.6 - 0.35).clip(0, 1)
 
@@ -63,6 +68,7 @@ def _gradient(u: np.ndarray, v: np.ndarray, phase: tuple[float, float]) -> np.nd
 
 
 def _fur(u: np.ndarray, v: np.ndarray, phase: tuple[float, float]) -> np.ndarray:
+    # Grains four times as long as they are wide: hairs.
     return _noise(u * 3.5 + 40 * phase[0], v * 0.9 + 40 * phase[1])
 
 
@@ -71,6 +77,7 @@ def _speckle(u: np.ndarray, v: np.ndarray, phase: tuple[float, float]) -> np.nda
 
 
 def _plain(u: np.ndarray, v: np.ndarray, phase: tuple[float, float]) -> np.ndarray:
+    # Not quite plain: a faint grain.
     return 0.35 * _noise(u + 40 * phase[0], v + 40 * phase[1])
 
 
@@ -100,7 +107,8 @@ def _soft(t: np.ndarray) -> np.ndarray:
 
 def _noise(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Smooth noise between 0 and 1 whose grains are about one unit large."""
-    column, row = np.floor(u * 2).astype(np.int64) % _TILE, np.floor(v * 2).astype(np.int64) % _TILE
+    column = np.floor(u * 2).astype(np.int64) % _TILE
+    row = np.floor(v * 2).astype(np.int64) % _TILE
     grains: np.ndarray = _tile()[row, column]
     return grains
 

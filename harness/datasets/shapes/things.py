@@ -20,6 +20,7 @@ def _draw_chair(sketch: Sketch, rng: KeyedRandom) -> None:
     flare = rng.uniform(0.82, 1.15)
     top = seat - rise - rng.uniform(0.6, 0.95)
     leg = rng.uniform(0.035, 0.06)
+    # From back to front; the seat, which covers the upper ends of the legs, is painted last.
     for name, sign in (("right", -1), ("left", 1)):
         foot = (sign * narrow * flare, ground - rise * 0.8)
         sketch.add(
@@ -44,6 +45,7 @@ def _draw_chair(sketch: Sketch, rng: KeyedRandom) -> None:
     if rng.chance(0.5):
         for slat in range(rng.integer(2, 4)):
             y = top + 0.14 + slat * 0.2
+            # A low backrest has no room for the last ones.
             if y < seat - rise - 0.12:
                 sketch.add(
                     "slat",
@@ -145,6 +147,7 @@ def _draw_house(sketch: Sketch, rng: KeyedRandom) -> None:
     ground = 0.75
     eave = ground - storey
     peak = eave - rng.uniform(0.35, 0.75)
+    # Two of three roofs end in a point, the others in a ridge.
     ridge = half * rng.pick((0.0, 0.0, rng.uniform(0.3, 0.75)))
     over = half + rng.uniform(0.05, 0.18)
     stack = (rng.uniform(0.25, 0.5) * half, peak - rng.uniform(0.02, 0.16))
@@ -261,6 +264,7 @@ def _draw_windows(
         half: half the wall's width.
         shift, door: x of the door's middle, and half its width.
     """
+    # The wall that is left on the narrower side of the door, which windows must fit in.
     free = half - door - abs(shift)
     pane = min(rng.uniform(0.12, 0.17), free * 0.38)
     tall = min(rng.uniform(0.12, 0.18), storey * 0.25)

@@ -77,6 +77,7 @@ def _draw_aeroplane(sketch: Sketch, rng: KeyedRandom) -> None:
         ),
     )
     sketch.mark("fin_tip", (fin_tip[0] + 0.06, fin_tip[1] + 0.04))
+    # Before the fuselage, which covers the strut's upper end.
     wheel = nose - rng.uniform(0.28, 0.4)
     sketch.add(
         "strut",
@@ -137,6 +138,7 @@ def _draw_aeroplane(sketch: Sketch, rng: KeyedRandom) -> None:
         sketch.add(
             "glass", ellipse(door - 0.16 - 0.13 * window, -thick * 0.35, 0.03, 0.035), depth=0.1, line=0
         )
+    # The near side, painted last: it covers the fuselage.
     near_stab = (tail - 0.08, thick * 0.1 + reach * 0.7)
     sketch.add(
         "wing",
@@ -196,9 +198,11 @@ def _draw_bicycle(sketch: Sketch, rng: KeyedRandom) -> None:
     pipe = rng.uniform(0.024, 0.042)
     turn = rng.uniform(0, 360)
     pedals = point_toward(crank, turn, 0.2), point_toward(crank, turn + 180, 0.2)
+    # Wheels first: the frame, which lies in their plane, is painted over them.
     for hub in (front, rear):
         sketch.add("tyre", ring(*hub, radius, tyre))
         for step in range(3):
+            # Three spokes through the hub, one in each sixth of the wheel.
             angle = rng.uniform(0, 60) + 60 * step
             sketch.add(
                 "spoke",
@@ -209,6 +213,7 @@ def _draw_bicycle(sketch: Sketch, rng: KeyedRandom) -> None:
                 ),
                 line=0,
             )
+    # The left pedal is on the far side, behind the frame; the right one comes last.
     sketch.add(
         "crank",
         limb([crank, pedals[1]], 0.018, 0.018),
@@ -295,6 +300,7 @@ def _draw_boat(sketch: Sketch, rng: KeyedRandom) -> None:
     top = (mast + rng.around(0, 0.03), -rng.uniform(0.75, 1.05))
     clew = (mast - rng.uniform(0.5, 0.78), deck - rng.uniform(0.2, 0.3))
     belly = rng.uniform(0.02, 0.14)
+    # Rudder, keel and mast come before the hull, which covers their ends.
     rudder = (-0.84, keel + rng.uniform(-0.02, 0.1))
     sketch.add(
         "rudder",
@@ -424,6 +430,7 @@ def _draw_car(sketch: Sketch, rng: KeyedRandom) -> None:
     bonnet = belt + rng.uniform(0.0, 0.1)
     axles = (-rng.uniform(0.52, 0.64), rng.uniform(0.52, 0.64))
     radius = rng.uniform(0.17, 0.24)
+    # The far wheels: the body leaves little of them to be seen.
     for axle in axles:
         sketch.add(
             "tyre",
@@ -444,6 +451,7 @@ def _draw_car(sketch: Sketch, rng: KeyedRandom) -> None:
     )
     sketch.mark("roof_front", (roof_front - 0.01, roof + 0.015))
     sketch.mark("roof_rear", (roof_rear + 0.01, roof + 0.015))
+    # The post between the windows, below the middle of the roof.
     post = (roof_front + roof_rear) / 2 + rng.around(0, 0.04)
     sketch.add(
         "glass",
