@@ -67,6 +67,7 @@ def load_spec(hook: str, name: str, plugin: Plugin, version: str) -> PortableSpe
     portable = portable_spec(host, host.registries[hook], name)
     if portable.version != version:
         raise UserError(
-            f"{portable.version}: the cell was resolved by {version}; install the same one on both machines"
+            f"{portable.version}: the cell was resolved by {version}; "
+            "install the same version on both machines"
         )
     return portable
