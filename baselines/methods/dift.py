@@ -55,10 +55,8 @@ class StretchedFeatures:
         # With a prompt from the pair an image passes through the U-Net often, always with the same prefix.
         self._keeps_prefixes = context.prompt_scope == "pair"
         folder = context.weights[STABLE_DIFFUSION_2_1]
-        memory = context.cache_bytes
-        if self._keeps_prefixes:
-            # Latents and prefixes share the bound.
-            memory //= 2
+        # Latents and prefixes share the bound.
+        memory = context.cache_bytes // 2 if self._keeps_prefixes else context.cache_bytes
         self.backbone, self._kept = shared_backbone(context, folder, memory)
         # Two stay whatever their size: those of the pair at work.
         self._prefixes = ByteLRU(memory, tensor_bytes, at_least=2)
@@ -77,8 +75,7 @@ class StretchedFeatures:
         """(C, h, w) features; (1280, 48, 48) for SD 2-1 at 768 x 768 and up-block 1."""
         from harness.preprocess import stretched_maps
 
-        # A prompt that several images share goes through the text encoder once.
-        # Prompts are told apart by object: those of tensors do not compare.
+        # By object: a prompt that several images share goes through the text encoder once.
         prompts = {}
         for request in requests:
             prompts[id(request.prompt)] = "" if request.prompt is None else request.prompt
@@ -104,7 +101,7 @@ class StretchedFeatures:
         self, requests: Sequence[ImageRequest], prompts: Sequence[Conditioning]
     ) -> torch.Tensor:
         """`features` of images that pass through the U-Net together."""
-        import torch
+        from baselines.networks.activations import concatenate_outputs
 
         # A prompt's `time` reaches every block, the first ones included.
         shifts_time = any(prompt.time is not None for prompt in prompts)
@@ -117,13 +114,10 @@ class StretchedFeatures:
         batch = dict(states[0])
         # A single image's tensors are used as they are, without a copy.
         if len(states) > 1:
-            for name in batch:
-                batch[name] = torch.cat([state[name] for state in states])
+            batch = concatenate_outputs(states, list(batch))
         noisy = batch.pop("noisy")
         # An image's draws lie next to each other.
-        repeated: list[Conditioning] = []
-        for prompt in prompts:
-            repeated += [prompt] * self._ensemble
+        repeated = [prompt for prompt in prompts for _ in range(self._ensemble)]
         return self.backbone.mean_activations(
             noisy, self._timestep, repeated, self._submodule, self._ensemble, prefix_outputs=batch
         )

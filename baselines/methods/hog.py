@@ -35,7 +35,8 @@ class Hog:
 
         maps = []
         for request in requests:
-            blocks = torch.from_numpy(self._describe(request.image)).permute(2, 0, 1).contiguous()
+            descriptors = torch.from_numpy(self._describe(request.image))
+            blocks = descriptors.permute(2, 0, 1).contiguous()
             maps.append(
                 FeatureMap(
                     blocks.float().to(self._device),
@@ -55,9 +56,11 @@ class Hog:
         # A block is an odd number of cells: the one that it describes, and as many on either side.
         margin = (self._block - 1) * self._cell // 2
         # Pillow's default filter, bicubic.
-        pixels = np.asarray(image.resize((SIDE, SIDE)), dtype=np.float64) / 255
+        resized = image.resize((SIDE, SIDE))
+        pixels = np.asarray(resized, dtype=np.float64) / 255
+        margins = ((margin, margin), (margin, margin), (0, 0))
         blocks: np.ndarray = hog(
-            np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)), mode="reflect"),
+            np.pad(pixels, margins, mode="reflect"),
             orientations=self._orientations,
             pixels_per_cell=(self._cell, self._cell),
             cells_per_block=(self._block, self._block),

@@ -135,8 +135,11 @@ def principal_components(
     # `eigh` sorts by rising eigenvalue.
     directions = vectors.flip(1)[:, :number].T
     projected = directions.to(centred.dtype) @ centred
-    of_source, of_target = projected.split([source[0].numel(), target[0].numel()], dim=1)
-    return of_source.unflatten(1, source.shape[1:]), of_target.unflatten(1, target.shape[1:])
+    counts = [source[0].numel(), target[0].numel()]
+    of_source, of_target = projected.split(counts, dim=1)
+    source_map = of_source.unflatten(1, source.shape[1:])
+    target_map = of_target.unflatten(1, target.shape[1:])
+    return source_map, target_map
 
 
 def _resize_map(features: torch.Tensor, size: Sequence[int]) -> torch.Tensor:

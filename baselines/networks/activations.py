@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
 
 
 class _AllRecorded(Exception):
@@ -40,3 +43,15 @@ def record_outputs(modules: Mapping[str, Any], outputs: dict[str, Any]) -> Itera
         # A hook that stayed would cut later passes short, too.
         for hook in hooks:
             hook.remove()
+
+
+def concatenate_outputs(
+    chunks: Sequence[Mapping[str, torch.Tensor]], names: Sequence[str]
+) -> dict[str, torch.Tensor]:
+    """Joins outputs of chunks of a batch: name -> (n, ...)."""
+    import torch
+
+    joined = {}
+    for name in names:
+        joined[name] = torch.cat([chunk[name] for chunk in chunks])
+    return joined

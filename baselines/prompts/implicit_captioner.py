@@ -205,7 +205,8 @@ class ImageEncoder:
             image = image.crop((left, top, left + side, top + side))
         else:
             image = image.resize((side, side), PIL.Image.Resampling.BILINEAR)
-        pixels = torch.from_numpy(np.asarray(image, dtype=np.float32) / 255).permute(2, 0, 1)
+        values = np.asarray(image, dtype=np.float32) / 255
+        pixels = torch.from_numpy(values).permute(2, 0, 1)
         if self._clip:
             return normalize_pixels(pixels, CLIP_MEAN, CLIP_STD)
         return normalize_pixels(pixels)

@@ -86,7 +86,8 @@ class StableDiffusion(TextEncoder, UNetActivations):
         """
         means, deviations = [], []
         for image in pixels:
-            posterior = self.vae.encode(image[None].to(self.device, self.dtype)).latent_dist
+            single = image[None].to(self.device, self.dtype)
+            posterior = self.vae.encode(single).latent_dist
             means.append(posterior.mean)
             deviations.append(posterior.std)
         return Posterior(torch.cat(means).float(), torch.cat(deviations).float())

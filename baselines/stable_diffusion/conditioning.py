@@ -67,7 +67,10 @@ def shift_timestep_embedding(unet: Any, prompts: Sequence[Conditioning]) -> Iter
     weight = embedding.linear_2.weight
     rows = []
     for prompt in prompts:
-        rows.append(torch.zeros(len(weight)) if prompt.time is None else prompt.time.cpu())
+        if prompt.time is None:
+            rows.append(torch.zeros(len(weight)))
+        else:
+            rows.append(prompt.time.cpu())
     shift = torch.stack(rows).to(weight.device, weight.dtype)
     hook = embedding.register_forward_hook(lambda module, inputs, output: output + shift)
     try:

@@ -86,7 +86,8 @@ class PaddedDecoderStates:
         states = {}
         for level in reversed(DECODER_STATES):
             state = crops[backbone.card.levels[level]].float()
-            states[level] = assemble_crops(state, self._corners, self._side, backbone.card.strides[level])
+            stride = backbone.card.strides[level]
+            states[level] = assemble_crops(state, self._corners, self._side, stride)
         return states
 
     def _latents(self, request: ImageRequest) -> torch.Tensor:

@@ -178,7 +178,8 @@ class Generator:
                 f"pictures overflow in {self._backbone.dtype}; "
                 "--precision fp32 or bf16 has the range for them"
             )
-        picture: PIL.Image.Image = processor.postprocess(pixels.float(), output_type="pil")[0]
+        pictures = processor.postprocess(pixels.float(), output_type="pil")
+        picture: PIL.Image.Image = pictures[0]
         return picture
 
     @contextmanager

@@ -74,7 +74,8 @@ class TextEncoder:
             lambda module, inputs, output: rows.to(output.dtype)
         )
         try:
-            states: torch.Tensor = self.text_encoder(self._tokenize([""] * len(rows))).last_hidden_state
+            tokens = self._tokenize([""] * len(rows))
+            states: torch.Tensor = self.text_encoder(tokens).last_hidden_state
         finally:
             hook.remove()
         return states
@@ -90,7 +91,8 @@ class TextEncoder:
         if isinstance(prompt, str):
             return Conditioning(self.text_states(prompt))
         if isinstance(prompt, TokenEmbeddings):
-            return Conditioning(self.embedding_states(prompt.rows.to(self.device)[None])[0])
+            rows = prompt.rows.to(self.device)
+            return Conditioning(self.embedding_states(rows[None])[0])
         if isinstance(prompt, EmptyTextPlus):
             # The sum is in single precision, and rounded together with the U-Net's input.
             states = self.text_states("").float() + prompt.states.to(self.device)

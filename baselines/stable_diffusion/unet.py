@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from baselines.networks.activations import record_outputs
+from baselines.networks.activations import concatenate_outputs, record_outputs
 from baselines.stable_diffusion.conditioning import Conditioning, shift_timestep_embedding
 from baselines.stable_diffusion.prefix import flatten_outputs, prefix_submodules, replace_outputs
 
@@ -63,11 +63,9 @@ class UNetActivations:
         """
         chunks = []
         for rows in self._chunks(noisy):
-            prefix = {}
-            for name, states in (prefix_outputs or {}).items():
-                prefix[name] = states[rows]
+            prefix = {name: states[rows] for name, states in (prefix_outputs or {}).items()}
             chunks.append(self._run(noisy[rows], timestep, prompts[rows], submodules, prefix))
-        return _concatenate(chunks, submodules)
+        return concatenate_outputs(chunks, submodules)
 
     def run_prefix(self, noisy: torch.Tensor, timestep: int) -> dict[str, torch.Tensor]:
         """Computes the U-Net's prefix (`baselines.stable_diffusion.prefix`), for prompts without `time`.
@@ -92,7 +90,7 @@ class UNetActivations:
             chunks.append(flatten_outputs(outputs))
         if not chunks:
             return {}
-        return _concatenate(chunks, list(chunks[0]))
+        return concatenate_outputs(chunks, list(chunks[0]))
 
     def mean_activations(
         self,
@@ -146,10 +144,7 @@ class UNetActivations:
     def _chunks(self, noisy: torch.Tensor) -> list[slice]:
         """Rows of latents that pass through the U-Net together."""
         length = self.rows_at_once(*noisy.shape[-2:])
-        slices = []
-        for start in range(0, len(noisy), length):
-            slices.append(slice(start, start + length))
-        return slices
+        return [slice(start, start + length) for start in range(0, len(noisy), length)]
 
     def _run(
         self,
@@ -177,13 +172,3 @@ class UNetActivations:
 
     def _submodules_by_name(self, names: Sequence[str]) -> dict[str, Any]:
         return {name: self.unet.get_submodule(name) for name in names}
-
-
-def _concatenate(
-    chunks: Sequence[Mapping[str, torch.Tensor]], names: Sequence[str]
-) -> dict[str, torch.Tensor]:
-    """Joins the outputs of chunks along the batch."""
-    joined = {}
-    for name in names:
-        joined[name] = torch.cat([chunk[name] for chunk in chunks])
-    return joined

@@ -77,6 +77,7 @@ def _embeddings(pictures: Pictures, vit: Path) -> torch.Tensor:
     chunks = []
     for start in range(0, len(pictures.captions), 100):
         rows = np.arange(start, start + 100)
-        pixels = torch.from_numpy(pictures.pixels[rows]).permute(0, 3, 1, 2).float() / 255
+        squares = torch.from_numpy(pictures.pixels[rows])
+        pixels = squares.permute(0, 3, 1, 2).float() / 255
         chunks.append(encoder.embed(normalize_pixels(pixels)))
     return torch.cat(chunks)

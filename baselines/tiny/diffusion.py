@@ -114,8 +114,9 @@ def train_vae(pictures: Pictures, folder: Path, schedule: Schedule, batch: int) 
         pixels = _draw_batch(pictures, batch, generator)
         if step < WINDOWED_SHARE * schedule.steps:
             # Windows begin at whole latents.
-            top = 4 * int(torch.randint(SIDE // 8 + 1, (1,), generator=generator))
-            left = 4 * int(torch.randint(SIDE // 8 + 1, (1,), generator=generator))
+            offsets = SIDE // 8 + 1
+            top = 4 * int(torch.randint(offsets, (1,), generator=generator))
+            left = 4 * int(torch.randint(offsets, (1,), generator=generator))
             pixels = pixels[..., top : top + SIDE // 2, left : left + SIDE // 2]
         with torch.autocast("cpu", torch.bfloat16):
             posterior = vae.encode(pixels).latent_dist
@@ -135,7 +136,8 @@ def train_vae(pictures: Pictures, folder: Path, schedule: Schedule, batch: int) 
         for start in range(0, 1000, 50):
             pixels = _pixels(pictures, np.arange(start, start + 50))
             means.append(vae.encode(pixels).latent_dist.mean)
-    vae.register_to_config(scaling_factor=round(1 / float(torch.cat(means).std()), 5))
+    deviation = float(torch.cat(means).std())
+    vae.register_to_config(scaling_factor=round(1 / deviation, 5))
     vae.save_pretrained(folder)
     return vae
 
@@ -253,4 +255,5 @@ def _pixels(pictures: Pictures, rows: np.ndarray) -> torch.Tensor:
     """(n, 3, 96, 96) pixels in [-1, 1]."""
     import torch
 
-    return torch.from_numpy(pictures.pixels[rows]).permute(0, 3, 1, 2).float() / 127.5 - 1
+    pixels = torch.from_numpy(pictures.pixels[rows]).permute(0, 3, 1, 2)
+    return pixels.float() / 127.5 - 1

@@ -76,8 +76,14 @@ def train(
     first_step, seconds_before = _resume(folder / "checkpoint.pt", model, optimizer, mean)
     start = time.perf_counter()
     sums: dict[str, float] = {}
-    steps = range(first_step, schedule.steps)
-    for step in tqdm(steps, initial=first_step, total=schedule.steps, desc=folder.name, disable=None):
+    steps = tqdm(
+        range(first_step, schedule.steps),
+        initial=first_step,
+        total=schedule.steps,
+        desc=folder.name,
+        disable=None,
+    )
+    for step in steps:
         # A generator for each step, so that a resumed training draws what an undisturbed one does.
         generator = torch.Generator().manual_seed(1_000_003 * (step + 1))
         losses = losses_of(step, generator)

@@ -71,7 +71,8 @@ def train_text(
         states = student(tokens[rows]).last_hidden_state
         error = (states - target).square().mean() / spread**2
         # 0 for a stream of deviation 1, and as much for half of that as for twice.
-        growth = stream.pop().std(dim=-1).log().square().mean()
+        deviations = stream.pop().std(dim=-1)
+        growth = deviations.log().square().mean()
         return {"loss": error + CALM * growth, "error": error, "growth": growth}
 
     train(student, losses_of, schedule, folder)

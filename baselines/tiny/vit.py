@@ -126,7 +126,8 @@ def train_vit(
             align_corners=False,
         )
         target = ((target.flatten(2) - shift) / scale).transpose(1, 2)
-        pixels = torch.from_numpy(pictures.pixels[rows.numpy()]).permute(0, 3, 1, 2).float() / 255
+        squares = torch.from_numpy(pictures.pixels[rows.numpy()])
+        pixels = squares.permute(0, 3, 1, 2).float() / 255
         with torch.autocast("cpu", torch.bfloat16):
             # Without the final norm: the recipe reads tokens before it.
             states = vit.encoder(vit.embeddings(normalize_pixels(pixels)))

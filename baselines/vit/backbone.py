@@ -59,7 +59,8 @@ class VisionTransformer:
         self, folder: Path, device: str = "cpu", precision: str = "fp32", compiled: bool = False
     ) -> None:
         self.card = VitCard.of(folder)
-        self.device, self.dtype = torch.device(device), DTYPES[precision]
+        self.device = torch.device(device)
+        self.dtype = DTYPES[precision]
         network = _load_network(folder, self.card, self.dtype)
         self.model = network.eval().requires_grad_(False).to(self.device)
         if compiled:

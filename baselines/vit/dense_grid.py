@@ -72,7 +72,8 @@ def _rotate_positions(model: Any, card: VitCard, height: int, width: int, stride
     angles = _rotary_angles(model, card, height, width, stride)
 
     def replace_output(module: Any, inputs: Any, output: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        return angles.cos().to(output[0].dtype), angles.sin().to(output[1].dtype)
+        cosines, sines = output
+        return angles.cos().to(cosines.dtype), angles.sin().to(sines.dtype)
 
     hook = model.rope_embeddings.register_forward_hook(replace_output)
     try:
@@ -92,7 +93,8 @@ def _rotary_angles(model: Any, card: VitCard, height: int, width: int, stride: i
     for count, side in zip(counts, (height, width), strict=True):
         pixels = torch.arange(count, device=frequencies.device) * stride + card.patch / 2
         centres.append(2 * pixels / side - 1)
-    coordinates = torch.stack(torch.meshgrid(*centres, indexing="ij"), dim=-1).flatten(0, 1)
+    grid = torch.meshgrid(*centres, indexing="ij")
+    coordinates = torch.stack(grid, dim=-1).flatten(0, 1)
     angles = 2 * math.pi * coordinates[:, :, None] * frequencies
     # The rotation pairs channel i with channel i + half of a head's width, at one angle.
     return angles.flatten(1).tile(2)
