@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import published
 import torch
-from ours import CountedTraining, Setup, extractor_of, localizer_of, requests_of
+from ours import (
+    CountedTraining,
+    Setup,
+    extractor_of,
+    localizer_of,
+    requests_of,
+    with_category_prompts,
+)
 from published_training import PublishedTraining
 from torch import Tensor
 
-from baselines.stable_diffusion.backbone import draw_noise
+from baselines.stable_diffusion.backbone import StableDiffusion, draw_noise
 from harness.running.predict import make_pair_features
 from harness.specs import FeatureMap, ImagePair, ImageRequest
 
@@ -37,9 +43,11 @@ class Disagreement(Exception):
 
 def draws(what: str, places: Sequence[Any], shape: Sequence[int]) -> Tensor:
     """The normal numbers that ours takes at some places: (n, *shape)."""
-    return torch.stack(
-        [draw_noise(shape, what, *(place if isinstance(place, tuple) else (place,))) for place in places]
-    )
+    tensors = []
+    for place in places:
+        key = place if isinstance(place, tuple) else (place,)
+        tensors.append(draw_noise(shape, what, *key))
+    return torch.stack(tensors)
 
 
 def members(request: ImageRequest, timestep: int, count: int) -> list[tuple[Any, ...]]:
@@ -47,8 +55,25 @@ def members(request: ImageRequest, timestep: int, count: int) -> list[tuple[Any,
     return [(request.seed, request.identity, timestep, member) for member in range(count)]
 
 
+def sd4match_draws(
+    requests: Sequence[ImageRequest], timestep: int, ensemble: int, shape: Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    """Draws of a pair's pictures.
+
+    Returns:
+        (2, *shape) of the posteriors, one sample for each picture, and (2, ensemble, *shape) of the noise.
+    """
+    sample_keys, noise = [], []
+    for request in requests:
+        # Without an ensemble member: SD4Match repeats one sample.
+        sample_keys.append((request.seed, request.identity, timestep))
+        noise.append(draws("noise", members(request, timestep, ensemble), shape))
+    return draws("posterior", sample_keys, shape), torch.stack(noise)
+
+
 def check(name: str, difference: float, limit: float) -> str:
     """A line for the report. Raises `Disagreement`."""
+    # Written so that NaN is refused.
     if not difference <= limit:
         raise Disagreement(
             f"{name}: ours and the published way differ by {difference:.3g}, more than {limit:g}"
@@ -58,7 +83,9 @@ def check(name: str, difference: float, limit: float) -> str:
 
 def relative(ours: Tensor, theirs: Tensor) -> float:
     """Norm of the difference over the norm."""
-    return float((ours.float() - theirs.float()).norm() / theirs.float().norm())
+    expected = theirs.float()
+    difference = ours.float() - expected
+    return float(difference.norm() / expected.norm())
 
 
 def check_dift(setup: Setup, diffusion: published.Diffusion, count: int) -> list[str]:
@@ -72,23 +99,18 @@ def check_dift(setup: Setup, diffusion: published.Diffusion, count: int) -> list
     params: dict[str, Any] = dict(prepared.cell.params)
     timestep, ensemble = params["timestep"], params["ensemble"]
     cell, pairs = prepared.index, list(prepared.index.pairs.values())[:count]
-    requests = [
-        replace(request, prompt=f"a photo of a {request.category}") for request in requests_of(pairs, cell)
-    ]
-    maps = dict(
-        zip(
-            [request.identity for request in requests],
-            extractor_of(setup, prepared).extract(requests),
-            strict=True,
-        )
-    )
+    requests = with_category_prompts(requests_of(pairs, cell))
+    maps: dict[str, FeatureMap] = {}
+    feature_maps = extractor_of(setup, prepared).extract(requests)
+    for request, feature_map in zip(requests, feature_maps, strict=True):
+        maps[request.identity] = feature_map
+    shape = _latent_shape(backbone, diffusion)
     worst = 0.0
     for request in requests:
         ours = maps[request.identity]
-        shape = backbone.posterior(torch.zeros(1, 3, diffusion.side, diffusion.side)).mean.shape[1:]
-        drawn, noise = (
-            draws(what, members(request, timestep, ensemble), shape) for what in ("posterior", "noise")
-        )
+        # The published way gets the numbers that ours has drawn: fresh ones would differ by chance.
+        keys = members(request, timestep, ensemble)
+        drawn, noise = draws("posterior", keys, shape), draws("noise", keys, shape)
         theirs = published.dift_features(
             diffusion,
             request.image,
@@ -100,21 +122,25 @@ def check_dift(setup: Setup, diffusion: published.Diffusion, count: int) -> list
         )
         worst = max(worst, relative(ours.data, theirs))
     checks = [check("features of dift, relative", worst, ROUNDING[setup.precision])]
-    localizer, deficit, moved, points = localizer_of(prepared), 0.0, 0, 0
+    localizer = localizer_of(prepared)
+    deficit, moved, points = 0.0, 0, 0
     for pair in pairs:
-        lack, elsewhere = _deficit(
-            localizer, maps[pair.source.identity()], maps[pair.target.identity()], pair
-        )
-        deficit, moved, points = max(deficit, lack), moved + elsewhere, points + len(pair.source_points)
-    checks.append(
-        check(
-            f"argmax-original, cosine that is lacking ({points - moved} of {points} points at the same "
-            "pixel)",
-            deficit,
-            TIE,
-        )
-    )
+        source = maps[pair.source.identity()]
+        target = maps[pair.target.identity()]
+        lack, elsewhere = _deficit(localizer, source, target, pair)
+        deficit = max(deficit, lack)
+        moved += elsewhere
+        points += len(pair.source_points)
+    same = f"{points - moved} of {points} points at the same pixel"
+    # Rounding may exchange two pixels of nearly equal cosine, so cosines are compared instead of pixels.
+    checks.append(check(f"argmax-original, cosine that is lacking ({same})", deficit, TIE))
     return checks
+
+
+def _latent_shape(backbone: StableDiffusion, diffusion: published.Diffusion) -> Sequence[int]:
+    """(4, h, w): shape of the latents of one picture."""
+    pixels = torch.zeros(1, 3, diffusion.side, diffusion.side)
+    return backbone.posterior(pixels).mean.shape[1:]
 
 
 def _deficit(localizer: Any, source: FeatureMap, target: FeatureMap, pair: ImagePair) -> tuple[float, int]:
@@ -129,10 +155,10 @@ def _deficit(localizer: Any, source: FeatureMap, target: FeatureMap, pair: Image
     if not torch.equal(once, plain):
         raise Disagreement("the published way finds other points when it normalises once")
     columns, rows = predicted.long().unbind(1)
-    there = cosines.cpu()[torch.arange(len(points)), rows, columns]
-    return float((cosines.flatten(1).max(dim=1).values.cpu() - there).max()), int(
-        (predicted != once).any(dim=1).sum()
-    )
+    at_ours = cosines.cpu()[torch.arange(len(points)), rows, columns]
+    highest = cosines.flatten(1).max(dim=1).values.cpu()
+    elsewhere = (predicted != once).any(dim=1)
+    return float((highest - at_ours).max()), int(elsewhere.sum())
 
 
 def check_cpm(setup: Setup, diffusion: published.Diffusion, count: int) -> list[str]:
@@ -141,36 +167,29 @@ def check_cpm(setup: Setup, diffusion: published.Diffusion, count: int) -> list[
     backbone, _ = setup.backbone(prepared)
     params: dict[str, Any] = dict(prepared.cell.params)
     timestep, ensemble = params["timestep"], params["ensemble"]
-    features, localizer = make_pair_features(prepared, setup.shared), localizer_of(prepared)
+    features = make_pair_features(prepared, setup.shared)
+    localizer = localizer_of(prepared)
     prompt: Any = features.prompt
+    shape = _latent_shape(backbone, diffusion)
     worst = shift = 0.0
     for pair in list(prepared.index.pairs.values())[:count]:
         ours = features(pair)
         requests = requests_of([pair], prepared.index)
         states = backbone.condition(prompt.make(pair.category, tuple(requests))).states
-        shape = backbone.posterior(torch.zeros(1, 3, diffusion.side, diffusion.side)).mean.shape[1:]
-        drawn = draws(
-            "posterior", [(request.seed, request.identity, timestep) for request in requests], shape
-        )
-        noise = torch.stack(
-            [draws("noise", members(request, timestep, ensemble), shape) for request in requests]
-        )
-        theirs = published.sd4match_maps(
-            diffusion, [request.image for request in requests], states, timestep, ensemble, drawn, noise
-        )
-        worst = max(
-            worst,
-            *(relative(feature_map.data, tensor) for feature_map, tensor in zip(ours, theirs, strict=True)),
-        )
+        images = [request.image for request in requests]
+        drawn, noise = sd4match_draws(requests, timestep, ensemble, shape)
+        theirs = published.sd4match_maps(diffusion, images, states, timestep, ensemble, drawn, noise)
+        for feature_map, tensor in zip(ours, theirs, strict=True):
+            worst = max(worst, relative(feature_map.data, tensor))
         if setup.precision != "fp32":
             # Half precision moves soft localizers too far: they are compared on the same maps.
             theirs = [feature_map.data for feature_map in ours]
         points = torch.from_numpy(pair.source_points)
         with torch.inference_mode():
             predicted = localizer(*ours, points).points.cpu()
-        shift = max(
-            shift, float((predicted - locate_as_published(theirs, ours, points, localizer)).norm(dim=1).max())
-        )
+        expected = locate_as_published(theirs, ours, points, localizer)
+        distances = (predicted - expected).norm(dim=1)
+        shift = max(shift, float(distances.max()))
     return [
         check("maps of sd4match-cpm, relative", worst, ROUNDING[setup.precision]),
         check("kernel-softmax, pixels", shift, SOFT_PIXELS),
@@ -183,10 +202,10 @@ def locate_as_published(
     """The published kernel-softmax in original pixels, (N, 2)."""
     source, target = (feature_map.frame for feature_map in ours)
     side = source.size.width
+    # As the authors' code, which keeps queries off the outermost edge.
     queries = source.from_original(points).clamp(1e-4, side - 1 - 1e-4)
-    predicted = published.kernel_softmax(
-        maps[0], maps[1], queries.to(maps[0]), side, kernel_sigma(localizer, maps[1])
-    )
+    sigma = kernel_sigma(localizer, maps[1])
+    predicted = published.kernel_softmax(maps[0], maps[1], queries.to(maps[0]), side, sigma)
     converted: Tensor = target.to_original(predicted.double().cpu())
     return converted
 
@@ -204,13 +223,13 @@ def check_training(ours: CountedTraining, theirs: PublishedTraining) -> list[str
     """
     settings, step = ours.job.settings, ours.job.training.step
     shape = ours.job.inputs.maps._shape
+    # The published step moves its module and Adam's moments; both are put back below.
     state = copy.deepcopy(theirs.module.state_dict())
     optimizer = copy.deepcopy(theirs._optimizer.state_dict())
 
     def same(what: str, places: Sequence[str]) -> Tensor:
-        return torch.stack(
-            [draw_noise(shape, what, "training", settings.seed, step, place) for place in places]
-        )
+        keys = [("training", settings.seed, step, place) for place in places]
+        return draws(what, keys, shape)
 
     our_loss = ours.job.training.gradients.accumulate(step)
     their_loss = theirs.step(same)

@@ -73,8 +73,11 @@ def main(
         raise click.UsageError("--size sd21 needs --configs, a Stable Diffusion pipeline without weights")
     if threads:
         torch.set_num_threads(threads)
-    precision = precision or ("bf16" if device.startswith("cuda") else "fp32")
-    scale = QUICK if quick else SD21 if size == "sd21" else TINY
+    if precision is None:
+        precision = "bf16" if device.startswith("cuda") else "fp32"
+    scale = SD21 if size == "sd21" else TINY
+    if quick:
+        scale = QUICK
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         data = write_folder(folder / "data", scale.extent)
@@ -96,7 +99,9 @@ def main(
 
 def _measure(setup: Setup, scale: Scale, size: str, quick: bool) -> Iterator[str]:
     """Measures everything and yields the text part by part. Raises `agreement.Disagreement`."""
-    began, load = time.monotonic(), report.load()
+    began = time.monotonic()
+    # Before anything runs, since the load would then be this program's own.
+    load = report.load()
     prepared = setup.resolve("dift")
     diffusion = Diffusion(prepared.weights.paths[STABLE_DIFFUSION_2_1], setup.device, setup.precision)
     stages = Stages(setup, diffusion, scale)
@@ -111,8 +116,10 @@ def _measure(setup: Setup, scale: Scale, size: str, quick: bool) -> Iterator[str
     _print_status("training")
     step = _print_rows(stages.training(ours, theirs))
     posteriors = ours.posteriors
+    # A second set of networks, and gradients: memory that later stages need.
     del ours, theirs
     _print_status("networks")
+    # Once more at the end: the machine may be slower for a while.
     limits = [ceiling(setup.device, setup.precision)]
     networks = _print_rows(*stages.networks())
     _print_status("dift")
@@ -125,6 +132,7 @@ def _measure(setup: Setup, scale: Scale, size: str, quick: bool) -> Iterator[str
     rows = [*networks, *dift.rows, *cpm.rows, *step]
     _print_status("growth")
     growths = list(_growths(setup, scale, diffusion, dift))
+    # The processes that are started below load networks of their own.
     setup.shared.clear()
     start = ""
     if size == "tiny":
@@ -153,7 +161,9 @@ def _stage_table(dift: Evaluation, cpm: Evaluation) -> str:
     """Seconds of the stages of both whole evaluations."""
     rows = []
     for name, evaluation in (("dift", dift), ("sd4match-cpm", cpm)):
-        times = [report.seconds(evaluation.stages.get(stage, 0.0)) for stage in dift.stages]
+        times = []
+        for stage in dift.stages:
+            times.append(report.seconds(evaluation.stages.get(stage, 0.0)))
         rows.append([name, str(evaluation.pairs), *times])
     return report.plain(["evaluation", "pairs", *dift.stages], rows)
 
@@ -181,11 +191,14 @@ def _growths(setup: Setup, scale: Scale, diffusion: Diffusion, dift: Measured) -
 def head(setup: Setup, size: str, quick: bool, limit: float, load: str, seconds: float) -> str:
     machine, versions = hardware(setup.device), package_versions()
     networks = "bundled tiny networks" if size == "tiny" else "true shapes, random weights"
+    title = f"# Performance: {networks}, {setup.device}"
+    if quick:
+        title += ", --quick: not a measurement"
+    parts = ", ".join(f"{name} {value}" for name, value in machine.items())
     lines = [
-        f"# Performance: {networks}, {setup.device}{', --quick: not a measurement' if quick else ''}",
-        ", ".join(f"{name} {value}" for name, value in machine.items())
-        + f"; torch {versions['torch']}, diffusers {versions['diffusers']}, Python {versions['python']}; "
-        f"precision {setup.precision}.",
+        title,
+        f"{parts}; torch {versions['torch']}, diffusers {versions['diffusers']}, "
+        f"Python {versions['python']}; precision {setup.precision}.",
         f"Ceiling: {limit / report.TERA:.3f} TFLOP/s, the best product of two square matrices in the same "
         f"run. Load of the machine, before and after: {load}, {report.load()} (this run's own is at most "
         f"{machine['torch_threads']}). "
@@ -200,11 +213,11 @@ def head(setup: Setup, size: str, quick: bool, limit: float, load: str, seconds:
 
 
 def _caches(counts_of: Mapping[str, Mapping[str, Counts]]) -> str:
-    rows = [
-        [method, name, str(counts.asked), str(counts.computed), f"{100 * counts.hit_rate:.1f} %"]
-        for method, caches in counts_of.items()
-        for name, counts in caches.items()
-    ]
+    rows = []
+    for method, caches in counts_of.items():
+        for name, counts in caches.items():
+            rate = f"{100 * counts.hit_rate:.1f} %"
+            rows.append([method, name, str(counts.asked), str(counts.computed), rate])
     return report.plain(["what ran", "what is kept", "asked for", "computed", "hit rate"], rows)
 
 

@@ -10,19 +10,15 @@ from typing import Any
 import published
 import torch
 from agreement import kernel_sigma, locate_as_published
-from measuring import peak_bytes, seconds_of
-from ours import (
-    Evaluation,
-    evaluate,
-    localizer_of,
-)
+from measuring import Timing, peak_bytes, seconds_of
+from ours import Evaluation, evaluate, localizer_of
 from report import Row
 from stages import Measured, Stages
 
 from harness.messages import counted
 from harness.running.predict import make_pair_features
 from harness.running.resolve import ResolvedCell
-from harness.specs import FeatureMap, ImagePair, ImageRequest
+from harness.specs import FeatureMap, ImagePair, ImageRequest, Localizer
 
 Batch = Sequence[tuple[ImagePair, tuple[ImageRequest, ...]]]
 """Pairs, and the requests of their two pictures."""
@@ -46,38 +42,29 @@ class CpmStages(Stages):
         prepared = setup.resolve("sd4match-cpm", limit=scale.cpm_pairs)
         index, pairs = prepared.index, list(prepared.index.pairs.values())
         backbone, _ = setup.backbone(prepared)
-        features, localizer = make_pair_features(prepared, setup.shared), localizer_of(prepared)
+        features = make_pair_features(prepared, setup.shared)
+        localizer = localizer_of(prepared)
         prompt: Any = features.prompt
         extractor = features.extractor
-        many: Any = localizer.many  # type: ignore[attr-defined]
-        batch = [(pair, self._pair_requests(pair, index)) for pair in pairs[: min(8, scale.cpm_pairs)]]
+        batch_pairs = pairs[: min(8, scale.cpm_pairs)]
+        batch = [(pair, self._pair_requests(pair, index)) for pair in batch_pairs]
         with torch.inference_mode():
             flat = extractor.extract(with_prompts(prompt, batch))  # type: ignore[union-attr]
-            maps = [(pair, flat[2 * at], flat[2 * at + 1]) for at, (pair, _) in enumerate(batch)]
+            # Sources and targets alternate.
+            maps = list(zip(batch_pairs, flat[::2], flat[1::2], strict=True))
+            # As many pairs as the published way gets through, for both ways.
             few = batch[: scale.published_cpm_pairs]
 
             def maps_as_published(pair: ImagePair, requests: tuple[ImageRequest, ...]) -> list[torch.Tensor]:
                 states = backbone.condition(prompt.make(pair.category, requests)).states
-                return published.sd4match_maps(
-                    self._diffusion, [request.image for request in requests], states
-                )
+                images = [request.image for request in requests]
+                return published.sd4match_maps(self._diffusion, images, states)
 
             feature_timings = self._time(
                 ours=lambda: extractor.extract(with_prompts(prompt, few)),  # type: ignore[union-attr]
                 published=lambda: [maps_as_published(pair, requests) for pair, requests in few],
             )
-            point_timings = self._time(
-                ours=lambda: many(
-                    [
-                        (source, replace(target), torch.from_numpy(pair.source_points))
-                        for pair, source, target in maps
-                    ]
-                ),
-                published=lambda: [
-                    self._locate_as_published(pair, source, target, localizer)
-                    for pair, source, target in maps
-                ],
-            )
+            point_timings = self._time_points(localizer, maps)
         rows = [
             Row.of(
                 "sd4match-cpm, prompt and features of a pair",
@@ -100,12 +87,34 @@ class CpmStages(Stages):
         )
         return Measured([*rows, whole], evaluation)
 
+    def _time_points(
+        self, localizer: Localizer, maps: Sequence[tuple[ImagePair, FeatureMap, FeatureMap]]
+    ) -> dict[str, Timing]:
+        """Times `kernel-softmax` on the maps of some pairs."""
+        many: Any = localizer.many  # type: ignore[attr-defined]
+
+        def locate_many() -> Any:
+            queries = []
+            for pair, source, target in maps:
+                # A copy of the target map is a new one to the localizer, which has kept nothing of it.
+                queries.append((source, replace(target), torch.from_numpy(pair.source_points)))
+            return many(queries)
+
+        def locate_each_as_published() -> list[torch.Tensor]:
+            points = []
+            for pair, source, target in maps:
+                points.append(self._locate_as_published(pair, source, target, localizer))
+            return points
+
+        return self._time(ours=locate_many, published=locate_each_as_published)
+
     @staticmethod
     def _pair_requests(pair: ImagePair, index: Any) -> tuple[ImageRequest, ...]:
-        return tuple(
-            ImageRequest(image.open(), image.identity(), index.prompt_category(pair))
-            for image in (pair.source, pair.target)
-        )
+        category = index.prompt_category(pair)
+        requests = []
+        for image in (pair.source, pair.target):
+            requests.append(ImageRequest(image.open(), image.identity(), category))
+        return tuple(requests)
 
     @staticmethod
     def _locate_as_published(
@@ -125,23 +134,27 @@ class CpmStages(Stages):
         def evaluate_published() -> None:
             for pair in pairs:
                 source, target = maps(pair, self._pair_requests(pair, prepared.index))
-                scale = torch.tensor(
-                    [side / pair.source_size.width, side / pair.source_size.height], dtype=torch.float64
-                )
-                queries = (
-                    (torch.from_numpy(pair.source_points) * scale).clamp(1e-4, side - 1 - 1e-4).to(source)
-                )
-                published.kernel_softmax(source, target, queries, side, kernel_sigma(localizer, target)).cpu()
+                width, height = pair.source_size.width, pair.source_size.height
+                scale = torch.tensor([side / width, side / height], dtype=torch.float64)
+                points = torch.from_numpy(pair.source_points) * scale
+                # As the authors' code, which keeps queries off the outermost edge.
+                queries = points.clamp(1e-4, side - 1 - 1e-4).to(source)
+                sigma = kernel_sigma(localizer, target)
+                # To the CPU, so that a GPU's work falls into the time that is taken.
+                published.kernel_softmax(source, target, queries, side, sigma).cpu()
+
+        def time_published() -> None:
+            seconds.append(seconds_of(evaluate_published, setup.device) / len(pairs))
 
         peaks = (0, 0)
         for _ in range(self._scale.whole):
             run = setup.resolve("sd4match-cpm", limit=self._scale.cpm_pairs)
-            ours_peak = peak_bytes(lambda run=run: runs.append(evaluate(setup, run)), setup.device, 0.01)  # type: ignore[misc]
-            peak = peak_bytes(
-                lambda: seconds.append(seconds_of(evaluate_published, setup.device) / len(pairs)),
-                setup.device,
-                0.01,
-            )
+
+            def evaluate_ours(run: ResolvedCell = run) -> None:
+                runs.append(evaluate(setup, run))
+
+            ours_peak = peak_bytes(evaluate_ours, setup.device, 0.01)
+            peak = peak_bytes(time_published, setup.device, 0.01)
             peaks = (max(peaks[0], ours_peak), max(peaks[1], peak))
         ours = statistics.median(run.seconds / run.pairs for run in runs)
         encoded = runs[-1].caches["posteriors"].computed

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import published
@@ -16,6 +15,7 @@ from ours import (
     extractor_of,
     localizer_of,
     requests_of,
+    with_category_prompts,
 )
 from report import Row
 from stages import Measured, Stages
@@ -34,11 +34,9 @@ class DiftStages(Stages):
         prepared = setup.resolve("dift")
         index, pairs = prepared.index, list(prepared.index.pairs.values())
         backbone, _ = setup.backbone(prepared)
-        requests = [
-            replace(request, prompt=f"a photo of a {request.category}")
-            for request in requests_of(pairs, index)
-        ]
-        extractor, sample = extractor_of(setup, prepared), requests[: scale.images]
+        requests = with_category_prompts(requests_of(pairs, index))
+        extractor = extractor_of(setup, prepared)
+        sample = requests[: scale.images]
 
         def features_as_published(request: ImageRequest) -> torch.Tensor:
             return published.dift_features(
@@ -68,14 +66,14 @@ class DiftStages(Stages):
     ) -> list[Row]:
         """Rows for target maps that the localizer has met before, and for new ones."""
         by_identity = {request.identity: request for request in requests}
-        wanted = [by_identity[image.identity()] for pair in pairs for image in (pair.source, pair.target)]
+        wanted = []
+        for pair in pairs:
+            wanted.append(by_identity[pair.source.identity()])
+            wanted.append(by_identity[pair.target.identity()])
         with torch.inference_mode():
             features = extractor_of(self._setup, prepared).extract(wanted)
-        identities = [request.identity for request in wanted]
-        extracted = dict(zip(identities, features, strict=True))
-        maps = [
-            (pair, extracted[pair.source.identity()], extracted[pair.target.identity()]) for pair in pairs
-        ]
+        # Sources and targets alternate.
+        maps = list(zip(pairs, features[::2], features[1::2], strict=True))
         known = localizer_of(prepared)
 
         def ours(localizer: Any) -> None:
@@ -99,8 +97,10 @@ class DiftStages(Stages):
             published=lambda: theirs(published.dift_points),
             once=lambda: theirs(published.dift_points_normalised_once),
         )
+        # A new localizer knows no norms of any target map.
         cold = {**timings, "ours": timings["cold"]}
-        count, points = len(pairs), statistics.mean(len(pair.source_points) for pair in pairs)
+        count = len(pairs)
+        points = statistics.mean(len(pair.source_points) for pair in pairs)
         note = f"{counted(count, 'pair')}, {points:.1f} points each"
         name = "argmax-original"
         rows = []
@@ -122,26 +122,26 @@ class DiftStages(Stages):
         features: Callable[[ImageRequest], torch.Tensor],
     ) -> tuple[Row, Evaluation, float, float]:
         setup, pairs = self._setup, list(prepared.index.pairs.values())
-        sample = pairs[:: max(1, len(pairs) // self._scale.dift_pairs)][: self._scale.dift_pairs]
+        # Spread over all pairs, since neighbours in the list are of one category.
+        step = max(1, len(pairs) // self._scale.dift_pairs)
+        sample = pairs[::step][: self._scale.dift_pairs]
         runs: list[Evaluation] = []
         picture, pair_seconds = [], []
 
         def theirs() -> None:
             maps: dict[str, torch.Tensor] = {}
-            picture.append(
-                seconds_of(
-                    lambda: maps.update({request.identity: features(request) for request in requests}),
-                    setup.device,
-                )
-                / len(requests)
-            )
+
+            def extract() -> None:
+                for request in requests:
+                    maps[request.identity] = features(request)
+
+            picture.append(seconds_of(extract, setup.device) / len(requests))
 
             def locate() -> None:
                 for pair in sample:
-                    source, target = (maps[image.identity()] for image in (pair.source, pair.target))
                     published.dift_points(
-                        source,
-                        target,
+                        maps[pair.source.identity()],
+                        maps[pair.target.identity()],
                         pair.source_size,
                         pair.target_size,
                         torch.from_numpy(pair.source_points),
@@ -154,7 +154,8 @@ class DiftStages(Stages):
             ours_peak = peak_bytes(
                 lambda: runs.append(evaluate(setup, setup.resolve("dift"))), setup.device, 0.01
             )
-            peaks = (max(peaks[0], ours_peak), max(peaks[1], peak_bytes(theirs, setup.device, 0.01)))
+            their_peak = peak_bytes(theirs, setup.device, 0.01)
+            peaks = (max(peaks[0], ours_peak), max(peaks[1], their_peak))
         ours = statistics.median(run.seconds / run.pairs for run in runs)
         per_picture, per_pair = statistics.median(picture), statistics.median(pair_seconds)
         note = (
@@ -162,6 +163,7 @@ class DiftStages(Stages):
             f"points of {counted(len(sample), 'pair')}, "
             f"{per_picture:.3g} s a picture and {per_pair:.3g} s a pair"
         )
+        # Every picture once and every pair once, as an evaluation of all of them would take.
         total = per_pair + per_picture * len(requests) / len(pairs)
         return (
             Row("dift, whole evaluation", "pair", ours, total, 10, None, peaks, note),

@@ -43,12 +43,15 @@ def map_difference(full: Maps, half: Maps, same_basis: bool = True) -> MapDiffer
     distances = []
     for full_pair, half_pair in zip(full, half, strict=True):
         for left, right in zip(full_pair, half_pair, strict=True):
-            off += float((left.data.double() - right.data.double()).square().sum())
+            difference = left.data.double() - right.data.double()
+            off += float(difference.square().sum())
             norm += float(left.data.double().square().sum())
         expected, measured = _cosines(full_pair), _cosines(half_pair)
+        # Cosines vary little in some maps: their spread is the scale of what an error can change.
         wrong += float((expected - measured).square().mean())
         spread += float(expected.var(dim=(1, 2)).mean())
-        distances.append((best_cells(expected)[0] - best_cells(measured)[0]).norm(dim=1).numpy())
+        steps = best_cells(expected)[0] - best_cells(measured)[0]
+        distances.append(steps.norm(dim=1).numpy())
     together = np.concatenate(distances)
     jumps = together[together > 0]
     return MapDifference(
@@ -61,12 +64,16 @@ def map_difference(full: Maps, half: Maps, same_basis: bool = True) -> MapDiffer
 
 def _cosines(pair: tuple[FeatureMap, FeatureMap]) -> torch.Tensor:
     """(source cells, h, w) cosines with the target's cells, in float64."""
-    source, target = (normalized(feature_map.data.double(), 0) for feature_map in pair)
-    return (source.flatten(1).T @ target.flatten(1)).unflatten(1, target.shape[1:])
+    # In float64, so that the comparison adds no rounding of its own.
+    source = normalized(pair[0].data.double(), 0)
+    target = normalized(pair[1].data.double(), 0)
+    cosines = source.flatten(1).T @ target.flatten(1)
+    return cosines.unflatten(1, target.shape[1:])
 
 
 def maps_of(prepared: ResolvedCell, pairs: int = MAP_PAIRS) -> Maps:
     """The feature maps of a cell's first pairs."""
     features = make_pair_features(prepared)
+    index = prepared.index
     with torch.inference_mode():
-        return [features(prepared.index.pairs[pair_id]) for pair_id in prepared.index.pair_ids[:pairs]]
+        return [features(index.pairs[pair_id]) for pair_id in index.pair_ids[:pairs]]

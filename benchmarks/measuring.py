@@ -51,6 +51,7 @@ def synchronise(device: str) -> None:
 
 def seconds_of(call: Call, device: str) -> float:
     """Wall-clock seconds of one call."""
+    # A GPU works on after a call has returned: what was begun before must not count.
     synchronise(device)
     start = time.perf_counter()
     call()
@@ -69,7 +70,7 @@ def alternating(
     flops: dict[str, int | None] = dict.fromkeys(calls)
     peaks: dict[str, int] = {}
     for name, call in calls.items():
-
+        # Counting operations slows a call down, so it is done in the call that is not timed.
         def warm_up(name: str = name, call: Call = call) -> None:
             if count_flops:
                 flops[name] = flops_of(call)
@@ -81,7 +82,10 @@ def alternating(
     for _ in range(repeats):
         for name, call in calls.items():
             seconds[name].append(seconds_of(call, device))
-    return {name: Timing(tuple(seconds[name]), peaks[name], flops[name]) for name in calls}
+    timings = {}
+    for name in calls:
+        timings[name] = Timing(tuple(seconds[name]), peaks[name], flops[name])
+    return timings
 
 
 def peak_bytes(call: Call, device: str, interval: float = 0.002) -> int:
@@ -90,6 +94,7 @@ def peak_bytes(call: Call, device: str, interval: float = 0.002) -> int:
     On a GPU that is what its allocator hands out; on a CPU the process's resident memory, read every
     `interval` seconds.
     """
+    # Garbage that is collected meanwhile would hide as much new memory.
     gc.collect()
     if device.startswith("cuda"):
         synchronise(device)
@@ -145,8 +150,12 @@ def flops_of(call: Call) -> int:
 def ceiling(device: str, precision: str, seconds: float = 2.0) -> float:
     """Measures the most FLOP/s of the machine: the best product of two matrices within some seconds."""
     side = 8192 if device.startswith("cuda") else 2048
-    left, right = (torch.randn(side, side, device=device).to(DTYPES[precision]) for _ in range(2))
-    best, end = float("inf"), time.perf_counter() + seconds
+    left = torch.randn(side, side, device=device).to(DTYPES[precision])
+    right = torch.randn(side, side, device=device).to(DTYPES[precision])
+    best = float("inf")
+    end = time.perf_counter() + seconds
+    # The best, because whatever else the machine does can only slow a product down.
     while time.perf_counter() < end or best == float("inf"):
         best = min(best, seconds_of(lambda: left @ right, device))
+    # A multiplication and an addition for each of side x side sums of `side` products.
     return 2 * side**3 / best

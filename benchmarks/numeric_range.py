@@ -37,6 +37,7 @@ class Range:
         output = output.detach()
         finite = output.isfinite()
         self.overflows += not bool(finite.all())
+        # Something infinite would hide every finite number.
         largest = float(torch.where(finite, output, 0).abs().max())
         if largest > self.largest:
             self.largest, self.where = largest, name
@@ -47,19 +48,19 @@ def ranges(networks: Mapping[str, torch.nn.Module]) -> Iterator[Callable[[], lis
     """Watches submodules and attention while inside, and gives a function that returns the ranges so far."""
     network_ranges = {name: Range(name) for name in networks}
     current: list[Range] = []
-    hooks = [
-        hook for name, network in networks.items() for hook in _hooks(network, network_ranges[name], current)
-    ]
+    hooks: list[Any] = []
+    for name, network in networks.items():
+        hooks += _hooks(network, network_ranges[name], current)
+    # Attention has no submodule of its own whose inputs a hook could see.
     usual = F.scaled_dot_product_attention
 
     def watch_attention(query: torch.Tensor, key: torch.Tensor, *rest: Any, **options: Any) -> torch.Tensor:
         for network_range in current:
             # A head at a time: all of them at 768 x 768 are 1.7 GB.
-            scores = (
-                float((left.float() @ right.float().T).abs().max())
-                for left, right in zip(query.flatten(0, 1), key.flatten(0, 1), strict=True)
-            )
-            network_range.score = max(network_range.score, *scores)
+            heads = zip(query.flatten(0, 1), key.flatten(0, 1), strict=True)
+            for queries, keys in heads:
+                scores = queries.float() @ keys.float().T
+                network_range.score = max(network_range.score, float(scores.abs().max()))
         return usual(query, key, *rest, **options)
 
     F.scaled_dot_product_attention = watch_attention

@@ -65,8 +65,10 @@ def our_maps(setup: Setup) -> tuple[Timing, Timing, list[torch.Tensor], Inputs]:
     backbone, _ = setup.backbone(prepared)
     pair = next(iter(prepared.index.pairs.values()))
     category = prepared.index.prompt_category(pair)
-    requests = tuple(
-        ImageRequest(image.open(), image.identity(), category) for image in (pair.source, pair.target)
+    source, target = pair.source, pair.target
+    requests = (
+        ImageRequest(source.open(), source.identity(), category),
+        ImageRequest(target.open(), target.identity(), category),
     )
     features = make_pair_features(prepared, setup.shared)
     prompt: Any = features.prompt
@@ -74,10 +76,8 @@ def our_maps(setup: Setup) -> tuple[Timing, Timing, list[torch.Tensor], Inputs]:
 
     def ours() -> list[torch.Tensor]:
         value = prompt.make(category, requests)
-        return [
-            feature_map.data
-            for feature_map in extractor.extract([replace(request, prompt=value) for request in requests])
-        ]
+        prompted = [replace(request, prompt=value) for request in requests]
+        return [feature_map.data for feature_map in extractor.extract(prompted)]
 
     with torch.inference_mode():
         first, _ = time_once("pictures not met before", ours)
@@ -86,21 +86,10 @@ def our_maps(setup: Setup) -> tuple[Timing, Timing, list[torch.Tensor], Inputs]:
     params: dict[str, Any] = dict(prepared.cell.params)
     timestep, ensemble = params["timestep"], params["ensemble"]
     cells = backbone.card.native // backbone.card.factor
-    drawn = agreement.draws(
-        "posterior", [(request.seed, request.identity, timestep) for request in requests], (4, cells, cells)
-    )
-    noise = torch.stack(
-        [
-            agreement.draws("noise", agreement.members(request, timestep, ensemble), (4, cells, cells))
-            for request in requests
-        ]
-    )
-    return (
-        first,
-        again,
-        maps,
-        Inputs([request.image for request in requests], states, timestep, ensemble, drawn, noise),
-    )
+    # The published way gets the numbers that ours has drawn, so that the maps can be compared.
+    drawn, noise = agreement.sd4match_draws(requests, timestep, ensemble, (4, cells, cells))
+    images = [request.image for request in requests]
+    return first, again, maps, Inputs(images, states, timestep, ensemble, drawn, noise)
 
 
 def measure_maps(setup: Setup) -> tuple[list[report.Row], str]:
@@ -108,53 +97,46 @@ def measure_maps(setup: Setup) -> tuple[list[report.Row], str]:
     first, again, maps, inputs = our_maps(setup)
     # Two networks of this size and what they compute do not fit into everybody's memory.
     setup.shared.clear()
-    diffusion = published.Diffusion(
-        setup.resolve("sd4match-cpm").weights.paths[STABLE_DIFFUSION_2_1], setup.device, setup.precision
-    )
+    diffusion = _published_diffusion(setup)
     theirs, their_maps = time_once(
         "published", lambda: published.sd4match_maps(diffusion, *vars(inputs).values())
     )
-    apart = max(
-        agreement.relative(our_map, their_map) for our_map, their_map in zip(maps, their_maps, strict=True)
+    apart = max(map(agreement.relative, maps, their_maps))
+    stage = "sd4match-cpm, prompt and features of a pair"
+    new_note = "ours: pictures that were in no pair before"
+    known_note = (
+        "ours: pictures that were in a pair before, as most of SPair-71k's; published: without the prompt"
     )
+    new, known = {"ours": first, "published": theirs}, {"ours": again, "published": theirs}
     rows = [
-        report.Row.of(
-            "sd4match-cpm, prompt and features of a pair",
-            "pair",
-            {"ours": timing, "published": theirs},
-            1,
-            target,
-            note,
-        )
-        for timing, target, note in (
-            (first, None, "ours: pictures that were in no pair before"),
-            (
-                again,
-                3,
-                "ours: pictures that were in a pair before, as most of SPair-71k's; "
-                "published: without the prompt",
-            ),
-        )
+        report.Row.of(stage, "pair", new, 1, None, new_note),
+        report.Row.of(stage, "pair", known, 1, 3, known_note),
     ]
     return rows, agreement.check("maps of sd4match-cpm, relative", apart, agreement.ROUNDING[setup.precision])
+
+
+def _published_diffusion(setup: Setup) -> published.Diffusion:
+    """Loads the published way's networks, from our weights."""
+    folder = setup.resolve("sd4match-cpm").weights.paths[STABLE_DIFFUSION_2_1]
+    return published.Diffusion(folder, setup.device, setup.precision)
 
 
 def measure_step(setup: Setup) -> tuple[report.Row, str]:
     """Measures one step on one pair, without the optimizer's part of it."""
     ours = CountedTraining(setup, 1, 1)
-    settings, shape = ours.job.settings, ours.job.inputs.maps._shape
+    settings = ours.job.settings
+    shape = ours.job.inputs.maps._shape
     own, loss = time_once("a step", lambda: ours.job.training.gradients.accumulate(0))
-    diffusion = published.Diffusion(
-        setup.resolve("sd4match-cpm").weights.paths[STABLE_DIFFUSION_2_1], setup.device, setup.precision
-    )
-    published_step = PublishedTraining(ours, diffusion)
+    published_step = PublishedTraining(ours, _published_diffusion(setup))
 
     def same(what: str, places: Any) -> torch.Tensor:
-        return agreement.draws(what, [("training", settings.seed, 0, place) for place in places], shape)
+        keys = [("training", settings.seed, 0, place) for place in places]
+        return agreement.draws(what, keys, shape)
 
     theirs, their_loss = time_once("a published step", lambda: published_step.step(same))
     note = "1 pair; published: every picture encoded in every step, whole U-Net; ours: encoded before"
-    row = report.Row.of("sd4match-cpm, training step", "step", {"ours": own, "published": theirs}, 1, 2, note)
+    timings = {"ours": own, "published": theirs}
+    row = report.Row.of("sd4match-cpm, training step", "step", timings, 1, 2, note)
     return row, agreement.check(
         "loss of a training step, relative",
         abs(loss - their_loss) / abs(their_loss),
@@ -174,7 +156,8 @@ def main(configs: Path, step: bool, out: Path | None) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         weights, prompt = write_networks(configs, folder / "networks")
-        setup = Setup(write_folder(folder / "data", LITTLE), folder / "work", "cpu", "fp32", weights, prompt)
+        data = write_folder(folder / "data", LITTLE)
+        setup = Setup(data, folder / "work", "cpu", "fp32", weights, prompt)
         limit = ceiling(setup.device, setup.precision)
         rows, *agreements = measure_maps(setup)
         if step:

@@ -74,13 +74,15 @@ class Setup:
         Args:
             overrides: such as `ensemble=4`.
         """
+        prompt_files = {}
+        # Other methods have no prompt that is read from a file.
+        if self.prompt_file and method == "sd4match-cpm":
+            prompt_files[method] = (self.prompt_file,)
         sweep = Sweep(
             methods=(method,),
             datasets=(self.choice,),
             overrides={name: (value,) for name, value in overrides.items()},
-            prompt_files={method: (self.prompt_file,)}
-            if self.prompt_file and method == "sd4match-cpm"
-            else {},
+            prompt_files=prompt_files,
         )
         options = RunOptions(
             data_root=self.work,
@@ -127,6 +129,14 @@ def rename_pictures(requests: list[ImageRequest], mark: str) -> list[ImageReques
     return [replace(request, identity=request.identity + mark) for request in requests]
 
 
+def with_category_prompts(requests: list[ImageRequest]) -> list[ImageRequest]:
+    """The same requests with DIFT's prompts."""
+    prompted = []
+    for request in requests:
+        prompted.append(replace(request, prompt=f"a photo of a {request.category}"))
+    return prompted
+
+
 def extractor_of(setup: Setup, prepared: ResolvedCell) -> ImageExtractor:
     """The cell's extractor."""
     context = MakeContext(
@@ -155,7 +165,9 @@ class Counts:
     @property
     def hit_rate(self) -> float:
         """Share of requests that the cache answered; 0 where a batch computed more than was asked for."""
-        return max(0.0, 1 - self.computed / self.asked) if self.asked else 0.0
+        if not self.asked:
+            return 0.0
+        return max(0.0, 1 - self.computed / self.asked)
 
 
 @dataclass(frozen=True)
@@ -189,32 +201,30 @@ def evaluate(setup: Setup, prepared: ResolvedCell) -> Evaluation:
         raise RuntimeError(f"{prepared.cell.label}: {record.error or record.failures[:1]}")
     stages = {name: stage.seconds for name, stage in record.provenance.stages.items()}
     pairs = record.provenance.computed_pairs
+    # The runner keeps feature maps itself: it asks the extractor for those that it lacks.
     caches["feature maps of pictures"].asked = 2 * pairs
-    on_disk = record.provenance.cache.items()
-    caches |= {f"{name} on disk": Counts(use.found + use.computed, use.computed) for name, use in on_disk}
+    for name, use in record.provenance.cache.items():
+        caches[f"{name} on disk"] = Counts(use.found + use.computed, use.computed)
+    # Loading is left out, because the published way starts with its networks loaded, too.
     return Evaluation(pairs, seconds - stages["load"], stages, caches)
 
 
 @contextmanager
 def _count_requests(backbone: StableDiffusion, memory: ByteLRU[Tensors]) -> Iterator[dict[str, Counts]]:
     """Counters at what is kept of pictures."""
+    maps, posteriors, beginnings, describing = Counts(), Counts(), Counts(), Counts()
     caches = {
-        name: Counts()
-        for name in (
-            "feature maps of pictures",
-            "posteriors",
-            "what comes before the prompt",
-            "DINO features",
-        )
+        "feature maps of pictures": maps,
+        "posteriors": posteriors,
+        "what comes before the prompt": beginnings,
+        "DINO features": describing,
     }
-    maps, posteriors, beginnings, describing = caches.values()
-    once, posterior, mean, begin, patches = (
-        memory.once,
-        backbone.posterior,
-        backbone.mean_activations,
-        backbone.run_prefix,
-        ImagePatches.patches,
-    )
+    # Taken before they are replaced below: each counter calls the original.
+    once = memory.once
+    posterior = backbone.posterior
+    mean = backbone.mean_activations
+    begin = backbone.run_prefix
+    patches = ImagePatches.patches
 
     def count_once(key: Any, compute: Callable[[], Any]) -> Any:
         posteriors.asked += 1
@@ -229,9 +239,10 @@ def _count_requests(backbone: StableDiffusion, memory: ByteLRU[Tensors]) -> Iter
     ) -> Any:
         pictures = len(noisy) // members
         maps.computed += pictures
-        # A pair's prompt is made of DINO's view of both.
-        for asked in (beginnings, describing):
-            asked.asked += pictures if prefix_outputs else 0
+        if prefix_outputs:
+            beginnings.asked += pictures
+            # A pair's prompt is made of DINO's view of both.
+            describing.asked += pictures
         return mean(noisy, timestep, prompts, submodule, members, prefix_outputs)
 
     def count_prefix(noisy: Any, timestep: int) -> Any:
@@ -250,10 +261,10 @@ def _count_requests(backbone: StableDiffusion, memory: ByteLRU[Tensors]) -> Iter
         patch.object(ImagePatches, "patches", count_patches),
     ):
         yield caches
-    for name in [
-        name for name, count in caches.items() if not count.asked and name != "feature maps of pictures"
-    ]:
-        del caches[name]
+    # A method that has no such cache gets no line in the report.
+    for name, count in list(caches.items()):
+        if not count.asked and name != "feature maps of pictures":
+            del caches[name]
 
 
 class CountedTraining:
@@ -292,6 +303,7 @@ class CountedTraining:
             StageClock(),
             "",
         )
+        # The job counts posteriors and DINO's features alike, one of each for a picture.
         self.posteriors = Counts(computed=int(self.job.record["encoded_images"]) // 2)
 
     def step(self) -> float:
@@ -313,8 +325,7 @@ class CountedTraining:
 
     def pairs(self, step: int) -> list[ImagePair]:
         """The pairs of a step, in its order."""
-        inputs, count = self.job.inputs, self.job.settings.pairs_per_step
-        return [
-            inputs.pairs[number]
-            for number in self.job.training.gradients._order.numbers(step * self.job.settings.batch, count)
-        ]
+        settings, pairs = self.job.settings, self.job.inputs.pairs
+        order = self.job.training.gradients._order
+        numbers = order.numbers(step * settings.batch, settings.pairs_per_step)
+        return [pairs[number] for number in numbers]

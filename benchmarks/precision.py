@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -71,11 +72,14 @@ class Question:
 
     def resolve(self, host: Host, method: str, precision: str) -> ResolvedCell:
         """A method's cell in one precision."""
-        has_ensemble = "ensemble" in host.extractors[host.methods[method].extractor].params
-        overrides = {"ensemble": (self.ensemble,)} if self.ensemble and has_ensemble else {}
-        (cell,) = plan(
-            Sweep(methods=(method,), datasets=(DatasetChoice.parse(self.dataset),), overrides=overrides), host
-        )
+        extractor = host.extractors[host.methods[method].extractor]
+        overrides = {}
+        # DINO has no ensemble, and a parameter that no method of a sweep has is refused.
+        if self.ensemble and "ensemble" in extractor.params:
+            overrides["ensemble"] = (self.ensemble,)
+        dataset = DatasetChoice.parse(self.dataset)
+        sweep = Sweep(methods=(method,), datasets=(dataset,), overrides=overrides)
+        (cell,) = plan(sweep, host)
         options = RunOptions(
             data_root=self.data_root,
             out=self.out,
@@ -112,56 +116,71 @@ class Shift:
     def jump(self) -> float:
         """Median of the points that have moved, in percent of the target's size; 0 where none has."""
         jumps = self.relative[self.pixels > STILL]
-        return 100 * float(np.median(jumps)) if len(jumps) else 0.0
+        if not len(jumps):
+            return 0.0
+        return 100 * float(np.median(jumps))
 
 
 def shift(full: ResolvedCell, half: ResolvedCell, localizer: str) -> Shift:
     """Compares the stored predictions of two cells, point by point, on the pairs that both have."""
-    first, second = (read_points(cell.index, cell.folder, localizer) for cell in (full, half))
-    protocol, pixels, relative = full.options.criteria[0].protocol, [], []
-    for pair_id in first.keys() & second.keys():
+    full_points = read_points(full.index, full.folder, localizer)
+    half_points = read_points(half.index, half.folder, localizer)
+    protocol = full.options.criteria[0].protocol
+    pixels, relative = [], []
+    for pair_id in full_points.keys() & half_points.keys():
         target = full.index.target(pair_id)
         frame = frame_of(protocol, target.size, Size(*full.fed))
-        places = first[pair_id], second[pair_id]
-        pixels.append(np.linalg.norm(places[0] - places[1], axis=1))
-        apart = np.linalg.norm(frame.from_original(places[0]) - frame.from_original(places[1]), axis=1)
-        relative.append(apart / threshold_length(full.index.threshold, target, frame))
+        expected, measured = full_points[pair_id], half_points[pair_id]
+        pixels.append(np.linalg.norm(expected - measured, axis=1))
+        # A stretched frame changes distances by another factor in x than in y.
+        difference = frame.from_original(expected) - frame.from_original(measured)
+        distances = np.linalg.norm(difference, axis=1)
+        relative.append(distances / threshold_length(full.index.threshold, target, frame))
     return Shift(np.concatenate(pixels), np.concatenate(relative))
 
 
 def rows(question: Question, host: Host, method: str) -> Iterator[list[str]]:
     """Yields a row for each precision, single first. Raises `RuntimeError` if a pair fails."""
-    cells = {precision: question.resolve(host, method, precision) for precision in ("fp32", *HALVES)}
-    stored = {precision: _run(host, cell) for precision, cell in cells.items()}
-    full, localizer = cells["fp32"], cells["fp32"].cell.localizers[0]
+    cells, stored = {}, {}
+    for precision in ("fp32", *HALVES):
+        cells[precision] = question.resolve(host, method, precision)
+        stored[precision] = _run(host, cells[precision])
+    full = cells["fp32"]
+    localizer = full.cell.localizers[0]
     measured = full.options.criteria[0]
+    full_side = Side(stored["fp32"], localizer, measured)
     maps = maps_of(full)
+    # SD+DINO's PCA gives the maps of each precision a basis of their own.
+    same_basis = not method.startswith("sd-dino")
     for precision in HALVES:
-        sides = [Side(stored[name], localizer, measured) for name in ("fp32", precision)]
-        comparison = compare(sides[0], sides[1], full.index)
+        half_side = Side(stored[precision], localizer, measured)
+        comparison = compare(full_side, half_side, full.index)
         lines = [line for line in differences([comparison], "image")[0] if line["slice"] == "all"]
         if precision == HALVES[0]:
-            yield [
-                _name(comparison),
-                localizer,
-                "",
-                "fp32",
-                *(f"{line['pck_a']:.1f}" for line in lines),
-                *[""] * 6,
-            ]
+            # The row of single precision itself, with PCK instead of differences.
+            scores = [f"{line['pck_a']:.1f}" for line in lines]
+            yield [_name(comparison), localizer, "", "fp32", *scores, *[""] * 6]
         apart = shift(full, cells[precision], localizer)
-        difference = map_difference(
-            maps, maps_of(cells[precision]), same_basis=not method.startswith("sd-dino")
-        )
+        difference = map_difference(maps, maps_of(cells[precision]), same_basis=same_basis)
         yield [
-            *("", "", _counts(comparison), precision),
-            *(f"{line['difference']:+.2f} ({line['low']:+.2f} to {line['high']:+.2f})" for line in lines),
+            "",
+            "",
+            _counts(comparison),
+            precision,
+            *map(_interval, lines),
             f"{100 * apart.moved:.1f} %",
-            *(f"{value:.2g}" for value in (apart.jump, apart.percentile(95), apart.percentile(99))),
+            f"{apart.jump:.2g}",
+            f"{apart.percentile(95):.2g}",
+            f"{apart.percentile(99):.2g}",
             "–" if difference.features is None else f"{difference.features:.1e}",
             f"{difference.cosines:.1e}",
         ]
         click.echo(f"bench: {method} {precision}: {100 * apart.moved:.1f} % moved", err=True)
+
+
+def _interval(line: Mapping[str, Any]) -> str:
+    """A difference of PCK, and the ends of its interval."""
+    return f"{line['difference']:+.2f} ({line['low']:+.2f} to {line['high']:+.2f})"
 
 
 def _name(comparison: Comparison) -> str:
@@ -169,7 +188,8 @@ def _name(comparison: Comparison) -> str:
 
 
 def _counts(comparison: Comparison) -> str:
-    points, pictures = int(comparison.total.sum()), len(np.unique(comparison.images))
+    points = int(comparison.total.sum())
+    pictures = len(np.unique(comparison.images))
     return f"{len(comparison.pair_ids)} pairs, {points} points, {pictures} pictures"
 
 
@@ -199,30 +219,33 @@ def true_size(configs: Path, work: Path, side: int, ensemble: int) -> Iterator[s
     weights, _ = write_networks(configs, work / "networks")
     config = work / "networks" / "stable-diffusion" / "unet" / "config.json"
     content = json.loads(config.read_text(encoding="utf-8"))
+    # The configuration states the side in latents, of which each is 8 pixels wide.
     config.write_text(json.dumps(content | {"sample_size": side // 8}), encoding="utf-8")
-    setup = Setup(write_folder(work / "data", Extent(1, 2, 1)), work, weights=weights)
+    data = write_folder(work / "data", Extent(1, 2, 1))
+    setup = Setup(data, work, weights=weights)
     full, inside = _watch_ranges(setup, ensemble)
-    lines, widest = [], inside
+    lines = []
+    # The largest numbers are those of single precision; half precision adds its overflows.
+    widest = inside
     for precision in HALVES:
         half, inside = _watch_ranges(replace(setup, precision=precision), ensemble)
         difference = map_difference(full, half)
-        far = [
-            f"{np.percentile(difference.distances, share):.1f}" if len(difference.distances) else "–"
-            for share in (50, 95)
-        ]
+        median = percentile = "–"
+        if len(difference.distances):
+            median = f"{np.percentile(difference.distances, 50):.1f}"
+            percentile = f"{np.percentile(difference.distances, 95):.1f}"
         lines.append(
             [
                 precision,
                 f"{difference.features:.1e}",
                 f"{difference.cosines:.1e}",
                 f"{100 * difference.moved:.1f} %",
-                *far,
+                median,
+                percentile,
             ]
         )
-        widest = [
-            replace(wide, overflows=wide.overflows + narrow.overflows)
-            for wide, narrow in zip(widest, inside, strict=True)
-        ]
+        for wide, narrow in zip(widest, inside, strict=True):
+            wide.overflows += narrow.overflows
         click.echo(f"bench: {precision}: {difference.features:.1e}", err=True)
     draws = counted(ensemble, "draw")
     yield f"Pictures of {side} x {side} pixels, {draws} of noise, one pair, `dift`."
@@ -230,30 +253,34 @@ def true_size(configs: Path, work: Path, side: int, ensemble: int) -> Iterator[s
         ["precision", "features", "cosines", "best cells moved", "median of those, cells", "95th percentile"],
         lines,
     )
-    yield report.plain(
-        [
-            "network",
-            "largest number put out (fp32)",
-            "by",
-            "largest attention score before scaling",
-            "infinite or NaN in half precision",
-        ],
-        [
-            [inner.network, f"{inner.largest:.3g}", inner.where, f"{inner.score:.3g}", str(inner.overflows)]
-            for inner in widest
-        ],
-    )
+    headers = [
+        "network",
+        "largest number put out (fp32)",
+        "by",
+        "largest attention score before scaling",
+        "infinite or NaN in half precision",
+    ]
+    table = []
+    for inner in widest:
+        numbers = (f"{inner.largest:.3g}", inner.where, f"{inner.score:.3g}", str(inner.overflows))
+        table.append([inner.network, *numbers])
+    yield report.plain(headers, table)
 
 
 def _watch_ranges(setup: Setup, ensemble: int) -> tuple[Maps, list[Range]]:
     prepared = setup.resolve("dift", ensemble=ensemble)
     backbone, _ = setup.backbone(prepared)
-    with ranges(
-        {"VAE encoder": backbone.vae, "U-Net": backbone.unet, "text encoder": backbone.text_encoder}
-    ) as inner_ranges:
+    networks = {
+        "VAE encoder": backbone.vae,
+        "U-Net": backbone.unet,
+        "text encoder": backbone.text_encoder,
+    }
+    pair = prepared.index.pairs[prepared.index.pair_ids[0]]
+    with ranges(networks) as inner_ranges:
         features = make_pair_features(prepared, setup.shared)
         with torch.inference_mode():
-            maps = [features(prepared.index.pairs[prepared.index.pair_ids[0]])]
+            maps = [features(pair)]
+    # Two backbones of true shape need not fit into memory side by side.
     setup.shared.clear()
     return maps, inner_ranges()
 
@@ -321,24 +348,25 @@ def main(
         if configs is not None and size == "sd21":
             body = "\n\n".join(true_size(configs, folder, side, ensemble or 1))
         else:
-            question, host = Question(folder, data_root, dataset, limit, ensemble), load_plugins()
+            host = load_plugins()
+            question = Question(folder, data_root, dataset, limit, ensemble)
+            # Methods that look at pairs compute features anew for each of them.
             few = replace(question, limit=pair_limit)
-            chosen: Sequence[str] = methods.split(",") if methods else (*IMAGE_METHODS, *PAIR_METHODS)
+            chosen = methods.split(",") if methods else [*IMAGE_METHODS, *PAIR_METHODS]
+            table: list[list[str]] = []
             try:
-                table = [
-                    row
-                    for method in chosen
-                    for row in rows(few if method in PAIR_METHODS else question, host, method)
-                ]
+                for method in chosen:
+                    method_question = few if method in PAIR_METHODS else question
+                    table += rows(method_question, host, method)
             except UserError as error:
                 raise click.ClickException(str(error)) from error
             body = f"{report.plain(HEADER, table)}\n\n{READING}"
     networks = "bundled tiny networks" if size == "tiny" else "Stable Diffusion 2-1's shapes, random weights"
     versions = package_versions()
+    machine = ", ".join(f"{key} {value}" for key, value in hardware("cpu").items())
     head = (
-        f"# Half precision: {networks}, cpu\n\n"
-        + ", ".join(f"{key} {value}" for key, value in hardware("cpu").items())
-        + f"; torch {versions['torch']}, diffusers {versions['diffusers']}, Python {versions['python']}."
+        f"# Half precision: {networks}, cpu\n\n{machine}"
+        f"; torch {versions['torch']}, diffusers {versions['diffusers']}, Python {versions['python']}."
     )
     text = f"{head}\n\n{body}\n"
     click.echo(text, nl=False)

@@ -53,52 +53,47 @@ class Diffusion:
     def __init__(self, folder: Path, device: str, precision: str, block: int = 1) -> None:
         from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 
-        self.device, self.dtype, self.side, self.block = (
-            device,
-            DTYPES[precision],
-            Card.of(folder).native,
-            block,
-        )
+        self.device = device
+        self.dtype = DTYPES[precision]
+        self.side = Card.of(folder).native
+        self.block = block
         load: dict[str, Any] = {
             "torch_dtype": self.dtype,
             "use_safetensors": True,
             "low_cpu_mem_usage": False,
         }
-        self.vae: Any = (
-            AutoencoderKL.from_pretrained(folder, subfolder="vae", **load)
-            .to(device)
-            .eval()
-            .requires_grad_(False)
-        )
-        self.unet: Any = (
-            UNet2DConditionModel.from_pretrained(folder, subfolder="unet", **load)
-            .to(device)
-            .eval()
-            .requires_grad_(False)
-        )
+        vae: Any = AutoencoderKL.from_pretrained(folder, subfolder="vae", **load)
+        unet: Any = UNet2DConditionModel.from_pretrained(folder, subfolder="unet", **load)
+        # As they are loaded, in PyTorch's own memory format.
+        self.vae = vae.to(device).eval().requires_grad_(False)
+        self.unet = unet.to(device).eval().requires_grad_(False)
         self.scheduler: Any = DDIMScheduler.from_pretrained(folder, subfolder="scheduler")
 
     def pixels(self, images: Sequence[PIL.Image.Image], resample: PIL.Image.Resampling) -> Tensor:
         """Pictures stretched to the native square -> (n, 3, H, W) in [-1, 1]."""
-        arrays = [
-            np.asarray(image.resize((self.side, self.side), resample), dtype=np.float32) for image in images
-        ]
-        return (torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2) / 127.5 - 1).to(
-            self.device, self.dtype
-        )
+        arrays = []
+        for image in images:
+            resized = image.resize((self.side, self.side), resample)
+            arrays.append(np.asarray(resized, dtype=np.float32))
+        values = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)
+        pixels = values / 127.5 - 1
+        return pixels.to(self.device, self.dtype)
 
     def latents(self, pixels: Tensor, drawn: Tensor | None) -> Tensor:
         """Scaled samples of the posteriors (n, 4, h, w), from `drawn` or from fresh normal numbers."""
         posterior = self.vae.encode(pixels).latent_dist
-        drawn = torch.randn_like(posterior.mean) if drawn is None else drawn.to(posterior.mean)
-        scaled: Tensor = (posterior.mean + posterior.std * drawn) * self.vae.config.scaling_factor
+        if drawn is None:
+            drawn = torch.randn_like(posterior.mean)
+        samples = posterior.mean + posterior.std * drawn.to(posterior.mean)
+        scaled: Tensor = samples * self.vae.config.scaling_factor
         return scaled
 
     def noisy(self, latents: Tensor, timestep: int, noise: Tensor | None) -> Tensor:
         """Input of the U-Net: latents with noise."""
-        noise = torch.randn_like(latents) if noise is None else noise.to(latents)
+        if noise is None:
+            noise = torch.randn_like(latents)
         steps = torch.full((len(latents),), timestep, device=latents.device)
-        mixed: Tensor = self.scheduler.add_noise(latents, noise, steps)
+        mixed: Tensor = self.scheduler.add_noise(latents, noise.to(latents), steps)
         return mixed
 
     def block_output(self, noisy: Tensor, timestep: int, states: Tensor, stop: bool) -> Tensor:
@@ -138,9 +133,12 @@ def dift_features(
         states: (77, D) of the prompt.
         drawn, noise: (ensemble, 4, h, w) normal numbers; fresh ones by default.
     """
-    pixels = diffusion.pixels([image], PIL.Image.Resampling.BICUBIC).repeat(ensemble, 1, 1, 1)
-    noisy = diffusion.noisy(diffusion.latents(pixels, drawn), timestep, noise)
-    output = diffusion.block_output(noisy, timestep, states.expand(ensemble, -1, -1), stop=True)
+    pixels = diffusion.pixels([image], PIL.Image.Resampling.BICUBIC)
+    # DIFT repeats the picture before the encoder, which then encodes it eight times.
+    latents = diffusion.latents(pixels.repeat(ensemble, 1, 1, 1), drawn)
+    noisy = diffusion.noisy(latents, timestep, noise)
+    prompts = states.expand(ensemble, -1, -1)
+    output = diffusion.block_output(noisy, timestep, prompts, stop=True)
     return output.float().mean(dim=0)
 
 
@@ -160,7 +158,9 @@ def dift_points(
     pixels = []
     for x, y in _whole_pixels(points, source_size):
         query = F.normalize(large_source[:, y, x], dim=0)
-        cosines = query @ F.normalize(large_target, dim=0).flatten(1)
+        # Normalised again for every point, as published; once would do.
+        normal = F.normalize(large_target, dim=0).flatten(1)
+        cosines = query @ normal
         best = int(cosines.argmax())
         pixels.append((best % width, best // width))
     return torch.tensor(pixels, dtype=torch.float64)
@@ -185,12 +185,21 @@ def dift_points_normalised_once(
 
 def _enlarge(features: Tensor, size: Sequence[int]) -> Tensor:
     """(C, h, w) -> (C, H, W)."""
-    return F.interpolate(features[None], size=(size[1], size[0]), mode="bilinear", align_corners=False)[0]
+    width, height = size
+    maps = features[None]
+    return F.interpolate(maps, size=(height, width), mode="bilinear", align_corners=False)[0]
 
 
 def _whole_pixels(points: Tensor, size: Sequence[int]) -> list[tuple[int, int]]:
     """The pixel that each point lies in."""
-    return [(min(int(x), size[0] - 1), min(int(y), size[1] - 1)) for x, y in points.tolist()]
+    width, height = size
+    pixels = []
+    for x, y in points.tolist():
+        # A keypoint may lie on the right or lower edge, beyond the last pixel.
+        column = min(int(x), width - 1)
+        row = min(int(y), height - 1)
+        pixels.append((column, row))
+    return pixels
 
 
 @torch.inference_mode()
@@ -213,11 +222,14 @@ def sd4match_maps(
     maps = []
     for number, image in enumerate(images):
         pixels = diffusion.pixels([image], PIL.Image.Resampling.BILINEAR)
-        latents = diffusion.latents(pixels, None if drawn is None else drawn[number][None]).repeat_interleave(
-            ensemble, dim=0
-        )
-        noisy = diffusion.noisy(latents, timestep, None if noise is None else noise[number])
-        output = diffusion.block_output(noisy, timestep, states.expand(ensemble, -1, -1), stop=False)
+        sample_draw = None if drawn is None else drawn[number][None]
+        noise_draws = None if noise is None else noise[number]
+        # SD4Match repeats one sample of the latents, and adds noise to each copy.
+        latents = diffusion.latents(pixels, sample_draw).repeat_interleave(ensemble, dim=0)
+        noisy = diffusion.noisy(latents, timestep, noise_draws)
+        prompts = states.expand(ensemble, -1, -1)
+        # Its U-Net runs to the end: it returns the outputs of all four decoder blocks.
+        output = diffusion.block_output(noisy, timestep, prompts, stop=False)
         maps.append(output.float().mean(dim=0))
     return maps
 
@@ -235,22 +247,29 @@ def kernel_softmax(source: Tensor, target: Tensor, points: Tensor, side: int, si
     height, width = target.shape[1:]
     similarity = _similarity(source, target, points, side)
     best = similarity.flatten(1).argmax(dim=1)
-    rows, columns = (
-        torch.arange(count, device=target.device, dtype=target.dtype) for count in (height, width)
-    )
+    rows = torch.arange(height, device=target.device, dtype=target.dtype)
+    columns = torch.arange(width, device=target.device, dtype=target.dtype)
+    # A Gaussian around the best cell keeps other peaks out of the mean.
     down = (rows[None] - (best // width)[:, None]) ** 2
     across = (columns[None] - (best % width)[:, None]) ** 2
-    weighted = similarity * torch.exp(-(down[:, :, None] + across[:, None]) / (2 * sigma**2))
+    distances = down[:, :, None] + across[:, None]
+    weighted = similarity * torch.exp(-distances / (2 * sigma**2))
     probability = (weighted.flatten(1) / TEMPERATURE).softmax(dim=1).view_as(weighted)
-    cells = torch.stack([(probability.sum(1) * columns).sum(1), (probability.sum(2) * rows).sum(1)], dim=1)
-    return cells * torch.tensor(
-        [(side - 1) / (width - 1), (side - 1) / (height - 1)], device=cells.device, dtype=cells.dtype
-    )
+    # Expected column and row.
+    x = (probability.sum(1) * columns).sum(1)
+    y = (probability.sum(2) * rows).sum(1)
+    cells = torch.stack([x, y], dim=1)
+    # Corner to corner: the last cell lies on the last pixel (767 / 47 pixels a cell).
+    last = side - 1
+    steps = [last / (width - 1), last / (height - 1)]
+    return cells * torch.tensor(steps, device=cells.device, dtype=cells.dtype)
 
 
 def _similarity(source: Tensor, target: Tensor, points: Tensor, side: int) -> Tensor:
     """Cosines (N, h, w) of points' features with every cell."""
-    queries = _sample(source[None], points[None] / (side - 1))[0, :, 0].T
+    # The source is read before it is normalised, the target normalised as a whole.
+    relative = points[None] / (side - 1)
+    queries = _sample(source[None], relative)[0, :, 0].T
     queries = queries / (queries.norm(dim=1, keepdim=True) + EPSILON)
     target = target / (target.norm(dim=0, keepdim=True) + EPSILON)
     return torch.einsum("nc,chw->nhw", queries, target)
@@ -279,17 +298,22 @@ def loss(
     for source, target, queries, truths in zip(sources, targets, source_points, target_points, strict=True):
         height, width = target.shape[1:]
         similarity = _similarity(source, target, queries.to(target), side)
-        probability = (
-            (similarity.flatten(1) / TEMPERATURE).softmax(dim=1).view(len(queries), 1, height, width)
-        )
+        probability = (similarity.flatten(1) / TEMPERATURE).softmax(dim=1)
+        probability = probability.view(len(queries), 1, height, width)
+        # The smoothed truth: 7 x 7 cells around the point.
         steps = torch.arange(-3.0, 4.0, device=target.device)
-        offsets = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1).view(-1, 2)
-        weights = torch.exp(-offsets.square().sum(1) / (2 * 1.5**2)) / (2 * math.pi * 1.5**2)
+        grid = torch.meshgrid(steps, steps, indexing="xy")
+        offsets = torch.stack(grid, dim=-1).view(-1, 2)
+        # A Gaussian's density, whose sum over the 7 x 7 cells is a little less than 1.
+        distances = offsets.square().sum(1)
+        variance = 1.5**2
+        weights = torch.exp(-distances / (2 * variance)) / (2 * math.pi * variance)
         last = torch.tensor([width - 1, height - 1], device=target.device)
         around = truths.to(target)[:, None] / (side - 1) * last + offsets
-        inside = ((around > 0) & (around < last)).all(dim=2)
+        # Cells beyond the map's edge do not count, nor do those on it.
+        is_inside = ((around > 0) & (around < last)).all(dim=2)
         logarithm = _sample(probability, around / last)[:, 0, 0].log()
-        losses.append(-(logarithm * weights * inside).sum(1).mean())
+        losses.append(-(logarithm * weights * is_inside).sum(1).mean())
     return torch.stack(losses).mean()
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 
-import PIL.Image
 import torch
 from ours import CountedTraining
 from published import Diffusion, loss, training_maps
 from torch import Tensor
 
+from baselines.networks.pixels import FILTERS
 from harness.specs import ImagePair
 from sd4match_plugin.tuning.pairs import points_of
 
@@ -30,7 +30,9 @@ class PublishedTraining:
 
     def __init__(self, ours: CountedTraining, diffusion: Diffusion) -> None:
         material = ours.job.inputs
-        self._ours, self._diffusion, self._material = ours, diffusion, material
+        self._ours = ours
+        self._diffusion = diffusion
+        self._material = material
         self.module = copy.deepcopy(material.prompting.module)
         self._optimizer = torch.optim.Adam(
             self.module.parameter_groups(material.settings.rate, material.settings.linear_rate)
@@ -39,14 +41,14 @@ class PublishedTraining:
 
     def step(self, draws: Draws | None = None) -> float:
         """One step of Adam; returns the mean loss of its pairs."""
-        pairs = list(enumerate(self._ours.pairs(self.step_number)))
+        pairs = self._ours.pairs(self.step_number)
         self._optimizer.zero_grad()
         total = 0.0
-        for first in range(0, len(pairs), PAIRS):
-            share = pairs[first : first + PAIRS]
-            value = self._loss([pair for _, pair in share], [place for place, _ in share], draws) * (
-                len(share) / len(pairs)
-            )
+        for start in range(0, len(pairs), PAIRS):
+            share = pairs[start : start + PAIRS]
+            numbers = range(start, start + len(share))
+            # Weighted, so that the sum of the shares' means is the mean over all pairs.
+            value = self._loss(share, numbers, draws) * (len(share) / len(pairs))
             value.backward()
             total += float(value.detach())
         self._optimizer.step()
@@ -55,28 +57,36 @@ class PublishedTraining:
 
     def _loss(self, pairs: Sequence[ImagePair], places: Sequence[int], draws: Draws | None) -> Tensor:
         settings, frame = self._material.settings, self._material.maps.frame
+        device = self._diffusion.device
+        sources = [pair.source for pair in pairs]
+        targets = [pair.target for pair in pairs]
         # DINO's features were computed before, as in the published way.
         descriptors = self._material.prompting.descriptors
-        source, target = (descriptors([image.identity() for image in side]) for side in _sides(pairs))
-        states = self._material.encoder(
-            self.module(source.to(self._diffusion.device), target.to(self._diffusion.device))
-        )
-        images = [image.open() for side in _sides(pairs) for image in side]
-        named = [f"{place} {side}" for side in ("source", "target") for place in places]
-        drawn, noise = (draws(what, named) if draws else None for what in ("posterior", "noise"))
-        resample = {"bilinear": PIL.Image.Resampling.BILINEAR, "bicubic": PIL.Image.Resampling.BICUBIC}[
-            settings.resample
-        ]
+        source = descriptors([image.identity() for image in sources])
+        target = descriptors([image.identity() for image in targets])
+        prompts = self.module(source.to(device), target.to(device))
+        states = self._material.encoder(prompts)
+        images = [image.open() for image in (*sources, *targets)]
+        drawn = noise = None
+        if draws:
+            # The names that ours gives to the draws of a batch: all sources, then all targets.
+            names = [f"{place} source" for place in places]
+            names += [f"{place} target" for place in places]
+            drawn, noise = draws("posterior", names), draws("noise", names)
+        # Both pictures of a pair have the pair's prompt.
         maps = training_maps(
-            self._diffusion, images, torch.cat([states, states]), settings.timestep, drawn, noise, resample
+            self._diffusion,
+            images,
+            torch.cat([states, states]),
+            settings.timestep,
+            drawn,
+            noise,
+            FILTERS[settings.resample],
         )
         points = points_of(pairs, frame)
-        queries, truths = (
-            [one[:count] for one, count in zip(side, points.counts, strict=True)]
-            for side in (points.source, points.target)
-        )
+        # Rows are padded to the pair with the most points.
+        queries, truths = [], []
+        for number, count in enumerate(points.counts):
+            queries.append(points.source[number][:count])
+            truths.append(points.target[number][:count])
         return loss(*maps.split(len(pairs)), queries, truths, frame.width)
-
-
-def _sides(pairs: Sequence[ImagePair]) -> tuple[list, list]:
-    return [pair.source for pair in pairs], [pair.target for pair in pairs]

@@ -25,11 +25,12 @@ def main(configs: Path, folder: Path) -> None:
     torch.set_default_dtype(torch.float16)
     for name, network in (("unet", UNet2DConditionModel), ("vae", AutoencoderKL)):
         model = network.from_config(network.load_config(configs / name))
-        click.echo(f"{name}: {sum(parameter.numel() for parameter in model.parameters()):,} parameters")
+        click.echo(f"{name}: {model.num_parameters():,} parameters")
         model.save_pretrained(folder / name)
+        # One network in memory at a time.
         del model
     text = CLIPTextModel(CLIPTextConfig.from_pretrained(configs / "text_encoder"))
-    click.echo(f"text_encoder: {sum(parameter.numel() for parameter in text.parameters()):,} parameters")
+    click.echo(f"text_encoder: {text.num_parameters():,} parameters")
     text.save_pretrained(folder / "text_encoder")
     for name in ("tokenizer", "scheduler"):
         shutil.copytree(configs / name, folder / name, dirs_exist_ok=True)

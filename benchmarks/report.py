@@ -49,16 +49,12 @@ class Row:
     ) -> Row:
         """From timings `ours` and `published` (or `other`) of calls that did `units` of the work."""
         ours, published = timings["ours"], timings[other or "published"]
-        flops = (
-            None
-            if ours.flops is None or published.flops is None
-            else (ours.flops // units, published.flops // units)
-        )
-        peaks = (
-            None
-            if ours.peak_bytes is None or published.peak_bytes is None
-            else (ours.peak_bytes, published.peak_bytes)
-        )
+        flops = peaks = None
+        if ours.flops is not None and published.flops is not None:
+            flops = (ours.flops // units, published.flops // units)
+        # Memory is that of the whole call, whatever number of units it did.
+        if ours.peak_bytes is not None and published.peak_bytes is not None:
+            peaks = (ours.peak_bytes, published.peak_bytes)
         return cls(what, unit, ours.median / units, published.median / units, target, flops, peaks, note)
 
     @property
@@ -69,7 +65,9 @@ class Row:
     @property
     def met(self) -> bool | None:
         """True where the target is met; None without a target."""
-        return None if self.target is None else self.ratio >= self.target
+        if self.target is None:
+            return None
+        return self.ratio >= self.target
 
 
 def ratios(rows: Iterable[Row], ceiling: float) -> str:
@@ -82,16 +80,35 @@ def ratios(rows: Iterable[Row], ceiling: float) -> str:
 
 
 def _cells(row: Row, ceiling: float) -> list[str]:
-    target = "" if row.target is None else f"{row.target:g}: {'met' if row.met else 'MISSED'}"
-    flops = row.flops or ()
-    rates = [count / taken for count, taken in zip(flops, (row.ours, row.published), strict=False)]
+    target = operations = our_rate = published_rate = peaks = ""
+    if row.target is not None:
+        verdict = "met" if row.met else "MISSED"
+        target = f"{row.target:g}: {verdict}"
+    if row.flops:
+        ours, published = row.flops
+        operations = f"{ours / GIGA:.3g} : {published / GIGA:.3g}"
+        our_rate = _rate(ours / row.ours, ceiling)
+        published_rate = _rate(published / row.published, ceiling)
+    if row.peaks:
+        peaks = " : ".join(f"{peak / MEGABYTE:.0f}" for peak in row.peaks)
     return [
-        *(row.what, row.unit, seconds(row.ours), seconds(row.published), f"{row.ratio:.1f}", target),
-        " : ".join(f"{count / GIGA:.3g}" for count in flops),
-        *([f"{rate / TERA:.3f} ({100 * rate / ceiling:.0f} %)" for rate in rates] or ["", ""]),
-        " : ".join(f"{peak / MEGABYTE:.0f}" for peak in row.peaks or ()),
+        row.what,
+        row.unit,
+        seconds(row.ours),
+        seconds(row.published),
+        f"{row.ratio:.1f}",
+        target,
+        operations,
+        our_rate,
+        published_rate,
+        peaks,
         row.note,
     ]
+
+
+def _rate(rate: float, ceiling: float) -> str:
+    """A rate in TFLOP/s and its share of the ceiling; both arguments are in FLOP/s."""
+    return f"{rate / TERA:.3f} ({100 * rate / ceiling:.0f} %)"
 
 
 @dataclass(frozen=True)
@@ -114,19 +131,16 @@ class Growth:
 
     def render(self) -> str:
         """Seconds, and times the first row."""
-        headers = [self.quantity, *(heading for way in self.seconds for heading in (f"{way}, s", "x first"))]
-        rows = [
-            [
-                str(value),
-                *(
-                    cell
-                    for column in self.seconds.values()
-                    for cell in (seconds(column[at]), f"{column[at] / column[0]:.2f}")
-                ),
-            ]
-            for at, value in enumerate(self.values)
-        ]
-        return f"### {self.title}\n\n{_markdown(headers, rows)}" + (f"\n\n{self.note}" if self.note else "")
+        headers = [self.quantity]
+        rows = [[str(value)] for value in self.values]
+        for way, column in self.seconds.items():
+            headers += [f"{way}, s", "x first"]
+            for row, value in zip(rows, column, strict=True):
+                row += [seconds(value), f"{value / column[0]:.2f}"]
+        text = f"### {self.title}\n\n{_markdown(headers, rows)}"
+        if self.note:
+            text += f"\n\n{self.note}"
+        return text
 
 
 def plain(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -145,4 +159,5 @@ def load() -> str:
 
 
 def _markdown(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    # tabulate would print texts that look like numbers with digits of its own choice.
     return tabulate(rows, headers, tablefmt="pipe", disable_numparse=True)

@@ -60,9 +60,46 @@ class Scale:
     sides: tuple[int, ...] = (250, 500, 1000)
 
 
-TINY = Scale(SPAIR_SHAPED, 1, 8, 4, 6, 48, 16, repeats=3, whole=3, steps=5)
-QUICK = Scale(SMALL, 1, 2, 1, 1, 4, 2, repeats=1, whole=1, steps=1, points=(1, 10), sides=(100, 200))
-SD21 = Scale(TRUE_SIZE, 1, 4, 4, 4, 64, 8, repeats=3, whole=1, steps=3, step_pairs=1, training_pairs=4)
+TINY = Scale(
+    SPAIR_SHAPED,
+    checked=1,
+    images=8,
+    point_pairs=4,
+    dift_pairs=6,
+    cpm_pairs=48,
+    published_cpm_pairs=16,
+    repeats=3,
+    whole=3,
+    steps=5,
+)
+QUICK = Scale(
+    SMALL,
+    checked=1,
+    images=2,
+    point_pairs=1,
+    dift_pairs=1,
+    cpm_pairs=4,
+    published_cpm_pairs=2,
+    repeats=1,
+    whole=1,
+    steps=1,
+    points=(1, 10),
+    sides=(100, 200),
+)
+SD21 = Scale(
+    TRUE_SIZE,
+    checked=1,
+    images=4,
+    point_pairs=4,
+    dift_pairs=4,
+    cpm_pairs=64,
+    published_cpm_pairs=8,
+    repeats=3,
+    whole=1,
+    steps=3,
+    step_pairs=1,
+    training_pairs=4,
+)
 """One pair a step, as the published way keeps 6 GB for each: its graph goes through all blocks."""
 
 
@@ -81,7 +118,9 @@ class Stages:
     """The measurements, one method after the other."""
 
     def __init__(self, setup: Setup, diffusion: published.Diffusion, scale: Scale) -> None:
-        self._setup, self._diffusion, self._scale = setup, diffusion, scale
+        self._setup = setup
+        self._diffusion = diffusion
+        self._scale = scale
         self._mark = itertools.count()
 
     def _fresh(self, requests: list[ImageRequest]) -> list[ImageRequest]:
@@ -101,15 +140,18 @@ class Stages:
             posterior = backbone.posterior(pixels)
             noisy = torch.randn(8, *posterior.mean.shape[1:]).to(setup.device)
             states = condition.states.expand(8, -1, -1)
+            # DIFT encodes a copy for each draw, SD4Match one picture.
             encoders = self._time(
                 ours=lambda: backbone.posterior(pixels),
                 published=lambda: diffusion.latents(given.repeat(8, 1, 1, 1), None),
                 sd4match=lambda: diffusion.latents(given, None),
             )
+            prompts, given_noisy = [condition] * 8, noisy.to(diffusion.dtype)
+            # The papers' timesteps: 261 of DIFT, 50 of SD4Match's evaluation.
             passes = self._time(
-                ours=lambda: backbone.activations(noisy, 261, [condition] * 8, [level]),
-                published=lambda: diffusion.block_output(noisy.to(diffusion.dtype), 261, states, stop=True),
-                sd4match=lambda: diffusion.block_output(noisy.to(diffusion.dtype), 50, states, stop=False),
+                ours=lambda: backbone.activations(noisy, 261, prompts, [level]),
+                published=lambda: diffusion.block_output(given_noisy, 261, states, stop=True),
+                sd4match=lambda: diffusion.block_output(given_noisy, 50, states, stop=False),
             )
         return [
             Row.of("VAE encoder, DIFT's eight copies", "picture", encoders, 1),

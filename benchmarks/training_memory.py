@@ -32,8 +32,11 @@ class _FusedAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-        result = torch.empty(*query.shape[:-1], value.shape[-1], device=query.device, dtype=query.dtype)
-        ctx.save_for_backward(query, key, value, result, torch.empty(query.shape[:-1], device=query.device))
+        shape = (*query.shape[:-1], value.shape[-1])
+        result = torch.empty(shape, device=query.device, dtype=query.dtype)
+        # A row's logarithm of summed exponentials, from which the kernel computes the weights again.
+        logarithms = torch.empty(query.shape[:-1], device=query.device)
+        ctx.save_for_backward(query, key, value, result, logarithms)
         return result
 
     @staticmethod
@@ -52,6 +55,7 @@ class Counter:
     def keep(self, tensor: torch.Tensor) -> torch.Tensor:
         """A hook for saved tensors."""
         storage = tensor.untyped_storage()
+        # Views share a storage, which is in memory once.
         if storage._cdata not in self._own and storage._cdata not in self._held:
             self._held[storage._cdata] = storage
             self.bytes += storage.nbytes()
@@ -60,7 +64,8 @@ class Counter:
 
 def count(unet: Any, place: str, side: int, images: int, width: int, dtype: torch.dtype) -> tuple[int, int]:
     """Bytes kept for the way back, and bytes of the largest layer, which checkpointing needs besides."""
-    counter, largest, before = Counter(unet), 0, [0]
+    counter = Counter(unet)
+    largest, before = 0, [0]
 
     def enter_layer(module: Any, inputs: Any) -> None:
         before[0] = counter.bytes
@@ -74,6 +79,7 @@ def count(unet: Any, place: str, side: int, images: int, width: int, dtype: torc
 
     hooks = []
     for name, layer in unet.named_modules():
+        # With checkpointing, one of these layers at a time keeps everything again.
         if name.split(".")[-2:-1] in (["resnets"], ["attentions"]):
             hooks.append(layer.register_forward_pre_hook(enter_layer))
             hooks.append(layer.register_forward_hook(leave_layer))
@@ -97,7 +103,11 @@ def count(unet: Any, place: str, side: int, images: int, width: int, dtype: torc
 def fused_attention() -> Iterator[None]:
     """Attention without its matrix."""
     before = F.scaled_dot_product_attention
-    F.scaled_dot_product_attention = lambda query, key, value, **_: _FusedAttention.apply(query, key, value)  # type: ignore[assignment]
+
+    def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, **_: Any) -> Any:
+        return _FusedAttention.apply(query, key, value)
+
+    F.scaled_dot_product_attention = attend
     try:
         yield
     finally:
@@ -114,20 +124,19 @@ def main(configs: Path, level: str, precision: str) -> None:
 
     card, dtype = Card.of(configs), DTYPES[precision]
     with torch.device("meta"):
-        unet: Any = (
-            UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(configs / "unet"))
-            .to(dtype)
-            .requires_grad_(False)
-        )
-    own = sum(parameter.numel() * parameter.element_size() for parameter in unet.parameters())
+        unet: Any = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(configs / "unet"))
+        unet = unet.to(dtype).requires_grad_(False)
+    own = sum(parameter.nbytes for parameter in unet.parameters())
     side = card.native // card.factor
     click.echo(
         f"U-Net {own / GIGABYTE:.2f} GB in {precision}; {card.native} x {card.native} pixels, up to {level}"
     )
     for pairs in (1, 2, 4, 9):
-        kept, layer = count(unet, card.levels[level], side, 2 * pairs, card.text_width, dtype)
+        # Two pictures a pair.
+        arguments = (unet, card.levels[level], side, 2 * pairs, card.text_width, dtype)
+        kept, layer = count(*arguments)
         unet.enable_gradient_checkpointing()
-        ends, _ = count(unet, card.levels[level], side, 2 * pairs, card.text_width, dtype)
+        ends, _ = count(*arguments)
         unet.disable_gradient_checkpointing()
         click.echo(
             f"{pairs} pairs at once: {kept / GIGABYTE:.2f} GB of activations; "

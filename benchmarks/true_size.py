@@ -23,12 +23,12 @@ def write_networks(configs: Path, folder: Path) -> tuple[tuple[str, ...], Path]:
     """
     from transformers import Dinov2Config, Dinov2Model
 
-    diffusion, dino, prompt = folder / "stable-diffusion", folder / "dino", folder / "cpm.safetensors"
+    diffusion = folder / "stable-diffusion"
+    dino = folder / "dino"
+    prompt = folder / "cpm.safetensors"
     # In a process of its own, since it changes the default precision.
-    subprocess.run(
-        [sys.executable, str(Path(__file__).parent / "random_pipeline.py"), str(configs), str(diffusion)],
-        check=True,
-    )
+    program = Path(__file__).parent / "random_pipeline.py"
+    subprocess.run([sys.executable, str(program), str(configs), str(diffusion)], check=True)
     torch.manual_seed(0)
     # DINOv2 ViT-B/14, which the published module looks through.
     Dinov2Model(Dinov2Config(image_size=518, patch_size=14)).save_pretrained(dino)

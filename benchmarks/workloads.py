@@ -51,12 +51,13 @@ def write_folder(folder: Path, extent: Extent, seed: int = 0) -> Path:
     pictures: dict[str, list[ShapesImage]] = {}
     for image in dataset.images():
         pictures.setdefault(image.category, []).append(image)
-    dice, pairs = np.random.default_rng(seed), []
+    dice = np.random.default_rng(seed)
+    pairs: list[Mapping[str, Any]] = []
     folder.mkdir(parents=True, exist_ok=True)
     for category in sorted(pictures)[: extent.categories]:
-        placed = [
-            _write_picture(dataset, image, folder, extent) for image in pictures[category][: extent.images]
-        ]
+        placed = []
+        for image in pictures[category][: extent.images]:
+            placed.append(_write_picture(dataset, image, folder, extent))
         pairs += _pairs(category, placed, extent.pairs, dice)
     content = {"name": "spair-shaped", "threshold": "box", "pairs": pairs}
     (folder / "pairs.json").write_text(json.dumps(content), encoding="utf-8")
@@ -76,10 +77,15 @@ def _write_picture(dataset: Shapes, image: ShapesImage, folder: Path, extent: Ex
     """Enlarges a picture; its aspect ratio becomes the extent's, lying or upright."""
     annotation = dataset.annotation(image)
     width, height = annotation.size
-    size = (extent.longer, extent.shorter) if width >= height else (extent.shorter, extent.longer)
+    size = (extent.longer, extent.shorter)
+    if width < height:
+        size = (extent.shorter, extent.longer)
     scale = np.array(size) / (width, height)
-    image.open().resize(size, PIL.Image.Resampling.BICUBIC).save(folder / f"{image.name}.jpg", quality=90)
-    box = (np.array(annotation.box).reshape(2, 2) * scale).ravel()
+    picture = image.open().resize(size, PIL.Image.Resampling.BICUBIC)
+    picture.save(folder / f"{image.name}.jpg", quality=90)
+    # A box is two corners.
+    corners = np.array(annotation.box).reshape(2, 2)
+    box = (corners * scale).ravel()
     return _Placed(f"{image.name}.jpg", annotation.points * scale, box)
 
 
@@ -89,8 +95,11 @@ def _pairs(
     """The first `count` of a random order of all ordered pairs that share enough points."""
     entries: list[Mapping[str, Any]] = []
     for number in dice.permutation(len(placed) ** 2).tolist():
-        source, target = placed[number // len(placed)], placed[number % len(placed)]
-        shared = (np.isfinite(source.points) & np.isfinite(target.points)).all(axis=1)
+        source = placed[number // len(placed)]
+        target = placed[number % len(placed)]
+        # A point that is not in the picture is NaN.
+        is_finite = np.isfinite(source.points) & np.isfinite(target.points)
+        shared = is_finite.all(axis=1)
         if source is target or shared.sum() < POINTS:
             continue
         entries.append(
