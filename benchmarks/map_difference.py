@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from harness.localizers.similarity import best_cells, normalized
+from harness.localizers.similarity import best_positions, normalize_features
 from harness.running.predict import make_pair_features
 from harness.running.resolve import ResolvedCell
 from harness.specs import FeatureMap
@@ -50,7 +50,7 @@ def map_difference(full: Maps, half: Maps, same_basis: bool = True) -> MapDiffer
         # Cosines vary little in some maps: their spread is the scale of what an error can change.
         wrong += float((expected - measured).square().mean())
         spread += float(expected.var(dim=(1, 2)).mean())
-        steps = best_cells(expected)[0] - best_cells(measured)[0]
+        steps = best_positions(expected)[0] - best_positions(measured)[0]
         distances.append(steps.norm(dim=1).numpy())
     together = np.concatenate(distances)
     jumps = together[together > 0]
@@ -65,8 +65,8 @@ def map_difference(full: Maps, half: Maps, same_basis: bool = True) -> MapDiffer
 def _cosines(pair: tuple[FeatureMap, FeatureMap]) -> torch.Tensor:
     """(source cells, h, w) cosines with the target's cells, in float64."""
     # In float64, so that the comparison adds no rounding of its own.
-    source = normalized(pair[0].data.double(), 0)
-    target = normalized(pair[1].data.double(), 0)
+    source = normalize_features(pair[0].data.double(), 0)
+    target = normalize_features(pair[1].data.double(), 0)
     cosines = source.flatten(1).T @ target.flatten(1)
     return cosines.unflatten(1, target.shape[1:])
 

@@ -240,7 +240,7 @@ def _check_grid(subject: _Subject) -> str:
     grids = dict.fromkeys([spec.grid, *checks.GRIDS])
     try:
         reads_pixels = checks.reads_whole_pixels(localizer)
-        errors = {grid: checks.displaced_peak_error(localizer, grid, spec.reads) for grid in grids}
+        errors = {grid: checks.peak_error(localizer, grid, spec.reads) for grid in grids}
     except Exception as error:
         # A localizer may need features of its own kind.
         raise _Skipped(f"'{spec.name}' cannot be tried on made-up maps: {one_line(error)}") from error

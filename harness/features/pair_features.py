@@ -42,7 +42,7 @@ class PairFeatures:
     Args:
         cache_bytes: memory for maps that are kept. The maps of the pair at work stay even where it is too
             small for them.
-        workers: processes that decode pictures ahead, for `ordered`.
+        workers: processes that decode pictures ahead, for `order`.
         pin: whether the decoded pictures are in page-locked memory.
 
     Attributes:
@@ -86,7 +86,7 @@ class PairFeatures:
         source, target = maps
         return source, target
 
-    def ordered(self, pairs: Sequence[ImagePair]) -> Generator[ImagePair, None, None]:
+    def order(self, pairs: Sequence[ImagePair]) -> Generator[ImagePair, None, None]:
         """Yields the pairs in the order in which they should be asked for.
 
         That is the order given, unless maps would have to be computed again. While the pairs are worked on,

@@ -21,28 +21,29 @@ of the frame.
 """
 
 _MOVES = (((1, 1), (4, 2)), ((4, 2), (1, 1)), ((3, 1), (2, 2)))
-"""Cells (x, y) of the source and the cells of the target to which their features are moved."""
+"""Positions (x, y) in the source and the positions in the target to which their features are moved."""
 
 
-def displaced_peak_error(localizer: Localizer, grid: GridConvention, reads: Reading) -> float:
+def peak_error(localizer: Localizer, grid: GridConvention, reads: Reading) -> float:
     """Largest distance, in original pixels, of predictions from the positions that a grid convention gives.
 
-    Every cell of the source has a feature of its own. The target has one of them, at another cell. The query
-    lies where `grid` puts the cell in the source, and the prediction should lie where it puts the cell in the
-    target.
+    Every cell of the source has a feature of its own. The target has one of them, at another position. The
+    query lies where `grid` puts the feature in the source, and the prediction should lie where it puts it in
+    the target.
     """
     channels = _CELLS.width * _CELLS.height + 1
     features = torch.eye(channels)
-    source = _made_up_map(features[:-1])
+    source = _synthetic_map(features[:-1])
     errors = []
     for (x, y), (target_x, target_y) in _MOVES:
         # The last channel fills the target: no cell of the source has it.
         data = features[-1].repeat(channels - 1, 1)
         data[target_y * _CELLS.width + target_x] = features[y * _CELLS.width + x]
-        target = _made_up_map(data)
-        query = _position(Grid(source, grid), (x, y), reads)
-        expected = _position(Grid(target, grid), (target_x, target_y), reads)
-        predicted = localizer(source, target, query).points.double().cpu()
+        target = _synthetic_map(data)
+        query = _pixel(Grid(source, grid), (x, y), reads)
+        expected = _pixel(Grid(target, grid), (target_x, target_y), reads)
+        located = localizer(source, target, query)
+        predicted = located.points.double().cpu()
         errors.append(float(torch.linalg.vector_norm(predicted - expected)))
     return max(errors)
 
@@ -55,11 +56,15 @@ def reads_whole_pixels(localizer: Localizer) -> bool | None:
     A pixel of the made-up image covers one and a half cells, so that its corners have different features.
     """
     side, cells = 6, 9
+    # A channel for each cell: every feature differs from all others.
     data = torch.eye(cells * cells).view(cells * cells, cells, cells)
-    feature_map = FeatureMap(data, Frame.stretched(Size(side, side), Size(60, 60)))
+    frame = Frame.stretched(Size(side, side), Size(60, 60))
+    feature_map = FeatureMap(data, frame)
     pixels = torch.arange(side, dtype=torch.float64)
     corners = torch.cartesian_prod(pixels, pixels)
-    near, far = (localizer(feature_map, feature_map, corners + shift).points for shift in (0.05, 0.95))
+    # Two points of every pixel: one beside its upper left corner, one beside its lower right corner.
+    near = localizer(feature_map, feature_map, corners + 0.05).points
+    far = localizer(feature_map, feature_map, corners + 0.95).points
     if torch.equal(near, near[:1].expand_as(near)):
         return None
     return torch.equal(near, far)
@@ -82,25 +87,29 @@ def batch_differences(
     are_equal, largest = True, 0.0
     for task, batched in zip(tasks, batch_localizer.many(tasks), strict=True):
         (alone,) = batch_localizer.many([task])
-        are_equal &= torch.equal(batched.points, alone.points) and torch.equal(batched.score, alone.score)
+        has_same_points = torch.equal(batched.points, alone.points)
+        has_same_scores = torch.equal(batched.score, alone.score)
+        are_equal = are_equal and has_same_points and has_same_scores
         called = localizer(*task)
-        distances = torch.linalg.vector_norm(batched.points.double() - called.points.double(), dim=1)
+        offsets = batched.points.double() - called.points.double()
+        distances = torch.linalg.vector_norm(offsets, dim=1)
         largest = max(largest, float(distances.max()))
     return are_equal, largest
 
 
-def _made_up_map(features: Tensor) -> FeatureMap:
+def _synthetic_map(features: Tensor) -> FeatureMap:
     """A map of features (cells, C), row by row, that declares no grid."""
     data = features.T.reshape(-1, _CELLS.height, _CELLS.width).contiguous()
     return FeatureMap(data, Frame.stretched(_IMAGE, _FRAME))
 
 
-def _position(grid: Grid, cell: tuple[int, int], reads: Reading) -> Tensor:
-    """(1, 2) original pixels at which a cell lies; for `pixel`, the pixel whose centre is nearest to it."""
+def _pixel(grid: Grid, position: tuple[int, int], reads: Reading) -> Tensor:
+    """(1, 2) original pixels of a position; for `pixel`, the pixel whose centre is nearest to it."""
     if reads == "cell":
-        return grid.points(torch.tensor([cell], dtype=torch.float64))
+        return grid.points(torch.tensor([position], dtype=torch.float64))
     numbers = []
     for axis in (0, 1):
-        centres = grid.pixel_cells(torch.arange(_IMAGE[axis]), axis)
-        numbers.append(int((centres - cell[axis]).abs().argmin()))
+        centres = grid.pixel_positions(torch.arange(_IMAGE[axis]), axis)
+        distances = (centres - position[axis]).abs()
+        numbers.append(int(distances.argmin()))
     return torch.tensor([numbers], dtype=torch.float64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from harness.localizers.similarity import Grid, normalized, sample
+from harness.localizers.similarity import Grid, normalize_features, sample
 from harness.specs import FeatureMap, LocalizerSpec
 
 _STEP = 4096
@@ -29,15 +29,18 @@ def cosines(
         (M) float64 on the CPU, in [-1, 1].
     """
     queries = _features(source, points, localizer).expand(len(positions), -1)
+    steps = zip(queries.split(_STEP), positions.split(_STEP), strict=True)
     results = []
-    for query, position in zip(queries.split(_STEP), positions.split(_STEP), strict=True):
+    for query, position in steps:
         products = query * _features(target, position, localizer)
         results.append(products.sum(1).double().cpu())
+    # Rounding may take the cosine of equal features just beyond 1.
     return torch.cat(results).clamp(-1, 1)
 
 
 def _features(feature_map: FeatureMap, points: Tensor, localizer: LocalizerSpec) -> Tensor:
     """Features (N, C) of length 1 at original pixels (N, 2)."""
-    data, grid = feature_map.data.float(), Grid(feature_map, localizer.grid)
-    cells = grid.cells(points) if localizer.reads == "cell" else grid.whole_pixel_cells(points)
-    return normalized(sample(data, cells), 1)
+    grid = Grid(feature_map, localizer.grid)
+    lay = grid.positions if localizer.reads == "cell" else grid.whole_pixel_positions
+    samples = sample(feature_map.data.float(), lay(points))
+    return normalize_features(samples, 1)

@@ -21,12 +21,12 @@ from torch import Tensor
 from harness.frames import GridConvention
 from harness.localizers.similarity import (
     Grid,
-    best_cells,
-    expected_cells,
-    kernel_weighted,
+    best_positions,
+    mask_outside_window,
+    mean_positions,
     sample,
     similarities,
-    windowed,
+    weight_by_kernel,
 )
 from harness.specs import FeatureMap, Located
 
@@ -49,23 +49,25 @@ class _OfSimilarities:
 
         Queries are normalised after sampling, not before.
         """
-        start, goal = Grid(source, self.grid), Grid(target, self.grid)
-        queries = sample(start.data, self.read_at(start.cells(points)))
+        start = Grid(source, self.grid)
+        goal = Grid(target, self.grid)
+        queries = sample(start.data, self.read_at(start.positions(points)))
         return similarities(queries, goal.data, self.normalize, target.norms)
 
-    def read_at(self, cells: Tensor) -> Tensor:
-        """Cells (N, 2) at which the source map is sampled for points that lie at `cells` (N, 2)."""
-        return cells
+    def read_at(self, positions: Tensor) -> Tensor:
+        """Positions (N, 2) at which the source map is sampled for points that lie at `positions` (N, 2)."""
+        return positions
 
-    def cells(self, similarity: Tensor) -> Tensor:
-        """Predicted cells (N, 2) from similarity maps (N, h, w)."""
+    def positions(self, similarity: Tensor) -> Tensor:
+        """Predicted positions (N, 2) from similarity maps (N, h, w)."""
         raise NotImplementedError
 
     def __call__(self, source: FeatureMap, target: FeatureMap, points: Tensor) -> Located:
         """See `harness.specs.Localizer`."""
         similarity = self.similarity(source, target, points)
-        _, score = best_cells(similarity.detach())
-        return Located(Grid(target, self.grid).points(self.cells(similarity)), score)
+        _, score = best_positions(similarity.detach())
+        positions = self.positions(similarity)
+        return Located(Grid(target, self.grid).points(positions), score)
 
     def many(self, tasks: Sequence[tuple[FeatureMap, FeatureMap, Tensor]]) -> list[Located]:
         """See `harness.specs.BatchLocalizer`.
@@ -74,26 +76,34 @@ class _OfSimilarities:
         others.
         """
         maps = [self.similarity(*task) for task in tasks]
+        # Only maps of one size, kind of number and device can be rows of one tensor.
         groups: dict[tuple[object, ...], list[int]] = {}
         for number, similarity in enumerate(maps):
             kind = (similarity.shape[1:], similarity.dtype, similarity.device)
             groups.setdefault(kind, []).append(number)
         results: dict[int, Located] = {}
         for numbers in groups.values():
-            cells, scores = self._in_rows(torch.cat([maps[number] for number in numbers]))
-            counts = [len(maps[number]) for number in numbers]
-            per_pair = zip(numbers, cells.split(counts), scores.split(counts), strict=True)
-            for number, pair_cells, score in per_pair:
-                points = Grid(tasks[number][1], self.grid).points(pair_cells)
+            group = [maps[number] for number in numbers]
+            positions, scores = self._in_rows(torch.cat(group))
+            counts = [len(similarity) for similarity in group]
+            per_pair = zip(numbers, positions.split(counts), scores.split(counts), strict=True)
+            for number, pair_positions, score in per_pair:
+                _, target, _ = tasks[number]
+                points = Grid(target, self.grid).points(pair_positions)
                 results[number] = Located(points, score)
         return [results[number] for number in range(len(tasks))]
 
     def _in_rows(self, similarity: Tensor) -> tuple[Tensor, Tensor]:
-        padding = similarity.new_zeros(-len(similarity) % ROWS, *similarity.shape[1:])
-        batches = torch.cat([similarity, padding]).split(ROWS)
-        cells = torch.cat([self.cells(batch) for batch in batches])
-        scores = torch.cat([best_cells(batch)[1] for batch in batches])
-        return cells[: len(similarity)], scores[: len(similarity)]
+        """Positions (N, 2) and scores (N) of similarity maps (N, h, w), computed `ROWS` at a time."""
+        count = len(similarity)
+        # Maps of zeros fill the last rows, so that their tensor has the shape of all others.
+        padding = similarity.new_zeros(-count % ROWS, *similarity.shape[1:])
+        positions, scores = [], []
+        for rows in torch.cat([similarity, padding]).split(ROWS):
+            _, score = best_positions(rows)
+            positions.append(self.positions(rows))
+            scores.append(score)
+        return torch.cat(positions)[:count], torch.cat(scores)[:count]
 
 
 @dataclass(frozen=True)
@@ -105,9 +115,9 @@ class Argmax(_OfSimilarities):
 
     normalize: bool = True
 
-    def cells(self, similarity: Tensor) -> Tensor:
-        """The best cells."""
-        return best_cells(similarity)[0]
+    def positions(self, similarity: Tensor) -> Tensor:
+        """The best positions."""
+        return best_positions(similarity)[0]
 
 
 @dataclass(frozen=True)
@@ -118,22 +128,31 @@ class Bilinear:
 
     def __call__(self, source: FeatureMap, target: FeatureMap, points: Tensor) -> Located:
         """See `harness.specs.Localizer`."""
-        start, goal = Grid(source, "corner"), Grid(target, "corner")
+        start = Grid(source, "corner")
+        goal = Grid(target, "corner")
         width, height = source.cells
         # The margin keeps the right and lower neighbour inside the map (SD4Match). In single precision, as
         # there, since at the border the rounding of 1e-5 shows in the result.
-        x, y = start.cells(points).to(start.data.dtype).unbind(1)
+        x, y = start.positions(points).to(start.data.dtype).unbind(1)
         x = x.clamp(1e-5, max(width - 1 - 1e-5, 1e-5))
         y = y.clamp(1e-5, max(height - 1 - 1e-5, 1e-5))
         left, top = x.floor(), y.floor()
-        weights = {(0, 0): (1 - x + left) * (1 - y + top), (1, 0): (x - left) * (1 - y + top)}
-        weights |= {(0, 1): (1 - x + left) * (y - top), (1, 1): (x - left) * (y - top)}
-        blended, score = torch.zeros_like(x)[:, None].repeat(1, 2), torch.zeros_like(x)
+        # Steps to the right and down from the upper left cell -> weight of the cell that they lead to.
+        weights = {
+            (0, 0): (1 - x + left) * (1 - y + top),
+            (1, 0): (x - left) * (1 - y + top),
+            (0, 1): (1 - x + left) * (y - top),
+            (1, 1): (x - left) * (y - top),
+        }
+        score = torch.zeros_like(x)
+        blended = score[:, None].repeat(1, 2)
         for (right, down), weight in weights.items():
-            queries = sample(start.data, torch.stack([left + right, top + down], dim=1))
-            cells, similarity = best_cells(similarities(queries, goal.data, self.normalize, target.norms))
-            blended = blended + weight[:, None] * cells
-            score = score + weight * similarity
+            corner = torch.stack([left + right, top + down], dim=1)
+            queries = sample(start.data, corner)
+            similarity = similarities(queries, goal.data, self.normalize, target.norms)
+            positions, best = best_positions(similarity)
+            blended = blended + weight[:, None] * positions
+            score = score + weight * best
         return Located(goal.points(blended), score)
 
 
@@ -144,9 +163,9 @@ class SoftArgmax(_OfSimilarities):
     temperature: float = 0.04
     normalize: bool = True
 
-    def cells(self, similarity: Tensor) -> Tensor:
-        """Mean cells."""
-        return expected_cells(similarity, self.temperature)
+    def positions(self, similarity: Tensor) -> Tensor:
+        """Mean positions."""
+        return mean_positions(similarity, self.temperature)
 
 
 @dataclass(frozen=True)
@@ -166,10 +185,12 @@ class KernelSoftmax(_OfSimilarities):
     relative_to: int | None = None
     normalize: bool = True
 
-    def cells(self, similarity: Tensor) -> Tensor:
-        """Mean cells around the best ones."""
-        sigma = self.sigma * max(similarity.shape[1:]) / self.relative_to if self.relative_to else self.sigma
-        return expected_cells(kernel_weighted(similarity, sigma), self.temperature)
+    def positions(self, similarity: Tensor) -> Tensor:
+        """Mean positions around the best ones."""
+        sigma = self.sigma
+        if self.relative_to:
+            sigma = self.sigma * max(similarity.shape[1:]) / self.relative_to
+        return mean_positions(weight_by_kernel(similarity, sigma), self.temperature)
 
 
 @dataclass(frozen=True)
@@ -186,10 +207,11 @@ class WindowSoftmax(_OfSimilarities):
     temperature: float = 0.02
     grid: ClassVar[GridConvention] = "patch-centre"
 
-    def read_at(self, cells: Tensor) -> Tensor:
-        """Cells of the patches that points fall into."""
-        return (cells + 0.5).floor()
+    def read_at(self, positions: Tensor) -> Tensor:
+        """Positions of the patches that points fall into."""
+        # A patch reaches half a cell to every side of its position.
+        return (positions + 0.5).floor()
 
-    def cells(self, similarity: Tensor) -> Tensor:
-        """Mean cells within the windows."""
-        return expected_cells(windowed(similarity, self.window), self.temperature)
+    def positions(self, similarity: Tensor) -> Tensor:
+        """Mean positions within the windows."""
+        return mean_positions(mask_outside_window(similarity, self.window), self.temperature)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from harness.caching.lru import ByteLRU
 from harness.frames import GridConvention
-from harness.localizers.similarity import Grid, normalized, sample, similarities
+from harness.localizers.similarity import Grid, normalize_features, sample, similarities
 from harness.specs import FeatureMap, Located
 
 GRID: GridConvention = "half-pixel"
@@ -40,20 +40,21 @@ class _Upsampling:
     cross: Tensor
 
     @classmethod
-    def at(cls, cells: Tensor, n: int, like: Tensor) -> _Upsampling:
-        """Interpolation at positions `cells` (m), clamped to the border."""
-        cells = cells.clamp(0, n - 1)
-        lower = cells.floor().long().clamp(max=max(n - 2, 0))
+    def at(cls, positions: Tensor, n: int, like: Tensor) -> _Upsampling:
+        """Interpolation at `positions` (m), clamped to the border."""
+        positions = positions.clamp(0, n - 1)
+        # The last cell is the upper neighbour of the one before it; a map of one cell has no neighbours.
+        last_lower = max(n - 2, 0)
+        lower = positions.floor().long().clamp(max=last_lower)
         upper = (lower + 1).clamp(max=n - 1)
-        a = (cells - lower)[:, None]
+        a = (positions - lower)[:, None]
         at_lower = torch.nn.functional.one_hot(lower, n).double()
         at_upper = torch.nn.functional.one_hot(upper, n).double()
-        matrices = (
-            (1 - a) * at_lower + a * at_upper,
-            (1 - a) ** 2 * at_lower + a**2 * at_upper,
-            a * (1 - a) * at_lower,
-        )
-        return cls(*(matrix.to(like.device, like.dtype) for matrix in matrices))
+        linear = (1 - a) * at_lower + a * at_upper
+        square = (1 - a) ** 2 * at_lower + a**2 * at_upper
+        cross = a * (1 - a) * at_lower
+        # Rounded once, at the end: positions and weights are computed in float64.
+        return cls(linear.to(like), square.to(like), cross.to(like))
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +88,8 @@ class ArgmaxOriginal:
     def __call__(self, source: FeatureMap, target: FeatureMap, points: Tensor) -> Located:
         """See `harness.specs.Localizer`. Predictions are whole pixels."""
         start, data = Grid(source, GRID), Grid(target, GRID).data
-        queries = normalized(sample(start.data, start.whole_pixel_cells(points)), 1)
+        samples = sample(start.data, start.whole_pixel_positions(points))
+        queries = normalize_features(samples, 1)
         upsampling = self._of(target)
         size = target.frame.original
         step = max(1, MAX_SIMILARITIES // (size.width * size.height))
@@ -95,37 +97,49 @@ class ArgmaxOriginal:
         for batch in torch.split(queries, step):
             products = similarities(batch, data, normalize=False)
             upsampled = upsampling.down.linear @ products @ upsampling.across.linear.T
-            score, index = (upsampled / upsampling.norms).flatten(1).max(dim=1)
+            cosines = upsampled / upsampling.norms
+            score, index = cosines.flatten(1).max(dim=1)
             indices.append(index)
             scores.append(score)
         index = torch.cat(indices)
-        predicted = torch.stack([index % size.width, index // size.width], dim=1).double()
-        return Located(predicted, torch.cat(scores))
+        predicted = torch.stack([index % size.width, index // size.width], dim=1)
+        return Located(predicted.double(), torch.cat(scores))
 
     def _of(self, target: FeatureMap) -> _OriginalResolution:
-        return self._norms.once(ref(target, self._norms.drop), lambda: _original_resolution(target))
+        # Python calls `drop` with the reference, which is the key, when the map is freed.
+        key = ref(target, self._norms.drop)
+        return self._norms.once(key, lambda: _original_resolution(target))
 
 
 def _original_resolution(target: FeatureMap) -> _OriginalResolution:
     grid, (width, height) = Grid(target, GRID), target.frame.original
     data = grid.data
-    across = _Upsampling.at(grid.pixel_cells(torch.arange(width), 0), data.shape[2], data)
-    down = _Upsampling.at(grid.pixel_cells(torch.arange(height), 1), data.shape[1], data)
-    return _OriginalResolution(across, down, _upsampled_norms(data, across, down))
+    columns = grid.pixel_positions(torch.arange(width), 0)
+    rows = grid.pixel_positions(torch.arange(height), 1)
+    across = _Upsampling.at(columns, data.shape[2], data)
+    down = _Upsampling.at(rows, data.shape[1], data)
+    return _OriginalResolution(across, down, _norms_after_upsampling(data, across, down))
 
 
 def _norm_bytes(target: _OriginalResolution) -> int:
     return target.norms.nbytes
 
 
-def _upsampled_norms(data: Tensor, across: _Upsampling, down: _Upsampling) -> Tensor:
+def _norms_after_upsampling(data: Tensor, across: _Upsampling, down: _Upsampling) -> Tensor:
     """Norms (H, W) of a bilinearly upsampled map, from products of neighbours in the map (C, h, w) itself."""
-    right = torch.nn.functional.pad(data[:, :, 1:], (0, 1))
-    below = torch.nn.functional.pad(data[:, 1:], (0, 0, 0, 1))
-    diagonal = torch.nn.functional.pad(data[:, 1:, 1:], (0, 1, 0, 1))
-    itself, beside, under = ((data * neighbour).sum(0) for neighbour in (data, right, below))
+    pad = torch.nn.functional.pad
+    # Each cell's neighbours, as maps of the same shape; beyond the border lie zeros, of weight 0.
+    right = pad(data[:, :, 1:], (0, 1))
+    below = pad(data[:, 1:], (0, 0, 0, 1))
+    diagonal = pad(data[:, 1:, 1:], (0, 1, 0, 1))
+    itself = (data * data).sum(0)
+    beside = (data * right).sum(0)
+    under = (data * below).sum(0)
+    # Both diagonals of a square of four cells have the weight a (1 - a) across times that down.
     crossing = (data * diagonal).sum(0) + (right * below).sum(0)
     same_row = itself @ across.square.T + 2 * beside @ across.cross.T
     two_rows = under @ across.square.T + crossing @ across.cross.T
     squared = down.square @ same_row + 2 * down.cross @ two_rows
-    return squared.clamp_min(torch.finfo(data.dtype).tiny).sqrt()
+    # Rounding may leave a square below zero, and a feature of zeros must not be divided by zero.
+    smallest = torch.finfo(data.dtype).tiny
+    return squared.clamp_min(smallest).sqrt()

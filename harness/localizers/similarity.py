@@ -14,19 +14,25 @@ EPSILON = 1e-6
 """Added to a feature's norm before division (SD4Match's value)."""
 
 
-def normalized(features: Tensor, dim: int) -> Tensor:
+def normalize_features(features: Tensor, dim: int) -> Tensor:
     """Features over their L2 norm along `dim`: f / (|f| + 1e-6)."""
     norms: Tensor = torch.linalg.vector_norm(features, dim=dim, keepdim=True)
     return features / (norms + EPSILON)
 
 
-def sample(data: Tensor, cells: Tensor) -> Tensor:
-    """Bilinear samples of a map (C, h, w) at cells (N, 2), clamped to the map's border -> (N, C)."""
+def sample(data: Tensor, positions: Tensor) -> Tensor:
+    """Bilinear samples of a map (C, h, w) at positions (N, 2), clamped to the map's border -> (N, C)."""
     height, width = data.shape[-2:]
-    x, y = cells[:, 0].clamp(0, width - 1), cells[:, 1].clamp(0, height - 1)
-    left, top = x.floor().long(), y.floor().long()
-    right, bottom = (left + 1).clamp(max=width - 1), (top + 1).clamp(max=height - 1)
-    a, b = (x - left).to(data.dtype), (y - top).to(data.dtype)
+    x = positions[:, 0].clamp(0, width - 1)
+    y = positions[:, 1].clamp(0, height - 1)
+    left = x.floor().long()
+    top = y.floor().long()
+    # At the border the neighbour has weight 0; only its index must be one of the map's.
+    right = (left + 1).clamp(max=width - 1)
+    bottom = (top + 1).clamp(max=height - 1)
+    # The difference is taken in the precision of positions, before the map's may round it.
+    a = (x - left).to(data.dtype)
+    b = (y - top).to(data.dtype)
     upper = data[:, top, left] * (1 - a) + data[:, top, right] * a
     lower = data[:, bottom, left] * (1 - a) + data[:, bottom, right] * a
     return (upper * (1 - b) + lower * b).T
@@ -42,106 +48,129 @@ def similarities(queries: Tensor, target: Tensor, normalize: bool, norms: Tensor
     """
     if not normalize:
         return (queries @ target.flatten(1)).view(len(queries), *target.shape[1:])
-    norms = torch.linalg.vector_norm(target, dim=0) if norms is None else norms
+    if norms is None:
+        norms = torch.linalg.vector_norm(target, dim=0)
     # Products are divided and not the map, which has a hundred times as many values.
-    return similarities(normalized(queries, 1), target, normalize=False) / (norms + EPSILON)
+    products = similarities(normalize_features(queries, 1), target, normalize=False)
+    return products / (norms + EPSILON)
 
 
-def best_cells(similarity: Tensor) -> tuple[Tensor, Tensor]:
-    """Cells (N, 2) of the highest similarity in maps (N, h, w), and that similarity (N)."""
+def best_positions(similarity: Tensor) -> tuple[Tensor, Tensor]:
+    """Positions (N, 2) of the highest similarity in maps (N, h, w), and that similarity (N)."""
     score, index = similarity.flatten(1).max(dim=1)
     width = similarity.shape[-1]
-    return torch.stack([index % width, index // width], dim=1).to(similarity.dtype), score
+    positions = torch.stack([index % width, index // width], dim=1)
+    return positions.to(similarity.dtype), score
 
 
-def expected_cells(similarity: Tensor, temperature: float) -> Tensor:
-    """Mean cell (N, 2) under softmax(similarity / temperature) over maps (N, h, w) (paper, eq. 4)."""
-    probability = (similarity.flatten(1) / temperature).softmax(dim=1).view_as(similarity)
+def mean_positions(similarity: Tensor, temperature: float) -> Tensor:
+    """Mean position (N, 2) under softmax(similarity / temperature) over maps (N, h, w) (paper, eq. 4)."""
+    scaled = similarity.flatten(1) / temperature
+    probability = scaled.softmax(dim=1).view_as(similarity)
     columns, rows = _axes(similarity)
-    return torch.stack([(probability.sum(1) * columns).sum(1), (probability.sum(2) * rows).sum(1)], dim=1)
+    x = (probability.sum(1) * columns).sum(1)
+    y = (probability.sum(2) * rows).sum(1)
+    return torch.stack([x, y], dim=1)
 
 
-def kernel_weighted(similarity: Tensor, sigma: float) -> Tensor:
-    """Similarities (N, h, w) times a Gaussian of `sigma` cells around each map's best cell.
+def weight_by_kernel(similarity: Tensor, sigma: float) -> Tensor:
+    """Similarities (N, h, w) times a Gaussian of `sigma` cells around each map's best position.
 
     From SFNet (Lee et al.). The Gaussian scales similarities and not probabilities, so far cells tend to
     similarity 0.
     """
-    centre, _ = best_cells(similarity.detach())
+    # The best position is a constant for the gradient: it moves in whole cells.
+    centre, _ = best_positions(similarity.detach())
     columns, rows = _axes(similarity)
-    across = (-((columns - centre[:, :1]) ** 2) / (2 * sigma**2)).exp()
-    down = (-((rows - centre[:, 1:]) ** 2) / (2 * sigma**2)).exp()
+    variance = 2 * sigma**2
+    # A Gaussian of two dimensions is a product of two of one.
+    across = (-((columns - centre[:, :1]) ** 2) / variance).exp()
+    down = (-((rows - centre[:, 1:]) ** 2) / variance).exp()
     return similarity * down[:, :, None] * across[:, None, :]
 
 
-def windowed(similarity: Tensor, reach: int) -> Tensor:
-    """Similarities (N, h, w), zero beyond `reach` cells from each map's best cell in x or y (GeoAware-SC)."""
-    centre, _ = best_cells(similarity.detach())
+def mask_outside_window(similarity: Tensor, reach: int) -> Tensor:
+    """Similarities (N, h, w), zero beyond `reach` cells from each map's best in x or y (GeoAware-SC)."""
+    centre, _ = best_positions(similarity.detach())
     columns, rows = _axes(similarity)
     is_near_row = (rows - centre[:, 1:]).abs() <= reach
     is_near_column = (columns - centre[:, :1]).abs() <= reach
-    return similarity * (is_near_row[:, :, None] & is_near_column[:, None, :])
+    is_near = is_near_row[:, :, None] & is_near_column[:, None, :]
+    # Zero and not minus infinity, as the authors do: the rest keeps a small weight under softmax.
+    return similarity * is_near
 
 
 def _axes(similarity: Tensor) -> tuple[Tensor, Tensor]:
     """Column and row numbers of maps (N, h, w), as their own kind of number."""
     height, width = similarity.shape[-2:]
-    columns, rows = (
-        torch.arange(size, dtype=similarity.dtype, device=similarity.device) for size in (width, height)
-    )
+    dtype, device = similarity.dtype, similarity.device
+    columns = torch.arange(width, dtype=dtype, device=device)
+    rows = torch.arange(height, dtype=dtype, device=device)
     return columns, rows
 
 
 @dataclass(frozen=True)
 class Grid:
-    """One feature map and how its cells lie: original pixels <-> cells."""
+    """One feature map and how its cells lie: original pixels <-> positions on the grid.
+
+    Attributes:
+        default: the localizer's convention, for a map that declares none.
+    """
 
     map: FeatureMap
     default: GridConvention
 
     @property
+    def convention(self) -> GridConvention:
+        """The convention that the map declares, else the localizer's."""
+        return self.map.grid or self.default
+
+    @property
     def data(self) -> Tensor:
         """The features, at least in single precision."""
         data = self.map.data
-        return data.float() if data.dtype in (torch.float16, torch.bfloat16) else data
+        if data.dtype in (torch.float16, torch.bfloat16):
+            return data.float()
+        return data
 
-    def cells(self, points: Tensor) -> Tensor:
-        """Original pixels (N, 2) -> cells, in float64 and on the map's device."""
+    def positions(self, points: Tensor) -> Tensor:
+        """Original pixels (N, 2) -> positions (N, 2), in float64 and on the map's device."""
         frame = self.map.frame
         points = points.to(self.map.data.device, torch.float64)
-        return pixels_to_cells(
-            frame.from_original(points), frame.size, self.map.cells, self.map.grid or self.default
-        )
+        pixels = frame.from_original(points)
+        return pixels_to_cells(pixels, frame.size, self.map.cells, self.convention)
 
-    def pixel_cells(self, pixels: Tensor, axis: int) -> Tensor:
-        """Cell coordinates (N), in float64, of the centres of original pixels along one axis.
+    def pixel_positions(self, pixels: Tensor, axis: int) -> Tensor:
+        """Coordinates (N) on the grid, in float64, of the centres of original pixels along one axis.
 
         Args:
             pixels: (N) numbers of pixels.
             axis: 0 for x, 1 for y.
         """
-        frame, grid = self.map.frame, self.map.grid or self.default
+        frame, grid = self.map.frame, self.convention
         # Where pixel centres are integers in the frame's own count, an original pixel's centre is half a
         # pixel from its number.
         kind = "patch-centre" if isinstance(grid, PatchGrid) else grid
-        inner, outer = {"corner": (0.0, 0.0), "half-pixel": (0.5, 0.5), "patch-centre": (0.5, 0.0)}[kind]
-        position = (pixels.double() + inner) * frame.scale[axis] + frame.offset[axis] - outer
-        positions = torch.stack([position, position], dim=-1)
-        return pixels_to_cells(positions, frame.size, self.map.cells, grid)[..., axis]
+        shifts = {"corner": (0.0, 0.0), "half-pixel": (0.5, 0.5), "patch-centre": (0.5, 0.0)}
+        inner, outer = shifts[kind]
+        coordinate = (pixels.double() + inner) * frame.scale[axis] + frame.offset[axis] - outer
+        # The map of frames takes (x, y): the coordinate stands in for both, and one of them is read.
+        points = torch.stack([coordinate, coordinate], dim=-1)
+        return pixels_to_cells(points, frame.size, self.map.cells, grid)[..., axis]
 
-    def whole_pixel_cells(self, points: Tensor) -> Tensor:
-        """Cells (N, 2) of the centres of the original pixels in which points (N, 2) lie.
+    def whole_pixel_positions(self, points: Tensor) -> Tensor:
+        """Positions (N, 2) of the centres of the original pixels in which points (N, 2) lie.
 
         Pixels are clamped to the image. In float64 and on the map's device.
         """
-        cells = []
+        positions = []
         for axis, side in enumerate(self.map.frame.original):
             pixels = points[:, axis].floor().clamp(0, side - 1)
-            cells.append(self.pixel_cells(pixels, axis))
-        return torch.stack(cells, dim=1).to(self.map.data.device)
+            positions.append(self.pixel_positions(pixels, axis))
+        return torch.stack(positions, dim=1).to(self.map.data.device)
 
-    def points(self, cells: Tensor) -> Tensor:
-        """Cells (N, 2) -> original pixels, in float64."""
+    def points(self, positions: Tensor) -> Tensor:
+        """Positions (N, 2) -> original pixels, in float64."""
         frame = self.map.frame
-        pixels = cells_to_pixels(cells.double(), frame.size, self.map.cells, self.map.grid or self.default)
+        pixels = cells_to_pixels(positions.double(), frame.size, self.map.cells, self.convention)
         return frame.to_original(pixels)

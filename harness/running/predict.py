@@ -204,7 +204,7 @@ class _Predictor:
                 pairs.append(self._index.pairs[pair_id])
         last_time = time.monotonic()
         try:
-            with closing(self._features.ordered(pairs)) as ordered:
+            with closing(self._features.order(pairs)) as ordered:
                 for done, pair in enumerate(ordered, start=len(self.failures) + 1):
                     self._predict_pair(pair, wanted[pair.pair_id])
                     progress(done)

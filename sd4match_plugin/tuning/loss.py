@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from harness.frames import Size, pixels_to_cells
-from harness.localizers.similarity import EPSILON, normalized
+from harness.localizers.similarity import EPSILON, normalize_features
 
 
 def matching_loss(
@@ -68,7 +68,7 @@ def matching_loss(
         for row, (source, target, count) in enumerate(zip(sources, targets, numbers, strict=True)):
             source_positions = _grid_positions(source_points[row, :count], source_size, source)
             target_positions = _grid_positions(target_points[row, :count], target_size, target)
-            queries = normalized(_sample(source, source_positions), 1)
+            queries = normalize_features(_sample(source, source_positions), 1)
             logarithm = (_cosines(queries, target) / temperature).log_softmax(dim=1)
             logarithm = logarithm.view(count, *target.shape[:2])
             losses.append(_cross_entropies(logarithm, target_positions, kernel).mean())

@@ -74,7 +74,7 @@ def test_pairs_are_ordered_so_that_few_maps_are_computed_again(share):
     features = PairFeatures(index, extractor, "image", batch_size=batch, cache_bytes=limit)
     roomy = PairFeatures(index, plain, "image", batch_size=batch)
     order = []
-    for pair in features.ordered(list(index.pairs.values())):
+    for pair in features.order(list(index.pairs.values())):
         order.append(pair.pair_id)
         for one, other in zip(features(pair), roomy(pair), strict=True):
             assert torch.equal(one.data, other.data)
@@ -88,7 +88,7 @@ def test_maps_of_pairs_are_not_kept_after_use_and_not_computed_twice():
     """Also where there is no room at all: the batch at work stays."""
     index, extractor = a_split(in_order(30, 2)), WatchedPairs()
     features = PairFeatures(index, extractor, "pair", batch_size=4, cache_bytes=0)
-    for pair in features.ordered(list(index.pairs.values())):
+    for pair in features.order(list(index.pairs.values())):
         features(pair)
     assert extractor.computed == 2 * 60
     # The last pair of a batch is still at hand while the next batch is computed.

@@ -69,7 +69,7 @@ class ColourPairs(Colour):
 
 def asked(features, index):
     """Both maps of each pair, in the dataset's order."""
-    found = {pair.pair_id: features(pair) for pair in features.ordered(list(index.pairs.values()))}
+    found = {pair.pair_id: features(pair) for pair in features.order(list(index.pairs.values()))}
     return [one.data for pair_id in index.pairs for one in found[pair_id]]
 
 
@@ -112,7 +112,7 @@ def test_what_is_wrong_with_pictures_is_told_in_the_same_words(monkeypatch, scop
         extractor = ColourPairs() if scope == "pair" else Colour()
         features = PairFeatures(index, extractor, scope, batch_size=2, workers=workers)
         errors = {}
-        for pair in features.ordered(list(index.pairs.values())):
+        for pair in features.order(list(index.pairs.values())):
             try:
                 features(pair)
             except BenchError as error:

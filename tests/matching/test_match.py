@@ -330,7 +330,7 @@ def test_a_localizer_that_raises_is_one_line(pair, bench, monkeypatch):
     def broken(self, similarity):
         raise ZeroDivisionError("no luck")
 
-    monkeypatch.setattr("harness.localizers.on_grid.Argmax.cells", broken)
+    monkeypatch.setattr("harness.localizers.on_grid.Argmax.positions", broken)
     done = bench("match", "a.png", "b.png", *HOG, *ONE)
     assert done.status == 2
     assert done.complaint == "bench: localizer argmax: ZeroDivisionError: no luck"
