@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
+from itertools import chain, islice
 from typing import NamedTuple, cast
 
 from harness.errors import BenchError, ExtractionError
@@ -51,7 +52,8 @@ class BatchExtractor:
             # The frames of the error hold the tensors that filled the memory.
             failure = error.with_traceback(None)
         else:
-            return {task.item.key: item_maps for task, item_maps in zip(tasks, maps, strict=True)}
+            keys = [task.item.key for task in tasks]
+            return dict(zip(keys, maps, strict=True))
         return self._retry(tasks, failure)
 
     def _retry(self, tasks: Sequence[Task], failure: Exception) -> dict[Hashable, Maps | BenchError]:
@@ -64,6 +66,7 @@ class BatchExtractor:
             return {item.key: _item_error(item, failure, is_exhausted)}
         if not is_exhausted:
             return self._extract_in_parts(tasks, 1)
+        # For all later batches too: another try of the full size would cost its time and fail again.
         self._fitting = len(tasks) // 2
         return self._extract_in_parts(tasks, self._fitting)
 
@@ -83,29 +86,33 @@ class BatchExtractor:
         import torch
 
         with torch.inference_mode():
-            results = self._call_for_pairs(batch) if self._is_pairwise else self._call_for_images(batch)
+            call = self._call_for_pairs if self._is_pairwise else self._call_for_images
+            results = call(batch)
         if len(results) != len(batch):
             raise ExtractionError(f"the extractor returned {len(results)} results for {len(batch)} requests")
         for requests, maps in zip(batch, results, strict=True):
             for request, feature_map in zip(requests, maps, strict=True):
                 check_feature_map(feature_map, request.size)
-        return [tuple(map(_without_batch, maps)) for maps in results]
+        separate_maps: list[Maps] = []
+        for maps in results:
+            separate_maps.append(tuple(map(_without_batch, maps)))
+        return separate_maps
 
     def _call_for_pairs(self, batch: Sequence[tuple[ImageRequest, ...]]) -> list[Maps]:
         extractor = cast("PairExtractor", self._extractor)
-        pairs = [(requests[0], requests[1]) for requests in batch]
-        return [tuple(maps) for maps in extractor.extract_pairs(pairs)]
+        pairs = [(source, target) for source, target in batch]
+        return list(map(tuple, extractor.extract_pairs(pairs)))
 
     def _call_for_images(self, batch: Sequence[tuple[ImageRequest, ...]]) -> list[Maps]:
         extractor = cast("ImageExtractor", self._extractor)
-        requests = [request for item_requests in batch for request in item_requests]
+        requests = list(chain.from_iterable(batch))
         maps = extractor.extract(requests)
         if len(maps) != len(requests):
             raise ExtractionError(
                 f"the extractor returned {len(maps)} feature maps for {len(requests)} images"
             )
         remaining = iter(maps)
-        return [tuple(next(remaining) for _ in item_requests) for item_requests in batch]
+        return [tuple(islice(remaining, len(item_requests))) for item_requests in batch]
 
 
 def check_feature_map(result: object, original: Size) -> None:
@@ -141,7 +148,9 @@ def _item_error(item: Item, failure: Exception, is_exhausted: bool) -> Extractio
     if isinstance(failure, BenchError):
         return ExtractionError(str(failure))
     names = " and ".join(image.name for image in item.images)
-    hint = "; one at a time is too much, try --precision bf16 or a smaller --ensemble" if is_exhausted else ""
+    hint = ""
+    if is_exhausted:
+        hint = "; one at a time is too much, try --precision bf16 or a smaller --ensemble"
     return ExtractionError(f"extractor failed on {names}: {one_line(failure)}{hint}")
 
 
@@ -150,7 +159,10 @@ def _is_out_of_memory(error: BaseException | None) -> bool:
     import torch
 
     while error is not None:
-        if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
+        if isinstance(error, torch.OutOfMemoryError | MemoryError):
+            return True
+        # On a CPU PyTorch's allocator raises a plain RuntimeError; only its text says why.
+        if "can't allocate memory" in str(error):
             return True
         error = error.__cause__ or error.__context__
     return False
@@ -168,4 +180,6 @@ def _without_batch(feature_map: FeatureMap) -> FeatureMap:
     """The map with memory of its own: a slice would keep the whole batch in memory."""
     data = feature_map.data
     is_slice = data.untyped_storage().nbytes() > data.nbytes
-    return replace(feature_map, data=data.clone()) if is_slice else feature_map
+    if is_slice:
+        return replace(feature_map, data=data.clone())
+    return feature_map

@@ -44,7 +44,9 @@ class ItemPlan:
     def __init__(self, index: SplitIndex, scope: Scope, batch_size: int) -> None:
         self._index, self._scope, self.batch_size = index, scope, batch_size
         self.items = self._distinct_items()
-        self._numbers = {item.key: number for number, item in enumerate(self.items)}
+        self._numbers: dict[Hashable, int] = {}
+        for number, item in enumerate(self.items):
+            self._numbers[item.key] = number
 
     def keys(self, pair: ImagePair) -> Iterator[Hashable]:
         """Yields the key of a pair, or those of source and target.
@@ -77,7 +79,8 @@ class ItemPlan:
 
     def batch(self, number: int) -> Sequence[Item]:
         """The items of a batch."""
-        return self.items[number * self.batch_size : (number + 1) * self.batch_size]
+        start = number * self.batch_size
+        return self.items[start : start + self.batch_size]
 
     def items_of(self, batches: Iterable[int]) -> Iterator[Item]:
         """Yields the items of several batches, one batch after the other."""
@@ -86,20 +89,24 @@ class ItemPlan:
 
     def items_beside(self, numbers: Iterable[int]) -> Iterator[Item]:
         """Yields the items of the batches that hold items at these positions, in order of first use."""
-        return self.items_of(dict.fromkeys(number // self.batch_size for number in numbers))
+        batches = dict.fromkeys(number // self.batch_size for number in numbers)
+        return self.items_of(batches)
 
     def _distinct_items(self) -> list[Item]:
         """The items of all pairs, in order of first use."""
         items: dict[Hashable, Item] = {}
         for pair in self._index.pairs.values():
-            if pair.pair_id not in self._index.excluded:
-                for item in self._items_of(pair):
-                    items.setdefault(item.key, item)
+            # Pairs without a point are never predicted; their images would fill batches for nothing.
+            if pair.pair_id in self._index.excluded:
+                continue
+            for item in self._items_of(pair):
+                items.setdefault(item.key, item)
         return list(items.values())
 
     def _items_of(self, pair: ImagePair) -> Iterator[Item]:
         category = self._index.prompt_category(pair)
-        images, sizes = (pair.source, pair.target), (pair.source_size, pair.target_size)
+        images = (pair.source, pair.target)
+        sizes = (pair.source_size, pair.target_size)
         if self._scope == "pair":
             yield Item(_pair_key(pair), images, sizes, category)
             return

@@ -93,17 +93,17 @@ class PairFeatures:
         pictures are decoded ahead, and maps that no later pair reads are dropped.
         """
         needs = [self._plan.numbers(pair) for pair in pairs]
-        self._uses = Counter(number for need in needs for number in need)
+        self._uses = Counter(chain.from_iterable(needs))
         try:
             done = 0
             # The size of the first maps says how many there is room for.
-            while done < len(pairs) and self.scope != "pair" and not self._maps.largest:
+            while done < len(pairs) and self._lacks_size():
                 yield pairs[done]
                 self._count_uses(needs[done])
                 done += 1
             pairs, needs = pairs[done:], needs[done:]
             schedule = self._schedule(needs)
-            order = [number for step in schedule for number in step.pairs]
+            order = chain.from_iterable(step.pairs for step in schedule)
             with self._decoding_ahead([needs[number] for number in order]):
                 for step in schedule:
                     for item in self._plan.items_of(step.dropped):
@@ -112,14 +112,21 @@ class PairFeatures:
                         yield pairs[number]
                         self._count_uses(needs[number])
         finally:
+            # From here on nobody knows which maps are still needed, so none is dropped early.
             self._uses = None
+
+    def _lacks_size(self) -> bool:
+        """Says whether the order waits for the size of a map; pairs that share no map need no order."""
+        return self.scope != "pair" and not self._maps.largest
 
     def _schedule(self, needs: Sequence[Sequence[int]]) -> list[Step]:
         if self.scope == "pair":
-            return [Step((), tuple(range(len(needs))))]
+            # No other pair reads a pair's maps: any order computes each of them once.
+            as_given = tuple(range(len(needs)))
+            return [Step((), as_given)]
         room = self._maps.limit // max(1, self._maps.largest)
-        held = sorted({self._plan.batch_number(key) for key in self._maps})
-        return list(steps(needs, self._plan.batch_size, room, held))
+        held = {self._plan.batch_number(key) for key in self._maps}
+        return list(steps(needs, self._plan.batch_size, room, sorted(held)))
 
     def _count_uses(self, need: Sequence[int]) -> None:
         """Counts the uses of a pair's maps, and drops maps at their last use."""
@@ -134,23 +141,29 @@ class PairFeatures:
         """Lets worker processes decode the pictures that will be asked for, in order of first use."""
         held = {self._plan.number(key) for key in self._maps}
         missing = [number for number in chain.from_iterable(needs) if number not in held]
-        prepare = self.extractor.prepare if isinstance(self.extractor, PreparingExtractor) else None
+        prepare = None
+        if isinstance(self.extractor, PreparingExtractor):
+            prepare = self.extractor.prepare
         # A prompt that looks at pictures looks at them as they are.
-        has_prompt_of_images = self.prompt is not None and self.prompt.scope in ("image", "pair")
+        prompt_scope = self.prompt.scope if self.prompt else "dataset"
+        has_prompt_of_images = prompt_scope in ("image", "pair")
+        images_per_item = 2 if self.scope == "pair" else 1
         return decoding_ahead(
             self._pictures,
             self._plan.items_beside(missing),
             prepare,
             images=prepare is None or has_prompt_of_images,
             workers=self._workers,
-            batch=self._plan.batch_size * (2 if self.scope == "pair" else 1),
+            batch=self._plan.batch_size * images_per_item,
             pin=self._pin,
         )
 
     def _get(self, key: Hashable) -> Maps:
         result: Maps | BenchError | None = self._maps.get(key) or self._errors.get(key)
         if result is None:
-            results = self._compute(self._plan.batch(self._plan.batch_number(key)))
+            # The whole batch, whoever else needs it: a map follows from the images beside it, by rounding.
+            batch = self._plan.batch_number(key)
+            results = self._compute(self._plan.batch(batch))
             self._keep(results)
             result = results[key]
         if isinstance(result, BenchError):
@@ -163,19 +176,25 @@ class PairFeatures:
         tasks: list[Task] = []
         for item in items:
             try:
-                tasks.append(Task(item, self._requests.requests(item)))
+                requests = self._requests.requests(item)
             except BenchError as error:
                 errors[item.key] = error
+                continue
+            tasks.append(Task(item, requests))
         return errors | self._batches.extract(tasks)
 
     def _keep(self, results: Mapping[Hashable, Maps | BenchError]) -> None:
         """Keeps the maps and errors of a batch, but for those that no later pair reads."""
-        batch_bytes = sum(_map_bytes(maps) for maps in results.values() if not isinstance(maps, BenchError))
+        batch_bytes = 0
+        for result in results.values():
+            if not isinstance(result, BenchError):
+                batch_bytes += _map_bytes(result)
         # The batches of the pair at work stay: without them each pair would compute a whole batch anew.
         batches_at_work = 1 if self.scope == "pair" else 2
         self._maps.limit = max(self._maps.limit, batches_at_work * batch_bytes)
         for key, result in results.items():
-            if self._uses is not None and not self._uses[self._plan.number(key)]:
+            number = self._plan.number(key)
+            if self._uses is not None and not self._uses[number]:
                 continue
             if isinstance(result, BenchError):
                 self._errors[key] = result

@@ -77,11 +77,14 @@ class Pictures:
         Raises:
             DataError: the picture is missing, broken, or of another size.
         """
+        # A picture that is missing has no key; opening it says so.
         key = picture_key(image, annotated)
         lazy = LazyImage(annotated, lambda: open_checked(image, annotated))
         if key in self._good:
             return lazy, None
-        prefetched = self.ahead(key) if self.ahead and key else None
+        prefetched = None
+        if self.ahead and key:
+            prefetched = self.ahead(key)
         if prefetched is None:
             prefetched = PrefetchedImage(open_checked(image, annotated), None)
         if key:

@@ -30,8 +30,13 @@ MOST_WORKERS = 4
 
 def default_workers(device: str) -> int:
     """Number of worker processes: none beside a CPU, since the networks use all of its cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(MOST_WORKERS, cores) if device.startswith("cuda") else 0
+    if not device.startswith("cuda"):
+        return 0
+    cores = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        # The cores that this process may use, of a machine that it may share.
+        cores = len(os.sched_getaffinity(0))
+    return min(MOST_WORKERS, cores)
 
 
 def start_server() -> None:
@@ -92,20 +97,26 @@ class Prefetcher:
     ) -> None:
         from torch.utils.data import DataLoader
 
-        self._positions = {picture.key: position for position, picture in enumerate(pictures)}
-        self._next, self._arriving = 0, cast("Iterator[Any] | None", None)
+        self._positions: dict[PictureKey, int] = {}
+        for position, picture in enumerate(pictures):
+            self._positions[picture.key] = position
+        self._next = 0
+        self._arriving: Iterator[Any] | None = None
         workers = min(workers, len(pictures))
         if not workers:
             return
         try:
+            # The loader counts the results of each worker: two batches, divided and rounded up.
+            results_ahead = -(-2 * batch // workers)
             with warnings.catch_warnings():
                 # PyTorch's advice on the number of workers; it is the user's to choose.
                 warnings.simplefilter("ignore")
                 loader = DataLoader[Any](
                     cast("Any", _Decoding(pictures, prepare, images)),
+                    # Pictures differ in size, so that they do not stack.
                     batch_size=None,
                     num_workers=workers,
-                    prefetch_factor=max(2, -(-2 * batch // workers)),
+                    prefetch_factor=max(2, results_ahead),
                     pin_memory=pin,
                     multiprocessing_context="forkserver",
                     worker_init_fn=_leave_with_parent,
@@ -124,6 +135,7 @@ class Prefetcher:
             return None
         pixels, prepared = None, None
         try:
+            # Pictures that nobody asked for come first, and are dropped.
             while self._next <= position:
                 pixels, prepared = next(self._arriving)
                 self._next += 1
@@ -133,7 +145,9 @@ class Prefetcher:
             return None
         if pixels is None and prepared is None:
             return None
-        image = None if pixels is None else PIL.Image.fromarray(pixels.numpy())
+        image = None
+        if pixels is not None:
+            image = PIL.Image.fromarray(pixels.numpy())
         return PrefetchedImage(image, prepared)
 
     def close(self) -> None:
@@ -184,6 +198,7 @@ def _leave_with_parent(worker: int) -> None:
     def leave() -> None:
         if parent:
             parent.join()
+            # `sys.exit` would end this thread alone.
             os._exit(1)
 
     threading.Thread(target=leave, daemon=True).start()
@@ -213,8 +228,12 @@ class _Decoding:
 
         try:
             image = open_checked(*self._pictures[number])
+            pixels, prepared = None, None
             # Only RGB comes back from an array as it was.
-            pixels = torch.from_numpy(np.array(image)) if self._images and image.mode == "RGB" else None
-            return pixels, self._prepare(image) if self._prepare else None
+            if self._images and image.mode == "RGB":
+                pixels = torch.from_numpy(np.array(image))
+            if self._prepare:
+                prepared = self._prepare(image)
+            return pixels, prepared
         except Exception:  # noqa: BLE001 - raised again where the picture is asked for
             return None, None

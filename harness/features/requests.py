@@ -38,7 +38,9 @@ class PromptUse:
         if self.scope == "image":
             return tuple(self.value(category, [request]) for request in requests)
         value = self.value(category, requests)
-        return tuple(value) if isinstance(value, PairPrompt) else (value,) * len(requests)
+        if isinstance(value, PairPrompt):
+            return tuple(value)
+        return (value,) * len(requests)
 
     def add_to(self, category: str, requests: Sequence[ImageRequest]) -> tuple[ImageRequest, ...]:
         """Returns the requests with the prompt's values in them."""
@@ -76,7 +78,8 @@ class RequestMaker:
             requests.append(self._request(image, size, item.category))
         if self._prompt is None:
             return tuple(requests)
-        return _with_prompts(requests, self._values(self._prompt, item.category, requests))
+        values = self._values(self._prompt, item.category, requests)
+        return _with_prompts(requests, values)
 
     def _request(self, image: ImageSource, size: Size, category: str) -> ImageRequest:
         picture, prepared = self._pictures.get(image, size)
@@ -86,11 +89,16 @@ class RequestMaker:
         """Values of a prompt; one that looks at no image is made once for the dataset or the category."""
         if prompt.scope in ("image", "pair"):
             return prompt.values(category, requests)
-        key = category if prompt.scope == "category" else ""
+        key = ""
+        if prompt.scope == "category":
+            key = category
         if key not in self._shared:
             self._shared[key] = prompt.values(category, requests)
         return self._shared[key]
 
 
 def _with_prompts(requests: Sequence[ImageRequest], values: Sequence[Any]) -> tuple[ImageRequest, ...]:
-    return tuple(replace(request, prompt=value) for request, value in zip(requests, values, strict=True))
+    requests_with_prompts = []
+    for request, value in zip(requests, values, strict=True):
+        requests_with_prompts.append(replace(request, prompt=value))
+    return tuple(requests_with_prompts)

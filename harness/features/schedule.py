@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -43,8 +44,10 @@ def steps(
         room: number of maps that can be held. Two batches are held even where it is smaller.
         held: batches that are held already.
     """
-    if len({number for need in needs for number in need}) <= room:
-        yield Step((), tuple(range(len(needs))))
+    numbers = set(chain.from_iterable(needs))
+    if len(numbers) <= room:
+        as_given = tuple(range(len(needs)))
+        yield Step((), as_given)
         return
     yield from _Loads(needs, batch_size, room).steps(held)
 
@@ -54,28 +57,36 @@ class _Loads:
 
     def __init__(self, needs: Sequence[Sequence[int]], batch_size: int, room: int) -> None:
         self._needs, self._batch_size, self._room = needs, batch_size, room
-        self._uses = Counter(number for need in needs for number in need)
+        # For each map: uses by pairs that are left.
+        self._uses = Counter(chain.from_iterable(needs))
         count = max(self._uses, default=-1) // batch_size + 1
         # For each batch: the batches with which it has pairs, itself included, and those pairs.
         self._linked: list[dict[int, list[int]]] = [{} for _ in range(count)]
         # For each batch: pairs left; pairs that loading it would complete; maps that are still needed.
-        self._left, self._gain = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
+        self._left = np.zeros(count, dtype=np.int64)
+        self._gain = np.zeros(count, dtype=np.int64)
         self._live = Counter(number // batch_size for number in self._uses)
         for pair, need in enumerate(needs):
             batches = {number // batch_size for number in need}
             for batch in batches:
+                # The pair's other batch; itself where both maps are in one.
                 partner = next(iter(batches - {batch}), batch)
                 self._linked[batch].setdefault(partner, []).append(pair)
                 self._left[batch] += 1
                 self._gain[batch] += len(batches) == 1
+        # Keys of a dict and not a set: ties between batches are broken in the order of loading.
         self._held: dict[int, None] = {}
+        # A pair whose pictures are missing reads no map: there is nothing to load for it.
         self._done = [not need for need in needs]
+        # No pair before this one is left.
         self._next = 0
 
     def steps(self, held: Sequence[int]) -> Iterator[Step]:
         """See `steps`."""
-        if idle := tuple(pair for pair, done in enumerate(self._done) if done):
-            yield Step((), idle)
+        idle = [pair for pair, need in enumerate(self._needs) if not need]
+        if idle:
+            yield Step((), tuple(idle))
+        # Batches that are in memory already cost nothing; those that no pair needs are not counted as held.
         for batch in held:
             if batch < len(self._left) and self._left[batch]:
                 yield self._load(batch)
@@ -89,12 +100,13 @@ class _Loads:
         """
         gain = self._gain.copy()
         gain[list(self._held)] = 0
-        batch = int(gain.argmax()) if len(gain) else 0
-        if len(gain) and gain[batch] > 0:
-            return batch
+        if len(gain) and gain.max() > 0:
+            return int(gain.argmax())
         while self._next < len(self._done) and self._done[self._next]:
             self._next += 1
-        return None if self._next == len(self._done) else self._needs[self._next][0] // self._batch_size
+        if self._next == len(self._done):
+            return None
+        return self._needs[self._next][0] // self._batch_size
 
     def _load(self, batch: int) -> Step:
         """Loads a batch, and completes its pairs with the batches that are held."""
@@ -105,6 +117,7 @@ class _Loads:
         for partner in list(self._linked[batch]):
             if partner in self._held:
                 done += self._complete(batch, partner)
+        # Not among the dropped: each of their maps goes at its last use.
         for held in list(self._held):
             if not self._left[held]:
                 self._release(held)
@@ -112,9 +125,16 @@ class _Loads:
 
     def _make_room(self, batch: int) -> list[int]:
         """Releases batches until there is room for another one; returns those that were released."""
-        linked, dropped = self._linked[batch], []
+        linked = self._linked[batch]
+        dropped: list[int] = []
+
+        def worth(held: int) -> tuple[int, int]:
+            pairs = linked.get(held, ())
+            return len(pairs), -int(self._left[held])
+
+        # One batch stays whatever the room, for the pairs that it has with the coming one.
         while len(self._held) > 1 and self._live_maps([*self._held, batch]) > self._room:
-            victim = min(self._held, key=lambda held: (len(linked.get(held, ())), -self._left[held]))
+            victim = min(self._held, key=worth)
             self._release(victim)
             dropped.append(victim)
         return dropped
@@ -126,6 +146,7 @@ class _Loads:
         """Marks the pairs of two held batches as done, and returns them."""
         pairs = self._linked[batch].pop(partner)
         self._linked[partner].pop(batch, None)
+        # A set: a batch may be its own partner.
         for loaded in {batch, partner}:
             self._left[loaded] -= len(pairs)
             self._gain[loaded] -= len(pairs)
@@ -133,7 +154,8 @@ class _Loads:
             self._done[pair] = True
             for number in self._needs[pair]:
                 self._uses[number] -= 1
-                self._live[number // self._batch_size] -= not self._uses[number]
+                if not self._uses[number]:
+                    self._live[number // self._batch_size] -= 1
         return pairs
 
     def _release(self, batch: int) -> None:
