@@ -12,7 +12,11 @@ from harness.specs import DatasetSpec
 
 
 def fetch_dataset(
-    spec: DatasetSpec, folder: Path, progress: Progress, *, keep_archives: bool = False
+    spec: DatasetSpec,
+    folder: Path,
+    progress: Progress,
+    *,
+    keep_archives: bool = False,
 ) -> Iterator[FetchedFile]:
     """Gets what a dataset lacks, one file after the other, and unpacks archives.
 

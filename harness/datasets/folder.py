@@ -132,7 +132,13 @@ def _find_list(path: Path) -> Path:
     )
 
 
-def _check_inside(pair_id: str, side: str, path: str, size: Size, points: np.ndarray) -> None:
+def _check_inside(
+    pair_id: str,
+    side: str,
+    path: str,
+    size: Size,
+    points: np.ndarray,
+) -> None:
     is_beyond = ((points < 0) | (points > size)).any(axis=1)
     outside = np.isfinite(points).all(axis=1) & is_beyond
     if outside.any():

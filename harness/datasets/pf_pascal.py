@@ -86,7 +86,12 @@ class PFPascal:
             target_box=target_box,
         )
 
-    def _image(self, path: str, category: str, mirror: bool) -> ImageFile:
+    def _image(
+        self,
+        path: str,
+        category: str,
+        mirror: bool,
+    ) -> ImageFile:
         return ImageFile(f"{category}-{Path(path).stem}-{int(mirror)}", self._folder / path, mirror)
 
     def _points_and_box(

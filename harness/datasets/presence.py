@@ -31,7 +31,9 @@ def dataset_presence(spec: DatasetSpec, folder: Path) -> Presence:
         missing = tuple(str(folder / (file.provides or file.path)) for file in absent)
         if not missing:
             return Presence("present")
-        return Presence("absent" if len(missing) == len(spec.files) else "partly", missing)
+        if len(missing) == len(spec.files):
+            return Presence("absent", missing)
+        return Presence("partly", missing)
     # Where a dataset names no files, opening it is the only test.
     try:
         spec.open(folder, spec.splits[0])

@@ -55,7 +55,10 @@ class SplitReport:
 
 
 def verify_dataset(
-    spec: DatasetSpec, folder: Path, splits: Sequence[str], progress: Progress = iter
+    spec: DatasetSpec,
+    folder: Path,
+    splits: Sequence[str],
+    progress: Progress = iter,
 ) -> list[SplitReport]:
     """Verifies splits of a dataset; a fault is reported and stops nothing.
 
@@ -96,7 +99,9 @@ def _count(index: SplitIndex) -> dict[str, int]:
     images: set[str] = set()
     for pair in index.pairs.values():
         images.update((pair.source.name, pair.target.name))
-    keypoints = sum(int(is_valid.sum()) for is_valid in index.valid.values())
+    keypoints = 0
+    for is_valid in index.valid.values():
+        keypoints += int(is_valid.sum())
     return {"pairs": len(index.pairs), "images": len(images), "keypoints": keypoints}
 
 

@@ -55,7 +55,13 @@ class _Member:
     link: str = ""
 
 
-def unpack(archive: Path, folder: Path, *, strip: int = 0, provides: str = "") -> None:
+def unpack(
+    archive: Path,
+    folder: Path,
+    *,
+    strip: int = 0,
+    provides: str = "",
+) -> None:
     """Unpacks a .zip or .tar (.gz, .bz2, .xz) into a folder, whose other content stays.
 
     Args:
@@ -116,7 +122,12 @@ def _is_junk(name: str) -> bool:
     return name in _JUNK or name.startswith("._")
 
 
-def _copy_links(archive: Path, folder: Path, strip: int, links: list[tuple[_Member, Path]]) -> None:
+def _copy_links(
+    archive: Path,
+    folder: Path,
+    strip: int,
+    links: list[tuple[_Member, Path]],
+) -> None:
     """Replaces each link by a copy of the file it points to, directly or through other links."""
     while links:
         waiting = []

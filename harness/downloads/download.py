@@ -72,7 +72,12 @@ class _Version:
         return self.etag if is_strong else self.last_modified
 
     @classmethod
-    def of(cls, url: str, response: requests.Response, total: int | None) -> _Version:
+    def of(
+        cls,
+        url: str,
+        response: requests.Response,
+        total: int | None,
+    ) -> _Version:
         return cls(url, response.headers.get("ETag", ""), response.headers.get("Last-Modified", ""), total)
 
 
@@ -81,7 +86,12 @@ def part_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.part")
 
 
-def download(url: str, path: Path, progress: Progress, headers: Mapping[str, str] | None = None) -> Path:
+def download(
+    url: str,
+    path: Path,
+    progress: Progress,
+    headers: Mapping[str, str] | None = None,
+) -> Path:
     """Downloads into `part_of(path)`, going on where an earlier attempt stopped, and returns it once it is
     complete.
 
@@ -106,7 +116,7 @@ def download(url: str, path: Path, progress: Progress, headers: Mapping[str, str
             try:
                 _complete(url, file, part, headers or {}, report)
             except DownloadFailed:
-                # An empty file is no progress, and would look like one.
+                # An empty file would look like progress.
                 if part.stat().st_size == 0:
                     part.unlink()
                 raise
@@ -176,7 +186,10 @@ def _complete(
 
 
 def _ask(
-    session: requests.Session, url: str, start: int = 0, known: _Version | None = None
+    session: requests.Session,
+    url: str,
+    start: int = 0,
+    known: _Version | None = None,
 ) -> requests.Response:
     """The server's answer, whose body is still to come: the file, or what follows `start` of the version we
     have.

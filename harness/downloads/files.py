@@ -48,7 +48,12 @@ def download_path(file: RemoteFile, folder: Path) -> Path:
 
 
 def fetch_files(
-    owner: str, files: Sequence[RemoteFile], folder: Path, progress: Progress, *, keep_archives: bool = False
+    owner: str,
+    files: Sequence[RemoteFile],
+    folder: Path,
+    progress: Progress,
+    *,
+    keep_archives: bool = False,
 ) -> Iterator[FetchedFile]:
     """Fetches those of several files that a folder lacks, one after the other, and unpacks archives.
 
@@ -71,7 +76,12 @@ def fetch_files(
             raise UserError(f"{owner}: {error}; or {_by_hand(files[number:], folder)}") from error
 
 
-def _fetch_file(file: RemoteFile, folder: Path, progress: Progress, keep_archives: bool) -> FetchedFile:
+def _fetch_file(
+    file: RemoteFile,
+    folder: Path,
+    progress: Progress,
+    keep_archives: bool,
+) -> FetchedFile:
     path = download_path(file, folder)
     # A download in progress has another name: an archive that is here is whole, and needs no download.
     by_hand = file.unpack and path.is_file()

@@ -44,6 +44,10 @@ class StoredCell:
         return cell.dataset, cell.split, cell.seed
 
 
+_Key = Callable[[StoredCell], object]
+"""A property by which cells belong together."""
+
+
 @dataclass(frozen=True)
 class Run:
     """Cells that a user named together.
@@ -72,8 +76,9 @@ def read_run(text: str, home: Path) -> Run:
     """
     path = Path(text)
     if path.is_dir():
-        is_cell = (path / RECORD).is_file()
-        return _read_cells(text, [path / RECORD] if is_cell else _paths_in(path))
+        if (path / RECORD).is_file():
+            return _read_cells(text, [path / RECORD])
+        return _read_cells(text, _paths_in(path))
     # A folder's own name may contain a colon: the first one after which a folder ends is the separator.
     for position, letter in enumerate(text):
         if letter == ":" and Path(text[:position]).is_dir():
@@ -112,7 +117,12 @@ def _paths_in(folder: Path) -> list[Path]:
     return paths
 
 
-def _read_cells(text: str, paths: Iterable[Path], folder: Path = Path(), method: str | None = None) -> Run:
+def _read_cells(
+    text: str,
+    paths: Iterable[Path],
+    folder: Path = Path(),
+    method: str | None = None,
+) -> Run:
     """Reads records, and selects those of a method where one is given, as `dift` or `dift/category`."""
     stored: list[StoredCell] = []
     damaged: list[str] = []
@@ -193,21 +203,25 @@ def _pair_on_split(
         return [(cells_a[0], cells_b[0])]
     pairs: list[tuple[StoredCell, StoredCell]] = []
     # From the closest kinship to the loosest; cells that found a partner leave before the next key is tried.
-    keys: tuple[Callable[[StoredCell], object], ...] = (
+    keys: tuple[_Key, ...] = (
         lambda cell: cell.record.cell.id,
         lambda cell: (cell.name, cell.record.cell.backbone),
         lambda cell: cell.name,
     )
     for key in keys:
         for cell in cells_a:
-            same_a = [candidate for candidate in cells_a if key(candidate) == key(cell)]
-            same_b = [candidate for candidate in cells_b if key(candidate) == key(cell)]
+            same_a = _with_key(cells_a, key, key(cell))
+            same_b = _with_key(cells_b, key, key(cell))
             # With several of a key in either run, any pairing would be a guess.
             if len(same_a) == len(same_b) == 1:
                 pairs.append((cell, same_b[0]))
         cells_a = _without(cells_a, [pair[0] for pair in pairs])
         cells_b = _without(cells_b, [pair[1] for pair in pairs])
     return pairs
+
+
+def _with_key(cells: Sequence[StoredCell], key: _Key, value: object) -> list[StoredCell]:
+    return [cell for cell in cells if key(cell) == value]
 
 
 def _without(cells: Sequence[StoredCell], excluded: Sequence[StoredCell]) -> list[StoredCell]:

@@ -93,8 +93,10 @@ class Comparison:
     def notes(self) -> tuple[str, ...]:
         """Reasons why this is not a comparison on the whole split."""
         notes: list[str] = []
-        for name, side, count in zip("AB", (self.first, self.other), self.left_out, strict=True):
-            notes += [f"{name}: {note}" for note in coverage_notes(side.cell.record, side.localizer)]
+        sides = (self.first, self.other)
+        for name, side, count in zip("AB", sides, self.left_out, strict=True):
+            for note in coverage_notes(side.cell.record, side.localizer):
+                notes.append(f"{name}: {note}")
             if count:
                 notes.append(f"{counted(count, 'pair')} of {name} alone left out")
         return tuple(notes)
@@ -136,7 +138,12 @@ def compare(first: Side, other: Side, index: SplitIndex) -> Comparison:
     )
 
 
-def _correct(side: Side, index: SplitIndex, points: Points, pair_ids: Sequence[str]) -> np.ndarray:
+def _correct(
+    side: Side,
+    index: SplitIndex,
+    points: Points,
+    pair_ids: Sequence[str],
+) -> np.ndarray:
     """Returns (keypoints of `pair_ids`, alphas) bool."""
     selected = {pair_id: points[pair_id] for pair_id in pair_ids}
     return correct_keypoints(index, selected, side.criterion, side.cell.record.cell.input_size)
@@ -145,9 +152,8 @@ def _correct(side: Side, index: SplitIndex, points: Points, pair_ids: Sequence[s
 def _slices(index: SplitIndex, pair_ids: Sequence[str]) -> dict[str, np.ndarray]:
     """All pairs, and each category where there are several."""
     slices = slices_of(index, pair_ids)
-    categories = {name: slices[name] for name in slices if name.startswith("category=")}
-    chosen = {"all": slices["all"]}
+    names = [name for name in slices if name.startswith("category=")]
     # A single category would repeat the row of all pairs.
-    if len(categories) > 1:
-        chosen |= categories
-    return chosen
+    if len(names) == 1:
+        names = []
+    return {name: slices[name] for name in ("all", *names)}

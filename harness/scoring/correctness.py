@@ -37,7 +37,12 @@ def read_points(index: SplitIndex, folder: Path, localizer: str) -> Points:
     return select_points(index, read_predictions(path), localizer, path)
 
 
-def select_points(index: SplitIndex, predictions: pa.Table, localizer: str, path: Path) -> Points:
+def select_points(
+    index: SplitIndex,
+    predictions: pa.Table,
+    localizer: str,
+    path: Path,
+) -> Points:
     """Selects the points that one localizer predicted.
 
     Args:
@@ -54,7 +59,7 @@ def select_points(index: SplitIndex, predictions: pa.Table, localizer: str, path
     row_of: dict[tuple[str, str], int] = {}
     for row, key in enumerate(zip(pair_column, keypoint_column, strict=True)):
         row_of[key] = row
-    coordinates = np.column_stack([rows[axis].to_numpy() for axis in ("x", "y")])
+    coordinates = np.column_stack([rows["x"].to_numpy(), rows["y"].to_numpy()])
     predicted_pairs = set(pair_column)
     points: dict[str, np.ndarray] = {}
     for pair_id in index.pair_ids:
@@ -72,7 +77,12 @@ def select_points(index: SplitIndex, predictions: pa.Table, localizer: str, path
     return points
 
 
-def correct_keypoints(index: SplitIndex, points: Points, criterion: Criterion, fed: Size) -> np.ndarray:
+def correct_keypoints(
+    index: SplitIndex,
+    points: Points,
+    criterion: Criterion,
+    fed: Size,
+) -> np.ndarray:
     """Returns (keypoints of all pairs, alphas) bool: the keypoints that are correct.
 
     Args:
@@ -89,7 +99,8 @@ def correct_keypoints(index: SplitIndex, points: Points, criterion: Criterion, f
         errors_of_pairs.append(relative_errors(protocol, threshold, target, fed, predicted))
     # A relative error does not depend on alpha: measured once, compared with each.
     errors = np.concatenate(errors_of_pairs)
-    return np.stack([is_correct(errors, alpha, protocol.strict) for alpha in criterion.alphas], axis=1)
+    columns = [is_correct(errors, alpha, protocol.strict) for alpha in criterion.alphas]
+    return np.stack(columns, axis=1)
 
 
 def count_correct(
@@ -104,7 +115,8 @@ def count_correct(
 
 def pair_numbers(points: Points) -> np.ndarray:
     """Returns (keypoints of all pairs,) the number of the pair that each keypoint belongs to, from 0."""
-    return np.repeat(np.arange(len(points)), [len(predicted) for predicted in points.values()])
+    lengths = [len(predicted) for predicted in points.values()]
+    return np.repeat(np.arange(len(points)), lengths)
 
 
 def image_numbers(index: SplitIndex, pair_ids: Sequence[str]) -> np.ndarray:
@@ -118,4 +130,5 @@ def image_numbers(index: SplitIndex, pair_ids: Sequence[str]) -> np.ndarray:
         source = pair.source.identity().removesuffix(MIRRORED)
         target = pair.target.identity().removesuffix(MIRRORED)
         identities.append([source, target])
-    return np.unique(identities, return_inverse=True)[1].reshape(-1, 2)
+    _, numbers = np.unique(identities, return_inverse=True)
+    return numbers.reshape(-1, 2)

@@ -32,7 +32,9 @@ def protocol_name(name: str) -> str:
 
 def frames_of(criteria: Sequence[Criterion]) -> dict[str, str]:
     """Name of each criterion's protocol -> its frame, in order of name, as records keep it."""
-    frames: dict[str, str] = {criterion.protocol.name: criterion.protocol.frame for criterion in criteria}
+    frames: dict[str, str] = {}
+    for criterion in criteria:
+        frames[criterion.protocol.name] = criterion.protocol.frame
     return dict(sorted(frames.items()))
 
 

@@ -35,8 +35,10 @@ def bootstrap_ratios(numerators: np.ndarray, denominators: np.ndarray, seed: int
         numerators, denominators: (pairs, K) non-negative.
     """
     pairs, columns = numerators.shape
+    low = np.full(columns, np.nan)
+    high = np.full(columns, np.nan)
     if not pairs:
-        return Interval(np.full(columns, np.nan), np.full(columns, np.nan))
+        return Interval(low, high)
     random = np.random.default_rng(seed)
     # Side by side, so that one product adds up both.
     parts = np.hstack([numerators, denominators]).astype(np.float64)
@@ -51,8 +53,6 @@ def bootstrap_ratios(numerators: np.ndarray, denominators: np.ndarray, seed: int
             ratios[start : start + _CHUNK] = sums[:, :columns] / sums[:, columns:]
     # Two pairs at least: a single one has no spread.
     is_enough = (denominators > 0).sum(axis=0) >= 2
-    low = np.full(columns, np.nan)
-    high = np.full(columns, np.nan)
     if is_enough.any():
         tail = (1 - LEVEL) / 2
         ends = np.nanquantile(ratios[:, is_enough], [tail, 1 - tail], axis=0)

@@ -43,7 +43,10 @@ class Difference(NamedTuple):
 
 
 def image_bootstrap(
-    numerators: np.ndarray, denominators: np.ndarray, images: np.ndarray, seed: int = 0
+    numerators: np.ndarray,
+    denominators: np.ndarray,
+    images: np.ndarray,
+    seed: int = 0,
 ) -> Difference:
     """Differences of the form sum(numerator) / sum(denominator), with intervals by bootstrap over images.
 
@@ -92,7 +95,12 @@ def mean_of(draws: Sequence[Draws]) -> Draws:
     return Draws(value / len(draws), deviations / len(draws), is_known)
 
 
-def image_draws(numerators: np.ndarray, denominators: np.ndarray, images: np.ndarray, seed: int = 0) -> Draws:
+def image_draws(
+    numerators: np.ndarray,
+    denominators: np.ndarray,
+    images: np.ndarray,
+    seed: int = 0,
+) -> Draws:
     """Draws differences of the form sum(numerator) / sum(denominator) by bootstrap over images.
 
     A score bootstrap (Kline and Santos 2012, J. Econometric Methods 1): a pair's score is what it adds to the

@@ -57,7 +57,11 @@ def target_in_frame(protocol: ProtocolSpec, target: Target, frame: Frame) -> np.
 
 
 def relative_errors(
-    protocol: ProtocolSpec, kind: Threshold, target: Target, fed: Size, predicted: np.ndarray
+    protocol: ProtocolSpec,
+    kind: Threshold,
+    target: Target,
+    fed: Size,
+    predicted: np.ndarray,
 ) -> np.ndarray:
     """Returns (N,) the distance of each prediction from the truth, over the threshold length.
 

@@ -23,7 +23,12 @@ class Rescorer:
         places: `NAME=PATH` for datasets that are not in their usual folder below `data_root`.
     """
 
-    def __init__(self, host: Host, data_root: Path, places: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        host: Host,
+        data_root: Path,
+        places: Sequence[str] = (),
+    ) -> None:
         self._host = host
         self._choices: dict[str, list[DatasetChoice]] = {}
         for choice in map(DatasetChoice.parse, places):

@@ -68,7 +68,11 @@ def score_localizer(
 
 
 def score_all(
-    index: SplitIndex, predictions: pa.Table, criteria: Sequence[Criterion], fed: Size, path: Path
+    index: SplitIndex,
+    predictions: pa.Table,
+    criteria: Sequence[Criterion],
+    fed: Size,
+    path: Path,
 ) -> tuple[list[Score], dict[str, str]]:
     """Scores every localizer under every criterion, in order of protocol.
 
@@ -116,7 +120,8 @@ def _scores(
     # In the order in which the columns were made.
     keys = itertools.product(slices, AVERAGINGS, criterion.alphas)
     for column, (name, averaging, alpha) in enumerate(keys):
-        low, high = interval.low[column], interval.high[column]
+        # Undefined with fewer than two pairs.
+        is_known = not np.isnan(interval.low[column])
         scores.append(
             Score(
                 localizer=localizer,
@@ -125,8 +130,8 @@ def _scores(
                 alpha=alpha,
                 slice=name,
                 pck=percent(values[column]),
-                low=None if np.isnan(low) else percent(low),
-                high=None if np.isnan(high) else percent(high),
+                low=percent(interval.low[column]) if is_known else None,
+                high=percent(interval.high[column]) if is_known else None,
                 pairs=int(slices[name].sum()),
                 keypoints=int(total[slices[name]].sum()),
             )

@@ -36,7 +36,12 @@ class WeightChoice:
     root: Path | None = None
 
     @classmethod
-    def parse(cls, host: Host, texts: Sequence[str], root: Path | None = None) -> WeightChoice:
+    def parse(
+        cls,
+        host: Host,
+        texts: Sequence[str],
+        root: Path | None = None,
+    ) -> WeightChoice:
         """Parses the values of --weights.
 
         Raises `UserError` for a name that no source has, and where two values contradict each other.

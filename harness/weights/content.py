@@ -89,7 +89,7 @@ def files_at(source: WeightSource, path: Path) -> dict[str, Path]:
     Raises:
         UserError: the path lacks a file, or the source refuses it.
     """
-    # A single file is taken as it is: there is no folder whose configuration could be looked at.
+    # A single file is taken as it is: without a folder, nothing shows a configuration to refuse.
     if path.is_file():
         return {source.file or path.name: path}
     chosen = select_files_in(source, path)

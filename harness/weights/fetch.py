@@ -45,7 +45,10 @@ class FetchedWeights:
 
 
 def fetch_weights(
-    source: WeightSource, root: Path | None, progress: Progress, mirrors: Sequence[str] = ()
+    source: WeightSource,
+    root: Path | None,
+    progress: Progress,
+    mirrors: Sequence[str] = (),
 ) -> FetchedWeights:
     """Fetches a source, unless it is present and complete.
 
@@ -96,7 +99,10 @@ def _find_present(source: WeightSource, root: Path | None) -> FetchedWeights | N
 
 
 def _fetch_from_hub(
-    source: WeightSource, mirrors: Sequence[str], root: Path | None, progress: Progress
+    source: WeightSource,
+    mirrors: Sequence[str],
+    root: Path | None,
+    progress: Progress,
 ) -> FetchedWeights:
     folder = weights_folder(source, root)
     notes: list[str] = []

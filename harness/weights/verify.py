@@ -54,7 +54,7 @@ def find_partial_weights(source: WeightSource, root: Path | None = None) -> Weig
     except UserError:
         folder = weights_folder(source, root)
         has_files = (folder / RECORD).is_file() or select_files_in(source, folder).files
-        # Weights of a package are not fetched: there is no folder that could hold a part of them.
+        # Weights of a package are not fetched, so that no folder can hold a part of them.
         if source.locate or not has_files:
             raise
         return WeightLocation(folder, "fetched")

@@ -18,7 +18,7 @@ from harness.datasets.shapes.outlines import (
     smooth,
 )
 from harness.datasets.shapes.paint import Paint
-from harness.datasets.shapes.sketch import Kind, Sketch
+from harness.datasets.shapes.sketch import SIDES, Kind, Sketch
 
 
 def _draw_bird(sketch: Sketch, rng: KeyedRandom) -> None:
@@ -206,7 +206,7 @@ def _draw_cat(sketch: Sketch, rng: KeyedRandom) -> None:
     )
     sketch.mark("chest", (head[0] * 0.5, -tall * 0.32))
     gap = rng.uniform(0.13, 0.2)
-    for name, sign in (("right", -1), ("left", 1)):
+    for name, sign in SIDES:
         paw = (sign * gap + rng.around(0, 0.02), 0.44 + rng.uniform(-0.04, 0.03))
         sketch.add(
             "fur", limb([(sign * gap * 1.2, -tall * 0.25), (sign * gap, 0.2), paw], 0.1, 0.085), depth=0.18
@@ -228,7 +228,7 @@ def _draw_cat(sketch: Sketch, rng: KeyedRandom) -> None:
     # A frame of its own, in which all parts of the head lean together.
     head_sketch = sketch.in_frame(head, lean, depth=0.22)
     ear = rng.uniform(0.26, 0.4)
-    for name, sign in (("right", -1), ("left", 1)):
+    for name, sign in SIDES:
         tip = (sign * face[0] * rng.uniform(0.75, 1.0), -face[1] - ear + 0.08)
         base = ((sign * face[0] * 0.2, -face[1] * 0.8), (sign * face[0] * 0.95, -face[1] * 0.35))
         head_sketch.add(
@@ -256,7 +256,7 @@ def _draw_cat(sketch: Sketch, rng: KeyedRandom) -> None:
     apart = face[0] * rng.uniform(0.4, 0.52)
     height = -face[1] * rng.uniform(0.02, 0.2)
     size = rng.uniform(0.07, 0.1)
-    for name, sign in (("right", -1), ("left", 1)):
+    for name, sign in SIDES:
         eye = (sign * apart, height)
         head_sketch.add(
             "eye",
@@ -478,7 +478,14 @@ def _draw_horse(sketch: Sketch, rng: KeyedRandom) -> None:
 
 
 def _draw_horse_body(
-    sketch: Sketch, rng: KeyedRandom, deep: float, shoulder: XY, hip: XY, neck: XY, muzzle: XY, tail_root: XY
+    sketch: Sketch,
+    rng: KeyedRandom,
+    deep: float,
+    shoulder: XY,
+    hip: XY,
+    neck: XY,
+    muzzle: XY,
+    tail_root: XY,
 ) -> None:
     ear = point_toward(neck, -rng.uniform(85, 125), rng.uniform(0.2, 0.27))
     sketch.add(

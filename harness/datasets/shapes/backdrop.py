@@ -19,7 +19,12 @@ from harness.datasets.shapes.scene import lay_out, sketch_object
 from harness.frames import Size
 
 
-def paint_backdrop(size: Size, category: str, rng: KeyedRandom, light: Light) -> PIL.Image.Image:
+def paint_backdrop(
+    size: Size,
+    category: str,
+    rng: KeyedRandom,
+    light: Light,
+) -> PIL.Image.Image:
     """Paints a new picture without its object. Distractors are of other categories than the object."""
     picture = _paint_field(size, rng)
     if rng.chance(0.35):
@@ -70,7 +75,10 @@ def _paint_stripes(picture: PIL.Image.Image, rng: KeyedRandom) -> None:
     """Paints wide faint stripes over everything."""
     width, height = picture.size
     pixels = np.asarray(picture, dtype=np.float64)
-    stripe_colour = np.array(to_rgb(rng.uniform(0, 1), rng.uniform(0, 0.5), rng.uniform(0.2, 1)))
+    hue = rng.uniform(0, 1)
+    saturation = rng.uniform(0, 0.5)
+    value = rng.uniform(0.2, 1)
+    stripe_colour = np.array(to_rgb(hue, saturation, value))
     angle = rng.uniform(0, math.pi)
     pitch = rng.uniform(9, 30)
     x = np.arange(width)
@@ -95,7 +103,12 @@ def _paint_shapes(picture: PIL.Image.Image, rng: KeyedRandom) -> None:
         paint_patch(picture, make_patch(outline, "shape"), coat, light)
 
 
-def _paint_distractor(picture: PIL.Image.Image, category: str, rng: KeyedRandom, light: Light) -> None:
+def _paint_distractor(
+    picture: PIL.Image.Image,
+    category: str,
+    rng: KeyedRandom,
+    light: Light,
+) -> None:
     """Paints a small object of another category, anywhere, perhaps partly outside."""
     size = Size(*picture.size)
     camera = replace(

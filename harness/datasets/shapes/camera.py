@@ -62,7 +62,12 @@ def draw_cut(camera: Camera, rng: KeyedRandom) -> Camera:
     return replace(camera, cut=cut, fill=max(camera.fill, 0.7))
 
 
-def project(camera: Camera, xy: np.ndarray, depth: np.ndarray, size: Size) -> np.ndarray:
+def project(
+    camera: Camera,
+    xy: np.ndarray,
+    depth: np.ndarray,
+    size: Size,
+) -> np.ndarray:
     """Projects object units to pixels of a picture.
 
     Args:

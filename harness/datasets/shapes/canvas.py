@@ -56,7 +56,12 @@ class Light:
     ink: float = 0.4
 
 
-def paint_patch(picture: PIL.Image.Image, patch: Patch, coat: Coat, light: Light) -> None:
+def paint_patch(
+    picture: PIL.Image.Image,
+    patch: Patch,
+    coat: Coat,
+    light: Light,
+) -> None:
     """Paints one part over the picture."""
     x1, y1, x2, y2 = _pixel_box(patch.outline, picture.size)
     if x1 >= x2 or y1 >= y2:  # a part outside the picture
@@ -68,7 +73,8 @@ def paint_patch(picture: PIL.Image.Image, patch: Patch, coat: Coat, light: Light
     width = round(light.line * patch.line * FINE)
     if width:
         red, green, blue = (int(channel * light.ink) for channel in coat.base)
-        picture.paste((red, green, blue), (x1, y1, x2, y2), _contour_mask(corners, size, width))
+        contour = _contour_mask(corners, size, width)
+        picture.paste((red, green, blue), (x1, y1, x2, y2), contour)
 
 
 def _pixel_box(outline: Outline, size: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -84,7 +90,11 @@ def _pixel_box(outline: Outline, size: tuple[int, int]) -> tuple[int, int, int, 
 
 
 def _paint_filling(
-    patch: Patch, coat: Coat, light: Light, origin: tuple[int, int], size: tuple[int, int]
+    patch: Patch,
+    coat: Coat,
+    light: Light,
+    origin: tuple[int, int],
+    size: tuple[int, int],
 ) -> PIL.Image.Image:
     """Paints the part's colours in a box of pixels: its texture, brighter towards the light."""
     # At the middles of the pixels, hence the half.

@@ -94,12 +94,14 @@ def _draw_blob(rng: KeyedRandom, radius: float) -> Outline:
 
 
 def _draw_leaf(rng: KeyedRandom, radius: float) -> Outline:
-    return ellipse(0, 0, radius * 1.5, radius * rng.uniform(0.4, 0.8), turn=rng.uniform(0, 180))
+    width = radius * rng.uniform(0.4, 0.8)
+    return ellipse(0, 0, radius * 1.5, width, turn=rng.uniform(0, 180))
 
 
 def _draw_crate(rng: KeyedRandom, radius: float) -> Outline:
     half = radius * rng.uniform(0.6, 1.2)
-    return rotate(box(-radius, -half, radius, half, radius * rng.uniform(0, 0.6)), rng.uniform(0, 180))
+    crate = box(-radius, -half, radius, half, radius * rng.uniform(0, 0.6))
+    return rotate(crate, rng.uniform(0, 180))
 
 
 def _draw_star(rng: KeyedRandom, radius: float) -> Outline:

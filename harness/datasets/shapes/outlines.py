@@ -21,14 +21,25 @@ def polygon(*corners: XY) -> Outline:
 
 
 def ellipse(
-    x: float, y: float, rx: float, ry: float | None = None, turn: float = 0.0, steps: int = 18
+    x: float,
+    y: float,
+    rx: float,
+    ry: float | None = None,
+    turn: float = 0.0,
+    steps: int = 18,
 ) -> Outline:
     """An ellipse of radii `rx`, `ry` about (x, y), turned clockwise by `turn` degrees."""
     circle = _circle(steps) * (rx, rx if ry is None else ry)
     return rotate(circle, turn) + (x, y)
 
 
-def box(x1: float, y1: float, x2: float, y2: float, radius: float = 0.0) -> Outline:
+def box(
+    x1: float,
+    y1: float,
+    x2: float,
+    y2: float,
+    radius: float = 0.0,
+) -> Outline:
     """An upright rectangle, its corners rounded."""
     if not radius:
         return polygon((x1, y1), (x2, y1), (x2, y2), (x1, y2))
@@ -99,7 +110,12 @@ def limb(path: Sequence[XY] | Outline, start: float, end: float) -> Outline:
     return np.array([*side, *end_cap, *reversed(opposite_side), *start_cap])
 
 
-def ring(x: float, y: float, radius: float, width: float) -> Outline:
+def ring(
+    x: float,
+    y: float,
+    radius: float,
+    width: float,
+) -> Outline:
     """A ring with a cut too thin to be seen: one polygon whose inside is the band between the two circles."""
     circle = _circle(28)[[*range(28), 0]]
     return np.concatenate([circle * radius, circle[::-1] * (radius - width)]) + (x, y)
@@ -176,7 +192,13 @@ def _cap(tip: XY, across: XY, forward: XY) -> tuple[XY, XY, XY]:
     )
 
 
-def _spline(before: Outline, start: Outline, end: Outline, after: Outline, steps: int) -> Outline:
+def _spline(
+    before: Outline,
+    start: Outline,
+    end: Outline,
+    after: Outline,
+    steps: int,
+) -> Outline:
     """Points of a Catmull-Rom curve: for each row `steps` points from `start` on, towards `end`."""
     t = (np.arange(steps) / steps)[None, :, None]
     a, b, c, d = (points[:, None, :] for points in (before, start, end, after))

@@ -14,7 +14,12 @@ from harness.datasets.shapes.paint import Coat, make_coat
 from harness.datasets.shapes.scene import Scene
 
 
-def render(scene: Scene, split: str, category: str, index: int) -> PIL.Image.Image:
+def render(
+    scene: Scene,
+    split: str,
+    category: str,
+    index: int,
+) -> PIL.Image.Image:
     """Paints the RGB picture of a scene.
 
     Looks come from random numbers of their own, so that they cannot move a point.

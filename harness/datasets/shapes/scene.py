@@ -103,7 +103,8 @@ def lay_out(sketch: Sketch, camera: Camera, size: Size) -> tuple[tuple[Patch, ..
     *pixel_outlines, middle, right, down, points = np.split(pixels, np.cumsum(lengths))
     axes = _inverse((right - middle) / _STEP, (down - middle) / _STEP)
     patches = []
-    for part, outline, part_axes, (x, y) in zip(parts, pixel_outlines, axes, middle.tolist(), strict=True):
+    geometry = zip(parts, pixel_outlines, axes, middle.tolist(), strict=True)
+    for part, outline, part_axes, (x, y) in geometry:
         patches.append(Patch(part.paint, outline, part_axes, (x, y), part.line, part.turn))
     names = [_name_in_picture(name, camera.mirrored) for name in sketch.keypoints]
     return tuple(patches), dict(zip(names, points, strict=True))
@@ -140,7 +141,8 @@ def _make_scene(
     owners = [keypoint.part for keypoint in sketch.keypoints.values()]
     is_hidden = _hidden_by_own_parts(points, patches, owners)
     is_behind = is_inside(points, [patch.outline for patch in occluders]).any(axis=0)
-    is_visible = dict(zip(points_by_name, is_in_picture & ~is_hidden & ~is_behind, strict=True))
+    flags = is_in_picture & ~is_hidden & ~is_behind
+    is_visible = dict(zip(points_by_name, flags, strict=True))
     box, share_outside = _box(patches, size)
     rows = []
     # A keypoint that this object was not drawn with has no row in the sketch: it is not visible either.

@@ -9,6 +9,9 @@ from harness.datasets.shapes.keyed_random import KeyedRandom
 from harness.datasets.shapes.outlines import XY, Outline, rotate, rotate_point
 from harness.datasets.shapes.paint import Paint
 
+SIDES: tuple[tuple[str, int], ...] = (("right", -1), ("left", 1))
+"""Sides of an object that faces the viewer, and the signs of x on them."""
+
 
 @dataclass(frozen=True, eq=False)
 class Part:
@@ -68,7 +71,13 @@ class Sketch:
         """Puts a keypoint on the part painted last."""
         self.keypoints[name] = Keypoint(self._point_to_object(xy), len(self.parts) - 1, self.parts[-1].depth)
 
-    def in_frame(self, origin: XY, degrees: float = 0.0, scale: float = 1.0, depth: float = 0.0) -> Sketch:
+    def in_frame(
+        self,
+        origin: XY,
+        degrees: float = 0.0,
+        scale: float = 1.0,
+        depth: float = 0.0,
+    ) -> Sketch:
         """The same drawing in coordinates whose origin lies at `origin`, turned clockwise and scaled."""
         return Sketch(
             parts=self.parts,

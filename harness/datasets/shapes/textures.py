@@ -9,13 +9,22 @@ from functools import cache
 import numpy as np
 
 from harness.datasets.shapes.keyed_random import KeyedRandom
+from harness.datasets.shapes.outlines import XY
 from harness.datasets.shapes.paint import Coat
+
+_Array = np.ndarray
 
 _TILE = 64
 """Side of the tile of noise, which has two numbers a unit."""
 
 
-def accent_share(coat: Coat, axes: np.ndarray, turn: float, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def accent_share(
+    coat: Coat,
+    axes: np.ndarray,
+    turn: float,
+    x: np.ndarray,
+    y: np.ndarray,
+) -> np.ndarray:
     """(h, w) share of the second colour, 0 to 1.
 
     Args:
@@ -24,7 +33,8 @@ def accent_share(coat: Coat, axes: np.ndarray, turn: float, x: np.ndarray, y: np
         x, y: (w,) and (h, 1) pixels from the part's centre.
     """
     angle = math.radians(coat.turn + turn)
-    cos, sin = math.cos(angle) / coat.pitch, math.sin(angle) / coat.pitch
+    cos = math.cos(angle) / coat.pitch
+    sin = math.sin(angle) / coat.pitch
     (ax, ay), (bx, by) = axes.tolist()
     # Pixels to object units to periods along and across the texture, in one step.
     u = (cos * ax + sin * bx) * x + (cos * ay + sin * by) * y
@@ -32,19 +42,19 @@ def accent_share(coat: Coat, axes: np.ndarray, turn: float, x: np.ndarray, y: np
     return _PATTERNS[coat.texture](u, v, coat.phase)
 
 
-def _stripes(u: np.ndarray, v: np.ndarray, phase: tuple[float, float]) -> np.ndarray:
+def _stripes(u: _Array, v: _Array, phase: XY) -> _Array:
     return _soft(_wave(u + phase[0]))
 
 
-def _dots(u: np.ndarray, v: np.ndarray, phase: tuple[float, float]) -> np.ndarray:
+def _dots(u: _Array, v: _Array, phase: XY) -> _Array:
     return _soft(_wave(u + phase[0]) + _wave(v + phase[1]) - 0.55)
 
 
-def _checks(u: np.ndarray, v: np.ndarray, phase: tuple[float, float]) -> np.ndarray:
+def _checks(u: _Array, v: _Array, phase: XY) -> _Array:
     return _soft(2 * _wave(u / 2 + phase[0]) * _wave(v / 2 + phase[1]))
 
 
-def _bricks(u: np.ndarray, v: np.ndarray, phase: tuple[float, float]) -> np.ndarray:
+def _bricks(u: _Array, v: _Array, phase: XY) -> _Array:
     row = np.floor(v + phase[1])
     # Every second row is shifted by half a brick.
     level_seams = _soft(_wave(v + phase[1] - 0.5) - 0.6)
@@ -53,7 +63,7 @@ def _bricks(u: np.ndarray, v: np.ndarray, phase: tuple[float, float]) -> np.ndar
     return seams
 
 
-def _scales(u: np.ndarray, v: np.ndarray, phase: tuple[float, float]) -> np.ndarray:
+def _scales(u: _Array, v: _Array, phase: XY) -> _Array:
     # Every second column is shifted by half a scale.
     column = np.floor(u + phase[0])
     across = u + phase[0] - column - 1
@@ -62,26 +72,26 @@ def _scales(u: np.ndarray, v: np.ndarray, phase: tuple[float, float]) -> np.ndar
     return ((across**2 + down**2) * 1.6 - 0.35).clip(0, 1)
 
 
-def _gradient(u: np.ndarray, v: np.ndarray, phase: tuple[float, float]) -> np.ndarray:
+def _gradient(u: _Array, v: _Array, phase: XY) -> _Array:
     """One slow change across the part: a pitch is a few times larger than the part."""
     return (0.5 + u / 4).clip(0, 1)
 
 
-def _fur(u: np.ndarray, v: np.ndarray, phase: tuple[float, float]) -> np.ndarray:
+def _fur(u: _Array, v: _Array, phase: XY) -> _Array:
     # Grains four times as long as they are wide: hairs.
     return _noise(u * 3.5 + 40 * phase[0], v * 0.9 + 40 * phase[1])
 
 
-def _speckle(u: np.ndarray, v: np.ndarray, phase: tuple[float, float]) -> np.ndarray:
+def _speckle(u: _Array, v: _Array, phase: XY) -> _Array:
     return _soft(_noise(u * 2 + 40 * phase[0], v * 2 + 40 * phase[1]) * 2 - 1.15)
 
 
-def _plain(u: np.ndarray, v: np.ndarray, phase: tuple[float, float]) -> np.ndarray:
+def _plain(u: _Array, v: _Array, phase: XY) -> _Array:
     # Not quite plain: a faint grain.
     return 0.35 * _noise(u + 40 * phase[0], v + 40 * phase[1])
 
 
-_PATTERNS: Mapping[str, Callable[[np.ndarray, np.ndarray, tuple[float, float]], np.ndarray]] = {
+_PATTERNS: Mapping[str, Callable[[_Array, _Array, XY], _Array]] = {
     "plain": _plain,
     "stripes": _stripes,
     "dots": _dots,
@@ -105,7 +115,7 @@ def _soft(t: np.ndarray) -> np.ndarray:
     return (0.5 + 1.6 * t).clip(0, 1)
 
 
-def _noise(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+def _noise(u: _Array, v: _Array) -> _Array:
     """Smooth noise between 0 and 1 whose grains are about one unit large."""
     column = np.floor(u * 2).astype(np.int64) % _TILE
     row = np.floor(v * 2).astype(np.int64) % _TILE
@@ -119,6 +129,7 @@ def _tile() -> np.ndarray:
     noise = KeyedRandom("texture").array(_TILE, _TILE)
     noise = noise + np.roll(noise, 1, axis=0)
     noise = noise + np.roll(noise, 1, axis=1)
-    low, high = float(noise.min()), float(noise.max())
+    low = float(noise.min())
+    high = float(noise.max())
     tile: np.ndarray = (noise - low) / (high - low)
     return tile

@@ -9,7 +9,7 @@ from __future__ import annotations
 from harness.datasets.shapes.keyed_random import KeyedRandom
 from harness.datasets.shapes.outlines import box, ellipse, limb, point_between, polygon, smooth
 from harness.datasets.shapes.paint import Paint
-from harness.datasets.shapes.sketch import Kind, Sketch
+from harness.datasets.shapes.sketch import SIDES, Kind, Sketch
 
 
 def _draw_chair(sketch: Sketch, rng: KeyedRandom) -> None:
@@ -21,7 +21,7 @@ def _draw_chair(sketch: Sketch, rng: KeyedRandom) -> None:
     top = seat - rise - rng.uniform(0.6, 0.95)
     leg = rng.uniform(0.035, 0.06)
     # From back to front; the seat, which covers the upper ends of the legs, is painted last.
-    for name, sign in (("right", -1), ("left", 1)):
+    for name, sign in SIDES:
         foot = (sign * narrow * flare, ground - rise * 0.8)
         sketch.add(
             "hind_leg",
@@ -29,7 +29,7 @@ def _draw_chair(sketch: Sketch, rng: KeyedRandom) -> None:
             depth=-0.3,
         )
         sketch.mark(f"{name}_rear_foot", (foot[0], foot[1] - 0.02))
-    for name, sign in (("right", -1), ("left", 1)):
+    for name, sign in SIDES:
         corner = (sign * narrow * flare, top)
         sketch.add(
             "post",
@@ -73,7 +73,7 @@ def _draw_chair(sketch: Sketch, rng: KeyedRandom) -> None:
         depth=-0.27,
         backrest=(0, rail),
     )
-    for name, sign in (("right", -1), ("left", 1)):
+    for name, sign in SIDES:
         foot = (sign * half * flare, ground)
         sketch.add(
             "leg",
@@ -97,7 +97,12 @@ def _draw_chair(sketch: Sketch, rng: KeyedRandom) -> None:
 
 
 def _draw_seat(
-    sketch: Sketch, rng: KeyedRandom, half: float, narrow: float, seat: float, rise: float
+    sketch: Sketch,
+    rng: KeyedRandom,
+    half: float,
+    narrow: float,
+    seat: float,
+    rise: float,
 ) -> None:
     """Draws seat and arms.
 
@@ -125,7 +130,7 @@ def _draw_seat(
     sketch.mark("right_seat_corner", (-half + 0.04, seat + 0.025))
     sketch.mark("left_seat_corner", (half - 0.04, seat + 0.025))
     arm = rng.uniform(0.26, 0.36)
-    for name, sign in (("right", -1), ("left", 1)):
+    for name, sign in SIDES:
         front = (sign * half * 1.05, seat - arm)
         rear = (sign * narrow * 1.05, seat - rise - arm)
         sketch.add(
@@ -164,7 +169,7 @@ def _draw_house(sketch: Sketch, rng: KeyedRandom) -> None:
         chimney_top=(stack[0], stack[1] - 0.015),
     )
     sketch.add("wall", box(-half, eave - 0.05, half, ground))
-    for name, sign in (("right", -1), ("left", 1)):
+    for name, sign in SIDES:
         sketch.add(
             "corner",
             box(sign * half - 0.045, eave, sign * half + 0.045, ground),
@@ -219,7 +224,12 @@ def _draw_house(sketch: Sketch, rng: KeyedRandom) -> None:
 
 
 def _draw_door(
-    sketch: Sketch, rng: KeyedRandom, shift: float, door: float, storey: float, ground: float
+    sketch: Sketch,
+    rng: KeyedRandom,
+    shift: float,
+    door: float,
+    storey: float,
+    ground: float,
 ) -> None:
     """
     Args:
@@ -269,7 +279,7 @@ def _draw_windows(
     pane = min(rng.uniform(0.12, 0.17), free * 0.38)
     tall = min(rng.uniform(0.12, 0.18), storey * 0.25)
     level = eave + storey * rng.uniform(0.38, 0.52)
-    for name, sign in (("right", -1), ("left", 1)):
+    for name, sign in SIDES:
         x = sign * (half + door) / 2 + shift * 0.4
         sketch.add(
             "shutter",
