@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 
 def train_captioner(
-    pictures: Pictures, pipeline: Path, vit: Path, folder: Path, schedule: Schedule, batch: int
+    pictures: Pictures,
+    pipeline: Path,
+    vit: Path,
+    folder: Path,
+    schedule: Schedule,
+    batch: int,
 ) -> None:
     """Trains projections, positions and gates with the U-Net's training loss; every network is frozen.
 

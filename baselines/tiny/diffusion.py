@@ -97,7 +97,12 @@ def make_scheduler() -> Any:
     )
 
 
-def train_vae(pictures: Pictures, folder: Path, schedule: Schedule, batch: int) -> Any:
+def train_vae(
+    pictures: Pictures,
+    folder: Path,
+    schedule: Schedule,
+    batch: int,
+) -> Any:
     """Trains the autoencoder: reconstruction in L1, edges included, and a little pressure on the posterior.
 
     In the end the latents' scale goes into its configuration.
@@ -143,7 +148,12 @@ def train_vae(pictures: Pictures, folder: Path, schedule: Schedule, batch: int) 
 
 
 def train_unet(
-    pictures: Pictures, vae_folder: Path, folder: Path, schedule: Schedule, batch: int, compiled: bool = False
+    pictures: Pictures,
+    vae_folder: Path,
+    folder: Path,
+    schedule: Schedule,
+    batch: int,
+    compiled: bool = False,
 ) -> None:
     """Trains U-Net and text encoder together to predict the noise in a latent, given its caption.
 

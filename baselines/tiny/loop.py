@@ -109,7 +109,12 @@ def train(
             parameter.copy_(average)
 
 
-def _log(path: Path, step: int, seconds: float, sums: dict[str, float]) -> None:
+def _log(
+    path: Path,
+    step: int,
+    seconds: float,
+    sums: dict[str, float],
+) -> None:
     """Appends the means of losses over the last steps to the log, and starts new sums."""
     entry: dict[str, float] = {"step": step, "seconds": round(seconds)}
     for name, value in sums.items():
@@ -144,7 +149,10 @@ def _save(
 
 
 def _resume(
-    path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, mean: list[torch.Tensor]
+    path: Path,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    mean: list[torch.Tensor],
 ) -> tuple[int, float]:
     """Loads a checkpoint if there is one.
 

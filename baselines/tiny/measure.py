@@ -58,7 +58,13 @@ def main(results: Path) -> None:
     click.echo("\n" + tabulate(differences, ("cell", "minus", "split", "difference"), tablefmt="pipe"))
 
 
-def pair_scores(host: Host, index: SplitIndex, results: Path, record: Record, localizer: str) -> np.ndarray:
+def pair_scores(
+    host: Host,
+    index: SplitIndex,
+    results: Path,
+    record: Record,
+    localizer: str,
+) -> np.ndarray:
     """(pairs,) share of correct points of each pair, by protocol `sd4match`; NaN without predictions."""
     protocol = make_criterion(host, "sd4match", (ALPHA,))
     points = read_points(index, results / record.cell.id, localizer)

@@ -70,7 +70,12 @@ class PaddedPictures:
     sizes: np.ndarray
 
 
-def pad_pictures(folder: Path, per_category: int, side: int, workers: int) -> PaddedPictures:
+def pad_pictures(
+    folder: Path,
+    per_category: int,
+    side: int,
+    workers: int,
+) -> PaddedPictures:
     """Pads the pictures of `training_pictures`, in its order, unless the folder holds them already."""
     from tqdm import tqdm
 
@@ -115,7 +120,12 @@ def _draw_padded(key: tuple[str, int, int]) -> tuple[np.ndarray, tuple[int, int]
     return square, image.size
 
 
-def _draw_pictures(array: Path, listing: Path, per_category: int, workers: int) -> None:
+def _draw_pictures(
+    array: Path,
+    listing: Path,
+    per_category: int,
+    workers: int,
+) -> None:
     """Draws all training pictures into an array and a listing of their captions and categories."""
     from tqdm import tqdm
 

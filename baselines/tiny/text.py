@@ -34,7 +34,11 @@ OFTEN = ("", "a photo", "a photo of a", *(PLAIN.format(category=category) for ca
 
 
 def train_text(
-    captions: list[str], teacher_folder: Path, folder: Path, schedule: Schedule, batch: int
+    captions: list[str],
+    teacher_folder: Path,
+    folder: Path,
+    schedule: Schedule,
+    batch: int,
 ) -> None:
     """Trains a new text encoder to give captions the states of an old one, in mean squares.
 
@@ -54,7 +58,8 @@ def train_text(
     tokens = torch.tensor(token_ids)
     with torch.no_grad():
         sample = teacher(tokens[:500]).last_hidden_state
-    mean, spread = sample.mean(dim=(0, 1)), sample.std()
+    mean = sample.mean(dim=(0, 1))
+    spread = sample.std()
     student = CLIPTextModel(teacher.config)
     last_norm = initialize(student, mean)
     # The input of the last norm is the residual stream behind all layers.

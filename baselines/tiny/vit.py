@@ -64,7 +64,10 @@ class _Teacher:
     """
 
     def __init__(
-        self, pipeline: Path, categories: Sequence[str], posteriors: tuple[torch.Tensor, torch.Tensor]
+        self,
+        pipeline: Path,
+        categories: Sequence[str],
+        posteriors: tuple[torch.Tensor, torch.Tensor],
     ) -> None:
         from baselines.stable_diffusion.backbone import StableDiffusion
 

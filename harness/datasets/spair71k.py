@@ -54,7 +54,8 @@ class SPair71k:
 
     def _pair(self, pair_id: str, annotation: dict[str, Any]) -> ImagePair:
         category = str(annotation["category"])
-        source_points, target_points = _points(annotation["src_kps"]), _points(annotation["trg_kps"])
+        source_points = _points(annotation["src_kps"])
+        target_points = _points(annotation["trg_kps"])
         names = tuple(str(name) for name in annotation["kps_ids"])
         if not len(source_points) == len(target_points) == len(names):
             raise ValueError(
