@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from baselines.networks.pixels import normalize_pixels
 from baselines.tiny.diffusion import denoising_losses, draw_latents, draw_timesteps, posteriors
 from baselines.tiny.loop import Losses, Schedule, train
@@ -81,8 +79,7 @@ def _embeddings(pictures: Pictures, vit: Path) -> torch.Tensor:
     encoder = ImageEncoder(vit, "cpu", "fp32")
     chunks = []
     for start in range(0, len(pictures.captions), 100):
-        rows = np.arange(start, start + 100)
-        squares = torch.from_numpy(pictures.pixels[rows])
+        squares = torch.from_numpy(pictures.pixels[start : start + 100])
         pixels = squares.permute(0, 3, 1, 2).float() / 255
         chunks.append(encoder.embed(normalize_pixels(pixels)))
     return torch.cat(chunks)

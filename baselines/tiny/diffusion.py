@@ -224,7 +224,7 @@ def posteriors(vae: Any, pictures: Pictures, folder: Path) -> tuple[torch.Tensor
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
             starts = range(0, len(pictures.captions), 100)
             for start in tqdm(starts, desc="encoding", disable=None):
-                pixels = _pixels(pictures, np.arange(start, start + 100))
+                pixels = _pixels(pictures, np.arange(start, min(start + 100, len(pictures.captions))))
                 posterior = vae.encode(pixels).latent_dist
                 chunks.append(torch.stack([posterior.mean, posterior.std]).half())
         np.save(path, torch.cat(chunks, dim=1).numpy())

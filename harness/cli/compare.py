@@ -107,7 +107,7 @@ class CompareArguments:
     type=click.Path(path_type=Path),
     default=Path("results"),
     show_default=True,
-    help="Where cells are that are named by their id alone.",
+    help="Results folder that is searched for cells given by their id alone.",
 )
 @click.option(
     "--datasets",

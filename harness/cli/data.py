@@ -202,7 +202,7 @@ def _show(spec: DatasetSpec, reports: Sequence[SplitReport]) -> None:
             continue
         counts = [f"{number:,} {kind}" for kind, number in report.found.items()]
         numbers = ", ".join(counts) or "not read"
-        verdict = "ok" if report.is_whole else "not whole"
+        verdict = "ok" if report.is_whole else "incomplete or changed"
         click.echo(f"{title}: {verdict} ({numbers})")
         for fault in [*report.deviations, *report.faults[:SHOWN_FAULTS]]:
             click.echo(f"  {fault}")

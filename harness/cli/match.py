@@ -175,7 +175,9 @@ def _expand_user(ctx: click.Context, param: click.Parameter, path: Path | None) 
 @parameter_settings
 @click.option("--prompt-file", type=click.Path(path_type=Path), help="A learned prompt of your own.")
 @click.option(
-    "--trained-on", metavar="DATASET", help="Of the learned prompts there are, the one tuned on this dataset."
+    "--trained-on",
+    metavar="DATASET",
+    help="Use the learned prompt that was tuned on this dataset, bundled or fetched.",
 )
 @weights
 @click.option("--seed", type=int, default=0, show_default=True)

@@ -178,7 +178,7 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
     help="Timesteps to sweep: 50,261 or 0..500:100; 0..500 is in steps of 50.",
 )
 @click.option(
-    "--train-timestep", is_flag=True, help="Learned prompts at the timestep that they were tuned at."
+    "--train-timestep", is_flag=True, help="Run learned prompts at the timestep that they were tuned at."
 )
 @click.option("--ensemble", type=CommaList(positive), metavar="N,N", help="Ensemble sizes to sweep.")
 @parameter_settings
@@ -191,7 +191,9 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
     "Repeatable.",
 )
 @click.option(
-    "--trained-on", metavar="DATASET", help="Of the learned prompts there are, those tuned on this dataset."
+    "--trained-on",
+    metavar="DATASET",
+    help="Use the learned prompts that were tuned on this dataset, bundled or fetched.",
 )
 @click.option(
     "--seed", type=CommaList(int), default="0", show_default=True, metavar="S,S", help="Seeds to sweep."

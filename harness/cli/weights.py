@@ -197,7 +197,7 @@ def _show(report: WeightReport) -> None:
         if files:
             counts.append(f"{len(files)} {kind}")
     summary = ", ".join(counts) or "no file is right"
-    verdict = "ok" if report.is_whole else "not whole"
+    verdict = "ok" if report.is_whole else "incomplete or changed"
     click.echo(f"{report.source}: {verdict} ({summary}), {report.origin or report.place}")
     for name in report.missing:
         click.echo(f"  {name}: missing")

@@ -70,13 +70,13 @@ class TableKind:
         """Raises `UserError` for a view that does not go with this table."""
         option = f"--table {self.name}"
         if self.is_at_one_alpha and view.alphas and len(view.alphas) > 1:
-            raise UserError(f"{option} is at one threshold; give one of --alphas")
+            raise UserError(f"{option} shows one threshold; give a single value to --alphas")
         if not self.is_ranked and view.ranks_reported:
             raise UserError(f"{option} ranks nothing; give --reported instead of --rank-reported")
         if self.no_reported and view.reported:
             raise UserError(f"{option}: {self.no_reported}")
         if view.parameter and not self.has_parameter:
-            raise UserError(f"{option} has no rows by a parameter; give --by with --table sweep alone")
+            raise UserError(f"{option} has no rows by a parameter; --by goes with --table sweep only")
 
     def tables(self, records: Sequence[Record], view: View) -> list[Table]:
         """The tables of the records, mostly one. Raises `UserError` where the records have nothing for it."""

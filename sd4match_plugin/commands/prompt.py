@@ -63,7 +63,9 @@ def export(file: Path, target: Path, half: bool) -> None:
 )
 @click.option("--prompt-file", type=click.Path(path_type=Path), help="A learned prompt of your own.")
 @click.option(
-    "--trained-on", metavar="DATASET", help="Of the learned prompts there are, the one tuned on this dataset."
+    "--trained-on",
+    metavar="DATASET",
+    help="Use the learned prompt that was tuned on this dataset, bundled or fetched.",
 )
 @weights
 @click.option(

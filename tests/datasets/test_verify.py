@@ -55,7 +55,7 @@ def test_missing_and_cut_pictures_are_named_together(bench, root):
     done = bench("data", "verify", "pf-willow", "--data-root", root)
     assert (done.status, done.err) == (1, "")
     lines = done.out.splitlines()
-    assert lines[0] == "pf-willow test: not whole (6 pairs, 3 images, 60 keypoints)"
+    assert lines[0] == "pf-willow test: incomplete or changed (6 pairs, 3 images, 60 keypoints)"
     assert {"  6 pairs instead of 12", "  3 images instead of 4", "  60 keypoints instead of 120"} < set(
         lines
     )
@@ -186,7 +186,7 @@ def test_a_split_that_is_not_there_is_a_fault(bench, tmp_path):
     spair(tmp_path / "SPair-71k", {"test": 2})
     done = bench("data", "verify", "spair-71k", "--data-root", tmp_path)
     assert done.status == 1
-    assert "spair-71k val: not whole (not read)" in done.out
+    assert "spair-71k val: incomplete or changed (not read)" in done.out
     assert "val.txt is not there" in done.out
 
 
