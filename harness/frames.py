@@ -93,22 +93,24 @@ class Frame:
         """
         scale = side / max(original)
         inner = padded_content(original, side)
-        return cls(
-            original,
-            Size(side, side),
-            (scale, scale),
-            ((side - inner.width) // 2, (side - inner.height) // 2),
-        )
+        # Whole pixels, as the picture is pasted: an odd one goes to the right or lower edge.
+        left = (side - inner.width) // 2
+        top = (side - inner.height) // 2
+        return cls(original, Size(side, side), (scale, scale), (left, top))
 
     def from_original(self, points: Points) -> Points:
         """Original pixels -> frame pixels."""
         (sx, sy), (ox, oy) = self.scale, self.offset
-        return _stack(points, points[..., 0] * sx + ox, points[..., 1] * sy + oy)
+        x = points[..., 0] * sx + ox
+        y = points[..., 1] * sy + oy
+        return _stack(points, x, y)
 
     def to_original(self, points: Points) -> Points:
         """Frame pixels -> original pixels."""
         (sx, sy), (ox, oy) = self.scale, self.offset
-        return _stack(points, (points[..., 0] - ox) / sx, (points[..., 1] - oy) / sy)
+        x = (points[..., 0] - ox) / sx
+        y = (points[..., 1] - oy) / sy
+        return _stack(points, x, y)
 
 
 def padded_content(original: Size, side: int) -> Size:
@@ -117,23 +119,26 @@ def padded_content(original: Size, side: int) -> Size:
     The aspect ratio is kept, and each side is at least one pixel.
     """
     scale = side / max(original)
-    return Size(max(1, round(original.width * scale)), max(1, round(original.height * scale)))
+    # A very long image would round to nothing across.
+    width = max(1, round(original.width * scale))
+    height = max(1, round(original.height * scale))
+    return Size(width, height)
 
 
 def pixels_to_cells(points: Points, frame: Size, grid: Size, convention: GridConvention) -> Points:
     """Frame pixels -> cells, unclamped."""
     ratio_x, ratio_y, before, after = _grid_map(frame, grid, convention)
-    return _stack(
-        points, (points[..., 0] + before) / ratio_x - after, (points[..., 1] + before) / ratio_y - after
-    )
+    x = (points[..., 0] + before) / ratio_x - after
+    y = (points[..., 1] + before) / ratio_y - after
+    return _stack(points, x, y)
 
 
 def cells_to_pixels(cells: Points, frame: Size, grid: Size, convention: GridConvention) -> Points:
     """Cells -> frame pixels: the inverse of `pixels_to_cells`."""
     ratio_x, ratio_y, before, after = _grid_map(frame, grid, convention)
-    return _stack(
-        cells, (cells[..., 0] + after) * ratio_x - before, (cells[..., 1] + after) * ratio_y - before
-    )
+    x = (cells[..., 0] + after) * ratio_x - before
+    y = (cells[..., 1] + after) * ratio_y - before
+    return _stack(cells, x, y)
 
 
 def _grid_map(frame: Size, grid: Size, convention: GridConvention) -> tuple[float, float, float, float]:
@@ -142,12 +147,9 @@ def _grid_map(frame: Size, grid: Size, convention: GridConvention) -> tuple[floa
         return convention.stride, convention.stride, 0.0, convention.patch / 2 / convention.stride
     if convention == "corner":
         # A single row or column of cells has no spacing; every pixel then belongs to cell 0.
-        return (
-            (frame.width - 1) / max(grid.width - 1, 1),
-            (frame.height - 1) / max(grid.height - 1, 1),
-            0.0,
-            0.0,
-        )
+        ratio_x = (frame.width - 1) / max(grid.width - 1, 1)
+        ratio_y = (frame.height - 1) / max(grid.height - 1, 1)
+        return ratio_x, ratio_y, 0.0, 0.0
     ratio_x, ratio_y = frame.width / grid.width, frame.height / grid.height
     if convention == "half-pixel":
         return ratio_x, ratio_y, 0.5, 0.5
@@ -167,6 +169,7 @@ def clamp(points: Points, size: Size, margin: float) -> Points:
 
 def _stack(like: Points, x: Any, y: Any) -> Points:
     """(x, y) columns -> an array of the kind that `like` is."""
+    # Asked of the array itself: points of numpy alone must not import torch.
     if hasattr(like, "__array_function__"):
         import numpy
 

@@ -95,14 +95,18 @@ class Cell:
     @property
     def label(self) -> str:
         """The method, with what the user changed of it: `dift[timestep=50]`."""
-        changed = [f"{name}={format_value(value)}" for name, value in self.changed]
+        changed: list[str] = []
+        for name, value in self.changed:
+            changed.append(f"{name}={format_value(value)}")
         if self.prompt_file:
             changed.append(f"prompt-file={_short_name(self.prompt_file)}")
         if self.trained_on:
             changed.append(f"trained-on={self.trained_on}")
         if self.seed:
             changed.append(f"seed={self.seed}")
-        return f"{self.method}[{','.join(changed)}]" if changed else self.method
+        if not changed:
+            return self.method
+        return f"{self.method}[{','.join(changed)}]"
 
 
 def cell_id(cell: Cell, dataset: str, ingredients: Mapping[str, object]) -> str:
@@ -123,12 +127,18 @@ def cell_id(cell: Cell, dataset: str, ingredients: Mapping[str, object]) -> str:
         "seed": cell.seed,
         **ingredients,
     }
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
-    prompt = [] if cell.prompt == NO_PROMPT else [cell.prompt]
-    slug = "-".join([dataset, cell.split, cell.label, *prompt])
-    return f"{re.sub(r'[^A-Za-z0-9]+', '-', slug).strip('-').lower()[:100]}.{digest}"
+    text = json.dumps(content, sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    parts = [dataset, cell.split, cell.label]
+    if cell.prompt != NO_PROMPT:
+        parts.append(cell.prompt)
+    # Safe and short as a folder's name; the digest tells apart cells that it makes alike.
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", "-".join(parts))
+    return f"{slug.strip('-').lower()[:100]}.{digest}"
 
 
 def _short_name(path: Path) -> str:
     """A folder's name; a file's with that of its folder, since names like `best.safetensors` say little."""
-    return "/".join(path.parts[-2:]) if path.suffix else path.name
+    if path.suffix:
+        return "/".join(path.parts[-2:])
+    return path.name

@@ -40,8 +40,10 @@ class Store:
     """
 
     def __init__(self, root: Path, name: str, key: Mapping[str, object], shape: Sequence[int]) -> None:
+        # Sorted, so that the order in which a key is put together makes no other store.
         content = json.dumps({**key, "shape": list(shape)}, sort_keys=True)
-        self.folder = root / f"{name}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+        digest = hashlib.sha256(content.encode()).hexdigest()
+        self.folder = root / f"{name}-{digest[:16]}"
         self._content, self.shape = content, tuple(shape)
         self.found = self.computed = 0
         self.trouble = ""
@@ -72,7 +74,11 @@ class Store:
 
     def missing(self, identities: Iterable[str]) -> list[str]:
         """The pictures without an array, or with a damaged one; each once, in their order."""
-        return [identity for identity in dict.fromkeys(identities) if self.get(identity) is None]
+        missing: list[str] = []
+        for identity in dict.fromkeys(identities):
+            if self.get(identity) is None:
+                missing.append(identity)
+        return missing
 
     def fill(
         self,
@@ -106,6 +112,7 @@ class Store:
         except OSError:
             return None
         array, digest = content[:-_DIGEST], content[-_DIGEST:]
+        # A damaged array counts as missing, and is computed and written again.
         if digest != self._digest(identity, array):
             return None
         return np.load(io.BytesIO(array), allow_pickle=False)  # type: ignore[no-any-return]
@@ -130,10 +137,11 @@ class Store:
             # For people: nothing reads it.
             with replacing(key) as file:
                 file.write(self._content.encode() + b"\n")
-        written = io.BytesIO()
-        np.save(written, np.ascontiguousarray(array, dtype=np.float32), allow_pickle=False)
+        buffer = io.BytesIO()
+        np.save(buffer, np.ascontiguousarray(array, dtype=np.float32), allow_pickle=False)
+        content = buffer.getvalue()
         with replacing(self._path(identity)) as file:
-            file.write(written.getvalue() + self._digest(identity, written.getvalue()))
+            file.write(content + self._digest(identity, content))
 
     def _digest(self, identity: str, array: bytes) -> bytes:
         """The end of a file, behind the array: it shows damage, and a file that belongs elsewhere."""

@@ -58,14 +58,16 @@ class Cache:
             preprocessing: everything that turns a picture into the network's input: names and values of JSON.
         """
         versions = package_versions()
+        packages = (*_PACKAGES, package)
         files = self.weights[source]
+        # Only files that the network reads: a change of the source's other parts makes no array anew.
         weights = {file: digest for file, digest in files.items() if file.startswith(part)}
         key = {
             "weights": weights,
             "precision": self.precision,
             "compiled": self.compiled,
             "computer": _computer(self.device),
-            "versions": {name: versions.get(name) for name in (*_PACKAGES, package)},
+            "versions": {name: versions.get(name) for name in packages},
             **preprocessing,
         }
         store = Store(self.root, name, key, shape)
@@ -74,7 +76,10 @@ class Cache:
     @property
     def trouble(self) -> str:
         """The reason why a store has stopped writing; empty where all of them write."""
-        return next((store.trouble for store in self.stores.values() if store.trouble), "")
+        for store in self.stores.values():
+            if store.trouble:
+                return store.trouble
+        return ""
 
 
 def _computer(device: str) -> dict[str, object]:

@@ -49,6 +49,7 @@ class ByteLRU(Generic[Value]):
 
     def put(self, key: Hashable, value: Value) -> None:
         """Keeps a value, in place of the key's earlier one, and drops the least recently used ones."""
+        # Its bytes may differ from those of the value that takes its place.
         self.drop(key)
         self._values[key] = value
         size = self._size_of(value)

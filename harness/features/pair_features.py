@@ -7,7 +7,7 @@ free. It is chosen so that few maps are computed twice (`harness.features.schedu
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Hashable, Mapping, Sequence
+from collections.abc import Generator, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import chain
 
@@ -163,32 +163,16 @@ class PairFeatures:
         if result is None:
             # The whole batch, whoever else needs it: a map follows from the images beside it, by rounding.
             batch = self._plan.batch_number(key)
-            results = self._compute(self._plan.batch(batch))
+            results = _compute(self._plan.batch(batch), self._requests, self._batches)
             self._keep(results)
             result = results[key]
         if isinstance(result, BenchError):
             raise result
         return result
 
-    def _compute(self, items: Sequence[Item]) -> dict[Hashable, Maps | BenchError]:
-        """Maps of a batch, or errors, by the items' keys."""
-        errors: dict[Hashable, Maps | BenchError] = {}
-        tasks: list[Task] = []
-        for item in items:
-            try:
-                requests = self._requests.requests(item)
-            except BenchError as error:
-                errors[item.key] = error
-                continue
-            tasks.append(Task(item, requests))
-        return errors | self._batches.extract(tasks)
-
     def _keep(self, results: Mapping[Hashable, Maps | BenchError]) -> None:
         """Keeps the maps and errors of a batch, but for those that no later pair reads."""
-        batch_bytes = 0
-        for result in results.values():
-            if not isinstance(result, BenchError):
-                batch_bytes += _map_bytes(result)
+        batch_bytes = _batch_bytes(results.values())
         # The batches of the pair at work stay: without them each pair would compute a whole batch anew.
         batches_at_work = 1 if self.scope == "pair" else 2
         self._maps.limit = max(self._maps.limit, batches_at_work * batch_bytes)
@@ -200,6 +184,30 @@ class PairFeatures:
                 self._errors[key] = result
             else:
                 self._maps.put(key, result)
+
+
+def _compute(
+    items: Sequence[Item], request_maker: RequestMaker, batches: BatchExtractor
+) -> dict[Hashable, Maps | BenchError]:
+    """Maps of a batch, or errors, by the items' keys."""
+    errors: dict[Hashable, Maps | BenchError] = {}
+    tasks: list[Task] = []
+    for item in items:
+        try:
+            requests = request_maker.requests(item)
+        except BenchError as error:
+            errors[item.key] = error
+            continue
+        tasks.append(Task(item, requests))
+    return errors | batches.extract(tasks)
+
+
+def _batch_bytes(results: Iterable[Maps | BenchError]) -> int:
+    total = 0
+    for result in results:
+        if not isinstance(result, BenchError):
+            total += _map_bytes(result)
+    return total
 
 
 def _map_bytes(maps: Maps) -> int:

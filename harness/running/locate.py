@@ -48,17 +48,25 @@ class Queue:
         """
         for name in list(self._waiting):
             self._launch(name)
-        on_device = [result for _, _, result in self._launched if not isinstance(result, Exception)]
-        fetched = iter(fetch_results(on_device))
+        on_device: list[Located] = []
+        for _, _, result in self._launched:
+            if not isinstance(result, Exception):
+                on_device.append(result)
+        on_cpu = iter(fetch_results(on_device))
         results: list[tuple[str, str, Located | Exception]] = []
         for pair_id, name, result in self._launched:
-            results.append((pair_id, name, result if isinstance(result, Exception) else next(fetched)))
+            # Errors keep their place among the results.
+            if isinstance(result, Exception):
+                results.append((pair_id, name, result))
+            else:
+                results.append((pair_id, name, next(on_cpu)))
         self._launched.clear()
         return results
 
     def _launch(self, name: str) -> None:
         waiting = self._waiting.pop(name)
-        results = launch(self._localizers[name], [task for _, task in waiting])
+        tasks = [task for _, task in waiting]
+        results = launch(self._localizers[name], tasks)
         for (pair_id, _), result in zip(waiting, results, strict=True):
             self._launched.append((pair_id, name, result))
 
@@ -79,7 +87,10 @@ def launch(localizer: Localizer, tasks: Sequence[Task]) -> list[Located | Except
             results = _call(localizer, tasks)
         if len(results) != len(tasks):
             raise ExtractionError(f"expected predictions of {len(tasks)} pairs, got {len(results)}")
-        return [_as_float64(result, points) for result, (_, _, points) in zip(results, tasks, strict=True)]
+        located: list[Located | Exception] = []
+        for result, (_, _, points) in zip(results, tasks, strict=True):
+            located.append(_as_float64(result, points))
+        return located
     except Exception as error:  # noqa: BLE001 - a plugin's code, and its error fails one pair only
         if len(tasks) == 1:
             return [error]
@@ -125,13 +136,14 @@ def _call(localizer: Localizer, tasks: Sequence[Task]) -> Sequence[Located]:
 
 
 def _check_channels(source: FeatureMap, target: FeatureMap) -> None:
-    channels = source.data.shape[0], target.data.shape[0]
-    if channels[0] != channels[1]:
-        raise ExtractionError(f"the source map has {channels[0]} channels and the target map {channels[1]}")
+    in_source, in_target = source.data.shape[0], target.data.shape[0]
+    if in_source != in_target:
+        raise ExtractionError(f"the source map has {in_source} channels and the target map {in_target}")
 
 
 def _as_float64(result: Located, points: torch.Tensor) -> Located:
-    xy, score = result.points.detach().double(), result.score.detach().double()
+    xy = result.points.detach().double()
+    score = result.score.detach().double()
     if xy.shape != points.shape or score.shape != points.shape[:1]:
         raise ExtractionError(
             f"expected points {tuple(points.shape)} and as many scores, "
@@ -149,12 +161,14 @@ def _move_to_cpu(results: Sequence[Located]) -> list[Located]:
         by_device.setdefault(result.points.device, []).append(number)
     moved: dict[int, Located] = {}
     for device, numbers in by_device.items():
-        rows = [
-            torch.cat([results[number].points, results[number].score[:, None].to(device)], dim=1)
-            for number in numbers
-        ]
-        counts = [len(pair_rows) for pair_rows in rows]
-        for number, pair_rows in zip(numbers, torch.cat(rows).cpu().split(counts), strict=True):
+        rows: list[torch.Tensor] = []
+        for number in numbers:
+            points, score = results[number]
+            # A localizer may leave its scores on another device than its points.
+            rows.append(torch.cat([points, score[:, None].to(device)], dim=1))
+        counts = list(map(len, rows))
+        moved_rows = torch.cat(rows).cpu().split(counts)
+        for number, pair_rows in zip(numbers, moved_rows, strict=True):
             moved[number] = Located(pair_rows[:, :2], pair_rows[:, 2])
     return [moved[number] for number in range(len(results))]
 

@@ -46,7 +46,8 @@ def read_integers(text: str, rule: IntegerRule) -> Sequence[int]:
     match = RANGE.fullmatch(text)
     if match:
         first, last, step = match.groups()
-        numbers: Sequence[int] = range(int(first), int(last) + 1, int(step or rule.step))
+        after_last = int(last) + 1
+        numbers: Sequence[int] = range(int(first), after_last, int(step or rule.step))
     else:
         numbers = (int(text),)
     if not numbers or (rule.minimum is not None and numbers[0] < rule.minimum):
@@ -92,8 +93,10 @@ def _kind(name: str, defaults: Sequence[Scalar], extractor: ExtractorSpec) -> ty
     """The declared kind of a parameter, else its default's; None where the default is None."""
     if name in extractor.param_kinds:
         return extractor.param_kinds[name]
-    kinds = [type(default) for default in defaults if default is not None]
-    return kinds[0] if kinds else None
+    for default in defaults:
+        if default is not None:
+            return type(default)
+    return None
 
 
 def _describe_kind(name: str, kind: type | None) -> str:
@@ -108,8 +111,11 @@ def _describe_kind(name: str, kind: type | None) -> str:
 
 def _as_default(value: Scalar, defaults: Sequence[Scalar]) -> Scalar:
     """The default itself where the value equals it: 1 and 1.0 would be two cells with the same numbers."""
+    if not isinstance(value, float):
+        return value
     for default in defaults:
-        if isinstance(value, float) and value == default and not isinstance(default, bool):
+        # In Python True equals 1.0, and it is another value here.
+        if value == default and not isinstance(default, bool):
             return default
     return value
 
@@ -123,6 +129,7 @@ def _read_value(name: str, text: str, kind: type | None) -> Iterable[Scalar]:
     if kind is float:
         return (_read_float(text),)
     if kind is None:
+        # Whole numbers first: each of them would also do as a fraction.
         for guess in (int, float, bool):
             try:
                 return _read_value(name, text, guess)

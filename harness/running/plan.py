@@ -25,10 +25,10 @@ def plan(sweep: Sweep, host: Host) -> list[Cell]:
     """
     methods = [host.methods[name] for name in _distinct(sweep.methods)]
     for name in sweep.localizers or ():
+        # Looked up for the error of an unknown name, before anything is planned.
         host.localizers[name]
-    require_parameters(
-        sweep.overrides, {method.name: host.extractors[method.extractor] for method in methods}
-    )
+    extractors = {method.name: host.extractors[method.extractor] for method in methods}
+    require_parameters(sweep.overrides, extractors)
     _check_learned(sweep, host, methods)
     cells: list[Cell] = []
     for choice in _distinct(sweep.datasets):
@@ -46,8 +46,11 @@ def _cells(sweep: Sweep, host: Host, choice: DatasetChoice, split: str, method: 
     for prompt in _prompts(sweep, host, method, extractor):
         is_learned = _is_learned(host, prompt)
         files = _files(sweep, host, method.name, prompt)
-        variants = itertools.product(_changes(sweep, method, extractor), files, _distinct(sweep.seeds))
+        changes = _changes(sweep, method, extractor)
+        localizers = sweep.localizers or (host.localizers[method.localizer].name,)
+        variants = itertools.product(changes, files, _distinct(sweep.seeds))
         for changed, file, seed in variants:
+            # The user's values go before the method's, and those before the extractor's defaults.
             params = {**extractor.params, **method.params, **dict(changed)}
             yield Cell(
                 method=method.name,
@@ -61,7 +64,7 @@ def _cells(sweep: Sweep, host: Host, choice: DatasetChoice, split: str, method: 
                 prompt_file=file,
                 trained_on=sweep.trained_on if is_learned and not file else None,
                 train_timestep=sweep.train_timestep and is_learned,
-                localizers=tuple(_distinct(sweep.localizers or (host.localizers[method.localizer].name,))),
+                localizers=tuple(_distinct(localizers)),
                 not_applicable=_misfit(host, extractor, prompt),
             )
 
@@ -80,7 +83,9 @@ def _split(sweep: Sweep, host: Host, choice: DatasetChoice) -> str:
 
 def _prompts(sweep: Sweep, host: Host, method: MethodSpec, extractor: ExtractorSpec) -> Sequence[str]:
     for prompt in sweep.prompts or ():
+        # Looked up for the error of an unknown name.
         host.prompts[prompt]
+    # A method without prompts has one cell, however many prompts the sweep names.
     if not extractor.prompt_kinds:
         return (NO_PROMPT,)
     return _distinct(sweep.prompts or (method.prompt,))
@@ -118,14 +123,17 @@ def _check_learned(sweep: Sweep, host: Host, methods: Sequence[MethodSpec]) -> N
     """
     learned: set[str] = set()
     for method in methods:
-        for prompt in _prompts(sweep, host, method, host.extractors[method.extractor]):
+        extractor = host.extractors[method.extractor]
+        for prompt in _prompts(sweep, host, method, extractor):
             if _is_learned(host, prompt):
                 learned |= {method.name, prompt}
     for name in sweep.prompt_files:
         if name not in learned:
-            known = f"those are {', '.join(sorted(learned))}" if learned else "none of them has one"
+            choices = "none of them has one"
+            if learned:
+                choices = f"those are {', '.join(sorted(learned))}"
             raise UserError(
-                f"--prompt-file {name}: expected a method of this run with a learned prompt; {known}"
+                f"--prompt-file {name}: expected a method of this run with a learned prompt; {choices}"
             )
     options = {
         f"--trained-on {sweep.trained_on}": sweep.trained_on,
@@ -140,4 +148,8 @@ def _changes(sweep: Sweep, method: MethodSpec, extractor: ExtractorSpec) -> list
     """Every combination of the swept values of the parameters that this extractor has."""
     names = sorted(name for name in sweep.overrides if name in extractor.params)
     values = [read_values(name, sweep.overrides[name], extractor, method) for name in names]
-    return [tuple(zip(names, combination, strict=True)) for combination in itertools.product(*values)]
+    changes: list[Params] = []
+    # Of no names there is one combination, the empty one: the method as it is.
+    for combination in itertools.product(*values):
+        changes.append(tuple(zip(names, combination, strict=True)))
+    return changes

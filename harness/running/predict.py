@@ -141,7 +141,9 @@ def make_pair_features(
         cache=cache,
         shared=shared or SharedObjects(),
     )
-    prompt = PromptUse(prompt_spec.make(context), prompt_spec.scope) if prompt_spec else None
+    prompt = None
+    if prompt_spec:
+        prompt = PromptUse(prompt_spec.make(context), prompt_spec.scope)
     # Maps that follow from the pair are read once, and the extractor's own results of an image with every
     # pair of it: the larger share of memory is for those that are read more often.
     is_pairwise = "pair" in (extractor.scope, context.prompt_scope)
@@ -204,8 +206,10 @@ class _Predictor:
                 pairs.append(self._index.pairs[pair_id])
         last_time = time.monotonic()
         try:
-            with closing(self._features.order(pairs)) as ordered:
-                for done, pair in enumerate(ordered, start=len(self.failures) + 1):
+            # Closed at once where the loop ends early, so that no worker goes on decoding.
+            with closing(self._features.order(pairs)) as ordered_pairs:
+                # Broken pairs are done already.
+                for done, pair in enumerate(ordered_pairs, start=len(self.failures) + 1):
                     self._predict_pair(pair, wanted[pair.pair_id])
                     progress(done)
                     if done % SHARD_PAIRS == 0 or time.monotonic() - last_time > SHARD_SECONDS:
@@ -226,9 +230,10 @@ class _Predictor:
             return
         self.computed += 1
         points = torch.from_numpy(self._index.source_points(pair.pair_id))
+        task = (source, target, points)
         for name in localizers:
             with self._clock.stage("locate"):
-                self._queue.add(pair.pair_id, name, self._localizers[name], (source, target, points))
+                self._queue.add(pair.pair_id, name, self._localizers[name], task)
 
     def _fetch_predictions(self) -> list[Prediction]:
         """Fetches the predictions that were not handed over yet."""
@@ -248,7 +253,10 @@ class _Predictor:
 
 def _tasks(wanted: WantedPairs) -> frozenset[tuple[str, str]]:
     """Every wanted pair with each of its localizers."""
-    return frozenset((pair_id, name) for pair_id, names in wanted.items() for name in names)
+    tasks: set[tuple[str, str]] = set()
+    for pair_id, names in wanted.items():
+        tasks.update((pair_id, name) for name in names)
+    return frozenset(tasks)
 
 
 def _in_order(resolved: ResolvedCell, failures: Sequence[Failure]) -> list[Failure]:
@@ -257,15 +265,21 @@ def _in_order(resolved: ResolvedCell, failures: Sequence[Failure]) -> list[Failu
     localizers = list(resolved.localizers)
 
     def position(failure: Failure) -> tuple[int, int]:
-        localizer = localizers.index(failure.localizer) if failure.localizer else -1
+        # A failure of all localizers comes before those of single ones.
+        localizer = -1
+        if failure.localizer:
+            localizer = localizers.index(failure.localizer)
         return numbers[failure.pair_id], localizer
 
     return sorted(failures, key=position)
 
 
 def _cache_use(cache: Cache | None) -> dict[str, CacheUse]:
-    stores = cache.stores if cache else {}
-    return {name: CacheUse(found=store.found, computed=store.computed) for name, store in stores.items()}
+    uses: dict[str, CacheUse] = {}
+    if cache:
+        for name, store in cache.stores.items():
+            uses[name] = CacheUse(found=store.found, computed=store.computed)
+    return uses
 
 
 def _reset_gpu_peak(device: str) -> None:

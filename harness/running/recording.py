@@ -54,6 +54,8 @@ def make_record(
         path = resolved.folder / PREDICTIONS
         scores, thresholds = score_all(resolved.index, predictions, criteria, info.input_size, path)
     failures = [*work.failures, *_standing_failures(resolved, work, earlier)]
+    # Scoring is a stage of its own: the clock of the work has stopped.
+    stages = {**work.stages, **clock.stages()}
     return Record(
         status="partial" if failures else "ok",
         cell=info,
@@ -68,7 +70,7 @@ def make_record(
         frames=frames_of(criteria),
         scores=scores,
         failures=failures,
-        provenance=_provenance(resolved, work, earlier, {**work.stages, **clock.stages()}),
+        provenance=_provenance(resolved, work, earlier, stages),
     )
 
 
@@ -91,8 +93,10 @@ def _standing_failures(resolved: ResolvedCell, work: Work, earlier: Record | Non
     """Failures of the earlier record that this run has not tried again."""
     standing: list[Failure] = []
     for failure in earlier.failures if earlier else ():
+        # Without a localizer's name it is a failure of the pair, for all of them.
         localizers = [failure.localizer] if failure.localizer else resolved.cell.localizers
-        if not any((failure.pair_id, name) in work.attempted for name in localizers):
+        tasks = {(failure.pair_id, name) for name in localizers}
+        if tasks.isdisjoint(work.attempted):
             standing.append(failure)
     return standing
 
@@ -103,8 +107,9 @@ def _localizer_infos(
     """Counts of each localizer's predictions, and the options it was made with."""
     pairs: dict[str, set[str]] = {}
     keypoints: dict[str, int] = {}
-    columns = (predictions[name].to_pylist() for name in ("pair_id", "localizer"))
-    for pair_id, name in zip(*columns, strict=True):
+    pair_ids = predictions["pair_id"].to_pylist()
+    names = predictions["localizer"].to_pylist()
+    for pair_id, name in zip(pair_ids, names, strict=True):
         pairs.setdefault(name, set()).add(pair_id)
         keypoints[name] = keypoints.get(name, 0) + 1
     options = _localizer_options(resolved, predictions, earlier)

@@ -151,13 +151,16 @@ def resolve_cell(resources: Resources, cell: Cell) -> ResolvedCell:
     host = resources.host
     method = host.methods[cell.method]
     extractor = portable_spec(host, host.extractors, cell.extractor)
-    prompt = None if cell.prompt == NO_PROMPT else portable_spec(host, host.prompts, cell.prompt)
+    prompt = None
+    if cell.prompt != NO_PROMPT:
+        prompt = portable_spec(host, host.prompts, cell.prompt)
     used = resources.weights(weight_names(host, cell))
     fed = None
     if not cell.not_applicable:
         # Reads the backbone's configuration: a damaged one is reported before the work begins.
         fed = extractor.spec.fed({name: weights.path for name, weights in used.items()})
     learned = _find_prompt_file(cell, prompt, used)
+    # Before the id is made: it holds the timestep that the prompt brings.
     if cell.train_timestep and learned:
         cell = _at_training_timestep(cell, learned)
     weights = _resolve_weights(resources, cell, extractor.spec, prompt, used, learned)
@@ -193,7 +196,8 @@ def _resolve_localizer(host: Host, method: MethodSpec, name: str) -> ResolvedLoc
     """Gives a localizer the options that a method's recipe sets, as far as it has them."""
     record = portable_spec(host, host.localizers, name)
     options = dict(record.spec.options)
-    for option, value in method.localizer_options.get(name, {}).items():
+    recipe = method.localizer_options.get(name, {})
+    for option, value in recipe.items():
         if option in options:
             options[option] = value
     return ResolvedLocalizer(record, options)
@@ -215,20 +219,25 @@ def _resolve_weights(
         prompt_source = prompt.spec.learned.source
     networks = {name: weights for name, weights in used.items() if name != prompt_source}
     hashes = resources.hashes(networks)
-    files = {weights.source.name: dict(hashes[name]) for name, weights in networks.items()}
+    files: dict[str, dict[str, str]] = {}
+    for name, weights in networks.items():
+        files[weights.source.name] = dict(hashes[name])
     of_extractor = {name: networks[name] for name in extractor.weights if name in networks}
     backbone, features = backbone_label(networks, hashes), backbone_label(of_extractor, hashes)
     if learned:
         hashes[PROMPT_FILE] = files[PROMPT_FILE] = _content_hashes(learned.path)
+    paths: dict[str, Path] = {}
+    origins: dict[str, str] = {}
+    for name, weights in used.items():
+        paths[name] = weights.path
+        # Empty where it is unknown, as of a folder of the user's own.
+        if weights.location.origin:
+            origins[weights.source.name] = weights.location.origin
     return ResolvedWeights(
-        paths={name: weights.path for name, weights in used.items()},
+        paths=paths,
         hashes=hashes,
         files=files,
-        origins={
-            weights.source.name: weights.location.origin
-            for weights in used.values()
-            if weights.location.origin
-        },
+        origins=origins,
         backbone=backbone,
         features=features,
     )
@@ -261,10 +270,12 @@ def _at_training_timestep(cell: Cell, learned: LearnedFile) -> Cell:
         raise UserError(
             f"--train-timestep: {learned.path} does not say at which timestep it was tuned; give --timestep T"
         )
-    changed = {**dict(cell.changed), "timestep": learned.timestep}
+    # Among the changes too, so that tables tell the cell from one at the method's own timestep.
+    changed = dict(cell.changed)
+    params["timestep"] = changed["timestep"] = learned.timestep
     return replace(
         cell,
-        params=tuple(sorted((params | {"timestep": learned.timestep}).items())),
+        params=tuple(sorted(params.items())),
         changed=tuple(sorted(changed.items())),
     )
 

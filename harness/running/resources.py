@@ -73,7 +73,10 @@ class Resources:
         Raises:
             UserError: sources are missing; it names all of them, one line each.
         """
-        self.weights([name for cell in cells for name in weight_names(self.host, cell)])
+        names: list[str] = []
+        for cell in cells:
+            names += weight_names(self.host, cell)
+        self.weights(names)
 
     def weights(self, names: Sequence[str]) -> dict[str, Weights]:
         """Returns the weights that each name of a source stands for.
@@ -90,6 +93,7 @@ class Resources:
         hashes: dict[str, dict[str, str]] = {}
         for name, used in weights.items():
             key = (used.source.name, used.path)
+            # A backbone of gigabytes takes seconds to hash: once for all cells that read it.
             if key not in self._hashes:
                 self._hashes[key] = used.hashes()
             hashes[name] = self._hashes[key]
@@ -99,6 +103,7 @@ class Resources:
 def weight_names(host: Host, cell: Cell) -> list[str]:
     """Names of the weight sources that a cell reads: its extractor's, then its prompt's."""
     if cell.not_applicable:
+        # Nobody should have to fetch weights for a cell that does not run.
         return []
     if cell.prompt == NO_PROMPT:
         return list(host.extractors[cell.extractor].weights)

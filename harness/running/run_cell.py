@@ -68,7 +68,9 @@ def _run_locked(resources: Resources, resolved: ResolvedCell, progress: Progress
     path = resolved.folder / RECORD
     earlier = read_record(path) if path.exists() else None
     missing = _missing_pairs(resolved)
-    work = _work_on(resources, resolved, missing, progress) if missing else Work(now())
+    work = Work(now())
+    if missing:
+        work = _work_on(resources, resolved, missing, progress)
     if work.cache_trouble:
         warn(work.cache_trouble)
     predictions = _gather_predictions(resolved, work)
@@ -115,7 +117,9 @@ def _write_failed(resolved: ResolvedCell, error: BaseException) -> Record:
 
 def _read_stored(resolved: ResolvedCell) -> list[pa.Table]:
     """The tables in a cell's folder, without rows of localizers that have changed since."""
-    fingerprints = {name: localizer.fingerprint for name, localizer in resolved.localizers.items()}
+    fingerprints: dict[str, str] = {}
+    for name, localizer in resolved.localizers.items():
+        fingerprints[name] = localizer.fingerprint
     shards = sorted((resolved.folder / SHARDS).glob("*.parquet"))
     paths = [path for path in (resolved.folder / PREDICTIONS, *shards) if path.exists()]
     return [read_predictions(path, fingerprints) for path in paths]
@@ -127,9 +131,13 @@ def _missing_pairs(resolved: ResolvedCell) -> dict[str, list[str]]:
 
     done: set[tuple[str, str]] = set()
     for table in _read_stored(resolved):
-        keys = table.select(["pair_id", "localizer"]).group_by(["pair_id", "localizer"]).aggregate([])
+        # One row for each pair and localizer, in place of one for each point.
+        columns = ["pair_id", "localizer"]
+        keys = table.select(columns).group_by(columns).aggregate([])
+        # In a table the ids are a dictionary's: each text stands once, and rows have its number.
         pair_ids = pc.cast(keys["pair_id"], "string").to_pylist()
-        done.update(zip(pair_ids, keys["localizer"].to_pylist(), strict=True))
+        localizers_done = keys["localizer"].to_pylist()
+        done.update(zip(pair_ids, localizers_done, strict=True))
     missing: dict[str, list[str]] = {}
     for pair_id in resolved.index.pair_ids[: resolved.options.limit]:
         localizers = [name for name in resolved.cell.localizers if (pair_id, name) not in done]

@@ -17,9 +17,9 @@ def write_shard(resolved: ResolvedCell, predictions: Sequence[Prediction]) -> No
     """
     if not predictions:
         return
-    rows: dict[str, list[object]] = {
-        name: [] for name in ("pair_id", "keypoint_id", "localizer", "x", "y", "score")
-    }
+    rows: dict[str, list[object]] = {}
+    for column in ("pair_id", "keypoint_id", "localizer", "x", "y", "score"):
+        rows[column] = []
     for prediction in predictions:
         keypoint_ids = resolved.index.keypoint_ids(prediction.pair_id)
         points = prediction.located.points.numpy()
@@ -29,11 +29,13 @@ def write_shard(resolved: ResolvedCell, predictions: Sequence[Prediction]) -> No
         rows["x"] += points[:, 0].tolist()
         rows["y"] += points[:, 1].tolist()
         rows["score"] += prediction.located.score.tolist()
-    localizers = {prediction.localizer for prediction in predictions}
-    table = prediction_table(rows, {name: resolved.localizers[name].fingerprint for name in localizers})
+    fingerprints: dict[str, str] = {}
+    for prediction in predictions:
+        fingerprints[prediction.localizer] = resolved.localizers[prediction.localizer].fingerprint
+    table = prediction_table(rows, fingerprints)
     pair_ids = {prediction.pair_id for prediction in predictions}
-    number = next(number for number, pair_id in enumerate(resolved.index.pair_ids) if pair_id in pair_ids)
-    path = resolved.folder / SHARDS / f"{number:06d}.parquet"
+    numbers = (number for number, pair_id in enumerate(resolved.index.pair_ids) if pair_id in pair_ids)
+    path = resolved.folder / SHARDS / f"{next(numbers):06d}.parquet"
     if path.exists():
         # Of an earlier run that was interrupted, with other localizers.
         table = merge_tables([table, read_predictions(path)])
