@@ -113,7 +113,7 @@ class CompareArguments:
     "--datasets",
     type=CommaList(),
     metavar="NAME=PATH",
-    help="Places of datasets that are not below --data-root.",
+    help="Folders of datasets that are not below --data-root.",
 )
 @data_root
 @typed_arguments(CompareArguments)

@@ -113,7 +113,7 @@ _TABLE_HELP = "; ".join(f"{kind.name}: {kind.description}" for kind in KINDS)
     "--datasets",
     type=CommaList(),
     metavar="NAME=PATH",
-    help="Places of datasets that are not below --data-root.",
+    help="Folders of datasets that are not below --data-root.",
 )
 @data_root
 @typed_arguments(LeaderboardArguments)

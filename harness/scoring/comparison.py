@@ -58,7 +58,7 @@ class Comparison:
     """Two sides, called A and B in print, on the pairs that both have.
 
     Attributes:
-        first, other: A and B, under criteria of equal alphas.
+        side_a, side_b: A and B, under criteria of equal alphas.
         pair_ids: P pairs, in the dataset's order.
         left_out: numbers of pairs that only A has, and that only B has.
         right: (2, P, K) correct keypoints of each side at each of K alphas.
@@ -68,8 +68,8 @@ class Comparison:
         slices: name -> (P,) bool, `all` first.
     """
 
-    first: Side
-    other: Side
+    side_a: Side
+    side_b: Side
     pair_ids: tuple[str, ...]
     left_out: tuple[int, int]
     right: np.ndarray
@@ -81,19 +81,19 @@ class Comparison:
     @property
     def alphas(self) -> tuple[float, ...]:
         """The K alphas that both sides are counted at."""
-        return self.first.criterion.alphas
+        return self.side_a.criterion.alphas
 
     @property
     def where(self) -> str:
         """Dataset and split: `shapes/test`."""
-        cell = self.first.cell.record.cell
+        cell = self.side_a.cell.record.cell
         return f"{cell.dataset}/{cell.split}"
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Reasons why this is not a comparison on the whole split."""
         notes: list[str] = []
-        sides = (self.first, self.other)
+        sides = (self.side_a, self.side_b)
         for name, side, count in zip("AB", sides, self.left_out, strict=True):
             for note in coverage_notes(side.cell.record, side.localizer):
                 notes.append(f"{name}: {note}")
@@ -102,32 +102,32 @@ class Comparison:
         return tuple(notes)
 
 
-def compare(first: Side, other: Side, index: SplitIndex) -> Comparison:
+def compare(side_a: Side, side_b: Side, index: SplitIndex) -> Comparison:
     """Counts the keypoints that either side has right.
 
     Raises:
         UserError: if predictions are damaged, or the sides have no pair in common.
         DataError: if a protocol's threshold does not exist for the dataset.
     """
-    points_a = read_points(index, first.cell.folder, first.localizer)
-    points_b = read_points(index, other.cell.folder, other.localizer)
+    points_a = read_points(index, side_a.cell.folder, side_a.localizer)
+    points_b = read_points(index, side_b.cell.folder, side_b.localizer)
     # One run may be limited, or have failed pairs: only what both predicted can be compared.
     pair_ids = tuple(pair_id for pair_id in points_a if pair_id in points_b)
     if not pair_ids:
-        names = f"{first.cell.record.cell.id} and {other.cell.record.cell.id}"
+        names = f"{side_a.cell.record.cell.id} and {side_b.cell.record.cell.id}"
         raise UserError(f"{names}: no pair was predicted in both; run the cells again without --limit")
     # Both sides have the same valid keypoints of a pair, so that numbers of A serve B as well.
     pair_of = pair_numbers({pair_id: points_a[pair_id] for pair_id in pair_ids})
-    is_right_a = _correct(first, index, points_a, pair_ids)
-    is_right_b = _correct(other, index, points_b, pair_ids)
+    is_right_a = _correct(side_a, index, points_a, pair_ids)
+    is_right_b = _correct(side_b, index, points_b, pair_ids)
     right_a, total = count_per_pair(is_right_a, pair_of, len(pair_ids))
     right_b, _ = count_per_pair(is_right_b, pair_of, len(pair_ids))
     only_a, _ = count_per_pair(is_right_a & ~is_right_b, pair_of, len(pair_ids))
     only_b, _ = count_per_pair(is_right_b & ~is_right_a, pair_of, len(pair_ids))
     left_out = (len(points_a) - len(pair_ids), len(points_b) - len(pair_ids))
     return Comparison(
-        first=first,
-        other=other,
+        side_a=side_a,
+        side_b=side_b,
         pair_ids=pair_ids,
         left_out=left_out,
         right=np.stack([right_a, right_b]),

@@ -1,11 +1,12 @@
 """Differences of two runs, or of one run under several protocols, keypoint by keypoint: rows and tables.
 
-A difference is the PCK of B (`Comparison.other`) minus that of A (`Comparison.first`), on the pairs that both
-have: a positive one favours B.
+A difference is the PCK of B (`Comparison.side_b`) minus that of A (`Comparison.side_a`), on the pairs that
+both have: a positive one favours B.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from typing import Literal
@@ -26,7 +27,8 @@ FORMATS: tuple[Format, ...] = ("md", "csv", "json")
 
 KEYS = (
     *("dataset", "split", "seed", "averaging", "slice", "alpha"),
-    *(f"{key}_{side}" for side in "ab" for key in SIDE_KEYS),
+    *(f"{key}_a" for key in SIDE_KEYS),
+    *(f"{key}_b" for key in SIDE_KEYS),
     *("pck_a", "pck_b", "difference", "low", "high", "p", "p_holm"),
     *("only_a", "only_b", "p_mcnemar", "p_mcnemar_holm"),
     *("pairs", "keypoints", "images", "left_out_a", "left_out_b"),
@@ -42,6 +44,7 @@ _HEADER = (
     *("A : B", "p McNemar", "pairs", "keypoints", "note"),
 )
 
+# The last column is one of notes, as in every table; pairs have none.
 _PAIRS_HEADER = ("pair", "keypoints", "A", "B", "B − A", "")
 
 
@@ -50,9 +53,14 @@ def differences(comparisons: Sequence[Comparison], averaging: Averaging) -> list
 
     P-values of a kind are adjusted over the rows of all comparisons together.
     """
-    tables = [_rows(comparison, averaging) for comparison in comparisons]
-    all_rows = [row for rows in tables for row in rows]
+    tables: list[list[TidyRow]] = []
+    all_rows: list[TidyRow] = []
+    for comparison in comparisons:
+        rows = _rows(comparison, averaging)
+        tables.append(rows)
+        all_rows += rows
     for key in ("p", "p_mcnemar"):
+        # A row without p-value, of too few images to draw from, is no test and costs the others nothing.
         tested = [row for row in all_rows if row[key] is not None]
         p_values = [float(str(row[key])) for row in tested]
         for row, adjusted in zip(tested, holm(p_values), strict=True):
@@ -63,12 +71,14 @@ def differences(comparisons: Sequence[Comparison], averaging: Averaging) -> list
 def _rows(comparison: Comparison, averaging: Averaging) -> list[TidyRow]:
     """The rows of one comparison, without adjusted p-values."""
     pck, difference = _pck_and_difference(comparison, averaging)
-    cell = comparison.first.cell.record.cell
-    columns = [(name, number) for name in comparison.slices for number in range(len(comparison.alphas))]
+    cell = comparison.side_a.cell.record.cell
+    # Slices times alphas, as `_pck_and_difference` orders its columns.
+    columns = list(itertools.product(comparison.slices, range(len(comparison.alphas))))
     rows: list[TidyRow] = []
     for column, (name, number) in enumerate(columns):
         in_slice = comparison.slices[name]
-        only_a, only_b = (int(count) for count in comparison.only[:, in_slice, number].sum(axis=1))
+        only_a = int(comparison.only[0, in_slice, number].sum())
+        only_b = int(comparison.only[1, in_slice, number].sum())
         p_value = difference.p[column]
         row: TidyRow = {
             "dataset": cell.dataset,
@@ -107,9 +117,14 @@ def _pck_and_difference(comparison: Comparison, averaging: Averaging) -> tuple[n
     """
     is_by_point = averaging == "point"
     total = comparison.total.astype(np.float64)
-    share = comparison.right if is_by_point else comparison.right / total[:, None]
     inside = np.stack(list(comparison.slices.values()), axis=1).astype(np.float64)
-    weight = inside * total[:, None] if is_by_point else inside
+    share = comparison.right
+    weight = inside
+    if is_by_point:
+        # A pair weighs as many keypoints as it has; by image each pair weighs the same.
+        weight = inside * total[:, None]
+    else:
+        share = comparison.right / total[:, None]
     # (2, P, slices, alphas) -> (2, P, columns)
     parts = (share[:, :, None, :] * inside[None, :, :, None]).reshape(2, len(total), -1)
     weights = np.repeat(weight, len(comparison.alphas), axis=1)
@@ -120,8 +135,9 @@ def _pck_and_difference(comparison: Comparison, averaging: Averaging) -> tuple[n
 def _side_values(comparison: Comparison) -> dict[str, str]:
     """The values that name each side, under its keys: `method_a`, `method_b` ..."""
     values: dict[str, str] = {}
-    for letter, side in (("a", comparison.first), ("b", comparison.other)):
-        values |= {f"{key}_{letter}": value for key, value in side.keys.items()}
+    for letter, side in (("a", comparison.side_a), ("b", comparison.side_b)):
+        for key, value in side.keys.items():
+            values[f"{key}_{letter}"] = value
     return values
 
 
@@ -131,7 +147,9 @@ def most_changed_pairs(comparison: Comparison, top: int) -> list[TidyRow]:
     In order of the difference, largest first, then of its keypoints, then of the pair's id; at most `top`.
     """
     alphas = comparison.alphas
-    number = alphas.index(RANKING_ALPHA) if RANKING_ALPHA in alphas else len(alphas) - 1
+    number = len(alphas) - 1
+    if RANKING_ALPHA in alphas:
+        number = alphas.index(RANKING_ALPHA)
     right_a, right_b = comparison.right[:, :, number]
     share = (right_b - right_a) / comparison.total
     pair_ids = comparison.pair_ids
@@ -139,9 +157,10 @@ def most_changed_pairs(comparison: Comparison, top: int) -> list[TidyRow]:
     def order(pair: int) -> tuple[float, float, str]:
         return -abs(share[pair]), -abs(right_b[pair] - right_a[pair]), pair_ids[pair]
 
-    cell = comparison.first.cell.record.cell
+    cell = comparison.side_a.cell.record.cell
     rows: list[TidyRow] = []
     for pair in sorted(range(len(pair_ids)), key=order)[:top]:
+        # In order of size: the pairs behind this one did not change either.
         if not share[pair]:
             break
         total = comparison.total[pair]
@@ -150,9 +169,9 @@ def most_changed_pairs(comparison: Comparison, top: int) -> list[TidyRow]:
             "split": cell.split,
             "seed": cell.seed,
             "cell_a": cell.id,
-            "cell_b": comparison.other.cell.record.cell.id,
-            "protocol_a": comparison.first.criterion.protocol.name,
-            "protocol_b": comparison.other.criterion.protocol.name,
+            "cell_b": comparison.side_b.cell.record.cell.id,
+            "protocol_a": comparison.side_a.criterion.protocol.name,
+            "protocol_b": comparison.side_b.criterion.protocol.name,
             "alpha": alphas[number],
             "pair": pair_ids[pair],
             "keypoints": int(total),
@@ -178,24 +197,29 @@ def render_differences(
     """
     tables = differences(comparisons, averaging)
     pairs = [most_changed_pairs(comparison, top) for comparison in comparisons]
-    all_rows = [row for rows in tables for row in rows]
-    all_pairs = [row for rows in pairs for row in rows]
+    all_rows = list(itertools.chain.from_iterable(tables))
+    all_pairs = list(itertools.chain.from_iterable(pairs))
     if format == "json":
         return json.dumps({"differences": all_rows, "pairs": all_pairs}, indent=1, allow_nan=False) + "\n"
     if format == "csv":
         return Table("", (), (), tuple(all_rows), columns=KEYS).render("csv")
+    # Comparisons of the same two runs on several datasets share a table.
     groups: dict[tuple[str, str], list[int]] = {}
     for number, comparison in enumerate(comparisons):
-        groups.setdefault((comparison.first.title, comparison.other.title), []).append(number)
-    parts = [_caption(averaging, len(all_rows))]
+        groups.setdefault((comparison.side_a.title, comparison.side_b.title), []).append(number)
+    sections = [_caption(averaging, len(all_rows))]
     for (title_a, title_b), numbers in groups.items():
         texts: list[tuple[str, ...]] = []
         for number in numbers:
             texts += [_texts(comparisons[number], row) for row in tables[number]]
-        parts.append(Table(f"A: {title_a}  \nB: {title_b}", _HEADER, tuple(texts), names=2).render("md"))
-        if top:
-            parts += [_pairs_table(comparisons[number], pairs[number]).render("md") for number in numbers]
-    return "\n".join(parts)
+        # Two spaces before the line break: markdown keeps it.
+        titles = f"A: {title_a}  \nB: {title_b}"
+        sections.append(Table(titles, _HEADER, tuple(texts), names=2).render("md"))
+        if not top:
+            continue
+        for number in numbers:
+            sections.append(_pairs_table(comparisons[number], pairs[number]).render("md"))
+    return "\n".join(sections)
 
 
 def _caption(averaging: Averaging, tests: int) -> str:
