@@ -20,16 +20,27 @@ _MARKS = (
 def numbers_caption(records: Sequence[Record], view: View) -> str:
     """Two sentences on a table's numbers: unit, protocol, averaging, interval; and what alpha multiplies."""
     protocol = view.protocol
-    sizes = sorted({record.cell.fed for record in records if record.scores and record.cell.fed})
-    fed = f" ({', '.join(f'{width} x {height}' for width, height in sizes)})" if sizes else ""
-    is_stretched = _frame_of(records, protocol) == "stretched"
-    frame = f" in the frame each extractor was fed{fed}" if is_stretched else ""
+    frame = ""
+    # The stretched frame has the size that an extractor was fed, and extractors differ in it.
+    if _frame_of(records, protocol) == "stretched":
+        frame = f" in the frame each extractor was fed{_sizes_text(records)}"
     caption = (
         f"PCK in percent at alpha, protocol {protocol}{frame}, mean per {view.averaging}, "
         "± half the 95 % bootstrap interval over image pairs."
     )
-    threshold = _threshold_text(records, protocol)
-    return f"{caption} Alpha multiplies the target's size ({threshold})." if threshold else caption
+    if threshold := _threshold_text(records, protocol):
+        return f"{caption} Alpha multiplies the target's size ({threshold})."
+    return caption
+
+
+def _sizes_text(records: Sequence[Record]) -> str:
+    """` (512 x 512)`: sizes of images that extractors were fed; empty where no record says them."""
+    sizes = set()
+    for record in records:
+        if record.scores and record.cell.fed:
+            sizes.add(record.cell.fed)
+    texts = [f"{width} x {height}" for width, height in sorted(sizes)]
+    return f" ({', '.join(texts)})" if texts else ""
 
 
 def _frame_of(records: Sequence[Record], protocol: str) -> str | None:
@@ -37,6 +48,7 @@ def _frame_of(records: Sequence[Record], protocol: str) -> str | None:
     for record in records:
         if protocol in record.frames:
             return record.frames[protocol]
+    # Records of earlier versions do not say the frame.
     frames = {builtin.name: builtin.frame for builtin in BUILTIN}
     return frames.get(protocol_name(protocol))
 
@@ -47,7 +59,10 @@ def _threshold_text(records: Sequence[Record], protocol: str) -> str:
     for record in records:
         if protocol in record.thresholds:
             datasets.setdefault(record.thresholds[protocol], set()).add(record.cell.dataset)
-    return "; ".join(f"{', '.join(sorted(names))}: {kind}" for kind, names in sorted(datasets.items()))
+    texts = []
+    for kind, names in sorted(datasets.items()):
+        texts.append(f"{', '.join(sorted(names))}: {kind}")
+    return "; ".join(texts)
 
 
 def trust_sentences(records: Sequence[Record], rows: Sequence[Row]) -> list[str]:
@@ -64,6 +79,16 @@ def trust_sentences(records: Sequence[Record], rows: Sequence[Row]) -> list[str]
 def _processor(provenance: Provenance) -> str:
     hardware = provenance.hardware
     return hardware.get("gpu") or hardware.get("processor") or "hardware that is not recorded"
+
+
+def reported_sentences(rows: Sequence[Row], view: View) -> list[str]:
+    """`reported_caption` of a table's rows; nothing where the view shows no reported numbers."""
+    if not view.reported:
+        return []
+    has_claims = any(row.claims for row in rows)
+    has_rows = any(row.is_reported for row in rows)
+    is_marked = not view.ranks_reported
+    return [reported_caption(has_claims=has_claims, has_rows=has_rows, is_marked=is_marked)]
 
 
 def reported_caption(*, has_claims: bool, has_rows: bool, is_marked: bool) -> str:
@@ -88,7 +113,8 @@ def reported_caption(*, has_claims: bool, has_rows: bool, is_marked: bool) -> st
 
 def pairs_text(row: Row) -> str:
     """`900`, or `299 / 900` on several datasets."""
-    return " / ".join(str(number) for _, number in sorted(row.pairs.items())) or NOTHING
+    counts = [str(row.pairs[split]) for split in sorted(row.pairs)]
+    return " / ".join(counts) or NOTHING
 
 
 def text_or_dash(text: str) -> str:

@@ -80,16 +80,18 @@ class TableKind:
 
     def tables(self, records: Sequence[Record], view: View) -> list[Table]:
         """The tables of the records, mostly one. Raises `UserError` where the records have nothing for it."""
-        made = self.make(records, view)
-        return [made] if isinstance(made, Table) else made
+        tables = self.make(records, view)
+        return [tables] if isinstance(tables, Table) else tables
 
     def page_tables(self, records: Sequence[Record], view: View) -> list[tuple[str, str, Table]]:
         """(key, title, table) of each table of this kind that a page shows."""
         entries = []
         for number, selection in enumerate(self.select(records, view), start=1):
-            key, title = self.key or self.name, self.title
+            key = self.key or self.name
+            title = self.title
             if selection.subject:
-                key, title = f"{key}{number}", f"{title} of {selection.subject}"
+                key = f"{key}{number}"
+                title = f"{title} of {selection.subject}"
             for table in self.tables(selection.records, selection.view):
                 entries.append((key, title, table))
         return entries
@@ -161,4 +163,7 @@ CATALOGUE: Mapping[str, TableKind] = {kind.name: kind for kind in KINDS}
 
 def page_tables(records: Sequence[Record], view: View) -> list[tuple[str, str, Table]]:
     """(key, title, table) of every table that a page shows of these records."""
-    return [entry for kind in KINDS for entry in kind.page_tables(records, view)]
+    entries = []
+    for kind in KINDS:
+        entries += kind.page_tables(records, view)
+    return entries

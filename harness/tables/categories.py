@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.records.schema import Record
-from harness.tables.captions import numbers_caption, reported_caption, text_or_dash, trust_sentences
+from harness.tables.captions import numbers_caption, reported_sentences, text_or_dash, trust_sentences
 from harness.tables.columns import Column, Split, split_of
 from harness.tables.marks import group_breaks, mark_best, supervision_order
 from harness.tables.reported import all_tidy_rows, measured_rows, reported_rows
@@ -39,8 +39,12 @@ def category_selections(records: Sequence[Record], view: View) -> list[Selection
     """For a page: the records of each split with several categories."""
     selections = []
     for (dataset, split), group in _by_split(records).items():
-        slices = {score.slice for record in group for score in record.scores}
-        if sum(name.startswith(_PREFIX) for name in slices) > 1:
+        categories = set()
+        for record in group:
+            slices = {score.slice for score in record.scores}
+            categories |= {name for name in slices if name.startswith(_PREFIX)}
+        # One category alone says what the leaderboard says.
+        if len(categories) > 1:
             selections.append(Selection(group, view, split_name(dataset, split)))
     return selections
 
@@ -54,17 +58,24 @@ def _by_split(records: Sequence[Record]) -> dict[Split, list[Record]]:
 
 def _table(records: Sequence[Record], measured: Sequence[Row], whole: Column, view: View) -> Table:
     """The table of one split; `whole` is its column over all pairs."""
-    slices = {column.slice for row in measured for column in row.values}
-    categories = sorted(name for name in slices if name.startswith(_PREFIX))
-    columns = [*(whole._replace(slice=name) for name in categories), whole]
-    # A number over all pairs alone says nothing by category.
-    reported = [
-        row for row in reported_rows(columns, view) if any(column.slice != "all" for column in row.values)
-    ]
-    rows = sorted([*measured, *reported], key=lambda row: _order(row, whole, view))
+    slices: set[str] = set()
+    for row in measured:
+        slices |= {column.slice for column in row.values}
+    columns = []
+    for name in sorted(slices):
+        if name.startswith(_PREFIX):
+            columns.append(whole._replace(slice=name))
+    columns.append(whole)
+    rows = list(measured)
+    for row in reported_rows(columns, view):
+        # A number over all pairs alone says nothing by category.
+        if set(row.values) != {whole}:
+            rows.append(row)
+    rows.sort(key=lambda row: _order(row, whole, view))
+    titles = [column.slice.removeprefix(_PREFIX) for column in columns]
     return Table(
         caption=" ".join(_caption(records, rows, columns, view)),
-        header=(*_NAMES, *(column.slice.removeprefix(_PREFIX) for column in columns), "note"),
+        header=(*_NAMES, *titles, "note"),
         rows=tuple(_texts(row, columns) for row in rows),
         tidy=all_tidy_rows(records, view, whole.dataset),
         names=len(_NAMES),
@@ -76,31 +87,29 @@ def _table(records: Sequence[Record], measured: Sequence[Row], whole: Column, vi
 def _order(row: Row, whole: Column, view: View) -> tuple[object, ...]:
     is_apart = row.is_reported and not view.ranks_reported
     score = row.values.get(whole)
-    by_value = (score is None, -score.pck if score else 0.0)
-    return (is_apart, *supervision_order(row), bool(row.notes), *by_value, row.key)
+    pck = score.pck if score else 0.0
+    # The key last: rows of equal numbers stand in the same order in every printout.
+    return (is_apart, *supervision_order(row), bool(row.notes), score is None, -pck, row.key)
 
 
 def _caption(
     records: Sequence[Record], rows: Sequence[Row], columns: Sequence[Column], view: View
 ) -> list[str]:
     whole = columns[-1]
+    # Papers print no numbers of pairs.
     measured = [row for row in rows if not row.is_reported]
-    sentences = [
+    return [
         numbers_caption(records, view),
         f"Alpha {alpha_text(whole.alpha)}; {split_name(whole.dataset, whole.split)}; a column a category.",
         _sizes_text(measured, columns),
         *trust_sentences(records, []),
+        *reported_sentences(rows, view),
     ]
-    if view.reported:
-        has_claims = any(row.claims for row in rows)
-        has_rows = len(measured) < len(rows)
-        is_marked = not view.ranks_reported
-        sentences.append(reported_caption(has_claims=has_claims, has_rows=has_rows, is_marked=is_marked))
-    return [sentence for sentence in sentences if sentence]
 
 
 def _texts(row: Row, columns: Sequence[Column]) -> tuple[str, ...]:
     names = (row.supervision, row.method, row.prompt, row.localizer, row.backbone)
+    # An interval in each of some twenty columns would double the table's width.
     numbers = [row.text(column, interval=column.slice == "all") for column in columns]
     return (*names, text_or_dash(row.trained_on), *numbers, row.note)
 
@@ -110,8 +119,10 @@ def _sizes_text(rows: Sequence[Row], columns: Sequence[Column]) -> str:
     counts: dict[str, int] = {}
     for column in columns:
         pairs = [row.values[column].pairs for row in rows if column in row.values]
+        # The most: limited runs have fewer, and say so in their notes.
         counts[column.slice.removeprefix(_PREFIX)] = max(pairs, default=0)
     *categories, whole = counts.values()
     if len(set(categories)) == 1 and len(categories) > 1:
         return f"{whole} pairs, {categories[0]} in each category."
-    return f"Pairs: {', '.join(f'{name} {count}' for name, count in counts.items())}."
+    texts = [f"{name} {count}" for name, count in counts.items()]
+    return f"Pairs: {', '.join(texts)}."

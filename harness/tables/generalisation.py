@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from harness.records.schema import Record
 from harness.tables.captions import (
     numbers_caption,
     pairs_text,
-    reported_caption,
+    reported_sentences,
     text_or_dash,
     trust_sentences,
 )
@@ -33,12 +34,14 @@ def generalisation(records: Sequence[Record], view: View) -> Table:
     records, differences = distinguish_labels(records)
     columns = view.columns(records)
     if view.reported:
+        # Sorted, unlike the leaderboard's: the columns of one dataset stand together.
         columns = sorted([*columns, *reported_columns(columns, view)])
     rows = [*measured_rows(records, view, differences), *reported_rows(columns, view)]
     rows.sort(key=lambda row: _order(row, view))
+    titles = [column.title for column in columns]
     return Table(
         caption=" ".join(_caption(records, view, rows, columns)),
-        header=(*_NAMES, *(column.title for column in columns), "pairs", "note"),
+        header=(*_NAMES, *titles, "pairs", "note"),
         rows=tuple(_texts(row, columns) for row in rows),
         tidy=all_tidy_rows(records, view),
         names=len(_NAMES),
@@ -49,8 +52,10 @@ def generalisation(records: Sequence[Record], view: View) -> Table:
 
 def generalisation_selections(records: Sequence[Record], view: View) -> list[Selection]:
     """For a page: all records, where they are of several splits or stand beside reported numbers."""
-    has_several = len({split_of(record) for record in records}) > 1
-    return [Selection(records, view)] if has_several or view.reported else []
+    splits = {split_of(record) for record in records}
+    if len(splits) > 1 or view.reported:
+        return [Selection(records, view)]
+    return []
 
 
 def _order(row: Row, view: View) -> tuple[object, ...]:
@@ -62,14 +67,9 @@ def _caption(
     records: Sequence[Record], view: View, rows: Sequence[Row], columns: Sequence[Column]
 ) -> list[str]:
     sentences = [numbers_caption(records, view), *trust_sentences(records, [])]
-    if any(_is_at_home(row, column) for row in rows for column in columns):
+    if any(_is_at_home(row, column) for row, column in itertools.product(rows, columns)):
         sentences.append(f"{_AT_HOME}: trained on this dataset.")
-    if view.reported:
-        has_claims = any(row.claims for row in rows)
-        has_rows = any(row.is_reported for row in rows)
-        is_marked = not view.ranks_reported
-        sentences.append(reported_caption(has_claims=has_claims, has_rows=has_rows, is_marked=is_marked))
-    return sentences
+    return [*sentences, *reported_sentences(rows, view)]
 
 
 def _texts(row: Row, columns: Sequence[Column]) -> tuple[str, ...]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from harness.records.schema import Record
 from harness.tables.captions import (
     numbers_caption,
     pairs_text,
-    reported_caption,
+    reported_sentences,
     text_or_dash,
     trust_sentences,
 )
@@ -45,34 +46,52 @@ def leaderboard(records: Sequence[Record], view: View) -> Table:
     records, differences = distinguish_labels(records)
     measured = view.columns(records)
     columns = [*measured, *reported_columns(measured, view)]
-    rows = measured_rows(records, view, differences)
-    ranked, unranked, reported = _order(rows, reported_rows(columns, view), measured, view)
-    is_tested = len(ranked) > 1 and not any(row.is_reported for row in ranked)
-    ranks = view.ties(ranked, measured) if view.ties and is_tested else None
-    shown = [*ranked, *unranked, *reported]
+    ranked, unranked, reported = _order(
+        measured_rows(records, view, differences), reported_rows(columns, view), measured, view
+    )
+    ranks = _tied_ranks(ranked, measured, view)
+    rows = [*ranked, *unranked, *reported]
     numbers = [str(rank) for rank in ranks or range(1, len(ranked) + 1)]
-    numbers += [""] * (len(shown) - len(ranked))
-    breaks = frozenset({len(ranked), len(ranked) + len(unranked)})
-    return Table(
-        caption=" ".join(_caption(records, view, ranked, shown, measured, has_ranks=ranks is not None)),
+    numbers += [""] * (len(rows) - len(ranked))
+    texts = []
+    for number, row in zip(numbers, rows, strict=True):
+        texts.append(_texts(number, row, columns, view))
+    table = Table(
+        caption=" ".join(_caption(records, view, ranked, rows, measured, has_ranks=ranks is not None)),
         header=_header(columns, view),
-        rows=tuple(_texts(number, row, columns, view) for number, row in zip(numbers, shown, strict=True)),
+        rows=tuple(texts),
         tidy=all_tidy_rows(records, view),
         names=len(_NAMES),
-        marks=mark_best(shown, columns, len(_NAMES), is_mixed=view.ranks_reported)
-        if view.has_details
-        else {},
-        breaks=breaks if view.has_details else frozenset(),
     )
+    if not view.has_details:
+        # Without the column of supervision, a reader could not see which rows a mark compares.
+        return table
+    return replace(
+        table,
+        marks=mark_best(rows, columns, len(_NAMES), is_mixed=view.ranks_reported),
+        breaks=frozenset({len(ranked), len(ranked) + len(unranked)}),
+    )
+
+
+def _tied_ranks(ranked: Sequence[Row], columns: Sequence[Column], view: View) -> Sequence[int] | None:
+    """The ranks of rows, the same for tied ones; None where ties are not asked for or cannot be decided."""
+    if view.ties is None or len(ranked) < 2:
+        return None
+    # Papers print no predictions, and a difference to a printed number cannot be tested.
+    if any(row.is_reported for row in ranked):
+        return None
+    return view.ties(ranked, columns)
 
 
 def _order(
     measured: Sequence[Row], reported: Sequence[Row], columns: Sequence[Column], view: View
 ) -> tuple[list[Row], list[Row], list[Row]]:
     """Ranked rows, measured rows without a rank, reported rows without a rank: each in the table's order."""
+    # Every column, not only the ranking ones: a row that lacks a dataset has no mean over all of them.
     ranked = [row for row in measured if row.is_complete(columns)]
     unranked = [row for row in measured if not row.is_complete(columns)]
     if view.ranks_reported:
+        # Papers print few thresholds: those that rows are ranked by are enough.
         ranking = ranking_columns(columns)
         ranked += [row for row in reported if row.is_complete(ranking)]
         reported = [row for row in reported if not row.is_complete(ranking)]
@@ -85,7 +104,7 @@ def _caption(
     records: Sequence[Record],
     view: View,
     ranked: Sequence[Row],
-    shown: Sequence[Row],
+    rows: Sequence[Row],
     columns: Sequence[Column],
     *,
     has_ranks: bool,
@@ -99,32 +118,30 @@ def _caption(
     elif view.ties and len(ranked) > 1:
         sentences.append(_NO_TIES)
     if view.has_details:
-        sentences += trust_sentences(records, shown)
-    if view.reported:
-        has_claims = any(row.claims for row in shown)
-        has_rows = any(row.is_reported for row in shown)
-        is_marked = not view.ranks_reported
-        sentences.append(reported_caption(has_claims=has_claims, has_rows=has_rows, is_marked=is_marked))
-    return sentences
+        sentences += trust_sentences(records, rows)
+    return [*sentences, *reported_sentences(rows, view)]
 
 
 def _ranking_text(columns: Sequence[Column]) -> str:
     """The number that rows are in order of: `mean of PCK at alpha 0.10`."""
     ranking = ranking_columns(columns)
-    number = f"PCK at alpha {', '.join(dict.fromkeys(alpha_text(column.alpha) for column in ranking))}"
+    alphas = dict.fromkeys(alpha_text(column.alpha) for column in ranking)
+    number = f"PCK at alpha {', '.join(alphas)}"
     return f"mean of {number}" if len(ranking) > 1 else number
 
 
 def _header(columns: Sequence[Column], view: View) -> tuple[str, ...]:
+    titles = [column.title for column in columns]
     details = _DETAILS if view.has_details else ()
-    return (*_NAMES, *(column.title for column in columns), *details, "note")
+    return (*_NAMES, *titles, *details, "note")
 
 
 def _texts(number: str, row: Row, columns: Sequence[Column], view: View) -> tuple[str, ...]:
     """A row of the table; `number` is its rank, or empty."""
     names = (number, row.method, row.prompt, row.localizer, row.backbone)
+    texts = [row.text(column) for column in columns]
     details = _details(row) if view.has_details else ()
-    return (*names, *(row.text(column) for column in columns), *details, row.note)
+    return (*names, *texts, *details, row.note)
 
 
 def _details(row: Row) -> tuple[str, ...]:
@@ -135,5 +152,9 @@ def _details(row: Row) -> tuple[str, ...]:
 
 def _seconds_text(row: Row) -> str:
     """`0.750`, or `0.750 / 0.812` on several datasets."""
-    texts = [f"{row.seconds[split]:.3f}" if split in row.seconds else NOTHING for split in sorted(row.pairs)]
+    texts = []
+    # Over the splits of pairs, not of seconds: a gap keeps both columns in one order.
+    for split in sorted(row.pairs):
+        seconds = row.seconds.get(split)
+        texts.append(NOTHING if seconds is None else f"{seconds:.3f}")
     return " / ".join(texts) or NOTHING

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 from harness.tables.columns import Column
@@ -26,10 +27,12 @@ def mark_best(
     """
     marks: dict[tuple[int, int], Mark] = {}
     for number, column in enumerate(columns, start=offset):
+        # (supervision, apart from measured rows) -> row -> number
         groups: dict[tuple[str, bool], dict[int, float]] = {}
         for index, row in enumerate(rows):
             if row.is_complete([column]):
                 group = (row.supervision, row.is_reported and not is_mixed)
+                # Rounded as printed: numbers that read alike are alike.
                 groups.setdefault(group, {})[index] = round(row.values[column].pck, 1)
         for values in groups.values():
             for index, mark in _mark_group(values).items():
@@ -46,7 +49,11 @@ def _mark_group(values: Mapping[int, float]) -> dict[int, Mark]:
     # Two that are best leave no second.
     if len(order) > 1 and list(values.values()).count(order[0]) == 1:
         marks[order[1]] = "second"
-    return {index: marks[value] for index, value in values.items() if value in marks}
+    row_marks: dict[int, Mark] = {}
+    for index, value in values.items():
+        if value in marks:
+            row_marks[index] = marks[value]
+    return row_marks
 
 
 def supervision_order(row: Row) -> tuple[int, str]:
@@ -58,5 +65,9 @@ def supervision_order(row: Row) -> tuple[int, str]:
 
 def group_breaks(rows: Sequence[Row]) -> frozenset[int]:
     """Rows at which a group begins: another supervision, or reported after measured."""
-    keys = [(row.supervision, row.is_reported) for row in rows]
-    return frozenset(index for index in range(1, len(keys)) if keys[index] != keys[index - 1])
+    breaks = set()
+    for index, (row, following) in enumerate(itertools.pairwise(rows), start=1):
+        is_like_row = following.supervision == row.supervision
+        if not is_like_row or following.is_reported != row.is_reported:
+            breaks.add(index)
+    return frozenset(breaks)

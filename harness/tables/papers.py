@@ -23,8 +23,10 @@ FOLDER = Path(__file__).parent / "reported_numbers"
 
 INDEX = "index.json"
 
+# The training data of learned prompts where --trained-on names no other.
 _DEFAULT_TRAINING = "spair-71k"
 
+# The part of a label that says which file a learned prompt is from: `[trained-on=pf-pascal]`.
 _PROMPT_CHOICE = re.compile(r"\[(trained-on|prompt-file)=[^,\]]*\]$")
 
 _NAMES = ("method", "supervision", "trained_on")
@@ -88,7 +90,8 @@ class ReportedMethod:
 
         `name=folder` marks the user's own files, which may hold anything: these are other weights.
         """
-        return set(self.weights) <= set(row.backbone.partition("@")[0].split("+"))
+        names, _, _ = row.backbone.partition("@")
+        return set(self.weights) <= set(names.split("+"))
 
 
 @dataclass(frozen=True)
@@ -124,10 +127,11 @@ class ReportedNumbers:
         return rows
 
     def _tidy_row(self, method: ReportedMethod, column: Column, value: float) -> TidyRow:
+        has_localizer = method.is_stated and method.localizer != NOTHING
         return {
             "method": method.label,
             "prompt": method.prompt,
-            "localizer": method.localizer if method.is_stated and method.localizer != NOTHING else "",
+            "localizer": method.localizer if has_localizer else "",
             "dataset": column.dataset,
             "split": column.split,
             "protocol": self.protocol,
@@ -151,10 +155,11 @@ def citation(numbers: Iterable[tuple[ReportedMethod, Column]]) -> str:
     tables: dict[str, set[str]] = {}
     for method, column in numbers:
         tables.setdefault(method.source, set()).update(method.tables[column])
-    return "; ".join(
-        f"{source}, Table{'s' if len(names) > 1 else ''} {', '.join(sorted(names))}"
-        for source, names in tables.items()
-    )
+    texts = []
+    for source, names in tables.items():
+        noun = "Tables" if len(names) > 1 else "Table"
+        texts.append(f"{source}, {noun} {', '.join(sorted(names))}")
+    return "; ".join(texts)
 
 
 def read_reported(folder: Path = FOLDER) -> ReportedNumbers:
@@ -168,11 +173,13 @@ def read_reported(folder: Path = FOLDER) -> ReportedNumbers:
         methods: dict[tuple[str, ...], ReportedMethod] = {}
         for table in index["tables"]:
             for method in _read_table(folder / table["file"], table, index):
+                # A method stands in several tables of its paper: on several datasets, or by category.
                 key = (method.method, method.prompt, method.trained_on)
                 earlier = methods.get(key)
                 methods[key] = _merge(earlier, method) if earlier else method
         return ReportedNumbers(index["protocol"], index["averaging"], tuple(methods.values()))
     except (OSError, ValueError, KeyError) as error:
+        # The message of a KeyError is the bare key.
         problem = f"no entry {error}" if isinstance(error, KeyError) else error
         raise UserError(
             f"{folder}: the printed numbers cannot be read ({problem}); restore the folder from the project"
@@ -184,10 +191,9 @@ def _merge(method: ReportedMethod, later: ReportedMethod) -> ReportedMethod:
     for column, value in method.values.items():
         if later.values.get(column, value) != value:
             raise ValueError(f"two values for {method.name} in {column}")
-    tables = {
-        column: (*method.tables.get(column, ()), *later.tables.get(column, ()))
-        for column in {**method.tables, **later.tables}
-    }
+    tables = dict(method.tables)
+    for column, numbers in later.tables.items():
+        tables[column] = (*tables.get(column, ()), *numbers)
     return replace(method, values={**method.values, **later.values}, tables=tables)
 
 
@@ -198,6 +204,7 @@ def _read_table(path: Path, table: Mapping[str, Any], index: Mapping[str, Any]) 
             method = _method_of(line, table, index)
             by_prompt: dict[str, dict[Column, float]] = {}
             for title, text in line.items():
+                # Empty: the paper has no number for this method and column.
                 if title not in _NAMES and text:
                     prompt, column = _column_of(title, table, index["split"], method.prompt)
                     by_prompt.setdefault(prompt, {})[column] = float(text)
@@ -210,6 +217,7 @@ def _method_of(line: Mapping[str, str], table: Mapping[str, Any], index: Mapping
     """The method that a line of a paper's table is of, without numbers."""
     entry = index["methods"][line["method"]]
     supervision = line.get("supervision") or "Z"
+    # A table's supervised rows are trained on one dataset, unless a row says otherwise.
     trained_on = line.get("trained_on") or table.get("trained_on", {}).get(supervision, "")
     return ReportedMethod(
         name=entry.get("name", line["method"]),
@@ -231,7 +239,7 @@ def _column_of(title: str, table: Mapping[str, Any], split: str, prompt: str) ->
     if table["columns"] == "prompts":
         return title, Column(table["dataset"], split, table["alpha"])
     if table["columns"] == "categories":
-        part = "all" if title == "all" else f"category={title}"
-        return prompt, Column(table["dataset"], split, table["alpha"], part)
+        slice_name = "all" if title == "all" else f"category={title}"
+        return prompt, Column(table["dataset"], split, table["alpha"], slice_name)
     dataset, _, alpha = title.partition("@")
     return prompt, Column(dataset, split, float(alpha))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -45,19 +46,23 @@ def prompt_types(records: Sequence[Record], view: View) -> Table:
         _add_record(record, rows, view, alpha, differences)
     datasets = list(dict.fromkeys(_dataset_name(record) for record in records))
     prompts = _order_prompts(records, view)
-    columns = [(prompt, dataset) for dataset in datasets for prompt in prompts]
+    columns = [(prompt, dataset) for dataset, prompt in itertools.product(datasets, prompts)]
     caption = [numbers_caption(records, view)]
     if view.reported:
+        # After the measured columns are known: they decide which datasets' numbers are shown.
         reported = _reported_rows(view.reported, alpha, set(datasets))
-        columns += [column for row in reported.values() for column in row.texts]
+        for row in reported.values():
+            columns += row.texts
         # Stable: within a dataset the printed ones follow, and `none` stays last.
         columns = sorted(dict.fromkeys(columns), key=lambda column: column[0] == NO_PROMPT)
         datasets = list(dict.fromkeys(dataset for _, dataset in columns))
         rows |= reported
-        has_claims = any("(" in text for row in rows.values() for text in row.texts.values())
+        has_claims = any(_has_claim(row) for row in rows.values())
         caption.append(reported_caption(has_claims=has_claims, has_rows=bool(reported), is_marked=False))
     caption.append(f"Alpha {alpha_text(alpha)}; {', '.join(datasets)}; a column a prompt type.")
-    titles = [f"{dataset}: {prompt}" if len(datasets) > 1 else prompt for prompt, dataset in columns]
+    titles = [prompt for prompt, _ in columns]
+    if len(datasets) > 1:
+        titles = [f"{dataset}: {prompt}" for prompt, dataset in columns]
     return Table(
         caption=" ".join(caption),
         header=("method", "localizer", "backbone", *titles, "note"),
@@ -67,12 +72,20 @@ def prompt_types(records: Sequence[Record], view: View) -> Table:
     )
 
 
+def _has_claim(row: _Row) -> bool:
+    """Says whether a number is followed by its difference from a printed one, in brackets."""
+    return any("(" in text for text in row.texts.values())
+
+
 def prompt_selections(records: Sequence[Record], view: View) -> list[Selection]:
     """For a page: the records of the datasets on which some method has several prompts."""
     prompts: dict[tuple[str, Split], set[str]] = {}
     for record in records:
         prompts.setdefault((record.cell.method, split_of(record)), set()).add(record.cell.prompt)
-    splits = {split for (_, split), names in prompts.items() if len(names) > 1}
+    splits = set()
+    for (_, split), names in prompts.items():
+        if len(names) > 1:
+            splits.add(split)
     compared = [record for record in records if split_of(record) in splits]
     return [Selection(compared, view)] if compared else []
 
@@ -80,7 +93,9 @@ def prompt_selections(records: Sequence[Record], view: View) -> list[Selection]:
 def _order_prompts(records: Sequence[Record], view: View) -> list[str]:
     """The prompts of the records: those that the view names first, `none` last."""
     prompts = dict.fromkeys(record.cell.prompt for record in records)
-    order = dict.fromkeys((*(name for name in view.prompts if name in prompts), *prompts))
+    named = [name for name in view.prompts if name in prompts]
+    order = dict.fromkeys([*named, *prompts])
+    # A stable sort, which moves `none` alone.
     return sorted(order, key=lambda name: name == NO_PROMPT)
 
 
@@ -93,7 +108,8 @@ def _add_record(
     """
     cell = record.cell
     if not record.scores:
-        key = next((key for key in rows if key[0] == cell.label), (cell.label, NOTHING, cell.features))
+        method_keys = [key for key in rows if key[0] == cell.label]
+        key = method_keys[0] if method_keys else (cell.label, NOTHING, cell.features)
         reason = f"{cell.prompt} on {_dataset_name(record)}: {status_text(record)}"
         rows.setdefault(key, _Row()).notes.append(reason)
         return
@@ -114,6 +130,7 @@ def _add_record(
 
 def _number_text(record: Record, localizer: str, view: View, alpha: float) -> tuple[str, Sequence[str]]:
     """A record's number by one localizer, with what a paper claimed, and remarks on that."""
+    # One record and one localizer are one row of the leaderboard, which knows claims and their remarks.
     (row,) = measured_rows([record], replace(view, localizers=[localizer]), {})
     return row.text(Column(record.cell.dataset, record.cell.split, alpha)), row.remarks
 
@@ -135,17 +152,18 @@ def _reported_rows(reported: ReportedNumbers, alpha: float, datasets: set[str]) 
             if column.slice == "all" and column.alpha == alpha and not method.trained_on:
                 key = (method.name, split_name(column.dataset, column.split))
                 numbers.setdefault(key, []).append((method, column))
-    several = {key: printed for key, printed in numbers.items() if len(printed) > 1}
-    measured = {key: printed for key, printed in several.items() if key[1] in datasets}
+    keys = [key for key, entries in numbers.items() if len(entries) > 1]
+    measured_keys = [key for key in keys if key[1] in datasets]
     rows: dict[_RowKey, _Row] = {}
-    for (name, dataset), printed in (measured or several).items():
-        method = printed[0][0]
+    for name, dataset in measured_keys or keys:
+        entries = numbers[name, dataset]
+        method = entries[0][0]
         row = rows.setdefault((f"{name} (reported)", method.localizer, method.backbone), _Row())
         row.backbones[method.backbone] = None
-        for method, column in printed:
+        for method, column in entries:
             row.texts[method.prompt, dataset] = f"{method.values[column]:.1f}"
-        if citation(printed) not in row.notes:
-            row.notes.append(citation(printed))
+        if citation(entries) not in row.notes:
+            row.notes.append(citation(entries))
     return rows
 
 

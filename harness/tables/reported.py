@@ -34,8 +34,8 @@ def reported_rows(columns: Sequence[Column], view: View) -> list[Row]:
         notes = (f"protocol {reported.protocol}, mean per {reported.averaging}",)
     rows = []
     for method in reported.methods:
-        values = {column: reported.score_of(method, column) for column in columns if column in method.values}
-        if not values:
+        printed = [column for column in columns if column in method.values]
+        if not printed:
             continue
         row = Row(
             f"{method.name} (reported)",
@@ -44,15 +44,17 @@ def reported_rows(columns: Sequence[Column], view: View) -> list[Row]:
             method.backbone or NOTHING,
             method.supervision,
             method.trained_on,
-            values=values,
+            values={column: reported.score_of(method, column) for column in printed},
             notes=notes,
-            remarks=(citation((method, column) for column in values),),
+            remarks=(citation((method, column) for column in printed),),
             is_reported=True,
         )
         rows.append(row)
 
     def order(row: Row) -> tuple[float, tuple[str, ...]]:
-        return -row.mean([column for column in columns if column in row.values]), row.key
+        # Over the columns that the row has: papers print different ones.
+        printed = [column for column in columns if column in row.values]
+        return -row.mean(printed), row.key
 
     return sorted(rows, key=order)
 
@@ -68,7 +70,9 @@ def _add_claims(row: Row, view: View) -> Row:
     methods = [method for method in reported.methods if method.matches(row)]
     claims: dict[Column, float] = {}
     for method in methods:
-        claims |= {column: value for column, value in method.values.items() if column in row.values}
+        for column, value in method.values.items():
+            if column in row.values:
+                claims[column] = value
     if not claims:
         return row
     weights = "+".join(methods[0].weights)
@@ -77,7 +81,9 @@ def _add_claims(row: Row, view: View) -> Row:
     if not is_stated:
         remarks.append("settings of the reported number are not stated")
     if not all(method.has_weights_of(row) for method in methods):
-        remarks.append(f"other weights than {'the reported' if is_stated else 'the published'} {weights}")
+        # Weights that a paper does not state are those that its method was published with.
+        source = "reported" if is_stated else "published"
+        remarks.append(f"other weights than the {source} {weights}")
     return replace(row, claims=claims, remarks=tuple(remarks))
 
 
@@ -89,10 +95,14 @@ def reported_columns(measured: Sequence[Column], view: View) -> list[Column]:
     """
     datasets = {column.dataset for column in measured}
     methods = view.reported.methods if view.reported else ()
-    columns = {column for method in methods for column in method.values if column.slice == "all"}
-    shown = sorted(column for column in columns if view.shows_alpha(column.alpha))
-    shown = [column for column in shown if column.dataset in datasets] or shown
-    return [column for column in shown if column not in measured]
+    printed: set[Column] = set()
+    for method in methods:
+        for column in method.values:
+            if column.slice == "all" and view.shows_alpha(column.alpha):
+                printed.add(column)
+    columns = sorted(printed)
+    of_datasets = [column for column in columns if column.dataset in datasets]
+    return [column for column in of_datasets or columns if column not in measured]
 
 
 def all_tidy_rows(records: Sequence[Record], view: View, dataset: str | None = None) -> tuple[TidyRow, ...]:

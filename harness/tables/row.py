@@ -69,9 +69,11 @@ class Row:
         score = self.values.get(column)
         if score is None:
             return NOTHING
-        claim = self.claims.get(column)
         number = number_text(score) if interval else f"{score.pck:.1f}"
-        return number if claim is None else f"{number} ({difference_text(score.pck - claim)})"
+        claim = self.claims.get(column)
+        if claim is None:
+            return number
+        return f"{number} ({difference_text(score.pck - claim)})"
 
 
 TieFinder = Callable[[Sequence[Row], Sequence[Column]], Sequence[int] | None]

@@ -51,6 +51,7 @@ def _rows_of_record(record: Record, view: View, difference: str | None) -> Itera
     for localizer in sorted({score.localizer for score in record.scores}):
         if not view.shows_localizer(localizer):
             continue
+        # Numbers of another protocol are shown; the row's note keeps them out of the ranking.
         protocol, values = _numbers(record, localizer, view)
         protocol_notes = [] if protocol == view.protocol else [f"protocol {protocol}"]
         yield replace(
@@ -66,15 +67,17 @@ def _rows_of_record(record: Record, view: View, difference: str | None) -> Itera
 
 def _numbers(record: Record, localizer: str, view: View) -> tuple[str, dict[Column, Score]]:
     """A protocol and a localizer's numbers of it: the view's protocol, or the first by name with some."""
-    scores = [score for score in record.scores if score.localizer == localizer]
-    scores = [score for score in scores if score.averaging == view.averaging]
+    scores = []
+    for score in record.scores:
+        if score.localizer == localizer and score.averaging == view.averaging:
+            scores.append(score)
     protocols = sorted({score.protocol for score in scores})
     protocol = view.protocol if view.protocol in protocols else protocols[0]
-    values = {
-        Column(record.cell.dataset, record.cell.split, score.alpha, score.slice): score
-        for score in scores
-        if score.protocol == protocol
-    }
+    values = {}
+    for score in scores:
+        if score.protocol == protocol:
+            column = Column(record.cell.dataset, record.cell.split, score.alpha, score.slice)
+            values[column] = score
     return protocol, values
 
 

@@ -49,26 +49,30 @@ def sweep(records: Sequence[Record], view: View) -> Table:
     notes: dict[Scalar, list[tuple[_Curve, str]]] = {}
     for record in records:
         value = record.cell.params[parameter]
+        # Even without a note: the values that have a list here are the rows.
+        value_notes = notes.setdefault(value, [])
         for localizer in filter(view.shows_localizer, record.localizers):
             curve = _curve_of(record, localizer, parameter)
-            scores, value_notes = curves.setdefault(curve, {}), notes.setdefault(value, [])
+            # Likewise: a curve without a number at this threshold keeps its column.
+            scores = curves.setdefault(curve, {})
             if score := view.score_of(record, localizer, alpha):
                 scores[value] = score
             value_notes += [(curve, note) for note in ranking_notes(record, localizer)]
             if record.cell.id in differences:
                 value_notes.append((curve, differences[record.cell.id]))
         if not record.scores:
-            notes.setdefault(value, []).append((_curve_of(record, "", parameter), status_text(record)))
+            value_notes.append((_curve_of(record, "", parameter), status_text(record)))
     heads = _heads(list(curves))
-    datasets = list(dict.fromkeys(curve.dataset for curve in curves))
+    datasets = dict.fromkeys(curve.dataset for curve in curves)
     rows = []
-    for value, value_notes in sorted(notes.items(), key=lambda item: value_order(item[0])):
+    for value in sorted(notes, key=value_order):
         numbers = [number_text(scores.get(value)) for scores in curves.values()]
-        note = "; ".join(f"{heads.get(curve, curve.method)}: {note}" for curve, note in value_notes)
-        rows.append((format_value(value), *numbers, note))
+        # A cell without numbers has no column, and is named by its method alone.
+        texts = [f"{heads.get(curve, curve.method)}: {note}" for curve, note in notes[value]]
+        rows.append((format_value(value), *numbers, "; ".join(texts)))
+    choice = f"Alpha {alpha_text(alpha)}; {', '.join(datasets)}; a row a {parameter}."
     return Table(
-        caption=f"{numbers_caption(records, view)} Alpha {alpha_text(alpha)}; {', '.join(datasets)}; "
-        f"a row a {parameter}.",
+        caption=f"{numbers_caption(records, view)} {choice}",
         header=(parameter, *heads.values(), "note"),
         rows=tuple(rows),
         tidy=tuple(tidy_rows(records, view)),
@@ -84,13 +88,16 @@ def timesteps(records: Sequence[Record], view: View) -> Table:
 def timestep_selections(records: Sequence[Record], view: View) -> list[Selection]:
     """For a page: the records of methods that have several timesteps."""
     swept = swept_records(records, TIMESTEP)
-    return [Selection(swept, replace(view, reported=None))] if swept else []
+    # No paper printed numbers by timestep: with them, the table would refuse the view.
+    timestep_view = replace(view, reported=None)
+    return [Selection(swept, timestep_view)] if swept else []
 
 
 def sweep_selections(records: Sequence[Record], view: View) -> list[Selection]:
     """For a page: for each parameter but the timestep, the records of methods that have several values."""
     selections = []
     for parameter in swept_parameters(records):
+        # The timestep has a table of its own.
         if parameter != TIMESTEP:
             parameter_view = replace(view, parameter=parameter, reported=None)
             selections.append(Selection(swept_records(records, parameter), parameter_view, parameter))
@@ -120,40 +127,52 @@ def records_with(records: Sequence[Record], parameter: str) -> list[Record]:
         raise UserError(
             "no cell has a timestep; 'bench run --timestep 0..500:50' sweeps those of methods that have one"
         )
-    known = sorted({name for record in records for name in record.cell.params})
-    raise UserError(f"no cell has a parameter '{parameter}'; they have {', '.join(known) or 'none'}")
+    names = ", ".join(_parameter_names(records)) or "none"
+    raise UserError(f"no cell has a parameter '{parameter}'; they have {names}")
 
 
 def swept_records(records: Sequence[Record], parameter: str) -> list[Record]:
     """The records of methods that have several values of a parameter on one dataset's split."""
-    values: dict[tuple[str, Split], set[Scalar]] = {}
     having = [record for record in records if parameter in record.cell.params]
+    values: dict[tuple[str, Split], set[Scalar]] = {}
     for record in having:
-        values.setdefault((record.cell.method, split_of(record)), set()).add(record.cell.params[parameter])
-    return [record for record in having if len(values[record.cell.method, split_of(record)]) > 1]
+        key = (record.cell.method, split_of(record))
+        values.setdefault(key, set()).add(record.cell.params[parameter])
+    swept = []
+    for record in having:
+        # One value alone is a point, not a curve.
+        if len(values[record.cell.method, split_of(record)]) > 1:
+            swept.append(record)
+    return swept
 
 
 def swept_parameters(records: Sequence[Record]) -> list[str]:
     """Names of the parameters that some method has several values of on one dataset's split."""
-    names = sorted({name for record in records for name in record.cell.params})
-    return [name for name in names if swept_records(records, name)]
+    return [name for name in _parameter_names(records) if swept_records(records, name)]
+
+
+def _parameter_names(records: Sequence[Record]) -> list[str]:
+    names: set[str] = set()
+    for record in records:
+        names |= record.cell.params.keys()
+    return sorted(names)
 
 
 def value_order(value: Scalar) -> tuple[bool, float, str]:
     """Sorting key of a parameter's values: numbers by size, then everything else by name."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return not is_number, float(value or 0) if is_number else 0.0, str(value)
+    # A bool is an int to Python, but no size to a reader.
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return False, float(value), str(value)
+    return True, 0.0, str(value)
 
 
 def _only_parameter(records: Sequence[Record]) -> str:
     """The parameter that has several values. Raises `UserError` unless there is exactly one."""
     names = swept_parameters(records)
-    if len(names) != 1:
-        raise UserError(
-            "--table sweep: name a parameter with --by; "
-            f"those with several values are: {', '.join(names) or 'none'}"
-        )
-    return names[0]
+    if len(names) == 1:
+        return names[0]
+    known = ", ".join(names) or "none"
+    raise UserError(f"--table sweep: name a parameter with --by; those with several values are: {known}")
 
 
 def _curve_of(record: Record, localizer: str, parameter: str) -> _Curve:
@@ -172,10 +191,15 @@ def _heads(curves: Sequence[_Curve]) -> dict[_Curve, str]:
     has_datasets = len({curve.dataset for curve in curves}) > 1
     heads = {}
     for curve in curves:
-        family = [other for other in curves if other.method == curve.method]
-        aspects = [name for name in ("prompt", "localizer", "backbone") if _varies(family, name)]
-        texts = [curve.method, *(getattr(curve, name) for name in aspects)]
-        heads[curve] = " ".join([*texts, curve.dataset] if has_datasets else texts)
+        # Heads are short: what all curves of a method share is not in them.
+        method_curves = [candidate for candidate in curves if candidate.method == curve.method]
+        texts = [curve.method]
+        for aspect in ("prompt", "localizer", "backbone"):
+            if _varies(method_curves, aspect):
+                texts.append(getattr(curve, aspect))
+        if has_datasets:
+            texts.append(curve.dataset)
+        heads[curve] = " ".join(texts)
     return heads
 
 

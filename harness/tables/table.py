@@ -34,6 +34,8 @@ _MARKS: dict[Format, dict[Mark, tuple[str, str]]] = {
     "html": {"best": ("<strong>", "</strong>"), "second": ("<u>", "</u>")},
 }
 
+_TABULATE_FORMATS: dict[Format, str] = {"md": "pipe", "tex": "latex_booktabs", "html": "html"}
+
 _TEX_NAMES = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -46,6 +48,7 @@ _TEX_NAMES = {
 _TEX_SYMBOLS = {"±": r"$\pm$", "−": "$-$", "–": "--", "†": r"$\dagger$", "≥": r"$\geq$"}
 """Characters of our tables that LaTeX lacks, or has in a font that not every installation has."""
 
+# Private characters of Unicode: no name holds them, and tabulate's escaping leaves them alone.
 _OPEN: dict[Mark, str] = {"best": "\ue000", "second": "\ue001"}
 
 _CLOSE: dict[Mark, str] = {"best": "\ue002", "second": "\ue003"}
@@ -97,7 +100,9 @@ class Table:
         from tabulate import tabulate
 
         numbers = len(self.header) - self.names - has_notes
-        alignment = ["left"] * self.names + ["right"] * numbers + ["left"] * has_notes
+        alignment = ["left"] * self.names + ["right"] * numbers
+        if has_notes:
+            alignment.append("left")
         columns = range(len(self.header))
         texts = []
         for row in range(len(self.rows)):
@@ -105,7 +110,8 @@ class Table:
         body = tabulate(
             texts,
             [_escape_bars(title, format) for title in self.header],
-            tablefmt={"md": "pipe", "tex": "latex_booktabs", "html": "html"}[format],
+            tablefmt=_TABULATE_FORMATS[format],
+            # tabulate refuses alignments of a table without rows.
             colalign=alignment if self.rows else None,
             # Text stays text: tabulate would strip what looks like a number.
             disable_numparse=True,
@@ -120,7 +126,11 @@ class Table:
 
     def _width(self) -> int:
         """Characters of a row in which every column is as wide as its widest text."""
-        return sum(max(map(len, column)) + 2 for column in zip(self.header, *self.rows, strict=True))
+        width = 0
+        for column in zip(self.header, *self.rows, strict=True):
+            # Two for the space between columns.
+            width += max(map(len, column)) + 2
+        return width
 
     def _text_with_mark(self, row: int, column: int, format: Format) -> str:
         """A text of the table with its mark: final in markdown, a private character elsewhere."""
@@ -129,9 +139,12 @@ class Table:
         if mark is None:
             return text
         # tabulate escapes LaTeX and HTML: their marks are put in afterwards.
-        before, after = _MARKS["md"][mark] if format == "md" else (_OPEN[mark], _CLOSE[mark])
-        number, space, rest = text.partition(" ")
-        return f"{before}{number}{after}{space}{rest}"
+        before, after = _OPEN[mark], _CLOSE[mark]
+        if format == "md":
+            before, after = _MARKS["md"][mark]
+        # The number alone: its interval and claim are not what is best.
+        number, space, addition = text.partition(" ")
+        return f"{before}{number}{after}{space}{addition}"
 
 
 def _escape_bars(text: str, format: Format) -> str:
@@ -154,6 +167,7 @@ def _add_rules(body: str, breaks: frozenset[int]) -> str:
     lines = []
     number = -1  # the header
     for line in body.splitlines():
+        # Rows end so; booktabs' own rules do not.
         if line.rstrip().endswith("\\\\"):
             if number > 0 and number in breaks:
                 lines.append("\\midrule")
@@ -165,11 +179,16 @@ def _add_rules(body: str, breaks: frozenset[int]) -> str:
 def _render_tex(caption: str, body: str, *, is_wide: bool) -> str:
     """A LaTeX table with its caption; one that is too wide is scaled to the width of the page."""
     caption = re.sub(r"[&%$#_{}\\~^<>]", _escape_tex, caption)
+    # After escaping: the commands hold characters that it would escape.
     for character, command in _TEX_SYMBOLS.items():
-        body, caption = body.replace(character, command), caption.replace(character, command)
-    environment, packages = "table", "booktabs"
+        body = body.replace(character, command)
+        caption = caption.replace(character, command)
+    environment = "table"
+    packages = "booktabs"
     if is_wide:
-        environment, packages = "table*", "booktabs,graphicx"
+        # table* goes over both columns of a page of two.
+        environment = "table*"
+        packages = "booktabs,graphicx"
         body = f"\\resizebox{{\\linewidth}}{{!}}{{%\n{body}}}"
     lines = (
         f"% needs \\usepackage{{{packages}}}",
@@ -195,6 +214,7 @@ def filter_tidy(table: Table, wanted: Mapping[str, Sequence[object] | None]) -> 
     rows = table.tidy
     for column, values in wanted.items():
         if values is not None:
+            # A cell without numbers has no protocol, averaging and alpha: it stays in every choice.
             rows = tuple(row for row in rows if row[column] in values or not row[column])
     return replace(table, tidy=rows)
 
@@ -202,7 +222,9 @@ def filter_tidy(table: Table, wanted: Mapping[str, Sequence[object] | None]) -> 
 def render_tables(tables: Sequence[Table], format: Format) -> str:
     """Several tables in one text; as CSV and JSON, the rows of all of them once."""
     if format in ("csv", "json"):
-        all_rows = [row for table in tables for row in table.tidy]
-        rows = {json.dumps(row): row for row in all_rows}
+        # A row may stand behind several tables. Keyed by its text, since a dict has no hash.
+        rows: dict[str, TidyRow] = {}
+        for table in tables:
+            rows |= {json.dumps(row): row for row in table.tidy}
         return Table("", (), (), tuple(rows.values()), columns=tables[0].columns).render(format)
     return "\n".join(table.render(format) for table in tables)

@@ -20,7 +20,11 @@ def number_text(score: Score | None) -> str:
 def difference_text(points: float) -> str:
     """`+1.2`, `−2.2`, `0.0`."""
     rounded = round(points, 1)
-    return "0.0" if not rounded else f"{'+' if rounded > 0 else '−'}{abs(rounded):.1f}"
+    # What rounds to zero has no sign.
+    if not rounded:
+        return "0.0"
+    sign = "+" if rounded > 0 else "−"
+    return f"{sign}{abs(rounded):.1f}"
 
 
 def alpha_text(alpha: float) -> str:
@@ -38,9 +42,12 @@ def label_without(label: str, name: str) -> str:
 
     Without `timestep`, `dift[ensemble=1,timestep=50]` is `dift[ensemble=1]`.
     """
-    method, bracket, rest = label.partition("[")
+    method, bracket, brackets_text = label.partition("[")
     if not bracket:
         return label
-    inside, _, behind = rest.rpartition("]")
-    changes = ",".join(change for change in inside.split(",") if not change.startswith(f"{name}="))
-    return f"{method}[{changes}]{behind}" if changes else f"{method}{behind}"
+    # Behind the bracket may stand what `distinguish_labels` adds.
+    inside, _, behind = brackets_text.rpartition("]")
+    changes = [change for change in inside.split(",") if not change.startswith(f"{name}=")]
+    if not changes:
+        return f"{method}{behind}"
+    return f"{method}[{','.join(changes)}]{behind}"

@@ -30,7 +30,9 @@ def distinguish_labels(records: Sequence[Record]) -> tuple[list[Record], dict[st
         best, *twins = sorted(group, key=_foundation)
         for record in twins:
             cell = record.cell
-            labels[cell.id] = f"{cell.label} ({cell.id.rpartition('.')[2][:6]})"
+            # An id ends in a dot and a hash of what determines the numbers.
+            _, _, digest = cell.id.rpartition(".")
+            labels[cell.id] = f"{cell.label} ({digest[:6]})"
             differences[cell.id] = _difference(best, record)
     return [_with_label(record, labels.get(record.cell.id)) for record in records], differences
 
@@ -38,19 +40,21 @@ def distinguish_labels(records: Sequence[Record]) -> tuple[list[Record], dict[st
 def _foundation(record: Record) -> tuple[bool, bool, bool, str]:
     """Sorting key: records whose numbers stand on more come first."""
     is_limited = any(record.coverage(name) == "limited" for name in record.localizers)
+    # The id last: the same record keeps its label whatever order the folder is read in.
     return not record.scores, bool(record.failures), is_limited, record.cell.id
 
 
 def _with_label(record: Record, label: str | None) -> Record:
     if label is None:
         return record
-    return record.model_copy(update={"cell": record.cell.model_copy(update={"label": label})})
+    cell = record.cell.model_copy(update={"label": label})
+    return record.model_copy(update={"cell": cell})
 
 
 def _difference(record: Record, twin: Record) -> str:
     """The difference of a record's twin from the record, in words."""
     aspects, twin_aspects = _aspects(record), _aspects(twin)
-    names = [name for name, value in aspects.items() if value != twin_aspects[name]]
+    names = [name for name in aspects if aspects[name] != twin_aspects[name]]
     return f"other {', '.join(names)} than {record.cell.label}" if names else "another cell of this name"
 
 
@@ -89,29 +93,49 @@ def tidy_rows(records: Iterable[Record], view: View | None = None) -> list[TidyR
 
 
 def _tidy_order(row: TidyRow) -> tuple[str, ...]:
-    return tuple("" if row[key] is None else str(row[key]) for key in TIDY_KEYS)
+    texts = []
+    for key in TIDY_KEYS:
+        value = row[key]
+        texts.append("" if value is None else str(value))
+    return tuple(texts)
 
 
 def _tidy_row(record: Record, score: Score | None) -> TidyRow:
-    localizer = score.localizer if score else ""
-    info = record.localizers.get(localizer)
-    return {
+    row: TidyRow = {
         "method": record.cell.label,
         "prompt": record.cell.prompt,
-        "localizer": localizer,
+        "localizer": "",
         "dataset": record.cell.dataset,
         "split": record.cell.split,
-        "protocol": score.protocol if score else "",
-        "averaging": score.averaging if score else "",
-        "alpha": score.alpha if score else None,
-        "slice": score.slice if score else "",
-        "pck": score.pck if score else None,
-        "low": score.low if score else None,
-        "high": score.high if score else None,
-        "pairs": score.pairs if score else 0,
-        "keypoints": score.keypoints if score else 0,
-        "failed": info.failed if info else 0,
+        "protocol": "",
+        "averaging": "",
+        "alpha": None,
+        "slice": "",
+        "pck": None,
+        "low": None,
+        "high": None,
+        "pairs": 0,
+        "keypoints": 0,
+        "failed": 0,
         "backbone": record.cell.backbone,
-        "status": record.coverage(localizer) if score else record.status,
+        "status": record.status,
         "source": "measured",
+    }
+    if score is None:
+        return row
+    info = record.localizers.get(score.localizer)
+    # Keys keep their places: JSON prints them in this order.
+    return row | {
+        "localizer": score.localizer,
+        "protocol": score.protocol,
+        "averaging": score.averaging,
+        "alpha": score.alpha,
+        "slice": score.slice,
+        "pck": score.pck,
+        "low": score.low,
+        "high": score.high,
+        "pairs": score.pairs,
+        "keypoints": score.keypoints,
+        "failed": info.failed if info else 0,
+        "status": record.coverage(score.localizer),
     }

@@ -16,7 +16,7 @@ from harness.scoring.criteria import Criterion
 from harness.scoring.intervals import LEVEL
 from harness.scoring.paired import Draws, holm, image_draws, mean_of
 from harness.specs import Averaging
-from harness.tables.columns import Column, ranking_columns
+from harness.tables.columns import Column, Split, ranking_columns
 from harness.tables.row import Row
 
 
@@ -56,23 +56,27 @@ class Ties:
         A missing dataset leaves no line in `problems`: a table can do without.
         """
         ranking = ranking_columns(columns)
-        splits = list(dict.fromkeys((column.dataset, column.split) for column in ranking))
+        alphas: dict[Split, list[float]] = {}
+        for column in ranking:
+            alphas.setdefault((column.dataset, column.split), []).append(column.alpha)
         try:
-            indices = [self._split(rows[0].cells[split]) for split in splits]
+            indices = [self._split(rows[0].cells[split]) for split in alphas]
         except BenchError:
             return None
         draws = []
         try:
-            for seed, (split, index) in enumerate(zip(splits, indices, strict=True)):
-                alphas = [column.alpha for column in ranking if (column.dataset, column.split) == split]
+            # Another seed for each dataset: the mean over them needs independent draws.
+            for seed, (split, index) in enumerate(zip(alphas, indices, strict=True)):
                 cells = [(row.cells[split], row.localizer) for row in rows]
-                draws.append(self._draws(cells, index, alphas, seed))
+                draws.append(self._draws(cells, index, alphas[split], seed))
         except BenchError as error:
             self.problems.append(str(error))
             return None
-        p_values = holm([float(p) for p in np.nan_to_num(mean_of(draws).difference().p, nan=1)])
+        # Too few images to draw from show no difference.
+        p_values = np.nan_to_num(mean_of(draws).difference().p, nan=1)
+        adjusted = holm(p_values.tolist())
         pairs = itertools.combinations(range(len(rows)), 2)
-        are_apart = {pair: p < 1 - LEVEL for pair, p in zip(pairs, p_values, strict=True)}
+        are_apart = {pair: p < 1 - LEVEL for pair, p in zip(pairs, adjusted, strict=True)}
         return tied_ranks(len(rows), are_apart)
 
     def _draws(
@@ -89,6 +93,7 @@ class Ties:
         for record, localizer in cells:
             folder = self._folder / record.cell.id
             first_id = cells[0][0].cell.id
+            # Paired: all rows must have been run on the same pairs of the same images.
             if record.provenance and record.provenance.manifest != index.manifest:
                 raise UserError(f"{record.cell.id}: was run on other data than {first_id}")
             points = read_points(index, folder, localizer)
@@ -99,9 +104,12 @@ class Ties:
             pair_ids = tuple(points)
             right, total = count_correct(index, points, criterion, record.cell.input_size)
             correct.append(right.mean(axis=1))
-        is_by_point = self._averaging == "point"
-        weight = total.astype(np.float64) if is_by_point else np.ones(len(total))
+        # By point, a pair weighs as many keypoints as it has.
+        weight = np.ones(len(total))
+        if self._averaging == "point":
+            weight = total.astype(np.float64)
         shares = [count * weight / total for count in correct]
+        # In the order in which `__call__` numbers the pairs of rows.
         differences = np.stack([a - b for a, b in itertools.combinations(shares, 2)], axis=1)
         weights = np.broadcast_to(weight[:, None], differences.shape)
         return image_draws(differences, weights, image_numbers(index, pair_ids), seed)
@@ -116,6 +124,7 @@ def tied_ranks(rows: int, are_apart: Mapping[tuple[int, int], bool]) -> list[int
     ranks: list[int] = []
     leader = 0
     for row in range(rows):
+        # With the leader alone, not with the row above: many small steps do not make one group.
         if row and are_apart[leader, row]:
             leader = row
         ranks.append(leader + 1)

@@ -54,9 +54,10 @@ class View:
 
     def check(self, records: Sequence[Record]) -> None:
         """Raises `UserError` for a threshold or localizer that no record has: the table would be empty."""
-        alphas = {score.alpha for record in records for score in record.scores}
-        localizers = {name for record in records for name in record.localizers}
-        _check_known("alpha", self.alphas or (), sorted(alphas))
+        localizers: set[str] = set()
+        for record in records:
+            localizers |= record.localizers.keys()
+        _check_known("alpha", self.alphas or (), sorted(_stored_alphas(records)))
         _check_known("localizer", self.localizers or (), sorted(localizers))
 
     def shows(self, score: Score) -> bool:
@@ -82,9 +83,12 @@ class View:
 
     def one_alpha(self, records: Sequence[Record]) -> float:
         """The threshold of a table at one: 0.10 or, where that is not to be shown, the smallest."""
-        stored = {score.alpha for record in records for score in record.scores}
-        alphas = {alpha for alpha in stored if self.shows_alpha(alpha)} or set(self.alphas or ())
-        return RANKING_ALPHA if RANKING_ALPHA in alphas or not alphas else min(alphas)
+        alphas = {alpha for alpha in _stored_alphas(records) if self.shows_alpha(alpha)}
+        # Where no record has numbers, the caption says the threshold that was asked for.
+        alphas = alphas or set(self.alphas or ())
+        if RANKING_ALPHA in alphas or not alphas:
+            return RANKING_ALPHA
+        return min(alphas)
 
     def columns(self, records: Sequence[Record]) -> list[Column]:
         """Datasets and thresholds that records have numbers of.
@@ -95,9 +99,10 @@ class View:
         for record in records:
             is_foreign = all(score.protocol != self.protocol for score in record.scores)
             for score in record.scores:
+                if not self.shows_alpha(score.alpha):
+                    continue
                 is_over_all = score.slice == "all" and score.averaging == self.averaging
-                is_shown = is_foreign or (is_over_all and score.protocol == self.protocol)
-                if is_shown and self.shows_alpha(score.alpha):
+                if is_foreign or (is_over_all and score.protocol == self.protocol):
                     columns.add(Column(record.cell.dataset, record.cell.split, score.alpha))
         return sorted(columns)
 
@@ -105,7 +110,8 @@ class View:
         """A record's number over all pairs, None where it has none."""
         wanted = (localizer, "all", self.averaging, self.protocol, alpha)
         for score in record.scores:
-            if wanted == (score.localizer, score.slice, score.averaging, score.protocol, score.alpha):
+            values = (score.localizer, score.slice, score.averaging, score.protocol, score.alpha)
+            if values == wanted:
                 return score
         return None
 
@@ -129,12 +135,12 @@ def choose_protocol(records: Sequence[Record], asked: str | None) -> str:
     Raises:
         UserError: there are records, and none has the protocol asked for.
     """
-    known = sorted({score.protocol for record in records for score in record.scores})
-    if asked and records and asked not in known:
-        raise UserError(
-            f"no record has protocol '{asked}'; they have {', '.join(known) or 'none'}; "
-            "'bench rescore' adds one"
-        )
+    protocols = set()
+    for record in records:
+        protocols |= {score.protocol for score in record.scores}
+    if asked and records and asked not in protocols:
+        names = ", ".join(sorted(protocols)) or "none"
+        raise UserError(f"no record has protocol '{asked}'; they have {names}; 'bench rescore' adds one")
     return asked or main_protocol(records)
 
 
@@ -146,10 +152,20 @@ def main_protocol(records: Sequence[Record]) -> str:
             counts[name] = counts.get(name, 0) + 1
     if MAIN_PROTOCOL in counts or not counts:
         return MAIN_PROTOCOL
+    # The name breaks ties: the choice does not depend on the order of the records.
     return min(counts, key=lambda name: (-counts[name], name))
 
 
-def _check_known(kind: str, asked: Sequence[object], known: Sequence[object]) -> None:
-    missing = [value for value in asked if value not in known]
-    if missing and known:
-        raise UserError(f"no record has {kind} {missing[0]}; they have {', '.join(sorted(map(str, known)))}")
+def _stored_alphas(records: Sequence[Record]) -> set[float]:
+    alphas: set[float] = set()
+    for record in records:
+        alphas |= {score.alpha for score in record.scores}
+    return alphas
+
+
+def _check_known(kind: str, asked: Sequence[object], values: Sequence[object]) -> None:
+    missing = [value for value in asked if value not in values]
+    # Records without any number have a table of the reasons, whatever was asked for.
+    if missing and values:
+        names = ", ".join(sorted(map(str, values)))
+        raise UserError(f"no record has {kind} {missing[0]}; they have {names}")
