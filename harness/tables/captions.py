@@ -39,8 +39,10 @@ def _sizes_text(records: Sequence[Record]) -> str:
     for record in records:
         if record.scores and record.cell.fed:
             sizes.add(record.cell.fed)
+    if not sizes:
+        return ""
     texts = [f"{width} x {height}" for width, height in sorted(sizes)]
-    return f" ({', '.join(texts)})" if texts else ""
+    return f" ({', '.join(texts)})"
 
 
 def _frame_of(records: Sequence[Record], protocol: str) -> str | None:

@@ -86,10 +86,12 @@ def _table(records: Sequence[Record], measured: Sequence[Row], whole: Column, vi
 
 def _order(row: Row, whole: Column, view: View) -> tuple[object, ...]:
     is_apart = row.is_reported and not view.ranks_reported
-    score = row.values.get(whole)
-    pck = score.pck if score else 0.0
+    pck = 0.0
+    if whole in row.values:
+        pck = row.values[whole].pck
+    is_without = whole not in row.values
     # The key last: rows of equal numbers stand in the same order in every printout.
-    return (is_apart, *supervision_order(row), bool(row.notes), score is None, -pck, row.key)
+    return (is_apart, *supervision_order(row), bool(row.notes), is_without, -pck, row.key)
 
 
 def _caption(

@@ -61,8 +61,12 @@ def differences(comparisons: Sequence[Comparison], averaging: Averaging) -> list
         all_rows += rows
     for key in ("p", "p_mcnemar"):
         # A row without p-value, of too few images to draw from, is no test and costs the others nothing.
-        tested = [row for row in all_rows if row[key] is not None]
-        p_values = [float(str(row[key])) for row in tested]
+        tested: list[TidyRow] = []
+        p_values: list[float] = []
+        for row in all_rows:
+            if row[key] is not None:
+                tested.append(row)
+                p_values.append(float(str(row[key])))
         for row, adjusted in zip(tested, holm(p_values), strict=True):
             row[f"{key}_holm"] = adjusted
     return tables
@@ -79,7 +83,7 @@ def _rows(comparison: Comparison, averaging: Averaging) -> list[TidyRow]:
         in_slice = comparison.slices[name]
         only_a = int(comparison.only[0, in_slice, number].sum())
         only_b = int(comparison.only[1, in_slice, number].sum())
-        p_value = difference.p[column]
+        p_value = float(difference.p[column])
         row: TidyRow = {
             "dataset": cell.dataset,
             "split": cell.split,
@@ -94,7 +98,7 @@ def _rows(comparison: Comparison, averaging: Averaging) -> list[TidyRow]:
             # With few images, the tails of Student's distribution reach beyond any possible difference.
             "low": _percent(np.clip(difference.low[column], -1, 1)),
             "high": _percent(np.clip(difference.high[column], -1, 1)),
-            "p": None if np.isnan(p_value) else float(p_value),
+            "p": None if np.isnan(p_value) else p_value,
             "p_holm": None,
             "only_a": only_a,
             "only_b": only_b,
@@ -185,7 +189,9 @@ def most_changed_pairs(comparison: Comparison, top: int) -> list[TidyRow]:
 
 def _percent(fraction: float) -> float | None:
     """In percent; None for NaN."""
-    return None if np.isnan(fraction) else percent(fraction)
+    if np.isnan(fraction):
+        return None
+    return percent(fraction)
 
 
 def render_differences(
@@ -277,11 +283,16 @@ def _number(value: object, sign: Literal["", "+"] = "") -> str:
     if value is None:
         return NOTHING
     rounded = round(float(str(value)), 1)
-    return f"{rounded:{sign}.1f}" if rounded else "0.0"
+    # Python prints -0.0 with its sign.
+    if not rounded:
+        return "0.0"
+    return f"{rounded:{sign}.1f}"
 
 
 def _p_text(value: object) -> str:
     """Three decimals, `<0.001`, or an en dash."""
     if value is None:
         return NOTHING
-    return "<0.001" if float(str(value)) < 0.001 else f"{value:.3f}"
+    if float(str(value)) < 0.001:
+        return "<0.001"
+    return f"{value:.3f}"

@@ -81,7 +81,9 @@ def _texts(row: Row, columns: Sequence[Column]) -> tuple[str, ...]:
 
 def _number_text(row: Row, column: Column) -> str:
     text = row.text(column)
-    return f"{text} {_AT_HOME}" if _is_at_home(row, column) else text
+    if _is_at_home(row, column):
+        return f"{text} {_AT_HOME}"
+    return text
 
 
 def _is_at_home(row: Row, column: Column) -> bool:

@@ -88,16 +88,27 @@ def _order(
 ) -> tuple[list[Row], list[Row], list[Row]]:
     """Ranked rows, measured rows without a rank, reported rows without a rank: each in the table's order."""
     # Every column, not only the ranking ones: a row that lacks a dataset has no mean over all of them.
-    ranked = [row for row in measured if row.is_complete(columns)]
-    unranked = [row for row in measured if not row.is_complete(columns)]
+    ranked, unranked = _split_complete(measured, columns)
+    unranked_reported = list(reported)
     if view.ranks_reported:
         # Papers print few thresholds: those that rows are ranked by are enough.
-        ranking = ranking_columns(columns)
-        ranked += [row for row in reported if row.is_complete(ranking)]
-        reported = [row for row in reported if not row.is_complete(ranking)]
+        ranked_reported, unranked_reported = _split_complete(reported, ranking_columns(columns))
+        ranked += ranked_reported
     ranked.sort(key=lambda row: (-row.mean(columns), row.key))
     unranked.sort(key=lambda row: row.key)
-    return ranked, unranked, list(reported)
+    return ranked, unranked, unranked_reported
+
+
+def _split_complete(rows: Sequence[Row], columns: Sequence[Column]) -> tuple[list[Row], list[Row]]:
+    """Rows that can be compared in all of the columns, and the others."""
+    complete: list[Row] = []
+    incomplete: list[Row] = []
+    for row in rows:
+        if row.is_complete(columns):
+            complete.append(row)
+        else:
+            incomplete.append(row)
+    return complete, incomplete
 
 
 def _caption(
@@ -127,7 +138,9 @@ def _ranking_text(columns: Sequence[Column]) -> str:
     ranking = ranking_columns(columns)
     alphas = dict.fromkeys(alpha_text(column.alpha) for column in ranking)
     number = f"PCK at alpha {', '.join(alphas)}"
-    return f"mean of {number}" if len(ranking) > 1 else number
+    if len(ranking) > 1:
+        return f"mean of {number}"
+    return number
 
 
 def _header(columns: Sequence[Column], view: View) -> tuple[str, ...]:

@@ -219,6 +219,8 @@ def _method_of(line: Mapping[str, str], table: Mapping[str, Any], index: Mapping
     supervision = line.get("supervision") or "Z"
     # A table's supervised rows are trained on one dataset, unless a row says otherwise.
     trained_on = line.get("trained_on") or table.get("trained_on", {}).get(supervision, "")
+    if trained_on == "none":
+        trained_on = ""
     return ReportedMethod(
         name=entry.get("name", line["method"]),
         method=entry["method"],
@@ -226,7 +228,7 @@ def _method_of(line: Mapping[str, str], table: Mapping[str, Any], index: Mapping
         localizer=entry.get("localizer", NOTHING),
         weights=tuple(entry.get("weights", ())),
         supervision=supervision,
-        trained_on="" if trained_on == "none" else trained_on,
+        trained_on=trained_on,
         values={},
         source=index["source"],
         tables={},
@@ -239,7 +241,7 @@ def _column_of(title: str, table: Mapping[str, Any], split: str, prompt: str) ->
     if table["columns"] == "prompts":
         return title, Column(table["dataset"], split, table["alpha"])
     if table["columns"] == "categories":
-        slice_name = "all" if title == "all" else f"category={title}"
+        slice_name = title if title == "all" else f"category={title}"
         return prompt, Column(table["dataset"], split, table["alpha"], slice_name)
     dataset, _, alpha = title.partition("@")
     return prompt, Column(dataset, split, float(alpha))

@@ -87,7 +87,9 @@ def prompt_selections(records: Sequence[Record], view: View) -> list[Selection]:
         if len(names) > 1:
             splits.add(split)
     compared = [record for record in records if split_of(record) in splits]
-    return [Selection(compared, view)] if compared else []
+    if not compared:
+        return []
+    return [Selection(compared, view)]
 
 
 def _order_prompts(records: Sequence[Record], view: View) -> list[str]:
@@ -108,10 +110,8 @@ def _add_record(
     """
     cell = record.cell
     if not record.scores:
-        method_keys = [key for key in rows if key[0] == cell.label]
-        key = method_keys[0] if method_keys else (cell.label, NOTHING, cell.features)
         reason = f"{cell.prompt} on {_dataset_name(record)}: {status_text(record)}"
-        rows.setdefault(key, _Row()).notes.append(reason)
+        _first_row(rows, record).notes.append(reason)
         return
     for localizer in dict.fromkeys(score.localizer for score in record.scores):
         if not view.shows_localizer(localizer):
@@ -126,6 +126,15 @@ def _add_record(
             row.texts[cell.prompt, _dataset_name(record)] = text
             notes += remarks
         row.notes += [f"{cell.prompt}: {note}" for note in notes]
+
+
+def _first_row(rows: dict[_RowKey, _Row], record: Record) -> _Row:
+    """The first row of a record's method; a new one where it has none."""
+    cell = record.cell
+    for (label, _, _), row in rows.items():
+        if label == cell.label:
+            return row
+    return rows.setdefault((cell.label, NOTHING, cell.features), _Row())
 
 
 def _number_text(record: Record, localizer: str, view: View, alpha: float) -> tuple[str, Sequence[str]]:
@@ -152,8 +161,15 @@ def _reported_rows(reported: ReportedNumbers, alpha: float, datasets: set[str]) 
             if column.slice == "all" and column.alpha == alpha and not method.trained_on:
                 key = (method.name, split_name(column.dataset, column.split))
                 numbers.setdefault(key, []).append((method, column))
-    keys = [key for key, entries in numbers.items() if len(entries) > 1]
-    measured_keys = [key for key in keys if key[1] in datasets]
+    keys: list[tuple[str, str]] = []
+    measured_keys: list[tuple[str, str]] = []
+    for (name, dataset), entries in numbers.items():
+        # Under one prompt alone there is nothing to compare.
+        if len(entries) < 2:
+            continue
+        keys.append((name, dataset))
+        if dataset in datasets:
+            measured_keys.append((name, dataset))
     rows: dict[_RowKey, _Row] = {}
     for name, dataset in measured_keys or keys:
         entries = numbers[name, dataset]

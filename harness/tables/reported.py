@@ -34,13 +34,16 @@ def reported_rows(columns: Sequence[Column], view: View) -> list[Row]:
         notes = (f"protocol {reported.protocol}, mean per {reported.averaging}",)
     rows = []
     for method in reported.methods:
+        localizer = method.localizer
+        if not method.is_stated:
+            localizer = NOTHING
         printed = [column for column in columns if column in method.values]
         if not printed:
             continue
         row = Row(
             f"{method.name} (reported)",
             method.prompt,
-            method.localizer if method.is_stated else NOTHING,
+            localizer,
             method.backbone or NOTHING,
             method.supervision,
             method.trained_on,
@@ -94,9 +97,10 @@ def reported_columns(measured: Sequence[Column], view: View) -> list[Column]:
     all datasets, so that the table has what was asked for.
     """
     datasets = {column.dataset for column in measured}
-    methods = view.reported.methods if view.reported else ()
+    if view.reported is None:
+        return []
     printed: set[Column] = set()
-    for method in methods:
+    for method in view.reported.methods:
         for column in method.values:
             if column.slice == "all" and view.shows_alpha(column.alpha):
                 printed.add(column)
@@ -111,5 +115,7 @@ def all_tidy_rows(records: Sequence[Record], view: View, dataset: str | None = N
     Args:
         dataset: reported numbers are of this dataset alone; None for all.
     """
-    reported = view.reported.tidy_rows(dataset) if view.reported else []
-    return (*tidy_rows(records, view), *reported)
+    rows = tidy_rows(records, view)
+    if view.reported:
+        rows += view.reported.tidy_rows(dataset)
+    return tuple(rows)

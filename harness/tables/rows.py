@@ -34,7 +34,9 @@ def rows_of(records: Iterable[Record], view: View, differences: Mapping[str, str
 def _rows_of_record(record: Record, view: View, difference: str | None) -> Iterator[Row]:
     cell = record.cell
     split = (cell.dataset, cell.split)
-    difference_notes = [f"{cell.dataset}: {difference}"] if difference else []
+    difference_notes = []
+    if difference:
+        difference_notes.append(f"{cell.dataset}: {difference}")
     bare = Row(
         cell.label,
         cell.prompt,
@@ -53,7 +55,9 @@ def _rows_of_record(record: Record, view: View, difference: str | None) -> Itera
             continue
         # Numbers of another protocol are shown; the row's note keeps them out of the ranking.
         protocol, values = _numbers(record, localizer, view)
-        protocol_notes = [] if protocol == view.protocol else [f"protocol {protocol}"]
+        notes = [*ranking_notes(record, localizer), *difference_notes]
+        if protocol != view.protocol:
+            notes.append(f"protocol {protocol}")
         yield replace(
             bare,
             localizer=localizer,
@@ -61,7 +65,7 @@ def _rows_of_record(record: Record, view: View, difference: str | None) -> Itera
             pairs={split: record.localizers[localizer].pairs},
             seconds={} if seconds is None else {split: seconds},
             cells={split: record},
-            notes=(*ranking_notes(record, localizer), *difference_notes, *protocol_notes),
+            notes=tuple(notes),
         )
 
 

@@ -90,7 +90,9 @@ def timestep_selections(records: Sequence[Record], view: View) -> list[Selection
     swept = swept_records(records, TIMESTEP)
     # No paper printed numbers by timestep: with them, the table would refuse the view.
     timestep_view = replace(view, reported=None)
-    return [Selection(swept, timestep_view)] if swept else []
+    if not swept:
+        return []
+    return [Selection(swept, timestep_view)]
 
 
 def sweep_selections(records: Sequence[Record], view: View) -> list[Selection]:
@@ -120,7 +122,7 @@ def timestep_records(records: Sequence[Record], parameter: str | None) -> list[R
 
 def records_with(records: Sequence[Record], parameter: str) -> list[Record]:
     """The records whose extractor has a parameter. Raises `UserError` where none has."""
-    having = [record for record in records if parameter in record.cell.params]
+    having = _having(records, parameter)
     if having:
         return having
     if parameter == TIMESTEP:
@@ -131,9 +133,13 @@ def records_with(records: Sequence[Record], parameter: str) -> list[Record]:
     raise UserError(f"no cell has a parameter '{parameter}'; they have {names}")
 
 
+def _having(records: Sequence[Record], parameter: str) -> list[Record]:
+    return [record for record in records if parameter in record.cell.params]
+
+
 def swept_records(records: Sequence[Record], parameter: str) -> list[Record]:
     """The records of methods that have several values of a parameter on one dataset's split."""
-    having = [record for record in records if parameter in record.cell.params]
+    having = _having(records, parameter)
     values: dict[tuple[str, Split], set[Scalar]] = {}
     for record in having:
         key = (record.cell.method, split_of(record))

@@ -111,7 +111,7 @@ class Table:
             texts,
             [_escape_bars(title, format) for title in self.header],
             tablefmt=_TABULATE_FORMATS[format],
-            # tabulate refuses alignments of a table without rows.
+            # tabulate 0.9 fails on alignments of a table without rows.
             colalign=alignment if self.rows else None,
             # Text stays text: tabulate would strip what looks like a number.
             disable_numparse=True,

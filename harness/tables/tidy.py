@@ -55,7 +55,9 @@ def _difference(record: Record, twin: Record) -> str:
     """The difference of a record's twin from the record, in words."""
     aspects, twin_aspects = _aspects(record), _aspects(twin)
     names = [name for name in aspects if aspects[name] != twin_aspects[name]]
-    return f"other {', '.join(names)} than {record.cell.label}" if names else "another cell of this name"
+    if not names:
+        return "another cell of this name"
+    return f"other {', '.join(names)} than {record.cell.label}"
 
 
 def _aspects(record: Record) -> dict[str, object]:

@@ -135,9 +135,7 @@ def choose_protocol(records: Sequence[Record], asked: str | None) -> str:
     Raises:
         UserError: there are records, and none has the protocol asked for.
     """
-    protocols = set()
-    for record in records:
-        protocols |= {score.protocol for score in record.scores}
+    protocols = _count_protocols(records)
     if asked and records and asked not in protocols:
         names = ", ".join(sorted(protocols)) or "none"
         raise UserError(f"no record has protocol '{asked}'; they have {names}; 'bench rescore' adds one")
@@ -146,14 +144,20 @@ def choose_protocol(records: Sequence[Record], asked: str | None) -> str:
 
 def main_protocol(records: Sequence[Record]) -> str:
     """`MAIN_PROTOCOL` if some record has it, else the protocol that most records have."""
-    counts: dict[str, int] = {}
-    for record in records:
-        for name in {score.protocol for score in record.scores}:
-            counts[name] = counts.get(name, 0) + 1
+    counts = _count_protocols(records)
     if MAIN_PROTOCOL in counts or not counts:
         return MAIN_PROTOCOL
     # The name breaks ties: the choice does not depend on the order of the records.
     return min(counts, key=lambda name: (-counts[name], name))
+
+
+def _count_protocols(records: Sequence[Record]) -> dict[str, int]:
+    """Protocol -> number of records that have it."""
+    counts: dict[str, int] = {}
+    for record in records:
+        for name in {score.protocol for score in record.scores}:
+            counts[name] = counts.get(name, 0) + 1
+    return counts
 
 
 def _stored_alphas(records: Sequence[Record]) -> set[float]:
