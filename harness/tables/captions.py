@@ -60,7 +60,8 @@ def _threshold_text(records: Sequence[Record], protocol: str) -> str:
     datasets: dict[str, set[str]] = {}
     for record in records:
         if protocol in record.thresholds:
-            datasets.setdefault(record.thresholds[protocol], set()).add(record.cell.dataset)
+            kind = record.thresholds[protocol]
+            datasets.setdefault(kind, set()).add(record.cell.dataset)
     texts = []
     for kind, names in sorted(datasets.items()):
         texts.append(f"{', '.join(sorted(names))}: {kind}")

@@ -31,7 +31,8 @@ def per_category(records: Sequence[Record], view: View) -> list[Table]:
     tables = []
     for (dataset, split), group in _by_split(records).items():
         rows = measured_rows(group, view, differences)
-        tables.append(_table(group, rows, Column(dataset, split, alpha), view))
+        whole = Column(dataset, split, alpha)
+        tables.append(_table(group, rows, whole, view))
     return tables
 
 
@@ -41,8 +42,9 @@ def category_selections(records: Sequence[Record], view: View) -> list[Selection
     for (dataset, split), group in _by_split(records).items():
         categories = set()
         for record in group:
-            slices = {score.slice for score in record.scores}
-            categories |= {name for name in slices if name.startswith(_PREFIX)}
+            for score in record.scores:
+                if score.slice.startswith(_PREFIX):
+                    categories.add(score.slice)
         # One category alone says what the leaderboard says.
         if len(categories) > 1:
             selections.append(Selection(group, view, split_name(dataset, split)))
@@ -58,14 +60,12 @@ def _by_split(records: Sequence[Record]) -> dict[Split, list[Record]]:
 
 def _table(records: Sequence[Record], measured: Sequence[Row], whole: Column, view: View) -> Table:
     """The table of one split; `whole` is its column over all pairs."""
-    slices: set[str] = set()
+    categories: set[Column] = set()
     for row in measured:
-        slices |= {column.slice for column in row.values}
-    columns = []
-    for name in sorted(slices):
-        if name.startswith(_PREFIX):
-            columns.append(whole._replace(slice=name))
-    columns.append(whole)
+        for column in row.values:
+            if column.slice.startswith(_PREFIX):
+                categories.add(whole._replace(slice=column.slice))
+    columns = [*sorted(categories), whole]
     rows = list(measured)
     for row in reported_rows(columns, view):
         # A number over all pairs alone says nothing by category.
@@ -120,9 +120,13 @@ def _sizes_text(rows: Sequence[Row], columns: Sequence[Column]) -> str:
     """The number of pairs in each column, in whole rows: `900 pairs, 50 in each category.`"""
     counts: dict[str, int] = {}
     for column in columns:
-        pairs = [row.values[column].pairs for row in rows if column in row.values]
+        pairs = [0]
+        for row in rows:
+            if column in row.values:
+                pairs.append(row.values[column].pairs)
+        name = column.slice.removeprefix(_PREFIX)
         # The most: limited runs have fewer, and say so in their notes.
-        counts[column.slice.removeprefix(_PREFIX)] = max(pairs, default=0)
+        counts[name] = max(pairs)
     *categories, whole = counts.values()
     if len(set(categories)) == 1 and len(categories) > 1:
         return f"{whole} pairs, {categories[0]} in each category."

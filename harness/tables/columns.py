@@ -34,6 +34,11 @@ def split_of(record: Record) -> Split:
     return record.cell.dataset, record.cell.split
 
 
+def column_of(record: Record, alpha: float, slice: str = "all") -> Column:
+    """The column that a record's numbers at a threshold stand in."""
+    return Column(record.cell.dataset, record.cell.split, alpha, slice)
+
+
 def ranking_columns(columns: Sequence[Column]) -> Sequence[Column]:
     """The columns that rows are ranked by: those at alpha 0.10, or all where there are none."""
     return [column for column in columns if column.alpha == RANKING_ALPHA] or columns

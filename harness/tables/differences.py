@@ -75,9 +75,13 @@ def differences(comparisons: Sequence[Comparison], averaging: Averaging) -> list
 def _rows(comparison: Comparison, averaging: Averaging) -> list[TidyRow]:
     """The rows of one comparison, without adjusted p-values."""
     pck, difference = _pck_and_difference(comparison, averaging)
+    # With few images, the tails of Student's distribution reach beyond any possible difference.
+    low = np.clip(difference.low, -1, 1)
+    high = np.clip(difference.high, -1, 1)
     cell = comparison.side_a.cell.record.cell
     # Slices times alphas, as `_pck_and_difference` orders its columns.
-    columns = list(itertools.product(comparison.slices, range(len(comparison.alphas))))
+    numbers = range(len(comparison.alphas))
+    columns = itertools.product(comparison.slices, numbers)
     rows: list[TidyRow] = []
     for column, (name, number) in enumerate(columns):
         in_slice = comparison.slices[name]
@@ -95,9 +99,8 @@ def _rows(comparison: Comparison, averaging: Averaging) -> list[TidyRow]:
             "pck_a": _percent(pck[0, column]),
             "pck_b": _percent(pck[1, column]),
             "difference": _percent(difference.value[column]),
-            # With few images, the tails of Student's distribution reach beyond any possible difference.
-            "low": _percent(np.clip(difference.low[column], -1, 1)),
-            "high": _percent(np.clip(difference.high[column], -1, 1)),
+            "low": _percent(low[column]),
+            "high": _percent(high[column]),
             "p": None if np.isnan(p_value) else p_value,
             "p_holm": None,
             "only_a": only_a,
@@ -121,7 +124,8 @@ def _pck_and_difference(comparison: Comparison, averaging: Averaging) -> tuple[n
     """
     is_by_point = averaging == "point"
     total = comparison.total.astype(np.float64)
-    inside = np.stack(list(comparison.slices.values()), axis=1).astype(np.float64)
+    slices = list(comparison.slices.values())
+    inside = np.stack(slices, axis=1).astype(np.float64)
     share = comparison.right
     weight = inside
     if is_by_point:
@@ -130,10 +134,11 @@ def _pck_and_difference(comparison: Comparison, averaging: Averaging) -> tuple[n
     else:
         share = comparison.right / total[:, None]
     # (2, P, slices, alphas) -> (2, P, columns)
-    parts = (share[:, :, None, :] * inside[None, :, :, None]).reshape(2, len(total), -1)
+    shares = share[:, :, None, :] * inside[None, :, :, None]
+    shares = shares.reshape(2, len(total), -1)
     weights = np.repeat(weight, len(comparison.alphas), axis=1)
-    pck = parts.sum(axis=1) / weights.sum(axis=0)
-    return pck, image_bootstrap(parts[1] - parts[0], weights, comparison.images)
+    pck = shares.sum(axis=1) / weights.sum(axis=0)
+    return pck, image_bootstrap(shares[1] - shares[0], weights, comparison.images)
 
 
 def _side_values(comparison: Comparison) -> dict[str, str]:
@@ -159,11 +164,13 @@ def most_changed_pairs(comparison: Comparison, top: int) -> list[TidyRow]:
     pair_ids = comparison.pair_ids
 
     def order(pair: int) -> tuple[float, float, str]:
-        return -abs(share[pair]), -abs(right_b[pair] - right_a[pair]), pair_ids[pair]
+        keypoints = abs(right_b[pair] - right_a[pair])
+        return -abs(share[pair]), -keypoints, pair_ids[pair]
 
     cell = comparison.side_a.cell.record.cell
     rows: list[TidyRow] = []
-    for pair in sorted(range(len(pair_ids)), key=order)[:top]:
+    pairs = sorted(range(len(pair_ids)), key=order)
+    for pair in pairs[:top]:
         # In order of size: the pairs behind this one did not change either.
         if not share[pair]:
             break
@@ -206,25 +213,29 @@ def render_differences(
     all_rows = list(itertools.chain.from_iterable(tables))
     all_pairs = list(itertools.chain.from_iterable(pairs))
     if format == "json":
-        return json.dumps({"differences": all_rows, "pairs": all_pairs}, indent=1, allow_nan=False) + "\n"
+        values = {"differences": all_rows, "pairs": all_pairs}
+        return json.dumps(values, indent=1, allow_nan=False) + "\n"
     if format == "csv":
         return Table("", (), (), tuple(all_rows), columns=KEYS).render("csv")
     # Comparisons of the same two runs on several datasets share a table.
     groups: dict[tuple[str, str], list[int]] = {}
     for number, comparison in enumerate(comparisons):
-        groups.setdefault((comparison.side_a.title, comparison.side_b.title), []).append(number)
+        titles = (comparison.side_a.title, comparison.side_b.title)
+        groups.setdefault(titles, []).append(number)
     sections = [_caption(averaging, len(all_rows))]
     for (title_a, title_b), numbers in groups.items():
         texts: list[tuple[str, ...]] = []
         for number in numbers:
             texts += [_texts(comparisons[number], row) for row in tables[number]]
         # Two spaces before the line break: markdown keeps it.
-        titles = f"A: {title_a}  \nB: {title_b}"
-        sections.append(Table(titles, _HEADER, tuple(texts), names=2).render("md"))
+        caption = f"A: {title_a}  \nB: {title_b}"
+        table = Table(caption, _HEADER, tuple(texts), names=2)
+        sections.append(table.render("md"))
         if not top:
             continue
         for number in numbers:
-            sections.append(_pairs_table(comparisons[number], pairs[number]).render("md"))
+            table = _pairs_table(comparisons[number], pairs[number])
+            sections.append(table.render("md"))
     return "\n".join(sections)
 
 
@@ -271,8 +282,10 @@ def _pairs_table(comparison: Comparison, rows: Sequence[TidyRow]) -> Table:
         return Table(f"No pair of {comparison.where} changed.", _PAIRS_HEADER, (), names=1)
     texts = []
     for row in rows:
-        numbers = (_number(row["pck_a"]), _number(row["pck_b"]), _number(row["difference"], "+"))
-        texts.append((str(row["pair"]), str(row["keypoints"]), *numbers, ""))
+        pck_a = _number(row["pck_a"])
+        pck_b = _number(row["pck_b"])
+        difference = _number(row["difference"], "+")
+        texts.append((str(row["pair"]), str(row["keypoints"]), pck_a, pck_b, difference, ""))
     alpha = alpha_text(float(str(rows[0]["alpha"])))
     caption = f"Pairs of {comparison.where} that changed most, PCK@{alpha}:"
     return Table(caption, _PAIRS_HEADER, tuple(texts), names=1)

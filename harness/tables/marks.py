@@ -33,7 +33,8 @@ def mark_best(
             if row.is_complete([column]):
                 group = (row.supervision, row.is_reported and not is_mixed)
                 # Rounded as printed: numbers that read alike are alike.
-                groups.setdefault(group, {})[index] = round(row.values[column].pck, 1)
+                number_as_printed = round(row.values[column].pck, 1)
+                groups.setdefault(group, {})[index] = number_as_printed
         for values in groups.values():
             for index, mark in _mark_group(values).items():
                 marks[index, number] = mark
@@ -46,8 +47,9 @@ def _mark_group(values: Mapping[int, float]) -> dict[int, Mark]:
         return {}
     order = sorted(set(values.values()), reverse=True)
     marks: dict[float, Mark] = {order[0]: "best"}
+    best_count = list(values.values()).count(order[0])
     # Two that are best leave no second.
-    if len(order) > 1 and list(values.values()).count(order[0]) == 1:
+    if len(order) > 1 and best_count == 1:
         marks[order[1]] = "second"
     row_marks: dict[int, Mark] = {}
     for index, value in values.items():

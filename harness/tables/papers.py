@@ -154,7 +154,8 @@ def citation(numbers: Iterable[tuple[ReportedMethod, Column]]) -> str:
     """The paper and tables that numbers stand in: `SD4Match (CVPR 2024), Tables 1, 3`."""
     tables: dict[str, set[str]] = {}
     for method, column in numbers:
-        tables.setdefault(method.source, set()).update(method.tables[column])
+        names = tables.setdefault(method.source, set())
+        names.update(method.tables[column])
     texts = []
     for source, names in tables.items():
         noun = "Tables" if len(names) > 1 else "Table"
@@ -169,7 +170,8 @@ def read_reported(folder: Path = FOLDER) -> ReportedNumbers:
         UserError: a file is missing or contradicts the index or another file.
     """
     try:
-        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        text = (folder / INDEX).read_text(encoding="utf-8")
+        index = json.loads(text)
         methods: dict[tuple[str, ...], ReportedMethod] = {}
         for table in index["tables"]:
             for method in _read_table(folder / table["file"], table, index):
@@ -194,7 +196,8 @@ def _merge(method: ReportedMethod, later: ReportedMethod) -> ReportedMethod:
     tables = dict(method.tables)
     for column, numbers in later.tables.items():
         tables[column] = (*tables.get(column, ()), *numbers)
-    return replace(method, values={**method.values, **later.values}, tables=tables)
+    values = {**method.values, **later.values}
+    return replace(method, values=values, tables=tables)
 
 
 def _read_table(path: Path, table: Mapping[str, Any], index: Mapping[str, Any]) -> Iterator[ReportedMethod]:
@@ -218,7 +221,8 @@ def _method_of(line: Mapping[str, str], table: Mapping[str, Any], index: Mapping
     entry = index["methods"][line["method"]]
     supervision = line.get("supervision") or "Z"
     # A table's supervised rows are trained on one dataset, unless a row says otherwise.
-    trained_on = line.get("trained_on") or table.get("trained_on", {}).get(supervision, "")
+    defaults = table.get("trained_on", {})
+    trained_on = line.get("trained_on") or defaults.get(supervision, "")
     if trained_on == "none":
         trained_on = ""
     return ReportedMethod(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from harness.records.schema import Record, ranking_notes, status_text
 from harness.specs import NO_PROMPT
 from harness.tables.captions import numbers_caption, reported_caption
-from harness.tables.columns import Column, Split, split_of
+from harness.tables.columns import Column, Split, column_of, split_of
 from harness.tables.papers import ReportedMethod, ReportedNumbers, citation
 from harness.tables.reported import all_tidy_rows, measured_rows
 from harness.tables.table import Table
@@ -81,7 +81,8 @@ def prompt_selections(records: Sequence[Record], view: View) -> list[Selection]:
     """For a page: the records of the datasets on which some method has several prompts."""
     prompts: dict[tuple[str, Split], set[str]] = {}
     for record in records:
-        prompts.setdefault((record.cell.method, split_of(record)), set()).add(record.cell.prompt)
+        key = (record.cell.method, split_of(record))
+        prompts.setdefault(key, set()).add(record.cell.prompt)
     splits = set()
     for (_, split), names in prompts.items():
         if len(names) > 1:
@@ -140,14 +141,16 @@ def _first_row(rows: dict[_RowKey, _Row], record: Record) -> _Row:
 def _number_text(record: Record, localizer: str, view: View, alpha: float) -> tuple[str, Sequence[str]]:
     """A record's number by one localizer, with what a paper claimed, and remarks on that."""
     # One record and one localizer are one row of the leaderboard, which knows claims and their remarks.
-    (row,) = measured_rows([record], replace(view, localizers=[localizer]), {})
-    return row.text(Column(record.cell.dataset, record.cell.split, alpha)), row.remarks
+    localizer_view = replace(view, localizers=[localizer])
+    (row,) = measured_rows([record], localizer_view, {})
+    return row.text(column_of(record, alpha)), row.remarks
 
 
 def _texts(key: _RowKey, row: _Row, columns: Sequence[tuple[str, str]]) -> tuple[str, ...]:
     label, localizer, _ = key
     numbers = [row.texts.get(column, NOTHING) for column in columns]
-    return (label, localizer, ", ".join(row.backbones), *numbers, "; ".join(row.notes))
+    backbones = ", ".join(row.backbones)
+    return (label, localizer, backbones, *numbers, "; ".join(row.notes))
 
 
 def _reported_rows(reported: ReportedNumbers, alpha: float, datasets: set[str]) -> dict[_RowKey, _Row]:
@@ -174,7 +177,8 @@ def _reported_rows(reported: ReportedNumbers, alpha: float, datasets: set[str]) 
     for name, dataset in measured_keys or keys:
         entries = numbers[name, dataset]
         method = entries[0][0]
-        row = rows.setdefault((f"{name} (reported)", method.localizer, method.backbone), _Row())
+        row_key = (f"{name} (reported)", method.localizer, method.backbone)
+        row = rows.setdefault(row_key, _Row())
         row.backbones[method.backbone] = None
         for method, column in entries:
             row.texts[method.prompt, dataset] = f"{method.values[column]:.1f}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from harness.records.schema import Record
+from harness.records.schema import Record, Score
 from harness.tables.columns import Column
 from harness.tables.papers import citation
 from harness.tables.row import Row
@@ -37,9 +37,13 @@ def reported_rows(columns: Sequence[Column], view: View) -> list[Row]:
         localizer = method.localizer
         if not method.is_stated:
             localizer = NOTHING
-        printed = [column for column in columns if column in method.values]
-        if not printed:
+        values: dict[Column, Score] = {}
+        for column in columns:
+            if column in method.values:
+                values[column] = reported.score_of(method, column)
+        if not values:
             continue
+        source = citation((method, column) for column in values)
         row = Row(
             f"{method.name} (reported)",
             method.prompt,
@@ -47,9 +51,9 @@ def reported_rows(columns: Sequence[Column], view: View) -> list[Row]:
             method.backbone or NOTHING,
             method.supervision,
             method.trained_on,
-            values={column: reported.score_of(method, column) for column in printed},
+            values=values,
             notes=notes,
-            remarks=(citation((method, column) for column in printed),),
+            remarks=(source,),
             is_reported=True,
         )
         rows.append(row)
@@ -96,7 +100,6 @@ def reported_columns(measured: Sequence[Column], view: View) -> list[Column]:
     Those of datasets that were measured; where nobody printed a number for any of them, those of
     all datasets, so that the table has what was asked for.
     """
-    datasets = {column.dataset for column in measured}
     if view.reported is None:
         return []
     printed: set[Column] = set()
@@ -104,9 +107,9 @@ def reported_columns(measured: Sequence[Column], view: View) -> list[Column]:
         for column in method.values:
             if column.slice == "all" and view.shows_alpha(column.alpha):
                 printed.add(column)
-    columns = sorted(printed)
-    of_datasets = [column for column in columns if column.dataset in datasets]
-    return [column for column in of_datasets or columns if column not in measured]
+    datasets = {column.dataset for column in measured}
+    of_datasets = {column for column in printed if column.dataset in datasets}
+    return sorted((of_datasets or printed).difference(measured))
 
 
 def all_tidy_rows(records: Sequence[Record], view: View, dataset: str | None = None) -> tuple[TidyRow, ...]:

@@ -62,7 +62,8 @@ class Row:
     def mean(self, columns: Sequence[Column]) -> float:
         """Mean PCK over the ranking columns."""
         ranking = ranking_columns(columns)
-        return sum(self.values[column].pck for column in ranking) / max(len(ranking), 1)
+        total = sum(self.values[column].pck for column in ranking)
+        return total / max(len(ranking), 1)
 
     def text(self, column: Column, *, interval: bool = True) -> str:
         """`50.7 ±1.0`, or `50.7 ±1.0 (−2.2)` where a paper claimed 52.9; an en dash without a number."""

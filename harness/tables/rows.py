@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from harness.records.schema import Record, Score, ranking_notes, seconds_per_pair, status_text
-from harness.tables.columns import Column
+from harness.tables.columns import Column, column_of
 from harness.tables.row import Row
 from harness.tables.text import NOTHING
 from harness.tables.view import View
@@ -80,8 +80,7 @@ def _numbers(record: Record, localizer: str, view: View) -> tuple[str, dict[Colu
     values = {}
     for score in scores:
         if score.protocol == protocol:
-            column = Column(record.cell.dataset, record.cell.split, score.alpha, score.slice)
-            values[column] = score
+            values[column_of(record, score.alpha, score.slice)] = score
     return protocol, values
 
 

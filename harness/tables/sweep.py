@@ -57,11 +57,13 @@ def sweep(records: Sequence[Record], view: View) -> Table:
             scores = curves.setdefault(curve, {})
             if score := view.score_of(record, localizer, alpha):
                 scores[value] = score
-            value_notes += [(curve, note) for note in ranking_notes(record, localizer)]
+            for note in ranking_notes(record, localizer):
+                value_notes.append((curve, note))
             if record.cell.id in differences:
                 value_notes.append((curve, differences[record.cell.id]))
         if not record.scores:
-            value_notes.append((_curve_of(record, "", parameter), status_text(record)))
+            curve = _curve_of(record, "", parameter)
+            value_notes.append((curve, status_text(record)))
     heads = _heads(list(curves))
     datasets = dict.fromkeys(curve.dataset for curve in curves)
     rows = []

@@ -85,10 +85,12 @@ class Table:
             return _render_csv(self.tidy, self.columns)
         if format == "json":
             return json.dumps(list(self.tidy), indent=1, allow_nan=False) + "\n"
-        if format == "tex" and self.rows and not any(row[-1] for row in self.rows):
+        has_notes = any(row[-1] for row in self.rows)
+        if format == "tex" and self.rows and not has_notes:
             # The width of a page is scarce: a column of notes without notes is left out.
             rows = tuple(row[:-1] for row in self.rows)
-            return replace(self, header=self.header[:-1], rows=rows)._render_text(format, has_notes=False)
+            table = replace(self, header=self.header[:-1], rows=rows)
+            return table._render_text(format, has_notes=False)
         return self._render_text(format, has_notes=True)
 
     def _render_text(self, format: Literal["md", "tex", "html"], *, has_notes: bool) -> str:
@@ -119,10 +121,12 @@ class Table:
         if format == "md":
             return f"{self.caption}\n\n{body}\n"
         for mark, (before, after) in _MARKS[format].items():
-            body = body.replace(_OPEN[mark], before).replace(_CLOSE[mark], after)
+            body = body.replace(_OPEN[mark], before)
+            body = body.replace(_CLOSE[mark], after)
         if format == "html":
             return f"<p>{escape(self.caption)}</p>\n{body}\n"
-        return _render_tex(self.caption, _add_rules(body, self.breaks), is_wide=self._width() > _WIDE)
+        body = _add_rules(body, self.breaks)
+        return _render_tex(self.caption, body, is_wide=self._width() > _WIDE)
 
     def _width(self) -> int:
         """Characters of a row in which every column is as wide as its widest text."""
@@ -226,5 +230,6 @@ def render_tables(tables: Sequence[Table], format: Format) -> str:
         rows: dict[str, TidyRow] = {}
         for table in tables:
             rows |= {json.dumps(row): row for row in table.tidy}
-        return Table("", (), (), tuple(rows.values()), columns=tables[0].columns).render(format)
+        all_tidy = tuple(rows.values())
+        return Table("", (), (), all_tidy, columns=tables[0].columns).render(format)
     return "\n".join(table.render(format) for table in tables)

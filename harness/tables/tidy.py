@@ -34,7 +34,10 @@ def distinguish_labels(records: Sequence[Record]) -> tuple[list[Record], dict[st
             _, _, digest = cell.id.rpartition(".")
             labels[cell.id] = f"{cell.label} ({digest[:6]})"
             differences[cell.id] = _difference(best, record)
-    return [_with_label(record, labels.get(record.cell.id)) for record in records], differences
+    labelled = []
+    for record in records:
+        labelled.append(_with_label(record, labels.get(record.cell.id)))
+    return labelled, differences
 
 
 def _foundation(record: Record) -> tuple[bool, bool, bool, str]:

@@ -58,7 +58,8 @@ class Ties:
         ranking = ranking_columns(columns)
         alphas: dict[Split, list[float]] = {}
         for column in ranking:
-            alphas.setdefault((column.dataset, column.split), []).append(column.alpha)
+            split = (column.dataset, column.split)
+            alphas.setdefault(split, []).append(column.alpha)
         try:
             indices = [self._split(rows[0].cells[split]) for split in alphas]
         except BenchError:
@@ -73,10 +74,13 @@ class Ties:
             self.problems.append(str(error))
             return None
         # Too few images to draw from show no difference.
-        p_values = np.nan_to_num(mean_of(draws).difference().p, nan=1)
+        difference = mean_of(draws).difference()
+        p_values = np.nan_to_num(difference.p, nan=1)
         adjusted = holm(p_values.tolist())
         pairs = itertools.combinations(range(len(rows)), 2)
-        are_apart = {pair: p < 1 - LEVEL for pair, p in zip(pairs, adjusted, strict=True)}
+        are_apart = {}
+        for pair, p_value in zip(pairs, adjusted, strict=True):
+            are_apart[pair] = p_value < 1 - LEVEL
         return tied_ranks(len(rows), are_apart)
 
     def _draws(
@@ -110,7 +114,8 @@ class Ties:
             weight = total.astype(np.float64)
         shares = [count * weight / total for count in correct]
         # In the order in which `__call__` numbers the pairs of rows.
-        differences = np.stack([a - b for a, b in itertools.combinations(shares, 2)], axis=1)
+        pairs = itertools.combinations(shares, 2)
+        differences = np.stack([share - later for share, later in pairs], axis=1)
         weights = np.broadcast_to(weight[:, None], differences.shape)
         return image_draws(differences, weights, image_numbers(index, pair_ids), seed)
 

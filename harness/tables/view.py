@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from harness.errors import UserError
 from harness.records.schema import Record, Score
 from harness.specs import Averaging
-from harness.tables.columns import RANKING_ALPHA, Column
+from harness.tables.columns import RANKING_ALPHA, Column, column_of
 
 if TYPE_CHECKING:
     from harness.tables.papers import ReportedNumbers
@@ -103,7 +103,7 @@ class View:
                     continue
                 is_over_all = score.slice == "all" and score.averaging == self.averaging
                 if is_foreign or (is_over_all and score.protocol == self.protocol):
-                    columns.add(Column(record.cell.dataset, record.cell.split, score.alpha))
+                    columns.add(column_of(record, score.alpha))
         return sorted(columns)
 
     def score_of(self, record: Record, localizer: str, alpha: float) -> Score | None:
