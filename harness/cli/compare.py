@@ -130,14 +130,18 @@ def compare(host: Host, arguments: CompareArguments) -> int:
     arguments.check()
     runs = [read_run(text, arguments.results) for text in arguments.runs]
     cell_pairs, notes = _pair_cells(runs)
-    damaged = [line for run in runs for line in run.damaged]
+    damaged: list[str] = []
+    for run in runs:
+        damaged += run.damaged
     rescorer = Rescorer(host, arguments.data_root, arguments.datasets or ())
     comparisons: list[Comparison] = []
     for cell_a, cell_b in cell_pairs:
         try:
             comparisons += _compare_cells(host, rescorer, cell_a, cell_b, arguments)
         except BenchError as error:
+            # The other cells are compared all the same.
             damaged.append(str(error))
+    # Both runs may lie in one folder, and cells of one missing dataset have the same problem.
     damaged = list(dict.fromkeys(damaged))
     if not comparisons:
         raise SeveralErrors(damaged)
@@ -151,8 +155,12 @@ def _pair_cells(runs: Sequence[Run]) -> tuple[list[tuple[StoredCell, StoredCell]
     """Pairs of cells to compare, those of one run with themselves; and a line for each cell left out."""
     from harness.records.runs import pair_cells
 
-    notes = list(dict.fromkeys(line for run in runs for line in run.left))
+    notes: list[str] = []
+    for run in runs:
+        notes += run.left
+    notes = list(dict.fromkeys(notes))
     if len(runs) == 1:
+        # One cell on both sides: its sides differ in the protocol.
         return [(cell, cell) for cell in runs[0].cells], notes
     matches = pair_cells(*runs)
     return list(matches.pairs), [*notes, *matches.left]
@@ -174,9 +182,10 @@ def _split_index(rescorer: Rescorer, cell_a: StoredCell, cell_b: StoredCell) -> 
     records = (cell_a.record, cell_b.record)
     manifests = [record.provenance.manifest for record in records if record.provenance]
     if len(set(manifests)) > 1:
+        digests = " and ".join(manifest[:12] for manifest in manifests)
         raise UserError(
             f"{cell_a.record.cell.id} and {cell_b.record.cell.id} were run on different data of one name "
-            f"(manifests {' and '.join(manifest[:12] for manifest in manifests)}); run one of them again"
+            f"(manifests {digests}); run one of them again"
         )
     return rescorer.split(cell_a.record)
 
@@ -191,13 +200,17 @@ def _sides(
     protocols = arguments.protocols or [main_protocol([cell_a.record, cell_b.record])]
     criteria = _criteria(host, list(dict.fromkeys(protocols)), arguments.alphas, (cell_a, cell_b))
     name_a, name_b = arguments.localizer_pair
-    localizer_a, localizer_b = _localizer_of(host, cell_a, name_a), _localizer_of(host, cell_b, name_b)
+    localizer_a = _localizer_of(host, cell_a, name_a)
+    localizer_b = _localizer_of(host, cell_b, name_b)
     if len(arguments.runs) == 1:
         side = Side(cell_a, localizer_a, criteria[0])
         return [(side, Side(cell_a, localizer_a, criterion)) for criterion in criteria[1:]]
-    return [
-        (Side(cell_a, localizer_a, criterion), Side(cell_b, localizer_b, criterion)) for criterion in criteria
-    ]
+    sides = []
+    for criterion in criteria:
+        side_a = Side(cell_a, localizer_a, criterion)
+        side_b = Side(cell_b, localizer_b, criterion)
+        sides.append((side_a, side_b))
+    return sides
 
 
 def _criteria(
@@ -206,8 +219,12 @@ def _criteria(
     """Criteria at the same alphas: those asked for, or those of the records, or the first protocol's own."""
     from harness.scoring.criteria import make_criterion
 
-    scores = [score for cell in cells for score in cell.record.scores]
-    stored = {score.alpha for score in scores if score.protocol in names}
+    stored: set[float] = set()
+    for cell in cells:
+        for score in cell.record.scores:
+            if score.protocol in names:
+                stored.add(score.alpha)
+    # Both sides at the same alphas: only so do they have a difference at each.
     chosen = alphas or sorted(stored) or make_criterion(host, names[0]).alphas
     return [make_criterion(host, name, chosen) for name in names]
 
@@ -219,18 +236,18 @@ def _localizer_of(host: Host, cell: StoredCell, asked: str | None) -> str:
         UserError: the cell has no predictions by it, or nothing decides between several.
     """
     names = sorted(cell.record.localizers)
+    # The method may be a plugin's that is not installed here: its predictions can still be compared.
     method = host.methods.get(cell.record.cell.method)
+    name: str | None = None
     if asked:
-        name: str | None = asked
+        name = asked
     elif method and method.localizer in names:
         name = method.localizer
-    else:
-        name = names[0] if len(names) == 1 else None
+    elif len(names) == 1:
+        name = names[0]
     if name in names:
         return name
-    problem = (
-        f"no predictions by localizer {name}"
-        if name
-        else "predictions by several localizers, none of them the method's own"
-    )
+    problem = "predictions by several localizers, none of them the method's own"
+    if name:
+        problem = f"no predictions by localizer {name}"
     raise UserError(f"{cell.record.cell.id}: {problem}; choose one with --localizer: {', '.join(names)}")

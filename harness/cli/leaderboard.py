@@ -42,13 +42,16 @@ class LeaderboardArguments:
 
     def view(self) -> View:
         """The options that say what a table shows, without a protocol: that depends on the records."""
+        reported = None
+        if self.reported or self.rank_reported:
+            reported = read_reported()
         return View(
             averaging=self.averaging or "image",
             alphas=self.alphas,
             localizers=self.localizers,
             parameter=self.parameter,
             has_details=True,
-            reported=read_reported() if self.reported or self.rank_reported else None,
+            reported=reported,
             ranks_reported=self.rank_reported,
         )
 
@@ -135,13 +138,14 @@ def leaderboard(host: Host, arguments: LeaderboardArguments) -> int:
     view.check(records)
     view = replace(view, protocol=choose_protocol(records, arguments.protocol))
     rescorer = Rescorer(host, arguments.data_root, arguments.datasets or ())
-    ties = Ties(
-        arguments.folder, rescorer.split, partial(make_criterion, host), view.protocol, view.averaging
-    )
+    criterion = partial(make_criterion, host)
+    ties = Ties(arguments.folder, rescorer.split, criterion, view.protocol, view.averaging)
+    # Rows of CSV and JSON have no rank: reading predictions for them would be work for nothing.
     if arguments.ties and arguments.format_ not in ("csv", "json"):
         view = replace(view, ties=ties)
     tables = kind.tables(records, view)
-    print_warnings(f"ties could not be told: {problem}" for problem in ties.problems)
-    text = render_tables([arguments.filter(table) for table in tables], arguments.format_)
-    click.echo(text, nl=False)
+    print_warnings(f"ties could not be decided: {problem}" for problem in ties.problems)
+    chosen = [arguments.filter(table) for table in tables]
+    click.echo(render_tables(chosen, arguments.format_), nl=False)
+    # The tables are printed all the same; the status says that something is missing from them.
     return int(bool(damaged or ties.problems))

@@ -69,6 +69,7 @@ def report(host: Host, arguments: ReportArguments) -> int:
     from harness.tables.papers import read_reported
     from harness.tables.view import View, choose_protocol
 
+    # Before the work: a page that cannot be written is refused at once.
     check_place(arguments.out)
     records, damaged = read_results(arguments.folder)
     print_warnings(damaged)

@@ -64,6 +64,7 @@ def rescore(host: Host, arguments: RescoreArguments) -> int:
     rescored: list[Record] = []
     problems: list[str] = []
     for record in records:
+        # A cell that failed or is not applicable has no predictions.
         if not record.scores:
             continue
         try:
@@ -71,11 +72,18 @@ def rescore(host: Host, arguments: RescoreArguments) -> int:
                 rescorer.rescore(folder, record, arguments.protocols, arguments.alphas, arguments.threshold)
             )
         except UserError as error:
+            # The other cells are scored all the same; the errors are raised together at the end.
             problems.append(str(error))
     if not rescored and not problems:
         raise UserError(f"no cell in {folder} has predictions to score")
-    for name in dict.fromkeys(score.protocol for record in rescored for score in record.scores):
-        click.echo(leaderboard(rescored, View(name)).render("md"))
+    protocols: dict[str, None] = {}
+    for record in rescored:
+        protocols |= dict.fromkeys(score.protocol for score in record.scores)
+    # A table each: numbers of two protocols cannot be compared.
+    for name in protocols:
+        table = leaderboard(rescored, View(name))
+        click.echo(table.render("md"))
     if problems:
+        # Cells of one missing dataset have the same problem: it is said once.
         raise SeveralErrors(dict.fromkeys(problems))
     return int(bool(damaged))

@@ -74,7 +74,10 @@ def trust_sentences(records: Sequence[Record], rows: Sequence[Row]) -> list[str]
     if any(len(row.pairs) > 1 for row in rows):
         sentences.append("Pairs and seconds in the order of the datasets.")
     if any(row.seconds for row in rows):
-        processors = {_processor(record.provenance) for record in records if record.provenance}
+        processors = set()
+        for record in records:
+            if record.provenance:
+                processors.add(_processor(record.provenance))
         sentences.append(f"s/pair: features and points, on {', '.join(sorted(processors))}.")
     return sentences
 

@@ -98,12 +98,10 @@ def _caption(
     records: Sequence[Record], rows: Sequence[Row], columns: Sequence[Column], view: View
 ) -> list[str]:
     whole = columns[-1]
-    # Papers print no numbers of pairs.
-    measured = [row for row in rows if not row.is_reported]
     return [
         numbers_caption(records, view),
         f"Alpha {alpha_text(whole.alpha)}; {split_name(whole.dataset, whole.split)}; a column a category.",
-        _sizes_text(measured, columns),
+        _sizes_text(rows, columns),
         *trust_sentences(records, []),
         *reported_sentences(rows, view),
     ]
@@ -125,7 +123,7 @@ def _sizes_text(rows: Sequence[Row], columns: Sequence[Column]) -> str:
             if column in row.values:
                 pairs.append(row.values[column].pairs)
         name = column.slice.removeprefix(_PREFIX)
-        # The most: limited runs have fewer, and say so in their notes.
+        # The most: limited runs have fewer, and say so in their notes; reported numbers have none.
         counts[name] = max(pairs)
     *categories, whole = counts.values()
     if len(set(categories)) == 1 and len(categories) > 1:

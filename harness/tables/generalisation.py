@@ -67,7 +67,8 @@ def _caption(
     records: Sequence[Record], view: View, rows: Sequence[Row], columns: Sequence[Column]
 ) -> list[str]:
     sentences = [numbers_caption(records, view), *trust_sentences(records, [])]
-    if any(_is_at_home(row, column) for row, column in itertools.product(rows, columns)):
+    fields = itertools.product(rows, columns)
+    if any(itertools.starmap(_is_at_home, fields)):
         sentences.append(f"{_AT_HOME}: trained on this dataset.")
     return [*sentences, *reported_sentences(rows, view)]
 

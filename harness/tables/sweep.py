@@ -156,7 +156,11 @@ def swept_records(records: Sequence[Record], parameter: str) -> list[Record]:
 
 def swept_parameters(records: Sequence[Record]) -> list[str]:
     """Names of the parameters that some method has several values of on one dataset's split."""
-    return [name for name in _parameter_names(records) if swept_records(records, name)]
+    names = []
+    for name in _parameter_names(records):
+        if swept_records(records, name):
+            names.append(name)
+    return names
 
 
 def _parameter_names(records: Sequence[Record]) -> list[str]:

@@ -229,7 +229,8 @@ def render_tables(tables: Sequence[Table], format: Format) -> str:
         # A row may stand behind several tables. Keyed by its text, since a dict has no hash.
         rows: dict[str, TidyRow] = {}
         for table in tables:
-            rows |= {json.dumps(row): row for row in table.tidy}
+            for row in table.tidy:
+                rows[json.dumps(row)] = row
         all_tidy = tuple(rows.values())
         return Table("", (), (), all_tidy, columns=tables[0].columns).render(format)
     return "\n".join(table.render(format) for table in tables)

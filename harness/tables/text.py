@@ -47,7 +47,10 @@ def label_without(label: str, name: str) -> str:
         return label
     # Behind the bracket may stand what `distinguish_labels` adds.
     inside, _, behind = brackets_text.rpartition("]")
-    changes = [change for change in inside.split(",") if not change.startswith(f"{name}=")]
+    changes = []
+    for change in inside.split(","):
+        if not change.startswith(f"{name}="):
+            changes.append(change)
     if not changes:
         return f"{method}{behind}"
     return f"{method}[{','.join(changes)}]{behind}"

@@ -83,7 +83,7 @@ class View:
 
     def one_alpha(self, records: Sequence[Record]) -> float:
         """The threshold of a table at one: 0.10 or, where that is not to be shown, the smallest."""
-        alphas = {alpha for alpha in _stored_alphas(records) if self.shows_alpha(alpha)}
+        alphas = set(filter(self.shows_alpha, _stored_alphas(records)))
         # Where no record has numbers, the caption says the threshold that was asked for.
         alphas = alphas or set(self.alphas or ())
         if RANKING_ALPHA in alphas or not alphas:

@@ -67,7 +67,7 @@ def test_damaged_predictions_leave_places_by_value_and_say_so(bench, results, tm
     next(folder.glob("*hog*/predictions.parquet")).write_bytes(b"PAR1")
     outcome = bench("leaderboard", folder)
     assert outcome.status == 1
-    assert "ties could not be told" in outcome.complaint
+    assert "ties could not be decided" in outcome.complaint
     assert "predictions.parquet" in outcome.complaint
     assert [row["#"] for row in rows_of(outcome.out)] == ["1", "2", "3", "4"]
     assert "tied" not in outcome.out
