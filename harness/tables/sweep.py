@@ -49,11 +49,10 @@ def sweep(records: Sequence[Record], view: View) -> Table:
     notes: dict[Scalar, list[tuple[_Curve, str]]] = {}
     for record in records:
         value = record.cell.params[parameter]
-        # Even without a note: the values that have a list here are the rows.
-        value_notes = notes.setdefault(value, [])
         for localizer in filter(view.shows_localizer, record.localizers):
             curve = _curve_of(record, localizer, parameter)
-            # Likewise: a curve without a number at this threshold keeps its column.
+            # Even without a note or a number at this threshold: a value here is a row, a curve a column.
+            value_notes = notes.setdefault(value, [])
             scores = curves.setdefault(curve, {})
             if score := view.score_of(record, localizer, alpha):
                 scores[value] = score
@@ -63,7 +62,7 @@ def sweep(records: Sequence[Record], view: View) -> Table:
                 value_notes.append((curve, differences[record.cell.id]))
         if not record.scores:
             curve = _curve_of(record, "", parameter)
-            value_notes.append((curve, status_text(record)))
+            notes.setdefault(value, []).append((curve, status_text(record)))
     heads = _heads(list(curves))
     datasets = dict.fromkeys(curve.dataset for curve in curves)
     rows = []

@@ -87,6 +87,12 @@ def test_a_cell_without_numbers_leaves_its_reason():
     assert other["note"] == ""
 
 
+def test_a_value_without_a_localizer_to_show_has_no_row():
+    records = [at(50, 20.0, localizers=("argmax", "bilinear")), at(261, 20.0)]
+    table = table_of(timesteps, records, localizers=["bilinear"])
+    assert [row["timestep"] for row in rows(table)] == ["50"]
+
+
 def test_on_the_command_line(bench, tmp_path):
     out = tmp_path / "r"
     done = bench(
