@@ -134,7 +134,6 @@ def _missing_pairs(resolved: ResolvedCell) -> dict[str, list[str]]:
         # One row for each pair and localizer, in place of one for each point.
         columns = ["pair_id", "localizer"]
         keys = table.select(columns).group_by(columns).aggregate([])
-        # In a table the ids are a dictionary's: each text stands once, and rows have its number.
         pair_ids = pc.cast(keys["pair_id"], "string").to_pylist()
         localizers_done = keys["localizer"].to_pylist()
         done.update(zip(pair_ids, localizers_done, strict=True))
