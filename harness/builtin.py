@@ -104,7 +104,9 @@ def bench_prompts() -> list[PromptSpec]:
 def _make_localizer(name: str, **options: object) -> Localizer:
     """Imports a class of `harness.localizers`, `module.Class`, and makes the localizer."""
     module, _, class_name = name.partition(".")
-    localizer: Localizer = getattr(import_module(f"harness.localizers.{module}"), class_name)(**options)
+    # Imported only now: the localizers need torch, which listing them must not import.
+    localizer_class = getattr(import_module(f"harness.localizers.{module}"), class_name)
+    localizer: Localizer = localizer_class(**options)
     return localizer
 
 
@@ -117,6 +119,7 @@ def _make_wrong_category(context: MakeContext) -> Prompt:
     names = context.categories
     if len(names) < 2:
         raise NotApplicable("the dataset has one category, so there is no wrong one")
+    # A fixed choice, not a random one: a rerun must give the same features.
     next_names = dict(zip(names, (*names[1:], names[0]), strict=True))
     return lambda category, images: f"a photo of a {next_names[category]}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 import subprocess
 import sys
@@ -78,7 +79,10 @@ def examine_method(
         except _Skipped as error:
             yield Finding(name, "skipped", str(error))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's error is the finding
-            detail = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
+            detail = str(error)
+            if not isinstance(error, BenchError):
+                detail = f"{type(error).__name__}: {error}"
+            # On one line, which is a row of the printed table.
             yield Finding(name, "failed", " ".join(detail.split()))
 
 
@@ -120,7 +124,8 @@ class _Subject:
         with torch.inference_mode():
             if self.spec.scope == "pair":
                 return list(cast("PairExtractor", self.extractor).extract_pairs(requests))
-            images = [request for pair_requests in requests for request in pair_requests]
+            # Source, target, source, target, ...: taken apart again below.
+            images = list(itertools.chain.from_iterable(requests))
             maps = cast("ImageExtractor", self.extractor).extract(images)
         if len(maps) != len(images):
             raise _Failed(f"returned {len(maps)} feature maps for {len(images)} images")
@@ -128,10 +133,8 @@ class _Subject:
 
     def requests(self, pair: ImagePair) -> tuple[ImageRequest, ImageRequest]:
         """Requests for source and target, with the values of the method's own prompt."""
-        source, target = (
-            ImageRequest(image.open(), image.identity(), pair.category)
-            for image in (pair.source, pair.target)
-        )
+        source = ImageRequest(pair.source.open(), pair.source.identity(), pair.category)
+        target = ImageRequest(pair.target.open(), pair.target.identity(), pair.category)
         if self.prompt is None:
             return source, target
         source, target = self.prompt.add_to(pair.category, (source, target))
@@ -147,10 +150,13 @@ def _check_import(subject: _Subject) -> str:
     module = getattr(subject.host.manager.get_plugin(plugin.name), "__name__", None)
     if module is None:
         raise _Skipped("the plugin is not a module")
+    # In a process of its own: this one has imported torch already.
     code = f"import sys, {module}; print(','.join(name for name in {HEAVY} if name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise _Failed(f"import {module} fails in a fresh process: {done.stderr.strip().splitlines()[-1]}")
+        # The last line of a traceback is the error itself.
+        problem = done.stderr.strip().splitlines()[-1]
+        raise _Failed(f"import {module} fails in a fresh process: {problem}")
     # The import may print, too.
     lines = done.stdout.strip().splitlines()
     if lines and lines[-1]:
@@ -170,17 +176,20 @@ def _check_make(subject: _Subject) -> str:
         subject.prompt = PromptUse(prompt.make(subject.context), prompt.scope)
     name = "extract_pairs" if spec.scope == "pair" else "extract"
     if not callable(getattr(subject.extractor, name, None)):
+        # The checks that need an extractor are skipped, instead of failing by the same fault once more.
         subject.extractor = None
         raise _Failed(f"has scope '{spec.scope}' and no method '{name}'")
-    with_prompt = f", with prompt '{method.prompt}'" if subject.prompt else ""
-    return f"{type(subject.extractor).__name__}{with_prompt}"
+    detail = type(subject.extractor).__name__
+    if subject.prompt:
+        detail += f", with prompt '{method.prompt}'"
+    return detail
 
 
 def _check_maps(subject: _Subject) -> str:
     all_maps = subject.extract(subject.pairs)
-    for pair, maps in zip(subject.pairs, all_maps, strict=True):
-        for feature_map, size in zip(maps, (pair.source_size, pair.target_size), strict=True):
-            check_feature_map(feature_map, size)
+    for pair, (source_map, target_map) in zip(subject.pairs, all_maps, strict=True):
+        check_feature_map(source_map, pair.source_size)
+        check_feature_map(target_map, pair.target_size)
     data = all_maps[0][0].data
     return f"{tuple(data.shape)}, {str(data.dtype).removeprefix('torch.')}"
 
@@ -196,12 +205,15 @@ def _check_frame(subject: _Subject) -> str:
 
 
 def _check_determinism(subject: _Subject) -> str:
-    data, repeated = (subject.extract(subject.pairs[:1])[0][0].data for _ in range(2))
+    data = subject.extract(subject.pairs[:1])[0][0].data
+    repeated = subject.extract(subject.pairs[:1])[0][0].data
     return _compare(data, repeated, 0.0)
 
 
 def _check_batch(subject: _Subject) -> str:
-    together, alone = subject.extract(subject.pairs)[0], subject.extract(subject.pairs[:1])[0]
+    together = subject.extract(subject.pairs)[0]
+    alone = subject.extract(subject.pairs[:1])[0]
+    # Not to the byte: kernels for another batch size add in another order.
     return _compare(together[0].data, alone[0].data, TOLERANCE)
 
 
@@ -212,7 +224,8 @@ def _check_scope(subject: _Subject) -> str:
     source, target = subject.requests(subject.pairs[0])
     renamed = replace(source, category="something else")
     data = subject.call([(source, target)])[0][0].data
-    return _compare(data, subject.call([(renamed, target)])[0][0].data, 0.0)
+    renamed_data = subject.call([(renamed, target)])[0][0].data
+    return _compare(data, renamed_data, 0.0)
 
 
 def _check_prepare(subject: _Subject) -> str:
@@ -221,6 +234,7 @@ def _check_prepare(subject: _Subject) -> str:
     if not isinstance(subject.extractor, PreparingExtractor):
         raise _Skipped("no `prepare`")
     try:
+        # As the processes that decode pictures ahead get it.
         prepare = pickle.loads(pickle.dumps(subject.extractor.prepare))
     except Exception as error:
         raise _Failed(
@@ -229,18 +243,23 @@ def _check_prepare(subject: _Subject) -> str:
         ) from error
     source, target = subject.requests(subject.pairs[0])
     unprepared = subject.call([(source, target)])[0][0].data
-    source, target = (replace(request, prepared=prepare(request.image)) for request in (source, target))
-    return _compare(unprepared, subject.call([(source, target)])[0][0].data, 0.0)
+    source = replace(source, prepared=prepare(source.image))
+    target = replace(target, prepared=prepare(target.image))
+    prepared = subject.call([(source, target)])[0][0].data
+    return _compare(unprepared, prepared, 0.0)
 
 
 def _check_grid(subject: _Subject) -> str:
     from harness.localizers import checks
 
     spec, localizer = subject.localizer_spec, subject.localizer()
+    # The declared grid first: it wins where another one fits as well.
     grids = dict.fromkeys([spec.grid, *checks.GRIDS])
+    errors = {}
     try:
         reads_pixels = checks.reads_whole_pixels(localizer)
-        errors = {grid: checks.peak_error(localizer, grid, spec.reads) for grid in grids}
+        for grid in grids:
+            errors[grid] = checks.peak_error(localizer, grid, spec.reads)
     except Exception as error:
         # A localizer may need features of its own kind.
         raise _Skipped(f"'{spec.name}' cannot be tried on made-up maps: {one_line(error)}") from error
@@ -279,7 +298,9 @@ def _check_itself(subject: _Subject) -> str:
     twin = replace(pair, target=pair.source, target_size=pair.source_size)
     source, target = subject.extract([twin])[0]
     points = _spread_points(pair.source_size)
-    predicted = subject.localizer()(source, target, points).points.double().cpu()
+    localizer = subject.localizer()
+    predicted = localizer(source, target, points).points.double().cpu()
+    # In shares of the longer side, of which alpha is one, too.
     errors = torch.linalg.vector_norm(predicted - points, dim=1) / max(pair.source_size)
     pck = 100 * float((errors <= 0.1).double().mean())
     if pck < 100:
@@ -325,6 +346,7 @@ def _compare(data: torch.Tensor, other: torch.Tensor, tolerance: float) -> str:
     """
     if data.shape != other.shape:
         raise _Failed(f"shapes {tuple(data.shape)} and {tuple(other.shape)}")
+    # Maps of zeros, which no division may meet.
     scale = max(float(data.abs().max()), 1e-30)
     apart = float((data.double() - other.double()).abs().max()) / scale
     if apart > tolerance:

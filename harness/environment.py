@@ -44,10 +44,13 @@ def source_state() -> tuple[str | None, bool | None]:
     """
     path = Path(__file__).resolve()
     root = path.parent.parent
+    # An installed copy may lie inside a git checkout of the user's own, whose commit would say nothing.
     if _git(root, "ls-files", "--error-unmatch", str(path)) is None:
         return None, None
+    # Of the source alone: results and notes beside it do not change numbers.
     changes = _git(root, "status", "--porcelain", "--", *SOURCES)
-    return _git(root, "rev-parse", "HEAD"), None if changes is None else bool(changes)
+    is_changed = None if changes is None else bool(changes)
+    return _git(root, "rev-parse", "HEAD"), is_changed
 
 
 def hardware(device: str) -> dict[str, str]:
@@ -60,6 +63,7 @@ def hardware(device: str) -> dict[str, str]:
         "cores": str(os.cpu_count()),
         "system": platform.system(),
     }
+    # Sums in another number of threads differ by rounding.
     facts["torch_threads"] = str(torch.get_num_threads())
     if device.startswith("cuda") and torch.cuda.is_available():
         facts["gpu"] = torch.cuda.get_device_name(device)
@@ -71,20 +75,23 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor()
-    return next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
-        platform.processor(),
-    )
+    for line in lines:
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    # Some processors, such as ARM's, have no such line.
+    return platform.processor()
 
 
 def _git(root: Path, *words: str) -> str | None:
+    command = ["git", "-C", str(root), *words]
     try:
-        done = subprocess.run(
-            ["git", "-C", str(root), *words], capture_output=True, text=True, check=False, timeout=20
-        )
+        # With a limit: a slow network drive must not hold up a run.
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    if done.returncode != 0:
+        return None
+    return done.stdout.strip()
 
 
 def device_name(name: str) -> str:
@@ -95,6 +102,7 @@ def device_name(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
+        # Only a tensor shows whether the device is there: `torch.device` checks the spelling alone.
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UserError(f"--device {name}: {str(error).splitlines()[0]}; 'cpu' always works") from error
@@ -115,7 +123,10 @@ def require_compiler(device: str) -> None:
     try:
         torch.compile(trifle, fullgraph=True, dynamic=False)(torch.zeros(64, device=device))
     except Exception as error:
+        # Errors of compilers are long, and may begin with empty lines.
         lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-        needed = "Triton and a C compiler" if device.startswith("cuda") else "a C++ compiler such as g++"
+        needed = "a C++ compiler such as g++"
+        if device.startswith("cuda"):
+            needed = "Triton and a C compiler"
         problem = f"--compile: PyTorch cannot compile for {device} ({lines[0][:200]})"
         raise UserError(f"{problem}; install {needed}, or leave --compile out") from error

@@ -17,6 +17,7 @@ from harness.errors import UserError
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Opens a binary file that replaces `path` when the block ends; on an error nothing changes."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    # In the same folder: a rename within one file system is atomic.
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     temporary = Path(name)
     try:
@@ -24,9 +25,10 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        # mkstemp's files are for their owner alone; this one gets the rights of any new file.
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
-    except BaseException:
+    except BaseException:  # an interruption, too, must not leave the temporary file behind
         with suppress(OSError):
             temporary.unlink()
         raise

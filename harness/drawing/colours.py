@@ -45,6 +45,7 @@ Light to dark downwards and blue to yellow or red across: these stay apart where
 def viridis(values: np.ndarray) -> np.ndarray:
     """Viridis colours (..., 3) of values (...) in [0, 1], clipped to it; higher values are lighter."""
     steps = np.linspace(0, 1, len(_VIRIDIS))
+    # np.interp takes the end's colour beyond both ends, which clips the values.
     channels = [np.interp(values, steps, channel) for channel in _VIRIDIS.T]
     return np.stack(channels, axis=-1).round().astype(np.uint8)
 
@@ -57,6 +58,8 @@ def position_colours(positions: np.ndarray) -> np.ndarray:
     """
     x = positions[..., 0, None].clip(0, 1)
     y = positions[..., 1, None].clip(0, 1)
-    top, bottom = (left * (1 - x) + right * x for left, right in _CORNERS)
+    (top_left, top_right), (bottom_left, bottom_right) = _CORNERS
+    top = top_left * (1 - x) + top_right * x
+    bottom = bottom_left * (1 - x) + bottom_right * x
     colours: np.ndarray = (top * (1 - y) + bottom * y).round().astype(np.uint8)
     return colours

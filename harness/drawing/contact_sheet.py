@@ -45,32 +45,46 @@ def draw_sheet(
     Returns:
         An RGB picture. Texts that are too long for their space are wrapped.
     """
-    font, title_font = PIL.ImageFont.load_default(_TEXT_SIZE), PIL.ImageFont.load_default(_TITLE_SIZE)
+    font = PIL.ImageFont.load_default(_TEXT_SIZE)
+    title_font = PIL.ImageFont.load_default(_TITLE_SIZE)
     line_height = _line_height(font)
-    longest_row = max([len(columns), 1, *(len(pictures) for _, pictures in rows)])
-    width = 2 * _MARGIN + _LABEL_WIDTH + longest_row * (thumb + _GAP)
+    most_pictures = max(len(columns), 1)
+    for _, pictures in rows:
+        most_pictures = max(most_pictures, len(pictures))
+    width = 2 * _MARGIN + _LABEL_WIDTH + most_pictures * (thumb + _GAP)
 
+    # All texts are wrapped before anything is drawn: the paper's height follows from them.
     title_lines = wrap_text(title, title_font, width - 2 * _MARGIN)
     heading_lines = [wrap_text(heading, font, thumb) for heading in columns]
     label_lines = [wrap_text(label, font, _LABEL_WIDTH - _GAP) for label, _ in rows]
-    title_height = len(title_lines) * _line_height(title_font) + (_GAP if title_lines else 0)
-    heading_height = max(map(len, heading_lines), default=0) * line_height + (_GAP if columns else 0)
+    title_height = len(title_lines) * _line_height(title_font)
+    if title_lines:
+        title_height += _GAP
+    heading_height = max(map(len, heading_lines), default=0) * line_height
+    if columns:
+        heading_height += _GAP
     row_heights = [max(thumb, len(lines) * line_height) for lines in label_lines]
-    height = 2 * _MARGIN + title_height + heading_height + sum(row_heights) + _GAP * len(rows)
+    rows_height = sum(row_heights) + _GAP * len(rows)
+    height = 2 * _MARGIN + title_height + heading_height + rows_height
 
     paper = PIL.Image.new("RGB", (width, height), _PAPER)
     draw = PIL.ImageDraw.Draw(paper)
     _write_lines(draw, title_lines, title_font, _MARGIN, _MARGIN)
-    left, top = _MARGIN + _LABEL_WIDTH, _MARGIN + title_height
+    left = _MARGIN + _LABEL_WIDTH
+    top = _MARGIN + title_height
     for column, lines in enumerate(heading_lines):
         _write_lines(draw, lines, font, left + column * (thumb + _GAP), top)
     top += heading_height
     for (_, pictures), lines, row_height in zip(rows, label_lines, row_heights, strict=True):
-        _write_lines(draw, lines, font, _MARGIN, top + (row_height - len(lines) * line_height) // 2)
+        # Label and pictures are centred in the row, whichever of them is higher.
+        label_top = top + (row_height - len(lines) * line_height) // 2
+        _write_lines(draw, lines, font, _MARGIN, label_top)
+        square_top = top + (row_height - thumb) // 2
         for column, picture in enumerate(pictures):
             small = fit_image(picture, thumb)
-            x = left + column * (thumb + _GAP) + (thumb - small.width) // 2
-            y = top + (row_height - thumb) // 2 + (thumb - small.height) // 2
+            square_left = left + column * (thumb + _GAP)
+            x = square_left + (thumb - small.width) // 2
+            y = square_top + (thumb - small.height) // 2
             paper.paste(small, (x, y))
         top += row_height + _GAP
     return paper
@@ -79,6 +93,7 @@ def draw_sheet(
 def fit_image(image: PIL.Image.Image, side: int) -> PIL.Image.Image:
     """Scales an image to a longer side of `side` pixels, as RGB."""
     scale = side / max(image.size)
+    # A long, thin image keeps at least one pixel of its shorter side.
     width, height = (max(1, round(length * scale)) for length in image.size)
     # Lanczos rings at the hard edges of a picture that is made larger.
     resampling = PIL.Image.Resampling.BICUBIC if scale > 1 else PIL.Image.Resampling.LANCZOS
@@ -92,11 +107,14 @@ def wrap_text(text: str, font: Font, width: int) -> list[str]:
     """
     lines: list[str] = []
     for word in text.split():
-        if lines and font.getlength(f"{lines[-1]} {word}") <= width:
-            lines[-1] = f"{lines[-1]} {word}"
-            continue
+        if lines:
+            longer = f"{lines[-1]} {word}"
+            if font.getlength(longer) <= width:
+                lines[-1] = longer
+                continue
         lines.append("")
         for letter in word:
+            # A line has at least one letter, however small the width.
             if lines[-1] and font.getlength(lines[-1] + letter) > width:
                 lines.append("")
             lines[-1] += letter
@@ -124,7 +142,9 @@ def write_sheet(picture: PIL.Image.Image, path: Path) -> None:
         with replacing(target) as file:
             picture.save(file, format=FORMATS[path.suffix.lower()])
     except (OSError, ValueError) as error:  # ValueError: larger than the format's largest picture
-        raise UserError(f"{path}: not written: {getattr(error, 'strerror', None) or error}") from error
+        # Not every OSError of Pillow has the system's text.
+        problem = getattr(error, "strerror", None) or error
+        raise UserError(f"{path}: not written: {problem}") from error
 
 
 def _write_lines(
@@ -136,4 +156,6 @@ def _write_lines(
 
 def _line_height(font: Font) -> int:
     """Height of a line of text in pixels."""
-    return round(1.3 * (font.size if isinstance(font, PIL.ImageFont.FreeTypeFont) else _TEXT_SIZE))
+    # Pillow without FreeType has only a font of pixels, without a size.
+    size = font.size if isinstance(font, PIL.ImageFont.FreeTypeFont) else _TEXT_SIZE
+    return round(1.3 * size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -69,44 +70,55 @@ class Paper:
 
     def add_text(self, text: str, size: int = _TEXT_SIZE) -> None:
         """Adds a paragraph as wide as the paper."""
-        font, step = _font(size), round(1.35 * size)
+        font = _font(size)
+        line_height = round(1.35 * size)
+        # The font is already larger by `_FINE`, and so is the width that it is wrapped to.
         lines = wrap_text(text, font, (self._width - 2 * _MARGIN) * _FINE)
-        top = self._grow(len(lines) * step + 8)
+        top = self._grow(len(lines) * line_height + 8)
         for number, line in enumerate(lines):
-            self._write(_MARGIN, top + number * step, line, font)
+            self._write(_MARGIN, top + number * line_height, line, font)
 
     def add_images(self, images: Sequence[PIL.Image.Image], titles: Sequence[str]) -> list[Panel]:
         """Adds images beside each other, each under its title."""
-        font, step = _font(_TEXT_SIZE), round(1.35 * _TEXT_SIZE)
+        font = _font(_TEXT_SIZE)
+        line_height = round(1.35 * _TEXT_SIZE)
         titles_in_lines = [wrap_text(title, font, PANEL * _FINE) for title in titles]
-        head = max(map(len, titles_in_lines)) * step + 6
+        title_height = max(map(len, titles_in_lines)) * line_height
         fine_images = [fit_image(image, PANEL * _FINE) for image in images]
-        height = max(-(-image.height // _FINE) for image in fine_images)
-        top = self._grow(head + height + 10)
+        height = max(math.ceil(image.height / _FINE) for image in fine_images)
+        top = self._grow(title_height + height + 16)
+        image_top = top + title_height + 6
         panels = []
         for column, (image, lines) in enumerate(zip(fine_images, titles_in_lines, strict=True)):
             left = _MARGIN + column * (PANEL + GAP)
-            for number, line in enumerate(lines):
-                # The last line of every title stands directly above its image.
-                self._write(left, top + head - 6 - (len(lines) - number) * step, line, font)
+            # The last line of every title stands directly above its image.
+            line_top = top + title_height - len(lines) * line_height
+            for line in lines:
+                self._write(left, line_top, line, font)
+                line_top += line_height
             size = Size(image.width // _FINE, image.height // _FINE)
-            panel = Panel(left + (PANEL - image.width / _FINE) / 2, top + head, size)
-            self._picture.paste(image, (round(panel.left * _FINE), panel.top * _FINE))
-            panels.append(panel)
+            image_left = left + (PANEL - image.width / _FINE) / 2
+            self._picture.paste(image, (round(image_left * _FINE), image_top * _FINE))
+            panels.append(Panel(image_left, image_top, size))
         return panels
 
     def add_list(self, items: Sequence[tuple[str, Colour]]) -> None:
         """Adds a list in columns, each item after a disc of its colour."""
-        font, step = _font(_TEXT_SIZE), round(1.45 * _TEXT_SIZE)
-        column_width = max(font.getlength(text) for text, _ in items) / _FINE + 40
+        font = _font(_TEXT_SIZE)
+        row_height = round(1.45 * _TEXT_SIZE)
+        text_width = max(font.getlength(text) for text, _ in items) / _FINE
+        # 20 for the disc before the text, 20 between two columns.
+        column_width = text_width + 40
         columns = max(1, int((self._width - 2 * _MARGIN) // column_width))
-        rows = -(-len(items) // columns)
-        top = self._grow(rows * step + 8)
+        rows = math.ceil(len(items) / columns)
+        top = self._grow(rows * row_height + 8)
         for number, (text, colour) in enumerate(items):
+            # Down the first column, then down the next one.
             column, row = divmod(number, rows)
-            left, line_top = _MARGIN + column * column_width, top + row * step
-            self.draw_disc((left + 8, line_top + step / 2 - 2), 6, colour)
-            self._write(left + 20, line_top, text, font)
+            left = _MARGIN + column * column_width
+            row_top = top + row * row_height
+            self.draw_disc((left + 8, row_top + row_height / 2 - 2), 6, colour)
+            self._write(left + 20, row_top, text, font)
 
     def add_scale(self, low: float, high: float, label: str) -> None:
         """Adds the colour scale of a heat map, from `low` to `high`."""
@@ -114,49 +126,64 @@ class Paper:
         top = self._grow(height + 30)
         shades = viridis(np.linspace(0, 1, width * _FINE))
         self._paste_pixels(shades[None].repeat(height * _FINE, axis=0), _MARGIN, top)
+        small_font = _font(_SMALL_TEXT_SIZE)
         for share in (0.0, 0.5, 1.0):
             number = f"{low + share * (high - low):.2f}"
-            self._write(_MARGIN + share * width, top + height + 3, number, _font(_SMALL_TEXT_SIZE), share)
+            # The first number begins with the scale, the last one ends with it.
+            self._write(_MARGIN + share * width, top + height + 3, number, small_font, share)
         self._write(_MARGIN + width + 20, top - 2, label, _font(_TEXT_SIZE))
 
     def add_position_colours(self, image: Size) -> None:
         """Adds the colours of the positions of image A, with axes in its pixels."""
-        font, (width, height) = _font(_SMALL_TEXT_SIZE), _COLOUR_FIELD_SIZE
+        font = _font(_SMALL_TEXT_SIZE)
+        width, height = _COLOUR_FIELD_SIZE
         x, y = (np.arange(count * _FINE) / (count * _FINE) for count in _COLOUR_FIELD_SIZE)
-        left, top = _MARGIN + 90, self._grow(height + 24)
-        self._paste_pixels(position_colours(np.stack(np.meshgrid(x, y), axis=-1)), left, top)
+        positions = np.stack(np.meshgrid(x, y), axis=-1)
+        # Room for the y axis on the left.
+        left = _MARGIN + 90
+        top = self._grow(height + 24)
+        self._paste_pixels(position_colours(positions), left, top)
         below = top + height + 3
         self._write(left, below, "0", font)
         self._write(left + width, below, str(image.width), font, 1)
         self._write(left + width + 10, below, "x in A (px)", font)
-        for text, down in (("0", 0), ("y in A (px)", height / 2 - 9), (str(image.height), height - 17)):
-            self._write(left - 6, top + down, text, font, 1)
+        # Against the field's left side: all of each text's width lies left of it.
+        self._write(left - 6, top, "0", font, 1)
+        self._write(left - 6, top + height / 2 - 9, "y in A (px)", font, 1)
+        self._write(left - 6, top + height - 17, str(image.height), font, 1)
 
     def draw_line(self, start: tuple[float, float], end: tuple[float, float], colour: Colour) -> None:
         """Draws a line with dark edges, which is seen on any photo and on white."""
         ends = [(x * _FINE, y * _FINE) for x, y in (start, end)]
-        for width, shade in ((4, _INK), (2.2, colour)):
-            self._draw.line(ends, fill=shade, width=round(width * _FINE))
+        # The wide line first: the narrow one leaves its edges.
+        self._draw.line(ends, fill=_INK, width=round(4 * _FINE))
+        self._draw.line(ends, fill=colour, width=round(2.2 * _FINE))
 
     def draw_disc(self, centre: tuple[float, float], radius: float, colour: Colour, edge: int = 2) -> None:
         """Draws a disc within a white and a dark ring."""
-        for outer, shade in ((radius + edge, _INK), (radius + edge / 2, _PAPER), (radius, colour)):
-            self._draw.ellipse(_square_around(centre, outer), fill=shade)
+        # From the largest to the smallest, each over the one before.
+        self._draw.ellipse(_square_around(centre, radius + edge), fill=_INK)
+        self._draw.ellipse(_square_around(centre, radius + edge / 2), fill=_PAPER)
+        self._draw.ellipse(_square_around(centre, radius), fill=colour)
 
     def draw_ring(self, centre: tuple[float, float]) -> None:
         """Draws an open ring: what lies under it stays visible."""
-        for radius, width, shade in ((11, 5, _INK), (10, 3, _PAPER)):
-            self._draw.ellipse(_square_around(centre, radius), outline=shade, width=width * _FINE)
+        # Dark edges on both sides of the white, so that it is seen on any photo.
+        self._draw.ellipse(_square_around(centre, 11), outline=_INK, width=5 * _FINE)
+        self._draw.ellipse(_square_around(centre, 10), outline=_PAPER, width=3 * _FINE)
 
     def draw_number(self, point: tuple[float, float], number: int, panel: Panel) -> None:
         """Writes a point's number beside it, on the side on which the image goes on."""
         x, y = point
-        is_right = x < panel.left + panel.size.width - 40
-        is_above = y > panel.top + 24
-        corner = ((x + (10 if is_right else -10)) * _FINE, (y + (-22 if is_above else 6)) * _FINE)
-        anchor = "la" if is_right else "ra"
+        # Right of the point and above it, unless the image ends there.
+        left, anchor = x + 10, "la"
+        if x >= panel.left + panel.size.width - 40:
+            left, anchor = x - 10, "ra"
+        top = y - 22
+        if y <= panel.top + 24:
+            top = y + 6
         self._draw.text(
-            corner,
+            (left * _FINE, top * _FINE),
             str(number),
             fill=_PAPER,
             font=_font(15),
@@ -171,7 +198,9 @@ class Paper:
         self._height += height
         longer = PIL.Image.new("RGB", (self._picture.width, self._height * _FINE), _PAPER)
         longer.paste(self._picture)
-        self._picture, self._draw = longer, PIL.ImageDraw.Draw(longer)
+        self._picture = longer
+        # A drawer belongs to one picture.
+        self._draw = PIL.ImageDraw.Draw(longer)
         return top
 
     def _paste_pixels(self, pixels: np.ndarray, left: int, top: int) -> None:
@@ -191,4 +220,6 @@ def _font(size: int) -> Font:
 def _square_around(centre: tuple[float, float], radius: float) -> tuple[float, float, float, float]:
     """Left, top, right and bottom of a square, larger by `_FINE`."""
     x, y = centre
-    return (x - radius) * _FINE, (y - radius) * _FINE, (x + radius) * _FINE, (y + radius) * _FINE
+    left, top = (x - radius) * _FINE, (y - radius) * _FINE
+    right, bottom = (x + radius) * _FINE, (y + radius) * _FINE
+    return left, top, right, bottom

@@ -131,17 +131,24 @@ def match(
         BenchError: an image, a point or a name is wrong, weights are missing, or the method failed; in one
             line.
     """
-    short = {"timestep": timestep, "ensemble": ensemble}
-    named = {name: value for name, value in short.items() if value is not None}
+    all_params = dict(params or {})
+    # 0 is a timestep, None is the method's own.
+    if timestep is not None:
+        all_params["timestep"] = timestep
+    if ensemble is not None:
+        all_params["ensemble"] = ensemble
+    # One value without a list: as a sequence, a text would be its letters.
+    if isinstance(weights, str):
+        weights = (weights,)
     choice = MatchRequest(
         method=method,
         category=category,
         prompt=prompt,
         localizer=localizer,
-        params={**(params or {}), **named},
+        params=all_params,
         prompt_file=Path(prompt_file) if prompt_file else None,
         trained_on=trained_on,
-        weights=(weights,) if isinstance(weights, str) else tuple(weights),
+        weights=tuple(weights),
         weights_root=Path(weights_root) if weights_root else None,
         seed=seed,
         device=device,
@@ -168,7 +175,8 @@ class PhotoPair:
         self._files = tuple(_image(path) for path in (a, b))
         self.images: tuple[PIL.Image.Image, ...] = tuple(file.open() for file in self._files)
         self.sizes = tuple(Size(*image.size) for image in self.images)
-        self._choice, self._cell = choice, _cell(host, choice)
+        self._choice = choice
+        self._cell = _cell(host, choice)
         self._localizer = host.localizers[self._cell.localizers[0]]
         self._resolved = self._resolve(host, choice)
         self._maps: tuple[FeatureMap, FeatureMap] | None = None
@@ -338,8 +346,9 @@ class _PairResources(Resources):
 
 def _centres(counts: Size, image: Size) -> np.ndarray:
     """Centres (N, 2) of a grid of so many squares across and down an image, row by row, in its pixels."""
-    axes = [(np.arange(count) + 0.5) * side / count for count, side in zip(counts, image, strict=True)]
-    return np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)
+    x = (np.arange(counts.width) + 0.5) * image.width / counts.width
+    y = (np.arange(counts.height) + 0.5) * image.height / counts.height
+    return np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
 
 
 def _image(path: Path) -> ImageFile:
@@ -351,7 +360,9 @@ def _image(path: Path) -> ImageFile:
 
 def _cell(host: Host, choice: MatchRequest) -> Cell:
     """The method as a cell of a run. Raises `UserError` where its options do not fit together."""
-    method, file = host.methods[choice.method], choice.prompt_file
+    method = host.methods[choice.method]
+    file = choice.prompt_file
+    # `bench run` passes over a combination that does not fit; here it is the only one.
     if choice.prompt and not host.extractors[method.extractor].prompt_kinds:
         raise UserError(f"--prompt {choice.prompt}: method {method.name} takes no prompt")
     if file and choice.trained_on:
@@ -359,6 +370,9 @@ def _cell(host: Host, choice: MatchRequest) -> Cell:
             f"--trained-on {choice.trained_on}: --prompt-file {file} already names the prompt; "
             "give one of them"
         )
+    prompt_files = {}
+    if file:
+        prompt_files[method.name] = (file.expanduser(),)
     sweep = Sweep(
         methods=(method.name,),
         # One pair of the user's photos is a dataset of that kind.
@@ -367,20 +381,31 @@ def _cell(host: Host, choice: MatchRequest) -> Cell:
         localizers=(choice.localizer,) if choice.localizer else None,
         seeds=(choice.seed,),
         overrides={name: (value,) for name, value in choice.params.items()},
-        prompt_files={method.name: (file.expanduser(),)} if file else {},
+        prompt_files=prompt_files,
         trained_on=choice.trained_on,
     )
     cells = plan(sweep, host)
+    # A value may be a range, such as `1..9:2`, of which the plan makes several cells.
     if len(cells) > 1:
         raise UserError("--set: bench match takes one value of each parameter; 'bench run' sweeps several")
     cell = cells[0]
-    scope = host.prompts[cell.prompt].scope if cell.prompt != NO_PROMPT else "image"
-    if "category" in (scope, host.extractors[cell.extractor].scope) and not choice.category:
-        subject = f"prompt '{cell.prompt}'" if scope == "category" else f"method {method.name}"
-        raise UserError(
-            f"{subject} needs a category: give --category NAME, the kind of object in both images"
-        )
+    # The user's photos have no category unless it is given, and a prompt would name none in silence.
+    if not choice.category:
+        subject = _needs_category(host, cell)
+        if subject:
+            raise UserError(
+                f"{subject} needs a category: give --category NAME, the kind of object in both images"
+            )
     return cell
+
+
+def _needs_category(host: Host, cell: Cell) -> str:
+    """The prompt or method that depends on the category, for a message; empty where neither does."""
+    if cell.prompt != NO_PROMPT and host.prompts[cell.prompt].scope == "category":
+        return f"prompt '{cell.prompt}'"
+    if host.extractors[cell.extractor].scope == "category":
+        return f"method {cell.method}"
+    return ""
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -37,7 +38,9 @@ class Heat:
 def panel_size(image: Size) -> Size:
     """Size in pixels at which an image is drawn, and at which a `Heat` of it is best computed."""
     scale = PANEL / max(image)
-    return Size(*(max(1, round(side * scale)) for side in image))
+    # As `harness.drawing.contact_sheet.fit_image` rounds it.
+    width, height = (max(1, round(side * scale)) for side in image)
+    return Size(width, height)
 
 
 def picture(
@@ -61,7 +64,9 @@ def picture(
     match = points or dense
     if match is None:
         raise ValueError("nothing to draw")
-    paper = Paper(columns=3 if points and heat else 2)
+    # A, B and, beside them, B as a heat map.
+    columns = 3 if points and heat else 2
+    paper = Paper(columns)
     paper.add_text(_heading(match), size=18)
     if points:
         _draw_points(paper, images, points, heat)
@@ -73,9 +78,12 @@ def picture(
 
 
 def _heading(match: Match) -> str:
-    category = f", category {match.category}" if match.category else ""
-    prompt = f", prompt {match.prompt}" if match.prompt != NO_PROMPT else ""
-    return f"{match.method}{prompt}{category}, localizer {match.localizer}, backbone {match.backbone}"
+    recipe = match.method
+    if match.prompt != NO_PROMPT:
+        recipe += f", prompt {match.prompt}"
+    if match.category:
+        recipe += f", category {match.category}"
+    return f"{recipe}, localizer {match.localizer}, backbone {match.backbone}"
 
 
 def _title(letter: str, name: str, size: Size) -> str:
@@ -89,49 +97,47 @@ def _draw_points(paper: Paper, images: Sequence[PIL.Image.Image], match: Match, 
         panel_images.append(PIL.Image.fromarray(viridis(_share(heat.values))))
         titles.append("B: cosine similarity to the point of A")
     panels = paper.add_images(panel_images, titles)
-    sizes = (match.a_size, match.b_size)
-    colours = [_colour(OKABE_ITO[number % len(OKABE_ITO)]) for number in range(len(match))]
-    ends = [
-        [panel.position(point, size) for point in points]
-        for panel, size, points in zip(panels, sizes, (match.points, match.found), strict=False)
-    ]
-    for start, end, colour in zip(*ends, colours, strict=True):
+    # There are more points than colours that differ: neighbours in the list have different ones.
+    palette = itertools.cycle([_colour(values) for values in OKABE_ITO])
+    colours = list(itertools.islice(palette, len(match)))
+    starts = [panels[0].position(point, match.a_size) for point in match.points]
+    ends = [panels[1].position(point, match.b_size) for point in match.found]
+    for start, end, colour in zip(starts, ends, colours, strict=True):
         paper.draw_line(start, end, colour)
     if heat:
         paper.draw_ring(panels[2].position(match.found[0], match.b_size))
     # Discs over all lines, and numbers over all discs.
-    for panel_positions in ends:
+    for panel_positions in (starts, ends):
         for position, colour in zip(panel_positions, colours, strict=True):
             paper.draw_disc(position, 6, colour)
     if len(match) <= NUMBERED:
-        for panel, panel_positions in zip(panels, ends, strict=False):
+        for panel, panel_positions in zip(panels[:2], (starts, ends), strict=True):
             for number, position in enumerate(panel_positions, start=1):
                 paper.draw_number(position, number, panel)
     _add_caption(paper, match, colours)
     if heat:
         low, high = float(heat.values.min()), float(heat.values.max())
-        paper.add_scale(
-            low,
-            high,
-            f"cosine similarity; n = 1 point of A, {heat.cells.width} x {heat.cells.height} cells of B; "
-            "the ring is the place found",
-        )
+        cells = f"{heat.cells.width} x {heat.cells.height} cells of B"
+        label = f"cosine similarity; n = 1 point of A, {cells}; the ring is the place found"
+        paper.add_scale(low, high, label)
 
 
 def _add_caption(paper: Paper, match: Match, colours: Sequence[Colour]) -> None:
     """Adds the number of points and their positions, or a summary of similarity where there are many."""
+    points = "point" if len(match) == 1 else "points"
     paper.add_text(
-        f"n = {len(match)} {'point' if len(match) == 1 else 'points'}; (x, y) in pixels of A and of B; "
+        f"n = {len(match)} {points}; (x, y) in pixels of A and of B; "
         "similarity: cosine of the features at both places, from -1 to 1"
     )
-    if len(match) <= NUMBERED:
-        entries = [f"{number}: {line}" for number, line in enumerate(_lines(match), start=1)]
-        paper.add_list(list(zip(entries, colours, strict=True)))
-    else:
-        paper.add_text(
-            f"similarity from {match.similarity.min():.2f} to {match.similarity.max():.2f}, "
-            f"mean {match.similarity.mean():.2f}"
-        )
+    if len(match) > NUMBERED:
+        low, high = match.similarity.min(), match.similarity.max()
+        mean = match.similarity.mean()
+        paper.add_text(f"similarity from {low:.2f} to {high:.2f}, mean {mean:.2f}")
+        return
+    entries = []
+    for number, (line, colour) in enumerate(zip(_lines(match), colours, strict=True), start=1):
+        entries.append((f"{number}: {line}", colour))
+    paper.add_list(entries)
 
 
 def _lines(match: Match) -> Iterator[str]:
@@ -140,23 +146,23 @@ def _lines(match: Match) -> Iterator[str]:
 
 
 def _draw_dense(paper: Paper, images: Sequence[PIL.Image.Image], match: Match) -> None:
-    sizes = (match.a_size, match.b_size)
-    panels = paper.add_images(
-        [_fade(image) for image in images],
-        [
-            _title("A", match.a.name, sizes[0]) + ", grid",
-            _title("B", match.b.name, sizes[1]) + ", the same points found",
-        ],
-    )
-    columns, rows = (len(np.unique(match.points[:, axis])) for axis in (0, 1))
-    radius = max(2.0, 0.28 * min(panels[0].size.width / columns, panels[0].size.height / rows))
+    title_a = _title("A", match.a.name, match.a_size)
+    title_b = _title("B", match.b.name, match.b_size)
+    titles = [f"{title_a}, grid", f"{title_b}, the same points found"]
+    panel_a, panel_b = paper.add_images([_fade(image) for image in images], titles)
+    columns = len(np.unique(match.points[:, 0]))
+    rows = len(np.unique(match.points[:, 1]))
+    # Discs half as wide as the step to the next one: the image is seen between them.
+    panel_step = min(panel_a.size.width / columns, panel_a.size.height / rows)
+    radius = max(2.0, 0.28 * panel_step)
     colours = [_colour(values) for values in position_colours(match.points / match.a_size)]
-    for panel, size, points in zip(panels, sizes, (match.points, match.found), strict=True):
-        for point, colour in zip(points, colours, strict=True):
-            paper.draw_disc(panel.position(point, size), radius, colour, edge=1)
-    step = match.a_size.width / columns, match.a_size.height / rows
+    for point, colour in zip(match.points, colours, strict=True):
+        paper.draw_disc(panel_a.position(point, match.a_size), radius, colour, edge=1)
+    for point, colour in zip(match.found, colours, strict=True):
+        paper.draw_disc(panel_b.position(point, match.b_size), radius, colour, edge=1)
+    step_x, step_y = match.a_size.width / columns, match.a_size.height / rows
     paper.add_text(
-        f"n = {len(match)} points ({columns} x {rows}), every {step[0]:.1f} px in x and {step[1]:.1f} px in "
+        f"n = {len(match)} points ({columns} x {rows}), every {step_x:.1f} px in x and {step_y:.1f} px in "
         "y of A; a point has one colour in both images, that of its place in A; "
         f"mean similarity (cosine) {match.similarity.mean():.2f}"
     )
@@ -172,7 +178,10 @@ def _fade(image: PIL.Image.Image) -> PIL.Image.Image:
 def _share(values: np.ndarray) -> np.ndarray:
     """Values as shares of their own range; zeros where all are alike."""
     low, high = values.min(), values.max()
-    return (values - low) / (high - low) if high > low else np.zeros_like(values)
+    if not high > low:
+        return np.zeros_like(values)
+    shares: np.ndarray = (values - low) / (high - low)
+    return shares
 
 
 def _colour(values: np.ndarray) -> Colour:

@@ -6,6 +6,7 @@ would have brought. Built-in plugins go through the same hooks.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -81,15 +82,20 @@ class Host:
                     f"needs bench API {needed}, this is {hookspecs.BENCH_API}; install a matching version"
                 )
             self.manager.register(module, name=name)
+            # Raises for a hook that is not one of ours, such as a misspelled name.
             self.manager.check_pending()
-            collected = {hook: self._collect(module, registry) for hook, registry in self.registries.items()}
+            # All records are collected before the first is added: a plugin that fails leaves none behind.
+            collected = {}
+            for hook, registry in self.registries.items():
+                collected[hook] = self._collect(module, registry)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin must not stop the others
             if self.manager.has_plugin(name):
                 self.manager.unregister(name=name)
             self.plugins.append(replace(plugin, status="failed", reason=one_line(error)))
             return
-        hooks = tuple(sorted(caller.name for caller in self.manager.get_hookcallers(module) or ()))
-        self.plugins.append(self._add(replace(plugin, hooks=hooks), collected))
+        hooks = [caller.name for caller in self.manager.get_hookcallers(module) or ()]
+        plugin = replace(plugin, hooks=tuple(sorted(hooks)))
+        self.plugins.append(self._add(plugin, collected))
 
     def skip(self, name: str, distribution: str, version: str, status: Status, reason: str) -> None:
         """Lists a plugin that is not loaded."""
@@ -106,6 +112,7 @@ class Host:
 
     def _collect(self, module: object, registry: Registry[Any]) -> list[Any]:
         """Calls one plugin's implementation of a hook. Raises `UserError` for specs of another class."""
+        # Only this plugin's: calling the hook itself would call those of all plugins once more.
         specs: list[Any] = []
         for implementation in getattr(self.manager.hook, registry.hook).get_hookimpls():
             if implementation.plugin is module:
@@ -116,8 +123,8 @@ class Host:
                     f"{registry.hook} returned a {type(spec).__name__}, "
                     f"expected a list of {registry.spec_class.__name__}"
                 )
-        names = [spec.name for spec in specs]
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        if repeated:
-            raise UserError(f"{registry.hook} returned '{repeated[0]}' twice")
+        counts = Counter(spec.name for spec in specs)
+        for name in sorted(counts):
+            if counts[name] > 1:
+                raise UserError(f"{registry.hook} returned '{name}' twice")
         return specs

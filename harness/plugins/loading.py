@@ -34,13 +34,15 @@ def load_plugins(blocked: Iterable[str] = (), points: Iterable[EntryPoint] | Non
     Raises:
         UserError: a blocked name is not a plugin's.
     """
-    from_environment = [name for name in os.environ.get("BENCH_BLOCK", "").split(",") if name]
-    skipped = {*blocked, *from_environment}
+    skipped = {*blocked, *os.environ.get("BENCH_BLOCK", "").split(",")}
     host = Host()
     if points is None:
         points = entry_points(group=hookspecs.PROJECT)
+    # The order of installed packages differs between machines; the one of loading must not.
     points = sorted(points, key=lambda point: (point.name, point.value))
-    known = [*BUILTIN, *(point.name for point in points)]
+    known = list(BUILTIN)
+    known += [point.name for point in points]
+    # Names from the environment are not checked: a setting of the shell may be shared by several installs.
     unknown = sorted(set(blocked) - set(known))
     if unknown:
         raise unknown_name("plugin", unknown[0], known)
@@ -52,7 +54,9 @@ def load_plugins(blocked: Iterable[str] = (), points: Iterable[EntryPoint] | Non
             importer = partial(importlib.import_module, module)
             host.load(name, DISTRIBUTION, __version__, importer, module)
     for point in points:
-        package = (point.dist.name, point.dist.version) if point.dist else ("unknown", "unknown")
+        package = ("unknown", "unknown")
+        if point.dist:
+            package = (point.dist.name, point.dist.version)
         earlier = [plugin for plugin in host.plugins if plugin.name == point.name]
         if point.name in skipped:
             host.skip(point.name, *package, "blocked", reason)

@@ -65,6 +65,7 @@ def load_spec(hook: str, name: str, plugin: Plugin, version: str) -> PortableSpe
             f"{plugin.origin}: cannot be loaded in this process ({loaded.reason}); install it here"
         )
     portable = portable_spec(host, host.registries[hook], name)
+    # The version has a hash of other authors' code: changed code of one version gives other numbers.
     if portable.version != version:
         raise UserError(
             f"{portable.version}: the cell was resolved by {version}; "

@@ -62,11 +62,10 @@ class Registry(Mapping[str, Spec], Generic[Spec]):
     @property
     def kind(self) -> str:
         """Singular of what it holds, for messages: `extractor`, `weight source`."""
-        return (
-            "weight source"
-            if self.hook == "bench_weights"
-            else self.hook.removeprefix("bench_").removesuffix("s")
-        )
+        # The only hook that is not called after one of its records.
+        if self.hook == "bench_weights":
+            return "weight source"
+        return self.hook.removeprefix("bench_").removesuffix("s")
 
     def add(self, name: str, spec: Spec, plugin: Plugin) -> str:
         """Adds a spec.
@@ -76,8 +75,10 @@ class Registry(Mapping[str, Spec], Generic[Spec]):
         """
         owner = self._origins.get(name)
         if owner is None:
-            self._specs[name], self._origins[name] = spec, plugin
+            self._specs[name] = spec
+            self._origins[name] = plugin
             return ""
+        # An error only for a user who asks for this name: the plugins' other records are of use.
         self._clashes.setdefault(name, [owner]).append(plugin)
         return f"{self.kind} '{name}' clashes with {owner.origin}"
 
@@ -119,8 +120,11 @@ class Registry(Mapping[str, Spec], Generic[Spec]):
     def _missing_plugins(self) -> str:
         """Names the plugins that are not loaded and might have brought a spec."""
         events = {"failed": " failed", "blocked": "", "shadowed": " is shadowed"}
-        missing = [plugin for plugin in self._plugins if plugin.status in events]
-        return "".join(f"; {plugin.origin}{events[plugin.status]}: {plugin.reason}" for plugin in missing)
+        text = ""
+        for plugin in self._plugins:
+            if plugin.status in events:
+                text += f"; {plugin.origin}{events[plugin.status]}: {plugin.reason}"
+        return text
 
 
 class MethodRegistry(Registry[MethodSpec]):
@@ -132,18 +136,18 @@ class MethodRegistry(Registry[MethodSpec]):
 
     def origin(self, name: str) -> Plugin:
         """The plugin that brought a method, or the extractor that is one. Raises `KeyError`."""
-        return self._origins[name] if name in self._origins else self._extractors.origin(name)
+        if name in self._origins:
+            return self._origins[name]
+        return self._extractors.origin(name)
 
     def _all(self) -> Mapping[str, MethodSpec]:
         methods = dict(self._specs)
         used = {method.extractor for method in methods.values()}
         for name in self._extractors:
-            if (
-                name in used
-                or name in methods
-                or self.is_contested(name)
-                or self._extractors.is_contested(name)
-            ):
+            if name in used or name in methods:
+                continue
+            # A contested name raises when it is asked for; listing the others must not.
+            if self.is_contested(name) or self._extractors.is_contested(name):
                 continue
             extractor = self._extractors[name]
             prompt = "empty" if extractor.prompt_kinds else NO_PROMPT

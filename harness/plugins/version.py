@@ -21,20 +21,29 @@ def plugin_version(host: Host, registry: Registry[Any], name: str) -> str:
     for today's.
     """
     plugin = registry.origin(name)
-    code = "" if plugin.name in BUILTIN else _code_hash(host.manager.get_plugin(plugin.name))
-    return f"{plugin.name} ({plugin.distribution} {plugin.version}{code and ', code '}{code})"
+    package = f"{plugin.distribution} {plugin.version}"
+    # The commit of the built-in plugins' code is recorded with a cell; see `harness.environment`.
+    if plugin.name not in BUILTIN:
+        code = _code_hash(host.manager.get_plugin(plugin.name))
+        if code:
+            package += f", code {code}"
+    return f"{plugin.name} ({package})"
 
 
 @cache
 def _code_hash(module: object) -> str:
     """First hex digits of a hash over the source of a module's top package; empty without a source."""
-    top = sys.modules.get(str(getattr(module, "__name__", "")).partition(".")[0])
-    file = getattr(top, "__file__", None)
+    # The whole package, not the module with the hooks: the code that computes is mostly elsewhere in it.
+    top_name = str(getattr(module, "__name__", "")).partition(".")[0]
+    file = getattr(sys.modules.get(top_name), "__file__", None)
     if file is None:
         return ""
     path = Path(file)
-    sources = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
+    sources = [path]
+    if path.name == "__init__.py":
+        sources = sorted(path.parent.rglob("*.py"))
     digest = hashlib.sha256()
     for source in sources:
+        # With the name and a separator: moving text from one file to another gives another hash.
         digest.update(f"{source.relative_to(path.parent)}\x1f".encode() + source.read_bytes())
     return digest.hexdigest()[:8]
