@@ -100,11 +100,14 @@ def _count_texts(counts: Mapping[str, int]) -> list[str]:
 
 def _fields(spec: DatasetSpec, folder: Path, presence: Presence) -> dict[str, object]:
     """A dataset as `--json` prints it."""
+    # Plain dictionaries, which JSON can hold, of any kind of mapping.
+    counts = {split: dict(numbers) for split, numbers in spec.counts.items()}
+    place = str(folder) if spec.home else None
     return {
         "name": spec.name,
         "splits": list(spec.splits),
-        "counts": {split: dict(counts) for split, counts in spec.counts.items()},
-        "place": str(folder) if spec.home else None,
+        "counts": counts,
+        "place": place,
         "state": presence.state,
         "missing": list(presence.missing),
         "files": [file.url for file in spec.files],

@@ -19,7 +19,8 @@ from harness.plugins.host import Host
 from harness.specs import NO_PROMPT, Scalar
 
 if TYPE_CHECKING:
-    from harness.matching.match import Match, MatchRequest, PhotoPair
+    from harness.matching.match import Match, PhotoPair
+    from harness.matching.request import MatchRequest
 
     _PointType = click.ParamType[tuple[float, float]]
 else:  # generic for type checkers only: older releases of click cannot subscript it
@@ -76,7 +77,7 @@ class MatchArguments:
         Raises:
             UserError: a parameter is set twice, or has several values.
         """
-        from harness.matching.match import MatchRequest
+        from harness.matching.request import MatchRequest
 
         # Tuples of one value each, as merge_overrides takes them; a timestep of 0 is a value, too.
         short: dict[str, tuple[int, ...]] = {}

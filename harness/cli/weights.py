@@ -86,7 +86,7 @@ def _state(source: WeightSource, root: Path | None) -> _State:
         size = sum(file.stat().st_size for file in files.values())
     except Exception as error:  # noqa: BLE001 - one plugin's own locate must not hide the other sources
         if source.locate:
-            # A plugin looks for its weights in its own way: there is no folder to name or to look into.
+            # A plugin looks for its weights in its own way, not in a folder that could be named here.
             return _State("absent", None, reason=one_line(error))
         folder = weights_folder(source, root)
         is_begun = bool(select_files_in(source, folder).files)
@@ -178,7 +178,7 @@ def verify(host: Host, names: tuple[str, ...], as_json: bool, weights_root: Path
             # `asdict` has the fields alone; `is_whole` is a property.
             objects.append({**dataclasses.asdict(report), "whole": report.is_whole})
         click.echo(json.dumps(objects, indent=1, ensure_ascii=False))
-    # Without names, a source that is not there is no fault, unless there is none at all.
+    # Without names, a source that is not there is not a fault, unless all of them are absent.
     if absent and (names or not reports):
         raise SeveralErrors(absent)
     return int(not all(report.is_whole for report in reports))

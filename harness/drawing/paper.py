@@ -106,9 +106,8 @@ class Paper:
         """Adds a list in columns, each item after a disc of its colour."""
         font = _font(_TEXT_SIZE)
         row_height = round(1.45 * _TEXT_SIZE)
-        text_width = max(font.getlength(text) for text, _ in items) / _FINE
         # 20 for the disc before the text, 20 between two columns.
-        column_width = text_width + 40
+        column_width = max(font.getlength(text) for text, _ in items) / _FINE + 40
         columns = max(1, int((self._width - 2 * _MARGIN) // column_width))
         rows = math.ceil(len(items) / columns)
         top = self._grow(rows * row_height + 8)
@@ -137,12 +136,10 @@ class Paper:
         """Adds the colours of the positions of image A, with axes in its pixels."""
         font = _font(_SMALL_TEXT_SIZE)
         width, height = _COLOUR_FIELD_SIZE
-        x, y = (np.arange(count * _FINE) / (count * _FINE) for count in _COLOUR_FIELD_SIZE)
-        positions = np.stack(np.meshgrid(x, y), axis=-1)
         # Room for the y axis on the left.
         left = _MARGIN + 90
         top = self._grow(height + 24)
-        self._paste_pixels(position_colours(positions), left, top)
+        self._paste_pixels(position_colours(_positions(_COLOUR_FIELD_SIZE)), left, top)
         below = top + height + 3
         self._write(left, below, "0", font)
         self._write(left + width, below, str(image.width), font, 1)
@@ -174,14 +171,7 @@ class Paper:
 
     def draw_number(self, point: tuple[float, float], number: int, panel: Panel) -> None:
         """Writes a point's number beside it, on the side on which the image goes on."""
-        x, y = point
-        # Right of the point and above it, unless the image ends there.
-        left, anchor = x + 10, "la"
-        if x >= panel.left + panel.size.width - 40:
-            left, anchor = x - 10, "ra"
-        top = y - 22
-        if y <= panel.top + 24:
-            top = y + 6
+        left, top, anchor = _number_corner(point, panel)
         self._draw.text(
             (left * _FINE, top * _FINE),
             str(number),
@@ -199,7 +189,6 @@ class Paper:
         longer = PIL.Image.new("RGB", (self._picture.width, self._height * _FINE), _PAPER)
         longer.paste(self._picture)
         self._picture = longer
-        # A drawer belongs to one picture.
         self._draw = PIL.ImageDraw.Draw(longer)
         return top
 
@@ -211,6 +200,25 @@ class Paper:
         """Writes a line of text; `share` of its width lies left of `left`."""
         corner = (left * _FINE - share * font.getlength(text), top * _FINE)
         self._draw.text(corner, text, fill=_INK, font=font)
+
+
+def _positions(size: Size) -> np.ndarray:
+    """Positions (h, w, 2) of a field's fine pixels, (x, y) as shares of its width and height."""
+    x, y = (np.arange(count * _FINE) / (count * _FINE) for count in size)
+    return np.stack(np.meshgrid(x, y), axis=-1)
+
+
+def _number_corner(point: tuple[float, float], panel: Panel) -> tuple[float, float, str]:
+    """Left or right end of a point's number, its top, and Pillow's name of that corner."""
+    x, y = point
+    # Right of the point and above it, unless the image ends there.
+    left, anchor = x + 10, "la"
+    if x >= panel.left + panel.size.width - 40:
+        left, anchor = x - 10, "ra"
+    top = y - 22
+    if y <= panel.top + 24:
+        top = y + 6
+    return left, top, anchor
 
 
 def _font(size: int) -> Font:

@@ -14,42 +14,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.datasets.images import ImageFile
-from harness.datasets.splits import SplitIndex
-from harness.environment import device_name
 from harness.errors import BenchError, UserError
 from harness.frames import Size
+from harness.matching.pair_resources import PairResources, pair_as_split
+from harness.matching.request import MatchRequest, cell_of_request
 from harness.messages import one_line
 from harness.plugins.host import Host
 from harness.plugins.loading import load_plugins
-from harness.running.plan import plan
 from harness.running.resolve import ResolvedCell, resolve_cell
-from harness.running.resources import Resources, RunOptions
-from harness.specs import NO_PROMPT, FeatureMap, ImagePair, Scalar
-from harness.sweep import Cell, DatasetChoice, Sweep
-from harness.weights.choice import WeightChoice
+from harness.specs import FeatureMap, Scalar
 
 if TYPE_CHECKING:
     import PIL.Image
     import torch
     from numpy.typing import ArrayLike
-
-
-@dataclass(frozen=True, kw_only=True)
-class MatchRequest:
-    """The method that finds the points, and its options; `match` describes each of them."""
-
-    method: str
-    category: str = ""
-    prompt: str | None = None
-    localizer: str | None = None
-    params: Mapping[str, Scalar] = field(default_factory=dict)
-    prompt_file: Path | None = None
-    trained_on: str | None = None
-    weights: Sequence[str] = ()
-    weights_root: Path | None = None
-    seed: int = 0
-    device: str = "auto"
-    precision: str = "fp32"
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,12 +109,6 @@ def match(
         BenchError: an image, a point or a name is wrong, weights are missing, or the method failed; in one
             line.
     """
-    all_params = dict(params or {})
-    # 0 is a timestep, None is the method's own.
-    if timestep is not None:
-        all_params["timestep"] = timestep
-    if ensemble is not None:
-        all_params["ensemble"] = ensemble
     # One value without a list: as a sequence, a text would be its letters.
     if isinstance(weights, str):
         weights = (weights,)
@@ -145,7 +117,7 @@ def match(
         category=category,
         prompt=prompt,
         localizer=localizer,
-        params=all_params,
+        params=_merge_params(params or {}, timestep, ensemble),
         prompt_file=Path(prompt_file) if prompt_file else None,
         trained_on=trained_on,
         weights=tuple(weights),
@@ -154,8 +126,19 @@ def match(
         device=device,
         precision=precision,
     )
-    photo_pair = PhotoPair(load_plugins(), Path(a), Path(b), choice)
-    return photo_pair.locate(points)
+    return PhotoPair(load_plugins(), Path(a), Path(b), choice).locate(points)
+
+
+def _merge_params(
+    params: Mapping[str, Scalar], timestep: int | None, ensemble: int | None
+) -> dict[str, Scalar]:
+    merged = dict(params)
+    # 0 is a timestep, None is the method's own.
+    if timestep is not None:
+        merged["timestep"] = timestep
+    if ensemble is not None:
+        merged["ensemble"] = ensemble
+    return merged
 
 
 class PhotoPair:
@@ -176,14 +159,14 @@ class PhotoPair:
         self.images: tuple[PIL.Image.Image, ...] = tuple(file.open() for file in self._files)
         self.sizes = tuple(Size(*image.size) for image in self.images)
         self._choice = choice
-        self._cell = _cell(host, choice)
+        self._cell = cell_of_request(host, choice)
         self._localizer = host.localizers[self._cell.localizers[0]]
         self._resolved = self._resolve(host, choice)
         self._maps: tuple[FeatureMap, FeatureMap] | None = None
 
     def _resolve(self, host: Host, choice: MatchRequest) -> ResolvedCell:
-        index = _pair_as_split(self._files, self.sizes, choice.category, self._cell.split)
-        resources = _PairResources(host, choice, index)
+        index = pair_as_split(self._files, self.sizes, choice.category, self._cell.split)
+        resources = PairResources(host, choice, index)
         resources.require_weights([self._cell])
         return resolve_cell(resources, self._cell)
 
@@ -294,56 +277,6 @@ class PhotoPair:
         return self._maps
 
 
-def _pair_as_split(
-    files: Sequence[ImageFile], sizes: Sequence[Size], category: str, split: str
-) -> SplitIndex:
-    """Two images as a split of one pair.
-
-    It has one point, which nothing reads: a pair without any would be left out.
-    """
-    source, target = files
-    source_size, target_size = sizes
-    corner = np.zeros((1, 2))
-    pair = ImagePair(
-        pair_id=f"{source.name} {target.name}",
-        source=source,
-        target=target,
-        source_size=source_size,
-        target_size=target_size,
-        category=category,
-        source_points=corner,
-        target_points=corner,
-        keypoint_ids=("corner",),
-    )
-    return SplitIndex(
-        label="match",
-        split=split,
-        pair_ids=(pair.pair_id,),
-        pairs={pair.pair_id: pair},
-        broken={},
-        threshold="image",
-    )
-
-
-class _PairResources(Resources):
-    """Resources whose only dataset is one pair."""
-
-    def __init__(self, host: Host, choice: MatchRequest, index: SplitIndex) -> None:
-        options = RunOptions(
-            data_root=Path(),
-            out=Path(),
-            criteria=(),
-            device=device_name(choice.device),
-            precision=choice.precision,
-            weights=WeightChoice.parse(host, choice.weights, choice.weights_root),
-        )
-        super().__init__(host, options)
-        self._index = index
-
-    def split(self, choice: DatasetChoice, split: str) -> SplitIndex:
-        return self._index
-
-
 def _centres(counts: Size, image: Size) -> np.ndarray:
     """Centres (N, 2) of a grid of so many squares across and down an image, row by row, in its pixels."""
     x = (np.arange(counts.width) + 0.5) * image.width / counts.width
@@ -356,56 +289,6 @@ def _image(path: Path) -> ImageFile:
     if not path.is_file():
         raise UserError(f"image {path}: no such file")
     return ImageFile(path.name, path)
-
-
-def _cell(host: Host, choice: MatchRequest) -> Cell:
-    """The method as a cell of a run. Raises `UserError` where its options do not fit together."""
-    method = host.methods[choice.method]
-    file = choice.prompt_file
-    # `bench run` passes over a combination that does not fit; here it is the only one.
-    if choice.prompt and not host.extractors[method.extractor].prompt_kinds:
-        raise UserError(f"--prompt {choice.prompt}: method {method.name} takes no prompt")
-    if file and choice.trained_on:
-        raise UserError(
-            f"--trained-on {choice.trained_on}: --prompt-file {file} already names the prompt; "
-            "give one of them"
-        )
-    prompt_files = {}
-    if file:
-        prompt_files[method.name] = (file.expanduser(),)
-    sweep = Sweep(
-        methods=(method.name,),
-        # One pair of the user's photos is a dataset of that kind.
-        datasets=(DatasetChoice("folder"),),
-        prompts=(choice.prompt,) if choice.prompt else None,
-        localizers=(choice.localizer,) if choice.localizer else None,
-        seeds=(choice.seed,),
-        overrides={name: (value,) for name, value in choice.params.items()},
-        prompt_files=prompt_files,
-        trained_on=choice.trained_on,
-    )
-    cells = plan(sweep, host)
-    # A value may be a range, such as `1..9:2`, of which the plan makes several cells.
-    if len(cells) > 1:
-        raise UserError("--set: bench match takes one value of each parameter; 'bench run' sweeps several")
-    cell = cells[0]
-    # The user's photos have no category unless it is given, and a prompt would name none in silence.
-    if not choice.category:
-        subject = _needs_category(host, cell)
-        if subject:
-            raise UserError(
-                f"{subject} needs a category: give --category NAME, the kind of object in both images"
-            )
-    return cell
-
-
-def _needs_category(host: Host, cell: Cell) -> str:
-    """The prompt or method that depends on the category, for a message; empty where neither does."""
-    if cell.prompt != NO_PROMPT and host.prompts[cell.prompt].scope == "category":
-        return f"prompt '{cell.prompt}'"
-    if host.extractors[cell.extractor].scope == "category":
-        return f"method {cell.method}"
-    return ""
 
 
 @contextmanager
