@@ -102,12 +102,12 @@ def _fields(spec: DatasetSpec, folder: Path, presence: Presence) -> dict[str, ob
     """A dataset as `--json` prints it."""
     # Plain dictionaries, which JSON can hold, of any kind of mapping.
     counts = {split: dict(numbers) for split, numbers in spec.counts.items()}
-    place = str(folder) if spec.home else None
+    path = str(folder) if spec.home else None
     return {
         "name": spec.name,
         "splits": list(spec.splits),
         "counts": counts,
-        "place": place,
+        "place": path,
         "state": presence.state,
         "missing": list(presence.missing),
         "files": [file.url for file in spec.files],

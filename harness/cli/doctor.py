@@ -66,6 +66,8 @@ def doctor(
     # Two pairs far apart in the list: neighbours would share their category.
     pairs = [dataset[0], dataset[len(dataset) // 2]]
     findings = list(examine_method(host, recipe.name, pairs, context, localizer))
-    rows = [(_MARKS[finding.result], finding.check, finding.detail) for finding in findings]
+    rows = []
+    for finding in findings:
+        rows.append((_MARKS[finding.result], finding.check, finding.detail))
     click.echo(tabulate(rows, ("", recipe.name, "detail"), tablefmt="pipe"))
     return int(any(finding.result == "failed" for finding in findings))

@@ -309,7 +309,12 @@ def _swept_parameters(cells: Sequence[Cell]) -> list[str]:
     for cell in cells:
         for name, value in cell.changed:
             values.setdefault(name, set()).add(format_value(value))
-    return [name for name in sorted(values) if len(values[name]) > 1]
+    # A sweep has a table only where there is something to compare.
+    names = []
+    for name in sorted(values):
+        if len(values[name]) > 1:
+            names.append(name)
+    return names
 
 
 def _protocols_with_scores(records: Sequence[Record], protocols: Sequence[str]) -> list[str | None]:

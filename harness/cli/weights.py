@@ -104,11 +104,11 @@ def _fields(source: WeightSource, state: _State) -> dict[str, object]:
     files = list(source.files)
     if not files and source.file:
         files = [source.file]
-    place = str(state.place) if state.place else None
+    path = str(state.place) if state.place else None
     return {
         "name": source.name,
         "state": state.state,
-        "place": place,
+        "place": path,
         "size": state.size,
         "origin": state.origin or None,
         "mirrors": list(source.mirrors),

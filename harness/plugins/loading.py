@@ -41,7 +41,8 @@ def load_plugins(blocked: Iterable[str] = (), points: Iterable[EntryPoint] | Non
     # The order of installed packages differs between machines; the one of loading must not.
     points = sorted(points, key=lambda point: (point.name, point.value))
     known = list(BUILTIN)
-    known += [point.name for point in points]
+    for point in points:
+        known.append(point.name)
     # Names from the environment are not checked: a setting of the shell may be shared by several installs.
     unknown = sorted(set(blocked) - set(known))
     if unknown:

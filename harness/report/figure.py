@@ -62,12 +62,17 @@ def chart_value(score: Score | None) -> Value | None:
     return Value(score.pck, score.low, score.high)
 
 
+def chart_curve(style: int, scores: Sequence[Score | None]) -> Curve:
+    """Scores as a curve of a style, with a gap for each that is missing."""
+    return Curve(style, [chart_value(score) for score in scores])
+
+
 def slice_curves(series_list: Sequence[Series], slices: Sequence[str], alpha: float) -> list[Curve]:
     """One curve of each series, with a value for each slice."""
     curves = []
     for style, series in enumerate(series_list):
         scores = [series.score(slice_name, alpha) for slice_name in slices]
-        curves.append(Curve(style, [chart_value(score) for score in scores]))
+        curves.append(chart_curve(style, scores))
     return curves
 
 

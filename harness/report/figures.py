@@ -33,8 +33,12 @@ class Section:
 def sections(records: Sequence[Record], view: View) -> list[Section]:
     """Every section that there are records of, in the page's order."""
     splits = series_by_split(records, view)
-    with_categories = [split for split in splits if categories_of(split)]
-    with_labels = [split for split in splits if labels_of(split)]
+    with_categories, with_labels = [], []
+    for split in splits:
+        if categories_of(split):
+            with_categories.append(split)
+        if labels_of(split):
+            with_labels.append(split)
     alpha = _draw_each(alpha_figure, splits, view, "alpha")
     heat = _draw_each(heat_figure, with_categories, view, "heat")
     category = _draw_each(category_figure, with_categories, view, "category")

@@ -9,12 +9,11 @@ from dataclasses import replace
 from harness.messages import counted
 from harness.records.schema import Record
 from harness.report import charts
-from harness.report.chart_style import Curve
 from harness.report.figure import (
     INTERVALS,
     NUMBERS_BELOW,
     Figure,
-    chart_value,
+    chart_curve,
     figure_caption,
     slice_table,
 )
@@ -77,7 +76,7 @@ def _prompt_file_figure(split: SplitSeries, view: View, title: str, method: str,
     drawn = split.series[:MOST_ROWS]
     # All bars have one style: each series is a position of the same curve.
     scores = [series.score("all", split.alpha) for series in drawn]
-    bars = Curve(0, [chart_value(score) for score in scores])
+    bars = chart_curve(0, scores)
     labels = [series.axis_label for series in drawn]
     details = f"A bar for each prompt file; {method}. Error bars: {INTERVALS}."
     return Figure(

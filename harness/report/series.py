@@ -129,8 +129,13 @@ def series_by_split(records: Sequence[Record], view: View) -> list[SplitSeries]:
     by_split: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         by_split.setdefault((record.cell.dataset, record.cell.split), []).append(record)
-    splits = [_split_series(by_split[key], differences, view) for key in sorted(by_split)]
-    return [split for split in splits if split.series]
+    splits = []
+    for key in sorted(by_split):
+        split = _split_series(by_split[key], differences, view)
+        # Without series there is nothing to draw, and the page's overview names the split all the same.
+        if split.series:
+            splits.append(split)
+    return splits
 
 
 def _split_series(records: Sequence[Record], differences: Mapping[str, str], view: View) -> SplitSeries:

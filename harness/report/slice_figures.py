@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from harness.messages import counted, listed
 from harness.report import charts
-from harness.report.chart_style import MOST_SERIES, Curve
+from harness.report.chart_style import MOST_SERIES
 from harness.report.figure import (
     INTERVALS,
     NUMBERS_BELOW,
     Figure,
-    chart_value,
+    chart_curve,
     count_series,
     figure_caption,
     figure_legend,
@@ -45,8 +45,12 @@ def alpha_figure(split: SplitSeries, view: View, key: str) -> Figure:
     curves = []
     for style, series in enumerate(drawn):
         scores = [series.score("all", alpha) for alpha in alphas]
-        curves.append(Curve(style, [chart_value(score) for score in scores]))
-    texts = [alpha_text(alpha) for alpha in alphas]
+        curves.append(chart_curve(style, scores))
+    texts, columns = [], []
+    for alpha in alphas:
+        text = alpha_text(alpha)
+        texts.append(text)
+        columns.append((text, "all", alpha))
     axis = "alpha"
     if split.threshold:
         axis += f" (share of {split.threshold})"
@@ -55,7 +59,6 @@ def alpha_figure(split: SplitSeries, view: View, key: str) -> Figure:
     if best:
         at_alpha = f"First at {alpha_text(split.alpha)}"
         summary += f" {at_alpha}: {drawn[0].title}, {number_text(best)} percent."
-    columns = [(text, "all", alpha) for text, alpha in zip(texts, alphas, strict=True)]
     details = f"Error bars: {INTERVALS}."
     return Figure(
         key=key,

@@ -12,7 +12,7 @@ from harness.report.figure import (
     INTERVALS,
     NUMBERS_BELOW,
     Figure,
-    chart_value,
+    chart_curve,
     count_series,
     figure_caption,
     figure_legend,
@@ -62,9 +62,12 @@ def _sweeps(split: SplitSeries) -> list[_Sweep]:
         # By way of a text: to the type checker a parameter may be of any kind.
         timestep = int(str(cell.params[TIMESTEP]))
         by_method.setdefault(method, {})[timestep] = series
-    swept = [points for points in by_method.values() if len(points) > 1]
     # Names are made for the sweeps alone: their points differ in the timestep, which no name should have.
-    first_series = [next(iter(points.values())) for points in swept]
+    swept, first_series = [], []
+    for points in by_method.values():
+        if len(points) > 1:
+            swept.append(points)
+            first_series.append(next(iter(points.values())))
     heads = distinguish_names(first_series, _label)
     sweeps = []
     for head, points in zip(heads, swept, strict=True):
@@ -98,7 +101,7 @@ def _timestep_figure(split: SplitSeries, view: View, sweeps: Sequence[_Sweep], k
         # Methods may have run at different timesteps: a curve has gaps where it has no number.
         step_scores = [sweep.score(step, alpha) for step in steps]
         scores += filter(None, step_scores)
-        curves.append(Curve(style, [chart_value(score) for score in step_scores]))
+        curves.append(chart_curve(style, step_scores))
     axis = "timestep (of the diffusion model)"
     ticks = [str(step) for step in steps]
     caption = figure_caption(
