@@ -146,13 +146,12 @@ class PairFeatures:
             prepare = self.extractor.prepare
         # A prompt that looks at pictures looks at them as they are.
         prompt_scope = self.prompt.scope if self.prompt else "dataset"
-        has_prompt_of_images = prompt_scope in ("image", "pair")
         images_per_item = 2 if self.scope == "pair" else 1
         return decoding_ahead(
             self._pictures,
             self._plan.items_beside(missing),
             prepare,
-            images=prepare is None or has_prompt_of_images,
+            images=prepare is None or prompt_scope in ("image", "pair"),
             workers=self._workers,
             batch=self._plan.batch_size * images_per_item,
             pin=self._pin,
