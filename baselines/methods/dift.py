@@ -24,6 +24,10 @@ PROMPT_KINDS = frozenset({"text", "stable-diffusion"})
 """`stable-diffusion`: any other `baselines.stable_diffusion.conditioning.Prompt`."""
 
 
+POSTERIORS = ("sampled", "sampled-once", "mean")
+"""Values of the parameter `posterior`: a sample for each draw of noise, one for all draws, or the mean."""
+
+
 def native_size(weights: Mapping[str, Path]) -> tuple[int, int]:
     """Width and height in pixels that the backbone was trained at."""
     from baselines.stable_diffusion.card import Card
@@ -52,6 +56,9 @@ class StretchedFeatures:
         level = str(params["level"])
         self._posterior = str(params["posterior"])
         self._resample = str(params["resample"])
+        # A recipe of another plugin may have any value; --set has been checked.
+        _require_known("posterior", self._posterior, POSTERIORS)
+        _require_known("resample", self._resample, tuple(FILTERS))
         # With a prompt from the pair an image passes through the U-Net often, always with the same prefix.
         self._keeps_prefixes = context.prompt_scope == "pair"
         folder = context.weights[STABLE_DIFFUSION_2_1]
@@ -152,7 +159,7 @@ class StretchedFeatures:
             # SD4Match repeats one sample of the latents.
             sample = mean + std * draw_noise(mean.shape, "posterior", *key).to(mean.device)
             latents = sample[None].expand(self._ensemble, -1, -1, -1)
-        else:
+        else:  # "sampled"
             # DIFT repeats the image before the encoder, so that each member has a sample of its own.
             draws = torch.stack([draw_noise(mean.shape, "posterior", *key, member) for member in members])
             latents = mean[None] + std[None] * draws.to(mean.device)
@@ -184,6 +191,11 @@ class StretchedFeatures:
         return moments["mean"], moments["std"]
 
 
+def _require_known(parameter: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise UserError(f"{parameter} '{value}': unknown value; known: {', '.join(known)}")
+
+
 EXTRACTOR = ExtractorSpec(
     name="stable-diffusion",
     make=StretchedFeatures,
@@ -204,6 +216,7 @@ EXTRACTOR = ExtractorSpec(
         "posterior": "latents from the VAE's posterior: sampled (for each draw), sampled-once, or mean",
         "resample": "filter that resizes the image: bilinear or bicubic",
     },
+    param_choices={"posterior": POSTERIORS, "resample": ("bilinear", "bicubic")},
     weights=(STABLE_DIFFUSION_2_1,),
     description="decoder features of Stable Diffusion for a stretched image",
 )

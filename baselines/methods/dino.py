@@ -105,6 +105,7 @@ def _extractor(
         param_help=_PARAM_HELP,
         # The default of 1 would make it a whole number.
         param_kinds={"stride": float},
+        param_choices={"facet": ("token", "token-norm", "key", "query", "value")},
         weights=(weights,),
         description=description,
     )

@@ -163,8 +163,10 @@ def _extractor(name: str, dino: bool) -> ExtractorSpec:
         params={"timestep": 100, "dino": dino},
         param_help={
             "timestep": "diffusion timestep at which noise is added; 0 to 999 for Stable Diffusion",
-            "dino": "whether DINOv2's features are joined; follows from the method, leave it as it is",
+            "dino": "whether DINOv2's features are joined; follows from the method",
         },
+        # The weights that are read follow from the method, so another value would lack them.
+        param_choices={"dino": (dino,)},
         weights=weights,
         description=description,
     )

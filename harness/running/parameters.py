@@ -65,7 +65,8 @@ def read_values(
         values: as the user gave them: texts, ranges among them, or numbers, truth values and None.
 
     Raises:
-        UserError: a value is of another kind; the message has the default and the parameter's description.
+        UserError: a value is of another kind, or not one of those declared; the message has the default and
+            the description, or the values that there are.
     """
     defaults = [extractor.params[name]]
     if name in method.params:
@@ -83,10 +84,23 @@ def read_values(
             description = extractor.param_help.get(name, "")
             about = f" ({description})" if description else ""
             raise UserError(
-                f"--set {name}: '{text}' is not {_describe_kind(name, kind)}; "
+                f"{option_name(name)}: '{text}' is not {_describe_kind(name, kind)}; "
                 f"the default of {method.name} is {format_value(defaults[-1])}{about}"
             ) from None
-    return list(dict.fromkeys(_as_default(value, defaults) for value in read))
+    values_read = list(dict.fromkeys(_as_default(value, defaults) for value in read))
+    _require_choices(name, values_read, extractor)
+    return values_read
+
+
+def _require_choices(name: str, values: Iterable[Scalar], extractor: ExtractorSpec) -> None:
+    """Raises `UserError` for a value that is not one of those declared, where the extractor declares them."""
+    choices = extractor.param_choices.get(name)
+    if choices is None:
+        return
+    for value in values:
+        if value not in choices:
+            known = ", ".join(format_value(choice) for choice in choices)
+            raise UserError(f"{option_name(name)}: unknown value '{format_value(value)}'; known: {known}")
 
 
 def _kind(name: str, defaults: Sequence[Scalar], extractor: ExtractorSpec) -> type | None:

@@ -192,6 +192,7 @@ class ExtractorSpec:
         param_help: parameter -> its meaning and its values in one line, for users of `--set NAME=VALUE`.
         param_kinds: parameter -> kind of its values (int, float, str or bool), where the default's own type
             does not say it: a default of None, or a whole number where fractions are meant, too.
+        param_choices: parameter -> all of its values, where there are a few. Others are refused before a run.
         weights: names of the weight sources it reads.
     """
 
@@ -203,6 +204,7 @@ class ExtractorSpec:
     params: Mapping[str, Scalar] = field(default_factory=dict)
     param_help: Mapping[str, str] = field(default_factory=dict)
     param_kinds: Mapping[str, type] = field(default_factory=dict)
+    param_choices: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
     weights: tuple[str, ...] = ()
     description: str = ""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
-from harness.frames import GridConvention
+from harness.errors import UserError
+from harness.frames import GridConvention, PatchGrid
 from harness.specs.common import Scalar
 from harness.specs.extractors import FeatureMap
 
@@ -70,3 +71,14 @@ class LocalizerSpec:
     grid: GridConvention = "corner"
     reads: Reading = "cell"
     description: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises `UserError` for a grid or a reading that does not exist: maps would be misread silently."""
+        named_grids, _ = get_args(GridConvention)
+        grids, readings = get_args(named_grids), get_args(Reading)
+        if not isinstance(self.grid, PatchGrid) and self.grid not in grids:
+            raise UserError(f"localizer '{self.name}': unknown grid '{self.grid}'; known: {', '.join(grids)}")
+        if self.reads not in readings:
+            raise UserError(
+                f"localizer '{self.name}': reads '{self.reads}' is unknown; known: {', '.join(readings)}"
+            )

@@ -134,7 +134,7 @@ KINDS = (
     TableKind(
         name="timesteps",
         title="Timesteps",
-        description="a row a timestep (Fig. 3(b))",
+        description="a row for each timestep (Fig. 3(b))",
         make=timesteps,
         select=timestep_selections,
         relevant=timestep_records,
@@ -145,7 +145,7 @@ KINDS = (
     TableKind(
         name="sweep",
         title="Sweep",
-        description="a row a value of the parameter that --by names",
+        description="a row for each value of the parameter that --by names",
         make=sweep,
         select=sweep_selections,
         relevant=parameter_records,

@@ -71,7 +71,7 @@ def sweep(records: Sequence[Record], view: View) -> Table:
         # A cell without numbers has no column, and is named by its method alone.
         texts = [f"{heads.get(curve, curve.method)}: {note}" for curve, note in notes[value]]
         rows.append((format_value(value), *numbers, "; ".join(texts)))
-    choice = f"Alpha {alpha_text(alpha)}; {', '.join(datasets)}; a row a {parameter}."
+    choice = f"Alpha {alpha_text(alpha)}; {', '.join(datasets)}; a row for each {parameter}."
     return Table(
         caption=f"{numbers_caption(records, view)} {choice}",
         header=(parameter, *heads.values(), "note"),

@@ -10,10 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.errors import UserError
 from harness.frames import Frame, GridConvention, PatchGrid, Size, cells_to_pixels
 from harness.localizers.on_grid import Argmax, Bilinear, KernelSoftmax, SoftArgmax, WindowSoftmax
 from harness.localizers.original_resolution import ArgmaxOriginal
-from harness.specs import FeatureMap
+from harness.specs import FeatureMap, LocalizerSpec
 
 ALL = [Argmax(), ArgmaxOriginal(), Bilinear(), SoftArgmax(), KernelSoftmax(), WindowSoftmax()]
 
@@ -356,3 +357,11 @@ def test_overlapping_patches_are_laid_where_they_are():
     centres = cells * 4 + 4
     for localizer in (Argmax(), WindowSoftmax(window=0, temperature=1e-3)):
         assert (localizer(image, image, centres).points - centres).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("wrong", [{"grid": "patch-center"}, {"reads": "pixels"}])
+def test_a_grid_or_reading_that_does_not_exist_is_refused(wrong):
+    with pytest.raises(UserError, match="unknown"):
+        LocalizerSpec(name="mine", make=object, **wrong)
+    for grid in ("corner", "half-pixel", "patch-centre", PatchGrid(14, 7)):
+        assert LocalizerSpec(name="mine", make=object, grid=grid).grid == grid

@@ -132,7 +132,7 @@ def test_only_methods_with_a_parameter_are_swept(shell_bench, tmp_path):
         "--out",
         tmp_path / "r",
     )
-    ranked, _, curves = done.out.partition("a row a timestep")
+    ranked, _, curves = done.out.partition("a row for each timestep")
     methods = [line.split("|")[2].strip() for line in ranked.splitlines() if line.startswith("|")][2:]
     assert [line.split("|")[1].strip() for line in curves.splitlines() if line.startswith("| ")] == [
         "timestep",

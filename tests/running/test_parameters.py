@@ -118,3 +118,17 @@ def test_an_unknown_parameter_is_refused_with_the_nearest_and_who_has_it():
     with pytest.raises(UserError) as refusal:
         require_parameters(["quux"], {"plain": plain})
     assert str(refusal.value) == "--set quux: none of plain has a parameter 'quux'; plain has stride"
+
+
+def test_a_value_that_is_not_a_choice_is_refused_with_the_choices():
+    extractor = ExtractorSpec(
+        name="plain",
+        make=object,
+        params={"posterior": "mean"},
+        param_choices={"posterior": ("mean", "sampled")},
+    )
+    method = MethodSpec(name="plain", extractor="plain")
+    assert read_values("posterior", ["sampled"], extractor, method) == ["sampled"]
+    with pytest.raises(UserError) as refusal:
+        read_values("posterior", ["sampled", "bogus"], extractor, method)
+    assert str(refusal.value) == "--set posterior: unknown value 'bogus'; known: mean, sampled"

@@ -130,7 +130,7 @@ def test_any_parameter_can_be_swept():
     table = table_of(sweep, records, parameter="level")
     assert table.header == ("level", "dift", "note")
     assert [row[:2] for row in table.rows] == [("up-1", "50.0 ±4.5"), ("up-2", "30.0 ±4.5")]
-    assert table.caption.endswith("a row a level.")
+    assert table.caption.endswith("a row for each level.")
     # The one that has several values need not be named.
     assert table_of(sweep, records) == table
 
