@@ -18,7 +18,6 @@ from harness.messages import one_line
 from harness.plugins.host import Host
 from harness.specs import (
     NO_PROMPT,
-    BatchLocalizer,
     FeatureMap,
     ImageExtractor,
     ImagePair,
@@ -26,7 +25,8 @@ from harness.specs import (
     Localizer,
     MakeContext,
     PairExtractor,
-    PreparingExtractor,
+    is_batch_localizer,
+    is_preparing_extractor,
 )
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ def _check_scope(subject: _Subject) -> str:
 def _check_prepare(subject: _Subject) -> str:
     if subject.extractor is None:
         raise _Skipped("no extractor")
-    if not isinstance(subject.extractor, PreparingExtractor):
+    if not is_preparing_extractor(subject.extractor):
         raise _Skipped("no `prepare`")
     try:
         # As the processes that decode pictures ahead get it.
@@ -278,12 +278,13 @@ def _check_many(subject: _Subject) -> str:
     from harness.localizers import checks
 
     name, localizer = subject.localizer_spec.name, subject.localizer()
-    if not isinstance(localizer, BatchLocalizer):
+    batch_localizer: object = localizer
+    if not is_batch_localizer(batch_localizer):
         raise _Skipped(f"'{name}' takes one pair at a time")
     tasks = []
     for pair, (source, target) in zip(subject.pairs, subject.extract(subject.pairs), strict=True):
         tasks.append((source, target, _spread_points(pair.source_size)))
-    are_equal, distance = checks.batch_differences(localizer, localizer, tasks)
+    are_equal, distance = checks.batch_differences(batch_localizer, localizer, tasks)
     if not are_equal:
         raise _Failed(f"predictions of '{name}' for a pair depend on the other pairs of the batch")
     if distance > BATCH_TOLERANCE:

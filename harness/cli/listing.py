@@ -50,7 +50,8 @@ def plugins(host: Host, as_json: bool) -> None:
 
 def _fields(host: Host, kind: str, name: str) -> dict[str, object]:
     """Fields of a record that JSON can hold: its functions are left out."""
-    spec = getattr(host, kind)[name]
+    # Not `[name]`, which refuses a name that two plugins offer.
+    spec = getattr(host, kind).get(name)
     plain = _plain_fields(spec)
     if kind == "methods":
         plain["parameters"] = _parameters(host, spec)

@@ -16,10 +16,10 @@ from harness.specs import (
     DatasetSpec,
     ImagePair,
     ImageSource,
-    LabelledDataset,
     PairDataset,
     Threshold,
-    ThresholdDataset,
+    is_labelled_dataset,
+    is_threshold_dataset,
     valid_points,
 )
 from harness.sweep import DatasetChoice
@@ -143,8 +143,8 @@ def read_split(spec: DatasetSpec, folder: Path, split: str) -> SplitIndex:
             pairs[pair_id] = dataset[number]
         except DataError as error:
             broken[pair_id] = str(error)
-    label = dataset.label if isinstance(dataset, LabelledDataset) else spec.name
-    threshold = dataset.threshold if isinstance(dataset, ThresholdDataset) else spec.threshold
+    label = dataset.label if is_labelled_dataset(dataset) else spec.name
+    threshold = dataset.threshold if is_threshold_dataset(dataset) else spec.threshold
     return SplitIndex(
         label=label,
         split=split,

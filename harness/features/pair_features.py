@@ -25,8 +25,8 @@ from harness.specs import (
     ImageExtractor,
     ImagePair,
     PairExtractor,
-    PreparingExtractor,
     Scope,
+    is_preparing_extractor,
 )
 
 _BREADTH: tuple[Scope, ...] = ("dataset", "image", "category", "pair")
@@ -142,7 +142,7 @@ class PairFeatures:
         held = {self._plan.number(key) for key in self._maps}
         missing = [number for number in chain.from_iterable(needs) if number not in held]
         prepare = None
-        if isinstance(self.extractor, PreparingExtractor):
+        if is_preparing_extractor(self.extractor):
             prepare = self.extractor.prepare
         # A prompt that looks at pictures looks at them as they are.
         prompt_scope = self.prompt.scope if self.prompt else "dataset"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import ItemsView, Iterator, Mapping, Sequence, ValuesView
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
@@ -86,10 +86,6 @@ class Registry(Mapping[str, Spec], Generic[Spec]):
         """The plugin that brought a spec. Raises `KeyError`."""
         return self._origins[name]
 
-    def is_contested(self, name: str) -> bool:
-        """Says whether two plugins brought specs of this name."""
-        return name in self._clashes
-
     def __getitem__(self, name: str) -> Spec:
         if name in self._clashes:
             owners = " and ".join(plugin.origin for plugin in self._clashes[name])
@@ -110,9 +106,22 @@ class Registry(Mapping[str, Spec], Generic[Spec]):
     def __contains__(self, name: object) -> bool:
         return name in self._all()
 
+    # Whoever lists everything did not ask for a name that two plugins offer: the first one is listed.
+
     def get(self, name: str, default: Any = None) -> Any:
-        """The spec called `name`, or `default`. Raises `UserError` where two plugins brought it."""
-        return self[name] if name in self else default  # noqa: SIM401 - this is `get`
+        """The spec called `name`, that of the first plugin where two brought it, or `default`."""
+        return self._all().get(name, default)
+
+    def values(self) -> ValuesView[Spec]:
+        """All specs in order of name, those of the first plugin where two brought one."""
+        return self._sorted().values()
+
+    def items(self) -> ItemsView[str, Spec]:
+        """Names and specs in order of name, those of the first plugin where two brought one."""
+        return self._sorted().items()
+
+    def _sorted(self) -> dict[str, Spec]:
+        return dict(sorted(self._all().items(), key=lambda item: item[0]))
 
     def _all(self) -> Mapping[str, Spec]:
         return self._specs
@@ -146,10 +155,7 @@ class MethodRegistry(Registry[MethodSpec]):
         for name in self._extractors:
             if name in used or name in methods:
                 continue
-            # A contested name raises when it is asked for; listing the others must not.
-            if self.is_contested(name) or self._extractors.is_contested(name):
-                continue
-            extractor = self._extractors[name]
+            extractor = self._extractors.get(name)
             prompt = "empty" if extractor.prompt_kinds else NO_PROMPT
             methods[name] = MethodSpec(
                 name=name, extractor=name, prompt=prompt, description=extractor.description

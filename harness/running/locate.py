@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.errors import ExtractionError
-from harness.specs import BatchLocalizer, FeatureMap, Localizer, Located
+from harness.specs import FeatureMap, Localizer, Located, is_batch_localizer
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +38,7 @@ class Queue:
         self._localizers[name] = localizer
         waiting = self._waiting.setdefault(name, [])
         waiting.append((pair_id, task))
-        if len(waiting) == BATCH_PAIRS or not isinstance(localizer, BatchLocalizer):
+        if len(waiting) == BATCH_PAIRS or not is_batch_localizer(localizer):
             self._launch(name)
 
     def fetch(self) -> list[tuple[str, str, Located | Exception]]:
@@ -130,7 +130,7 @@ def locate_points(
 
 
 def _call(localizer: Localizer, tasks: Sequence[Task]) -> Sequence[Located]:
-    if isinstance(localizer, BatchLocalizer):
+    if is_batch_localizer(localizer):
         return localizer.many(tasks)
     return [localizer(*task) for task in tasks]
 

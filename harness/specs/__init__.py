@@ -13,6 +13,8 @@ from harness.specs.datasets import (
     LabelledDataset,
     PairDataset,
     ThresholdDataset,
+    is_labelled_dataset,
+    is_threshold_dataset,
     valid_points,
 )
 from harness.specs.extractors import (
@@ -26,8 +28,16 @@ from harness.specs.extractors import (
     PairExtractor,
     Prepare,
     PreparingExtractor,
+    is_preparing_extractor,
 )
-from harness.specs.localizers import BatchLocalizer, Localizer, LocalizerSpec, Located, Reading
+from harness.specs.localizers import (
+    BatchLocalizer,
+    Localizer,
+    LocalizerSpec,
+    Located,
+    Reading,
+    is_batch_localizer,
+)
 from harness.specs.methods import MethodSpec
 from harness.specs.prompts import LearnedFile, LearnedSpec, PairPrompt, Prompt, PromptSpec
 from harness.specs.protocols import ProtocolSpec
@@ -73,6 +83,14 @@ __all__ = [
     "SharedObjects",
     "Threshold",
     "ThresholdDataset",
+    "Undecoded",
     "WeightSource",
+    "is_batch_localizer",
+    "is_labelled_dataset",
+    "is_preparing_extractor",
+    "is_threshold_dataset",
     "valid_points",
 ]
+
+Undecoded = LazyImage
+"""Its earlier name, which plugins may have written."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeGuard, runtime_checkable
 
 from harness.frames import Size
 from harness.specs.common import RemoteFile, Scalar, Threshold
@@ -87,6 +87,16 @@ class PairDataset(Protocol):
 
     def __getitem__(self, index: int) -> ImagePair:
         """Pair number `index`. Raises `DataError` where its annotation is missing or damaged."""
+
+
+def is_labelled_dataset(dataset: object) -> TypeGuard[LabelledDataset]:
+    """Says whether a dataset, or one that it wraps, has a name of its own in tables."""
+    return hasattr(dataset, "label")
+
+
+def is_threshold_dataset(dataset: object) -> TypeGuard[ThresholdDataset]:
+    """Says whether a dataset, or one that it wraps, says which length PCK's alpha multiplies."""
+    return hasattr(dataset, "threshold")
 
 
 @runtime_checkable

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeGuard, runtime_checkable
 
 from harness.frames import Frame, GridConvention, Size
 from harness.specs.common import Scalar, Scope
@@ -126,6 +126,11 @@ class PairExtractor(Protocol):
         self, requests: Sequence[tuple[ImageRequest, ImageRequest]]
     ) -> Sequence[tuple[FeatureMap, FeatureMap]]:
         """Returns the feature maps of source and target for every pair, in their order."""
+
+
+def is_preparing_extractor(extractor: object) -> TypeGuard[PreparingExtractor]:
+    """Says whether worker processes can prepare pictures for an extractor, or for one that it wraps."""
+    return hasattr(extractor, "prepare")
 
 
 @runtime_checkable

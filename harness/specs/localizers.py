@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, get_args, runtime_checkable
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeGuard, get_args, runtime_checkable
 
 from harness.errors import UserError
 from harness.frames import GridConvention, PatchGrid
@@ -37,6 +37,14 @@ class Localizer(Protocol):
         Args:
             points: (N, 2) float64, original pixels of the source image.
         """
+
+
+def is_batch_localizer(localizer: object) -> TypeGuard[BatchLocalizer]:
+    """Says whether a localizer takes many pairs at once, by itself or through an object that it wraps.
+
+    `isinstance` would not see what a wrapper hands on by `__getattr__`, from Python 3.12 on.
+    """
+    return hasattr(localizer, "many")
 
 
 @runtime_checkable

@@ -240,3 +240,18 @@ def test_a_change_of_a_plugins_code_makes_another_cell(plugin_site, tmp_path):
     names = ("method", "prompt", "localizer", "dataset", "split", "protocol", "averaging", "alpha", "slice")
     keys = [tuple(str(row[name]) for name in names) for row in rows]
     assert len(set(keys)) == len(keys) > 0
+
+
+def test_a_name_that_two_plugins_offer_is_refused_only_where_it_is_asked_for():
+    host = load_plugins(points=[])
+    second = types.ModuleType("second")
+    second.bench_extractors = hookimpl(lambda: [ExtractorSpec(name="hog", make=object)])
+    second.bench_methods = hookimpl(lambda: [MethodSpec(name="hog", extractor="hog")])
+    host.load("second", "second", "1", lambda: second)
+    with pytest.raises(UserError, match="offered by both"):
+        host.methods["hog"]
+    assert host.methods.get("hog").description == dict(host.methods.items())["hog"].description != ""
+    assert list(host.methods) == [method.name for method in host.methods.values()]
+    with pytest.raises(UserError, match="offered by both"):
+        host.extractors["hog"]
+    assert "hog" in [extractor.name for extractor in host.extractors.values()]
