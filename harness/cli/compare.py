@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import CommaList, data_root, number_range, typed_arguments
+from harness.cli.options import CommaList, data_root, dataset_folders, number_range, typed_arguments
 from harness.cli.terminal import print_warnings
 from harness.errors import BenchError, SeveralErrors, UserError
 from harness.plugins.host import Host
@@ -109,12 +109,7 @@ class CompareArguments:
     show_default=True,
     help="Results folder that is searched for cells given by their id alone.",
 )
-@click.option(
-    "--datasets",
-    type=CommaList(),
-    metavar="NAME=PATH",
-    help="Folders of datasets that are not below --data-root.",
-)
+@dataset_folders
 @data_root
 @typed_arguments(CompareArguments)
 def compare(host: Host, arguments: CompareArguments) -> int:

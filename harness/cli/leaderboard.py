@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import CommaList, data_root, number_range, typed_arguments
+from harness.cli.options import CommaList, data_root, dataset_folders, number_range, typed_arguments
 from harness.cli.terminal import print_warnings
 from harness.plugins.host import Host
 from harness.records.folders import read_results
@@ -112,12 +112,7 @@ _TABLE_HELP = "; ".join(f"{kind.name}: {kind.description}" for kind in KINDS)
     help="overall: rows that are not told apart share their place. "
     "Reads predictions and the dataset's annotations.",
 )
-@click.option(
-    "--datasets",
-    type=CommaList(),
-    metavar="NAME=PATH",
-    help="Folders of datasets that are not below --data-root.",
-)
+@dataset_folders
 @data_root
 @typed_arguments(LeaderboardArguments)
 def leaderboard(host: Host, arguments: LeaderboardArguments) -> int:

@@ -214,6 +214,16 @@ def data_root(command: Command) -> Command:
     )(command)
 
 
+def dataset_folders(command: Command) -> Command:
+    """Adds --datasets for commands that read the annotations of finished runs."""
+    return click.option(
+        "--datasets",
+        type=CommaList(),
+        metavar="NAME=PATH",
+        help="Folders of datasets that are not below --data-root.",
+    )(command)
+
+
 def weights_root(command: Command) -> Command:
     """Adds --weights-root."""
     return click.option(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import CommaList, data_root, number_range, typed_arguments
+from harness.cli.options import CommaList, data_root, dataset_folders, number_range, typed_arguments
 from harness.cli.terminal import print_warnings
 from harness.plugins.host import Host
 from harness.records.folders import read_results
@@ -50,12 +50,7 @@ class ReportArguments:
 @click.option("--alphas", type=CommaList(number_range), metavar="A,B", help="Only these thresholds.")
 @click.option("--localizers", type=CommaList(), metavar="A,B", help="Only these localizers.")
 @click.option("--reported", is_flag=True, help="Beside the measured numbers, marked, what papers printed.")
-@click.option(
-    "--datasets",
-    type=CommaList(),
-    metavar="NAME=PATH",
-    help="Folders of datasets that are not below --data-root.",
-)
+@dataset_folders
 @data_root
 @typed_arguments(ReportArguments)
 def report(host: Host, arguments: ReportArguments) -> int:

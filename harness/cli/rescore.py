@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import CommaList, data_root, number_range, typed_arguments
+from harness.cli.options import CommaList, data_root, dataset_folders, number_range, typed_arguments
 from harness.cli.terminal import print_warnings
 from harness.errors import SeveralErrors, UserError
 from harness.plugins.host import Host
@@ -43,12 +43,7 @@ class RescoreArguments:
     type=click.Choice(["box", "image", "points"]),
     help="What alpha multiplies, instead of the dataset's own.",
 )
-@click.option(
-    "--datasets",
-    type=CommaList(),
-    metavar="NAME=PATH",
-    help="Folders of datasets that are not below --data-root.",
-)
+@dataset_folders
 @data_root
 @typed_arguments(RescoreArguments)
 def rescore(host: Host, arguments: RescoreArguments) -> int:
