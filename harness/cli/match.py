@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.options import merge_overrides, parameter_settings, typed_arguments, weights
+from harness.cli.options import learned_prompt, merge_overrides, parameter_settings, typed_arguments, weights
 from harness.errors import UserError
 from harness.messages import counted
 from harness.plugins.host import Host
@@ -174,12 +174,7 @@ def _expand_user(ctx: click.Context, param: click.Parameter, path: Path | None) 
     "--ensemble", type=click.IntRange(min=1), help="Draws of noise to average; the method's own otherwise."
 )
 @parameter_settings
-@click.option("--prompt-file", type=click.Path(path_type=Path), help="A learned prompt of your own.")
-@click.option(
-    "--trained-on",
-    metavar="DATASET",
-    help="Use the learned prompt that was tuned on this dataset, bundled or fetched.",
-)
+@learned_prompt
 @weights
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(

@@ -214,6 +214,20 @@ def data_root(command: Command) -> Command:
     )(command)
 
 
+def learned_prompt(command: Command) -> Command:
+    """Adds --prompt-file and --trained-on, for commands that use one learned prompt."""
+    trained_on = click.option(
+        "--trained-on",
+        metavar="DATASET",
+        help="Use the learned prompt that was tuned on this dataset, bundled or fetched.",
+    )
+    prompt_file = click.option(
+        "--prompt-file", type=click.Path(path_type=Path), help="A learned prompt of your own."
+    )
+    # The option that is added last comes first in the help.
+    return prompt_file(trained_on(command))
+
+
 def dataset_folders(command: Command) -> Command:
     """Adds --datasets for commands that read the annotations of finished runs."""
     return click.option(

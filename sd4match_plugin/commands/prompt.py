@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import typed_arguments, weights
+from harness.cli.options import learned_prompt, typed_arguments, weights
 from harness.errors import UserError
 from harness.plugins.host import Host
 from sd4match_plugin.commands.show_arguments import ShowArguments
@@ -61,12 +61,7 @@ def export(file: Path, target: Path, half: bool) -> None:
     multiple=True,
     help="Category; all that the prompt was tuned for otherwise. Repeatable.",
 )
-@click.option("--prompt-file", type=click.Path(path_type=Path), help="A learned prompt of your own.")
-@click.option(
-    "--trained-on",
-    metavar="DATASET",
-    help="Use the learned prompt that was tuned on this dataset, bundled or fetched.",
-)
+@learned_prompt
 @weights
 @click.option(
     "--number", type=click.IntRange(min=1), default=4, show_default=True, help="Pictures for each prompt."
