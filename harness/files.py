@@ -1,14 +1,15 @@
-"""Files that are either there whole or not at all, also after a power cut."""
+"""Files that are either there whole or not at all, also after a power cut; JSON read without surprises."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from harness.errors import UserError
 
@@ -76,3 +77,53 @@ def file_sha256(path: Path) -> str:
     """Hex sha256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_json(path: Path, *, unique_keys: bool = False) -> Any:
+    """Reads a JSON file in UTF-8, with or without a byte-order mark.
+
+    Args:
+        unique_keys: refuse an object that has a key twice, of which Python would keep the last.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is a device or a pipe, which might never end, or not JSON; the message is one line.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise ValueError("is not a file but a device, a pipe or the like")
+    return parse_json(path.read_bytes(), unique_keys=unique_keys)
+
+
+def parse_json(content: str | bytes, *, unique_keys: bool = False) -> Any:
+    """Parses JSON, and raises `ValueError` with a message of one line for whatever is wrong with it.
+
+    `json.loads` alone also raises for numbers of more digits than Python converts, and for nesting deeper
+    than Python's own stack.
+    """
+    hook = _unique_keys if unique_keys else None
+    try:
+        text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
+        return json.loads(text, object_pairs_hook=hook)
+    except UnicodeDecodeError as error:
+        raise ValueError("not text in UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not valid JSON: {error}") from error
+    except RecursionError as error:
+        raise ValueError("not valid JSON: lists or objects are nested too deeply") from error
+    except _RepeatedKey:
+        raise
+    except ValueError as error:  # the limit on digits, whose message advises programmers
+        raise ValueError("not valid JSON: a number has too many digits") from error
+
+
+class _RepeatedKey(ValueError):
+    """An object has a key twice."""
+
+
+def _unique_keys(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(items)
+    if len(content) < len(items):
+        keys = [key for key, _ in items]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise _RepeatedKey(f"key {twice!r} occurs twice in one object")
+    return content
