@@ -17,6 +17,7 @@ from baselines.networks.compiling import compile_blocks
 from baselines.networks.loading import DTYPES, MESSAGE_LIMIT, loading_error_types, quiet
 from baselines.vit.card import VitCard
 from baselines.vit.dense_grid import dense_patches
+from baselines.vit.positions import use_authors_positions
 from harness.errors import UserError
 from harness.messages import first_line
 
@@ -47,22 +48,31 @@ class VisionTransformer:
             with or without registers, DINOv3), and safetensors. Nothing is fetched.
         precision: `fp32`, `bf16` or `fp16`.
         compiled: whether the blocks are compiled.
+        position_offset: cells added to the grid to which learned positions are interpolated; None for what
+            the authors of the network add (`VitCard.position_offset`).
 
     Attributes:
         card: the backbone's sizes.
 
     Raises:
-        UserError: the folder lacks something or is damaged.
+        UserError: the folder lacks something or is damaged, or the network does not take that offset.
     """
 
     def __init__(
-        self, folder: Path, device: str = "cpu", precision: str = "fp32", compiled: bool = False
+        self,
+        folder: Path,
+        device: str = "cpu",
+        precision: str = "fp32",
+        compiled: bool = False,
+        position_offset: float | None = None,
     ) -> None:
         self.card = VitCard.of(folder)
+        offset = self.card.position_offset(position_offset)
         self.device = torch.device(device)
         self.dtype = DTYPES[precision]
         network = _load_network(folder, self.card, self.dtype)
         self.model = network.eval().requires_grad_(False).to(self.device)
+        use_authors_positions(self.model, self.card, offset)
         if compiled:
             compile_blocks(self.model, {type(block).__name__ for block in self._blocks})
 

@@ -19,6 +19,13 @@ ARCHITECTURES: Mapping[str, str] = {
 }
 """`model_type` in config.json -> class of transformers."""
 
+_POSITION_OFFSETS: Mapping[str, float] = {
+    "ViTModel": 0.1,
+    "Dinov2Model": 0.1,
+    "Dinov2WithRegistersModel": 0.0,
+}
+"""Cells that the authors' code adds to a grid when it interpolates learned positions to it."""
+
 
 @dataclass(frozen=True)
 class VitCard:
@@ -64,6 +71,38 @@ class VitCard:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"{path}: not the configuration of a vision transformer ({error!r})") from error
+
+    @property
+    def has_learned_positions(self) -> bool:
+        """True for a square of learned positions, False for rotary ones."""
+        return self.architecture in _POSITION_OFFSETS
+
+    @property
+    def has_antialiased_positions(self) -> bool:
+        """True where positions are interpolated with antialiasing: DINOv2 with registers."""
+        return self.architecture == "Dinov2WithRegistersModel"
+
+    def position_offset(self, offset: float | None = None) -> float:
+        """Cells added to a grid when learned positions are interpolated to it (`baselines.vit.positions`).
+
+        Args:
+            offset: the user's choice; None for the authors' value: 0.1 for DINOv1 and for DINOv2 without
+                registers, 0 for others.
+
+        Raises:
+            UserError: an offset that is not from 0 to less than 1, or one of a network with rotary positions.
+        """
+        if offset is None:
+            return _POSITION_OFFSETS.get(self.architecture, 0.0)
+        # Not `offset >= 1`, which NaN would pass.
+        if not 0 <= offset < 1:
+            raise UserError(f"a position offset of {offset} cells; it must be from 0 to less than 1")
+        if offset and not self.has_learned_positions:
+            raise UserError(
+                f"a position offset of {offset} cells: {self.architecture} has rotary positions, "
+                "which are not interpolated; leave it out"
+            )
+        return float(offset)
 
     def side(self, factor: Fraction) -> int:
         """Side in pixels of a square `factor` times as large as the native one, in whole patches."""

@@ -1,8 +1,8 @@
 """Overlapping patches of a vision transformer, which begin every few pixels (dino-vit-features).
 
 The patch convolution gets the smaller stride, and every patch of the denser grid gets a position. DINOv1 and
-DINOv2 learned a square of positions, which is interpolated; DINOv3 rotates queries and keys by the patch's
-centre.
+DINOv2 learned a square of positions, which is interpolated (`baselines.vit.positions`); DINOv3 rotates
+queries and keys by the patch's centre.
 """
 
 from __future__ import annotations
@@ -31,36 +31,16 @@ def dense_patches(model: Any, card: VitCard, height: int, width: int, stride: in
         return
     modules = model.embeddings.modules()
     convolution = next(module for module in modules if isinstance(module, torch.nn.Conv2d))
-    is_rotary = card.architecture == "DINOv3ViTModel"
-    positions = _rotate_positions if is_rotary else _interpolate_positions
     convolution.stride = (stride, stride)
     try:
-        with positions(model, card, height, width, stride):
+        # Learned positions follow the convolution's stride by themselves.
+        if card.has_learned_positions:
             yield
+        else:
+            with _rotate_positions(model, card, height, width, stride):
+                yield
     finally:
         convolution.stride = (card.patch, card.patch)
-
-
-@contextmanager
-def _interpolate_positions(model: Any, card: VitCard, height: int, width: int, stride: int) -> Iterator[None]:
-    """Interpolates the learned positions to the denser grid.
-
-    The model's own interpolation does it, as for an image that has as many whole patches as the denser grid.
-    """
-    rows, columns = card.grid_size(height, width, stride)
-    embeddings, patch = model.embeddings, card.patch
-    original = embeddings.interpolate_pos_encoding
-
-    def interpolate_to_grid(tokens: torch.Tensor, height: int, width: int) -> Any:
-        # The size of the image, which the model passes, would give too few positions.
-        return original(tokens, rows * patch, columns * patch)
-
-    embeddings.interpolate_pos_encoding = interpolate_to_grid
-    try:
-        yield
-    finally:
-        # The class's own method shows again.
-        del embeddings.interpolate_pos_encoding
 
 
 @contextmanager

@@ -22,17 +22,26 @@ class PaddedTokens:
         memory: keeps tokens of images.
         source: the backbone's weight source.
         side: of the padded square in pixels.
+        position_offset: as of `VisionTransformer`.
     """
 
-    def __init__(self, context: MakeContext, memory: ByteLRU[Tensors], source: str, side: int) -> None:
+    def __init__(
+        self,
+        context: MakeContext,
+        memory: ByteLRU[Tensors],
+        source: str,
+        side: int,
+        position_offset: float | None = None,
+    ) -> None:
         self._memory = memory
         self._context = context
         self._side = side
         self._folder = context.weights[source]
+        card = VitCard.of(self._folder)
+        self._offset = card.position_offset(position_offset)
         self._store = None
         self._backbone: VisionTransformer | None = None
         if context.cache:
-            card = VitCard.of(self._folder)
             positions = side // card.patch
             self._store = context.cache.store(
                 "dino-padded",
@@ -41,6 +50,7 @@ class PaddedTokens:
                 package="transformers",
                 padded=side,
                 resample="lanczos",
+                position_offset=self._offset,
             )
         else:
             # With a cache the network waits for the first image that is not in it.
@@ -53,7 +63,7 @@ class PaddedTokens:
             compute = partial(self._compute, request)
             return {"tokens": load_or_compute(self._store, request.identity, compute, self._context.device)}
 
-        key = ("dino", str(self._folder), self._context.precision, request.identity)
+        key = ("dino", str(self._folder), self._context.precision, self._offset, request.identity)
         return self._memory.once(key, load)["tokens"]
 
     def _compute(self, request: ImageRequest) -> torch.Tensor:
@@ -63,4 +73,6 @@ class PaddedTokens:
 
     def _load(self) -> VisionTransformer:
         context = self._context
-        return VisionTransformer(self._folder, context.device, context.precision, context.compiled)
+        return VisionTransformer(
+            self._folder, context.device, context.precision, context.compiled, self._offset
+        )

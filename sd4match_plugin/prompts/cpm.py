@@ -23,6 +23,9 @@ Descriptor = Literal["patches", "head"]
 
 Gate = Literal["release", "paper"]
 
+RELEASE_POSITION_OFFSET = 0.1
+"""Cells that the release's DINOv2 adds to its grid of positions (`baselines.vit.positions`)."""
+
 _RELEASE_NAME = re.compile(r"(Pair|Img)-(DINO|CLIP)-(Feat|Head)-G(\d+)-C(\d+)")
 
 _INPUTS: Mapping[str, Inputs] = {"Pair": "pair", "Img": "image"}
@@ -43,6 +46,9 @@ class CpmConfig:
         mixing: whether g_n mixes patches. With heads there are no patches: it is False for them, whatever is
             asked.
         gate: `release`, tanh(alpha) (position + x), or `paper`, x alpha + position.
+        position_offset: cells that were added to the grid when the image encoder's positions were
+            interpolated (`baselines.vit.positions`) for the descriptors it was tuned on; None for what the
+            encoder's authors add, as the release does.
         image_width: W, length of the image encoder's vectors.
         patches: P, patches per image. Only g_n depends on it.
         text_width: D, width of token embeddings.
@@ -57,6 +63,7 @@ class CpmConfig:
     conditional_tokens: int = 50
     mixing: bool = True
     gate: Gate = "release"
+    position_offset: float | None = None
     image_width: int = 768
     patches: int = 256
     text_width: int = 1024
@@ -68,6 +75,10 @@ class CpmConfig:
                 raise UserError(f"conditional prompt: {name} is {value!r}; known: {', '.join(values)}")
         if not isinstance(self.mixing, bool):
             raise UserError(f"conditional prompt: mixing is {self.mixing!r}; known: False, True")
+        offset = self.position_offset
+        is_number = isinstance(offset, int | float) and not isinstance(offset, bool)
+        if offset is not None and not (is_number and 0 <= offset < 1):
+            raise UserError(f"conditional prompt: position_offset is {offset!r}, not from 0 to less than 1")
         least = {"global_tokens": 0, "conditional_tokens": 1, "image_width": 1, "patches": 1, "text_width": 1}
         for name, minimum in least.items():
             value = getattr(self, name)
@@ -120,6 +131,11 @@ class CpmConfig:
         """Name such as `Pair-DINO-Feat-G25-C50`. Raises `UserError` for a variant that the release lacks."""
         if self.gate != "release":
             raise UserError("conditional prompt: the release has no variant with the paper's gate")
+        if self.position_offset not in (None, RELEASE_POSITION_OFFSET):
+            raise UserError(
+                f"conditional prompt: tuned on descriptors with a position offset of {self.position_offset} "
+                f"cells, where the release's have {RELEASE_POSITION_OFFSET}; tune it again to export it"
+            )
         if self.mixing != self._has_pair_patches:
             variant = "patches mixed for one image" if self.mixing else "patches unmixed"
             raise UserError(f"conditional prompt: the release has no variant with {variant}")

@@ -10,6 +10,7 @@ import PIL.Image
 import torch
 
 from baselines.sources import DINOV2
+from baselines.vit.card import VitCard
 from harness.caching.array_store import Store
 from harness.caching.disk_cache import Cache
 from sd4match_plugin.prompts.cpm import Descriptor
@@ -22,18 +23,29 @@ class Describer:
     Args:
         folder: of the DINO.
         precision: of the network.
+        position_offset: cells added to the grid to which its positions are interpolated; None for what its
+            authors add.
 
     Attributes:
         kind: `patches` or `head`.
         width, count: W and P.
+        position_offset: what is added, as a number.
 
     Raises:
         UserError: the folder holds another network, or its processor's pictures differ in size.
     """
 
-    def __init__(self, folder: Path, kind: Descriptor, device: str, precision: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        kind: Descriptor,
+        device: str,
+        precision: str,
+        position_offset: float | None = None,
+    ) -> None:
         self.kind, self._folder, self._device, self._precision = kind, folder, device, precision
         self.width, self.count = token_shape(folder)
+        self.position_offset = VitCard.of(folder).position_offset(position_offset)
         self._network: ImagePatches | None = None
 
     def __call__(self, image: PIL.Image.Image) -> torch.Tensor:
@@ -44,7 +56,7 @@ class Describer:
     def load(self) -> ImagePatches:
         """Returns the network, loaded. Raises `UserError` where the folder lacks something or is damaged."""
         if self._network is None:
-            self._network = ImagePatches(self._folder, self._device, self._precision)
+            self._network = ImagePatches(self._folder, self._device, self._precision, self.position_offset)
         return self._network
 
     def release(self) -> None:
@@ -56,5 +68,10 @@ class Describer:
         shape = (self.count, self.width) if self.kind == "patches" else (self.width,)
         preprocessing = Preprocessing.of(self._folder).key
         return cache.store(
-            f"dino-{self.kind}", shape, source=DINOV2, package="transformers", preprocessing=preprocessing
+            f"dino-{self.kind}",
+            shape,
+            source=DINOV2,
+            package="transformers",
+            preprocessing=preprocessing,
+            position_offset=self.position_offset,
         )

@@ -150,7 +150,8 @@ def _parse_kind(file: Path, text: str | None) -> Kind:
 
 def _parse_config(file: Path, text: str) -> CpmConfig:
     try:
-        return CpmConfig(**json.loads(text))
+        # Files that do not say it were tuned on positions that had been interpolated without an offset.
+        return CpmConfig(**{"position_offset": 0.0, **json.loads(text)})
     except (TypeError, ValueError, UserError) as error:
         reason = first_line(error, MESSAGE_LIMIT)
         raise UserError(f"{file}: '{_CONFIG}' in its header cannot be read ({reason})") from error

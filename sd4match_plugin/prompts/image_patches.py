@@ -139,6 +139,7 @@ class ImagePatches:
     Args:
         folder: as transformers saves it.
         precision: `fp32`, `bf16` or `fp16` of the network; what it returns is float32 on the CPU.
+        position_offset: as of `VisionTransformer`.
 
     Attributes:
         width: W, channels of a token.
@@ -150,10 +151,16 @@ class ImagePatches:
             patches.
     """
 
-    def __init__(self, folder: Path, device: str = "cpu", precision: str = "fp32") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        device: str = "cpu",
+        precision: str = "fp32",
+        position_offset: float | None = None,
+    ) -> None:
         self.preprocessing = Preprocessing.of(folder)
         self.width, self.count = token_shape(folder)
-        self._backbone = VisionTransformer(folder, device, precision)
+        self._backbone = VisionTransformer(folder, device, precision, position_offset=position_offset)
 
     def patches(self, images: Sequence[PIL.Image.Image]) -> torch.Tensor:
         """n RGB pictures -> (n, P, W) patch tokens after the final norm, in rows from the top left, without

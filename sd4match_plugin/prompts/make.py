@@ -130,7 +130,9 @@ def _make_conditional(context: MakeContext, file: PromptFile, width: int) -> Con
     if config is None:
         raise UserError(f"{context.prompt_file}: holds no conditional prompting module")
     _check_width(config.text_width, width)
-    describe = Describer(context.weights[DINOV2], config.descriptor, context.device, context.precision)
+    describe = Describer(
+        context.weights[DINOV2], config.descriptor, context.device, context.precision, config.position_offset
+    )
     _check_descriptors(config, describe)
     store = describe.store(context.cache) if context.cache else None
     if store is None:

@@ -62,11 +62,13 @@ class Descriptors:
 
     Attributes:
         width, count: W channels of a token, and P patches of a picture.
+        position_offset: cells that are added when the DINO's positions are interpolated.
     """
 
     def __init__(self, cache: Cache, describe: Describer) -> None:
         self._describe, self.store = describe, describe.store(cache)
         self.width, self.count = describe.width, describe.count
+        self.position_offset = describe.position_offset
 
     def compute(self, image: PIL.Image.Image) -> np.ndarray:
         """One picture's features."""

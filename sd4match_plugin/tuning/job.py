@@ -14,6 +14,7 @@ import torch
 
 from baselines.sources import DINOV2, STABLE_DIFFUSION_2_1
 from baselines.stable_diffusion.backbone import StableDiffusion
+from baselines.vit.card import VitCard
 from harness.caching.array_store import make_cache_folder
 from harness.caching.disk_cache import Cache
 from harness.environment import hardware, package_versions, source_state
@@ -239,6 +240,8 @@ def _make_settings(host: Host, request: Request, data: Data, weights: TrainingWe
         "weights": weights.label,
         "validate_every": request.validate_every or max(MIN_VALIDATION_INTERVAL, steps_of_a_pass),
     }
+    if DINOV2 in weights.used:
+        facts["position_offset"] = VitCard.of(weights.used[DINOV2].path).position_offset()
     settings = Settings.model_validate({**map_settings, **request.settings, **facts})
     settings.check()
     return settings
@@ -284,7 +287,9 @@ def _make_images(
     if DINOV2 not in weights.used:
         return Images(posteriors)
     kind = ablation_case(settings.ablation).descriptor
-    describe = Describer(weights.used[DINOV2].path, kind, processes.device, settings.precision)
+    describe = Describer(
+        weights.used[DINOV2].path, kind, processes.device, settings.precision, settings.position_offset
+    )
     return Images(posteriors, Descriptors(cache, describe))
 
 

@@ -152,6 +152,7 @@ def make_conditional(settings: Settings, backbone: StableDiffusion, descriptors:
     config = replace(
         ablation_case(settings.ablation),
         gate=settings.gate,
+        position_offset=descriptors.position_offset,
         image_width=descriptors.width,
         patches=descriptors.count,
         text_width=backbone.text_width,

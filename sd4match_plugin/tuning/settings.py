@@ -69,6 +69,10 @@ class Settings(pydantic.BaseModel):
     ablation: str = ""
     """Case of the paper's Fig. 3(a), for the conditional prompting module."""
     gate: Literal["release", "paper"] = "release"
+    position_offset: float | None = None
+    """Cells added to the grid of a DINO's positions for descriptors of the conditional prompting module
+    (`baselines.vit.positions`). None for Single and Class, and in checkpoints from before it was a setting,
+    when it was 0."""
     recipe: Literal["paper", "release"] = "paper"
     """`paper`: gradients are averaged over the whole batch, and a prompt whose category is absent from it
     stays as it is.

@@ -120,7 +120,10 @@ def test_half_precision_is_near(folder, precision, stride):
 
 @pytest.mark.parametrize("kind", ["v1", "v2", "v2-registers"])
 def test_strided_positions_follow_the_rule_of_dino_vit_features(folders, kind):
-    """Patches by a convolution of that stride; learned positions interpolated to its grid, bicubically."""
+    """Patches by a convolution of that stride; learned positions interpolated to its grid, bicubically.
+
+    Without registers a tenth of a cell is added to the grid, as in the code of DINO and DINOv2.
+    """
     vit, pixels, stride, seen = VisionTransformer(folders[kind]), pictures(), 4, []
     hook = vit.model.embeddings.register_forward_hook(lambda module, inputs, output: seen.append(output))
     before = vit.features(pixels, 1)
@@ -133,9 +136,10 @@ def test_strided_positions_follow_the_rule_of_dino_vit_features(folders, kind):
     patches = F.conv2d(pixels, convolution.weight, convolution.bias, stride=stride)
     square = embeddings.position_embeddings[:, 1:].reshape(1, 6, 6, 24).permute(0, 3, 1, 2)
     # DINOv2 with registers was trained with antialiasing, which in torch is another cubic.
-    positions = F.interpolate(
-        square, size=(15, 9), mode="bicubic", align_corners=False, antialias=kind == "v2-registers"
-    )
+    size = {"size": (15, 9), "antialias": True}
+    if kind != "v2-registers":
+        size = {"scale_factor": (15.1 / 6, 9.1 / 6)}
+    positions = F.interpolate(square, mode="bicubic", align_corners=False, **size)
     expected = (patches + positions).flatten(2).transpose(1, 2)
     torch.testing.assert_close(seen[1][:, vit.card.prefix :], expected, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(
@@ -144,17 +148,64 @@ def test_strided_positions_follow_the_rule_of_dino_vit_features(folders, kind):
     assert torch.equal(vit.features(pixels, 1), before), "the stride outlived its call"
 
 
-def test_positions_of_whole_patches_are_the_models_own(folders):
-    vit, seen = VisionTransformer(folders["v2"]), []
+def cubic(distance):
+    """Weight of a sample at a distance in cells (Keys, a = -0.75)."""
+    near, a = abs(distance), -0.75
+    if near <= 1:
+        return (a + 2) * near**3 - (a + 3) * near**2 + 1
+    if near < 2:
+        return a * near**3 - 5 * a * near**2 + 8 * a * near - 4 * a
+    return 0.0
+
+
+def interpolated(learned, count, offset):
+    """(count, C) of positions (n, C) along one axis; beyond the border lie copies of the last ones."""
+    n, rows = len(learned), []
+    for index in range(count):
+        at = (index + 0.5) * n / (count + offset) - 0.5
+        taps = range(int(at // 1) - 1, int(at // 1) + 3)
+        rows.append(sum(cubic(at - tap) * learned[min(max(tap, 0), n - 1)] for tap in taps))
+    return torch.stack(rows)
+
+
+@pytest.mark.parametrize("kind", ["v1", "v2"])
+@pytest.mark.parametrize(("chosen", "offset"), [(None, 0.1), (0.1, 0.1), (0.0, 0.0), (0.4, 0.4)])
+def test_positions_lie_where_the_authors_have_them(folders, kind, chosen, offset):
+    vit, seen = VisionTransformer(folders[kind], position_offset=chosen), []
     vit.model.embeddings.register_forward_hook(lambda module, inputs, output: seen.append(output))
     vit.features(pictures(), 0)
     embeddings = vit.model.embeddings
-    patches = embeddings.patch_embeddings(pictures())
-    square = embeddings.position_embeddings[:, 1:].reshape(1, 6, 6, 24).permute(0, 3, 1, 2)
-    positions = (
-        F.interpolate(square, size=(8, 5), mode="bicubic", align_corners=False).flatten(2).transpose(1, 2)
-    )
-    torch.testing.assert_close(seen[0][:, 1:], patches + positions, atol=1e-5, rtol=1e-5)
+    patches = embeddings.patch_embeddings.projection(pictures()).flatten(2).transpose(1, 2)
+    square = embeddings.position_embeddings[0, 1:].reshape(6, 6, 24)
+    down = interpolated(square.double(), 8, offset)
+    across = interpolated(down.transpose(0, 1), 5, offset).transpose(0, 1)
+    expected = patches + across.reshape(1, 40, 24)
+    torch.testing.assert_close(seen[0][:, 1:].double(), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["v1", "v2", "v2-registers"])
+def test_a_picture_of_native_size_has_the_learned_positions(folders, kind):
+    at_native = pictures(1, 48, 48)
+    exact, moved = (VisionTransformer(folders[kind], position_offset=offset) for offset in (0.0, 0.5))
+    assert torch.equal(exact.features(at_native, 1), moved.features(at_native, 1))
+    assert not torch.equal(exact.features(pictures(), 1), moved.features(pictures(), 1))
+
+
+@pytest.mark.parametrize("kind", ["v2-registers", "v3"])
+def test_registers_and_rotary_positions_have_no_offset(folders, kind):
+    default, exact = VisionTransformer(folders[kind]), VisionTransformer(folders[kind], position_offset=0.0)
+    assert torch.equal(default.features(pictures(), 1), exact.features(pictures(), 1))
+
+
+@pytest.mark.parametrize("offset", [-0.1, 1.0, float("nan"), float("inf")])
+def test_an_offset_that_is_no_part_of_a_cell_is_refused(folders, offset):
+    with pytest.raises(UserError, match="from 0 to less than 1"):
+        VisionTransformer(folders["v2"], position_offset=offset)
+
+
+def test_rotary_positions_take_no_offset(folders):
+    with pytest.raises(UserError, match="has rotary positions"):
+        VisionTransformer(folders["v3"], position_offset=0.1)
 
 
 def test_rotary_positions_of_a_denser_grid_are_patch_centres(tmp_path):
