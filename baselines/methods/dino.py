@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 import PIL.Image
 
 from baselines.sources import DINOV1, DINOV2, DINOV3
-from baselines.vit.card import VitCard
+from baselines.vit.card import OFFSET_HELP, VitCard
 from harness.frames import PatchGrid
 from harness.specs import ExtractorSpec, FeatureMap, ImageRequest, MakeContext, MethodSpec, Scalar
 
@@ -53,7 +53,7 @@ class PatchFeatures:
     """Features of a DINO's patches (an `ImageExtractor`).
 
     Parameters: `layer` (negative numbers count from the end), `facet` (`baselines.vit.backbone.Facet`),
-    `stride` (from one patch to the next, as a share of the patch).
+    `stride` (from one patch to the next, as a share of the patch), `position_offset` (`VitCard`).
 
     Raises:
         UserError: the folder does not hold a DINO, or the backbone does not have that stride.
@@ -64,7 +64,8 @@ class PatchFeatures:
         from harness.preprocess import padded
 
         folder = context.weights[padded_input.weights]
-        self.backbone = VisionTransformer(folder, context.device, context.precision, context.compiled)
+        offset = VitCard.of(folder).chosen_position_offset(context.params)
+        self.backbone = VisionTransformer(folder, context.device, context.precision, context.compiled, offset)
         card = self.backbone.card
         self._side = card.side(padded_input.factor)
         # By way of its text, so that 0.1 is exactly a tenth.
@@ -90,6 +91,7 @@ _PARAM_HELP = {
     "layer": "transformer block that is read; 0 is the first, -1 the last",
     "facet": "features that are read of the block: token, token-norm (last block only), key, query or value",
     "stride": "distance from one patch to the next, as a share of the patch's side; 1 is without overlap",
+    "position_offset": OFFSET_HELP,
 }
 
 
@@ -102,9 +104,9 @@ def _extractor(
         make=padded_input.make,
         image_size=padded_input.image_size,
         params=params,
-        param_help=_PARAM_HELP,
-        # The default of 1 would make it a whole number.
-        param_kinds={"stride": float},
+        param_help={name: _PARAM_HELP[name] for name in params},
+        # The default of 1 would make it a whole number, and one of None has no kind.
+        param_kinds={name: float for name in ("stride", "position_offset") if name in params},
         param_choices={"facet": ("token", "token-norm", "key", "query", "value")},
         weights=(weights,),
         description=description,
@@ -117,14 +119,14 @@ EXTRACTORS = (
         DINOV1,
         Fraction(1),
         # Layer 9 of 12, counted from 0.
-        {"layer": -3, "facet": "key", "stride": 0.5},
+        {"layer": -3, "facet": "key", "stride": 0.5, "position_offset": None},
         "keys of DINOv1's tenth block, overlapping patches",
     ),
     _extractor(
         "dinov2",
         DINOV2,
         DINOV2_SIDE,
-        {"layer": -1, "facet": "token", "stride": 1},
+        {"layer": -1, "facet": "token", "stride": 1, "position_offset": None},
         "tokens of DINOv2's last block",
     ),
     _extractor(
@@ -149,8 +151,7 @@ METHODS = (
             "padded in black (Lanczos), keys of all heads of layer 9 counted from 0 (the last but two), "
             "stride 4, 55 x 55 overlapping patches, cosine. On another backbone: its native size, the last "
             "block but two, half a patch. Differs: a query is read by bilinear interpolation (theirs takes "
-            "the patch it falls into); positions are interpolated to the grid's exact size (theirs adds 0.1 "
-            "cells to it)." + _NO_SETTINGS_STATED
+            "the patch it falls into)." + _NO_SETTINGS_STATED
         ),
     ),
     MethodSpec(
@@ -161,8 +162,7 @@ METHODS = (
             "Follows SD+DINO's code (DINOv2 alone): 840 x 840 padded in black (Lanczos), 60 x 60 patches, "
             "layer 11 counted from 0 (the last) before the final norm, cosine. On another backbone: 840/518 "
             "of its native size, in whole patches. Differs: a query is read by bilinear interpolation "
-            "(theirs takes the patch it falls into); a patch's centre is pixel 7 (theirs 6.5); positions are "
-            "interpolated as transformers does, to the grid's exact size (theirs adds 0.1 cells to it)."
+            "(theirs takes the patch it falls into); a patch's centre is pixel 7 (theirs 6.5)."
             + _NO_SETTINGS_STATED
             + " Others report that SD+DINO's settings do not give its number."
         ),

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from baselines.methods.dift import PROMPT_KINDS
 from baselines.methods.dino import DINOV2_SIDE
 from baselines.sources import DINOV2, STABLE_DIFFUSION_1_5
-from baselines.vit.card import VitCard
+from baselines.vit.card import OFFSET_HELP, VitCard
 from harness.errors import UserError
 from harness.frames import Frame
-from harness.specs import ExtractorSpec, FeatureMap, ImageRequest, MakeContext, MethodSpec
+from harness.specs import ExtractorSpec, FeatureMap, ImageRequest, MakeContext, MethodSpec, Scalar
 
 if TYPE_CHECKING:
     import torch
@@ -76,8 +76,9 @@ class SDDino:
         )
         self._dino_tokens: PaddedTokens | None = None
         if context.params["dino"]:
-            side = VitCard.of(context.weights[DINOV2]).side(DINOV2_SIDE)
-            self._dino_tokens = PaddedTokens(context, memory, DINOV2, side)
+            dino_card = VitCard.of(context.weights[DINOV2])
+            offset = dino_card.chosen_position_offset(context.params)
+            self._dino_tokens = PaddedTokens(context, memory, DINOV2, dino_card.side(DINOV2_SIDE), offset)
 
     def extract_pairs(
         self, requests: Sequence[tuple[ImageRequest, ImageRequest]]
@@ -148,10 +149,19 @@ def _resize_map(features: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     return F.interpolate(features[None], size=tuple(size), mode="bilinear", align_corners=False)[0]
 
 
+_PARAM_HELP = {
+    "timestep": "diffusion timestep at which noise is added; 0 to 999 for Stable Diffusion",
+    "dino": "whether DINOv2's features are joined; follows from the method",
+    "position_offset": OFFSET_HELP,
+}
+
+
 def _extractor(name: str, dino: bool) -> ExtractorSpec:
     weights: tuple[str, ...] = (STABLE_DIFFUSION_1_5,)
     description = "decoder states s5, s4, s3 of the padded image, joint PCA per pair"
+    params: dict[str, Scalar] = {"timestep": 100, "dino": dino}
     if dino:
+        params["position_offset"] = None
         weights = (STABLE_DIFFUSION_1_5, DINOV2)
         description += ", with DINOv2"
     return ExtractorSpec(
@@ -160,11 +170,9 @@ def _extractor(name: str, dino: bool) -> ExtractorSpec:
         scope="pair",
         prompt_kinds=PROMPT_KINDS,
         image_size=image_size,
-        params={"timestep": 100, "dino": dino},
-        param_help={
-            "timestep": "diffusion timestep at which noise is added; 0 to 999 for Stable Diffusion",
-            "dino": "whether DINOv2's features are joined; follows from the method",
-        },
+        params=params,
+        param_help={name: _PARAM_HELP[name] for name in params},
+        param_kinds={"position_offset": float} if dino else {},
         # The weights that are read follow from the method, so another value would lack them.
         param_choices={"dino": (dino,)},
         weights=weights,

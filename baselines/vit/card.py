@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
+from harness.specs import Scalar
 
 ARCHITECTURES: Mapping[str, str] = {
     "vit": "ViTModel",
@@ -18,6 +19,12 @@ ARCHITECTURES: Mapping[str, str] = {
     "dinov3_vit": "DINOv3ViTModel",
 }
 """`model_type` in config.json -> class of transformers."""
+
+OFFSET_HELP = (
+    "cells added to the grid to which learned positions are interpolated, from 0 to less than 1; "
+    "without one, the authors': 0.1 for DINOv1 and DINOv2, 0 with registers"
+)
+"""Meaning of the parameter `position_offset` of extractors, for users."""
 
 _POSITION_OFFSETS: Mapping[str, float] = {
     "ViTModel": 0.1,
@@ -103,6 +110,11 @@ class VitCard:
                 "which are not interpolated; leave it out"
             )
         return float(offset)
+
+    def chosen_position_offset(self, params: Mapping[str, Scalar]) -> float:
+        """`position_offset` of an extractor's parameters; None and absent stand for the authors' value."""
+        offset = params.get("position_offset")
+        return self.position_offset(None if offset is None else float(offset))
 
     def side(self, factor: Fraction) -> int:
         """Side in pixels of a square `factor` times as large as the native one, in whole patches."""

@@ -57,12 +57,11 @@ def interpolate_positions(
     if rows == columns == side:
         return learned
     grid = learned[:, 1:].unflatten(1, (side, side)).permute(0, 3, 1, 2)
-    size, scale = (rows, columns), None
+    # With an offset the scale counts, and not the quotient of the sizes.
+    size: dict[str, Any] = {"size": (rows, columns)}
     if offset:
-        size, scale = None, ((rows + offset) / side, (columns + offset) / side)
+        size = {"scale_factor": ((rows + offset) / side, (columns + offset) / side)}
     # In single precision always, as the authors do: half would shift positions.
-    resized = F.interpolate(
-        grid.float(), size=size, scale_factor=scale, mode="bicubic", align_corners=False, antialias=antialias
-    )
+    resized = F.interpolate(grid.float(), mode="bicubic", align_corners=False, antialias=antialias, **size)
     patches = resized.to(learned.dtype).permute(0, 2, 3, 1).flatten(1, 2)
     return torch.cat([learned[:, :1], patches], dim=1)

@@ -228,7 +228,7 @@ def _make_settings(host: Host, request: Request, data: Data, weights: TrainingWe
         params = {**host.extractors[recipe.extractor].params, **recipe.params}
     map_settings = {name: params[name] for name in ("level", "resample") if name in params}
     steps_of_a_pass = math.ceil(len(data.pairs) / int(request.settings["batch"]))
-    facts = {
+    facts: dict[str, Any] = {
         "method": request.method,
         "dataset": data.index.label,
         "split": data.index.split,
