@@ -11,7 +11,6 @@ import pydantic
 
 from harness.errors import UserError
 from harness.frames import Size
-from harness.messages import counted, failed_pairs
 from harness.specs import Scalar
 
 SCHEMA = 1
@@ -111,6 +110,15 @@ class Counts(_Model):
     """Points that are not finite in one of the images: neither predicted nor counted."""
     limit: int | None
     """The --limit of the last run, null where every pair was asked for."""
+    official: int | None = None
+    """Pairs of the split as it was published, null where nobody says it."""
+    categories: int | None = None
+    """Categories of all pairs; older records have no such field."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Says whether the split has as many pairs as the published one, as far as that is known."""
+        return self.official is None or self.pairs == self.official
 
 
 class Stage(_Model):
@@ -192,13 +200,16 @@ class Record(_Model):
     def coverage(self, localizer: str) -> Literal["ok", "partial", "limited", "failed"]:
         """Coverage of the split by one localizer.
 
-        Every pair (`ok`), all but failed ones (`partial`), the first few (`limited`), or none (`failed`).
+        Every pair (`ok`), all but failed ones (`partial`), some of them, or of a split that is not the
+        published one (`limited`), or none (`failed`).
         """
         info = self.localizers.get(localizer)
         if info is None or self.counts is None or not info.pairs:
             return "failed"
         # Excluded pairs have nothing to predict, and do not make a run limited.
         if info.pairs + info.failed + self.counts.excluded < self.counts.pairs:
+            return "limited"
+        if not self.counts.is_whole:
             return "limited"
         if info.failed:
             return "partial"
@@ -224,23 +235,3 @@ def status_text(record: Record) -> str:
     """A record's status, with the reason where there is one: printed in the place of its numbers."""
     reason = record.error.message if record.error else record.reason
     return f"{record.status}: {reason}" if reason else record.status
-
-
-def coverage_notes(record: Record, localizer: str) -> list[str]:
-    """Notes on pairs without predictions: `limited to 60 of 250 pairs`, `2 pairs failed`, both, or
-    neither.
-    """
-    info, counts = record.localizers.get(localizer), record.counts
-    notes: list[str] = []
-    # Pairs that failed were tried: they are no part of what --limit left out.
-    if info and counts and record.coverage(localizer) == "limited":
-        possible = counted(counts.pairs - counts.excluded, "pair")
-        notes.append(f"limited to {info.pairs + info.failed:,} of {possible}")
-    if info and info.failed:
-        notes.append(failed_pairs(info.failed))
-    return notes
-
-
-def ranking_notes(record: Record, localizer: str) -> list[str]:
-    """Reasons why a row of this record is not ranked: its coverage notes, each with the dataset's name."""
-    return [f"{record.cell.dataset}: {note}" for note in coverage_notes(record, localizer)]

@@ -8,6 +8,7 @@ from typing import Literal
 
 from harness.messages import counted
 from harness.records.schema import Score
+from harness.records.slices import category_of
 from harness.report.chart_style import Curve, Value
 from harness.report.charts import legend_sample
 from harness.report.redact import plain
@@ -131,7 +132,7 @@ def slice_table(split: SplitSeries, slices: Sequence[str], heading: str = "serie
     columns = []
     for slice_name in slices:
         # A category is headed by its name alone, as in the chart.
-        title = plain(slice_name.removeprefix("category="))
+        title = plain(category_of(slice_name) or slice_name)
         columns.append((title, slice_name, split.alpha))
     caption = f"PCK in percent at alpha {alpha_text(split.alpha)}"
     return numbers_table(split.series, columns, caption, heading)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from harness.messages import counted
-from harness.records.schema import Record, Score, coverage_notes, status_text
+from harness.records.coverage import coverage_notes
+from harness.records.schema import Record, Score, status_text
 from harness.report.redact import plain
 from harness.tables.columns import RANKING_ALPHA
 from harness.tables.text import alpha_text, split_name

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.messages import counted, listed
+from harness.records.slices import ALL, CATEGORY, category_of, slice_name, split_slice
 from harness.report import charts
 from harness.report.chart_style import MOST_SERIES
 from harness.report.figure import (
@@ -82,8 +83,8 @@ def heat_figure(split: SplitSeries, view: View, key: str) -> Figure:
     values: list[list[float | None]] = []
     for series in drawn:
         row_values = []
-        for slice_name in slices:
-            score = series.score(slice_name, split.alpha)
+        for name in slices:
+            score = series.score(name, split.alpha)
             row_values.append(score.pck if score else None)
         values.append(row_values)
     details = "Whole percent; the numbers below have the intervals."
@@ -127,14 +128,14 @@ def difficulty_figure(split: SplitSeries, view: View, key: str) -> Figure:
     slices: list[str] = []
     sentences: list[str] = []
     for name, values in labels.items():
-        label_slices = [f"{name}={value}" for value in values]
+        label_slices = [slice_name(name, value) for value in values]
         # The table of numbers has all values, the chart only those that it has room for.
         slices += label_slices
         drawn_slices = label_slices[:MOST_VALUES]
         curves.append(slice_curves(drawn, drawn_slices, split.alpha))
         tick_texts = []
-        for value, slice_name in zip(values, drawn_slices, strict=False):
-            tick_texts.append(f"{plain(value)}\nn={_pairs_text(split, slice_name)}")
+        for value, name_of_slice in zip(values, drawn_slices, strict=False):
+            tick_texts.append(f"{plain(value)}\nn={_pairs_text(split, name_of_slice)}")
         ticks.append(tick_texts)
         if len(values) > MOST_VALUES:
             selection = f"the first {MOST_VALUES} of {len(values)} values are drawn"
@@ -158,10 +159,10 @@ def categories_of(split: SplitSeries) -> list[str]:
     """Names of the categories; empty where there are fewer than two."""
     names = set()
     for series in split.series:
-        for slice_name in series.slices:
-            label, _, value = slice_name.partition("=")
-            if label == "category":
-                names.add(value)
+        for name in series.slices:
+            category = category_of(name)
+            if category is not None:
+                names.add(category)
     # The number of an only category is that of all pairs.
     if len(names) < 2:
         return []
@@ -169,16 +170,16 @@ def categories_of(split: SplitSeries) -> list[str]:
 
 
 def _category_slices(categories: Sequence[str]) -> list[str]:
-    return [f"category={name}" for name in categories]
+    return [slice_name(CATEGORY, name) for name in categories]
 
 
 def labels_of(split: SplitSeries) -> dict[str, list[str]]:
     """Difficulty label -> its values, numbers in their order and before words."""
     values: dict[str, set[str]] = {}
     for series in split.series:
-        for slice_name in series.slices:
-            label, equals, value = slice_name.partition("=")
-            if equals and label != "category":
+        for name in series.slices:
+            label, value = split_slice(name)
+            if label not in (ALL, CATEGORY):
                 values.setdefault(label, set()).add(value)
     labels = {}
     for label in sorted(values):
@@ -194,9 +195,9 @@ def _numbers_first(value: str) -> tuple[bool, float, str]:
         return True, 0.0, value
 
 
-def _pairs_text(split: SplitSeries, slice_name: str) -> str:
+def _pairs_text(split: SplitSeries, name: str) -> str:
     """Pairs of a slice: `120`, or a range where series differ."""
-    numbers = [score.pairs for score in split.slice_scores(slice_name)]
+    numbers = [score.pairs for score in split.slice_scores(name)]
     if not numbers:
         return "–"
     low, high = min(numbers), max(numbers)
@@ -207,7 +208,7 @@ def _pairs_text(split: SplitSeries, slice_name: str) -> str:
 
 def _category_sizes(split: SplitSeries, categories: Sequence[str]) -> str:
     """A sentence: `n per category: 60 pairs each.`, or every category's number."""
-    sizes = [_pairs_text(split, slice_name) for slice_name in _category_slices(categories)]
+    sizes = [_pairs_text(split, name) for name in _category_slices(categories)]
     # One number says it all where all are equal.
     if len(set(sizes)) == 1:
         return f"n per category: {sizes[0]} pairs each."

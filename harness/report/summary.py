@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.messages import counted, listed
+from harness.records.coverage import coverage_notes
 from harness.records.folders import RECORD, SHARDS
-from harness.records.schema import Failure, Provenance, Record, coverage_notes
+from harness.records.schema import Failure, Provenance, Record
 from harness.report.redact import plain
 from harness.tables.table import Table
 from harness.tables.text import split_name

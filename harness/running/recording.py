@@ -64,6 +64,7 @@ def make_record(
             excluded=len(resolved.index.excluded),
             absent_points=resolved.index.absent_points,
             limit=resolved.options.limit,
+            categories=len({resolved.index.pairs[pair_id].category for pair_id in resolved.index.pair_ids}),
         ),
         localizers=_localizer_infos(resolved, predictions, failures, earlier),
         thresholds=thresholds,

@@ -15,6 +15,7 @@ from harness.plugins.host import Host
 from harness.plugins.portable import PortableSpec, portable_spec
 from harness.records.schema import CellInfo
 from harness.running.resources import Resources, RunOptions, weight_names
+from harness.running.training import Training, training_of
 from harness.specs import (
     NO_PROMPT,
     ExtractorSpec,
@@ -97,6 +98,7 @@ class ResolvedCell:
         fed: size in pixels of the image the extractor is fed; None where method and prompt do not fit
             together, since no weights were looked for.
         learned: file of the learned prompt; None for a prompt that is not learned.
+        training: what network and prompt together were tuned with.
     """
 
     id: str
@@ -110,6 +112,7 @@ class ResolvedCell:
     fed: Size | None
     weights: ResolvedWeights
     learned: LearnedFile | None
+    training: Training
 
     @property
     def folder(self) -> Path:
@@ -135,8 +138,8 @@ class ResolvedCell:
             params=dict(self.cell.params),
             backbone=self.weights.backbone,
             features=self.weights.features,
-            supervision=self.method.supervision,
-            trained_on=(self.learned.trained_on or None) if self.learned else self.method.trained_on,
+            supervision=self.training.supervision,
+            trained_on=self.training.dataset,
             fed=self.fed,
             notes=self.method.notes,
         )
@@ -189,6 +192,7 @@ def resolve_cell(resources: Resources, cell: Cell) -> ResolvedCell:
         fed=fed,
         weights=weights,
         learned=learned,
+        training=training_of(host, method, prompt.spec if prompt else None, learned),
     )
 
 

@@ -10,8 +10,9 @@ import numpy as np
 from harness.datasets.splits import SplitIndex
 from harness.errors import UserError
 from harness.messages import counted
+from harness.records.coverage import coverage_notes
 from harness.records.runs import StoredCell
-from harness.records.schema import coverage_notes
+from harness.records.slices import category_of
 from harness.scoring.correctness import Points, correct_keypoints, image_numbers, pair_numbers, read_points
 from harness.scoring.criteria import Criterion
 from harness.scoring.pck import count_per_pair
@@ -152,7 +153,7 @@ def _correct(
 def _slices(index: SplitIndex, pair_ids: Sequence[str]) -> dict[str, np.ndarray]:
     """All pairs, and each category where there are several."""
     slices = slices_of(index, pair_ids)
-    names = [name for name in slices if name.startswith("category=")]
+    names = [name for name in slices if category_of(name) is not None]
     # A single category would repeat the row of all pairs.
     if len(names) == 1:
         names = []

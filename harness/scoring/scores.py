@@ -12,6 +12,7 @@ import numpy as np
 from harness.datasets.splits import SplitIndex
 from harness.frames import Size
 from harness.records.schema import Score
+from harness.records.slices import CATEGORY, shown_labels, slice_name
 from harness.scoring.correctness import count_correct, select_points
 from harness.scoring.criteria import Criterion
 from harness.scoring.intervals import bootstrap_ratios
@@ -28,18 +29,20 @@ def slices_of(index: SplitIndex, pair_ids: Sequence[str]) -> dict[str, np.ndarra
     `all` comes first, then each category and each value of each difficulty label, in order of name.
     """
     pairs = [index.pairs[pair_id] for pair_id in pair_ids]
-    columns = {"category": [pair.category for pair in pairs]}
+    slices = {"all": np.ones(len(pairs), dtype=bool)}
+    _add_slices(slices, CATEGORY, [pair.category for pair in pairs])
     labels: set[str] = set()
     for pair in pairs:
         labels.update(pair.labels)
-    for label in sorted(labels):
-        columns[label.removesuffix("_variation")] = [str(pair.labels.get(label, "")) for pair in pairs]
-    slices = {"all": np.ones(len(pairs), dtype=bool)}
-    for name, column in columns.items():
-        # Pairs without this label are in none of its slices.
-        for value in sorted(set(column) - {""}):
-            slices[f"{name}={value}"] = np.array([pair_value == value for pair_value in column])
+    for label, shown in sorted(shown_labels(labels).items()):
+        _add_slices(slices, shown, [str(pair.labels.get(label, "")) for pair in pairs])
     return slices
+
+
+def _add_slices(slices: dict[str, np.ndarray], label: str, values: Sequence[str]) -> None:
+    # Pairs without this label are in none of its slices.
+    for value in sorted(set(values) - {""}):
+        slices[slice_name(label, value)] = np.array([pair_value == value for pair_value in values])
 
 
 def score_localizer(

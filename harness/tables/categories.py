@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.records.schema import Record
+from harness.records.slices import category_of
 from harness.tables.captions import numbers_caption, reported_sentences, text_or_dash, trust_sentences
 from harness.tables.columns import Column, Split, split_of
 from harness.tables.marks import group_breaks, mark_best, supervision_order
@@ -16,8 +17,6 @@ from harness.tables.tidy import distinguish_labels
 from harness.tables.view import Selection, View
 
 _NAMES = ("sup.", "method", "prompt", "localizer", "backbone", "trained on")
-
-_PREFIX = "category="
 
 
 def per_category(records: Sequence[Record], view: View) -> list[Table]:
@@ -42,9 +41,7 @@ def category_selections(records: Sequence[Record], view: View) -> list[Selection
     for (dataset, split), group in _by_split(records).items():
         categories = set()
         for record in group:
-            for score in record.scores:
-                if score.slice.startswith(_PREFIX):
-                    categories.add(score.slice)
+            categories |= {category_of(score.slice) for score in record.scores} - {None}
         # One category alone says what the leaderboard says.
         if len(categories) > 1:
             selections.append(Selection(group, view, split_name(dataset, split)))
@@ -63,7 +60,7 @@ def _table(records: Sequence[Record], measured: Sequence[Row], whole: Column, vi
     categories: set[Column] = set()
     for row in measured:
         for column in row.values:
-            if column.slice.startswith(_PREFIX):
+            if category_of(column.slice) is not None:
                 categories.add(whole._replace(slice=column.slice))
     columns = [*sorted(categories), whole]
     rows = list(measured)
@@ -72,7 +69,7 @@ def _table(records: Sequence[Record], measured: Sequence[Row], whole: Column, vi
         if set(row.values) != {whole}:
             rows.append(row)
     rows.sort(key=lambda row: _order(row, whole, view))
-    titles = [column.slice.removeprefix(_PREFIX) for column in columns]
+    titles = [category_of(column.slice) or column.slice for column in columns]
     return Table(
         caption=" ".join(_caption(records, rows, columns, view)),
         header=(*_NAMES, *titles, "note"),
@@ -122,7 +119,7 @@ def _sizes_text(rows: Sequence[Row], columns: Sequence[Column]) -> str:
         for row in rows:
             if column in row.values:
                 pairs.append(row.values[column].pairs)
-        name = column.slice.removeprefix(_PREFIX)
+        name = category_of(column.slice) or column.slice
         # The most: limited runs have fewer, and say so in their notes; reported numbers have none.
         counts[name] = max(pairs)
     *categories, whole = counts.values()

@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from harness.records.slices import category_of
 from harness.scoring.comparison import SIDE_KEYS, Comparison
 from harness.scoring.paired import RESAMPLES, Difference, holm, image_bootstrap, mcnemar
 from harness.scoring.pck import percent
@@ -261,7 +262,7 @@ def _texts(comparison: Comparison, row: TidyRow) -> tuple[str, ...]:
         interval = f"{_number(row['low'], '+')} to {_number(row['high'], '+')}"
     return (
         split_name(str(row["dataset"]), str(row["split"])),
-        str(row["slice"]).removeprefix("category="),
+        category_of(str(row["slice"])) or str(row["slice"]),
         alpha_text(float(str(row["alpha"]))),
         _number(row["pck_a"]),
         _number(row["pck_b"]),

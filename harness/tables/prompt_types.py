@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from harness.records.schema import Record, ranking_notes, status_text
+from harness.records.coverage import ranking_notes
+from harness.records.schema import Record, status_text
 from harness.specs import NO_PROMPT
 from harness.tables.captions import numbers_caption, reported_caption
 from harness.tables.columns import Column, Split, column_of, split_of

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from harness.records.schema import Record, Score, ranking_notes, seconds_per_pair, status_text
+from harness.records.coverage import ranking_notes
+from harness.records.schema import Record, Score, seconds_per_pair, status_text
 from harness.tables.columns import Column, column_of
 from harness.tables.row import Row
 from harness.tables.text import NOTHING

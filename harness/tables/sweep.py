@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from harness.errors import UserError
-from harness.records.schema import Record, Score, ranking_notes, status_text
+from harness.records.coverage import ranking_notes
+from harness.records.schema import Record, Score, status_text
 from harness.specs import Scalar
 from harness.sweep import format_value
 from harness.tables.captions import numbers_caption

@@ -42,7 +42,7 @@ def a_record(
     return Record(
         status="partial" if failed else "ok",
         cell=cell(method, dataset, prompt, identity),
-        counts=Counts(pairs=pairs, excluded=0, absent_points=0, limit=None),
+        counts=Counts(pairs=pairs, excluded=0, absent_points=0, limit=None, categories=1),
         localizers={
             name: LocalizerInfo(options={}, pairs=stored, keypoints=5 * stored, failed=failed)
             for name in localizers

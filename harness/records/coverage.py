@@ -1,0 +1,69 @@
+"""How much of a split a record's numbers stand on, in words."""
+
+from __future__ import annotations
+
+from harness.messages import counted, failed_pairs, listed
+from harness.records.schema import Counts, LocalizerInfo, Record
+from harness.records.slices import category_of
+
+_MOST_NAMED = 3
+"""Most categories that are named one by one."""
+
+
+def coverage_notes(record: Record, localizer: str) -> list[str]:
+    """Reasons why numbers are not those of the whole split; none where they are.
+
+    `limited to 60 of 250 pairs (6 in each of 10 categories)`, `not whole: 6 pairs instead of the official
+    12,234`, `2 pairs failed`.
+    """
+    info, counts = record.localizers.get(localizer), record.counts
+    if info is None or counts is None:
+        return []
+    notes: list[str] = []
+    if info.pairs and info.pairs + info.failed + counts.excluded < counts.pairs:
+        notes.append(_limit_note(record, localizer, info, counts))
+    if counts.official is not None and not counts.is_whole:
+        notes.append(
+            f"not whole: {counted(counts.pairs, 'pair')} instead of the official {counts.official:,}"
+        )
+    if info.failed:
+        notes.append(failed_pairs(info.failed))
+    return notes
+
+
+def ranking_notes(record: Record, localizer: str) -> list[str]:
+    """Reasons why a row of this record is not ranked: its coverage notes, each with the dataset's name."""
+    return [f"{record.cell.dataset}: {note}" for note in coverage_notes(record, localizer)]
+
+
+def _limit_note(record: Record, localizer: str, info: LocalizerInfo, counts: Counts) -> str:
+    possible = counted(counts.pairs - counts.excluded, "pair")
+    # Pairs that failed were tried: they are no part of what --limit left out.
+    note = f"limited to {info.pairs + info.failed:,} of {possible}"
+    categories = _categories_text(record, localizer, counts)
+    return f"{note} ({categories})" if categories else note
+
+
+def _categories_text(record: Record, localizer: str, counts: Counts) -> str:
+    """The categories that scored pairs are of: `aeroplane only`, `6 in each of 10 categories`."""
+    sizes: dict[str, int] = {}
+    for score in record.scores:
+        category = category_of(score.slice)
+        if score.localizer == localizer and category is not None:
+            sizes[category] = score.pairs
+    # Of a split of one category, its name says nothing new.
+    if not sizes or counts.categories == 1:
+        return ""
+    if len(sizes) == 1:
+        return f"{next(iter(sizes))} only"
+    least, most = min(sizes.values()), max(sizes.values())
+    all_categories = counts.categories or len(sizes)
+    of_categories = f"{len(sizes)} categories"
+    if all_categories > len(sizes):
+        of_categories = f"{len(sizes)} of {all_categories} categories"
+    if least == most:
+        return f"{least:,} in each of {of_categories}"
+    if len(sizes) <= _MOST_NAMED:
+        names = listed([f"{count:,} {name}" for name, count in sizes.items()])
+        return f"{names}; {of_categories}"
+    return f"{least:,} to {most:,} in each of {of_categories}"

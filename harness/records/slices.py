@@ -1,0 +1,58 @@
+"""Names of the slices of a score: `all`, `category=cat`, `viewpoint=2`.
+
+The labels of pairs are the user's words. One that is called like a slice of ours is quoted, as in
+`"category"=easy`, and never takes its place.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection
+
+ALL = "all"
+
+CATEGORY = "category"
+
+_ENDING = "_variation"
+"""End of SPair-71k's labels, which tables leave out."""
+
+
+def shown_labels(labels: Collection[str]) -> dict[str, str]:
+    """Label of a dataset's pairs -> its name in slices, different for each.
+
+    `viewpoint_variation` is `viewpoint` where no other label is called so. A label that is named like a slice
+    of ours, or holds what separates label and value, is quoted.
+    """
+    short_names = {label: label.removesuffix(_ENDING) for label in labels}
+    counts = Counter(short_names.values())
+    shown: dict[str, str] = {}
+    for label, short_name in short_names.items():
+        name = short_name if counts[short_name] == 1 and short_name != CATEGORY else label
+        is_like_ours = name in (ALL, CATEGORY, "")
+        shown[label] = json.dumps(name, ensure_ascii=False) if is_like_ours or set(name) & set('="') else name
+    return shown
+
+
+def slice_name(label: str, value: str) -> str:
+    """`viewpoint=2`; the label as `shown_labels` has it."""
+    return f"{label}={value}"
+
+
+def split_slice(name: str) -> tuple[str, str]:
+    """The label and the value of a slice's name; `all` is a label without value."""
+    if name.startswith('"'):
+        try:
+            _, end = json.JSONDecoder().raw_decode(name)
+        except ValueError:  # a record from before labels were quoted
+            end = 0
+        if name[end : end + 1] == "=" and end:
+            return name[:end], name[end + 1 :]
+    label, _, value = name.partition("=")
+    return label, value
+
+
+def category_of(name: str) -> str | None:
+    """The category of a slice of one; None for other slices."""
+    label, value = split_slice(name)
+    return value if label == CATEGORY else None
