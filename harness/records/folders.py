@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -12,7 +11,8 @@ from pathlib import Path
 import pydantic
 
 from harness.errors import BenchError, SeveralErrors, UserError
-from harness.files import replacing
+from harness.files import parse_json, replacing
+from harness.records.consistency import contradiction
 from harness.records.schema import SCHEMA, Record
 
 RECORD = "record.json"
@@ -27,30 +27,55 @@ def write_record(folder: Path, record: Record) -> None:
 
 
 def read_record(path: Path) -> Record:
-    """Reads a `record.json`. Raises `UserError` where it is damaged or newer than this reader."""
+    """Reads the `record.json` of a cell's folder.
+
+    Raises:
+        UserError: it is damaged, newer than this reader, contradicts itself, or is that of another folder's
+            cell.
+    """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        content = path.read_bytes()
+        # Strict: a text or a truth value in the place of a number is damage, not a number.
+        record = Record.model_validate_json(content, strict=True)
+    except OSError as error:
+        raise _damaged_record(path, f"not a readable record ({error.strerror or error})") from error
+    except pydantic.ValidationError as error:
+        raise _refused_record(path, content, error) from error
+    if record.schema_ != SCHEMA:
+        raise _damaged_record(path, f"has record schema {record.schema_}, this version reads {SCHEMA}")
+    problem = contradiction(record)
+    if problem:
+        raise _damaged_record(path, f"contradicts itself: {problem}")
+    # The folder that the user is in has no name in a path; a link has its own, not that of its target.
+    name = path.parent.name if path.parent.name not in ("", "..") else path.parent.resolve().name
+    if record.cell.id != name:
         raise UserError(
-            f"{path}: not a readable record ({error}); "
-            "remove this file and run the cell again, its predictions are kept"
-        ) from error
-    # Before validation, which would call a newer record's fields unknown instead of naming its schema.
-    schema = content.get("schema") if isinstance(content, dict) else None
-    if isinstance(schema, int) and schema > SCHEMA:
-        raise UserError(
+            f"{path}: is the record of cell {record.cell.id!r} and not of its folder, as in a copy; "
+            "give the folder its cell's name, or move it out of the results folder"
+        )
+    return record
+
+
+def _refused_record(path: Path, content: bytes, refusal: pydantic.ValidationError) -> UserError:
+    """The error for a record that does not fit the schema."""
+    try:
+        parsed = parse_json(content)
+    except ValueError as error:
+        return _damaged_record(path, f"not a readable record ({error})")
+    # Before all else: a newer record's fields are not unknown, but newer.
+    schema = parsed.get("schema") if isinstance(parsed, dict) else None
+    if type(schema) is int and schema > SCHEMA:
+        return UserError(
             f"{path}: has record schema {schema}, this version reads up to {SCHEMA}; "
             "upgrade correspondence-bench"
         )
-    try:
-        return Record.model_validate(content)
-    except pydantic.ValidationError as error:
-        problem = error.errors()[0]  # a damaged record may have dozens; one line is enough to see it
-        field = ".".join(map(str, problem["loc"])) or "the whole"
-        raise UserError(
-            f"{path}: {field}: {problem['msg']}; "
-            "remove this file and run the cell again, its predictions are kept"
-        ) from error
+    problem = refusal.errors()[0]  # a damaged record may have dozens; one line is enough to see it
+    field = ".".join(map(str, problem["loc"])) or "the whole"
+    return _damaged_record(path, f"{field}: {problem['msg']}")
+
+
+def _damaged_record(path: Path, problem: str) -> UserError:
+    return UserError(f"{path}: {problem}; remove this file and run the cell again, its predictions are kept")
 
 
 def record_paths(folder: Path) -> list[Path]:

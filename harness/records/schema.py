@@ -5,7 +5,7 @@ A cell has a folder of its own, with `record.json`, `predictions.parquet` and, w
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import pydantic
 
@@ -46,7 +46,7 @@ class CellInfo(_Model):
     """The same for the extractor's weights alone: equal in cells that differ in their prompt only."""
     supervision: str
     trained_on: str | None = None
-    fed: tuple[int, int] | None
+    fed: tuple[pydantic.PositiveInt, pydantic.PositiveInt] | None
     """Width and height in pixels of the image the extractor was fed: the frame of protocol `sd4match`. None
     where method and prompt do not fit together: the size follows from the weights, and none were looked
     for."""
@@ -64,10 +64,10 @@ class LocalizerInfo(_Model):
     """Options of one localizer, and the number of pairs it has predicted."""
 
     options: dict[str, Scalar]
-    pairs: int
+    pairs: pydantic.NonNegativeInt
     """Pairs with predictions."""
-    keypoints: int
-    failed: int
+    keypoints: pydantic.NonNegativeInt
+    failed: pydantic.NonNegativeInt
     """Pairs that raised."""
 
 
@@ -77,17 +77,17 @@ class Score(_Model):
     localizer: str
     protocol: str
     averaging: Literal["image", "point"]
-    alpha: float
+    alpha: Annotated[pydantic.FiniteFloat, pydantic.Field(gt=0)]
     slice: str
     """`all`, `category=cat`, `viewpoint=2` ..."""
-    pck: float
+    pck: pydantic.FiniteFloat
     """Percent."""
-    low: float | None
+    low: pydantic.FiniteFloat | None
     """Lower end of the 95 % interval by bootstrap over image pairs, in percent; null with fewer than two
     pairs."""
-    high: float | None
-    pairs: int
-    keypoints: int
+    high: pydantic.FiniteFloat | None
+    pairs: pydantic.NonNegativeInt
+    keypoints: pydantic.NonNegativeInt
 
 
 class Failure(_Model):
@@ -102,13 +102,13 @@ class Failure(_Model):
 class Counts(_Model):
     """Pairs of the split."""
 
-    pairs: int
+    pairs: pydantic.NonNegativeInt
     """All there are."""
-    excluded: int
+    excluded: pydantic.NonNegativeInt
     """Without a single valid point."""
-    absent_points: int
+    absent_points: pydantic.NonNegativeInt
     """Points that are not finite in one of the images: neither predicted nor counted."""
-    limit: int | None
+    limit: pydantic.PositiveInt | None
     """The --limit of the last run, null where every pair was asked for."""
     official: int | None = None
     """Pairs of the split as it was published, null where nobody says it."""
@@ -124,17 +124,17 @@ class Counts(_Model):
 class Stage(_Model):
     """Cost of one stage of the last run."""
 
-    seconds: float
-    peak_memory_bytes: int
+    seconds: Annotated[pydantic.FiniteFloat, pydantic.Field(ge=0)]
+    peak_memory_bytes: pydantic.NonNegativeInt
     """High-water mark of the process's memory when the stage ended."""
 
 
 class CacheUse(_Model):
     """Use of one store of `--cache` in the last run."""
 
-    found: int
+    found: pydantic.NonNegativeInt
     """Pictures whose arrays were read."""
-    computed: int
+    computed: pydantic.NonNegativeInt
     """Pictures whose arrays were not there."""
 
 
@@ -159,15 +159,15 @@ class Provenance(_Model):
     compiled: bool = False
     """True where `--compile` was given; older records have no such field."""
     device: str
-    batch_size: int
+    batch_size: pydantic.PositiveInt
     started: str
     """UTC."""
-    computed_pairs: int
+    computed_pairs: pydantic.NonNegativeInt
     """Pairs that the last run extracted features for; `stages` speaks of those."""
     stages: dict[str, Stage]
     cache: dict[str, CacheUse] = {}
     """Folder below that of `--cache` -> its use."""
-    gpu_peak_memory_bytes: int | None
+    gpu_peak_memory_bytes: pydantic.NonNegativeInt | None
 
 
 class Error(_Model):

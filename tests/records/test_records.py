@@ -66,9 +66,10 @@ def edit(path: Path, change) -> None:
 def test_a_record_that_is_written_is_read_back(finished, tmp_path):
     for path in finished.glob(f"*/{RECORD}"):
         record = read_record(path)
-        write_record(tmp_path, record)
-        assert read_record(tmp_path / RECORD) == record
-        assert (tmp_path / RECORD).read_bytes() == path.read_bytes()
+        folder = tmp_path / path.parent.name
+        write_record(folder, record)
+        assert read_record(folder / RECORD) == record
+        assert (folder / RECORD).read_bytes() == path.read_bytes()
 
 
 def test_a_record_says_what_made_its_numbers(results):
@@ -102,6 +103,11 @@ def test_a_newer_schema_is_refused_by_name(bench, results):
     assert "position" in done.out, "the other record can be read"
 
 
+def change_score(**values):
+    """Damage to the first score of a record."""
+    return lambda path: edit(path, lambda content: content["scores"][0].update(values))
+
+
 DAMAGE = [
     (lambda path: path.write_text(path.read_text()[:300]), "not a readable record"),
     (lambda path: path.write_text(""), "not a readable record"),
@@ -118,6 +124,42 @@ DAMAGE = [
         "scores.2.pck: Input should be a valid number",
     ),
     (lambda path: edit(path, lambda content: content.update(status="fine")), "status: Input should be"),
+    (lambda path: path.write_text('{"a": ' + "9" * 5000 + "}"), "not a readable record (not valid JSON"),
+    (lambda path: path.write_text("[" * 100_000), "not a readable record (not valid JSON"),
+    (lambda path: path.write_text('{"status": "\\ud800"}'), "the whole: Invalid JSON"),
+    (lambda path: edit(path, lambda content: content.update(schema="1")), "schema: Input should be a valid"),
+    (lambda path: edit(path, lambda content: content.update(schema=1.0)), "schema: Input should be a valid"),
+    (lambda path: edit(path, lambda content: content.update(schema=True)), "schema: Input should be a valid"),
+    (lambda path: edit(path, lambda content: content.update(schema=0)), "has record schema 0"),
+    (change_score(pck=float("nan")), "scores.0.pck: Input should be a finite number"),
+    (change_score(high=float("inf")), "scores.0.high: Input should be a finite number"),
+    (change_score(alpha=float("inf")), "scores.0.alpha: Input should be a finite number"),
+    (change_score(alpha=-0.1), "scores.0.alpha: Input should be greater than 0"),
+    (change_score(pck="50"), "scores.0.pck: Input should be a valid number"),
+    (change_score(pairs=-1), "scores.0.pairs: Input should be greater than or equal to 0"),
+    (change_score(pairs=7), "contradicts itself: score of argmax, sd4match, @0.05, all: 7 pairs"),
+    (change_score(pck=101.0), "contradicts itself: score of argmax, sd4match, @0.05, all: a percentage"),
+    (change_score(low=9.0, high=8.0), "contradicts itself: score of argmax, sd4match, @0.05, all: the inter"),
+    (change_score(low=None), "contradicts itself: score of argmax, sd4match, @0.05, all: an interval has"),
+    (change_score(localizer="mine"), "contradicts itself: score of mine, sd4match, @0.05, all: the record"),
+    (
+        lambda path: edit(path, lambda content: content["scores"].append(content["scores"][0])),
+        "contradicts itself: score of argmax, sd4match, @0.05, all: is there twice",
+    ),
+    (lambda path: edit(path, lambda content: content.update(localizers={})), "contradicts itself: score of"),
+    (
+        lambda path: edit(path, lambda content: content["localizers"]["argmax"].update(failed=1)),
+        "contradicts itself: status is ok, and pairs failed",
+    ),
+    (
+        lambda path: edit(path, lambda content: content["counts"].update(pairs=5)),
+        "contradicts itself: localizer argmax: 6 pairs with predictions",
+    ),
+    (lambda path: edit(path, lambda content: content.update(counts=None)), "contradicts itself: there are"),
+    (
+        lambda path: edit(path, lambda content: content.update(status="failed")),
+        "contradicts itself: status is failed, and there are scores",
+    ),
 ]
 
 
@@ -131,6 +173,41 @@ def test_a_damaged_record_is_one_line_and_hides_no_other(bench, results, damage,
     assert "remove this file and run the cell again" in done.complaint
     assert "position" in done.out
     assert "hog" not in done.out
+
+
+def test_a_copy_of_a_cell_is_named_and_takes_no_method_out_of_the_ranking(bench, results):
+    whole = bench("leaderboard", results, "--no-ties")
+    hog = cell_of(results, "hog")
+    copytree(hog, results / "backup")
+    done = bench("leaderboard", results, "--no-ties")
+    assert (done.status, done.out) == (1, whole.out)
+    path = results / "backup" / RECORD
+    assert done.complaint.startswith(f"bench: {path}: is the record of cell '{hog.name}' and not of its f")
+
+
+@pytest.mark.parametrize("name", ["../mine/{}", "{}/../{}", "/{}", "{}\\0", "other", ""])
+def test_nothing_is_written_into_a_folder_that_a_record_names(bench, results, tmp_path, name):
+    photos = make_photos(tmp_path / "photos", images=3)
+    mine = copytree(results, tmp_path / "mine")
+    path = cell_of(results, "hog") / RECORD
+    claimed = name.replace("{}", cell_of(mine, "position").name)
+    edit(path, lambda content: content["cell"].update(id=claimed, label="theirs"))
+    before = {file: file.read_bytes() for file in (*mine.rglob("*.*"), path) if file.is_file()}
+    done = bench("rescore", results, "--datasets", f"folder={photos}")
+    assert done.status == 1
+    assert f"{path}: is the record of cell {claimed!r}" in done.complaint
+    assert "position" in done.out
+    assert {file: file.read_bytes() for file in before} == before
+    compared = bench("compare", results, mine, "--datasets", f"folder={photos}")
+    assert compared.status == 1
+    assert f"{path}: is the record of cell" in compared.err
+
+
+def test_a_cell_is_read_from_its_own_folder(bench, results, tmp_path, monkeypatch):
+    photos = make_photos(tmp_path / "photos", images=3)
+    monkeypatch.chdir(cell_of(results, "hog"))
+    protocols = ("--protocols", "sd4match,original", "--datasets", f"folder={photos}")
+    assert bench("compare", ".", *protocols).status == 0
 
 
 def test_a_damaged_record_fails_its_cell_and_says_so(bench, results, tmp_path):

@@ -29,9 +29,9 @@ def a_record(
             averaging=averaging,
             alpha=alpha,
             slice=part,
-            pck=pck + (averaging == "point") + 10 * number,
-            low=None if pairs < 2 else pck - 4 + 10 * number,
-            high=None if pairs < 2 else pck + 5 + 10 * number,
+            pck=min(100.0, pck + (averaging == "point") + 10 * number),
+            low=None if pairs < 2 else max(0.0, pck - 4 + 10 * number),
+            high=None if pairs < 2 else min(100.0, pck + 5 + 10 * number),
             pairs=stored,
             keypoints=5 * stored,
         )

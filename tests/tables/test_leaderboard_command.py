@@ -162,7 +162,8 @@ def test_a_cell_that_is_not_finished_is_left_out(bench, results):
 
 
 def test_a_table_of_failed_cells_alone_can_be_printed(bench, tmp_path):
-    write_record(tmp_path / "r" / "cell.1", a_failed_record())
+    record = a_failed_record()
+    write_record(tmp_path / "r" / record.cell.id, record)
     for format in FORMATS:
         done = bench("leaderboard", tmp_path / "r", "--format", format)
         assert done.status == 0

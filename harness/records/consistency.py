@@ -1,0 +1,71 @@
+"""What the parts of a record say about each other: a reader refuses one that contradicts itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.records.schema import Counts, LocalizerInfo, Record, Score
+
+
+def contradiction(record: Record) -> str:
+    """The first contradiction between the parts of a record; empty where there is none."""
+    return next(_contradictions(record), "")
+
+
+def _contradictions(record: Record) -> Iterator[str]:
+    yield from _of_status(record)
+    if record.counts:
+        yield from _of_counts(record, record.counts)
+    keys: set[tuple[object, ...]] = set()
+    for score in record.scores:
+        key = (score.localizer, score.protocol, score.averaging, score.alpha, score.slice)
+        name = f"score of {score.localizer}, {score.protocol}, @{score.alpha:g}, {score.slice}"
+        if key in keys:
+            yield f"{name}: is there twice"
+        keys.add(key)
+        info = record.localizers.get(score.localizer)
+        if info is None:
+            yield f"{name}: the record does not say which pairs localizer {score.localizer} has predicted"
+            continue
+        for problem in _of_score(score, info):
+            yield f"{name}: {problem}"
+
+
+def _of_status(record: Record) -> Iterator[str]:
+    is_finished = record.status in ("ok", "partial")
+    failed = sum(info.failed for info in record.localizers.values())
+    if record.status == "ok" and (record.failures or failed):
+        yield "status is ok, and pairs failed"
+    if record.scores and not is_finished:
+        yield f"status is {record.status}, and there are scores"
+    if record.scores and (record.counts is None or record.cell.fed is None):
+        yield "there are scores, and no number of pairs or no size of the image fed"
+
+
+def _of_counts(record: Record, counts: Counts) -> Iterator[str]:
+    for name, info in record.localizers.items():
+        told = info.pairs + info.failed + counts.excluded
+        if told > counts.pairs:
+            yield (
+                f"localizer {name}: {info.pairs} pairs with predictions, {info.failed} failed and "
+                f"{counts.excluded} excluded, of {counts.pairs}"
+            )
+        if info.keypoints < info.pairs:
+            yield f"localizer {name}: {info.keypoints} keypoints in {info.pairs} pairs"
+
+
+def _of_score(score: Score, info: LocalizerInfo) -> Iterator[str]:
+    if (score.low is None) != (score.high is None):
+        yield "an interval has two ends"
+    percentages = [score.pck]
+    if score.low is not None and score.high is not None:
+        if score.low > score.high:
+            yield f"the interval's lower end {score.low:g} is above its upper end {score.high:g}"
+        percentages += [score.low, score.high]
+    if min(percentages) < 0 or max(percentages) > 100:
+        yield "a percentage is not from 0 to 100"
+    if score.pairs > info.pairs or score.keypoints > info.keypoints:
+        yield (
+            f"{score.pairs} pairs and {score.keypoints} keypoints, of {info.pairs} and {info.keypoints} "
+            "with predictions"
+        )
