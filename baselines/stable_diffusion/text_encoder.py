@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from baselines.networks.loading import DTYPES, explain_loading_errors
+from baselines.networks.loading import DTYPES, explain_loading_errors, load_transformer
 from baselines.stable_diffusion.conditioning import Conditioning, EmptyTextPlus, Prompt, TokenEmbeddings
 
 
@@ -37,12 +37,7 @@ class TextEncoder:
         """CLIP's text transformer."""
         from transformers import CLIPTextModel
 
-        with explain_loading_errors(self.folder):
-            return self._freeze(
-                CLIPTextModel.from_pretrained(
-                    self.folder / "text_encoder", dtype=self.dtype, use_safetensors=True
-                )
-            )
+        return self._freeze(load_transformer(CLIPTextModel, self.folder / "text_encoder", self.dtype))
 
     @cached_property
     def tokenizer(self) -> Any:
