@@ -125,7 +125,7 @@ def verify(host: Host, names: tuple[str, ...], split: str | None, as_json: bool,
     """Read every pair and decode every picture, and compare the numbers with the official ones.
 
     Without names: all datasets that are there. Exit status 1 if anything is missing or damaged, or a
-    number differs.
+    number differs. What can be read and does not look right is a warning, which changes no exit status.
     """
     from harness.datasets.splits import dataset_folder
     from harness.datasets.verify import verify_dataset as examine
@@ -212,6 +212,8 @@ def _show(spec: DatasetSpec, reports: Sequence[SplitReport]) -> None:
         more = len(report.faults) - SHOWN_FAULTS
         if more > 0:
             click.echo(f"  and {more:,} more; --json has all")
+        for warning in report.warnings:
+            click.echo(f"  warning: {warning}")
 
 
 def _plain(spec: DatasetSpec, report: SplitReport) -> dict[str, object]:

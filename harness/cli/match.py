@@ -322,16 +322,12 @@ def _rows(match: Match | None) -> list[dict[str, Any]]:
 
 def _warn_of_orientation(paths: Sequence[Path]) -> None:
     """Warns of pictures that viewers turn: a point that was read off there lies elsewhere in the file."""
-    import PIL.ExifTags
-    import PIL.Image
+    from harness.datasets.decoding import has_orientation_tag
 
     for path in dict.fromkeys(paths):
-        with PIL.Image.open(path.expanduser()) as file:
-            # 1: stored as it is to be seen.
-            orientation = file.getexif().get(PIL.ExifTags.Base.Orientation, 1)
-            if orientation != 1:
-                click.echo(
-                    f"bench match: {path}: its orientation tag is ignored; "
-                    "x and y are pixels as stored, and as -o draws them",
-                    err=True,
-                )
+        if has_orientation_tag(path.expanduser()):
+            click.echo(
+                f"bench match: {path}: its orientation tag is ignored; "
+                "x and y are pixels as stored, and as -o draws them",
+                err=True,
+            )

@@ -198,7 +198,12 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
 @click.option(
     "--seed", type=CommaList(int), default="0", show_default=True, metavar="S,S", help="Seeds to sweep."
 )
-@click.option("--limit", type=click.IntRange(min=1), help="Only so many pairs of each split, the first ones.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Only N pairs of each split, spread over the categories.",
+)
 @weights
 @click.option(
     "--device", default="auto", show_default=True, help="Torch device; auto takes a GPU if there is one."

@@ -16,7 +16,8 @@ from typing import Any, get_args
 
 import numpy as np
 
-from harness.datasets.images import ImageFile, file_size_in_pixels
+from harness.datasets.decoding import size_in_pixels
+from harness.datasets.images import ImageFile
 from harness.datasets.lists import read_csv, read_text
 from harness.errors import DataError, UserError
 from harness.frames import Size
@@ -96,8 +97,8 @@ class Folder:
         row = self._rows[index]
         source = ImageFile(f"{row.category}-{row.source}", self._folder / row.source)
         target = ImageFile(f"{row.category}-{row.target}", self._folder / row.target)
-        source_size = file_size_in_pixels(source.path)
-        target_size = file_size_in_pixels(target.path)
+        source_size = size_in_pixels(source.path)
+        target_size = size_in_pixels(target.path)
         # Points outside are the sign of another picture size, or of (y, x): scores would be silently wrong.
         _check_inside(row.pair_id, "source", row.source, source_size, row.source_points)
         _check_inside(row.pair_id, "target", row.target, target_size, row.target_points)

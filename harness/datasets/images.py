@@ -9,9 +9,9 @@ from pathlib import Path
 import PIL.Image
 import PIL.ImageOps
 
+from harness.datasets.decoding import decode_rgb, require_file
 from harness.errors import DataError
 from harness.files import file_sha256
-from harness.frames import Size
 
 MIRRORED = "-mirrored"
 """Appended to the content hash of a picture that is used mirrored."""
@@ -33,40 +33,24 @@ class ImageFile:
 
     def identity(self) -> str:
         """sha256 of the file's bytes, marked when mirrored. Raises `DataError` where the file is missing."""
+        status = require_file(self.path)
         try:
-            stat = self.path.stat()
-            digest = _file_hash(self.path, stat.st_mtime_ns, stat.st_size)
+            digest = _file_hash(self.path, status.st_mtime_ns, status.st_size)
         except OSError as error:
-            raise DataError(
-                f"image {self.path}: {error.strerror or error}; put the file there or fetch the dataset again"
-            ) from error
+            raise DataError(f"image {self.path}: {error.strerror or error}; make it readable") from error
         # A mirrored picture has other features: it must not share a key of caches and noise.
         return digest + MIRRORED if self.mirror else digest
 
     def open(self) -> PIL.Image.Image:
         """Decodes the picture to RGB, mirrored where it should be.
 
-        Raises `DataError` where the file is missing or broken.
+        Raises `DataError` where the file is missing, broken, or of a depth that has no rule.
 
         Orientation tags are left alone: the annotations of every published dataset refer to the stored
         pixels.
         """
-        try:
-            with PIL.Image.open(self.path) as file:
-                image = file.convert("RGB")
-        except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
-            # Pillow raises SyntaxError and ValueError, besides OSError, for damaged files of some formats.
-            raise DataError(f"image {self.path}: cannot be decoded ({error}); replace the file") from error
+        image = decode_rgb(self.path)
         return PIL.ImageOps.mirror(image) if self.mirror else image
-
-
-def file_size_in_pixels(path: Path) -> Size:
-    """Reads width and height from the file's header alone. Raises `DataError`."""
-    try:
-        with PIL.Image.open(path) as file:
-            return Size(*file.size)
-    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
-        raise DataError(f"image {path}: cannot be read ({error}); replace the file") from error
 
 
 # Time and size are arguments so that a replaced picture is hashed anew.

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.datasets.images import ImageFile, file_size_in_pixels
+from harness.datasets.decoding import size_in_pixels
+from harness.datasets.images import ImageFile
 from harness.datasets.lists import VOC_CATEGORIES, missing_dataset, read_csv
 from harness.errors import DataError
 from harness.frames import Size
@@ -63,8 +64,8 @@ class PFPascal:
         mirror = _is_mirrored(row)
         source = self._image(row["source_image"], category, mirror)
         target = self._image(row["target_image"], category, mirror)
-        source_size = file_size_in_pixels(source.path)
-        target_size = file_size_in_pixels(target.path)
+        source_size = size_in_pixels(source.path)
+        target_size = size_in_pixels(target.path)
         source_points, source_box = self._points_and_box(source, category, source_size)
         target_points, target_box = self._points_and_box(target, category, target_size)
         if len(source_points) != len(target_points):

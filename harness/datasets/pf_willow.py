@@ -12,7 +12,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from harness.datasets.images import ImageFile, file_size_in_pixels
+from harness.datasets.decoding import size_in_pixels
+from harness.datasets.images import ImageFile
 from harness.datasets.lists import missing_dataset, read_csv
 from harness.errors import DataError
 from harness.specs import DatasetSpec, ImagePair, RemoteFile
@@ -53,8 +54,8 @@ class PFWillow:
             pair_id=self.pair_ids[index],
             source=source,
             target=target,
-            source_size=file_size_in_pixels(source.path),
-            target_size=file_size_in_pixels(target.path),
+            source_size=size_in_pixels(source.path),
+            target_size=size_in_pixels(target.path),
             category=PurePosixPath(row["imageA"]).parent.name,
             source_points=self._points(index, "A"),
             target_points=self._points(index, "B"),

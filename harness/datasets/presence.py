@@ -17,11 +17,29 @@ class Presence:
 
     Attributes:
         state: `bundled` datasets need no files; of `partly` present ones some files are missing.
-        missing: absent paths, or the reason why the dataset cannot be opened.
+            Of one that is `not whole`, a list has another number of pairs than the published one.
+        missing: absent paths, the reason why the dataset cannot be opened, or numbers of pairs.
     """
 
-    state: Literal["present", "partly", "absent", "bundled"]
+    state: Literal["present", "partly", "not whole", "absent", "bundled"]
     missing: tuple[str, ...] = ()
+
+
+def _deviations(spec: DatasetSpec, folder: Path) -> tuple[str, ...]:
+    """Numbers of pairs that are not the published ones; lists are read, and neither pairs nor pictures."""
+    lines: list[str] = []
+    for split in spec.splits:
+        official = spec.counts.get(split, {}).get("pairs")
+        if official is None:
+            continue
+        try:
+            pairs = len(spec.open(folder, split).pair_ids)
+        except BenchError as error:
+            lines.append(f"{split}: {error}")
+            continue
+        if pairs != official:
+            lines.append(f"{split}: {pairs:,} pairs instead of {official:,}")
+    return tuple(lines)
 
 
 def dataset_presence(spec: DatasetSpec, folder: Path) -> Presence:
@@ -30,7 +48,8 @@ def dataset_presence(spec: DatasetSpec, folder: Path) -> Presence:
         absent = [file for file in spec.files if not is_present(file, folder)]
         missing = tuple(str(folder / (file.provides or file.path)) for file in absent)
         if not missing:
-            return Presence("present")
+            deviations = _deviations(spec, folder)
+            return Presence("not whole" if deviations else "present", deviations)
         if len(missing) == len(spec.files):
             return Presence("absent", missing)
         return Presence("partly", missing)

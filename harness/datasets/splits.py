@@ -36,6 +36,7 @@ class SplitIndex:
         broken: pair_id -> reason why it could not be read.
         threshold: the length that PCK's alpha multiplies.
         prompt_names: category -> the word that a prompt uses, where that differs.
+        official_pairs: number of pairs that the published split has; None where it is not known.
     """
 
     label: str
@@ -45,6 +46,7 @@ class SplitIndex:
     broken: Mapping[str, str]
     threshold: Threshold
     prompt_names: Mapping[str, str] = field(default_factory=dict)
+    official_pairs: int | None = None
 
     def prompt_category(self, pair: ImagePair) -> str:
         """The word a prompt uses for the pair's object."""
@@ -153,6 +155,7 @@ def read_split(spec: DatasetSpec, folder: Path, split: str) -> SplitIndex:
         broken=broken,
         threshold=threshold,
         prompt_names=spec.prompt_names,
+        official_pairs=spec.counts.get(split, {}).get("pairs"),
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.datasets.notes import find_warnings
 from harness.datasets.splits import SplitIndex, read_split
 from harness.errors import BenchError, DataError, UserError
 from harness.frames import Size
@@ -27,6 +28,7 @@ class SplitReport:
             of a pair have; empty where the split could not be opened.
         expected: official numbers, of those that are known.
         faults: what is missing or damaged, one line each.
+        warnings: what can be read and may be wrong all the same, one line each.
         same_as: an earlier split with exactly the same pairs (`trn` is `train`); it was not gone through
             again.
     """
@@ -36,6 +38,7 @@ class SplitReport:
     found: Mapping[str, int] = field(default_factory=dict)
     expected: Mapping[str, int] = field(default_factory=dict)
     faults: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     same_as: str = ""
 
     @property
@@ -50,7 +53,7 @@ class SplitReport:
 
     @property
     def is_whole(self) -> bool:
-        """True where nothing is missing, damaged or of another number."""
+        """True where nothing is missing, damaged or of another number, whatever there is to warn of."""
         return not (self.faults or self.deviations)
 
 
@@ -88,7 +91,8 @@ def verify_dataset(
         if index.pairs and len(index.excluded) == len(index.pairs):
             faults.append("no pair has a keypoint that is there in both pictures")
         official = _official_counts(spec, split)
-        reports.append(SplitReport(index.label, split, _count(index), official, tuple(faults)))
+        warnings = tuple(find_warnings(index))
+        reports.append(SplitReport(index.label, split, _count(index), official, tuple(faults), warnings))
     # With a part of the splits there, the others are reported among them.
     if absent and len(absent) == len(reports):
         raise absent[0]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import PIL.Image
 
+from harness.datasets.decoding import DepthError, to_rgb
 from harness.errors import DataError
 from harness.frames import Size
 from harness.specs import ImageSource, LazyImage
@@ -31,7 +32,7 @@ class PrefetchedImage(NamedTuple):
 
 
 def open_checked(image: ImageSource, annotated: Size) -> PIL.Image.Image:
-    """Decodes a picture.
+    """Decodes a picture to RGB.
 
     Raises:
         DataError: the picture is broken, or has another size than its annotation says, so that its points
@@ -43,7 +44,13 @@ def open_checked(image: ImageSource, annotated: Size) -> PIL.Image.Image:
             f"image {image.name}: has {picture.size[0]} x {picture.size[1]} pixels, its annotation says "
             f"{annotated.width} x {annotated.height}; put the original file back"
         )
-    return picture
+    if picture.mode == "RGB":
+        return picture
+    # Of a plugin's dataset; the harness's own pictures are RGB.
+    try:
+        return to_rgb(picture)
+    except DepthError as error:
+        raise DataError(f"image {image.name}: {error}") from error
 
 
 def picture_key(image: ImageSource, annotated: Size) -> PictureKey | None:

@@ -7,10 +7,11 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from harness.caching.array_store import make_cache_folder
+from harness.datasets.notes import notes_on_split
 from harness.plugins.host import Host
 from harness.records.folders import make_results_folder
 from harness.records.schema import Record
-from harness.running.resolve import resolve_cell
+from harness.running.resolve import ResolvedCell, resolve_cell
 from harness.running.resources import Resources, RunOptions
 from harness.running.run_cell import Progress, run_cell
 from harness.sweep import Cell
@@ -42,6 +43,8 @@ def run_cells(host: Host, cells: Sequence[Cell], options: RunOptions, reporter: 
     # All sources at once, so that a user learns of every missing one in one message.
     resources.require_weights(cells)
     resolved = [resolve_cell(resources, cell) for cell in cells]
+    for line in _notes_on_data(resolved):
+        reporter.warn(line)
     make_results_folder(options.out)
     if options.cache:
         make_cache_folder(options.cache)
@@ -64,6 +67,16 @@ def run_cells(host: Host, cells: Sequence[Cell], options: RunOptions, reporter: 
         records.append(record)
     _call_hook(host, reporter, "bench_run_finished", records=records)
     return records
+
+
+def _notes_on_data(resolved: Sequence[ResolvedCell]) -> list[str]:
+    """Lines on splits that are not whole, or do not look as they should; one of each kind for a split."""
+    # A split is read once and shared by its cells.
+    indexes = {id(cell.index): cell.index for cell in resolved}
+    lines: list[str] = []
+    for index in indexes.values():
+        lines += notes_on_split(index)
+    return lines
 
 
 def _call_hook(host: Host, reporter: Reporter, name: str, **values: object) -> None:

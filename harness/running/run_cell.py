@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from harness.datasets.selection import predictable_pairs
 from harness.errors import BenchError, DataError, ExtractionError, NotApplicable
 from harness.messages import failed_pairs
 from harness.records.folders import RECORD, SHARDS, lock_folder, read_record, remove_shards, write_record
@@ -138,9 +139,9 @@ def _missing_pairs(resolved: ResolvedCell) -> dict[str, list[str]]:
         localizers_done = keys["localizer"].to_pylist()
         done.update(zip(pair_ids, localizers_done, strict=True))
     missing: dict[str, list[str]] = {}
-    for pair_id in resolved.index.pair_ids[: resolved.options.limit]:
+    for pair_id in predictable_pairs(resolved.index, resolved.options.limit):
         localizers = [name for name in resolved.cell.localizers if (pair_id, name) not in done]
-        if localizers and pair_id not in resolved.index.excluded:
+        if localizers:
             missing[pair_id] = localizers
     return missing
 

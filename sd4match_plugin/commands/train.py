@@ -165,13 +165,13 @@ def _setting(name: str, kind: Any, help_: str) -> Callable[[Command], Command]:
     "--limit-train",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Only N pairs, evenly spread over the split.",
+    help="Only N pairs, spread over the categories.",
 )
 @click.option(
     "--limit-validation",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Only N pairs, evenly spread over the split.",
+    help="Only N pairs, spread over the categories.",
 )
 @_setting("timestep", click.IntRange(min=0), "Diffusion timestep of the features.")
 @_setting("temperature", number_range, "Of the softmax over the target's positions.")

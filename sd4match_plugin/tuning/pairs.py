@@ -10,6 +10,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
+from harness.datasets.selection import choose_spread
 from harness.datasets.splits import SplitIndex
 from harness.errors import UserError
 from harness.frames import Frame, Size, clamp
@@ -50,7 +51,7 @@ def _permutation(pairs: int, seed: int, epoch: int) -> list[int]:
 
 def usable_pairs(index: SplitIndex, limit: int | None = None) -> list[ImagePair]:
     """A split's pairs that have a point in both images, in the dataset's order; with a limit, so many of
-    them, evenly spread over the split.
+    them, spread over the categories as `bench run --limit` spreads them.
 
     Raises:
         UserError: there is no such pair.
@@ -60,10 +61,8 @@ def usable_pairs(index: SplitIndex, limit: int | None = None) -> list[ImagePair]
         raise UserError(
             f"{index.label} {index.split}: none of its {len(index.pair_ids)} pairs has a valid point"
         )
-    if limit is None or limit >= len(pairs):
-        return pairs
-    # A dataset's first pairs are often all of one category.
-    return [pairs[number * len(pairs) // limit] for number in range(limit)]
+    chosen = choose_spread({pair.pair_id: pair.category for pair in pairs}, limit)
+    return [index.pairs[pair_id] for pair_id in chosen]
 
 
 @dataclass(frozen=True, eq=False)

@@ -60,7 +60,7 @@ def test_a_picture_of_another_size_than_annotated(bench, tmp_path):
         tmp_path / "r",
     )
     assert done.status == 1
-    assert "cat-2008_006582: has 33 x 44 pixels, its annotation says" in done.complaint
+    assert "cat-2008_006582: has 33 x 44 pixels, its annotation says" in done.err
 
 
 def test_an_extractor_that_raises_on_one_picture(bench, photos, tmp_path, with_extractor):
@@ -188,7 +188,14 @@ def test_points_that_are_not_there_and_pairs_without_any(bench, photos, tmp_path
         in done.complaint
     )
     record = the_record(tmp_path / "r")
-    assert record["counts"] == {"pairs": 12, "excluded": 1, "absent_points": 7, "limit": None}
+    assert record["counts"] == {
+        "pairs": 12,
+        "excluded": 1,
+        "absent_points": 7,
+        "limit": None,
+        "official": None,
+        "categories": 1,
+    }
     assert record["localizers"]["bilinear"]["keypoints"] == 11 * 5 - 2
 
 

@@ -211,10 +211,19 @@ def test_points_are_stretched_and_moved_into_the_frame_and_absent_ones_dropped(t
     assert points.source[0, 4].tolist() == [0, 0]
 
 
-def test_a_limit_is_spread_over_the_split(tmp_path):
-    index = photo_split(tmp_path, lambda pairs: None)
+def test_a_limit_is_spread_over_the_categories(tmp_path):
+    def change(pairs):
+        for pair in pairs[:9]:
+            pair["category"] = "star"
+        # Broken and empty pairs cannot be trained on, and take no place.
+        pairs[9]["source"] = "gone.png"
+        pairs[0]["target_points"] = [[None, None]] * 5
+
+    index = photo_split(tmp_path, change)
     everything = usable_pairs(index)
-    assert usable_pairs(index, 4) == everything[::3]
+    assert len(everything) == 10
+    assert sorted(pair.category for pair in usable_pairs(index, 4)) == ["blob", "blob", "star", "star"]
+    assert set(usable_pairs(index, 4)) < set(usable_pairs(index, 7)) < set(everything)
     assert usable_pairs(index, 100) == everything
 
 
