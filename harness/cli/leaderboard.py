@@ -14,6 +14,7 @@ from harness.cli.terminal import print_warnings
 from harness.plugins.host import Host
 from harness.records.folders import read_results
 from harness.tables.catalogue import CATALOGUE, KINDS
+from harness.tables.names import make_names
 from harness.tables.papers import read_reported
 from harness.tables.table import FORMATS, Format, Table, filter_tidy, render_tables
 from harness.tables.view import View, choose_protocol
@@ -129,6 +130,8 @@ def leaderboard(host: Host, arguments: LeaderboardArguments) -> int:
     kind.check(view)
     stored, damaged = read_results(arguments.folder)
     print_warnings(damaged)
+    # From all records, though some tables show a part of them.
+    view = replace(view, names=make_names(stored))
     records = kind.relevant(stored, arguments.parameter)
     view.check(records)
     view = replace(view, protocol=choose_protocol(records, arguments.protocol))

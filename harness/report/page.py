@@ -23,6 +23,7 @@ from harness.report.redact import plain
 from harness.report.series import series_by_split
 from harness.scoring.criteria import make_criterion
 from harness.tables.catalogue import page_tables
+from harness.tables.names import Names, named
 from harness.tables.table import Table
 from harness.tables.ties import Ties
 from harness.tables.view import View
@@ -86,6 +87,8 @@ def make_page(
         title: the page's heading; the folder's name otherwise.
     """
     name = folder.resolve().name or "results"
+    # From all records: a table or a chart of some has the names that they have in the whole folder.
+    records, view, names = named(records, view)
     figure_sections = sections(records, view)
     splits = series_by_split(records, view)
     ties = Ties(folder, rescorer.split, partial(make_criterion, host), view.protocol, view.averaging)
@@ -100,7 +103,7 @@ def make_page(
         "numbers": _numbers_tables(figure_sections),
         "galleries": [],
         "pictures": [],
-        **_summary_content(records, folder),
+        **_summary_content(records, names, folder),
     }
     # Galleries get the bytes that a page without them leaves: it is rendered twice.
     bytes_without_galleries = len(_render(content).encode()) + FIRST_BYTES * len(splits)
@@ -118,10 +121,10 @@ def make_page(
     return Page(_render(content), result.absent, unusable)
 
 
-def _summary_content(records: Sequence[Record], folder: Path) -> dict[str, Any]:
+def _summary_content(records: Sequence[Record], names: Names, folder: Path) -> dict[str, Any]:
     """Everything that the template shows of cells, failures and provenance."""
     waiting = summary.cells_without_record(folder)
-    cells = summary.cells_table(records, waiting)
+    cells = summary.cells_table(records, names, waiting)
     failures = summary.failures_table(records)
     failures_table = None
     if failures:

@@ -54,7 +54,7 @@ def _group_by_method(series_list: Sequence[Series]) -> dict[tuple[str, ...], lis
     for series in series_list:
         cell = series.record.cell
         label = label_without(series.label, "prompt-file")
-        method = (label, cell.prompt, series.localizer, cell.features)
+        method = (label, cell.prompt, series.localizer_name, cell.features)
         by_method.setdefault(method, []).append(series)
     return by_method
 

@@ -11,8 +11,8 @@ from harness.records.coverage import coverage_notes
 from harness.records.schema import Record, Score, status_text
 from harness.report.redact import plain
 from harness.tables.columns import RANKING_ALPHA
+from harness.tables.names import Names, named
 from harness.tables.text import alpha_text, split_name
-from harness.tables.tidy import distinguish_labels
 from harness.tables.view import View
 
 _ASPECTS = ("prompt", "localizer", "backbone")
@@ -31,6 +31,8 @@ class Series:
     """One record's numbers by one localizer.
 
     Attributes:
+        localizer: as its predictions name it.
+        localizer_name: as tables name it, with the options that set it apart.
         label: the method, distinct from others of its name.
         name: the label and whatever else sets it apart among the series it stands with, without its note.
         note: `limited to 60 of 250 pairs` or another reason why it cannot be compared; else empty.
@@ -39,6 +41,7 @@ class Series:
 
     record: Record
     localizer: str
+    localizer_name: str
     label: str
     name: str
     note: str
@@ -76,7 +79,7 @@ class Series:
         """Its prompt, localizer or backbone."""
         # A cell has several localizers, a series one of them.
         if name == "localizer":
-            return self.localizer
+            return self.localizer_name
         return str(getattr(self.record.cell, name))
 
     def pck(self, alpha: float) -> float:
@@ -126,37 +129,32 @@ class SplitSeries:
 
 def series_by_split(records: Sequence[Record], view: View) -> list[SplitSeries]:
     """Returns the series of each dataset and split that the view has numbers of, in order of name."""
-    records, differences = distinguish_labels(records)
+    records, view, names = named(records, view)
     by_split: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         by_split.setdefault((record.cell.dataset, record.cell.split), []).append(record)
     splits = []
     for key in sorted(by_split):
-        split = _split_series(by_split[key], differences, view)
+        split = _split_series(by_split[key], names, view)
         # Without series there is nothing to draw, and the page's overview names the split all the same.
         if split.series:
             splits.append(split)
     return splits
 
 
-def _split_series(records: Sequence[Record], differences: Mapping[str, str], view: View) -> SplitSeries:
-    """
-    Args:
-        differences: cell id -> the difference from a cell of the same label.
-    """
+def _split_series(records: Sequence[Record], names: Names, view: View) -> SplitSeries:
     series_list: list[Series] = []
     left_out: list[str] = []
     for record in records:
-        record_series = _record_series(record, view)
+        record_series = _record_series(record, names, view)
         series_list += record_series
         if not record_series and (reason := _reason_left_out(record, view)):
             left_out.append(plain(f"{record.cell.label} ({reason})"))
 
     cell_differences = []
     for record in records:
-        cell = record.cell
-        if cell.id in differences:
-            cell_differences.append(plain(f"{cell.label}: {differences[cell.id]}"))
+        for reason in names.reasons_of(record):
+            cell_differences.append(plain(f"{record.cell.label}: {reason}"))
     alpha = _chart_alpha(series_list)
     return SplitSeries(
         dataset=records[0].cell.dataset,
@@ -193,7 +191,7 @@ def _threshold_text(series_list: Sequence[Series], protocol: str) -> str:
     return " or ".join(lengths)
 
 
-def _record_series(record: Record, view: View) -> list[Series]:
+def _record_series(record: Record, names: Names, view: View) -> list[Series]:
     by_localizer: dict[str, dict[tuple[str, float], Score]] = {}
     for score in record.scores:
         if view.shows(score):
@@ -201,8 +199,10 @@ def _record_series(record: Record, view: View) -> list[Series]:
     label = plain(record.cell.label)
     series_list = []
     for localizer, scores in by_localizer.items():
-        note = "; ".join(coverage_notes(record, localizer))
-        series_list.append(Series(record, localizer, label, label, note, scores))
+        note = "; ".join([*coverage_notes(record, localizer), *names.reasons_of(record, localizer)])
+        name = names.localizer(record, localizer)
+        # Predictions and data are found by the names in the folder.
+        series_list.append(Series(names.original(record), localizer, name, label, label, note, scores))
     return series_list
 
 

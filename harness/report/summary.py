@@ -10,9 +10,9 @@ from harness.records.coverage import coverage_notes
 from harness.records.folders import RECORD, SHARDS
 from harness.records.schema import Failure, Provenance, Record
 from harness.report.redact import plain
+from harness.tables.names import Names
 from harness.tables.table import Table
 from harness.tables.text import split_name
-from harness.tables.tidy import distinguish_labels
 
 MOST_FAILURES = 100
 """Most failed pairs that are listed one by one."""
@@ -64,12 +64,11 @@ def overview(records: Sequence[Record], waiting: Sequence[str]) -> str:
     return plain(f"{cells} ({', '.join(phrases)}) on {listed(splits)}.")
 
 
-def cells_table(records: Sequence[Record], waiting: Sequence[str]) -> Table:
+def cells_table(records: Sequence[Record], names: Names, waiting: Sequence[str]) -> Table:
     """A row for each cell and localizer: its status, number of pairs and seconds."""
-    records, differences = distinguish_labels(records)
     rows: list[tuple[str, ...]] = []
     for record in records:
-        rows += _cell_rows(record, differences.get(record.cell.id, ""))
+        rows += _cell_rows(record, names)
     for name in waiting:
         note = "no record yet: running, or interrupted"
         rows.append((name, "–", "–", "–", "not finished", "–", "–", "–", "–", note))
@@ -82,11 +81,7 @@ def cells_table(records: Sequence[Record], waiting: Sequence[str]) -> Table:
     )
 
 
-def _cell_rows(record: Record, difference: str) -> list[tuple[str, ...]]:
-    """
-    Args:
-        difference: sets the cell apart from one of the same label.
-    """
+def _cell_rows(record: Record, names: Names) -> list[tuple[str, ...]]:
     cell = record.cell
     seconds = "–"
     if record.provenance:
@@ -97,16 +92,17 @@ def _cell_rows(record: Record, difference: str) -> list[tuple[str, ...]]:
     message = record.error.message if record.error else record.reason
     # A cell that failed before its first prediction has no localizers, but is not left out.
     if not record.localizers:
-        note = _join_notes(message, seed, difference)
+        note = _join_notes(message, seed, *names.reasons_of(record))
         row = (cell.label, cell.prompt, "–", _split_name(record), record.status, "–", "–", "–", seconds, note)
         return [row]
     rows: list[tuple[str, ...]] = []
     for localizer, info in record.localizers.items():
-        note = _join_notes(*coverage_notes(record, localizer), message, seed, difference)
+        reasons = names.reasons_of(record, localizer)
+        note = _join_notes(*coverage_notes(record, localizer), message, seed, *reasons)
         status = record.coverage(localizer) if record.scores else record.status
-        names = (cell.label, cell.prompt, localizer, _split_name(record))
+        texts = (cell.label, cell.prompt, names.localizer(record, localizer), _split_name(record))
         numbers = (f"{info.pairs:,}", f"{info.keypoints:,}", f"{info.failed:,}")
-        rows.append((*names, status, *numbers, seconds, note))
+        rows.append((*texts, status, *numbers, seconds, note))
     return rows
 
 

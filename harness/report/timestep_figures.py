@@ -58,7 +58,7 @@ def _sweeps(split: SplitSeries) -> list[_Sweep]:
     by_method: dict[tuple[str, ...], dict[int, Series]] = {}
     for series in split.series:
         cell = series.record.cell
-        method = (_label(series), cell.prompt, series.localizer, cell.backbone, str(cell.seed))
+        method = (_label(series), cell.prompt, series.localizer_name, cell.backbone, str(cell.seed))
         # By way of a text: to the type checker a parameter may be of any kind.
         timestep = int(str(cell.params[TIMESTEP]))
         by_method.setdefault(method, {})[timestep] = series

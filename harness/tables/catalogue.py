@@ -10,6 +10,7 @@ from harness.records.schema import Record
 from harness.tables.categories import category_selections, per_category
 from harness.tables.generalisation import generalisation, generalisation_selections
 from harness.tables.leaderboard import leaderboard
+from harness.tables.names import named
 from harness.tables.prompt_types import prompt_selections, prompt_types
 from harness.tables.sweep import (
     parameter_records,
@@ -80,6 +81,7 @@ class TableKind:
 
     def tables(self, records: Sequence[Record], view: View) -> list[Table]:
         """The tables of the records, mostly one. Raises `UserError` where the records have nothing for it."""
+        records, view, _ = named(records, view)
         tables = self.make(records, view)
         return [tables] if isinstance(tables, Table) else tables
 
@@ -163,6 +165,7 @@ CATALOGUE: Mapping[str, TableKind] = {kind.name: kind for kind in KINDS}
 
 def page_tables(records: Sequence[Record], view: View) -> list[tuple[str, str, Table]]:
     """(key, title, table) of every table that a page shows of these records."""
+    records, view, _ = named(records, view)
     entries = []
     for kind in KINDS:
         entries += kind.page_tables(records, view)

@@ -9,11 +9,11 @@ from harness.records.slices import category_of
 from harness.tables.captions import numbers_caption, reported_sentences, text_or_dash, trust_sentences
 from harness.tables.columns import Column, Split, split_of
 from harness.tables.marks import group_breaks, mark_best, supervision_order
+from harness.tables.names import named
 from harness.tables.reported import all_tidy_rows, measured_rows, reported_rows
 from harness.tables.row import Row
 from harness.tables.table import Table
 from harness.tables.text import alpha_text, split_name
-from harness.tables.tidy import distinguish_labels
 from harness.tables.view import Selection, View
 
 _NAMES = ("sup.", "method", "prompt", "localizer", "backbone", "trained on")
@@ -26,10 +26,10 @@ def per_category(records: Sequence[Record], view: View) -> list[Table]:
     numbers stand in the tables of their datasets.
     """
     alpha = view.one_alpha(records)
-    records, differences = distinguish_labels(records)
+    records, view, _ = named(records, view)
     tables = []
     for (dataset, split), group in _by_split(records).items():
-        rows = measured_rows(group, view, differences)
+        rows = measured_rows(group, view)
         whole = Column(dataset, split, alpha)
         tables.append(_table(group, rows, whole, view))
     return tables

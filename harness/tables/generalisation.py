@@ -15,10 +15,10 @@ from harness.tables.captions import (
 )
 from harness.tables.columns import Column, split_of
 from harness.tables.marks import group_breaks, mark_best, supervision_order
+from harness.tables.names import named
 from harness.tables.reported import all_tidy_rows, measured_rows, reported_columns, reported_rows
 from harness.tables.row import Row
 from harness.tables.table import Table
-from harness.tables.tidy import distinguish_labels
 from harness.tables.view import Selection, View
 
 _NAMES = ("sup.", "method", "trained on", "prompt", "localizer", "backbone")
@@ -31,12 +31,12 @@ def generalisation(records: Sequence[Record], view: View) -> Table:
 
     Numbers on the dataset that a method was trained on are marked.
     """
-    records, differences = distinguish_labels(records)
+    records, view, _ = named(records, view)
     columns = view.columns(records)
     if view.reported:
         # Sorted, unlike the leaderboard's: the columns of one dataset stand together.
         columns = sorted([*columns, *reported_columns(columns, view)])
-    rows = [*measured_rows(records, view, differences), *reported_rows(columns, view)]
+    rows = [*measured_rows(records, view), *reported_rows(columns, view)]
     rows.sort(key=lambda row: _order(row, view))
     titles = [column.title for column in columns]
     return Table(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from harness.records.schema import Record
@@ -13,13 +13,14 @@ from harness.tables.captions import (
     text_or_dash,
     trust_sentences,
 )
-from harness.tables.columns import Column, ranking_columns
+from harness.tables.columns import Column, Split, ranking_columns
+from harness.tables.data_names import plain_dataset
 from harness.tables.marks import mark_best
+from harness.tables.names import named
 from harness.tables.reported import all_tidy_rows, measured_rows, reported_columns, reported_rows
 from harness.tables.row import Row
 from harness.tables.table import Table
 from harness.tables.text import NOTHING, alpha_text
-from harness.tables.tidy import distinguish_labels
 from harness.tables.view import View
 
 _NAMES = ("#", "method", "prompt", "localizer", "backbone")
@@ -43,13 +44,14 @@ def leaderboard(records: Sequence[Record], view: View) -> Table:
     papers printed. Where `view.ranks_reported`, reported rows that have all of the ranking columns are ranked
     among the measured ones.
     """
-    records, differences = distinguish_labels(records)
+    records, view, names = named(records, view)
     measured = view.columns(records)
     columns = [*measured, *reported_columns(measured, view)]
-    ranked, unranked, reported = _order(
-        measured_rows(records, view, differences), reported_rows(columns, view), measured, view
-    )
-    ranks = _tied_ranks(ranked, measured, view)
+    measured_list = measured_rows(records, view)
+    compared = _compared_columns(measured_list, measured, names.aside)
+    ranked, unranked, reported = _order(measured_list, reported_rows(columns, view), compared, view)
+    unranked = [_with_data_remark(row, compared, names.aside) for row in unranked]
+    ranks = _tied_ranks(ranked, compared, view)
     rows = [*ranked, *unranked, *reported]
     numbers = [str(rank) for rank in ranks or range(1, len(ranked) + 1)]
     numbers += [""] * (len(rows) - len(ranked))
@@ -57,7 +59,7 @@ def leaderboard(records: Sequence[Record], view: View) -> Table:
     for number, row in zip(numbers, rows, strict=True):
         texts.append(_texts(number, row, columns, view))
     table = Table(
-        caption=" ".join(_caption(records, view, ranked, rows, measured, has_ranks=ranks is not None)),
+        caption=" ".join(_caption(records, view, ranked, rows, compared, has_ranks=ranks is not None)),
         header=_header(columns, view),
         rows=tuple(texts),
         tidy=all_tidy_rows(records, view),
@@ -71,6 +73,30 @@ def leaderboard(records: Sequence[Record], view: View) -> Table:
         marks=mark_best(rows, columns, len(_NAMES), is_mixed=view.ranks_reported),
         breaks=frozenset({len(ranked), len(ranked) + len(unranked)}),
     )
+
+
+def _compared_columns(
+    rows: Sequence[Row], columns: Sequence[Column], aside: Collection[Split]
+) -> Sequence[Column]:
+    """The columns that rows must have to be ranked: without those of other data under a dataset's name.
+
+    Other data count as a dataset of their own where every row that would be ranked has them.
+    """
+    main = [column for column in columns if (column.dataset, column.split) not in aside]
+    complete, _ = _split_complete(rows, main)
+    _, incomplete = _split_complete(complete, columns)
+    return main if incomplete else columns
+
+
+def _with_data_remark(row: Row, compared: Sequence[Column], aside: Collection[Split]) -> Row:
+    """A row without rank; one that has a dataset in other data alone says so."""
+    remarks = []
+    for split in sorted(row.pairs):
+        name = plain_dataset(split[0])
+        has_main = any(plain_dataset(column.dataset) == name and column in row.values for column in compared)
+        if split in aside and not has_main:
+            remarks.append(f"{name}: other data than those that rows are ranked on")
+    return replace(row, remarks=(*row.remarks, *remarks))
 
 
 def _tied_ranks(ranked: Sequence[Row], columns: Sequence[Column], view: View) -> Sequence[int] | None:

@@ -14,9 +14,10 @@ from harness.errors import UserError
 from harness.records.schema import Score
 from harness.specs import NO_PROMPT
 from harness.tables.columns import Column
+from harness.tables.method_names import PRECISION
 from harness.tables.row import Row
 from harness.tables.table import TidyRow
-from harness.tables.text import NOTHING
+from harness.tables.text import NOTHING, label_without
 
 FOLDER = Path(__file__).parent / "reported_numbers"
 """The printed numbers, one file per table, with an index that says what each is."""
@@ -70,8 +71,8 @@ class ReportedMethod:
         number.
         """
         published = (self.method, self.prompt, self.localizer, self.trained_on)
-        method = _PROMPT_CHOICE.sub("", row.method)
-        return published == (method, row.prompt, row.localizer, row.trained_on)
+        method = _PROMPT_CHOICE.sub("", label_without(row.method, PRECISION))
+        return published == (method, row.prompt, row.own_localizer, row.trained_on)
 
     @property
     def label(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.records.coverage import ranking_notes
@@ -11,11 +11,11 @@ from harness.records.schema import Record, status_text
 from harness.specs import NO_PROMPT
 from harness.tables.captions import numbers_caption, reported_caption
 from harness.tables.columns import Column, Split, column_of, split_of
+from harness.tables.names import Names, named
 from harness.tables.papers import ReportedMethod, ReportedNumbers, citation
 from harness.tables.reported import all_tidy_rows, measured_rows
 from harness.tables.table import Table
 from harness.tables.text import NOTHING, alpha_text, split_name
-from harness.tables.tidy import distinguish_labels
 from harness.tables.view import Selection, View
 
 _RowKey = tuple[str, str, str]
@@ -41,10 +41,10 @@ def prompt_types(records: Sequence[Record], view: View) -> Table:
     reported ones follow.
     """
     alpha = view.one_alpha(records)
-    records, differences = distinguish_labels(records)
+    records, view, names = named(records, view)
     rows: dict[_RowKey, _Row] = {}
     for record in records:
-        _add_record(record, rows, view, alpha, differences)
+        _add_record(record, rows, view, alpha, names)
     datasets = list(dict.fromkeys(_dataset_name(record) for record in records))
     prompts = _order_prompts(records, view)
     columns = [(prompt, dataset) for dataset, prompt in itertools.product(datasets, prompts)]
@@ -103,9 +103,7 @@ def _order_prompts(records: Sequence[Record], view: View) -> list[str]:
     return sorted(order, key=lambda name: name == NO_PROMPT)
 
 
-def _add_record(
-    record: Record, rows: dict[_RowKey, _Row], view: View, alpha: float, differences: Mapping[str, str]
-) -> None:
+def _add_record(record: Record, rows: dict[_RowKey, _Row], view: View, alpha: float, names: Names) -> None:
     """Adds a record's numbers to its rows.
 
     A record without numbers leaves only the reason, as a note in the first row of its method.
@@ -118,11 +116,9 @@ def _add_record(
     for localizer in dict.fromkeys(score.localizer for score in record.scores):
         if not view.shows_localizer(localizer):
             continue
-        row = rows.setdefault((cell.label, localizer, cell.features), _Row())
+        row = rows.setdefault((cell.label, names.localizer(record, localizer), cell.features), _Row())
         row.backbones[cell.backbone] = None
-        notes = ranking_notes(record, localizer)
-        if cell.id in differences:
-            notes.append(differences[cell.id])
+        notes = [*ranking_notes(record, localizer), *names.reasons_of(record, localizer)]
         if view.score_of(record, localizer, alpha):
             text, remarks = _number_text(record, localizer, view, alpha)
             row.texts[cell.prompt, _dataset_name(record)] = text
@@ -143,7 +139,7 @@ def _number_text(record: Record, localizer: str, view: View, alpha: float) -> tu
     """A record's number by one localizer, with what a paper claimed, and remarks on that."""
     # One record and one localizer are one row of the leaderboard, which knows claims and their remarks.
     localizer_view = replace(view, localizers=[localizer])
-    (row,) = measured_rows([record], localizer_view, {})
+    (row,) = measured_rows([record], localizer_view)
     return row.text(column_of(record, alpha)), row.remarks
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.records.schema import Record, Score
 from harness.tables.columns import Column
+from harness.tables.data_names import plain_dataset
 from harness.tables.papers import citation
 from harness.tables.row import Row
 from harness.tables.rows import rows_of
@@ -16,9 +17,9 @@ from harness.tables.tidy import tidy_rows
 from harness.tables.view import View
 
 
-def measured_rows(records: Sequence[Record], view: View, differences: Mapping[str, str]) -> list[Row]:
+def measured_rows(records: Sequence[Record], view: View) -> list[Row]:
     """The rows of records (`rows_of`), with the numbers that papers claim where the view shows those."""
-    return [_add_claims(row, view) for row in rows_of(records, view, differences)]
+    return [_add_claims(row, view) for row in rows_of(records, view)]
 
 
 def reported_rows(columns: Sequence[Column], view: View) -> list[Row]:
@@ -107,7 +108,7 @@ def reported_columns(measured: Sequence[Column], view: View) -> list[Column]:
         for column in method.values:
             if column.slice == "all" and view.shows_alpha(column.alpha):
                 printed.add(column)
-    datasets = {column.dataset for column in measured}
+    datasets = {plain_dataset(column.dataset) for column in measured}
     of_datasets = {column for column in printed if column.dataset in datasets}
     return sorted((of_datasets or printed).difference(measured))
 
@@ -119,6 +120,8 @@ def all_tidy_rows(records: Sequence[Record], view: View, dataset: str | None = N
         dataset: reported numbers are of this dataset alone; None for all.
     """
     rows = tidy_rows(records, view)
+    if dataset is not None:
+        dataset = plain_dataset(dataset)
     if view.reported:
         rows += view.reported.tidy_rows(dataset)
     return tuple(rows)

@@ -25,6 +25,7 @@ class Row:
         cells: split -> the record that the numbers are from.
         notes: why the row cannot be compared with others; empty where it can.
         remarks: what else is to be said.
+        stored_localizer: the localizer as predictions name it; empty where that is its name in the table.
         is_reported: whether a paper printed the numbers, and nobody here measured them.
         claims: column -> what a paper printed for the same method, prompt and training data.
     """
@@ -44,6 +45,12 @@ class Row:
     remarks: tuple[str, ...] = ()
     is_reported: bool = False
     claims: Mapping[Column, float] = field(default_factory=dict)
+    stored_localizer: str = ""
+
+    @property
+    def own_localizer(self) -> str:
+        """The localizer as predictions and papers name it."""
+        return self.stored_localizer or self.localizer
 
     @property
     def key(self) -> tuple[str, ...]:

@@ -2,42 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from harness.records.coverage import ranking_notes
 from harness.records.schema import Record, Score, seconds_per_pair, status_text
 from harness.tables.columns import Column, column_of
+from harness.tables.names import Names, named
 from harness.tables.row import Row
 from harness.tables.text import NOTHING
 from harness.tables.view import View
 
 
-def rows_of(records: Iterable[Record], view: View, differences: Mapping[str, str] | None = None) -> list[Row]:
+def rows_of(records: Sequence[Record], view: View) -> list[Row]:
     """One row per method, prompt, localizer, backbone and training data, over all datasets.
 
     A cell without the view's protocol has the numbers of another one, and a note that says so; a cell without
     numbers has a row with the reason.
-
-    Args:
-        differences: cell id -> what sets it apart from another cell of its name
-            (`harness.tables.tidy.distinguish_labels`).
     """
+    records, view, names = named(records, view)
     merged: dict[tuple[str, ...], Row] = {}
     for record in records:
-        difference = (differences or {}).get(record.cell.id)
-        for row in _rows_of_record(record, view, difference):
+        for row in _rows_of_record(record, view, names):
             earlier = merged.get(row.key)
             merged[row.key] = _merge(earlier, row) if earlier else row
     return list(merged.values())
 
 
-def _rows_of_record(record: Record, view: View, difference: str | None) -> Iterator[Row]:
+def _rows_of_record(record: Record, view: View, names: Names) -> Iterator[Row]:
     cell = record.cell
     split = (cell.dataset, cell.split)
-    difference_notes = []
-    if difference:
-        difference_notes.append(f"{cell.dataset}: {difference}")
     bare = Row(
         cell.label,
         cell.prompt,
@@ -48,7 +42,8 @@ def _rows_of_record(record: Record, view: View, difference: str | None) -> Itera
         params=cell.params,
     )
     if not record.scores:
-        yield replace(bare, notes=(f"{cell.dataset}: {status_text(record)}", *difference_notes))
+        reasons = [status_text(record), *names.reasons_of(record)]
+        yield replace(bare, notes=tuple(f"{cell.dataset}: {reason}" for reason in reasons))
         return
     seconds = seconds_per_pair(record)
     for localizer in sorted({score.localizer for score in record.scores}):
@@ -56,16 +51,19 @@ def _rows_of_record(record: Record, view: View, difference: str | None) -> Itera
             continue
         # Numbers of another protocol are shown; the row's note keeps them out of the ranking.
         protocol, values = _numbers(record, localizer, view)
-        notes = [*ranking_notes(record, localizer), *difference_notes]
+        notes = ranking_notes(record, localizer)
+        notes += [f"{cell.dataset}: {reason}" for reason in names.reasons_of(record, localizer)]
         if protocol != view.protocol:
             notes.append(f"protocol {protocol}")
         yield replace(
             bare,
-            localizer=localizer,
+            localizer=names.localizer(record, localizer),
+            stored_localizer=localizer,
             values=values,
             pairs={split: record.localizers[localizer].pairs},
             seconds={} if seconds is None else {split: seconds},
-            cells={split: record},
+            # Predictions and data are found by the names in the folder.
+            cells={split: names.original(record)},
             notes=tuple(notes),
         )
 

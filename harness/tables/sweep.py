@@ -16,9 +16,10 @@ from harness.specs import Scalar
 from harness.sweep import format_value
 from harness.tables.captions import numbers_caption
 from harness.tables.columns import Split, split_of
+from harness.tables.names import named
 from harness.tables.table import Table
 from harness.tables.text import alpha_text, label_without, number_text, split_name
-from harness.tables.tidy import distinguish_labels, tidy_rows
+from harness.tables.tidy import tidy_rows
 from harness.tables.view import TIMESTEP, Selection, View
 
 
@@ -42,25 +43,23 @@ def sweep(records: Sequence[Record], view: View) -> Table:
         UserError: no cell has the parameter, or none is named and there is not one alone that has several
             values.
     """
+    records, view, names = named(records, view)
     parameter = view.parameter or _only_parameter(records)
     records = records_with(records, parameter)
     alpha = view.one_alpha(records)
-    records, differences = distinguish_labels(records)
     curves: dict[_Curve, dict[Scalar, Score]] = {}
     notes: dict[Scalar, list[tuple[_Curve, str]]] = {}
     for record in records:
         value = record.cell.params[parameter]
         for localizer in filter(view.shows_localizer, record.localizers):
-            curve = _curve_of(record, localizer, parameter)
+            curve = _curve_of(record, names.localizer(record, localizer), parameter)
             # Even without a note or a number at this threshold: a value here is a row, a curve a column.
             value_notes = notes.setdefault(value, [])
             scores = curves.setdefault(curve, {})
             if score := view.score_of(record, localizer, alpha):
                 scores[value] = score
-            for note in ranking_notes(record, localizer):
+            for note in (*ranking_notes(record, localizer), *names.reasons_of(record, localizer)):
                 value_notes.append((curve, note))
-            if record.cell.id in differences:
-                value_notes.append((curve, differences[record.cell.id]))
         if not record.scores:
             curve = _curve_of(record, "", parameter)
             notes.setdefault(value, []).append((curve, status_text(record)))

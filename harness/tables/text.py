@@ -37,6 +37,15 @@ def split_name(dataset: str, split: str) -> str:
     return dataset if split == "test" else f"{dataset}/{split}"
 
 
+def label_with(label: str, change: str) -> str:
+    """A method's label with one more change: `dift` with `timestep=50` is `dift[timestep=50]`."""
+    method, bracket, brackets_text = label.partition("[")
+    if not bracket:
+        return f"{label}[{change}]"
+    inside, _, behind = brackets_text.rpartition("]")
+    return f"{method}[{inside},{change}]{behind}"
+
+
 def label_without(label: str, name: str) -> str:
     """A method's label without one of its changes.
 

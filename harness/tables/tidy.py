@@ -2,81 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from harness.records.schema import Record, Score
 from harness.tables.table import TIDY_KEYS, TidyRow
 from harness.tables.view import View
-
-
-def distinguish_labels(records: Sequence[Record]) -> tuple[list[Record], dict[str, str]]:
-    """Gives records of one name labels that tell them apart.
-
-    Two cells of one method, prompt, backbone and split differ in something that tables have no column for:
-    the data behind a dataset's name, the precision, the plugin's code. The best founded one (complete, then
-    without failures) keeps its label.
-
-    Returns:
-        the records, and cell id -> what differs, for the cells with a new label.
-    """
-    groups: dict[tuple[str, ...], list[Record]] = {}
-    for record in records:
-        cell = record.cell
-        key = (cell.label, cell.prompt, cell.backbone, cell.dataset, cell.split)
-        groups.setdefault(key, []).append(record)
-    labels: dict[str, str] = {}
-    differences: dict[str, str] = {}
-    for group in groups.values():
-        best, *twins = sorted(group, key=_foundation)
-        for record in twins:
-            cell = record.cell
-            # An id ends in a dot and a hash of what determines the numbers.
-            _, _, digest = cell.id.rpartition(".")
-            labels[cell.id] = f"{cell.label} ({digest[:6]})"
-            differences[cell.id] = _difference(best, record)
-    labelled = []
-    for record in records:
-        labelled.append(_with_label(record, labels.get(record.cell.id)))
-    return labelled, differences
-
-
-def _foundation(record: Record) -> tuple[bool, bool, bool, str]:
-    """Sorting key: records whose numbers stand on more come first."""
-    is_limited = any(record.coverage(name) == "limited" for name in record.localizers)
-    # The id last: the same record keeps its label whatever order the folder is read in.
-    return not record.scores, bool(record.failures), is_limited, record.cell.id
-
-
-def _with_label(record: Record, label: str | None) -> Record:
-    if label is None:
-        return record
-    cell = record.cell.model_copy(update={"label": label})
-    return record.model_copy(update={"cell": cell})
-
-
-def _difference(record: Record, twin: Record) -> str:
-    """The difference of a record's twin from the record, in words."""
-    aspects, twin_aspects = _aspects(record), _aspects(twin)
-    names = [name for name in aspects if aspects[name] != twin_aspects[name]]
-    if not names:
-        return "another cell of this name"
-    return f"other {', '.join(names)} than {record.cell.label}"
-
-
-def _aspects(record: Record) -> dict[str, object]:
-    """The values that cells of one name can differ in, by the name that a user has for each."""
-    provenance = record.provenance
-    if provenance is None:
-        unknown = dict.fromkeys(("data", "precision", "plugin code", "prompt code", "prompt file"))
-        return {**unknown, "input size": record.cell.fed}
-    return {
-        "data": provenance.manifest,
-        "precision": provenance.precision,
-        "plugin code": provenance.plugins.get("extractor"),
-        "prompt code": provenance.plugins.get("prompt"),
-        "prompt file": provenance.weights.get("prompt file"),
-        "input size": record.cell.fed,
-    }
 
 
 def tidy_rows(records: Iterable[Record], view: View | None = None) -> list[TidyRow]:
@@ -88,12 +18,14 @@ def tidy_rows(records: Iterable[Record], view: View | None = None) -> list[TidyR
         view: the rows are of its localizers; None for all.
     """
     rows: list[TidyRow] = []
+    names = view.names if view else None
     for record in records:
         if not record.scores:
             rows.append(_tidy_row(record, None))
         for score in record.scores:
             if view is None or view.shows_localizer(score.localizer):
-                rows.append(_tidy_row(record, score))
+                localizer = names.localizer(record, score.localizer) if names else score.localizer
+                rows.append(_tidy_row(record, score) | {"localizer": localizer})
     return sorted(rows, key=_tidy_order)
 
 

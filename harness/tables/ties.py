@@ -68,7 +68,7 @@ class Ties:
         try:
             # Another seed for each dataset: the mean over them needs independent draws.
             for seed, (split, index) in enumerate(zip(alphas, indices, strict=True)):
-                cells = [(row.cells[split], row.localizer) for row in rows]
+                cells = [(row.cells[split], row.own_localizer) for row in rows]
                 draws.append(self._draws(cells, index, alphas[split], seed))
         except BenchError as error:
             self.problems.append(str(error))

@@ -12,6 +12,7 @@ from harness.specs import Averaging
 from harness.tables.columns import RANKING_ALPHA, Column, column_of
 
 if TYPE_CHECKING:
+    from harness.tables.names import Names
     from harness.tables.papers import ReportedNumbers
     from harness.tables.row import TieFinder
 
@@ -39,6 +40,7 @@ class View:
         ties: finds the tied rows of the leaderboard; None for the order alone.
         reported: numbers that papers printed, shown beside the measured ones; None for none.
         ranks_reported: whether reported numbers are ranked and marked among the measured ones.
+        names: those of the records' methods, data and localizers; None to make them of the records shown.
     """
 
     protocol: str = MAIN_PROTOCOL
@@ -51,6 +53,7 @@ class View:
     ties: TieFinder | None = None
     reported: ReportedNumbers | None = None
     ranks_reported: bool = False
+    names: Names | None = None
 
     def check(self, records: Sequence[Record]) -> None:
         """Raises `UserError` for a threshold or localizer that no record has: the table would be empty."""

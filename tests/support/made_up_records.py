@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 
-from harness.records.schema import CellInfo, Counts, Error, LocalizerInfo, Record, Score
+from harness.records.schema import CellInfo, Counts, Error, LocalizerInfo, Provenance, Record, Score
 
 
 def a_record(
@@ -54,7 +54,7 @@ def a_record(
 
 def cell(method, dataset="birds", prompt="none", identity="0123456789ab"):
     return CellInfo(
-        id=f"{dataset}-test-{method}.{identity}",
+        id=f"{dataset}-test-{method}{'' if prompt == 'none' else f'-{prompt}'}.{identity}",
         method=method,
         label=method,
         extractor=method,
@@ -91,3 +91,32 @@ def a_prompt_file_record(name, pck):
 
 def _with_cell(record, **values):
     return record.model_copy(update={"cell": record.cell.model_copy(update=values)})
+
+
+def with_provenance(record, *, manifest="a" * 64, precision="fp32", started="2026-01-01T00:00:00", **plugins):
+    """The record as made on these data at this time, by these versions of plugins (`extractor=...`)."""
+    provenance = Provenance(
+        versions={},
+        commit=None,
+        dirty=None,
+        plugins={"extractor": "mine 1", **{name.replace("_", " "): value for name, value in plugins.items()}},
+        weights={},
+        manifest=manifest,
+        hardware={},
+        precision=precision,
+        device="cpu",
+        batch_size=8,
+        started=started,
+        computed_pairs=0,
+        stages={},
+        gpu_peak_memory_bytes=None,
+    )
+    return record.model_copy(update={"provenance": provenance})
+
+
+def with_options(record, **options):
+    """The record with these options of all of its localizers."""
+    localizers = {
+        name: info.model_copy(update={"options": options}) for name, info in record.localizers.items()
+    }
+    return record.model_copy(update={"localizers": localizers})

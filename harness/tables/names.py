@@ -1,0 +1,131 @@
+"""Names under which tables print records: one name is one set of data, one code, one precision."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from harness.records.schema import Record, Score
+from harness.tables.data_names import name_data
+from harness.tables.localizer_names import name_localizers, options_names
+from harness.tables.method_names import name_methods
+
+if TYPE_CHECKING:
+    from harness.tables.columns import Split
+    from harness.tables.view import View
+
+_EVERY = ""
+"""In place of a localizer's name: what holds for all of them."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """Names of the records of a folder.
+
+    They follow from all of them together: a part of the records keeps the names that it has in the whole.
+
+    Attributes:
+        originals: cell id -> the record as it is stored.
+        renamed: cell id -> the record with the label and the dataset that tables print, and without numbers
+            that are not finite.
+        localizers: (cell id, localizer) -> its name in tables, where that differs.
+        reasons: (cell id, localizer or empty for all) -> why the numbers are not ranked.
+        aside: splits of data that differ from those that rows are ranked on, by the name in tables.
+    """
+
+    originals: Mapping[str, Record]
+    renamed: Mapping[str, Record]
+    localizers: Mapping[tuple[str, str], str]
+    reasons: Mapping[tuple[str, str], str]
+    aside: frozenset[Split]
+
+    def rename(self, records: Sequence[Record]) -> list[Record]:
+        """The records with the names that tables print, a copy of a cell once."""
+        return [self.renamed[cell_id] for cell_id in dict.fromkeys(record.cell.id for record in records)]
+
+    def original(self, record: Record) -> Record:
+        """The record as it is stored."""
+        return self.originals[record.cell.id]
+
+    def localizer(self, record: Record, localizer: str) -> str:
+        """A localizer's name in tables."""
+        return self.localizers.get((record.cell.id, localizer), localizer)
+
+    def reasons_of(self, record: Record, localizer: str = _EVERY) -> list[str]:
+        """Reasons why a record's numbers by a localizer are not ranked, besides its coverage."""
+        keys = dict.fromkeys([(record.cell.id, _EVERY), (record.cell.id, localizer)])
+        return [self.reasons[key] for key in keys if key in self.reasons]
+
+
+def make_names(records: Sequence[Record]) -> Names:
+    """Names the records of a results folder, or of several that stand in one table."""
+    originals = _without_copies(records)
+    reasons: dict[tuple[str, str], str] = {}
+    finite = {}
+    for cell_id, record in originals.items():
+        finite[cell_id] = _without_infinite(record)
+        if finite[cell_id] is not record:
+            reasons[cell_id, _EVERY] = "numbers that are not finite are left out"
+    data = name_data(list(finite.values()))
+    methods = name_methods(
+        [_with_cell(record, dataset=data.names.get(record.cell.id)) for record in finite.values()]
+    )
+    for cell_id, reason in methods.reasons.items():
+        reasons[cell_id, _EVERY] = reason
+    renamed = {}
+    for cell_id, record in finite.items():
+        renamed[cell_id] = _with_cell(
+            record, dataset=data.names.get(cell_id), label=methods.names.get(cell_id)
+        )
+    localizers = name_localizers(list(renamed.values()))
+    options = options_names(list(renamed.values()))
+    names = {}
+    for key in {**options, **localizers.names}:
+        names[key] = options.get(key, key[1]) + localizers.names.get(key, "")
+    return Names(originals, renamed, names, {**reasons, **localizers.reasons}, data.aside)
+
+
+def named(records: Sequence[Record], view: View) -> tuple[list[Record], View, Names]:
+    """The records with the names that tables print, the view with those names, and the names.
+
+    Whoever shows a part of a folder makes the view's names from the whole of it before.
+    """
+    names = view.names or make_names(records)
+    return names.rename(records), replace(view, names=names), names
+
+
+def _without_copies(records: Sequence[Record]) -> dict[str, Record]:
+    """Cell id -> record: of several copies of a cell the one with most predictions."""
+    chosen: dict[str, Record] = {}
+    for record in records:
+        cell_id = record.cell.id
+        if cell_id not in chosen or _predicted_pairs(record) > _predicted_pairs(chosen[cell_id]):
+            chosen[cell_id] = record
+    return chosen
+
+
+def _predicted_pairs(record: Record) -> int:
+    return sum(info.pairs for info in record.localizers.values())
+
+
+def _without_infinite(record: Record) -> Record:
+    """The record itself where all of its numbers are finite."""
+    finite = [score for score in record.scores if _is_finite(score)]
+    if len(finite) == len(record.scores):
+        return record
+    return record.model_copy(update={"scores": finite})
+
+
+def _is_finite(score: Score) -> bool:
+    numbers = [score.alpha, score.pck, score.low, score.high]
+    return all(number is None or math.isfinite(number) for number in numbers)
+
+
+def _with_cell(record: Record, **values: str | None) -> Record:
+    """The record with those properties of its cell that are not None."""
+    changes = {name: value for name, value in values.items() if value is not None}
+    if not changes:
+        return record
+    return record.model_copy(update={"cell": record.cell.model_copy(update=changes)})
