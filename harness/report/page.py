@@ -23,10 +23,10 @@ from harness.report.redact import plain
 from harness.report.series import series_by_split
 from harness.scoring.criteria import make_criterion
 from harness.tables.catalogue import page_tables
-from harness.tables.names import Names, named
+from harness.tables.names import Names
 from harness.tables.table import Table
 from harness.tables.ties import Ties
-from harness.tables.view import View
+from harness.tables.view import View, named
 
 if TYPE_CHECKING:
     from harness.plugins.host import Host

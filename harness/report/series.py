@@ -11,9 +11,9 @@ from harness.records.coverage import coverage_notes
 from harness.records.schema import Record, Score, status_text
 from harness.report.redact import plain
 from harness.tables.columns import RANKING_ALPHA
-from harness.tables.names import Names, named
+from harness.tables.names import Names
 from harness.tables.text import alpha_text, split_name
-from harness.tables.view import View
+from harness.tables.view import View, named
 
 _ASPECTS = ("prompt", "localizer", "backbone")
 """Properties that tell series of one label apart, in the order in which they are tried."""

@@ -10,7 +10,6 @@ from harness.records.schema import Record
 from harness.tables.categories import category_selections, per_category
 from harness.tables.generalisation import generalisation, generalisation_selections
 from harness.tables.leaderboard import leaderboard
-from harness.tables.names import named
 from harness.tables.prompt_types import prompt_selections, prompt_types
 from harness.tables.sweep import (
     parameter_records,
@@ -21,7 +20,7 @@ from harness.tables.sweep import (
     timesteps,
 )
 from harness.tables.table import Table
-from harness.tables.view import Selection, View
+from harness.tables.view import Selection, View, named
 
 
 def all_records(records: Sequence[Record], parameter: str | None) -> Sequence[Record]:

@@ -9,12 +9,11 @@ from harness.records.slices import category_of
 from harness.tables.captions import numbers_caption, reported_sentences, text_or_dash, trust_sentences
 from harness.tables.columns import Column, Split, split_of
 from harness.tables.marks import group_breaks, mark_best, supervision_order
-from harness.tables.names import named
 from harness.tables.reported import all_tidy_rows, measured_rows, reported_rows
 from harness.tables.row import Row
 from harness.tables.table import Table
 from harness.tables.text import alpha_text, split_name
-from harness.tables.view import Selection, View
+from harness.tables.view import Selection, View, named
 
 _NAMES = ("sup.", "method", "prompt", "localizer", "backbone", "trained on")
 

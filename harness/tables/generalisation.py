@@ -15,11 +15,10 @@ from harness.tables.captions import (
 )
 from harness.tables.columns import Column, split_of
 from harness.tables.marks import group_breaks, mark_best, supervision_order
-from harness.tables.names import named
 from harness.tables.reported import all_tidy_rows, measured_rows, reported_columns, reported_rows
 from harness.tables.row import Row
 from harness.tables.table import Table
-from harness.tables.view import Selection, View
+from harness.tables.view import Selection, View, named
 
 _NAMES = ("sup.", "method", "trained on", "prompt", "localizer", "backbone")
 

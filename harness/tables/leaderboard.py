@@ -16,12 +16,11 @@ from harness.tables.captions import (
 from harness.tables.columns import Column, Split, ranking_columns
 from harness.tables.data_names import plain_dataset
 from harness.tables.marks import mark_best
-from harness.tables.names import named
 from harness.tables.reported import all_tidy_rows, measured_rows, reported_columns, reported_rows
 from harness.tables.row import Row
 from harness.tables.table import Table
 from harness.tables.text import NOTHING, alpha_text
-from harness.tables.view import View
+from harness.tables.view import View, named
 
 _NAMES = ("#", "method", "prompt", "localizer", "backbone")
 

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from harness.records.schema import Record, Score
+from harness.tables.columns import Split
 from harness.tables.data_names import name_data
 from harness.tables.localizer_names import name_localizers, options_names
 from harness.tables.method_names import name_methods
-
-if TYPE_CHECKING:
-    from harness.tables.columns import Split
-    from harness.tables.view import View
 
 _EVERY = ""
 """In place of a localizer's name: what holds for all of them."""
@@ -85,15 +81,6 @@ def make_names(records: Sequence[Record]) -> Names:
     for key in {**options, **localizers.names}:
         names[key] = options.get(key, key[1]) + localizers.names.get(key, "")
     return Names(originals, renamed, names, {**reasons, **localizers.reasons}, data.aside)
-
-
-def named(records: Sequence[Record], view: View) -> tuple[list[Record], View, Names]:
-    """The records with the names that tables print, the view with those names, and the names.
-
-    Whoever shows a part of a folder makes the view's names from the whole of it before.
-    """
-    names = view.names or make_names(records)
-    return names.rename(records), replace(view, names=names), names
 
 
 def _without_copies(records: Sequence[Record]) -> dict[str, Record]:

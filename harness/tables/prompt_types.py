@@ -11,12 +11,12 @@ from harness.records.schema import Record, status_text
 from harness.specs import NO_PROMPT
 from harness.tables.captions import numbers_caption, reported_caption
 from harness.tables.columns import Column, Split, column_of, split_of
-from harness.tables.names import Names, named
+from harness.tables.names import Names
 from harness.tables.papers import ReportedMethod, ReportedNumbers, citation
 from harness.tables.reported import all_tidy_rows, measured_rows
 from harness.tables.table import Table
 from harness.tables.text import NOTHING, alpha_text, split_name
-from harness.tables.view import Selection, View
+from harness.tables.view import Selection, View, named
 
 _RowKey = tuple[str, str, str]
 """(label, localizer, backbone of the features)"""

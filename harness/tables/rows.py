@@ -8,10 +8,10 @@ from dataclasses import replace
 from harness.records.coverage import ranking_notes
 from harness.records.schema import Record, Score, seconds_per_pair, status_text
 from harness.tables.columns import Column, column_of
-from harness.tables.names import Names, named
+from harness.tables.names import Names
 from harness.tables.row import Row
 from harness.tables.text import NOTHING
-from harness.tables.view import View
+from harness.tables.view import View, named
 
 
 def rows_of(records: Sequence[Record], view: View) -> list[Row]:

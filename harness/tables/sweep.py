@@ -16,11 +16,10 @@ from harness.specs import Scalar
 from harness.sweep import format_value
 from harness.tables.captions import numbers_caption
 from harness.tables.columns import Split, split_of
-from harness.tables.names import named
 from harness.tables.table import Table
 from harness.tables.text import alpha_text, label_without, number_text, split_name
 from harness.tables.tidy import tidy_rows
-from harness.tables.view import TIMESTEP, Selection, View
+from harness.tables.view import TIMESTEP, Selection, View, named
 
 
 class _Curve(NamedTuple):

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.errors import UserError
 from harness.records.schema import Record, Score
 from harness.specs import Averaging
 from harness.tables.columns import RANKING_ALPHA, Column, column_of
+from harness.tables.names import Names, make_names
 
 if TYPE_CHECKING:
-    from harness.tables.names import Names
     from harness.tables.papers import ReportedNumbers
     from harness.tables.row import TieFinder
 
@@ -117,6 +117,15 @@ class View:
             if values == wanted:
                 return score
         return None
+
+
+def named(records: Sequence[Record], view: View) -> tuple[list[Record], View, Names]:
+    """The records with the names that tables print, the view with those names, and the names.
+
+    Whoever shows a part of a folder makes the view's names from the whole of it before.
+    """
+    names = view.names or make_names(records)
+    return names.rename(records), replace(view, names=names), names
 
 
 class Selection(NamedTuple):

@@ -40,7 +40,7 @@ def test_two_methods_on_other_data_of_one_name_are_never_ranked_together():
     rows = rows_of([run("old", 90.0, manifest=OLD), run("new", 10.0, manifest=NEW, started="2026-02")])
     assert [(row["#"], row["method"]) for row in rows] == [("1", "new"), ("", "old")]
     assert rows[0]["birds (manifest 222222) @0.10"] == "20.0 ±4.5"
-    assert rows[1]["birds (manifest 111111) @0.10"] == "100.0 ±4.5"
+    assert rows[1]["birds (manifest 111111) @0.10"] == "100.0 ±2.0"
     assert rows[1]["birds (manifest 222222) @0.10"] == "–"
     assert rows[1]["note"] == "birds: other data than those that rows are ranked on"
 
