@@ -173,6 +173,7 @@ def _locator(name: str) -> Callable[[], Path]:
 TINY_SOURCES = [
     WeightSource(
         name=sources.TINY_STABLE_DIFFUSION,
+        trained_on="shapes",
         locate=_locator("stable-diffusion"),
         files=_PIPELINE,
         optional=_OPTIONAL_IN_PIPELINE,
@@ -180,6 +181,7 @@ TINY_SOURCES = [
     ),
     WeightSource(
         name=sources.TINY_DINO,
+        trained_on="shapes",
         locate=_locator("dino"),
         files=("config.json", "model.safetensors"),
         optional=_PREPROCESSING,
@@ -187,6 +189,7 @@ TINY_SOURCES = [
     ),
     WeightSource(
         name=sources.TINY_CAPTIONER,
+        trained_on="shapes",
         locate=_locator("captioner"),
         files=("captioner.safetensors",),
         optional=("*.json",),

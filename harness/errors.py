@@ -39,9 +39,23 @@ class NotApplicable(BenchError):
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
     """An error for a misspelt name, with the nearest valid ones, or all of them where none is near."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    near = _nearest(name, names)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names) or 'none'}"
     return UserError(f"unknown {kind} '{name}'; {hint}")
+
+
+def _nearest(name: str, names: Iterable[str]) -> list[str]:
+    """The valid names that are most like one, at most three; capitals do not count (`DIFT` is `dift`)."""
+    by_folded: dict[str, list[str]] = {}
+    for valid in names:
+        by_folded.setdefault(valid.casefold(), []).append(valid)
+    folded = name.casefold()
+    if folded in by_folded:
+        return by_folded[folded]
+    near: list[str] = []
+    for match in difflib.get_close_matches(folded, by_folded, n=3, cutoff=0.5):
+        near += by_folded[match]
+    return near[:3]
 
 
 class ExtractionError(BenchError):

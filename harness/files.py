@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -58,12 +59,38 @@ def check_place(path: Path) -> Path:
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes renames in a folder durable."""
+    """Makes renames in a folder durable, on file systems that can."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        # Some network file systems cannot do this for folders: the file is there all the same.
+        if error.errno not in _NOT_SUPPORTED:
+            raise
     finally:
         os.close(handle)
+
+
+_NOT_SUPPORTED = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EBADF)
+"""Errors of a file system that lacks what it is asked for, such as Lustre's and some of NFS."""
+
+
+def try_lock(handle: int) -> bool:
+    """Locks an open file or folder until it is closed; returns False where its file system has no locks.
+
+    Raises:
+        BlockingIOError: another process holds the lock.
+    """
+    import fcntl
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        # Besides the errors above, a lock server may be absent, or have no room for another lock.
+        if error.errno in (*_NOT_SUPPORTED, errno.ENOLCK):
+            return False
+        raise
+    return True
 
 
 def _umask() -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from harness.errors import BenchError
 
@@ -17,6 +17,24 @@ def one_line(error: BaseException) -> str:
     """An error in one line: the message of a `BenchError`, `Class: first line` of any other."""
     message = (str(error).strip().splitlines() or [""])[0]
     return message if isinstance(error, BenchError) else f"{type(error).__name__}: {message}".rstrip(": ")
+
+
+class OncePerSubject:
+    """Passes on a warning about a subject the first time, and is silent about the same subject afterwards.
+
+    Args:
+        show: called with `subject: message`.
+    """
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        self._show = show
+        self._subjects: set[str] = set()
+
+    def __call__(self, subject: str, message: str) -> None:
+        """Shows the warning unless there was one about its subject."""
+        if subject not in self._subjects:
+            self._subjects.add(subject)
+            self._show(f"{subject}: {message}")
 
 
 def counted(number: int, one: str, several: str = "") -> str:

@@ -78,7 +78,7 @@ def doctor(bench, tmp_path, monkeypatch):
         monkeypatch.setattr(harness.cli, "load_plugins", load)
         done = bench("doctor", "mine")
         sys.modules.pop(name, None)
-        assert done.err == ""
+        assert done.warnings == []
         return done.status, findings(done.out)
 
     return examine
@@ -111,7 +111,7 @@ WITHOUT_PREPARE = KEPT | {PREPARE: "–"}
 @pytest.mark.parametrize("method", ["position", "hog"])
 def test_the_baselines_keep_the_contract(bench, method):
     done = bench("doctor", method)
-    assert (done.status, done.err) == (0, "")
+    assert (done.status, done.warnings) == (0, [])
     single = {"position": {MANY: "–"}}.get(method, {})
     assert {check: mark for check, (mark, _) in findings(done.out).items()} == WITHOUT_PREPARE | single
 
@@ -247,7 +247,7 @@ def doubled(image):
 def test_the_built_in_localizers_read_what_they_declare(bench, name):
     done = bench("doctor", "hog", "--localizer", name)
     found = findings(done.out)
-    assert (done.status, done.err) == (0, "")
+    assert (done.status, done.warnings) == (0, [])
     assert found[GRID][0] == "✓"
     assert found[MANY][0] == ("–" if name in ("argmax-original", "bilinear") else "✓")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -77,7 +78,20 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs `bench` and exits: 0 done, 1 a cell failed, 2 the user's mistake, described in one line."""
     if arguments is None:
         arguments = sys.argv[1:]
+    replace_unprintable()
     sys.exit(status(arguments))
+
+
+def replace_unprintable() -> None:
+    """Makes stdout and stderr print `?` for a character that their encoding lacks, in place of an error.
+
+    A batch job often runs in ASCII or Latin-1, and tables have dashes that neither of them has: hours of work
+    must not end in an error about a dash.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # Not every stream can: somebody may have put a plain buffer in its place.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def status(arguments: Sequence[str]) -> int:
@@ -106,12 +120,7 @@ def _catch_errors(action: Callable[[], int]) -> int:
     try:
         return action()
     except click.ClickException as error:
-        command = "bench"
-        if isinstance(error, click.UsageError) and error.ctx:
-            command = error.ctx.command_path
-        # click lists the choices of an option on several lines.
-        message = " ".join(error.format_message().split())
-        return _print_error(f"{command}: {message} ('{command} --help' tells more)", error.exit_code or 2)
+        return _print_usage(error)
     except BenchError as error:
         return _print_error(_error_lines(error), 2)
     except (click.Abort, KeyboardInterrupt):
@@ -128,6 +137,20 @@ def _catch_errors(action: Callable[[], int]) -> int:
         path = error.filename or "the output"
         problem = f"bench: {path}: {error.strerror}; make room or choose another folder"
         return _print_error(problem, 1)
+
+
+def _print_usage(error: click.ClickException) -> int:
+    """Prints a mistake in the command line as one line, and the help where a command is given alone."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        # `bench` or `bench data` is a question and not a mistake.
+        click.echo(error.ctx.get_help())
+        return 0
+    command = "bench"
+    if isinstance(error, click.UsageError) and error.ctx:
+        command = error.ctx.command_path
+    # click lists the choices of an option on several lines.
+    message = " ".join(error.format_message().split())
+    return _print_error(f"{command}: {message} ('{command} --help' tells more)", error.exit_code or 2)
 
 
 def _error_lines(error: BenchError) -> str:

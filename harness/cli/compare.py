@@ -82,6 +82,7 @@ class CompareArguments:
 @click.option("--averaging", type=click.Choice(["image", "point"]), default="image", show_default=True)
 @click.option(
     "--localizer",
+    "--localizers",
     "localizers",
     type=CommaList(),
     metavar="NAME[,NAME]",

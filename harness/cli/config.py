@@ -32,6 +32,9 @@ def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -
         known = options.get(key.replace("-", "_"))
         if known is None:
             raise UserError(f"--config {path}: unknown key '{key}'; known: {', '.join(sorted(options))}")
+        # Each option once: of `seed` and `seeds`, one would be lost in silence.
+        if known.name in defaults:
+            raise UserError(f"--config {path}: {key} is set twice, under another name of the option")
         try:
             defaults[str(known.name)] = _convert(known, value)
         except ValueError as error:

@@ -15,7 +15,9 @@ _MARKS = {"ok": "✓", "failed": "✗", "skipped": "–"}
 @click.command("doctor")
 @click.argument("method")
 @options.weights
-@click.option("--device", default="cpu", show_default=True)
+@click.option(
+    "--device", default="auto", show_default=True, help="Torch device; auto takes a GPU if there is one."
+)
 @click.option("--localizer", metavar="NAME", help="Localizer to check; the method's own otherwise.")
 @click.pass_obj
 def doctor(

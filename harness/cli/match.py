@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.options import learned_prompt, merge_overrides, parameter_settings, typed_arguments, weights
+from harness.cli.terminal import print_warning
 from harness.errors import UserError
 from harness.messages import counted
 from harness.plugins.host import Host
@@ -215,6 +216,8 @@ def match(host: Host, arguments: MatchArguments) -> None:
 
     photo_pair = PhotoPair(host, arguments.a, arguments.b, arguments.request())
     _warn_of_orientation([arguments.a, arguments.b])
+    if photo_pair.warning:
+        print_warning(photo_pair.warning)
     if arguments.points:
         photo_pair.check_points(arguments.points)  # before the models load
     points = dense = None

@@ -38,6 +38,7 @@ class ReportArguments:
 @click.option(
     "-o",
     "--output",
+    "--out",
     "out",
     type=click.Path(path_type=Path),
     default=Path("report.html"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.options import CommaList, data_root, dataset_folders, number_range, typed_arguments
-from harness.cli.terminal import print_warnings
+from harness.cli.terminal import print_warning, print_warnings
 from harness.errors import SeveralErrors, UserError
 from harness.plugins.host import Host
 from harness.records.folders import read_results
@@ -55,7 +55,7 @@ def rescore(host: Host, arguments: RescoreArguments) -> int:
     folder = arguments.folder
     records, damaged = read_results(folder)
     print_warnings(damaged)
-    rescorer = Rescorer(host, arguments.data_root, arguments.datasets or ())
+    rescorer = Rescorer(host, arguments.data_root, arguments.datasets or (), print_warning)
     rescored: list[Record] = []
     problems: list[str] = []
     for record in records:

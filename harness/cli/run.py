@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from harness.cli.options import (
 )
 from harness.cli.terminal import TerminalReporter
 from harness.errors import UserError
+from harness.messages import counted
 from harness.plugins.host import Host
 from harness.running.parameters import SHORT_NAMES
 from harness.running.plan import plan
@@ -173,6 +175,7 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
 )
 @click.option(
     "--timestep",
+    "--timesteps",
     type=NumberList(SHORT_NAMES["timestep"]),
     metavar="T,T|T..T",
     help="Timesteps to sweep: 50,261 or 0..500:100; 0..500 is in steps of 50.",
@@ -180,7 +183,9 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
 @click.option(
     "--train-timestep", is_flag=True, help="Run learned prompts at the timestep that they were tuned at."
 )
-@click.option("--ensemble", type=CommaList(positive), metavar="N,N", help="Ensemble sizes to sweep.")
+@click.option(
+    "--ensemble", "--ensembles", type=CommaList(positive), metavar="N,N", help="Ensemble sizes to sweep."
+)
 @parameter_settings
 @click.option(
     "--prompt-file",
@@ -196,7 +201,13 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
     help="Use the learned prompts that were tuned on this dataset, bundled or fetched.",
 )
 @click.option(
-    "--seed", type=CommaList(int), default="0", show_default=True, metavar="S,S", help="Seeds to sweep."
+    "--seed",
+    "--seeds",
+    type=CommaList(int),
+    default="0",
+    show_default=True,
+    metavar="S,S",
+    help="Seeds to sweep.",
 )
 @click.option(
     "--limit",
@@ -230,6 +241,7 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
 )
 @click.option(
     "--cache",
+    "--cache-dir",
     callback=_parse_cache_folder,
     metavar="DIR",
     help="Folder that keeps latents and DINO's features for later runs.",
@@ -241,6 +253,7 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
     help="Processes that decode pictures ahead; up to 4 beside a GPU and none on a CPU otherwise.",
 )
 @click.option(
+    "-o",
     "--out",
     type=click.Path(path_type=Path),
     default=Path("results"),
@@ -272,8 +285,19 @@ def run(host: Host, arguments: RunArguments) -> int:
     texts = [table.render("md") for table in tables]
     # Each text ends with a line break of its own.
     click.echo("\n".join(texts), nl=False)
+    click.echo(_closing_line(arguments.out, records), err=True)
     has_failures = any(record.status in ("failed", "partial") for record in records)
     return int(has_failures)
+
+
+def _closing_line(out: Path, records: Sequence[Record]) -> str:
+    """Says where the results are, and what to do next."""
+    folder = shlex.quote(str(out))
+    cells = counted(len(records), "cell")
+    return (
+        f"bench: {cells} in {out}; next: 'bench leaderboard {folder}' for tables of all that is there, "
+        f"'bench report {folder} -o report.html' for a page with charts and pairs"
+    )
 
 
 def _tables(arguments: RunArguments, cells: Sequence[Cell], records: Sequence[Record]) -> list[Table]:

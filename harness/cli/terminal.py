@@ -24,12 +24,16 @@ SHOWN_FAILURES = 5
 class TerminalReporter:
     """A `harness.running.engine.Reporter` that writes to stderr."""
 
+    def __init__(self) -> None:
+        # One for all cells: the lines of a log become rarer as the run goes on.
+        self._bar = ProgressBar("pair")
+
     @contextmanager
     def cell_started(self, cell: Cell, number: int, cells: int) -> Iterator[Progress]:
-        """Shows a progress bar while the cell runs, if stderr is a terminal."""
+        """Shows how far the cell is while it runs."""
         title = f"{number}/{cells} {cell.label}"
-        with ProgressBar("pair") as bar:
-            bar.show(title, 0, 0)
+        with self._bar as bar:
+            bar.show(f"{title}: weights and first features", 0, None)
             yield lambda _, done, total: bar.show(title, done, total)
 
     def cell_finished(self, record: Record) -> None:
@@ -55,7 +59,7 @@ class TerminalReporter:
 
     def warn(self, message: str) -> None:
         """Prints one line."""
-        click.echo(f"bench: {message}", err=True)
+        print_warning(message)
 
 
 def _are(number: int, noun: str) -> str:
@@ -67,4 +71,9 @@ def _are(number: int, noun: str) -> str:
 def print_warnings(lines: Iterable[str]) -> None:
     """Prints lines to stderr, each after the program's name."""
     for line in lines:
-        click.echo(f"bench: {line}", err=True)
+        print_warning(line)
+
+
+def print_warning(line: str) -> None:
+    """Prints one line to stderr, after the program's name."""
+    click.echo(f"bench: {line}", err=True)

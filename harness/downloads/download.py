@@ -7,7 +7,6 @@ belong to, because half of one version continued with half of the next is a file
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import re
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from harness.errors import UserError
-from harness.files import replacing, sync_folder
+from harness.files import replacing, sync_folder, try_lock
 from harness.version import __version__
 
 if TYPE_CHECKING:
@@ -150,7 +149,8 @@ def name_in_error(path: Path) -> Iterator[None]:
 
 def _lock(file: IO[bytes], part: Path) -> None:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Without locks the download goes on: what it fetched is checked before it is put in place.
+        try_lock(file.fileno())
     except BlockingIOError as error:
         raise UserError(f"{part} is being downloaded by another process; wait until it is done") from error
 

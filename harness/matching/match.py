@@ -22,7 +22,9 @@ from harness.messages import one_line
 from harness.plugins.host import Host
 from harness.plugins.loading import load_plugins
 from harness.running.resolve import ResolvedCell, resolve_cell
+from harness.running.resources import weight_names
 from harness.specs import FeatureMap, Scalar
+from harness.weights.choice import warn_of_strange_pictures
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -147,6 +149,7 @@ class PhotoPair:
     Attributes:
         images: A and B, RGB.
         sizes: their sizes in pixels.
+        warning: the reason why the weights are of no use for photos; empty where they are.
     """
 
     def __init__(self, host: Host, a: Path, b: Path, choice: MatchRequest) -> None:
@@ -168,6 +171,8 @@ class PhotoPair:
         index = pair_as_split(self._files, self.sizes, choice.category, self._cell.split)
         resources = PairResources(host, choice, index)
         resources.require_weights([self._cell])
+        used = resources.weights(weight_names(host, self._cell)).values()
+        self.warning = warn_of_strange_pictures(used, dataset="")
         return resolve_cell(resources, self._cell)
 
     def locate(self, points: ArrayLike) -> Match:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pydantic
 
 from harness.errors import BenchError, SeveralErrors, UserError
-from harness.files import parse_json, replacing
+from harness.files import parse_json, replacing, try_lock
 from harness.records.consistency import contradiction
 from harness.records.schema import SCHEMA, Record
 
@@ -132,21 +132,29 @@ def remove_shards(folder: Path) -> None:
 
 
 @contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
-    """Keeps other processes from working in a cell's folder at the same time. Raises `BenchError` where one
-    does.
-    """
-    import fcntl
+def lock_folder(folder: Path, warn: Callable[[str, str], None]) -> Iterator[None]:
+    """Keeps other processes from working in a cell's folder at the same time.
 
+    Args:
+        warn: called with a subject and a message where the file system has no locks: the work goes on.
+
+    Raises:
+        BenchError: another process works in the folder.
+    """
     # The folder itself is locked: no lock file that a killed run would leave behind.
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_locked = try_lock(handle)
         except BlockingIOError as error:
             raise BenchError(
                 f"{folder}: another process is running this cell; wait for it, or choose another --out"
             ) from error
+        if not is_locked:
+            warn(
+                f"results folder {folder.parent}",
+                "its file system has no locks; let no other command write to it before this one has ended",
+            )
         yield
     finally:
         os.close(handle)

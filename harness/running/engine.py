@@ -8,13 +8,15 @@ from typing import Protocol
 
 from harness.caching.array_store import make_cache_folder
 from harness.datasets.notes import notes_on_split
+from harness.messages import OncePerSubject
 from harness.plugins.host import Host
 from harness.records.folders import make_results_folder
 from harness.records.schema import Record
 from harness.running.resolve import ResolvedCell, resolve_cell
-from harness.running.resources import Resources, RunOptions
+from harness.running.resources import Resources, RunOptions, weight_names
 from harness.running.run_cell import Progress, run_cell
 from harness.sweep import Cell
+from harness.weights.choice import warn_of_strange_pictures
 
 
 class Reporter(Protocol):
@@ -45,24 +47,21 @@ def run_cells(host: Host, cells: Sequence[Cell], options: RunOptions, reporter: 
     resolved = [resolve_cell(resources, cell) for cell in cells]
     for line in _notes_on_data(resolved):
         reporter.warn(line)
+    # Once for all cells: they have one cache and one file system.
+    warn = OncePerSubject(reporter.warn)
+    for cell in cells:
+        used = resources.weights(weight_names(host, cell)).values()
+        if warning := warn_of_strange_pictures(used, cell.dataset.name):
+            warn("small weights", warning)
     make_results_folder(options.out)
     if options.cache:
         make_cache_folder(options.cache)
     records: list[Record] = []
-    cache_troubles: list[str] = []
-    is_warned = False
     for number, resolved_cell in enumerate(resolved, start=1):
         _call_hook(host, reporter, "bench_cell_started", cell=resolved_cell.cell)
         with reporter.cell_started(resolved_cell.cell, number, len(resolved)) as progress:
-            record = run_cell(resources, resolved_cell, progress, cache_troubles.append)
+            record = run_cell(resources, resolved_cell, progress, warn)
         reporter.cell_finished(record)
-        if cache_troubles and not is_warned:
-            # Once for all cells: they have one cache.
-            is_warned = True
-            reporter.warn(
-                f"cache folder {options.cache}: {cache_troubles[0]}; "
-                "the run goes on without writing all of it"
-            )
         _call_hook(host, reporter, "bench_cell_finished", cell=resolved_cell.cell, record=record)
         records.append(record)
     _call_hook(host, reporter, "bench_run_finished", records=records)

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 """Called with a cell's id, pairs done and pairs to do."""
 
-Warn = Callable[[str], None]
-"""Called with a message about something that stops nothing."""
+Warn = Callable[[str, str], None]
+"""Called with a subject and a message about something that stops nothing."""
 
 
 def run_cell(
@@ -39,17 +39,18 @@ def run_cell(
     Errors of the cell are in its record and not raised.
 
     Args:
-        warn: called with the reason why something was not written to the cache.
+        warn: called where something was not written to the cache, or the results folder cannot be locked.
 
     Raises:
         UserError: the cell's folder cannot be written.
     """
     folder = resolved.folder
+    warn = warn or (lambda subject, message: None)
     if resolved.cell.not_applicable:
         return _write_not_applicable(resolved, resolved.cell.not_applicable)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with lock_folder(folder):
+        with lock_folder(folder, warn):
             # Files that a killed run was writing.
             for leftover in folder.rglob(".*.tmp"):
                 leftover.unlink()
@@ -57,7 +58,7 @@ def run_cell(
                 resources,
                 resolved,
                 progress or (lambda cell, done, total: None),
-                warn or (lambda message: None),
+                warn,
             )
     except NotApplicable as error:
         return _write_not_applicable(resolved, str(error))
@@ -73,7 +74,10 @@ def _run_locked(resources: Resources, resolved: ResolvedCell, progress: Progress
     if missing:
         work = _work_on(resources, resolved, missing, progress)
     if work.cache_trouble:
-        warn(work.cache_trouble)
+        warn(
+            f"cache folder {resolved.options.cache}",
+            f"{work.cache_trouble}; the run goes on without writing all of it",
+        )
     predictions = _gather_predictions(resolved, work)
     # Scores under the criteria of the earlier record are computed anew, with the pairs that were added.
     earlier_criteria = criteria_of(earlier, resources.host) if earlier else ()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.datasets.splits import SplitIndex, Splits
 from harness.errors import UserError
+from harness.messages import OncePerSubject
 from harness.plugins.host import Host
 from harness.records.folders import lock_folder, write_record
 from harness.records.predictions import PREDICTIONS, read_predictions
@@ -21,6 +22,7 @@ class Rescorer:
 
     Args:
         places: `NAME=PATH` for datasets that are not in their usual folder below `data_root`.
+        warn: called with a message about something that stops nothing.
     """
 
     def __init__(
@@ -28,8 +30,10 @@ class Rescorer:
         host: Host,
         data_root: Path,
         places: Sequence[str] = (),
+        warn: Callable[[str], None] = lambda message: None,
     ) -> None:
         self._host = host
+        self._warn = OncePerSubject(warn)
         self._choices: dict[str, list[DatasetChoice]] = {}
         for choice in map(DatasetChoice.parse, places):
             if not choice.path:
@@ -65,7 +69,7 @@ class Rescorer:
         requested = [make_criterion(self._host, name + suffix, alphas) for name in dict.fromkeys(names)]
         folder = results / record.cell.id
         # A run of this cell at the same moment would write predictions that the scores do not fit.
-        with lock_folder(folder):
+        with lock_folder(folder, self._warn):
             path = folder / PREDICTIONS
             predictions = read_predictions(path)
             criteria = merge_criteria(requested, earlier)

@@ -45,6 +45,8 @@ class WeightSource:
         sha256: file -> expected hash, where known.
         refused: other weights that must not be mistaken for them.
         stand_in: name of the bundled source that replaces them under `--weights tiny`.
+        trained_on: the dataset whose pictures they know, for small networks that were trained on one alone;
+            a run on other pictures says so.
         advice: steps of the user before they can be fetched, such as accepting a licence.
     """
 
@@ -58,5 +60,6 @@ class WeightSource:
     sha256: Mapping[str, str] = field(default_factory=dict)
     refused: tuple[Refusal, ...] = ()
     stand_in: str | None = None
+    trained_on: str = ""
     advice: str = ""
     description: str = ""

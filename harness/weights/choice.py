@@ -11,6 +11,7 @@ from typing import Literal
 
 from harness.errors import SeveralErrors, UserError
 from harness.files import file_sha256
+from harness.messages import listed
 from harness.plugins.host import Host
 from harness.specs import WeightSource
 from harness.weights.content import files_at, name_refusal
@@ -137,6 +138,28 @@ def backbone_label(used: Mapping[str, Weights], hashes: Mapping[str, Mapping[str
         files[weights.source.name] = dict(hashes[name])
     digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
     return f"{'+'.join(labels)}@{digest[:8]}"
+
+
+def warn_of_strange_pictures(used: Iterable[Weights], dataset: str) -> str:
+    """Says that networks were trained on the pictures of another dataset alone; empty where none was.
+
+    Args:
+        dataset: name of the dataset that they are to be run on; empty for pictures of no dataset.
+    """
+    strangers: dict[str, str] = {}
+    for weights in used:
+        known = weights.source.trained_on
+        # The user's own files under that name may know anything.
+        if known and known != dataset and weights.location.kind != "own":
+            strangers[weights.source.name] = known
+    if not strangers:
+        return ""
+    verb = "knows" if len(strangers) == 1 else "know"
+    known = listed(list(dict.fromkeys(strangers.values())))
+    return (
+        f"{listed(list(strangers))} {verb} the pictures of {known} alone, so what comes out says nothing of "
+        "the method on other pictures; --weights paper takes the published weights"
+    )
 
 
 def resolve_weights(host: Host, choice: WeightChoice, names: Iterable[str]) -> dict[str, Weights]:

@@ -15,7 +15,8 @@ import click
 
 from harness.cli.options import data_root, number_range, typed_arguments, weights
 from harness.cli.progress import ProgressBar
-from harness.messages import counted
+from harness.cli.terminal import print_warning
+from harness.messages import OncePerSubject, counted
 from harness.plugins.host import Host
 from harness.sweep import DatasetChoice
 from sd4match_plugin.file_names import BEST
@@ -309,7 +310,7 @@ def _lock(folder: Path, processes: Processes) -> Iterator[None]:
         yield
         return
     make_results_folder(folder)
-    with lock_folder(folder):
+    with lock_folder(folder, OncePerSubject(print_warning)):
         # Temporary files of a killed run; under the lock no other run writes any.
         for leftover in folder.glob(".*.tmp"):
             leftover.unlink()

@@ -60,7 +60,7 @@ def test_no_cache_a_cold_one_and_a_warm_one_give_the_same_bytes_and_a_warm_one_l
     assert bench(*run, "--out", places["cold"], "--cache", tmp_path / "cache").status == 0
     nothing_encodes()
     told = bench(*run, "--out", places["warm"], "--cache", tmp_path / "cache")
-    assert (told.status, told.err) == (0, "")
+    assert (told.status, told.warnings) == (0, [])
     expected = predictions(places["none"])
     assert len(expected) == 2
     for name in ("cold", "warm"):

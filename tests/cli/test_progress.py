@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 
+import harness.cli.progress
 from harness.cli.progress import ProgressBar
 
 
@@ -49,12 +50,37 @@ def test_wrapped_items_come_through(monkeypatch):
     assert "/2" in terminal.getvalue()
 
 
-def test_a_file_and_a_silenced_process_get_nothing(monkeypatch):
+def test_a_silenced_process_gets_nothing(monkeypatch):
     terminal = open_terminal(monkeypatch)
     with ProgressBar("pair", is_enabled=False) as bar:
         bar.show("dift", 1, 2)
     assert terminal.getvalue() == ""
     monkeypatch.setattr(sys, "stderr", io.StringIO())
-    with ProgressBar("pair") as bar:
+    seconds = iter([0.0, 1000.0])
+    with ProgressBar("pair", is_enabled=False, clock=lambda: next(seconds)) as bar:
         bar.show("dift", 1, 2)
     assert sys.stderr.getvalue() == ""
+
+
+def test_a_log_gets_a_line_now_and_then(monkeypatch):
+    monkeypatch.setattr(harness.cli.progress, "FIRST_LINE", 10.0)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    # Begun at 0; then one pair a second: lines after 10 s, 20 s later, 40 s later ...
+    seconds = iter(range(1000))
+    with ProgressBar("pair", clock=lambda: float(next(seconds))) as bar:
+        for done in range(1, 101):
+            bar.show("1/2 dift", done, 6000, "loss 0.5")
+    assert sys.stderr.getvalue().splitlines() == [
+        "bench: 1/2 dift: 10 of 6,000 pairs, loss 0.5",
+        "bench: 1/2 dift: 30 of 6,000 pairs, loss 0.5",
+        "bench: 1/2 dift: 70 of 6,000 pairs, loss 0.5",
+    ]
+
+
+def test_a_log_of_a_download_of_unknown_size_counts_bytes(monkeypatch):
+    monkeypatch.setattr(harness.cli.progress, "FIRST_LINE", 10.0)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    seconds = iter([0.0, 60.0])
+    with ProgressBar("B", clock=lambda: next(seconds)) as bar:
+        bar.show("a.zip", 123456, None)
+    assert sys.stderr.getvalue() == "bench: a.zip: 123,456 bytes\n"

@@ -207,12 +207,12 @@ def test_spaces_and_empty_items_in_lists_are_no_mistake(bench, photos, tmp_path)
         "--out",
         tmp_path / "r",
     )
-    assert (done.status, done.err) == (0, "")
+    assert (done.status, done.warnings) == (0, [])
     assert {one["alpha"] for one in the_record(tmp_path / "r")["scores"]} == {0.05, 0.1}
 
 
 def test_a_relative_place_is_relative_to_where_one_is(bench, photos, nowhere):
     (nowhere / "mine").symlink_to(photos)
     done = bench(*RUN, "--datasets", "folder=mine", "--out", "r")
-    assert (done.status, done.err) == (0, "")
+    assert (done.status, done.warnings) == (0, [])
     assert Path("r").is_dir()

@@ -418,7 +418,7 @@ def test_a_list_may_have_any_name(bench, photos, tmp_path):
         "--out",
         tmp_path / "r",
     )
-    assert (done.status, done.err) == (0, "")
+    assert (done.status, done.warnings) == (0, [])
 
 
 def test_photos_below_the_list_and_of_several_kinds(bench, tmp_path):
@@ -435,7 +435,7 @@ def test_photos_below_the_list_and_of_several_kinds(bench, tmp_path):
     ]
     write_list(folder, {"pairs": pairs})
     done = bench("run", "--methods", "position", "--datasets", f"folder={folder}", "--out", tmp_path / "r")
-    assert (done.status, done.err) == (0, "")
+    assert (done.status, done.warnings) == (0, [])
     assert the_record(tmp_path / "r")["localizers"]["bilinear"]["pairs"] == 6
 
 

@@ -45,7 +45,7 @@ def cut(path: Path) -> None:
 
 def test_a_whole_dataset(bench, root):
     done = bench("data", "verify", "pf-willow", "--data-root", root)
-    assert (done.status, done.err) == (0, "")
+    assert (done.status, done.warnings) == (0, [])
     assert done.out == "pf-willow test: ok (12 pairs, 4 images, 120 keypoints)\n"
 
 
@@ -53,7 +53,7 @@ def test_missing_and_cut_pictures_are_named_together(bench, root):
     picture(root, 1).unlink()
     cut(picture(root, 2))
     done = bench("data", "verify", "pf-willow", "--data-root", root)
-    assert (done.status, done.err) == (1, "")
+    assert (done.status, done.warnings) == (1, [])
     lines = done.out.splitlines()
     assert lines[0] == "pf-willow test: incomplete or changed (6 pairs, 3 images, 60 keypoints)"
     assert {"  6 pairs instead of 12", "  3 images instead of 4", "  60 keypoints instead of 120"} < set(

@@ -294,7 +294,7 @@ def names(folder: Path) -> list[str]:
 def test_fetch_downloads_unpacks_records_and_tidies_up(bench, server, willow, tmp_path):
     done = bench("data", "fetch", "pf-willow", "--data-root", tmp_path)
     folder = tmp_path / "pf-willow"
-    assert (done.status, done.err) == (0, "")
+    assert (done.status, done.warnings) == (0, [])
     assert names(folder) == ["PF-dataset", "PF-dataset.zip.sha256", "test_pairs.csv", "test_pairs.csv.sha256"]
     assert (folder / "PF-dataset" / "car(G)" / "a.png").read_bytes() == b"a picture"
     digest = hashlib.sha256(server.files[ARCHIVE]).hexdigest()
@@ -378,7 +378,7 @@ def test_files_put_in_place_by_hand_are_used_without_network(bench, server, will
     (folder / "PF-dataset.zip").write_bytes(server.files[ARCHIVE])
     (folder / "test_pairs.csv").write_bytes(server.files[LIST])
     done = bench("data", "fetch", "pf-willow", "--data-root", tmp_path)
-    assert (done.status, done.err) == (0, "")
+    assert (done.status, done.warnings) == (0, [])
     assert (folder / "PF-dataset" / "car(G)" / "a.png").read_bytes() == b"a picture"
     assert (folder / "PF-dataset.zip").exists(), "it is the user's own"
     assert server.log == []

@@ -153,7 +153,7 @@ def test_half_precision_and_many_places(monkeypatch):
 )
 def test_several_points_after_one_flag_or_several_flags(pair, bench, words):
     done = bench("match", *words)
-    assert (done.status, done.err) == (0, "")
+    assert (done.status, done.warnings) == (0, [])
     found = harness.match("a.png", "b.png", POINTS[:2], method="hog")
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
@@ -186,7 +186,7 @@ def test_json_says_what_was_matched_with_what(pair, bench):
         "--json",
     ]
     done = bench("match", "a.png", "b.png", *words)
-    assert (done.status, done.err) == (0, "")
+    assert (done.status, done.warnings) == (0, [])
     content = json.loads(done.out)
     assert content["a"] == {"path": "a.png", "width": 90, "height": 60}
     assert content["b"] == {"path": "b.png", "width": 64, "height": 80}
@@ -228,7 +228,7 @@ def test_the_picture_is_written_and_named(pair, bench):
         "-o",
         "match.png",
     )
-    assert (done.status, done.err) == (0, "")
+    assert (done.status, done.warnings) == (0, [])
     assert done.out.splitlines()[-1] == "match.png"
     assert "grid: n = 176 points; mean similarity" in done.out
     with PIL.Image.open("match.png") as made:

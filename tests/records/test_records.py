@@ -241,7 +241,7 @@ def test_an_old_temporary_file_is_no_record(bench, results):
     (results / "empty-folder").mkdir()
     (results / "note.txt").write_text("mine")
     done = bench("leaderboard", results)
-    assert (done.status, done.err) == (0, "")
+    assert (done.status, done.warnings) == (0, [])
 
 
 def test_coverage_of_a_localizer(finished):

@@ -27,7 +27,7 @@ from harness.tables.table import Table
 
 def test_the_page_has_everything_that_there_are_records_of(report, finished_run):
     outcome, page = report(finished_run / "r")
-    assert (outcome.status, outcome.err) == (0, "")
+    assert (outcome.status, outcome.warnings) == (0, [])
     assert outcome.out.strip().endswith("page.html")
     keys = re.findall(r'<section id="([\w-]+)-section"', page)
     assert keys == [
@@ -54,7 +54,7 @@ def test_the_page_has_everything_that_there_are_records_of(report, finished_run)
 def test_what_papers_printed_stands_beside_it_when_asked(report, finished_run):
     assert "(reported)" not in report(finished_run / "r")[1]
     outcome, page = report(finished_run / "r", "--reported")
-    assert (outcome.status, outcome.err) == (0, "")
+    assert (outcome.status, outcome.warnings) == (0, [])
     names = [row[1] for row in table_rows(page, "leaderboard")]
     assert names[:2] == ["position", "hog"]
     assert "SD4Match-CPM (reported)" in names

@@ -157,7 +157,7 @@ def test_a_cell_that_is_not_finished_is_left_out(bench, results):
     (hog,) = results.glob("*hog*")
     (hog / RECORD).unlink()
     done = bench("leaderboard", results)
-    assert (done.status, done.err) == (0, "")
+    assert (done.status, done.warnings) == (0, [])
     assert "hog" not in done.out
 
 

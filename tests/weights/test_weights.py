@@ -119,7 +119,7 @@ def listed(bench, name: str) -> dict:
 def test_fetch_records_repository_commit_and_hashes(bench, hub, root):
     hub.repositories["facebook/dinov2-base"] = DINO
     outcome = bench("weights", "fetch", "dinov2-base")
-    assert (outcome.status, outcome.err) == (0, "")
+    assert (outcome.status, outcome.warnings) == (0, [])
     folder, commit = root / "dinov2-base", commit_of("facebook/dinov2-base")
     assert f"from facebook/dinov2-base@{commit}" in outcome.out
     record = json.loads((folder / "bench-weights.json").read_text())
