@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import CommaList, data_root, dataset_folders, number_range, typed_arguments
+from harness.cli.options import (
+    CommaList,
+    data_root,
+    dataset_folders,
+    number_range,
+    typed_arguments,
+    warn_of_large_alphas,
+)
 from harness.cli.terminal import print_warnings
 from harness.errors import BenchError, SeveralErrors, UserError
 from harness.plugins.host import Host
@@ -76,6 +83,7 @@ class CompareArguments:
 @click.option(
     "--alphas",
     type=CommaList(number_range),
+    callback=warn_of_large_alphas,
     metavar="A,B",
     help="Thresholds; those of the records otherwise.",
 )

@@ -14,6 +14,7 @@ import click
 from harness.cli.options import CommaList, data_root
 from harness.cli.progress import ProgressBar
 from harness.errors import UserError
+from harness.messages import listed
 from harness.plugins.host import Host
 from harness.specs import DatasetSpec
 from harness.sweep import DatasetChoice
@@ -263,9 +264,17 @@ def _describe_file(file: FetchedFile) -> str:
 @click.option(
     "--split", "splits", type=CommaList(), metavar="A,B", help="Splits to write; all of them otherwise."
 )
+@click.option(
+    "--whole-pixels",
+    is_flag=True,
+    help="Round points and boxes to whole pixels, for programs that use them as indices.",
+)
 @click.pass_obj
-def export(host: Host, name: str, folder: Path, splits: tuple[str, ...] | None) -> None:
-    """Write the bundled dataset as picture files and lists, into an empty or new folder."""
+def export(host: Host, name: str, folder: Path, splits: tuple[str, ...] | None, whole_pixels: bool) -> None:
+    """Write the bundled dataset as SPair-71k is laid out, into an empty or new folder.
+
+    An export that was interrupted is completed by the same command.
+    """
     spec = host.datasets[name]
     if name != EXPORTED:
         raise UserError(
@@ -275,11 +284,12 @@ def export(host: Host, name: str, folder: Path, splits: tuple[str, ...] | None) 
     for split in splits or spec.splits:
         checked_splits += _splits(spec, split)
     wanted = tuple(dict.fromkeys(checked_splits))
-    # Files that are there already would be read as part of the dataset.
-    is_empty_folder = folder.is_dir() and not any(folder.iterdir())
-    if folder.exists() and not is_empty_folder:
-        raise UserError(f"{folder} is not an empty folder; name a new one")
+    from harness.datasets.shapes.export import FOREIGN_CATEGORIES, ExportOptions
     from harness.datasets.shapes.export import export as write
 
-    write(folder, wanted, partial(ProgressBar("image").wrap, title=name))
+    write(folder, ExportOptions(wanted, whole_pixels), partial(ProgressBar("image").wrap, title=name))
     click.echo(f"{name} {', '.join(wanted)} written to {folder}")
+    click.echo(
+        f"{listed(FOREIGN_CATEGORIES)} are no categories of SPair-71k: programs with a fixed list of names "
+        "stop at them or leave them out"
+    )

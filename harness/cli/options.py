@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from harness.errors import UserError
+from harness.messages import listed
 from harness.plugins.host import Host
 from harness.running.parameters import IntegerRule, read_integers
 from harness.specs import Scalar
@@ -70,6 +71,23 @@ class CommaList(_ParamType):
         if not converted:
             self.fail("is empty", param, ctx)
         return tuple(converted)
+
+
+def warn_of_large_alphas(
+    ctx: click.Context, param: click.Parameter, alphas: tuple[float, ...] | None
+) -> tuple[float, ...] | None:
+    """Asks about thresholds above 1, at which a point may miss by more than the whole object: percent?"""
+    large = [alpha for alpha in alphas or () if alpha > 1]
+    if large:
+        values = listed([f"{alpha:g}" for alpha in large])
+        fractions = listed([f"{alpha / 100:g}" for alpha in large])
+        verb = "was" if len(large) == 1 else "were"
+        click.echo(
+            f"bench: --alphas {values}: above 1, where a point may miss by more than the whole length; "
+            f"{verb} {fractions} meant?",
+            err=True,
+        )
+    return alphas
 
 
 class NumberList(CommaList):

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import CommaList, data_root, dataset_folders, number_range, typed_arguments
+from harness.cli.options import (
+    CommaList,
+    data_root,
+    dataset_folders,
+    number_range,
+    typed_arguments,
+    warn_of_large_alphas,
+)
 from harness.cli.terminal import print_warning, print_warnings
 from harness.errors import SeveralErrors, UserError
 from harness.plugins.host import Host
@@ -36,7 +43,11 @@ class RescoreArguments:
     "--protocols", type=CommaList(), metavar="A,B", help="Protocols to add; those of each record otherwise."
 )
 @click.option(
-    "--alphas", type=CommaList(number_range), metavar="A,B", help="Thresholds; each protocol's own otherwise."
+    "--alphas",
+    type=CommaList(number_range),
+    callback=warn_of_large_alphas,
+    metavar="A,B",
+    help="Thresholds; each protocol's own otherwise.",
 )
 @click.option(
     "--threshold",

@@ -21,6 +21,7 @@ from harness.cli.options import (
     parameter_settings,
     positive,
     typed_arguments,
+    warn_of_large_alphas,
     weights,
 )
 from harness.cli.terminal import TerminalReporter
@@ -171,7 +172,11 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
     help="Protocols to score under.",
 )
 @click.option(
-    "--alphas", type=CommaList(number_range), metavar="A,B", help="Thresholds; each protocol's own otherwise."
+    "--alphas",
+    type=CommaList(number_range),
+    callback=warn_of_large_alphas,
+    metavar="A,B",
+    help="Thresholds; each protocol's own otherwise.",
 )
 @click.option(
     "--timestep",

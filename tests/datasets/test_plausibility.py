@@ -204,3 +204,16 @@ def test_points_outside_the_picture_in_an_official_layout(tmp_path):
     assert point == (
         "1 of 4 points lies outside the picture, the first in pair one: target (900, 394) in 320 x 240 pixels"
     )
+
+
+def test_thresholds_in_percent_are_asked_about_and_computed_all_the_same(bench, photos, tmp_path):
+    run = ("run", "--methods", "position", "--datasets", f"folder={photos}", "--out", tmp_path / "r")
+    done = bench(*run, "--alphas", "5,0.1,10")
+    assert done.status == 0
+    assert done.complaint == (
+        "bench: --alphas 5 and 10: above 1, where a point may miss by more than the whole length; "
+        "were 0.05 and 0.1 meant?"
+    )
+    assert bench(*run, "--alphas", "0.05,1").err == ""
+    rescored = bench("rescore", tmp_path / "r", "--alphas", "2", "--datasets", f"folder={photos}")
+    assert "was 0.02 meant?" in rescored.complaint

@@ -10,14 +10,12 @@ import pytest
 
 from harness.datasets.shapes.camera import Camera
 from harness.datasets.shapes.catalogue import KINDS
-from harness.datasets.shapes.export import export
 from harness.datasets.shapes.keyed_random import KeyedRandom
 from harness.datasets.shapes.outlines import is_inside, limb
 from harness.datasets.shapes.pairs import SPLITS, Shapes, ShapesImage, keypoint_names
 from harness.datasets.shapes.scene import draw_scene, lay_out, sketch_object
 from harness.datasets.shapes.sketch import Sketch
 from harness.datasets.shapes.spec import SHAPES
-from harness.datasets.spair71k import SPair71k
 from harness.datasets.splits import read_split
 from harness.errors import UserError
 from harness.frames import Size
@@ -197,30 +195,6 @@ def test_distractors_are_of_other_categories() -> None:
 def test_unknown_split_is_refused_by_name() -> None:
     with pytest.raises(UserError, match="no split 'tets'; it has test, val, train"):
         Shapes("tets")
-
-
-def test_export_reads_back_as_the_same_pairs(tmp_path: Path) -> None:
-    export(tmp_path, ["val"])
-    dataset, exported = Shapes("val"), SPair71k(tmp_path, "val")
-    assert list(dataset.pair_ids) == list(exported.pair_ids)
-    for number in range(len(dataset)):
-        pair, exported_pair = dataset[number], exported[number]
-        for field in (
-            "pair_id",
-            "source_size",
-            "target_size",
-            "category",
-            "keypoint_ids",
-            "source_box",
-            "target_box",
-            "labels",
-        ):
-            assert getattr(pair, field) == getattr(exported_pair, field), field
-        np.testing.assert_array_equal(pair.source_points, exported_pair.source_points)
-        np.testing.assert_array_equal(pair.target_points, exported_pair.target_points)
-        assert (pair.source.name, pair.target.name) == (exported_pair.source.name, exported_pair.target.name)
-        if number % 60 == 0:
-            assert pair.source.open().tobytes() == exported_pair.source.open().tobytes()
 
 
 def test_reading_a_split_paints_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -229,25 +229,3 @@ def test_the_data_root_may_be_a_copy_elsewhere(bench, root, tmp_path):
         bench("data", "verify", f"pf-willow={tmp_path / 'copy'}", "--data-root", tmp_path / "nowhere").status
         == 0
     )
-
-
-def test_only_the_bundled_dataset_can_be_exported(bench, tmp_path):
-    done = bench("data", "export", "pf-willow", tmp_path / "out")
-    assert done.status == 2
-    assert "pf-willow cannot be exported, only shapes can" in done.complaint
-    assert not (tmp_path / "out").exists()
-
-
-def test_export_leaves_folders_with_something_in_them_alone(bench, tmp_path):
-    (tmp_path / "mine.txt").write_text("mine")
-    for place in (tmp_path, tmp_path / "mine.txt"):
-        done = bench("data", "export", "shapes", place)
-        assert done.status == 2
-        assert f"{place} is not an empty folder" in done.complaint
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
-
-
-def test_export_knows_the_splits(bench, tmp_path):
-    done = bench("data", "export", "shapes", tmp_path / "out", "--split", "tset")
-    assert done.status == 2
-    assert "has no split 'tset'" in done.complaint

@@ -1,94 +1,182 @@
-"""Writes `shapes` to disk in the layout of SPair-71k."""
+"""Writes `shapes` to disk as SPair-71k is laid out, for this program and for those of others.
+
+Programs that read SPair-71k rely on more than its lists say: names that end in `.jpg`, from which they make
+the names of annotations and masks; thirty keypoint slots for each picture; masks with VOC's class numbers;
+`mirror` 0.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import PIL.Image
+import PIL.ImageDraw
 
-from harness.datasets.shapes.pairs import Annotation, Shapes, ShapesImage, keypoint_names
+from harness.datasets.lists import VOC_CATEGORIES
+from harness.datasets.shapes.canvas import FINE
+from harness.datasets.shapes.catalogue import KINDS
+from harness.datasets.shapes.pairs import Shapes, ShapesImage, keypoint_names
+from harness.datasets.shapes.scene import Scene
+from harness.errors import UserError
+from harness.files import replacing
 from harness.specs import ImagePair, ImageSource
 
 Item = TypeVar("Item")
 
+KEYPOINT_SLOTS = 30
+"""Keypoints that each picture of SPair-71k has room for, whatever its category."""
+
+FOREIGN_CATEGORIES = tuple(category for category in KINDS if category not in VOC_CATEGORIES)
+"""Categories that PASCAL VOC, and so SPair-71k, does not have."""
+
+UNFINISHED = "UNFINISHED.json"
+"""Lies in the folder until all is written, and says what is being written."""
+
 _FOLDERS = {"train": "trn", "val": "val", "test": "test"}
 """Split -> folder of its pair annotations."""
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What is written.
+
+    Attributes:
+        splits: of `train`, `val` and `test`.
+        whole_pixels: round points and boxes, as SPair-71k has them; some programs use them as indices.
+    """
+
+    splits: tuple[str, ...]
+    whole_pixels: bool = False
 
 
 def _silent(items: Iterable[Item]) -> Iterable[Item]:
     return items
 
 
-def export(
-    folder: Path, splits: Sequence[str], progress: Callable[[Iterable[Any]], Iterable[Any]] = _silent
-) -> None:
-    """Writes pictures, annotations and pair lists such that `spair-71k` reads the same pairs from `folder`.
+def check_folder(folder: Path, options: ExportOptions) -> None:
+    """Checks that an export may be written to a folder: a new one, an empty one, or one in which the same
+    export was interrupted.
 
-    Pictures are PNG files, so that nothing of them is lost; official ones are JPEG, which readers learn from
-    the annotations.
+    Raises:
+        UserError: something else is there, which would be read as part of the dataset.
+    """
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    try:
+        begun = json.loads((folder / UNFINISHED).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise UserError(f"{folder} is not an empty folder; name a new one") from None
+    if begun != _plain(options):
+        raise UserError(f"{folder} holds an unfinished export of other splits or options; delete it first")
+
+
+def export(
+    folder: Path,
+    options: ExportOptions,
+    progress: Callable[[Iterable[Any]], Iterable[Any]] = _silent,
+) -> None:
+    """Writes pictures, masks, annotations and pair lists such that `spair-71k` reads the same pairs from
+    `folder`.
+
+    Pictures are PNG files, so that nothing of them is lost, under the names that official ones have:
+    libraries look at the content. An interrupted export is written again from the start.
 
     Args:
-        splits: of `train`, `val` and `test`.
         progress: wraps the pictures and pairs while they are written, to show progress.
 
     Raises:
+        UserError: see `check_folder`.
         OSError: the folder cannot be written.
     """
-    for split in splits:
+    check_folder(folder, options)
+    with replacing(folder / UNFINISHED) as file:
+        file.write(json.dumps(_plain(options)).encode())
+    for split in options.splits:
         dataset = Shapes(split)
         for image in progress(dataset.images()):
-            _write_image(folder, image, dataset.annotation(image))
-        _write_pairs(folder, _FOLDERS[split], [dataset[number] for number in range(len(dataset))])
+            _write_image(folder, image, options.whole_pixels)
+        pairs = [dataset[number] for number in range(len(dataset))]
+        _write_pairs(folder, _FOLDERS[split], pairs, options.whole_pixels)
+    (folder / UNFINISHED).unlink()
 
 
-def _write_image(folder: Path, image: ShapesImage, annotation: Annotation) -> None:
-    picture = folder / "JPEGImages" / image.category / f"{image.stem}.png"
+def draw_mask(scene: Scene, category: str) -> PIL.Image.Image:
+    """The pixels of a picture that show its object: 8-bit, its class number there and 0 elsewhere.
+
+    Classes are numbered as in VOC, from 1; the categories that VOC does not have follow.
+    """
+    mask = PIL.Image.new("L", (scene.size.width * FINE, scene.size.height * FINE))
+    draw = PIL.ImageDraw.Draw(mask)
+    # Things before the object come last: what they cover is not seen.
+    for patches, value in ((scene.patches, 255), (scene.occluders, 0)):
+        for patch in patches:
+            draw.polygon([(x * FINE, y * FINE) for x, y in patch.outline.tolist()], fill=value)
+    names = (*VOC_CATEGORIES, *FOREIGN_CATEGORIES)
+    number = names.index(category) + 1
+    # A pixel belongs to the object where half of it does.
+    return mask.reduce(FINE).point(lambda share: number if share >= 128 else 0)
+
+
+def _write_image(folder: Path, image: ShapesImage, whole_pixels: bool) -> None:
+    scene = image.scene()
+    picture = folder / "JPEGImages" / image.category / f"{image.stem}.jpg"
     picture.parent.mkdir(parents=True, exist_ok=True)
-    image.open().save(picture)
-    keypoints = {}
-    for number, point in enumerate(annotation.points):
-        # JSON has no NaN; SPair-71k writes null for a point that is not visible.
-        keypoints[str(number)] = point.tolist() if np.isfinite(point).all() else None
+    image.open().save(picture, "PNG")
+    mask = folder / "Segmentation" / image.category / f"{image.stem}.png"
+    mask.parent.mkdir(parents=True, exist_ok=True)
+    draw_mask(scene, image.category).save(mask)
+    # JSON has no NaN; SPair-71k writes null for a point that is not visible, and for one that no object has.
+    keypoints: dict[str, Any] = dict.fromkeys(map(str, range(KEYPOINT_SLOTS)))
+    for number, point in enumerate(scene.points):
+        if np.isfinite(point).all():
+            keypoints[str(number)] = _numbers(point, whole_pixels)
     _write_json(
         folder / "ImageAnnotation" / image.category / f"{image.stem}.json",
         {
             "filename": picture.name,
-            "image_width": annotation.size.width,
-            "image_height": annotation.size.height,
+            "image_width": scene.size.width,
+            "image_height": scene.size.height,
             "image_depth": 3,
             "category": image.category,
-            "bndbox": annotation.box,
+            "pose": "Unspecified",
+            "bndbox": _numbers(scene.box, whole_pixels),
             "kps": keypoints,
             "kps_names": keypoint_names(image.category),
-            "truncated": int(annotation.is_truncated),
-            "occluded": int(annotation.is_occluded),
+            "truncated": int(scene.is_truncated),
+            "occluded": int(scene.is_occluded),
+            "difficult": 0,
         },
     )
 
 
-def _write_pairs(folder: Path, split: str, pairs: Sequence[ImagePair]) -> None:
-    for pair in pairs:
-        source = _file_name(pair, pair.source)
-        target = _file_name(pair, pair.target)
+def _write_pairs(folder: Path, split: str, pairs: Sequence[ImagePair], whole_pixels: bool) -> None:
+    for number, pair in enumerate(pairs):
         _write_json(
             folder / "PairAnnotation" / split / f"{pair.pair_id}.json",
             {
+                "pair_id": number,
                 "filename": pair.pair_id,
-                "src_imname": source,
-                "trg_imname": target,
+                "src_imname": _file_name(pair, pair.source),
+                "trg_imname": _file_name(pair, pair.target),
                 # Width, height and channels, as in the official files.
                 "src_imsize": [*pair.source_size, 3],
                 "trg_imsize": [*pair.target_size, 3],
-                "src_bndbox": pair.source_box,
-                "trg_bndbox": pair.target_box,
+                "src_bndbox": _numbers(pair.source_box or (), whole_pixels),
+                "trg_bndbox": _numbers(pair.target_box or (), whole_pixels),
                 "category": pair.category,
-                "src_kps": pair.source_points.tolist(),
-                "trg_kps": pair.target_points.tolist(),
+                "src_pose": "Unspecified",
+                "trg_pose": "Unspecified",
+                "src_kps": [_numbers(point, whole_pixels) for point in pair.source_points],
+                "trg_kps": [_numbers(point, whole_pixels) for point in pair.target_points],
                 "kps_ids": pair.keypoint_ids,
                 **pair.labels,
+                # There it speaks of mirrored copies of pictures, which neither dataset has.
+                "mirror": 0,
             },
         )
     layout = folder / "Layout" / "large" / f"{split}.txt"
@@ -96,8 +184,18 @@ def _write_pairs(folder: Path, split: str, pairs: Sequence[ImagePair]) -> None:
     layout.write_text("".join(f"{pair.pair_id}\n" for pair in pairs), encoding="utf-8")
 
 
+def _numbers(values: Iterable[float], whole: bool) -> list[float]:
+    """Coordinates for JSON, rounded to the nearest pixel if so asked."""
+    return [round(float(value)) if whole else float(value) for value in values]
+
+
 def _file_name(pair: ImagePair, image: ImageSource) -> str:
-    return f"{image.name.removeprefix(pair.category + '-')}.png"
+    return f"{image.name.removeprefix(pair.category + '-')}.jpg"
+
+
+def _plain(options: ExportOptions) -> dict[str, Any]:
+    """Options as JSON gives them back."""
+    return {**asdict(options), "splits": list(options.splits)}
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
