@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import ModuleType
 from typing import Any
 
 import pluggy
@@ -16,6 +17,7 @@ import pluggy
 from harness import hookspecs
 from harness.errors import UserError
 from harness.messages import one_line
+from harness.plugins.module_files import module_name
 from harness.plugins.registry import MethodRegistry, Plugin, Registry, Status
 from harness.specs import (
     CommandSpec,
@@ -38,6 +40,8 @@ class Host:
         plugins: every plugin found, in order of loading.
         manager: the loaded ones, for lifecycle hooks.
         registries: collecting hook -> the specs it brought.
+        references: plugin -> modules that its module's names came from when it was loaded.
+        versions: (hook, name of a spec) -> version of the code behind it, as far as somebody asked.
     """
 
     def __init__(self) -> None:
@@ -63,6 +67,8 @@ class Host:
             self.commands,
         )
         self.registries: Mapping[str, Registry[Any]] = {registry.hook: registry for registry in registries}
+        self.references: dict[str, tuple[str, ...]] = {}
+        self.versions: dict[tuple[str, str], str] = {}
 
     def load(
         self, name: str, distribution: str, version: str, importer: Callable[[], object], source: str = ""
@@ -93,6 +99,8 @@ class Host:
                 self.manager.unregister(name=name)
             self.plugins.append(replace(plugin, status="failed", reason=one_line(error)))
             return
+        # Now, and not when a version is asked for: a cell that ran may have left other values there.
+        self.references[name] = _referenced_modules(module)
         hooks = [caller.name for caller in self.manager.get_hookcallers(module) or ()]
         plugin = replace(plugin, hooks=tuple(sorted(hooks)))
         self.plugins.append(self._add(plugin, collected))
@@ -128,3 +136,14 @@ class Host:
             if counts[name] > 1:
                 raise UserError(f"{registry.hook} returned '{name}' twice")
         return specs
+
+
+def _referenced_modules(module: object) -> tuple[str, ...]:
+    """Modules that the values in a module come from: those that it imported by a name made up at run time."""
+    names: set[str] = set()
+    for value in getattr(module, "__dict__", {}).values():
+        if isinstance(value, ModuleType):
+            names.add(value.__name__)
+        elif callable(value):
+            names.add(module_name(value))
+    return tuple(sorted(names))

@@ -147,7 +147,8 @@ class Provenance(_Model):
     dirty: bool | None
     """True where the package's source differs from that commit."""
     plugins: dict[str, str]
-    """Extractor, prompt and localizers -> plugin that brought it."""
+    """Extractor, prompt and localizers -> plugin that brought it, with a hash of its code; `harness` -> our
+    own version and code, which all predictions go through."""
     weights: dict[str, dict[str, str]]
     """Weight source -> file -> sha256."""
     weight_origins: dict[str, str] = {}

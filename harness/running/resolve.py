@@ -99,6 +99,7 @@ class ResolvedCell:
             together, since no weights were looked for.
         learned: file of the learned prompt; None for a prompt that is not learned.
         training: what network and prompt together were tuned with.
+        engine: our own version and code, which all predictions go through.
     """
 
     id: str
@@ -113,6 +114,7 @@ class ResolvedCell:
     weights: ResolvedWeights
     learned: LearnedFile | None
     training: Training
+    engine: str
 
     @property
     def folder(self) -> Path:
@@ -121,8 +123,8 @@ class ResolvedCell:
 
     @property
     def plugins(self) -> dict[str, str]:
-        """`extractor` and `prompt` -> the plugin that brought it, with its version."""
-        return _plugin_versions(self.extractor, self.prompt)
+        """`extractor` and `prompt` -> the plugin that brought it, with its version; `harness` -> our own."""
+        return {"harness": self.engine, **_plugin_versions(self.extractor, self.prompt)}
 
     def info(self) -> CellInfo:
         """The cell's description in its record."""
@@ -173,6 +175,7 @@ def resolve_cell(resources: Resources, cell: Cell) -> ResolvedCell:
         "weights": weights.hashes,
         "precision": resources.options.precision,
         "plugins": _plugin_versions(extractor, prompt),
+        "engine": resources.engine,
         "prompt_params": dict(prompt.spec.params) if prompt else {},
         "extractor": {
             "fed": fed,
@@ -193,6 +196,7 @@ def resolve_cell(resources: Resources, cell: Cell) -> ResolvedCell:
         weights=weights,
         learned=learned,
         training=training_of(host, method, prompt.spec if prompt else None, learned),
+        engine=resources.engine,
     )
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from harness.datasets.splits import SplitIndex, Splits
 from harness.plugins.host import Host
+from harness.plugins.version import engine_version
 from harness.scoring.criteria import Criterion
 from harness.specs import NO_PROMPT, SharedObjects
 from harness.sweep import Cell, DatasetChoice
@@ -62,6 +64,11 @@ class Resources:
         self._splits = Splits(host.datasets, options.data_root)
         self._weights: dict[str, Weights] = {}
         self._hashes: dict[tuple[str, Path], dict[str, str]] = {}
+
+    @cached_property
+    def engine(self) -> str:
+        """Our own version and code, which all cells go through."""
+        return engine_version()
 
     def split(self, choice: DatasetChoice, split: str) -> SplitIndex:
         """Returns a split. Raises `UserError` where the dataset is not there."""

@@ -1,0 +1,53 @@
+"""The published localizers, as specs. They need torch, which listing them must not import."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from harness.localizers.make import make_localizer
+from harness.specs import LocalizerSpec
+
+LOCALIZERS = (
+    LocalizerSpec(
+        name="argmax",
+        make=partial(make_localizer, "harness.localizers.on_grid", "Argmax"),
+        options={"normalize": True},
+        grid="corner",
+        description="the most similar cell",
+    ),
+    LocalizerSpec(
+        name="argmax-original",
+        make=partial(make_localizer, "harness.localizers.original_resolution", "ArgmaxOriginal"),
+        grid="half-pixel",
+        reads="pixel",
+        description="the most similar pixel at original resolution (DIFT)",
+    ),
+    LocalizerSpec(
+        name="bilinear",
+        make=partial(make_localizer, "harness.localizers.on_grid", "Bilinear"),
+        options={"normalize": True},
+        grid="corner",
+        description="most similar cells of the query's four neighbours, blended",
+    ),
+    LocalizerSpec(
+        name="soft-argmax",
+        make=partial(make_localizer, "harness.localizers.on_grid", "SoftArgmax"),
+        options={"temperature": 0.04, "normalize": True},
+        grid="corner",
+        description="mean position under softmax",
+    ),
+    LocalizerSpec(
+        name="kernel-softmax",
+        make=partial(make_localizer, "harness.localizers.on_grid", "KernelSoftmax"),
+        options={"sigma": 7.0, "temperature": 0.04, "relative_to": None, "normalize": True},
+        grid="corner",
+        description="soft-argmax around the most similar cell (the SD4Match paper's)",
+    ),
+    LocalizerSpec(
+        name="window-softmax",
+        make=partial(make_localizer, "harness.localizers.on_grid", "WindowSoftmax"),
+        options={"window": 7, "temperature": 0.02},
+        grid="patch-centre",
+        description="soft-argmax in a window (GeoAware-SC)",
+    ),
+)
