@@ -12,7 +12,7 @@ from harness.tables.text import label_with
 
 PRECISION = "precision"
 
-_CODE = {"plugin code", "prompt code"}
+_CODE = {"plugin code", "prompt code", "harness code"}
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,7 @@ def _aspects(record: Record) -> dict[str, object]:
     return {
         "plugin code": provenance.plugins.get("extractor"),
         "prompt code": provenance.plugins.get("prompt"),
+        "harness code": provenance.plugins.get("harness"),
         "prompt file": provenance.weights.get("prompt file"),
         "input size": record.cell.fed,
     }
