@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
-from harness.errors import DataError
+from harness.datasets.checks import check_pair, check_text, outside_points, threshold_problem
+from harness.errors import DataError, UserError
 from harness.frames import Size
+from harness.messages import counted, one_line
 from harness.specs import (
     DatasetSpec,
     ImagePair,
@@ -19,6 +23,7 @@ from harness.specs import (
     PairDataset,
     Threshold,
     is_labelled_dataset,
+    is_noted_dataset,
     is_threshold_dataset,
     valid_points,
 )
@@ -31,12 +36,15 @@ class SplitIndex:
 
     Attributes:
         label: the dataset's name in tables.
-        pair_ids: identifiers of all pairs.
-        pairs: pair_id -> pair, of those that could be read.
-        broken: pair_id -> reason why it could not be read.
+        pair_ids: identifiers of all pairs, each once.
+        pairs: pair_id -> pair, of those that could be read and can be scored.
+        broken: pair_id -> reason why it could not be read, or cannot be scored.
         threshold: the length that PCK's alpha multiplies.
         prompt_names: category -> the word that a prompt uses, where that differs.
         official_pairs: number of pairs that the published split has; None where it is not known.
+        listed: the pair of each entry of the dataset's list; other than `pair_ids` only where the list names
+            a pair several times. A score counts a pair once; a training follows the list.
+        notes: what a reader of the numbers should know of the list, one line each.
     """
 
     label: str
@@ -47,6 +55,8 @@ class SplitIndex:
     threshold: Threshold
     prompt_names: Mapping[str, str] = field(default_factory=dict)
     official_pairs: int | None = None
+    listed: Sequence[str] = ()
+    notes: tuple[str, ...] = ()
 
     def prompt_category(self, pair: ImagePair) -> str:
         """The word a prompt uses for the pair's object."""
@@ -64,8 +74,11 @@ class SplitIndex:
         pictures' content.
         """
         digest = hashlib.sha256()
+        digest.update(f"{self.threshold}\x1f{sorted(self.prompt_names.items())!r}\x1e".encode())
         for pair_id in self.pair_ids:
-            digest.update(_entry(pair_id, self.pairs.get(pair_id), self.broken.get(pair_id, "")).encode())
+            pair = self.pairs.get(pair_id)
+            # Without the reason why a pair is broken, which names paths of this machine.
+            digest.update((_entry(pair) if pair else f"{pair_id}\x1fbroken\x1e").encode())
         return digest.hexdigest()
 
     @cached_property
@@ -88,6 +101,41 @@ class SplitIndex:
     def absent_points(self) -> int:
         """Number of points that are missing in one image of their pair, or in both."""
         return sum(int((~is_valid).sum()) for is_valid in self.valid.values())
+
+    @cached_property
+    def outside(self) -> Mapping[str, str]:
+        """pair_id -> a line about the points that lie outside their pictures.
+
+        They are scored as published, clamped where the protocol clamps; the user's own lists refuse them.
+        """
+        lines = {pair_id: outside_points(pair) for pair_id, pair in self.pairs.items()}
+        return {pair_id: line for pair_id, line in lines.items() if line}
+
+    @cached_property
+    def threshold_problems(self) -> Mapping[Threshold, Mapping[str, str]]:
+        """Kind of threshold -> pair_id -> the reason why the pair has none of this kind.
+
+        Pairs without a valid point are left out, as they are of every score.
+        """
+        problems: dict[Threshold, dict[str, str]] = {}
+        for kind in get_args(Threshold):
+            lines = {pair_id: threshold_problem(kind, pair) for pair_id, pair in self.pairs.items()}
+            problems[kind] = {key: line for key, line in lines.items() if line and key not in self.excluded}
+        return problems
+
+    @cached_property
+    def absent_thresholds(self) -> Mapping[Threshold, str]:
+        """Kind of threshold -> the reason why the dataset as a whole lacks it, of those it lacks."""
+        measured = len(self.pairs) - len(self.excluded)
+        absent: dict[Threshold, str] = {}
+        for kind, problems in self.threshold_problems.items():
+            if measured and len(problems) == measured:
+                reason = {
+                    "box": "no pair has a target_box",
+                    "points": "no pair's target points have an extent",
+                }
+                absent[kind] = f"{self.label} {self.split}: {reason[kind]}; choose another threshold"
+        return absent
 
     def source_points(self, pair_id: str) -> np.ndarray:
         """(N, 2) valid points of a pair in original pixels of the source image: the queries."""
@@ -133,39 +181,118 @@ class Splits:
 
 
 def read_split(spec: DatasetSpec, folder: Path, split: str) -> SplitIndex:
-    """Reads every annotation of a split, and no picture. Raises `UserError` where the dataset is not
-    there.
+    """Reads every annotation of a split and checks it; of pictures it reads headers alone.
+
+    Raises:
+        UserError: the dataset is not there, or its list is unreadable, empty or uses a name for two pairs.
     """
-    dataset: PairDataset = spec.open(folder, split)
-    pairs: dict[str, ImagePair] = {}
-    broken: dict[str, str] = {}
-    for number, pair_id in enumerate(dataset.pair_ids):
-        # A damaged annotation costs its own pair, which is reported as failed, and not the split.
-        try:
-            pairs[pair_id] = dataset[number]
-        except DataError as error:
-            broken[pair_id] = str(error)
-    label = dataset.label if is_labelled_dataset(dataset) else spec.name
-    threshold = dataset.threshold if is_threshold_dataset(dataset) else spec.threshold
+    try:
+        dataset: PairDataset = spec.open(folder, split)
+    except DataError as error:  # one file, but that of all pairs
+        raise UserError(str(error)) from error
+    where = f"dataset {spec.name} {split}"
+    label, threshold = _label_of(where, spec, dataset), _threshold_of(where, spec, dataset)
+    names = _announced_ids(where, dataset)
+    pairs, broken = _read_pairs(where, dataset, names, threshold)
+    notes = dataset.notes if is_noted_dataset(dataset) else ()
     return SplitIndex(
         label=label,
         split=split,
-        pair_ids=dataset.pair_ids,
+        pair_ids=tuple(dict.fromkeys(names)),
         pairs=pairs,
         broken=broken,
         threshold=threshold,
         prompt_names=spec.prompt_names,
         official_pairs=spec.counts.get(split, {}).get("pairs"),
+        listed=names,
+        notes=(*notes, *_repetitions(names)),
     )
 
 
-def _entry(pair_id: str, pair: ImagePair | None, reason: str) -> str:
+def _read_pairs(
+    where: str, dataset: PairDataset, names: Sequence[str], threshold: Threshold
+) -> tuple[dict[str, ImagePair], dict[str, str]]:
+    """Reads the pairs: those that can be scored, and the reasons why others cannot.
+
+    Raises:
+        UserError: two different pairs have one name.
+    """
+    pairs: dict[str, ImagePair] = {}
+    broken: dict[str, str] = {}
+    for number, pair_id in enumerate(names):
+        # A damaged annotation costs its own pair, which is reported as failed, and not the split.
+        try:
+            pair = check_pair(dataset[number], pair_id)
+        except (MemoryError, UserError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a decoder's or a plugin's error fails its pair alone
+            broken[pair_id] = one_line(error)
+            continue
+        if pair_id in pairs and _entry(pairs[pair_id]) != _entry(pair):
+            raise UserError(f"{where}: two pairs are called '{pair_id}'; give each its own id")
+        pairs[pair_id] = pair
+    for name, problem in _unmeasured(pairs, threshold).items():
+        broken[name] = f"pair {name}: {problem}"
+    # Of two entries of one name that differ in that one cannot be read, neither is trusted.
+    return {name: pair for name, pair in pairs.items() if name not in broken}, broken
+
+
+def _unmeasured(pairs: Mapping[str, ImagePair], threshold: Threshold) -> dict[str, str]:
+    """pair_id -> the reason why it lacks the dataset's own threshold."""
+    problems = {name: threshold_problem(threshold, pair) for name, pair in pairs.items()}
+    # Where no pair at all has a box the pairs are whole, and other thresholds can be chosen.
+    if threshold == "box" and all(problems.values()):
+        return {}
+    return {name: problem for name, problem in problems.items() if problem}
+
+
+def _repetitions(listed: Sequence[str]) -> list[str]:
+    """A line about the pairs that a list names several times; none where each is there once."""
+    repeated = {name: count for name, count in Counter(listed).items() if count > 1}
+    if not repeated:
+        return []
+    name, count = next(iter(repeated.items()))
+    example = f"{name}, {count} times"
+    if len(repeated) > 1:
+        example += f", and {counted(len(repeated) - 1, 'other')}"
+    pairs = counted(len(repeated), "pair is", "pairs are")
+    return [f"{pairs} listed several times and {'counts' if len(repeated) == 1 else 'count'} once: {example}"]
+
+
+def _announced_ids(where: str, dataset: PairDataset) -> tuple[str, ...]:
+    """The names of a dataset's pairs. Raises `UserError` where they are not texts, or there are none."""
+    try:
+        names = tuple(check_text(where, "the name of a pair", name) for name in dataset.pair_ids)
+    except DataError as error:
+        raise UserError(str(error)) from error
+    if not names:
+        raise UserError(f"{where}: its list has no pairs; fetch the dataset again or mend the list")
+    if len(dataset) != len(names):
+        raise UserError(f"{where}: has {len(dataset)} pairs and {len(names)} names of pairs; need as many")
+    return names
+
+
+def _label_of(where: str, spec: DatasetSpec, dataset: PairDataset) -> str:
+    if not is_labelled_dataset(dataset):
+        return spec.name
+    try:
+        return check_text(where, "its name", dataset.label)
+    except DataError as error:
+        raise UserError(str(error)) from error
+
+
+def _threshold_of(where: str, spec: DatasetSpec, dataset: PairDataset) -> Threshold:
+    threshold = dataset.threshold if is_threshold_dataset(dataset) else spec.threshold
+    if threshold not in get_args(Threshold):
+        raise UserError(f"{where}: threshold {threshold!r} is not one of {', '.join(get_args(Threshold))}")
+    return threshold
+
+
+def _entry(pair: ImagePair) -> str:
     """Line of one pair in the text that the manifest hashes."""
     # ASCII's unit and record separators, which names do not contain: fields cannot run into each other.
-    if pair is None:
-        return f"{pair_id}\x1fbroken\x1f{reason}\x1e"
     fields = [
-        pair_id,
+        pair.pair_id,
         _identity(pair.source),
         _identity(pair.target),
         _hex_bytes(pair.source_points),

@@ -55,11 +55,13 @@ class ImagePair:
         source_size, target_size: their sizes in original pixels.
         category: the dataset's own name of the object's kind.
         source_points, target_points: (N, 2) float64, (x, y) in original pixels; row i of both is one
-            keypoint. A row that is not finite in either image is an absent point: it is neither predicted nor
-            counted.
+            keypoint. A row with NaN in either image is an absent point: it is neither predicted nor counted.
         keypoint_ids: N names of the keypoints, unique in the pair.
         source_box, target_box: (x1, y1, x2, y2) in original pixels, where the dataset has them.
-        labels: the dataset's own difficulty labels, such as `viewpoint_variation: 2`.
+        labels: the dataset's own difficulty labels, such as `viewpoint_variation: 2`; None for one that the
+            pair does not have.
+
+    A pair that breaks one of these rules fails by name when its split is read, and the others are scored.
     """
 
     pair_id: str
@@ -81,7 +83,10 @@ class PairDataset(Protocol):
 
     @property
     def pair_ids(self) -> Sequence[str]:
-        """The pairs' identifiers in the dataset's own order, known without reading the pairs."""
+        """The pairs' identifiers in the dataset's own order, known without reading the pairs.
+
+        An entry that repeats an earlier one has its identifier; such a pair is scored once.
+        """
 
     def __len__(self) -> int: ...
 
@@ -97,6 +102,11 @@ def is_labelled_dataset(dataset: object) -> TypeGuard[LabelledDataset]:
 def is_threshold_dataset(dataset: object) -> TypeGuard[ThresholdDataset]:
     """Says whether a dataset, or one that it wraps, says which length PCK's alpha multiplies."""
     return hasattr(dataset, "threshold")
+
+
+def is_noted_dataset(dataset: object) -> TypeGuard[NotedDataset]:
+    """Says whether a dataset, or one that it wraps, has notes on how it was read."""
+    return isinstance(getattr(dataset, "notes", None), tuple | list)
 
 
 @runtime_checkable
@@ -115,6 +125,15 @@ class ThresholdDataset(Protocol):
     @property
     def threshold(self) -> Threshold:
         """The length that PCK's alpha multiplies, in place of `DatasetSpec.threshold`."""
+
+
+@runtime_checkable
+class NotedDataset(Protocol):
+    """A `PairDataset` that says how it was read, such as which of two lists was there."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What a reader of the numbers should know, one line each; asked for after all pairs were read."""
 
 
 @dataclass(frozen=True, kw_only=True)

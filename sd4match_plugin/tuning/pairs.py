@@ -62,6 +62,10 @@ def usable_pairs(index: SplitIndex, limit: int | None = None) -> list[ImagePair]
             f"{index.label} {index.split}: none of its {len(index.pair_ids)} pairs has a valid point"
         )
     chosen = choose_spread({pair.pair_id: pair.category for pair in pairs}, limit)
+    if limit is None:
+        # A training takes each entry of its list: PF-PASCAL's names 488 pairs twice.
+        usable = set(chosen)
+        chosen = [pair_id for pair_id in index.listed or index.pair_ids if pair_id in usable]
     return [index.pairs[pair_id] for pair_id in chosen]
 
 
