@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.datasets.images import ImageFile, file_size_in_pixels
+from harness.datasets.decoding import require_file, size_in_pixels
+from harness.datasets.images import ImageFile
 from harness.errors import DataError
 from harness.frames import Size
 from harness.specs import ImagePair, ImageSource, Scalar, Threshold, valid_points
@@ -96,37 +97,6 @@ def check_box(where: str, what: str, box: object) -> Box | None:
     return x1, y1, x2, y2
 
 
-def find_outside(side: str, image: ImageSource, size: Size, points: np.ndarray) -> str:
-    """Names the first point that lies outside its picture; empty where none does.
-
-    Args:
-        side: `source` or `target`.
-        points: (N, 2) original pixels; rows that are not finite are left aside.
-    """
-    # A point on the right or lower edge is inside: pixels cover [0, width] x [0, height].
-    is_beyond = ((points < 0) | (points > np.array(size))).any(axis=1)
-    outside = points[np.isfinite(points).all(axis=1) & is_beyond]
-    if not len(outside):
-        return ""
-    x, y = outside[0]
-    others = f" (and {len(outside) - 1} more)" if len(outside) > 1 else ""
-    name = image.path if isinstance(image, ImageFile) else image.name
-    return (
-        f"{side} point ({x:g}, {y:g}) lies outside {name}, "
-        f"which has {size.width} x {size.height} pixels{others}"
-    )
-
-
-def outside_points(pair: ImagePair) -> str:
-    """Names the points of a pair that lie outside its pictures; empty where none does."""
-    lines = [
-        find_outside("source", pair.source, pair.source_size, pair.source_points),
-        find_outside("target", pair.target, pair.target_size, pair.target_points),
-    ]
-    problems = "; ".join(filter(None, lines))
-    return f"pair {pair.pair_id}: {problems}" if problems else ""
-
-
 def threshold_problem(kind: Threshold, pair: ImagePair) -> str:
     """The reason why a pair has no length that PCK's alpha could multiply; empty where it has one.
 
@@ -149,23 +119,16 @@ def picture_size(path: Path) -> Size:
     """Reads a picture's width and height from its header, once as long as the file stays as it is.
 
     Raises:
-        DataError: it is missing, is not a file (a pipe or a device might never end) or is no picture.
+        DataError: it is missing, is not a file or is no picture.
     """
-    try:
-        stat = path.stat()
-        is_file = path.is_file()
-    except (OSError, ValueError) as error:  # ValueError: a name with a NUL
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"image {path}: {reason}; put the file there or fetch the dataset again") from error
-    if not is_file:
-        raise DataError(f"image {path}: is not a file but a folder, a device or a pipe; name a picture")
-    return _header_size(path, stat.st_mtime_ns, stat.st_size)
+    status = require_file(path)
+    return _header_size(path, status.st_mtime_ns, status.st_size)
 
 
 # Time and size are arguments so that a replaced picture is read anew.
 @lru_cache(maxsize=100_000)
 def _header_size(path: Path, mtime_ns: int, size: int) -> Size:
-    return file_size_in_pixels(path)
+    return size_in_pixels(path)
 
 
 def _check_picture(where: str, side: str, image: ImageSource, size: object) -> Size:

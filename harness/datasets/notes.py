@@ -18,7 +18,7 @@ def find_warnings(index: SplitIndex) -> list[str]:
 
 
 def notes_on_split(index: SplitIndex) -> list[str]:
-    """Lines for a run: one on a split that is not whole, one with all warnings."""
+    """Lines for a run: one on a split that is not whole, those on how it was read, one with all warnings."""
     title = f"{index.label} {index.split}"
     lines: list[str] = []
     pairs, official = len(index.pair_ids), index.official_pairs
@@ -27,6 +27,7 @@ def notes_on_split(index: SplitIndex) -> list[str]:
             f"{title}: {counted(pairs, 'pair')} instead of the published {official:,}; "
             "its numbers are not ranked beside those of the whole split"
         )
+    lines += [f"{title}: {note}" for note in index.notes]
     warnings = find_warnings(index)
     if warnings:
         lines.append(f"{title}: may be annotated otherwise than it is read: {'; '.join(warnings)}")

@@ -12,7 +12,7 @@ from typing import get_args
 
 import numpy as np
 
-from harness.datasets.checks import check_pair, check_text, outside_points, threshold_problem
+from harness.datasets.checks import check_pair, check_text, threshold_problem
 from harness.errors import DataError, UserError
 from harness.frames import Size
 from harness.messages import counted, one_line
@@ -101,15 +101,6 @@ class SplitIndex:
     def absent_points(self) -> int:
         """Number of points that are missing in one image of their pair, or in both."""
         return sum(int((~is_valid).sum()) for is_valid in self.valid.values())
-
-    @cached_property
-    def outside(self) -> Mapping[str, str]:
-        """pair_id -> a line about the points that lie outside their pictures.
-
-        They are scored as published, clamped where the protocol clamps; the user's own lists refuse them.
-        """
-        lines = {pair_id: outside_points(pair) for pair_id, pair in self.pairs.items()}
-        return {pair_id: line for pair_id, line in lines.items() if line}
 
     @cached_property
     def threshold_problems(self) -> Mapping[Threshold, Mapping[str, str]]:

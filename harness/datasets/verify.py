@@ -91,7 +91,7 @@ def verify_dataset(
         if index.pairs and len(index.excluded) == len(index.pairs):
             faults.append("no pair has a keypoint that is there in both pictures")
         official = _official_counts(spec, split)
-        warnings = tuple(find_warnings(index))
+        warnings = (*index.notes, *find_warnings(index))
         reports.append(SplitReport(index.label, split, _count(index), official, tuple(faults), warnings))
     # With a part of the splits there, the others are reported among them.
     if absent and len(absent) == len(reports):
