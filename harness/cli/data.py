@@ -206,6 +206,8 @@ def _show(spec: DatasetSpec, reports: Sequence[SplitReport]) -> None:
             continue
         counts = [f"{number:,} {kind}" for kind, number in report.found.items()]
         numbers = ", ".join(counts) or "not read"
+        if report.sample is not None:
+            numbers += f"; {report.sample} of the images drawn, to see that they can be"
         verdict = "ok" if report.is_whole else "incomplete or changed"
         click.echo(f"{title}: {verdict} ({numbers})")
         for fault in [*report.deviations, *report.faults[:SHOWN_FAULTS]]:

@@ -230,3 +230,40 @@ def test_the_data_root_may_be_a_copy_elsewhere(bench, root, tmp_path):
         bench("data", "verify", f"pf-willow={tmp_path / 'copy'}", "--data-root", tmp_path / "nowhere").status
         == 0
     )
+
+
+def test_of_the_drawn_dataset_a_sample_is_drawn_and_verify_says_so(bench):
+    done = bench("data", "verify", "shapes", "--split", "val")
+    assert (done.status, done.err) == (0, "")
+    assert done.out == (
+        "shapes val: ok (250 pairs, 148 images, 2,374 keypoints; "
+        "50 of the images drawn, to see that they can be)\n"
+    )
+    (report,) = json.loads(bench("data", "verify", "shapes", "--split", "val", "--json").out)
+    assert report["sample"] == 50
+
+
+def test_the_state_of_a_dataset_that_is_not_whole(bench, root):
+    """As many pictures as there should be, and a list that broke off."""
+
+    def state() -> dict:
+        objects = json.loads(bench("data", "list", "--json", "--data-root", root).out)
+        (willow,) = [entry for entry in objects if entry["name"] == "pf-willow"]
+        return willow
+
+    (root / "pf-willow" / "PF-dataset" / "car(G)").mkdir(exist_ok=True)
+    assert state()["state"] == "present"
+    path = root / "pf-willow" / "test_pairs.csv"
+    path.write_text("\n".join(path.read_text().splitlines()[:5]) + "\n")
+    assert (state()["state"], state()["missing"]) == ("not whole", ["test: 4 pairs instead of 12"])
+
+
+def test_a_run_on_a_split_that_is_not_whole_says_so_before_the_work(bench, root, tmp_path):
+    path = root / "pf-willow" / "test_pairs.csv"
+    path.write_text("\n".join(path.read_text().splitlines()[:5]) + "\n")
+    done = bench(
+        *("run", "--methods", "position,hog", "--datasets", "pf-willow"),
+        *("--data-root", root, "--out", tmp_path / "r"),
+    )
+    assert done.status == 0
+    assert done.complaint.startswith("bench: pf-willow test: 4 pairs instead of the published 12; ")
