@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import click
 
 from harness.cli.options import CommaList, data_root, dataset_folders, number_range, typed_arguments
 from harness.cli.terminal import print_warnings
+from harness.cli.ties import tie_warnings, with_ties
 from harness.plugins.host import Host
 from harness.records.folders import read_results
 from harness.tables.catalogue import CATALOGUE, KINDS
@@ -121,9 +121,7 @@ def leaderboard(host: Host, arguments: LeaderboardArguments) -> int:
 
     Best in bold and second underlined, per column and supervision group.
     """
-    from harness.scoring.criteria import make_criterion
     from harness.scoring.rescore import Rescorer
-    from harness.tables.ties import Ties
 
     kind = CATALOGUE[arguments.table]
     view = arguments.view()
@@ -136,13 +134,12 @@ def leaderboard(host: Host, arguments: LeaderboardArguments) -> int:
     view.check(records)
     view = replace(view, protocol=choose_protocol(records, arguments.protocol))
     rescorer = Rescorer(host, arguments.data_root, arguments.datasets or ())
-    criterion = partial(make_criterion, host)
-    ties = Ties(arguments.folder, rescorer.split, criterion, view.protocol, view.averaging)
+    tied_view, ties = with_ties(host, view, arguments.folder, rescorer)
     # Rows of CSV and JSON have no rank: reading predictions for them would be work for nothing.
     if arguments.ties and arguments.format_ not in ("csv", "json"):
-        view = replace(view, ties=ties)
+        view = tied_view
     tables = kind.tables(records, view)
-    print_warnings(f"ties could not be decided: {problem}" for problem in ties.problems)
+    print_warnings(tie_warnings(ties))
     chosen = [arguments.filter(table) for table in tables]
     click.echo(render_tables(chosen, arguments.format_), nl=False)
     # The tables are printed all the same; the status says that something is missing from them.

@@ -24,7 +24,8 @@ from harness.cli.options import (
     warn_of_large_alphas,
     weights,
 )
-from harness.cli.terminal import TerminalReporter
+from harness.cli.terminal import TerminalReporter, print_warnings
+from harness.cli.ties import tie_warnings, with_ties
 from harness.errors import UserError
 from harness.messages import counted
 from harness.plugins.host import Host
@@ -286,7 +287,7 @@ def run(host: Host, arguments: RunArguments) -> int:
     from harness.running.engine import run_cells
 
     records = run_cells(host, cells, arguments.run_options(host), TerminalReporter())
-    tables = _tables(arguments, cells, records)
+    tables = _tables(host, arguments, cells, records)
     texts = [table.render("md") for table in tables]
     # Each text ends with a line break of its own.
     click.echo("\n".join(texts), nl=False)
@@ -305,8 +306,11 @@ def _closing_line(out: Path, records: Sequence[Record]) -> str:
     )
 
 
-def _tables(arguments: RunArguments, cells: Sequence[Cell], records: Sequence[Record]) -> list[Table]:
+def _tables(
+    host: Host, arguments: RunArguments, cells: Sequence[Cell], records: Sequence[Record]
+) -> list[Table]:
     """A leaderboard for each protocol, then a table for each axis that was swept, for each protocol."""
+    from harness.scoring.rescore import Rescorer
     from harness.tables.catalogue import CATALOGUE
     from harness.tables.view import View, choose_protocol
 
@@ -315,7 +319,9 @@ def _tables(arguments: RunArguments, cells: Sequence[Cell], records: Sequence[Re
     for cell in cells:
         localizers.update(cell.localizers)
     prompts = arguments.prompts or ()
-    views = []
+    places = [name for name in arguments.datasets if "=" in name]
+    rescorer = Rescorer(host, arguments.data_root, places)
+    views, all_ties = [], []
     for protocol in _protocols_with_scores(records, arguments.protocols):
         view = View(
             choose_protocol(records, protocol),
@@ -323,7 +329,10 @@ def _tables(arguments: RunArguments, cells: Sequence[Cell], records: Sequence[Re
             localizers=sorted(localizers),
             prompts=prompts,
         )
+        # As 'bench leaderboard' does: the same records have the same places in both.
+        view, ties = with_ties(host, view, arguments.out, rescorer)
         views.append(view)
+        all_ties.append(ties)
     kinds = [("overall", views)]
     if len(set(prompts)) > 1:
         kinds.append(("prompt-types", views))
@@ -334,6 +343,8 @@ def _tables(arguments: RunArguments, cells: Sequence[Cell], records: Sequence[Re
     for name, kind_views in kinds:
         for view in kind_views:
             tables += CATALOGUE[name].tables(records, view)
+    for ties in all_ties:
+        print_warnings(tie_warnings(ties))
     return tables
 
 

@@ -17,7 +17,7 @@ from harness.tables.columns import Column, Split, ranking_columns
 from harness.tables.data_names import plain_dataset
 from harness.tables.marks import mark_best
 from harness.tables.reported import all_tidy_rows, measured_rows, reported_columns, reported_rows
-from harness.tables.row import Row
+from harness.tables.row import Places, Row
 from harness.tables.table import Table
 from harness.tables.text import NOTHING, alpha_text
 from harness.tables.view import View, named
@@ -50,15 +50,18 @@ def leaderboard(records: Sequence[Record], view: View) -> Table:
     compared = _compared_columns(measured_list, measured, names.aside)
     ranked, unranked, reported = _order(measured_list, reported_rows(columns, view), compared, view)
     unranked = [_with_data_remark(row, compared, names.aside) for row in unranked]
-    ranks = _tied_ranks(ranked, compared, view)
+    places = _tied_places(ranked, compared, view)
+    if places:
+        ranked = [_with_test_remark(row, number in places.untested) for number, row in enumerate(ranked)]
     rows = [*ranked, *unranked, *reported]
-    numbers = [str(rank) for rank in ranks or range(1, len(ranked) + 1)]
+    ranks = places.ranks if places else range(1, len(ranked) + 1)
+    numbers = [str(rank) for rank in ranks]
     numbers += [""] * (len(rows) - len(ranked))
     texts = []
     for number, row in zip(numbers, rows, strict=True):
         texts.append(_texts(number, row, columns, view))
     table = Table(
-        caption=" ".join(_caption(records, view, ranked, rows, compared, has_ranks=ranks is not None)),
+        caption=" ".join(_caption(records, view, ranked, rows, compared, has_ranks=places is not None)),
         header=_header(columns, view),
         rows=tuple(texts),
         tidy=all_tidy_rows(records, view),
@@ -98,8 +101,15 @@ def _with_data_remark(row: Row, compared: Sequence[Column], aside: Collection[Sp
     return replace(row, remarks=(*row.remarks, *remarks))
 
 
-def _tied_ranks(ranked: Sequence[Row], columns: Sequence[Column], view: View) -> Sequence[int] | None:
-    """The ranks of rows, the same for tied ones; None where ties are not asked for or cannot be decided."""
+def _with_test_remark(row: Row, is_untested: bool) -> Row:
+    """A ranked row; one that was not tested for ties says so."""
+    if not is_untested:
+        return row
+    return replace(row, remarks=(*row.remarks, "place by value: its predictions cannot be read"))
+
+
+def _tied_places(ranked: Sequence[Row], columns: Sequence[Column], view: View) -> Places | None:
+    """The places of rows; None where ties are not asked for or cannot be decided."""
     if view.ties is None or len(ranked) < 2:
         return None
     # Papers print no predictions, and a difference to a printed number cannot be tested.

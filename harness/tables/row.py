@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from harness.records.schema import Record, Score
 from harness.specs import Scalar
@@ -84,5 +85,17 @@ class Row:
         return f"{number} ({difference_text(score.pck - claim)})"
 
 
-TieFinder = Callable[[Sequence[Row], Sequence[Column]], Sequence[int] | None]
-"""(rows in order, columns) -> the rank of each, the same for tied rows; None where that cannot be decided."""
+class Places(NamedTuple):
+    """Places of rows in order.
+
+    Attributes:
+        ranks: of each row, from 1, the same for tied rows.
+        untested: numbers of the rows that could not be tested; their place is by value alone.
+    """
+
+    ranks: Sequence[int]
+    untested: frozenset[int] = frozenset()
+
+
+TieFinder = Callable[[Sequence[Row], Sequence[Column]], Places | None]
+"""(rows in order, columns) -> their places; None where ties cannot be decided."""

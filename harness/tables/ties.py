@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,7 +19,21 @@ from harness.scoring.intervals import LEVEL
 from harness.scoring.paired import Draws, holm, image_draws, mean_of
 from harness.specs import Averaging
 from harness.tables.columns import Column, Split, ranking_columns
-from harness.tables.row import Row
+from harness.tables.row import Places, Row
+
+
+class _Counts(NamedTuple):
+    """What a row has right on one split.
+
+    Attributes:
+        pair_ids: P pairs.
+        right: (P,) correct keypoints, mean over alphas.
+        total: (P,) keypoints.
+    """
+
+    pair_ids: tuple[str, ...]
+    right: np.ndarray
+    total: np.ndarray
 
 
 class Ties:
@@ -29,7 +45,7 @@ class Ties:
     pairs of rows (`harness.scoring.paired`).
 
     Attributes:
-        problems: why rows could not be compared, one line each.
+        problems: why rows could not be tested, one line each.
     """
 
     def __init__(
@@ -50,74 +66,85 @@ class Ties:
         self._protocol, self._averaging = protocol, averaging
         self.problems: list[str] = []
 
-    def __call__(self, rows: Sequence[Row], columns: Sequence[Column]) -> list[int] | None:
-        """The rank of each row, from 1, the same for tied rows; None where data or predictions are missing.
+    def __call__(self, rows: Sequence[Row], columns: Sequence[Column]) -> Places | None:
+        """The place of each row; None where data are missing, or fewer than two rows have predictions.
 
         A missing dataset leaves no line in `problems`: a table can do without.
         """
-        ranking = ranking_columns(columns)
         alphas: dict[Split, list[float]] = {}
-        for column in ranking:
+        for column in ranking_columns(columns):
             split = (column.dataset, column.split)
             alphas.setdefault(split, []).append(column.alpha)
         try:
-            indices = [self._split(rows[0].cells[split]) for split in alphas]
+            indices = {split: self._split(rows[0].cells[split]) for split in alphas}
         except BenchError:
             return None
-        draws = []
-        try:
-            # Another seed for each dataset: the mean over them needs independent draws.
-            for seed, (split, index) in enumerate(zip(alphas, indices, strict=True)):
-                cells = [(row.cells[split], row.own_localizer) for row in rows]
-                draws.append(self._draws(cells, index, alphas[split], seed))
-        except BenchError as error:
-            self.problems.append(str(error))
+        counts = []
+        for split, index in indices.items():
+            counts.append(self._count_rows([row.cells[split] for row in rows], rows, index, alphas[split]))
+        tested = [number for number in range(len(rows)) if all(number in counted for counted in counts)]
+        if len(tested) < 2:
             return None
+        draws = []
+        # Another seed for each dataset: the mean over them needs independent draws.
+        for seed, (index, counted) in enumerate(zip(indices.values(), counts, strict=True)):
+            draws.append(self._draws([counted[number] for number in tested], index, seed))
         # Too few images to draw from show no difference.
         difference = mean_of(draws).difference()
         p_values = np.nan_to_num(difference.p, nan=1)
         adjusted = holm(p_values.tolist())
-        pairs = itertools.combinations(range(len(rows)), 2)
+        pairs = itertools.combinations(range(len(tested)), 2)
         are_apart = {}
         for pair, p_value in zip(pairs, adjusted, strict=True):
             are_apart[pair] = p_value < 1 - LEVEL
-        return tied_ranks(len(rows), are_apart)
+        # A row that cannot be tested keeps the place that its number gives it.
+        ranks = list(range(1, len(rows) + 1))
+        for number, rank in zip(tested, tied_ranks(len(tested), are_apart), strict=True):
+            ranks[number] = tested[rank - 1] + 1
+        return Places(ranks, frozenset(range(len(rows))).difference(tested))
 
-    def _draws(
-        self, cells: Sequence[tuple[Record, str]], index: SplitIndex, alphas: Sequence[float], seed: int
-    ) -> Draws:
-        """Differences of each pair of cells on one split, earlier less later, as means over alphas.
-
-        Args:
-            cells: records, each with the localizer of its row.
-        """
-        criterion = self._criterion(self._protocol, alphas)
-        correct: list[np.ndarray] = []
-        pair_ids: tuple[str, ...] = ()
-        for record, localizer in cells:
-            folder = self._folder / record.cell.id
-            first_id = cells[0][0].cell.id
-            # Paired: all rows must have been run on the same pairs of the same images.
-            if record.provenance and record.provenance.manifest != index.manifest:
-                raise UserError(f"{record.cell.id}: was run on other data than {first_id}")
-            points = read_points(index, folder, localizer)
-            if correct and tuple(points) != pair_ids:
-                raise UserError(
-                    f"{folder}: has predictions of other pairs than {first_id}; run the cell again"
+    def _count_rows(
+        self, records: Sequence[Record], rows: Sequence[Row], index: SplitIndex, alphas: Sequence[float]
+    ) -> dict[int, _Counts]:
+        """Number of row -> what it has right on one split. A row that cannot be tested adds to `problems`."""
+        counts: dict[int, _Counts] = {}
+        for number, (record, row) in enumerate(zip(records, rows, strict=True)):
+            try:
+                counts[number] = self._count(record, row.own_localizer, index, alphas)
+            except BenchError as error:
+                self.problems.append(str(error))
+        # Paired: all rows must have been run on the same pairs.
+        usual = Counter(each.pair_ids for each in counts.values()).most_common(1)
+        for number, each in list(counts.items()):
+            if each.pair_ids != usual[0][0]:
+                folder = self._folder / records[number].cell.id
+                self.problems.append(
+                    f"{folder}: has predictions of other pairs than most; run the cell again"
                 )
-            pair_ids = tuple(points)
-            right, total = count_correct(index, points, criterion, record.cell.input_size)
-            correct.append(right.mean(axis=1))
+                del counts[number]
+        return counts
+
+    def _count(self, record: Record, localizer: str, index: SplitIndex, alphas: Sequence[float]) -> _Counts:
+        if record.provenance and record.provenance.manifest != index.manifest:
+            raise UserError(f"{record.cell.id}: was run on other data than its neighbours")
+        points = read_points(index, self._folder / record.cell.id, localizer)
+        criterion = self._criterion(self._protocol, alphas)
+        right, total = count_correct(index, points, criterion, record.cell.input_size)
+        return _Counts(tuple(points), right.mean(axis=1), total)
+
+    def _draws(self, counts: Sequence[_Counts], index: SplitIndex, seed: int) -> Draws:
+        """Differences of each pair of rows on one split, earlier less later, as means over alphas."""
+        total = counts[0].total
         # By point, a pair weighs as many keypoints as it has.
         weight = np.ones(len(total))
         if self._averaging == "point":
             weight = total.astype(np.float64)
-        shares = [count * weight / total for count in correct]
+        shares = [each.right * weight / total for each in counts]
         # In the order in which `__call__` numbers the pairs of rows.
         pairs = itertools.combinations(shares, 2)
         differences = np.stack([share - later for share, later in pairs], axis=1)
         weights = np.broadcast_to(weight[:, None], differences.shape)
-        return image_draws(differences, weights, image_numbers(index, pair_ids), seed)
+        return image_draws(differences, weights, image_numbers(index, counts[0].pair_ids), seed)
 
 
 def tied_ranks(rows: int, are_apart: Mapping[tuple[int, int], bool]) -> list[int]:

@@ -265,3 +265,13 @@ def test_csv_and_json_have_what_was_asked_for_and_otherwise_everything(bench, re
         "localizer": {"argmax"},
         "protocol": {"sd4match"},
     }
+
+
+def test_run_and_leaderboard_give_the_same_records_the_same_places(bench, photos, results):
+    options = ("--datasets", f"folder={photos}", "--localizers", "argmax,bilinear", "--out", results)
+    run = cells_of_markdown(bench("run", "--methods", "position,hog", *options).out)
+    shown = cells_of_markdown(re.sub("</?ins>|[*][*]", "", bench("leaderboard", results).out))
+    places = [[(row[0], row[1], row[3]) for row in table[2:]] for table in (run, shown)]
+    assert places[0] == places[1]
+    # Of the two localizers, predictions of `position` are the same: a difference would be by chance.
+    assert len({place for place, method, _ in places[0] if method == "position"}) == 1

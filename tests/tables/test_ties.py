@@ -10,7 +10,7 @@ import pytest
 
 from harness.scoring.paired import Draws, image_draws, mean_of
 from harness.tables.columns import Column
-from harness.tables.row import Row
+from harness.tables.row import Places, Row
 from harness.tables.ties import Ties, tied_ranks
 
 
@@ -63,15 +63,30 @@ def test_the_same_bytes_each_time(bench, results):
     assert bench("leaderboard", results).out == bench("leaderboard", results).out
 
 
-def test_damaged_predictions_leave_places_by_value_and_say_so(bench, results, tmp_path):
+def test_a_row_of_damaged_predictions_is_not_tested_and_the_others_are(bench, results, tmp_path):
     from shutil import copytree
 
     folder = copytree(results, tmp_path / "copy")
     next(folder.glob("*hog*/predictions.parquet")).write_bytes(b"PAR1")
     outcome = bench("leaderboard", folder)
     assert outcome.status == 1
-    assert "ties could not be decided" in outcome.complaint
+    # Once for both localizers of the file.
+    assert "not tested for ties" in outcome.complaint
     assert "predictions.parquet" in outcome.complaint
+    rows = rows_of(outcome.out)
+    assert [row["#"] for row in rows] == ["1", "2", "3", "3"]
+    assert ["place by value" in row["note"] for row in rows] == [True, True, False, False]
+
+
+def test_without_two_files_that_can_be_read_there_are_no_ties(bench, results, tmp_path):
+    from shutil import copytree
+
+    folder = copytree(results, tmp_path / "copy")
+    for path in folder.glob("*/predictions.parquet"):
+        path.write_bytes(b"PAR1")
+    outcome = bench("leaderboard", folder)
+    assert outcome.status == 1
+    assert len(outcome.warnings) == 2
     assert [row["#"] for row in rows_of(outcome.out)] == ["1", "2", "3", "4"]
     assert "tied" not in outcome.out
 
@@ -101,14 +116,17 @@ def test_rows_are_told_apart_at_the_95_percent_level(value, places):
     """The difference is `value` standard errors: p is 0.32, 0.13 and 0.01."""
 
     class Known(Ties):
-        def _draws(self, cells, index, alphas, seed):
+        def _count_rows(self, records, rows, index, alphas):
+            return dict.fromkeys(range(len(rows)))
+
+        def _draws(self, counts, index, seed):
             spread = np.random.default_rng(0).normal(0, 1, (10_000, 1))
             return Draws(np.array([value]), spread, np.array([True]))
 
     column = Column("birds", "test", 0.1)
     line = Row("a", "none", "argmax", "none", "Z", cells={("birds", "test"): None})  # type: ignore[dict-item]
     ties = Known(None, lambda record: None, None, "sd4match", "image")  # type: ignore[arg-type, return-value]
-    assert ties([line, replace(line, method="b")], [column]) == places
+    assert ties([line, replace(line, method="b")], [column]) == Places(places)
 
 
 def draws(value, seed):
