@@ -67,6 +67,7 @@ class RunArguments:
     cache_bytes: int
     cache: Path | None
     workers: int | None
+    fresh: bool
     out: Path
     data_root: Path
 
@@ -126,6 +127,7 @@ class RunArguments:
             cache_bytes=self.cache_bytes,
             cache=self.cache,
             workers=workers,
+            fresh=self.fresh,
         )
 
 
@@ -257,6 +259,11 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
     type=click.IntRange(min=0),
     metavar="N",
     help="Processes that decode pictures ahead; up to 4 beside a GPU and none on a CPU otherwise.",
+)
+@click.option(
+    "--fresh",
+    is_flag=True,
+    help="Compute finished cells anew, with all localizers that they have; earlier numbers stay until then.",
 )
 @click.option(
     "-o",

@@ -19,6 +19,9 @@ RECORD = "record.json"
 
 SHARDS = "shards"
 
+FRESH = "fresh"
+"""Shards of a run that computes a finished cell anew, until all of it is there."""
+
 
 def write_record(folder: Path, record: Record) -> None:
     """Puts `record.json` in place, whole."""
@@ -129,6 +132,11 @@ def make_results_folder(out: Path) -> None:
 def remove_shards(folder: Path) -> None:
     """Removes the shards of a cell whose predictions are all in one file."""
     shutil.rmtree(folder / SHARDS, ignore_errors=True)
+
+
+def remove_fresh_shards(folder: Path) -> None:
+    """Removes the shards of a cell that was computed anew, once its one file has them."""
+    shutil.rmtree(folder / FRESH, ignore_errors=True)
 
 
 @contextmanager

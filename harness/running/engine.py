@@ -12,6 +12,7 @@ from harness.messages import OncePerSubject
 from harness.plugins.host import Host
 from harness.records.folders import make_results_folder
 from harness.records.schema import Record
+from harness.running.fresh import with_recorded_localizers
 from harness.running.resolve import ResolvedCell, resolve_cell
 from harness.running.resources import Resources, RunOptions, weight_names
 from harness.running.run_cell import Progress, run_cell
@@ -45,6 +46,8 @@ def run_cells(host: Host, cells: Sequence[Cell], options: RunOptions, reporter: 
     # All sources at once, so that a user learns of every missing one in one message.
     resources.require_weights(cells)
     resolved = [resolve_cell(resources, cell) for cell in cells]
+    if options.fresh:
+        resolved = [with_recorded_localizers(resources, cell) for cell in resolved]
     for line in _notes_on_data(resolved):
         reporter.warn(line)
     # Once for all cells: they have one cache and one file system.

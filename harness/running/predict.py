@@ -165,7 +165,8 @@ def make_pair_features(
 def make_cache(resolved: ResolvedCell) -> Cache | None:
     """Makes the cache on disk of what networks compute of pictures; None without `--cache`."""
     options = resolved.options
-    if options.cache is None:
+    # Computed anew means all of it: what was kept may be of code or files that nobody could see change.
+    if options.cache is None or options.fresh:
         return None
     hashes = resolved.weights.hashes
     return Cache(options.cache, hashes, options.device, options.precision, options.compiled)

@@ -20,7 +20,7 @@ from harness.records.schema import (
 )
 from harness.running.clock import StageClock
 from harness.running.predict import Work
-from harness.running.resolve import ResolvedCell, fingerprint_options
+from harness.running.resolve import ResolvedCell, files_key, fingerprint_options
 from harness.scoring.criteria import Criterion, frames_of
 from harness.scoring.scores import score_all
 from harness.specs import Scalar
@@ -154,7 +154,7 @@ def _provenance(
         commit=commit,
         dirty=dirty,
         plugins={**resolved.plugins, **localizers},
-        weights={name: dict(hashes) for name, hashes in resolved.weights.files.items()},
+        weights=_file_hashes(resolved),
         weight_origins=dict(resolved.weights.origins),
         manifest=resolved.index.manifest,
         hardware=hardware(options.device),
@@ -168,3 +168,12 @@ def _provenance(
         cache=dict(work.cache),
         gpu_peak_memory_bytes=work.gpu_peak_memory_bytes,
     )
+
+
+def _file_hashes(resolved: ResolvedCell) -> dict[str, dict[str, str]]:
+    """Weight source, prompt file, or spec that names files -> file -> sha256."""
+    hashes = {name: dict(files) for name, files in resolved.weights.files.items()}
+    for name, localizer in resolved.localizers.items():
+        if localizer.files:
+            hashes[files_key(name)] = dict(localizer.files)
+    return hashes

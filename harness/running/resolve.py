@@ -9,11 +9,12 @@ from pathlib import Path
 
 from harness.datasets.splits import SplitIndex
 from harness.errors import UserError
-from harness.files import file_sha256
 from harness.frames import Size
 from harness.plugins.host import Host
 from harness.plugins.portable import PortableSpec, portable_spec
+from harness.records.folders import FRESH, SHARDS
 from harness.records.schema import CellInfo
+from harness.running.content import content_hashes, named_file_hashes
 from harness.running.resources import Resources, RunOptions, weight_names
 from harness.running.training import Training, training_of
 from harness.specs import (
@@ -40,15 +41,18 @@ class ResolvedLocalizer:
 
     Attributes:
         options: all of its options.
+        files: those that its spec names -> sha256.
     """
 
     record: PortableSpec[LocalizerSpec]
     options: Mapping[str, Scalar]
+    files: Mapping[str, str]
 
     @property
     def fingerprint(self) -> str:
-        """Everything that its predictions depend on besides the cell: its options and its plugin's code."""
-        return f"{json.dumps(self.options, sort_keys=True)} of {self.record.version}"
+        """Everything that its predictions depend on besides the cell: its options, code and files."""
+        text = f"{json.dumps(self.options, sort_keys=True)} of {self.record.version}"
+        return f"{text} with {json.dumps(self.files, sort_keys=True)}" if self.files else text
 
     def make(self) -> Localizer:
         """Builds it."""
@@ -67,7 +71,8 @@ class ResolvedWeights:
 
     Attributes:
         paths: name that the extractor or prompt knows a source by -> its local path.
-        hashes: the same name -> file -> sha256; a learned prompt's file is under `PROMPT_FILE`.
+        hashes: the same name -> file -> sha256; a learned prompt's file is under `PROMPT_FILE`, and the files
+            that a spec names under `files of NAME`.
         files: source used -> file -> sha256. Two names may stand for one source: every stand-in is shared.
         origins: source used -> repository and commit it came from, where that is known.
         backbone: name in tables: the sources used, and the first hex digits of a hash over their files.
@@ -120,6 +125,11 @@ class ResolvedCell:
     def folder(self) -> Path:
         """The folder of the cell's files."""
         return self.options.out / self.id
+
+    @property
+    def shards(self) -> Path:
+        """The folder of predictions that are not in the cell's one file yet."""
+        return self.folder / (FRESH if self.options.fresh else SHARDS)
 
     @property
     def plugins(self) -> dict[str, str]:
@@ -208,7 +218,8 @@ def _resolve_localizer(host: Host, method: MethodSpec, name: str) -> ResolvedLoc
     for option, value in recipe.items():
         if option in options:
             options[option] = value
-    return ResolvedLocalizer(record, options)
+    files = named_file_hashes(f"localizer '{name}'", record.spec.files, options)
+    return ResolvedLocalizer(record, options, files)
 
 
 def _resolve_weights(
@@ -233,7 +244,9 @@ def _resolve_weights(
     of_extractor = {name: networks[name] for name in extractor.weights if name in networks}
     backbone, features = backbone_label(networks, hashes), backbone_label(of_extractor, hashes)
     if learned:
-        hashes[PROMPT_FILE] = files[PROMPT_FILE] = _content_hashes(learned.path)
+        hashes[PROMPT_FILE] = files[PROMPT_FILE] = content_hashes(learned.path)
+    for key, named in _named_files(cell, extractor, prompt).items():
+        hashes[key] = files[key] = named
     paths: dict[str, Path] = {}
     origins: dict[str, str] = {}
     for name, weights in used.items():
@@ -288,12 +301,23 @@ def _at_training_timestep(cell: Cell, learned: LearnedFile) -> Cell:
     )
 
 
-def _content_hashes(path: Path) -> dict[str, str]:
-    """Name -> sha256 of a file, or of every file in a folder."""
-    files = [path]
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-    try:
-        return {str(file.relative_to(path.parent)): file_sha256(file) for file in files}
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from error
+def _named_files(
+    cell: Cell, extractor: ExtractorSpec, prompt: PortableSpec[PromptSpec] | None
+) -> dict[str, dict[str, str]]:
+    """Hashes of the files that the cell's specs name. Raises `UserError` where one is missing."""
+    if cell.not_applicable:
+        return {}
+    named = {
+        files_key(extractor.name): named_file_hashes(
+            f"extractor '{extractor.name}'", extractor.files, dict(cell.params)
+        )
+    }
+    if prompt:
+        spec = prompt.spec
+        named[files_key(spec.name)] = named_file_hashes(f"prompt '{spec.name}'", spec.files, spec.params)
+    return {key: hashes for key, hashes in named.items() if hashes}
+
+
+def files_key(name: str) -> str:
+    """Name, among the weights of a record, of the files that a spec names."""
+    return f"files of {name}"

@@ -35,6 +35,7 @@ class RunOptions:
             and prompt; where features follow from the pair, a half for the extractor and a quarter for maps.
         cache: folder in which extractor and prompt keep theirs on disk, too; None for memory alone.
         workers: processes that decode pictures ahead.
+        fresh: whether finished cells are computed anew, with nothing read from `cache`.
     """
 
     data_root: Path
@@ -49,6 +50,7 @@ class RunOptions:
     cache_bytes: int = 4 << 30
     cache: Path | None = None
     workers: int = 0
+    fresh: bool = False
 
 
 class Resources:

@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING
 from harness.datasets.selection import predictable_pairs
 from harness.errors import BenchError, DataError, ExtractionError, NotApplicable
 from harness.messages import failed_pairs
-from harness.records.folders import RECORD, SHARDS, lock_folder, read_record, remove_shards, write_record
+from harness.records.folders import (
+    RECORD,
+    lock_folder,
+    read_record,
+    remove_fresh_shards,
+    remove_shards,
+    write_record,
+)
 from harness.records.predictions import PREDICTIONS, merge_tables, read_predictions, write_table
 from harness.records.schema import Record
+from harness.running.found import describe_found, title
 from harness.running.predict import Prediction, Work, now, predict
 from harness.running.recording import make_record, record_of_failure, record_of_misfit
 from harness.running.resolve import ResolvedCell
@@ -70,6 +78,8 @@ def _run_locked(resources: Resources, resolved: ResolvedCell, progress: Progress
     path = resolved.folder / RECORD
     earlier = read_record(path) if path.exists() else None
     missing = _missing_pairs(resolved)
+    if found := describe_found(resolved, earlier, len(missing)):
+        warn(title(resolved), found)
     work = Work(now())
     if missing:
         work = _work_on(resources, resolved, missing, progress)
@@ -82,9 +92,12 @@ def _run_locked(resources: Resources, resolved: ResolvedCell, progress: Progress
     # Scores under the criteria of the earlier record are computed anew, with the pairs that were added.
     earlier_criteria = criteria_of(earlier, resources.host) if earlier else ()
     criteria = merge_criteria(resolved.options.criteria, earlier_criteria)
-    record = make_record(resolved, criteria, predictions, work, earlier)
+    # Nothing of a record that is replaced still holds: neither failures nor the machine.
+    record = make_record(resolved, criteria, predictions, work, None if resolved.options.fresh else earlier)
     write_record(resolved.folder, record)
     remove_shards(resolved.folder)
+    if resolved.options.fresh:
+        remove_fresh_shards(resolved.folder)
     return record
 
 
@@ -125,8 +138,11 @@ def _read_stored(resolved: ResolvedCell) -> list[pa.Table]:
     fingerprints: dict[str, str] = {}
     for name, localizer in resolved.localizers.items():
         fingerprints[name] = localizer.fingerprint
-    shards = sorted((resolved.folder / SHARDS).glob("*.parquet"))
-    paths = [path for path in (resolved.folder / PREDICTIONS, *shards) if path.exists()]
+    paths = sorted(resolved.shards.glob("*.parquet"))
+    stored = resolved.folder / PREDICTIONS
+    # Those of a cell that is computed anew stay where they are until the new ones are there.
+    if stored.exists() and not resolved.options.fresh:
+        paths = [stored, *paths]
     return [read_predictions(path, fingerprints) for path in paths]
 
 
@@ -161,7 +177,7 @@ def _gather_predictions(resolved: ResolvedCell, work: Work) -> pa.Table:
         raise _nothing_predicted(resolved, work)
     predictions = merge_tables(tables)
     path = resolved.folder / PREDICTIONS
-    if work.computed or not path.exists() or len(tables) > 1:
+    if work.computed or not path.exists() or len(tables) > 1 or resolved.options.fresh:
         write_table(path, predictions)
     return predictions
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.records.folders import SHARDS
 from harness.records.predictions import merge_tables, prediction_table, read_predictions, write_table
 from harness.running.predict import Prediction
 from harness.running.resolve import ResolvedCell
@@ -35,7 +34,7 @@ def write_shard(resolved: ResolvedCell, predictions: Sequence[Prediction]) -> No
     table = prediction_table(rows, fingerprints)
     pair_ids = {prediction.pair_id for prediction in predictions}
     numbers = (number for number, pair_id in enumerate(resolved.index.pair_ids) if pair_id in pair_ids)
-    path = resolved.folder / SHARDS / f"{next(numbers):06d}.parquet"
+    path = resolved.shards / f"{next(numbers):06d}.parquet"
     if path.exists():
         # Of an earlier run that was interrupted, with other localizers.
         table = merge_tables([table, read_predictions(path)])

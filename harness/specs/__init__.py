@@ -5,7 +5,7 @@ must not import torch. Its `make` (or `open`, or `locate`) does the work, and ma
 """
 
 from harness.specs.commands import CommandSpec
-from harness.specs.common import AVERAGINGS, NO_PROMPT, Averaging, RemoteFile, Scalar, Scope, Threshold
+from harness.specs.common import AVERAGINGS, NO_PROMPT, Averaging, Files, RemoteFile, Scalar, Scope, Threshold
 from harness.specs.datasets import (
     DatasetSpec,
     ImagePair,
@@ -55,6 +55,7 @@ __all__ = [
     "DatasetSpec",
     "ExtractorSpec",
     "FeatureMap",
+    "Files",
     "ImageExtractor",
     "ImagePair",
     "ImageRequest",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 Averaging = Literal["image", "point"]
@@ -27,6 +29,12 @@ NO_PROMPT = "none"
 """Name of the prompt of a method that takes none."""
 
 Scalar = str | int | float | bool | None
+
+Files = tuple[str | Path, ...] | Callable[[Mapping[str, Scalar]], Iterable[str | Path]]
+"""Files, or whole folders, that code of a plugin reads by itself, such as a checkpoint.
+
+Paths as `open` takes them, or a function of the parameters (a localizer's options) that returns them.
+"""
 
 
 @dataclass(frozen=True)

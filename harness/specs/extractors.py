@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeGuard, runtime_checkable
 
 from harness.frames import Frame, GridConvention, Size
-from harness.specs.common import Scalar, Scope
+from harness.specs.common import Files, Scalar, Scope
 from harness.specs.shared import SharedObjects
 
 if TYPE_CHECKING:
@@ -199,6 +199,8 @@ class ExtractorSpec:
             does not say it: a default of None, or a whole number where fractions are meant, too.
         param_choices: parameter -> all of its values, where there are a few. Others are refused before a run.
         weights: names of the weight sources it reads.
+        files: files that it reads besides. Their content is part of a cell's identity, as that of weight
+            sources is; one that is not there is told before the run.
     """
 
     name: str
@@ -211,6 +213,7 @@ class ExtractorSpec:
     param_kinds: Mapping[str, type] = field(default_factory=dict)
     param_choices: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
     weights: tuple[str, ...] = ()
+    files: Files = ()
     description: str = ""
 
     def fed(self, weights: Mapping[str, Path]) -> Size:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeGuard, get_
 
 from harness.errors import UserError
 from harness.frames import GridConvention, PatchGrid
-from harness.specs.common import Scalar
+from harness.specs.common import Files, Scalar
 from harness.specs.extractors import FeatureMap
 
 if TYPE_CHECKING:
@@ -71,6 +71,8 @@ class LocalizerSpec:
         reads: the position at which it reads the source's features: `cell`, the point itself, mapped to the
             grid (the default), or `pixel`, the centre of the whole pixel of the original image in which the
             point lies.
+        files: files that it reads. Predictions belong to their content; one that is not there is told before
+            the run.
     """
 
     name: str
@@ -78,6 +80,7 @@ class LocalizerSpec:
     options: Mapping[str, Scalar] = field(default_factory=dict)
     grid: GridConvention = "corner"
     reads: Reading = "cell"
+    files: Files = ()
     description: str = ""
 
     def __post_init__(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from harness.specs.common import Scalar, Scope
+from harness.specs.common import Files, Scalar, Scope
 from harness.specs.extractors import ImageRequest, MakeContext
 
 
@@ -75,6 +75,8 @@ class PromptSpec:
         make: builds it. Raises `NotApplicable` where it does not fit the context.
         params: part of a cell's identity.
         weights: names of the weight sources it reads.
+        files: files that it reads besides, part of a cell's identity as an extractor's are; for a function,
+            of `params`.
         learned: for a prompt that is read from a file, the way to find it where `--prompt-file` does not name
             one.
     """
@@ -85,5 +87,6 @@ class PromptSpec:
     scope: Scope = "dataset"
     params: Mapping[str, Scalar] = field(default_factory=dict)
     weights: tuple[str, ...] = ()
+    files: Files = ()
     learned: LearnedSpec | None = None
     description: str = ""
