@@ -12,7 +12,7 @@ from harness.tables.text import label_with
 
 PRECISION = "precision"
 
-_CODE = {"plugin code", "prompt code", "harness code"}
+_CODE = {"plugin code", "prompt code", "harness code", "plugin files"}
 
 
 @dataclass(frozen=True)
@@ -125,10 +125,14 @@ def _aspects(record: Record) -> dict[str, object]:
     """What cells of one label may differ in and no column shows, by the name that a user has for it."""
     provenance = record.provenance
     assert provenance is not None
+    cell = record.cell
     return {
         "plugin code": provenance.plugins.get("extractor"),
         "prompt code": provenance.plugins.get("prompt"),
         "harness code": provenance.plugins.get("harness"),
+        "plugin files": [
+            provenance.weights.get(f"files of {name}") for name in (cell.extractor, cell.prompt)
+        ],
         "prompt file": provenance.weights.get("prompt file"),
         "input size": record.cell.fed,
     }
