@@ -271,8 +271,20 @@ def _describe_file(file: FetchedFile) -> str:
     is_flag=True,
     help="Round points and boxes to whole pixels, for programs that use them as indices.",
 )
+@click.option(
+    "--voc-only",
+    is_flag=True,
+    help="Leave out categories that SPair-71k does not have, for programs with a fixed list of names.",
+)
 @click.pass_obj
-def export(host: Host, name: str, folder: Path, splits: tuple[str, ...] | None, whole_pixels: bool) -> None:
+def export(
+    host: Host,
+    name: str,
+    folder: Path,
+    splits: tuple[str, ...] | None,
+    whole_pixels: bool,
+    voc_only: bool,
+) -> None:
     """Write the bundled dataset as SPair-71k is laid out, into an empty or new folder.
 
     An export that was interrupted is completed by the same command.
@@ -289,9 +301,11 @@ def export(host: Host, name: str, folder: Path, splits: tuple[str, ...] | None, 
     from harness.datasets.shapes.export import FOREIGN_CATEGORIES, ExportOptions
     from harness.datasets.shapes.export import export as write
 
-    write(folder, ExportOptions(wanted, whole_pixels), partial(ProgressBar("image").wrap, title=name))
+    options = ExportOptions(wanted, whole_pixels, voc_only)
+    write(folder, options, partial(ProgressBar("image").wrap, title=name))
     click.echo(f"{name} {', '.join(wanted)} written to {folder}")
-    click.echo(
-        f"{listed(FOREIGN_CATEGORIES)} are no categories of SPair-71k: programs with a fixed list of names "
-        "stop at them or leave them out"
-    )
+    if not voc_only:
+        click.echo(
+            f"{listed(FOREIGN_CATEGORIES)} are no categories of SPair-71k: programs with a fixed list of "
+            "names stop at them; --voc-only leaves them out"
+        )

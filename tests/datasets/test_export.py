@@ -201,6 +201,16 @@ def test_the_command_says_which_categories_are_foreign(bench, small, tmp_path):
     assert note.startswith("fish and house are no categories of SPair-71k")
 
 
+def test_foreign_categories_are_left_out_on_request(bench, small, tmp_path):
+    done = bench("data", "export", "shapes", tmp_path / "out", "--split", "val", "--voc-only")
+    assert (done.status, len(done.out.splitlines())) == (0, 1)
+    for name in ("JPEGImages", "Segmentation", "ImageAnnotation"):
+        assert {path.name for path in (tmp_path / "out" / name).iterdir()} < set(VOC_CATEGORIES)
+    exported = SPair71k(tmp_path / "out", "val")
+    assert len(exported) == 8 * 3
+    assert {exported[number].category for number in range(len(exported))} < set(VOC_CATEGORIES)
+
+
 def test_only_the_bundled_dataset_can_be_exported(bench, tmp_path):
     done = bench("data", "export", "pf-willow", tmp_path / "out")
     assert done.status == 2

@@ -48,10 +48,17 @@ class ExportOptions:
     Attributes:
         splits: of `train`, `val` and `test`.
         whole_pixels: round points and boxes, as SPair-71k has them; some programs use them as indices.
+        voc_only: leave the categories out that VOC does not have; some programs have VOC's names in their
+            code.
     """
 
     splits: tuple[str, ...]
     whole_pixels: bool = False
+    voc_only: bool = False
+
+    def has_category(self, category: str) -> bool:
+        """Whether a category is written."""
+        return not (self.voc_only and category in FOREIGN_CATEGORIES)
 
 
 def _silent(items: Iterable[Item]) -> Iterable[Item]:
@@ -98,9 +105,11 @@ def export(
         file.write(json.dumps(_plain(options)).encode())
     for split in options.splits:
         dataset = Shapes(split)
-        for image in progress(dataset.images()):
+        images = [image for image in dataset.images() if options.has_category(image.category)]
+        for image in progress(images):
             _write_image(folder, image, options.whole_pixels)
-        pairs = [dataset[number] for number in range(len(dataset))]
+        all_pairs = [dataset[number] for number in range(len(dataset))]
+        pairs = [pair for pair in all_pairs if options.has_category(pair.category)]
         _write_pairs(folder, _FOLDERS[split], pairs, options.whole_pixels)
     (folder / UNFINISHED).unlink()
 
@@ -155,11 +164,12 @@ def _write_image(folder: Path, image: ShapesImage, whole_pixels: bool) -> None:
 
 
 def _write_pairs(folder: Path, split: str, pairs: Sequence[ImagePair], whole_pixels: bool) -> None:
-    for number, pair in enumerate(pairs):
+    for pair in pairs:
         _write_json(
             folder / "PairAnnotation" / split / f"{pair.pair_id}.json",
             {
-                "pair_id": number,
+                # Its name begins with its number.
+                "pair_id": int(pair.pair_id.partition("-")[0]),
                 "filename": pair.pair_id,
                 "src_imname": _file_name(pair, pair.source),
                 "trg_imname": _file_name(pair, pair.target),
