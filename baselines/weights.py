@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from baselines import sources
+from baselines import published, sources
+from baselines.networks.file_table import DIFFUSERS, TRANSFORMERS
 from harness.errors import UserError
+from harness.networks.file_names import tensor_patterns
 from harness.specs import Refusal, RemoteFile, WeightSource
 
 BUNDLED = Path(__file__).parent / "tiny" / "weights"
@@ -14,32 +16,37 @@ BUNDLED = Path(__file__).parent / "tiny" / "weights"
 
 _PIPELINE = (
     "unet/config.json",
-    "unet/diffusion_pytorch_model.safetensors",
+    tensor_patterns(*DIFFUSERS, folder="unet/"),
     "vae/config.json",
-    "vae/diffusion_pytorch_model.safetensors",
+    tensor_patterns(*DIFFUSERS, folder="vae/"),
     "text_encoder/config.json",
-    "text_encoder/model.safetensors",
-    "tokenizer/vocab.json|tokenizer/tokenizer.json",
+    tensor_patterns(*TRANSFORMERS, folder="text_encoder/"),
+    "tokenizer/tokenizer.json|tokenizer/vocab.json&tokenizer/merges.txt",
+    "tokenizer/tokenizer_config.json",
     "scheduler/scheduler_config.json",
 )
 """Files of a diffusers pipeline that features need.
 
-The safety checker and weights in other precisions are not fetched.
+The safety checker is not fetched, and weights in another precision only where there are no others.
 """
 
 _OPTIONAL_IN_PIPELINE = (
     "model_index.json",
+    "tokenizer/vocab.json",
     "tokenizer/merges.txt",
-    "tokenizer/tokenizer.json",
-    "tokenizer/tokenizer_config.json",
     "tokenizer/special_tokens_map.json",
+    "tokenizer/added_tokens.json",
 )
 
-_TRANSFORMER = ("config.json", "model.safetensors|pytorch_model.bin")
+_TRANSFORMER = ("config.json", tensor_patterns(*TRANSFORMERS))
 """Files of a vision transformer.
 
-Some repositories never got safetensors; transformers reads their pickles with `weights_only=True`.
+Some repositories never got safetensors; nothing but tensors is taken from their pickles.
 """
+
+_TO_FOLDER = (
+    "diffusers makes the folder of it: StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER)"
+)
 
 _PREPROCESSING = ("preprocessor_config.json",)
 
@@ -66,6 +73,8 @@ STABLE_DIFFUSION_2_1_SOURCE = WeightSource(
             "cce6febb0b6d876ee5eb24af35e27e764eb4f9b1d0b7c026c8c3333d4cfc916c"
         ),
     },
+    differences=published.comparison(published.STABLE_DIFFUSION_2_1),
+    conversion=_TO_FOLDER,
     refused=(
         Refusal(
             names=("stable-diffusion-2-1-base", "stable-diffusion-2-base"),
@@ -101,6 +110,8 @@ STABLE_DIFFUSION_1_5_SOURCE = WeightSource(
             "d008943c017f0092921106440254dbbe00b6a285f7883ec8ba160c3faad88334"
         ),
     },
+    differences=published.comparison(published.STABLE_DIFFUSION_1_5),
+    conversion=_TO_FOLDER,
     stand_in=sources.TINY_STABLE_DIFFUSION,
     description="Stable Diffusion 1-5 for 512 x 512 pixels (SD+DINO); CreativeML OpenRAIL-M",
 )
@@ -115,6 +126,7 @@ def _transformer(name: str, repository: str, description: str, advice: str = "")
         optional=_PREPROCESSING,
         stand_in=sources.TINY_DINO,
         advice=advice,
+        conversion="'convert_*_to_hf.py' of transformers makes the folder of the authors' own checkpoint",
         description=description,
     )
 

@@ -14,6 +14,40 @@ from typing import IO, Any
 
 from harness.errors import UserError
 
+MOST_LINKS = 4
+"""Links to folders, one inside the folder of another, that a listing follows."""
+
+
+def paths_below(folder: Path, levels: int | None = None) -> Iterator[Path]:
+    """Yields the files and folders below a folder, in order of name; links to folders are followed.
+
+    A link to a folder that it lies in is not followed, so that a circle of links ends.
+
+    Args:
+        levels: of folders that are entered, the given one included; None for all.
+
+    Raises:
+        UserError: a folder cannot be read.
+    """
+    return _paths_below(folder, levels, MOST_LINKS, frozenset())
+
+
+def _paths_below(folder: Path, levels: int | None, links: int, above: frozenset[Path]) -> Iterator[Path]:
+    if levels == 0:
+        return
+    above |= {folder.resolve()}
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        raise UserError(f"{folder}: {error.strerror}") from error
+    for path in paths:
+        yield path
+        if not path.is_dir():
+            continue
+        links_left = links - path.is_symlink()
+        if links_left >= 0 and path.resolve() not in above:
+            yield from _paths_below(path, None if levels is None else levels - 1, links_left, above)
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from baselines.stable_diffusion.requirements import EXPECTED, check_inputs
+from baselines.tokens import check_tokens
 from harness.errors import UserError
+from harness.networks.configuration import read_configuration
 
 DECODER_STATES = ("s5", "s4", "s3")
 """SD+DINO's names for states of the decoder's first, second and third block."""
@@ -40,14 +42,16 @@ class Card:
     @classmethod
     def of(cls, folder: Path) -> Card:
         """Reads the card of a pipeline folder. Raises `UserError` if it does not hold a Stable Diffusion."""
-        unet = _read_config(folder / "unet" / "config.json")
-        vae = _read_config(folder / "vae" / "config.json")
-        scheduler = _read_config(folder / "scheduler" / "scheduler_config.json")
+        unet = read_configuration(folder / "unet" / "config.json", EXPECTED)
+        vae = read_configuration(folder / "vae" / "config.json", EXPECTED)
+        scheduler = read_configuration(folder / "scheduler" / "scheduler_config.json", EXPECTED)
+        check_inputs(folder, unet, vae, scheduler)
+        check_tokens(folder)
         try:
             # Every block of the encoder but the last halves the sides.
             factor = 2 ** (len(vae["block_out_channels"]) - 1)
             return cls(
-                native=int(unet["sample_size"]) * factor,
+                native=_latent_side(folder, unet.get("sample_size")) * factor,
                 factor=factor,
                 # Older files leave the value out; diffusers then takes this one.
                 prediction=str(scheduler.get("prediction_type", "epsilon")),
@@ -57,8 +61,16 @@ class Card:
                 levels=_levels(unet),
                 strides=_strides(len(unet["up_block_types"]), factor),
             )
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             raise UserError(f"{folder}: not the configuration of a Stable Diffusion ({error!r})") from error
+
+
+def _latent_side(folder: Path, value: Any) -> int:
+    """Side of the latents. Raises `UserError` for what no network was trained on."""
+    if not isinstance(value, int) or not 1 <= value <= 1024:
+        path = folder / "unet" / "config.json"
+        raise UserError(f"{path}: sample_size is {value!r:.60}, not the side of latents; {EXPECTED}")
+    return value
 
 
 def _levels(unet: Mapping[str, Any]) -> dict[str, str]:
@@ -94,15 +106,3 @@ def _strides(blocks: int, factor: int) -> dict[str, int]:
     for number, name in enumerate(DECODER_STATES):
         strides[name] = factor * 2 ** (blocks - 1 - number)
     return strides
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    """Reads a configuration file. Raises `UserError`."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{path}: {reason}; a Stable Diffusion is a folder as diffusers saves it") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: not a configuration")
-    return content

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.caching.lru import ByteLRU, Tensors, tensor_bytes
+from harness.files import paths_below
 from harness.specs import MakeContext
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def shared_backbone(
         return backbone, ByteLRU(limit, tensor_bytes, at_least=2)
 
     state = []
-    for path in sorted(folder.rglob("*")):
+    for path in paths_below(folder):
         if path.is_file():
             status = path.stat()
             state.append((str(path), status.st_mtime_ns, status.st_size))

@@ -153,7 +153,7 @@ def verify(host: Host, names: tuple[str, ...], as_json: bool, weights_root: Path
 
     Without names: all sources that are there. Exit status 1 where a file is missing or changed.
     """
-    from harness.weights.places import WeightLocation
+    from harness.weights.places import WeightLocation, snapshot_in
     from harness.weights.verify import find_partial_weights, verify_weights
 
     reports: list[WeightReport] = []
@@ -161,10 +161,11 @@ def verify(host: Host, names: tuple[str, ...], as_json: bool, weights_root: Path
     for text in names or sorted(host.weight_sources):
         name, has_path, path = text.partition("=")
         source = host.weight_sources[name]
-        if has_path and not Path(path).exists():
+        own_path = Path(path).expanduser()
+        if has_path and not own_path.exists():
             raise UserError(f"weights {name}: {path} does not exist")
         try:
-            own = WeightLocation(Path(path), "own")
+            own = WeightLocation(snapshot_in(source, own_path), "own")
             place = own if has_path else find_partial_weights(source, weights_root)
         except UserError as error:
             absent.append(str(error))

@@ -17,13 +17,16 @@ MOST_LAYERS = 1_000
 """More blocks than any network has that this program was written for; each is built before it is compared."""
 
 
-def read_configuration(path: Path) -> dict[str, Any]:
+def read_configuration(path: Path, expected: str = "copy or fetch it again") -> dict[str, Any]:
     """Reads a network's configuration.
+
+    Args:
+        expected: the end of the message about a file that cannot be read.
 
     Raises:
         UserError: it is missing or damaged, or asks for so many layers that building them would not end.
     """
-    config = read_object(path)
+    config = read_object(path, expected)
     for key, value in _numbers(config):
         is_count = "layers" in key or key in ("depth", "depths", "num_register_tokens")
         if is_count and not 0 <= value <= MOST_LAYERS:

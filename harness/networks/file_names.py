@@ -58,10 +58,10 @@ def find_tensor_file(folder: Path, stem: str, pickle_stem: str = "") -> Path:
     for name, *_ in tensor_file_names(stem, pickle_stem):
         if (folder / name).is_file():
             return folder / name
-    raise UserError(f"{folder}: has no {stem}.safetensors{_describe(_similar_names(folder))}")
+    raise UserError(f"{folder}: has no {stem}.safetensors{_describe(similar_names(folder))}")
 
 
-def _similar_names(folder: Path) -> list[str]:
+def similar_names(folder: Path) -> list[str]:
     """Names of files in a folder that hold tensors, in whatever format."""
     suffixes = {".safetensors", ".bin", ".ckpt", ".pt", ".pth", ".msgpack", ".h5", ".onnx", ".gguf"}
     if not folder.is_dir():

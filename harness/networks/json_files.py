@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
+from harness.files import read_json
+
+LFS_POINTER = b"version https://git-lfs"
+"""First words of the small file that Git leaves in the place of a large one."""
+
+
+def is_lfs_pointer(path: Path) -> bool:
+    """True for a pointer of Git LFS. Raises `OSError` for a file that cannot be read."""
+    with path.open("rb") as file:
+        return file.read(len(LFS_POINTER)) == LFS_POINTER
+
+
+def lfs_message(path: Path) -> str:
+    """The line about a pointer of Git LFS."""
+    return f"{path}: is a pointer of Git LFS and not the file itself; 'git lfs pull' gets it"
 
 
 def read_object(path: Path, expected: str = "copy or fetch it again") -> dict[str, Any]:
@@ -19,17 +33,14 @@ def read_object(path: Path, expected: str = "copy or fetch it again") -> dict[st
         UserError: the file is missing, damaged, or holds something other than an object.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        # ValueError: damaged JSON or UTF-8, or a number of more digits than Python reads.
-        reason = getattr(error, "strerror", None) or f"not valid JSON ({_reason(error)})"
-        raise UserError(f"{path}: {reason}; {expected}") from error
+        is_pointer = is_lfs_pointer(path)
+        content = None if is_pointer else read_json(path)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; {expected}") from error
+    except ValueError as error:
+        raise UserError(f"{path}: not valid JSON ({error}); {expected}") from error
+    if is_pointer:
+        raise UserError(lfs_message(path))
     if not isinstance(content, dict):
         raise UserError(f"{path}: not a JSON object; {expected}")
     return content
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, RecursionError):
-        return "nested too deep"
-    return str(error).splitlines()[0][:200]

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError
 from harness.messages import first_line
+from harness.networks.json_files import is_lfs_pointer, lfs_message, read_object
 
 if TYPE_CHECKING:
     import torch
 
 _MESSAGE_LIMIT = 200
 """Characters of a library's message that are repeated in ours."""
-
-_LFS_POINTER = b"version https://git-lfs"
 
 _AGAIN = "copy or fetch it again"
 
@@ -51,14 +50,14 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 def _check_content(path: Path) -> None:
     """Raises `UserError` for a file that is missing, empty or a pointer of Git LFS."""
     try:
-        with path.open("rb") as file:
-            start = file.read(len(_LFS_POINTER))
+        is_empty = path.stat().st_size == 0
+        is_pointer = is_lfs_pointer(path)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; {_AGAIN}") from error
-    if not start:
+    if is_empty:
         raise UserError(f"{path}: is empty; {_AGAIN}")
-    if start == _LFS_POINTER:
-        raise UserError(f"{path}: is a pointer of Git LFS and not the file itself; 'git lfs pull' gets it")
+    if is_pointer:
+        raise UserError(lfs_message(path))
 
 
 def _is_safetensors(path: Path) -> bool:
@@ -125,8 +124,6 @@ def _collect_tensors(node: Any, prefix: str, tensors: dict[str, torch.Tensor]) -
 
 def _read_shards(index: Path) -> dict[str, torch.Tensor]:
     """Reads the shards that an index names. Raises `UserError` where one of them, or a tensor, is missing."""
-    from harness.networks.json_files import read_object
-
     weight_map = read_object(index).get("weight_map")
     if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
         raise UserError(f"{index}: has no 'weight_map' from tensors to files; {_AGAIN}")

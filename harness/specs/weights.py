@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,7 +29,7 @@ class WeightSource:
     """A file or folder of weights.
 
     A pattern is a path below the folder with `*` within its parts. Of alternatives separated by `|`, the
-    first with a file counts.
+    first with a file counts; an alternative of several patterns joined by `&` has a file for each.
 
     Attributes:
         locate: the local path, for weights that come with a package. Raises `UserError` that says which file
@@ -43,6 +43,10 @@ class WeightSource:
         file: name of the one file that they consist of; extractors then get its path in place of the
             folder's.
         sha256: file -> expected hash, where known.
+        differences: folder -> a line for each value of its configuration that features depend on and that is
+            not the published one; None where configurations are not compared. Files and configuration
+            together make weights the published ones.
+        conversion: how the weights are brought into a folder, for who has them in another format.
         refused: other weights that must not be mistaken for them.
         stand_in: name of the bundled source that replaces them under `--weights tiny`.
         trained_on: the dataset whose pictures they know, for small networks that were trained on one alone;
@@ -58,6 +62,8 @@ class WeightSource:
     optional: tuple[str, ...] = ()
     file: str = ""
     sha256: Mapping[str, str] = field(default_factory=dict)
+    differences: Callable[[Path], Sequence[str]] | None = None
+    conversion: str = ""
     refused: tuple[Refusal, ...] = ()
     stand_in: str | None = None
     trained_on: str = ""

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +16,7 @@ from harness.messages import listed
 from harness.plugins.host import Host
 from harness.specs import WeightSource
 from harness.weights.content import files_at, name_refusal
-from harness.weights.places import WeightLocation, find_weights
+from harness.weights.places import WeightLocation, find_weights, snapshot_in
 from harness.weights.record import read_record
 
 SETS = ("tiny", "paper")
@@ -114,14 +115,27 @@ class Weights:
     def label(self, hashes: Mapping[str, str]) -> str:
         """Name of the weights in tables.
 
-        The user's own are marked with the name of their file or folder, unless they are the published ones.
+        All but the published ones, by their files and their configuration, are marked with the name of their
+        file or folder.
         """
-        published = self.source.sha256
-        # Without published hashes there is nothing that the user's files could be shown to equal.
-        is_published = published and all(hashes.get(name) == published[name] for name in published)
-        if self.location.kind != "own" or is_published:
+        if self.location.kind == "package":
             return self.source.name
-        return f"{self.source.name}={self.path.name}"
+        published = self.source.sha256
+        has_published_files = all(hashes.get(name) == published[name] for name in published)
+        # Without published hashes there is nothing that the user's own files could be shown to equal.
+        is_known = bool(published) or self.location.kind != "own"
+        if is_known and has_published_files and not self.differences:
+            return self.source.name
+        # A snapshot of the Hugging Face cache is named by its commit, which says little.
+        folder = self.path.parents[1] if self.path.parent.name == "snapshots" else self.path
+        return f"{self.source.name}={folder.name}"
+
+    @cached_property
+    def differences(self) -> Sequence[str]:
+        """Values of the configuration that are not the published ones, a line each."""
+        if self.source.differences is None or not self.path.is_dir():
+            return ()
+        return self.source.differences(self.path)
 
 
 def backbone_label(used: Mapping[str, Weights], hashes: Mapping[str, Mapping[str, str]]) -> str:
@@ -214,6 +228,7 @@ def _own_weights(source: WeightSource, path: Path) -> Weights:
         if _is_like_repository(path):
             message += f"; for a repository of the hub: 'bench weights fetch {source.name} --from {path}'"
         raise UserError(message)
+    path = snapshot_in(source, path)
     inner = path / source.file
     if source.file and path.is_dir() and inner.is_file():
         path = inner

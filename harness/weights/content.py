@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from harness.errors import UserError
+from harness.files import paths_below
+from harness.networks.file_names import similar_names
+from harness.networks.json_files import read_object
 from harness.specs import Refusal, WeightSource
 
 RECORD = "bench-weights.json"
@@ -37,15 +39,38 @@ def select_files(source: WeightSource, names: Iterable[str]) -> FileSelection:
     selected: set[str] = set()
     missing = []
     for pattern in patterns:
-        # `a|b`: the first of the alternatives that has a file.
-        alternatives = (_matching(names, alternative) for alternative in pattern.split("|"))
-        matching = next((matching for matching in alternatives if matching), [])
-        selected.update(matching)
-        if not matching:
-            missing.append(pattern.replace("|", " or "))
+        # `a|b`: the first of the alternatives that has its files.
+        alternatives = [_match_together(names, alternative) for alternative in pattern.split("|")]
+        whole = next((alternative for alternative in alternatives if not alternative.missing), None)
+        if whole:
+            selected.update(whole.files)
+        else:
+            missing += _describe_missing(alternatives)
     for pattern in source.optional:
         selected.update(_matching(names, pattern))
     return FileSelection(tuple(sorted(selected)), tuple(missing))
+
+
+def _match_together(names: Sequence[str], alternative: str) -> FileSelection:
+    """Files of an alternative such as `vocab.json&merges.txt`, of which each part must have a file."""
+    files: list[str] = []
+    missing = []
+    for part in alternative.split("&"):
+        matching = _matching(names, part)
+        files += matching
+        if not matching:
+            missing.append(part)
+    return FileSelection(tuple(files), tuple(missing))
+
+
+def _describe_missing(alternatives: Sequence[FileSelection]) -> list[str]:
+    """The missing part of an alternative that is begun, else the preferred alternatives."""
+    for alternative in alternatives:
+        if alternative.files:
+            return list(alternative.missing)
+    # Of the many ways in which tensors may lie there, the usual one says enough.
+    preferred = alternatives[:1] if len(alternatives) > 2 else alternatives
+    return [" or ".join(" with ".join(alternative.missing) for alternative in preferred)]
 
 
 def patterns_of(source: WeightSource) -> tuple[str, ...]:
@@ -66,10 +91,14 @@ def _matching(names: Iterable[str], pattern: str) -> list[str]:
     return matching
 
 
-def names_in(folder: Path) -> list[str]:
-    """Paths of the files below a folder, relative to it, with slashes."""
+def names_in(folder: Path, levels: int | None = None) -> list[str]:
+    """Paths of the files below a folder, relative to it, with slashes; links to folders are followed.
+
+    Args:
+        levels: of folders that are entered; None for all.
+    """
     names: list[str] = []
-    for path in folder.rglob("*"):
+    for path in paths_below(folder, levels):
         if path.is_file():
             names.append(path.relative_to(folder).as_posix())
     return names
@@ -77,7 +106,12 @@ def names_in(folder: Path) -> list[str]:
 
 def select_files_in(source: WeightSource, folder: Path) -> FileSelection:
     """Selects a source's files in a folder. A folder that does not exist lacks everything."""
-    return select_files(source, names_in(folder) if folder.is_dir() else ())
+    if not folder.is_dir():
+        return select_files(source, ())
+    # No deeper than the patterns reach: a user's folder may have a link to a whole disk in it.
+    patterns = (*patterns_of(source), *source.optional)
+    levels = max(pattern.count("/") for pattern in "|".join(patterns).replace("&", "|").split("|")) + 1
+    return select_files(source, names_in(folder, levels if patterns_of(source) else None))
 
 
 def files_at(source: WeightSource, path: Path) -> dict[str, Path]:
@@ -91,14 +125,32 @@ def files_at(source: WeightSource, path: Path) -> dict[str, Path]:
     """
     # A single file is taken as it is: without a folder, nothing shows a configuration to refuse.
     if path.is_file():
+        if len(source.files) > 1 and not source.file:
+            raise UserError(f"weights {source.name}: {path} is a single file; {_folder_advice(source)}")
         return {source.file or path.name: path}
     chosen = select_files_in(source, path)
     if chosen.missing or not chosen.files:
         lacking = ", ".join(chosen.missing) or "any file"
-        raise UserError(f"weights {source.name}: {path} lacks {lacking}")
+        others = _describe_others(source, path, chosen.missing)
+        raise UserError(f"weights {source.name}: {path} lacks {lacking}{others}")
     if refused := content_refusal(source, path):
         raise UserError(f"weights {source.name}: {refused}")
     return {name: path / name for name in chosen.files}
+
+
+def _folder_advice(source: WeightSource) -> str:
+    names = [pattern.split("|", maxsplit=1)[0].replace("&", ", ") for pattern in source.files]
+    text = f"expected a folder with {', '.join(names)}"
+    return f"{text}; {source.conversion}" if source.conversion else text
+
+
+def _describe_others(source: WeightSource, folder: Path, missing: Sequence[str]) -> str:
+    """Names tensors in formats that a source does not read, where they lie in its folder."""
+    others = similar_names(folder)
+    if not others or not any(name.endswith(".safetensors") for name in missing):
+        return ""
+    conversion = f"; {source.conversion}" if source.conversion else ""
+    return f" (there is {others[0]}, which is not read{conversion})"
 
 
 def name_refusal(source: WeightSource, repository: str) -> str:
@@ -136,14 +188,8 @@ def _has_marks(folder: Path, refusal: Refusal) -> bool:
 
 
 def _configuration(path: Path) -> Mapping[str, object]:
-    """A JSON object's content; empty where the file is missing or holds something else.
+    """A JSON object's content; empty where the file is missing.
 
     Raises `UserError` for damaged JSON.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid JSON ({error}); fetch or copy it again") from error
-    return content if isinstance(content, dict) else {}
+    return read_object(path) if path.exists() else {}

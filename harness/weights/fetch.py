@@ -138,6 +138,8 @@ def _update_folder(
     if chosen.missing or not chosen.files:
         raise HubFailed(f"{repository.name} lacks {', '.join(chosen.missing) or 'files'}")
     _check_published(source, repository, chosen.files)
+    if repository.name in {mirror.partition("@")[0] for mirror in source.mirrors}:
+        _check_whole(source, repository, chosen.files)
     headers = authorization()
     # Configurations first: they may show that the gigabytes of weights are the wrong ones.
     files: dict[str, FileRecord] = {}
@@ -159,6 +161,13 @@ def _check_published(source: WeightSource, repository: Repository, names: Sequen
         expected = source.sha256.get(name)
         if expected and digest not in ("", expected):
             raise HubFailed(f"{repository.name} has another {name}: sha256 {digest}, expected {expected}")
+
+
+def _check_whole(source: WeightSource, repository: Repository, names: Sequence[str]) -> None:
+    """Raises `HubFailed` where a known mirror lacks a published file, and has another variant."""
+    for name in source.sha256:
+        if name not in names:
+            raise HubFailed(f"{repository.name} has no {name}, which was published")
 
 
 def _fetch_file(

@@ -138,6 +138,28 @@ def _snapshots(source: WeightSource) -> Iterator[tuple[str, Path]]:
                 yield f"{repository}@{name}", folder / "snapshots" / name
 
 
+def snapshot_in(source: WeightSource, folder: Path) -> Path:
+    """The snapshot in a repository's folder of the Hugging Face cache; any other path as it is.
+
+    Raises `UserError` where there are several, none of which is `main`.
+    """
+    snapshots = folder / "snapshots"
+    if not folder.name.startswith("models--") or not snapshots.is_dir():
+        return folder
+    reference = folder / "refs" / "main"
+    names = sorted(path.name for path in snapshots.iterdir() if path.is_dir())
+    if reference.is_file():
+        commit = reference.read_text(encoding="utf-8", errors="replace").strip()
+        names = [commit] if commit in names else names
+    if len(names) != 1:
+        held = f"one of {', '.join(names)}" if names else "none"
+        raise UserError(
+            f"weights {source.name}: {folder} is a repository of the Hugging Face cache, with {len(names)} "
+            f"snapshots; give --weights {source.name}={snapshots}/COMMIT ({held})"
+        )
+    return snapshots / names[0]
+
+
 def hub_cache() -> Path:
     """The folder in which tools of the Hugging Face keep repositories, by their environment variables."""
     if named := os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE"):

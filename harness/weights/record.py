@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.files import file_sha256, replacing
+from harness.files import file_sha256, read_json, replacing
 from harness.weights.content import RECORD
 
 SCHEMA = 1
@@ -83,7 +83,7 @@ def read_record(folder: Path) -> WeightRecord | None:
     """
     path = folder / RECORD
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         schema = content.pop("schema")
         if schema != SCHEMA:
             raise UserError(
@@ -93,7 +93,9 @@ def read_record(folder: Path) -> WeightRecord | None:
         return WeightRecord(files=files, urls=tuple(content.pop("urls")), **content)
     except (FileNotFoundError, NotADirectoryError):  # the second where `folder` is a single file
         return None
-    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, KeyError, TypeError) as error:
+    except UserError:
+        raise
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
         raise UserError(
             f"{path}: damaged ({type(error).__name__}: {error}); delete it and fetch the weights again"
         ) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,8 +27,8 @@ class WeightReport:
         recorded: files that are as they were fetched.
         unknown: files whose right hash is not known.
         missing: files, or patterns of files, that are absent.
-        changed: what is wrong with the others, one line each; first, if so, that the folder is one the source
-            refuses.
+        changed: what is wrong with the others, one line each, values of configurations that are not the
+            published ones included; first, if so, that the folder is one the source refuses.
     """
 
     source: str
@@ -74,6 +74,7 @@ def verify_weights(source: WeightSource, location: WeightLocation) -> WeightRepo
         recorded = {name: file.sha256 for name, file in record.files.items()}
     missing: tuple[str, ...] = ()
     refused = ""
+    differences: Sequence[str] = ()
     if path.is_file():
         paths = {source.file or path.name: path}
     else:
@@ -81,13 +82,15 @@ def verify_weights(source: WeightSource, location: WeightLocation) -> WeightRepo
         paths = {name: folder / name for name in selection.files}
         missing = selection.missing
         refused = content_refusal(source, folder)
+        if source.differences and not missing:
+            differences = source.differences(folder)
     hashes = {name: file_sha256(file) for name, file in paths.items()}
     # Beside the patterns without a file: a file that the fetch has recorded, and that is gone.
     gone = [name for name in recorded if name not in hashes]
     published = [name for name in hashes if source.sha256.get(name) == hashes[name]]
     unchanged = [name for name in hashes if recorded.get(name) == hashes[name]]
     unknown = hashes.keys() - source.sha256.keys() - recorded.keys()
-    changes = list(_changes(hashes, source.sha256, recorded))
+    changes = [*_changes(hashes, source.sha256, recorded), *differences]
     if refused:
         changes.insert(0, refused)
     return WeightReport(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.errors import UserError
+from harness.files import paths_below
 from harness.messages import listed
 from harness.specs import LearnedFile
 from sd4match_plugin.prompts import files
@@ -79,8 +80,8 @@ def _release_folders(kind: str, folder: Path) -> dict[str, Path]:
     """Dataset -> folder of the release, ordered as `RELEASE_DATASETS`; folders may be nested."""
     folders = {}
     for dataset, name in RELEASE_DATASETS.items():
-        matches = sorted(folder.rglob(f"{_RELEASE_NAMES[kind]}_{name}_*"))
-        matches = [path for path in matches if path.is_dir()]
+        pattern = f"{_RELEASE_NAMES[kind]}_{name}_*"
+        matches = [path for path in paths_below(folder) if path.match(pattern) and path.is_dir()]
         if matches:
             folders[dataset] = matches[0]
     return folders

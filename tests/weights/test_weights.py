@@ -37,6 +37,7 @@ PIPELINE = {
     "unet/config.json": b'{"sample_size": 96}',
     "vae/config.json": b"{}",
     "text_encoder/config.json": b"{}",
+    "tokenizer/tokenizer_config.json": b'{"model_max_length": 77}',
     "tokenizer/vocab.json": b"{}",
     "tokenizer/merges.txt": b"#version: 0.2\n",
     "scheduler/scheduler_config.json": b'{"prediction_type": "v_prediction"}',
@@ -92,7 +93,7 @@ def publish(monkeypatch, **changes) -> None:
     """Makes the published hashes of Stable Diffusion 2-1 those of `PIPELINE`, and changes more of the
     source.
     """
-    values = {"sha256": {name: sha256(PIPELINE[name]) for name in PARTS}, **changes}
+    values = {"sha256": {name: sha256(PIPELINE[name]) for name in PARTS}, "differences": None, **changes}
     patch(monkeypatch, dataclasses.replace(baselines.weights.STABLE_DIFFUSION_2_1_SOURCE, **values))
 
 
@@ -376,7 +377,7 @@ def test_verify_compares_a_folder_at_hand_with_what_was_published(bench, tmp_pat
     publish(monkeypatch)
     folder = write(tmp_path / "copy", PIPELINE)
     assert bench("weights", "verify", f"{SD}={folder}").out.startswith(
-        f"{SD}: ok (3 as published, 6 without a known hash)"
+        f"{SD}: ok (3 as published, 7 without a known hash)"
     )
     (folder / PARTS[1]).write_bytes(b"fine-tuned")
     outcome = bench("weights", "verify", f"{SD}={folder}")
@@ -391,7 +392,7 @@ def test_verify_refuses_base(bench, tmp_path, monkeypatch):
     outcome = bench("weights", "verify", f"{SD}={write(tmp_path / 'sd', BASE)}")
     assert outcome.status == 1
     assert "is refused (unet/config.json says sample_size 64)" in outcome.out
-    assert "(3 as published, 6 without a known hash)" in outcome.out
+    assert "(3 as published, 7 without a known hash)" in outcome.out
 
 
 def test_verify_of_what_is_not_there(bench):
@@ -621,7 +622,7 @@ def test_every_missing_source_is_named_in_a_line_of_its_own(run, root):
 def test_a_folder_that_lacks_something_is_told(run, tmp_path):
     folder = write(tmp_path / "half", {"config.json": b"{}"})
     complaint = run("--methods", "dino-only", "--weights", f"dinov2-base={folder}").complaint
-    assert f"{folder} lacks model.safetensors or pytorch_model.bin" in complaint
+    assert f"{folder} lacks model.safetensors" in complaint
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,75 @@
+"""What a U-Net has to be given, as its configuration says, compared with what features give it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UserError
+from harness.networks.json_files import read_object
+
+EXPECTED = "a Stable Diffusion is a folder as diffusers saves it"
+
+LATENT_CHANNELS = 4
+
+_CONDITIONS = {
+    "addition_embed_type": "sizes and a second text (SDXL)",
+    "class_embed_type": "an embedding or a label of the image (unCLIP, upscalers)",
+    "num_class_embeds": "a label of the image (upscalers, depth)",
+    "encoder_hid_dim_type": "an embedding of an image (Kandinsky, IP-Adapter)",
+}
+"""Key of the U-Net's configuration -> what the network reads in addition, where the key is set."""
+
+
+def check_inputs(
+    folder: Path, unet: Mapping[str, Any], vae: Mapping[str, Any], scheduler: Mapping[str, Any]
+) -> None:
+    """Checks that a pipeline's U-Net reads four latents, a timestep and the states of one text encoder.
+
+    Raises:
+        UserError: it is another network, or its parts do not fit together.
+    """
+    file = folder / "unet" / "config.json"
+    kind = unet.get("_class_name", "UNet2DConditionModel")
+    if kind != "UNet2DConditionModel":
+        raise UserError(f"{file}: is a {kind:.60}, not the U-Net of a Stable Diffusion; {EXPECTED}")
+    for key, what in _CONDITIONS.items():
+        if unet.get(key) is not None:
+            raise UserError(
+                f"{file}: {key} is {unet[key]!r:.60}: this network reads {what}, "
+                "which features do not give it; use Stable Diffusion 1 or 2"
+            )
+    channels = unet.get("in_channels", LATENT_CHANNELS)
+    if channels != LATENT_CHANNELS:
+        raise UserError(
+            f"{file}: in_channels is {channels!r:.60}: this network reads more than the {LATENT_CHANNELS} "
+            "channels of the latents (inpainting, depth, editing), which features do not give it; "
+            "use Stable Diffusion 1 or 2"
+        )
+    if vae.get("latent_channels", LATENT_CHANNELS) != LATENT_CHANNELS or vae.get("in_channels", 3) != 3:
+        raise UserError(
+            f"{folder / 'vae' / 'config.json'}: not a VAE from pictures of 3 channels to latents of "
+            f"{LATENT_CHANNELS}; {EXPECTED}"
+        )
+    if str(scheduler.get("_class_name")).startswith("FlowMatch"):
+        raise UserError(
+            f"{folder / 'scheduler' / 'scheduler_config.json'}: is a schedule of flow matching, which has no "
+            "noise of a timestep; use Stable Diffusion 1 or 2"
+        )
+    _check_text_encoder(folder, unet)
+
+
+def _check_text_encoder(folder: Path, unet: Mapping[str, Any]) -> None:
+    path = folder / "text_encoder" / "config.json"
+    encoder = read_object(path, EXPECTED)
+    kind = encoder.get("model_type", "clip_text_model")
+    if kind not in ("clip_text_model", "clip"):
+        raise UserError(f"{path}: is a {kind!s:.60}, not the text encoder of a CLIP; {EXPECTED}")
+    text = encoder.get("text_config", encoder) if kind == "clip" else encoder
+    width, read = text.get("hidden_size", 512), unet.get("cross_attention_dim", 1280)
+    if isinstance(read, int) and width != read:
+        raise UserError(
+            f"{folder}: its text encoder's states have the width {width!r:.60}, its U-Net reads {read}; "
+            "copy both from one Stable Diffusion"
+        )
