@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.files import file_sha256
+from harness.files import file_sha256, paths_below
 from harness.specs import Scalar
 from harness.specs.common import Files
 
@@ -20,8 +20,7 @@ def content_hashes(path: Path) -> dict[str, str]:
     """
     files = [path]
     if path.is_dir():
-        # pathlib's `**` does not follow links, and `glob` of the standard library does.
-        files = sorted(file for file in _below(path, frozenset()) if file.is_file())
+        files = [file for file in paths_below(path) if file.is_file()]
     hashes: dict[str, str] = {}
     try:
         for file in files:
@@ -30,17 +29,6 @@ def content_hashes(path: Path) -> dict[str, str]:
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from error
     return hashes
-
-
-def _below(folder: Path, above: frozenset[Path]) -> list[Path]:
-    """All files below a folder; a link that leads back to a folder above it is left out."""
-    real = folder.resolve()
-    if real in above:
-        return []
-    files: list[Path] = []
-    for entry in folder.iterdir():
-        files += _below(entry, above | {real}) if entry.is_dir() else [entry]
-    return files
 
 
 # Cells share files: a checkpoint of gigabytes is read once. With time and size, for long processes.
