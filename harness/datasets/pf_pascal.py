@@ -2,32 +2,51 @@
 
 `{trn,val,test}_pairs.csv` list pairs of `PF-dataset-PASCAL/JPEGImages/<name>.jpg`, a class number (VOC order,
 from 1) and, for training, a flip flag: a row with flip 1 is the same pair with both pictures mirrored. Points
-come from `PF-dataset-PASCAL/Annotations/<class>/ <name>.mat` (`kps`, N x 2, NaN where a point is absent;
+come from `PF-dataset-PASCAL/Annotations/<class>/<name>.mat` (`kps`, N x 2, NaN where a point is absent;
 `bbox`).
+
+Other copies are read as well: lists called `test_pairs_pf_pascal.csv` and the like, beside the pictures or in
+`image_pairs`; `JPEGImages` and `Annotations` in the dataset's own folder; lists with bare names of files; and
+lists with points (XA, YA, XB, YB), which stand in where the `.mat` files of a pair are not there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from harness.datasets.decoding import size_in_pixels
+from harness.datasets.checks import Box, check_box, picture_size
 from harness.datasets.images import ImageFile
-from harness.datasets.lists import VOC_CATEGORIES, missing_dataset, read_csv
+from harness.datasets.lists import (
+    VOC_CATEGORIES,
+    find_file,
+    find_picture,
+    missing_dataset,
+    number_entries,
+    read_csv,
+)
+from harness.datasets.mat_file import read_arrays
+from harness.datasets.values import read_class_number, read_flag, read_numbers
 from harness.errors import DataError
 from harness.frames import Size
+from harness.messages import counted
 from harness.specs import DatasetSpec, ImagePair, RemoteFile
 
-# The release's training list is `trn_pairs.csv`; `train_pairs.csv` is read as well.
-_LISTS = {
-    "train": ("trn_pairs.csv", "train_pairs.csv"),
-    "trn": ("trn_pairs.csv", "train_pairs.csv"),
-    "val": ("val_pairs.csv",),
-    "test": ("test_pairs.csv",),
-}
+# The release's training list is `trn_pairs.csv`.
+_LISTS = {"train": ("trn", "train"), "trn": ("trn", "train"), "val": ("val",), "test": ("test",)}
+_LIST_NAMES = ("{}_pairs.csv", "{}_pairs_pf_pascal.csv")
+_LIST_FOLDERS = ("", "PF-dataset-PASCAL", "image_pairs", "pf-pascal_image_pairs")
+
+_PARTS = ("PF-dataset-PASCAL/{}", "{}", "PF-PASCAL/{}")
+"""Where `JPEGImages` and `Annotations` are, below the dataset's folder."""
+
+_POINT_COLUMNS = ("XA", "YA", "XB", "YB")
+
+Points = tuple[np.ndarray, Box | None]
+"""(N, 2) points, NaN where absent, and the box where there is one."""
 
 
 class PFPascal:
@@ -35,50 +54,60 @@ class PFPascal:
 
     def __init__(self, folder: Path, split: str) -> None:
         self._folder = folder
-        paths = [folder / name for name in _LISTS[split]]
-        self._list = next((path for path in paths if path.is_file()), paths[0])
-        if not self._list.is_file():
-            raise missing_dataset(SPEC, folder, self._list)
-        self._rows = read_csv(self._list, ("source_image", "target_image", "class"))
-        pair_ids: list[str] = []
-        # Numbered, so that ids differ even where a list repeats a pair.
-        for number, row in enumerate(self._rows, start=1):
-            pair_ids.append(f"{number:06d}-{_describe(row)}")
+        names: list[str] = []
+        for stem in _LISTS[split]:
+            for name in _LIST_NAMES:
+                names += [f"{place}/{name.format(stem)}" for place in _LIST_FOLDERS]
+        path = find_file(folder, (name.removeprefix("/") for name in names))
+        if path is None:
+            raise missing_dataset(SPEC, folder, folder / names[0].removeprefix("/"))
+        self._list = path
+        self._rows = read_csv(path, ("source_image", "target_image", "class"))
+        # Numbered, since training lists have a pair and its mirror image; a row that repeats an earlier one
+        # has its number.
+        numbers = number_entries([_entry(row) for row in self._rows])
+        pair_ids = [f"{number:06d}-{_describe(row)}" for number, row in zip(numbers, self._rows, strict=True)]
         self.pair_ids: Sequence[str] = tuple(pair_ids)
         # A picture may be in several pairs: its file is read once.
         self._annotation = lru_cache(maxsize=4096)(read_annotation)
+        self._from_list: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._rows)
 
+    @property
+    def notes(self) -> list[str]:
+        """A line on pairs whose points are those of the list, as far as pairs were read."""
+        if not self._from_list:
+            return []
+        pairs = counted(len(self._from_list), "pair has its", "pairs have their")
+        return [f"{pairs} points from {self._list}, since their .mat files are missing"]
+
     def __getitem__(self, index: int) -> ImagePair:
         """Pair number `index`. Raises `DataError` that names the file."""
         row = self._rows[index]
+        # Rows are counted from 1, and the header is one of them.
+        where = f"{self._list}: row {index + 2}"
         try:
-            category = VOC_CATEGORIES[int(row["class"]) - 1]
-        except (ValueError, IndexError) as error:
-            raise DataError(
-                # Rows are counted from 1, and the header is one of them.
-                f"{self._list}: row {index + 2}: class '{row['class']}' is not a number from 1 to 20"
-            ) from error
-        mirror = _is_mirrored(row)
-        source = self._image(row["source_image"], category, mirror)
-        target = self._image(row["target_image"], category, mirror)
-        source_size = size_in_pixels(source.path)
-        target_size = size_in_pixels(target.path)
-        source_points, source_box = self._points_and_box(source, category, source_size)
-        target_points, target_box = self._points_and_box(target, category, target_size)
-        if len(source_points) != len(target_points):
-            raise DataError(
-                f"{self.pair_ids[index]}: {len(source_points)} points in the source "
-                f"and {len(target_points)} in the target"
-            )
+            number = read_class_number(row["class"], "class", len(VOC_CATEGORIES))
+            is_mirrored = read_flag(row.get("flip", ""), "flip")
+        except ValueError as error:
+            raise DataError(f"{where}: {error}; mend the row") from error
+        category = VOC_CATEGORIES[number - 1]
+        images = [
+            self._image(where, row[f"{side}_image"], category, is_mirrored) for side in ("source", "target")
+        ]
+        sizes = [picture_size(image.path) for image in images]
+        (source_points, source_box), (target_points, target_box) = (
+            _as_used(image, size, points)
+            for image, size, points in zip(images, sizes, self._points(index, images, category), strict=True)
+        )
         return ImagePair(
             pair_id=self.pair_ids[index],
-            source=source,
-            target=target,
-            source_size=source_size,
-            target_size=target_size,
+            source=images[0],
+            target=images[1],
+            source_size=sizes[0],
+            target_size=sizes[1],
             category=category,
             source_points=source_points,
             target_points=target_points,
@@ -87,63 +116,92 @@ class PFPascal:
             target_box=target_box,
         )
 
-    def _image(
-        self,
-        path: str,
-        category: str,
-        mirror: bool,
-    ) -> ImageFile:
-        return ImageFile(f"{category}-{Path(path).stem}-{int(mirror)}", self._folder / path, mirror)
+    def _image(self, where: str, path: str, category: str, is_mirrored: bool) -> ImageFile:
+        name = _file_name(path)
+        if not name:
+            raise DataError(f"{where}: has no name of a picture; mend the row")
+        places = [path, *(f"{part.format('JPEGImages')}/{name}" for part in _PARTS)]
+        stem = PurePosixPath(name).stem
+        return ImageFile(
+            f"{category}-{stem}-{int(is_mirrored)}", find_picture(self._folder, places), is_mirrored
+        )
 
-    def _points_and_box(
-        self, image: ImageFile, category: str, size: Size
-    ) -> tuple[np.ndarray, tuple[float, float, float, float] | None]:
-        """Points and box as the picture is used: x -> width - x where it is mirrored, as the SD4Match release
-        does.
-        """
-        annotations = self._folder / "PF-dataset-PASCAL" / "Annotations"
-        points, box = self._annotation(annotations / category / f"{image.path.stem}.mat")
-        if image.mirror:
-            points = np.stack([size.width - points[:, 0], points[:, 1]], axis=1)
-            if box:
-                # The right edge becomes the left one.
-                box = (size.width - box[2], box[1], size.width - box[0], box[3])
-        return points, box
+    def _points(self, index: int, images: Sequence[ImageFile], category: str) -> list[Points]:
+        """The points of both pictures, as annotated."""
+        paths: list[Path] = []
+        for image in images:
+            names = [f"{part.format('Annotations')}/{category}/{image.path.stem}.mat" for part in _PARTS]
+            paths.append(find_picture(self._folder, names))
+        row = self._rows[index]
+        if all(path.exists() for path in paths) or not all(row.get(column) for column in _POINT_COLUMNS):
+            return [self._annotation(path) for path in paths]
+        try:
+            columns = [read_numbers(row[column], column) for column in _POINT_COLUMNS]
+            points = np.array(columns, dtype=np.float64)
+        except ValueError as error:
+            reason = str(error) if "is not a number" in str(error) else "has columns of different lengths"
+            raise DataError(f"{self._list}: row {index + 2}: {reason}; mend the row") from error
+        self._from_list.add(index)
+        return [(points[:2].T, None), (points[2:].T, None)]
 
 
-def read_annotation(path: Path) -> tuple[np.ndarray, tuple[float, float, float, float] | None]:
-    """(N, 2) points, NaN where absent, and the box of a PF-PASCAL `.mat` file. Raises `DataError`."""
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    try:
-        content = loadmat(path)
-        points = np.asarray(content["kps"], dtype=np.float64).reshape(-1, 2)
-        # A box may be absent: the dataset's threshold does not need one.
-        corners = np.asarray(content.get("bbox", ()), dtype=np.float64).ravel()
-    except OSError as error:
-        raise DataError(
-            f"{path}: {error.strerror or error}; put the file there or fetch the dataset again"
-        ) from error
-    except KeyError as error:
-        raise DataError(f"{path}: key {error} is missing; fetch the dataset again") from error
-    except (MatReadError, ValueError, TypeError, NotImplementedError) as error:
-        raise DataError(
-            f"{path}: not a MATLAB file with points ({error}); fetch the dataset again"
-        ) from error
-    box = (corners[0], corners[1], corners[2], corners[3]) if corners.size == 4 else None
+def _as_used(image: ImageFile, size: Size, annotated: Points) -> Points:
+    """Points and box as the picture is used: x -> width - x where it is mirrored, as the SD4Match release
+    does.
+    """
+    points, box = annotated
+    if image.mirror:
+        points = np.stack([size.width - points[:, 0], points[:, 1]], axis=1)
+        if box:
+            # The right edge becomes the left one.
+            box = (size.width - box[2], box[1], size.width - box[0], box[3])
     return points, box
 
 
-def _is_mirrored(row: dict[str, str]) -> bool:
-    return (row.get("flip") or "0").strip() not in ("", "0")
+def read_annotation(path: Path) -> Points:
+    """Points and box of a PF-PASCAL `.mat` file. Raises `DataError`."""
+    arrays = read_arrays(path, ("kps", "bbox"))
+    points = arrays.get("kps")
+    if points is None:
+        raise DataError(f"{path}: key 'kps' is missing; fetch the dataset again")
+    # MATLAB's empty array has no columns either.
+    if points.size == 0:
+        points = points.reshape(0, 2)
+    if points.shape[1] != 2:
+        raise DataError(f"{path}: kps has the shape {points.shape}, not (points, 2); fetch the dataset again")
+    # A box may be absent: the dataset's threshold does not need one.
+    corners = arrays.get("bbox")
+    if corners is None or corners.size == 0:
+        return points, None
+    return points, check_box(str(path), "bbox", corners.ravel())
+
+
+def _entry(row: dict[str, str]) -> tuple[str, ...]:
+    """All that a row says, with one spelling of its flag."""
+    fields = [
+        row.get(column, "").strip() for column in ("source_image", "target_image", "class", *_POINT_COLUMNS)
+    ]
+    return (*fields, _flag(row))
 
 
 def _describe(row: dict[str, str]) -> str:
-    source = Path(row["source_image"]).stem
-    target = Path(row["target_image"]).stem
+    source = PurePosixPath(_file_name(row["source_image"])).stem
+    target = PurePosixPath(_file_name(row["target_image"])).stem
     # The flag keeps a pair and its mirror image apart: training lists have both.
-    return f"{source}-{target}-{int(_is_mirrored(row))}"
+    return f"{source}-{target}-{_flag(row)}"
+
+
+def _flag(row: dict[str, str]) -> str:
+    """`0` or `1`; `x` where neither stands there, and then the pair cannot be read."""
+    try:
+        return str(int(read_flag(row.get("flip", ""), "flip")))
+    except ValueError:
+        return "x"
+
+
+def _file_name(path: str) -> str:
+    """The last part of a path, written with slashes or backslashes."""
+    return PurePosixPath(path.replace("\\", "/")).name
 
 
 SPEC = DatasetSpec(
@@ -153,10 +211,12 @@ SPEC = DatasetSpec(
     splits=("test", "val", "train", "trn"),
     threshold="image",
     counts={
-        "train": {"pairs": 2_940, "images": 2_002},
+        # 2,940 rows, of which 976 name 488 pairs twice; a pair is scored once, and trained on as often as
+        # it is listed.
+        "train": {"pairs": 2_452, "images": 2_002},
         "val": {"pairs": 308, "images": 521},
         "test": {"pairs": 299, "images": 506, "keypoints": 2_414},
-        "trn": {"pairs": 2_940, "images": 2_002},
+        "trn": {"pairs": 2_452, "images": 2_002},
     },
     files=(
         RemoteFile(

@@ -6,17 +6,15 @@ pair's points, boxes and difficulty labels; pictures are `JPEGImages/<category>/
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from harness.datasets.checks import Box
 from harness.datasets.images import ImageFile
-from harness.datasets.lists import missing_dataset, read_text
+from harness.datasets.lists import find_picture, missing_dataset, read_annotation, read_text
+from harness.datasets.values import box_of, level_of, names_of, points_of, size_of, text_of
 from harness.errors import DataError
-from harness.frames import Size
 from harness.specs import DatasetSpec, ImagePair, RemoteFile, Scalar
 
 LABELS = ("viewpoint_variation", "scale_variation", "truncation", "occlusion", "mirror")
@@ -42,58 +40,54 @@ class SPair71k:
 
     def __getitem__(self, index: int) -> ImagePair:
         """Pair number `index`, read from its own file. Raises `DataError` that names the file."""
-        path = self._folder / "PairAnnotation" / self._split / f"{self.pair_ids[index]}.json"
+        pair_id = self.pair_ids[index]
+        # Where a file's name cannot have a colon, programs that unpack put a low line there.
+        names = [f"{name}.json" for name in (pair_id, pair_id.replace(":", "_"))]
+        path = find_picture(self._folder / "PairAnnotation" / self._split, names)
+        annotation = read_annotation(path)
         try:
-            return self._pair(self.pair_ids[index], json.loads(read_text(path)))
-        except json.JSONDecodeError as error:
-            raise DataError(f"{path}: not valid JSON ({error}); fetch the dataset again") from error
+            return self._pair(pair_id, annotation)
         except KeyError as error:
             raise DataError(f"{path}: key {error} is missing; fetch the dataset again") from error
-        except (TypeError, ValueError) as error:  # lists where numbers should be, or of unequal lengths
+        except ValueError as error:
             raise DataError(f"{path}: {error}; fetch the dataset again") from error
 
-    def _pair(self, pair_id: str, annotation: dict[str, Any]) -> ImagePair:
-        category = str(annotation["category"])
-        source_points = _points(annotation["src_kps"])
-        target_points = _points(annotation["trg_kps"])
-        names = tuple(str(name) for name in annotation["kps_ids"])
-        if not len(source_points) == len(target_points) == len(names):
-            raise ValueError(
-                f"src_kps, trg_kps and kps_ids have {len(source_points)}, {len(target_points)} "
-                f"and {len(names)} entries"
-            )
-        # A pair without one of the labels is in none of its slices.
-        present = [label for label in LABELS if label in annotation]
-        labels: dict[str, Scalar] = {label: annotation[label] for label in present}
+    def _pair(self, pair_id: str, annotation: Any) -> ImagePair:
+        """Reads an annotation. Raises `KeyError` and `ValueError`."""
+        if not isinstance(annotation, dict):
+            raise ValueError("is not an object in braces")
+        category = text_of(annotation["category"], "category")
+        # A pair without one of the labels, or with null for it, is in none of its slices.
+        labels: dict[str, Scalar] = {}
+        for label in LABELS:
+            labels[label] = level_of(annotation.get(label), label)
         return ImagePair(
             pair_id=pair_id,
-            source=self._image(category, annotation["src_imname"]),
-            target=self._image(category, annotation["trg_imname"]),
+            source=self._image(category, text_of(annotation["src_imname"], "src_imname")),
+            target=self._image(category, text_of(annotation["trg_imname"], "trg_imname")),
             # The official files give width, height and channels.
-            source_size=Size(*annotation["src_imsize"][:2]),
-            target_size=Size(*annotation["trg_imsize"][:2]),
+            source_size=size_of(annotation["src_imsize"], "src_imsize"),
+            target_size=size_of(annotation["trg_imsize"], "trg_imsize"),
             category=category,
-            source_points=source_points,
-            target_points=target_points,
-            keypoint_ids=names,
-            source_box=_box(annotation["src_bndbox"]),
-            target_box=_box(annotation["trg_bndbox"]),
+            source_points=points_of(annotation["src_kps"], "src_kps"),
+            target_points=points_of(annotation["trg_kps"], "trg_kps"),
+            keypoint_ids=names_of(annotation["kps_ids"], "kps_ids"),
+            source_box=_box(annotation, "src_bndbox"),
+            target_box=_box(annotation, "trg_bndbox"),
             labels=labels,
         )
 
     def _image(self, category: str, file_name: str) -> ImageFile:
-        return ImageFile(
-            f"{category}-{Path(file_name).stem}", self._folder / "JPEGImages" / category / file_name
-        )
+        folder = self._folder / "JPEGImages" / category
+        return ImageFile(f"{category}-{Path(file_name).stem}", find_picture(folder, [file_name]))
 
 
-def _points(rows: list[list[float | None]]) -> np.ndarray:
-    return np.array(rows, dtype=np.float64).reshape(len(rows), 2)
-
-
-def _box(corners: list[float]) -> tuple[float, float, float, float]:
-    x1, y1, x2, y2 = map(float, corners)
-    return x1, y1, x2, y2
+def _box(annotation: dict[str, Any], key: str) -> Box:
+    """The corners of a box. Raises `ValueError` where it is null: the dataset's threshold is its length."""
+    corners = box_of(annotation[key], key)
+    if corners is None:
+        raise ValueError(f"{key} is null; it must be [x1, y1, x2, y2] in pixels")
+    return corners
 
 
 SPEC = DatasetSpec(

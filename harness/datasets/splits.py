@@ -102,32 +102,6 @@ class SplitIndex:
         """Number of points that are missing in one image of their pair, or in both."""
         return sum(int((~is_valid).sum()) for is_valid in self.valid.values())
 
-    @cached_property
-    def threshold_problems(self) -> Mapping[Threshold, Mapping[str, str]]:
-        """Kind of threshold -> pair_id -> the reason why the pair has none of this kind.
-
-        Pairs without a valid point are left out, as they are of every score.
-        """
-        problems: dict[Threshold, dict[str, str]] = {}
-        for kind in get_args(Threshold):
-            lines = {pair_id: threshold_problem(kind, pair) for pair_id, pair in self.pairs.items()}
-            problems[kind] = {key: line for key, line in lines.items() if line and key not in self.excluded}
-        return problems
-
-    @cached_property
-    def absent_thresholds(self) -> Mapping[Threshold, str]:
-        """Kind of threshold -> the reason why the dataset as a whole lacks it, of those it lacks."""
-        measured = len(self.pairs) - len(self.excluded)
-        absent: dict[Threshold, str] = {}
-        for kind, problems in self.threshold_problems.items():
-            if measured and len(problems) == measured:
-                reason = {
-                    "box": "no pair has a target_box",
-                    "points": "no pair's target points have an extent",
-                }
-                absent[kind] = f"{self.label} {self.split}: {reason[kind]}; choose another threshold"
-        return absent
-
     def source_points(self, pair_id: str) -> np.ndarray:
         """(N, 2) valid points of a pair in original pixels of the source image: the queries."""
         points: np.ndarray = self.pairs[pair_id].source_points[self.valid[pair_id]]

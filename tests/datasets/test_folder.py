@@ -403,7 +403,7 @@ def test_a_wrong_list_is_one_line_that_says_where(run, photos, tmp_path, wrong):
 def test_a_place_that_is_not_there(run, tmp_path):
     done = run(tmp_path / "nowhere")
     assert done.status == 2
-    assert f"no pairs.json or pairs.csv in {tmp_path / 'nowhere'}" in done.complaint
+    assert f"there is no such folder or file: {tmp_path / 'nowhere'}" in done.complaint
     assert "docs/own-data.md" in done.complaint
 
 
