@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.ExifTags
@@ -38,6 +39,17 @@ _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b
 _WHITE_IS_ZERO = 0
 """Of the tag in a TIFF file that says what its values mean."""
 
+_TURNS_BACK: dict[int, PIL.Image.Transpose] = {
+    2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
+    3: PIL.Image.Transpose.ROTATE_180,
+    4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
+    5: PIL.Image.Transpose.TRANSPOSE,
+    6: PIL.Image.Transpose.ROTATE_90,
+    7: PIL.Image.Transpose.TRANSVERSE,
+    8: PIL.Image.Transpose.ROTATE_270,
+}
+"""Orientation tag -> what leads from the picture as it is to be seen to the stored one."""
+
 _SIGNED = 2
 """Of the tag in a TIFF file that says what kind of numbers its values are."""
 
@@ -53,7 +65,13 @@ def decode_rgb(path: Path) -> PIL.Image.Image:
         DataError: the file is missing, no picture, damaged, or of a depth that has no rule.
     """
     with _opened(path, "decoded") as file:
-        return to_rgb(file)
+        orientation = _tiff_tag(file, PIL.ExifTags.Base.Orientation)
+        image = to_rgb(file)
+        # Pillow turns pictures of this one format when it decodes them, and removes the tag from them.
+        if orientation and not _tiff_tag(file, PIL.ExifTags.Base.Orientation):
+            back = _TURNS_BACK.get(orientation[0])
+            image = image if back is None else image.transpose(back)
+        return image
 
 
 def to_rgb(image: PIL.Image.Image) -> PIL.Image.Image:
@@ -80,7 +98,10 @@ def to_rgb(image: PIL.Image.Image) -> PIL.Image.Image:
 def size_in_pixels(path: Path) -> Size:
     """Reads width and height from the file's header alone. Raises `DataError`."""
     with _opened(path, "read") as file:
-        return Size(*file.size)
+        # Of TIFF files Pillow gives the size after turning.
+        width = _tiff_tag(file, PIL.TiffImagePlugin.IMAGEWIDTH)
+        height = _tiff_tag(file, PIL.TiffImagePlugin.IMAGELENGTH)
+        return Size(int(width[0]), int(height[0])) if width and height else Size(*file.size)
 
 
 def has_orientation_tag(path: Path) -> bool:
@@ -169,7 +190,7 @@ def _is_deep_portable_map(image: PIL.Image.Image) -> bool:
     return image.mode == "I" and image.format == "PPM"
 
 
-def _tiff_tag(image: PIL.Image.Image, tag: int) -> tuple[object, ...]:
+def _tiff_tag(image: PIL.Image.Image, tag: int) -> tuple[Any, ...]:
     """Values of a tag of a TIFF file; none for a tag or a format that has none."""
     tags = getattr(image, "tag_v2", None)
     value = tags.get(tag) if tags is not None else None

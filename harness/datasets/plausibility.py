@@ -209,26 +209,34 @@ def _boxes_beyond_picture(index: SplitIndex) -> Iterator[str]:
 
 def _points_outside_boxes(points: _Points) -> Iterator[str]:
     has_box = np.isfinite(points.boxes).all(axis=1)
-    boxes = points.boxes[has_box]
-    is_outside = _is_outside(points.xy[has_box], boxes)
+    xy, boxes = points.xy[has_box], points.boxes[has_box]
+    is_outside = _is_outside(xy, boxes)
     outside = int(is_outside.sum())
     if not outside or outside < _OUTSIDE_SHARE * len(boxes):
         return
-    as_corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
-    outside_as_sizes = int(_is_outside(points.xy[has_box], as_corners).sum())
-    is_in_picture = (as_corners[:, 2:] <= points.sizes[has_box] + _SLACK).all()
-    if outside_as_sizes < outside / 10 and is_in_picture:
-        yield (
-            f"boxes look like x, y, width, height: read so, {_of(outside_as_sizes, len(boxes))} lie outside "
-            f"their own box, and {outside:,} as they are read, x1, y1, x2, y2"
-        )
-        return
+    start, extent = boxes[:, :2], boxes[:, 2:]
+    conventions = {
+        "x, y, width, height": np.hstack([start, start + extent]),
+        "centre x, centre y, width, height": np.hstack([start - extent / 2, start + extent / 2]),
+        "y1, x1, y2, x2": boxes[:, [1, 0, 3, 2]],
+    }
+    for name, corners in conventions.items():
+        outside_so = int(_is_outside(xy, corners).sum())
+        is_in_picture = (corners[:, :2] >= -_SLACK).all() and (
+            corners[:, 2:] <= points.sizes[has_box] + _SLACK
+        ).all()
+        if is_in_picture and outside_so < outside / 10:
+            yield (
+                f"boxes look like {name}: read so, {_of(outside_so, len(boxes))} lie outside their own box, "
+                f"and {outside:,} as they are read, x1, y1, x2, y2"
+            )
+            return
     first = int(np.flatnonzero(has_box)[is_outside.argmax()])
-    corners = ", ".join(f"{value:g}" for value in points.boxes[first])
+    box = ", ".join(f"{value:g}" for value in points.boxes[first])
     share = 100 * outside / len(boxes)
     yield (
         f"{_of(outside, len(boxes))} ({share:.0f} %) lie outside their own box, "
-        f"the first in {points.of_pair(first)}, box [{corners}]"
+        f"the first in {points.of_pair(first)}, box [{box}]"
     )
 
 

@@ -349,7 +349,11 @@ def _tune(job: Job, arguments: TrainArguments, processes: Processes) -> int:
 
 
 def _print_warnings(job: Job) -> None:
-    """Warns on stderr, before hours of work, of pairs that are left out and of a missing validation split."""
+    """Warns on stderr, before hours of work, of splits that are not whole or look wrong, of pairs that are
+    left out, and of a missing validation split.
+    """
+    from harness.datasets.notes import notes_on_split
+
     index = job.data.index
     if index.broken:
         reason = next(iter(index.broken.values()))
@@ -358,6 +362,9 @@ def _print_warnings(job: Job) -> None:
             f"bench: {len(index.broken)} of {pairs} cannot be read and are left out; the first: {reason}",
             err=True,
         )
+    for split in (index, job.data.validation_index):
+        for note in notes_on_split(split) if split else ():
+            print_warning(note)
     if job.data.validation_index is None:
         click.echo("bench: no validation split; the newest prompt counts as the best", err=True)
 

@@ -217,6 +217,21 @@ def test_the_first_of_several_frames_is_taken(tmp_path):
     assert (decode(tmp_path, content) == np.asarray(frames[0])).all()
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("PNG", {}), ("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"}), ("WEBP", {"lossless": True})],
+)
+def test_pictures_are_taken_as_stored_whatever_their_orientation_tag(tmp_path, kind, options, orientation):
+    exif = PIL.Image.Exif()
+    exif[0x0112] = orientation
+    stored = photo()
+    # All corners differ, and so do width and height.
+    pixels = decode(tmp_path, saved(stored, kind, exif=exif, **options))
+    assert (pixels == np.asarray(stored)).all()
+    assert has_orientation_tag(tmp_path / "picture") == (orientation != 1)
+
+
 class OtherMode:
     """A picture of a plugin's dataset that is not RGB."""
 

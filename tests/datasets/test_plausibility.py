@@ -111,16 +111,25 @@ def test_points_that_are_not_visible_in_another_place(large):
     assert any("lie in one place, (1, 1)" in line for line in oddities(large))
 
 
-def test_boxes_as_corner_and_size(large):
+@pytest.mark.parametrize(
+    ("box", "convention"),
+    [
+        ([110, 75, 140, 95], "x, y, width, height"),
+        ([180, 122, 140, 95], "centre x, centre y, width, height"),
+        ([75, 110, 170, 239], "y1, x1, y2, x2"),
+    ],
+)
+def test_boxes_of_another_convention(large, box, convention):
     def edit(number, pair):
         # Points from (116, 80) to (244, 165): far enough from the upper left for corners to be another box.
         for key in ("source_points", "target_points"):
             pair[key] = (np.array(pair[key]) * (0.6, 0.5) + (86, 55)).tolist()
-        pair["target_box"] = [110, 75, 140, 95]
+        # Where width and height are less than x and y, the list itself is refused.
+        pair["target_box"] = [box[0], box[1], max(box[2], box[0] + 1), max(box[3], box[1] + 1)]
 
     change(large, edit)
     (line,) = oddities(large)
-    assert "boxes look like x, y, width, height: read so, 0 of 60 points" in line
+    assert f"boxes look like {convention}: read so, 0 of 60 points" in line
 
 
 def test_boxes_beyond_the_picture(large):
