@@ -159,7 +159,7 @@ class CpmStages(Stages):
         ours = statistics.median(run.seconds / run.pairs for run in runs)
         encoded = runs[-1].caches["posteriors"].computed
         note = (
-            f"ours: the first {runs[-1].pairs} pairs, which encode {counted(encoded, 'picture')}; "
+            f"ours: {runs[-1].pairs} pairs of the list, which encode {counted(encoded, 'picture')}; "
             f"published: {counted(len(pairs), 'pair')}, DINOv2's features kept"
         )
         return Row(
