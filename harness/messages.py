@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Callable, Sequence
 
 from harness.errors import BenchError
+
+# Sequences that end in a letter, such as colours, and those that end in a bell, such as titles of windows.
+_ESCAPES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?|\x1b[ -~]?"
+)
+
+_BREAKS = "\t\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"
+
+_DIRECTIONS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
 def first_line(error: BaseException, limit: int | None = None) -> str:
@@ -35,6 +46,23 @@ class OncePerSubject:
         if subject not in self._subjects:
             self._subjects.add(subject)
             self._show(f"{subject}: {message}")
+
+
+def printable(text: str) -> str:
+    """The text in one line, without what a terminal or a page would obey.
+
+    Escape sequences and other control characters, unpaired surrogates, and marks that turn the direction of
+    writing are left out; line breaks of every kind and tabs become spaces.
+    """
+    if text.isprintable():
+        return text
+    kept = []
+    for character in _ESCAPES.sub("", text):
+        if character in _BREAKS:
+            kept.append(" ")
+        elif unicodedata.category(character) not in ("Cc", "Cs") and character not in _DIRECTIONS:
+            kept.append(character)
+    return "".join(kept)
 
 
 def counted(number: int, one: str, several: str = "") -> str:

@@ -17,7 +17,7 @@ from harness.cli.options import (
     typed_arguments,
     warn_of_large_alphas,
 )
-from harness.cli.terminal import print_warnings
+from harness.cli.terminal import print_warnings, stdout_format
 from harness.errors import BenchError, SeveralErrors, UserError
 from harness.plugins.host import Host
 
@@ -41,7 +41,7 @@ class CompareArguments:
     averaging: Averaging
     localizers: tuple[str, ...] | None
     top: int
-    format_: Format
+    format_: Format | None
     results: Path
     datasets: tuple[str, ...] | None
     data_root: Path
@@ -106,10 +106,8 @@ class CompareArguments:
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["md", "csv", "json"]),
-    default="md",
-    show_default=True,
-    help="csv: without the pairs.",
+    type=click.Choice(["text", "md", "csv", "json"]),
+    help="text on a terminal and md elsewhere unless said; csv: without the pairs.",
 )
 @click.option(
     "--results",
@@ -150,7 +148,8 @@ def compare(host: Host, arguments: CompareArguments) -> int:
     if not comparisons:
         raise SeveralErrors(damaged)
     print_warnings((*notes, *damaged))
-    text = render_differences(comparisons, arguments.averaging, arguments.top, arguments.format_)
+    format = arguments.format_ or stdout_format()
+    text = render_differences(comparisons, arguments.averaging, arguments.top, format)
     click.echo(text, nl=False)
     return int(bool(damaged))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.options import CommaList, data_root, dataset_folders, number_range, typed_arguments
-from harness.cli.terminal import print_warnings
+from harness.cli.terminal import print_warnings, stdout_format
 from harness.cli.ties import tie_warnings, with_ties
 from harness.plugins.host import Host
 from harness.records.folders import read_results
@@ -28,7 +28,7 @@ class LeaderboardArguments:
     """Arguments and options of `bench leaderboard` after parsing; help texts say what each is for."""
 
     folder: Path
-    format_: Format
+    format_: Format | None
     table: str
     parameter: str | None
     protocol: str | None
@@ -75,9 +75,8 @@ _TABLE_HELP = "; ".join(f"{kind.name}: {kind.description}" for kind in KINDS)
     "--format",
     "format_",
     type=click.Choice(FORMATS),
-    default="md",
-    show_default=True,
-    help="csv and json have all numbers, one a row, whatever the --table.",
+    help="text on a terminal and md elsewhere unless said; "
+    "csv and json have all numbers, one a row, whatever the --table.",
 )
 @click.option(
     "--table",
@@ -141,6 +140,6 @@ def leaderboard(host: Host, arguments: LeaderboardArguments) -> int:
     tables = kind.tables(records, view)
     print_warnings(tie_warnings(ties))
     chosen = [arguments.filter(table) for table in tables]
-    click.echo(render_tables(chosen, arguments.format_), nl=False)
+    click.echo(render_tables(chosen, arguments.format_ or stdout_format()), nl=False)
     # The tables are printed all the same; the status says that something is missing from them.
     return int(bool(damaged or ties.problems))

@@ -24,7 +24,7 @@ from harness.cli.options import (
     warn_of_large_alphas,
     weights,
 )
-from harness.cli.terminal import TerminalReporter, print_warnings
+from harness.cli.terminal import TerminalReporter, print_warnings, stdout_format
 from harness.cli.ties import tie_warnings, with_ties
 from harness.errors import UserError
 from harness.messages import counted
@@ -295,7 +295,7 @@ def run(host: Host, arguments: RunArguments) -> int:
 
     records = run_cells(host, cells, arguments.run_options(host), TerminalReporter())
     tables = _tables(host, arguments, cells, records)
-    texts = [table.render("md") for table in tables]
+    texts = [table.render(stdout_format()) for table in tables]
     # Each text ends with a line break of its own.
     click.echo("\n".join(texts), nl=False)
     click.echo(_closing_line(arguments.out, records), err=True)

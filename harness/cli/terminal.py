@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from harness.cli.progress import ProgressBar
-from harness.messages import counted, failed_pairs
+from harness.messages import counted, failed_pairs, printable
 
 if TYPE_CHECKING:
     from harness.records.schema import Record
@@ -76,4 +77,10 @@ def print_warnings(lines: Iterable[str]) -> None:
 
 def print_warning(line: str) -> None:
     """Prints one line to stderr, after the program's name."""
-    click.echo(f"bench: {line}", err=True)
+    # Names and errors of others are in it.
+    click.echo(f"bench: {printable(line)}", err=True)
+
+
+def stdout_format() -> Literal["text", "md"]:
+    """The format of tables where none is asked for: for a terminal where stdout is one, else markdown."""
+    return "text" if sys.stdout.isatty() else "md"

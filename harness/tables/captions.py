@@ -11,7 +11,7 @@ from harness.tables.row import Row
 from harness.tables.text import NOTHING
 from harness.tables.view import View
 
-_MARKS = (
+MARKS = (
     "Bold: best of its supervision group (Z zero-shot, I image-level labels or pairs, K keypoints); "
     "underlined: second."
 )
@@ -70,7 +70,7 @@ def _threshold_text(records: Sequence[Record], protocol: str) -> str:
 
 def trust_sentences(records: Sequence[Record], rows: Sequence[Row]) -> list[str]:
     """Sentences on bold and underlined numbers, and on the columns of pairs and seconds of these rows."""
-    sentences = [_MARKS]
+    sentences = [MARKS]
     if any(len(row.pairs) > 1 for row in rows):
         sentences.append("Pairs and seconds in the order of the datasets.")
     if any(row.seconds for row in rows):

@@ -19,12 +19,13 @@ from harness.scoring.paired import RESAMPLES, Difference, holm, image_bootstrap,
 from harness.scoring.pck import percent
 from harness.specs import Averaging
 from harness.tables.columns import RANKING_ALPHA
+from harness.tables.plain import terminal_width, wrap_text
 from harness.tables.table import Table, TidyRow
 from harness.tables.text import NOTHING, alpha_text, split_name
 
-Format = Literal["md", "csv", "json"]
+Format = Literal["text", "md", "csv", "json"]
 
-FORMATS: tuple[Format, ...] = ("md", "csv", "json")
+FORMATS: tuple[Format, ...] = ("text", "md", "csv", "json")
 
 KEYS = (
     *("dataset", "split", "seed", "averaging", "slice", "alpha"),
@@ -207,7 +208,7 @@ def render_differences(
 ) -> str:
     """Differences, and the `top` pairs that changed most in each comparison.
 
-    Tables as markdown; an object with both as JSON; the differences alone as CSV.
+    Tables for a terminal or as markdown; an object with both as JSON; the differences alone as CSV.
     """
     tables = differences(comparisons, averaging)
     pairs = [most_changed_pairs(comparison, top) for comparison in comparisons]
@@ -224,6 +225,8 @@ def render_differences(
         titles = (comparison.side_a.title, comparison.side_b.title)
         groups.setdefault(titles, []).append(number)
     sections = [_caption(averaging, len(all_rows))]
+    if format == "text":
+        sections = [wrap_text(sections[0], terminal_width()) + "\n"]
     for (title_a, title_b), numbers in groups.items():
         texts: list[tuple[str, ...]] = []
         for number in numbers:
@@ -231,12 +234,12 @@ def render_differences(
         # Two spaces before the line break: markdown keeps it.
         caption = f"A: {title_a}  \nB: {title_b}"
         table = Table(caption, _HEADER, tuple(texts), names=2)
-        sections.append(table.render("md"))
+        sections.append(table.render(format))
         if not top:
             continue
         for number in numbers:
             table = _pairs_table(comparisons[number], pairs[number])
-            sections.append(table.render("md"))
+            sections.append(table.render(format))
     return "\n".join(sections)
 
 

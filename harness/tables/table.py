@@ -10,9 +10,11 @@ from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Literal
 
-Format = Literal["md", "csv", "tex", "html", "json"]
+from harness.messages import printable
 
-FORMATS: tuple[Format, ...] = ("md", "csv", "tex", "html", "json")
+Format = Literal["text", "md", "csv", "tex", "html", "json"]
+
+FORMATS: tuple[Format, ...] = ("text", "md", "csv", "tex", "html", "json")
 
 TidyRow = dict[str, object]
 
@@ -54,6 +56,13 @@ _OPEN: dict[Mark, str] = {"best": "\ue000", "second": "\ue001"}
 _CLOSE: dict[Mark, str] = {"best": "\ue002", "second": "\ue003"}
 
 
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
+"""What begins a tag, a comment or an address in markdown."""
+
+_LINK = re.compile(r"\](?=[(\[])")
+"""What ends the text of a link or a picture in markdown."""
+
+
 @dataclass(frozen=True)
 class Table:
     """A table ready to print.
@@ -80,7 +89,11 @@ class Table:
     breaks: frozenset[int] = frozenset()
 
     def render(self, format: Format) -> str:
-        """The table as markdown, CSV, LaTeX, HTML or JSON, ending with a line break."""
+        """The table for a terminal, as markdown, CSV, LaTeX, HTML or JSON, ending with a line break."""
+        if format == "text":
+            from harness.tables.plain import render_plain, terminal_width, uses_colours
+
+            return render_plain(self, terminal_width(), has_colours=uses_colours())
         if format == "csv":
             return _render_csv(self.tidy, self.columns)
         if format == "json":
@@ -111,22 +124,23 @@ class Table:
             texts.append([self._text_with_mark(row, column, format) for column in columns])
         body = tabulate(
             texts,
-            [_escape_bars(title, format) for title in self.header],
+            [_escape_field(title, format) for title in self.header],
             tablefmt=_TABULATE_FORMATS[format],
             # tabulate 0.9 fails on alignments of a table without rows.
             colalign=alignment if self.rows else None,
             # Text stays text: tabulate would strip what looks like a number.
             disable_numparse=True,
         )
+        caption = _clean_caption(self.caption)
         if format == "md":
-            return f"{self.caption}\n\n{body}\n"
+            return f"{_escape_markdown(caption)}\n\n{body}\n"
         for mark, (before, after) in _MARKS[format].items():
             body = body.replace(_OPEN[mark], before)
             body = body.replace(_CLOSE[mark], after)
         if format == "html":
-            return f"<p>{escape(self.caption)}</p>\n{body}\n"
+            return f"<p>{escape(caption)}</p>\n{body}\n"
         body = _add_rules(body, self.breaks)
-        return _render_tex(self.caption, body, is_wide=self._width() > _WIDE)
+        return _render_tex(caption, body, is_wide=self._width() > _WIDE)
 
     def _width(self) -> int:
         """Characters of a row in which every column is as wide as its widest text."""
@@ -138,7 +152,7 @@ class Table:
 
     def _text_with_mark(self, row: int, column: int, format: Format) -> str:
         """A text of the table with its mark: final in markdown, a private character elsewhere."""
-        text = _escape_bars(self.rows[row][column], format)
+        text = _escape_field(self.rows[row][column], format)
         mark = self.marks.get((row, column))
         if mark is None:
             return text
@@ -151,16 +165,39 @@ class Table:
         return f"{before}{number}{after}{space}{addition}"
 
 
-def _escape_bars(text: str, format: Format) -> str:
-    # In markdown a bar in a name or a message would begin a column.
-    return text.replace("|", "\\|") if format == "md" else text
+def _escape_field(text: str, format: Format) -> str:
+    """A field of the table in one line; in markdown without columns, marks, tags and links of its own."""
+    text = printable(text)
+    if format != "md":
+        return text
+    # A bar would begin a column, and an asterisk look like the mark of a best number.
+    return _escape_markdown(text.replace("|", "\\|").replace("*", "\\*"))
+
+
+def _escape_markdown(text: str) -> str:
+    """Text in which nothing becomes a tag, a link or a picture."""
+    return _LINK.sub(r"\\]", _TAG.sub(r"\\<", text))
+
+
+def _clean_caption(caption: str) -> str:
+    """The caption's lines, each without control characters."""
+    return "\n".join(map(printable, caption.split("\n")))
+
+
+def _guarded(value: object) -> object:
+    """A value of a CSV: a text that a spreadsheet would run as a formula begins with an apostrophe."""
+    if not isinstance(value, str):
+        return value
+    text = printable(value).strip()
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def _render_csv(rows: Sequence[TidyRow], columns: Sequence[str]) -> str:
     import pandas as pd
 
     # As objects: a column of whole numbers and gaps stays one of whole numbers.
-    frame = pd.DataFrame(list(rows), columns=list(columns), dtype=object)
+    guarded = [{key: _guarded(value) for key, value in row.items()} for row in rows]
+    frame = pd.DataFrame(guarded, columns=list(columns), dtype=object)
     buffer = io.StringIO()
     frame.to_csv(buffer, index=False, lineterminator="\n")
     return buffer.getvalue()

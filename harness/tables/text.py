@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 from harness.records.schema import Score
 
 NOTHING = "–"
 """Stands where there is no number or name."""
 
+_MOST_WITH_DECIMALS = 1e6
+"""Larger numbers have as many digits as they need, in powers of ten."""
+
 
 def number_text(score: Score | None) -> str:
     """`50.7 ±1.0`, or an en dash."""
-    if score is None:
+    if score is None or not math.isfinite(score.pck):
         return NOTHING
     if score.low is None or score.high is None:
         return f"{score.pck:.1f}"
@@ -28,8 +33,10 @@ def difference_text(points: float) -> str:
 
 
 def alpha_text(alpha: float) -> str:
-    """Two decimals, or as many as it needs."""
-    return f"{alpha:.2f}" if round(alpha, 2) == alpha else f"{alpha:g}"
+    """Two decimals, or as many digits as tell it from every other number."""
+    if round(alpha, 2) == alpha and alpha < _MOST_WITH_DECIMALS:
+        return f"{alpha:.2f}"
+    return repr(float(alpha))
 
 
 def split_name(dataset: str, split: str) -> str:

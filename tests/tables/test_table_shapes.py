@@ -18,7 +18,7 @@ from harness.tables.leaderboard import leaderboard
 from harness.tables.marks import mark_best
 from harness.tables.papers import read_reported
 from harness.tables.prompt_types import prompt_types
-from harness.tables.row import Row
+from harness.tables.row import Places, Row
 from harness.tables.table import Table, render_tables
 from harness.tables.text import difference_text
 
@@ -177,7 +177,7 @@ def test_pairs_of_several_datasets_stand_in_their_order():
 
 def test_tied_rows_have_one_place():
     records = [of("a", 50.0), of("b", 49.0), of("c", 20.0)]
-    table = table_of(leaderboard, records, has_details=True, ties=lambda lines, columns: [1, 1, 3])
+    table = table_of(leaderboard, records, has_details=True, ties=lambda lines, columns: Places([1, 1, 3]))
     assert [row["#"] for row in rows_of(table)] == ["1", "1", "3"]
     assert "tied" in table.caption
     untested = table_of(leaderboard, records, has_details=True, ties=lambda lines, columns: None)

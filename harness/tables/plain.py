@@ -1,0 +1,237 @@
+"""Tables for a terminal: aligned columns within its width, notes below."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from harness.messages import printable
+
+if TYPE_CHECKING:
+    from harness.tables.table import Mark, Table
+
+_STYLES: dict[Mark, str] = {"best": "\x1b[1m", "second": "\x1b[4m"}
+
+_PLAIN = "\x1b[0m"
+
+_STYLE = re.compile(r"\x1b\[[0-9]*m")
+
+_NARROWEST = 50
+"""Characters that a table takes at least."""
+
+_GAP = 2
+"""Characters between columns."""
+
+_PADDING = 2
+"""Characters that tabulate adds to a column's title."""
+
+_NARROWEST_NAME = 10
+"""Characters that a wrapped column of names has at least."""
+
+_ROW_HEADS = ("#", "method")
+"""Columns that stand in each part of a table, also where all rows have the same there."""
+
+_WORDS = ("note", "prompt", "localizer", "backbone", "trained on", "sup.", "method")
+"""Columns of words, flush left wherever they stand."""
+
+_SETTINGS = ("sup.", "t", "ensemble", "trained on", "pairs")
+"""Columns behind the numbers that need not be repeated where all rows agree."""
+
+_MARKS_SENTENCE = re.compile(r" ?Bold: best of [^.]*; underlined: second\.")
+"""The captions' sentence on marks, which means nothing where there are none."""
+
+
+def terminal_width() -> int:
+    """Characters of a line of the terminal."""
+    return shutil.get_terminal_size((100, 24)).columns
+
+
+def uses_colours() -> bool:
+    """Says whether the user wants styled text (no-color.org)."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def wrap_text(text: str, width: int, indent: str = "") -> str:
+    """The text in lines of at most `width` characters; line breaks of its own are kept."""
+    lines: list[str] = []
+    for line in text.split("\n"):
+        lines += textwrap.wrap(line, width, subsequent_indent=indent, break_on_hyphens=False) or [""]
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """A table's texts on their way to a terminal: `header` and `rows` have the chosen columns alone."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    names: int
+
+    @property
+    def widths(self) -> list[int]:
+        """Characters of each column."""
+        widths = []
+        for title, *texts in zip(self.header, *self.rows, strict=True):
+            widths.append(max(_width(title) + _PADDING, *map(_width, texts), 0))
+        return widths
+
+    @property
+    def width(self) -> int:
+        """Characters of a line."""
+        return sum(self.widths) + _GAP * (len(self.header) - 1)
+
+    def columns(self, chosen: Sequence[int]) -> _Layout:
+        """The layout of some columns."""
+        rows = [[row[column] for column in chosen] for row in self.rows]
+        names = sum(column < self.names for column in chosen)
+        return _Layout([self.header[column] for column in chosen], rows, names)
+
+
+def _width(text: str) -> int:
+    """Characters of the longest line, without styles."""
+    return max(map(len, _STYLE.sub("", text).split("\n")))
+
+
+def render_plain(table: Table, width: int, *, has_colours: bool) -> str:
+    """The table in lines of at most `width` characters, 50 at least, ending with a line break.
+
+    Where it is too wide, columns of names and settings in which all rows agree become a sentence, notes stand
+    below, and what is still too wide goes on below the first part, with the names of the rows again.
+
+    Args:
+        has_colours: whether the best numbers are bold and the second underlined, by escape sequences.
+    """
+    width = max(width, _NARROWEST)
+    caption = "\n".join(map(printable, table.caption.split("\n")))
+    if not has_colours or not table.marks:
+        caption = _MARKS_SENTENCE.sub("", caption)
+    rows = [_styled_row(table, number, has_colours=has_colours) for number in range(len(table.rows))]
+    layout = _Layout(list(map(printable, table.header)), rows, table.names)
+    sections = [wrap_text(caption, width)]
+    notes: list[str] = []
+    if not any(row[-1] for row in table.rows):
+        layout = layout.columns(range(len(layout.header) - 1))
+    if layout.width > width:
+        layout, notes = _notes_below(layout)
+    if layout.width > width:
+        layout, sentence = _without_constant_columns(layout)
+        sections += [wrap_text(sentence, width)] if sentence else []
+    sections += [_draw(part) for part in _parts(layout, width)]
+    if notes:
+        sections.append("\n".join(wrap_text(note, width, "     ") for note in notes))
+    return "\n\n".join(sections) + "\n"
+
+
+def _styled_row(table: Table, number: int, *, has_colours: bool) -> list[str]:
+    texts = []
+    for column, field in enumerate(table.rows[number]):
+        text = printable(field)
+        mark = table.marks.get((number, column))
+        if mark and has_colours:
+            first, space, rest = text.partition(" ")
+            text = f"{_STYLES[mark]}{first}{_PLAIN}{space}{rest}"
+        texts.append(text)
+    return texts
+
+
+def _notes_below(layout: _Layout) -> tuple[_Layout, list[str]]:
+    """The layout with numbers in place of the last column's notes, and the notes, each once."""
+    if layout.header[-1] != "note":
+        return layout, []
+    numbers: dict[str, int] = {}
+    rows = []
+    for *texts, note in layout.rows:
+        mark = f"[{numbers.setdefault(note, len(numbers) + 1)}]" if note else ""
+        rows.append([*texts, mark])
+    return replace(layout, rows=rows), [f" [{number}] {note}" for note, number in numbers.items()]
+
+
+def _without_constant_columns(layout: _Layout) -> tuple[_Layout, str]:
+    """The layout without columns in which all rows have one text, and a sentence with those texts."""
+    kept, texts = [], []
+    for column, title in enumerate(layout.header):
+        values = {row[column] for row in layout.rows}
+        # Numbers belong to their row however alike they are.
+        is_setting = (column < layout.names and title not in _ROW_HEADS) or title in _SETTINGS
+        if is_setting and len(layout.rows) > 1 and len(values) == 1:
+            texts.append(f"{title} {values.pop()}")
+        else:
+            kept.append(column)
+    sentence = f"All rows: {', '.join(texts)}." if texts else ""
+    return layout.columns(kept), sentence
+
+
+def _parts(layout: _Layout, width: int) -> list[_Layout]:
+    """Layouts that fit, each with the columns that tell rows apart; long names are wrapped.
+
+    The first has those and numbers; other names stand behind all numbers.
+    """
+    if layout.width <= width:
+        return [layout]
+    heads = _distinct_heads(layout)
+    others = [column for column in range(layout.names) if column not in heads]
+    numbers = list(range(layout.names, len(layout.header)))
+    layout = replace(layout.columns([*heads, *numbers, *others]), names=len(heads))
+    # In a third of the line, or in what the widest column leaves.
+    widest = max(layout.widths[layout.names :], default=0)
+    layout = _wrap_names(layout, max(width // 3, width - widest - _GAP))
+    heads = list(range(layout.names))
+    heads_width = layout.columns(heads).width
+    parts: list[list[int]] = [[]]
+    free = width - heads_width
+    for column in range(layout.names, len(layout.header)):
+        needed = layout.widths[column] + _GAP
+        if needed > free and parts[-1]:
+            parts.append([])
+            free = width - heads_width
+        parts[-1].append(column)
+        free -= needed
+    return [layout.columns([*heads, *part]) for part in parts]
+
+
+def _distinct_heads(layout: _Layout) -> list[int]:
+    """Columns of names that tell the rows apart: place and method first, then as few others as needed."""
+    names = range(layout.names)
+    heads = [column for column in names if layout.header[column] in _ROW_HEADS] or [0]
+    for column in names:
+        texts = {tuple(row[head] for head in heads if layout.header[head] != "#") for row in layout.rows}
+        if len(texts) == len(layout.rows):
+            break
+        if column not in heads:
+            heads.append(column)
+    return sorted(heads)
+
+
+def _wrap_names(layout: _Layout, room: int) -> _Layout:
+    """The layout with names on several lines where they take more than `room` characters."""
+    widths = layout.widths[: layout.names]
+    while sum(widths) + _GAP * (len(widths) - 1) > room and max(widths, default=0) > _NARROWEST_NAME:
+        widths[widths.index(max(widths))] -= 1
+    rows = []
+    for row in layout.rows:
+        names = []
+        for text, limit in zip(row, widths, strict=False):
+            names.append("\n".join(textwrap.wrap(text, limit)) or text)
+        rows.append([*names, *row[layout.names :]])
+    return replace(layout, rows=rows)
+
+
+def _draw(layout: _Layout) -> str:
+    from tabulate import tabulate
+
+    alignment = ["left"] * layout.names
+    for title in layout.header[layout.names :]:
+        alignment.append("left" if title in _WORDS else "right")
+    return tabulate(
+        [list(row) for row in layout.rows],
+        list(layout.header),
+        tablefmt="simple",
+        # tabulate 0.9 fails on alignments of a table without rows.
+        colalign=alignment if layout.rows else None,
+        disable_numparse=True,
+    )
