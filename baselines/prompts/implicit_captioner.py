@@ -5,9 +5,6 @@ It comes from ODISE (Xu et al., 2023) and is used by SD+DINO (Zhang et al., 2023
 
 from __future__ import annotations
 
-import json
-import pickle
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,14 +12,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from baselines.networks.loading import DTYPES, MESSAGE_LIMIT, loading_error_types, quiet
+from baselines.networks.loading import DTYPES, MESSAGE_LIMIT, load_transformer
 from baselines.networks.pixels import CLIP_MEAN, CLIP_STD, normalize_pixels
 from baselines.sources import CAPTIONER, CLIP_IMAGE_ENCODER, STABLE_DIFFUSIONS
 from baselines.stable_diffusion.card import Card
 from baselines.stable_diffusion.conditioning import EmptyTextPlus
+from baselines.vit.backbone import load_vision_transformer
 from baselines.vit.card import VitCard
 from harness.errors import NotApplicable, UserError
 from harness.messages import first_line
+from harness.networks import check_finite, read_tensors
+from harness.networks.configuration import read_configuration
 from harness.specs import ImageRequest, MakeContext
 
 _ANCHOR = "clip_project.linear.weight"
@@ -111,35 +111,27 @@ def load_captioner(path: Path) -> ImplicitCaptioner:
     """
     file = path / "captioner.safetensors" if path.is_dir() else path
     try:
-        return ImplicitCaptioner.from_tensors(_read_tensors(file))
+        captioner = ImplicitCaptioner.from_tensors(read_tensors(file))
     except KeyError as error:
         raise UserError(f"{file}: has no implicit captioner in it (tensor {error} is missing)") from error
-    except (OSError, RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile, ValueError, EOFError) as error:
+    except (RuntimeError, ValueError, IndexError) as error:
         reason = first_line(error, MESSAGE_LIMIT)
-        raise UserError(f"{file}: cannot be read as tensors ({reason}); get the file again") from error
+        raise UserError(
+            f"{file}: the tensors of its captioner do not fit together ({reason}); get the file again"
+        ) from error
+    check_finite(captioner, str(file))
+    return captioner
 
 
-def _read_tensors(file: Path) -> dict[str, torch.Tensor]:
-    """Reads all tensors of a file, by their dotted names."""
-    if file.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(file)
-    tensors: dict[str, torch.Tensor] = {}
-    # Mapped, because the captioner is a small part of ODISE's checkpoint.
-    content = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    _collect_tensors(content, "", tensors)
-    return tensors
+_TEXT_HALF = ("text_model.*", "text_projection.*", "logit_scale")
+"""Tensors of a whole CLIP beside those of its image encoder."""
 
 
-def _collect_tensors(node: Any, prefix: str, tensors: dict[str, torch.Tensor]) -> None:
-    """Collects the tensors of nested dictionaries: weights lie under "model", "state_dict" or the like."""
-    if isinstance(node, torch.Tensor):
-        tensors[prefix] = node
-    elif isinstance(node, dict):
-        for name, inner in node.items():
-            dotted_name = f"{prefix}.{name}" if prefix else str(name)
-            _collect_tensors(inner, dotted_name, tensors)
+def _square_side(path: Path, value: Any) -> int:
+    """A side in pixels. Raises `UserError` for anything else."""
+    if not isinstance(value, int) or not 1 <= value <= 10_000:
+        raise UserError(f"{path}: image_size is {value!r:.60}, not a side in pixels; get it again")
+    return value
 
 
 class ImageEncoder:
@@ -151,31 +143,24 @@ class ImageEncoder:
     """
 
     def __init__(self, folder: Path, device: str, precision: str) -> None:
-        import transformers
-
         self._device, self._dtype = device, DTYPES[precision]
-        try:
-            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            self._clip = config["model_type"].startswith("clip")
-            if self._clip:
-                network: Any = transformers.CLIPVisionModelWithProjection
-                # A whole CLIP nests its vision half; files leave out what equals transformers' default.
-                vision_config = config.get("vision_config", config)
-                size = vision_config.get("image_size", 224)
-            else:
-                network, size = transformers.AutoModel, config["image_size"]
-                self._prefix = VitCard.of(folder).prefix
-            self._size = int(size)
-            with quiet():
-                network = network.from_pretrained(
-                    folder, dtype=self._dtype, local_files_only=True, use_safetensors=True
-                )
-        except loading_error_types() as error:
-            reason = first_line(error, MESSAGE_LIMIT)
-            raise UserError(
-                f"{folder}: not an image encoder that transformers can read ({reason}); get it again"
-            ) from error
-        self._network = network.eval().requires_grad_(False).to(device)
+        path = folder / "config.json"
+        config = read_configuration(path)
+        self._clip = str(config.get("model_type")).startswith("clip")
+        if self._clip:
+            import transformers
+
+            # A whole CLIP nests its vision half; files leave out what equals transformers' default.
+            vision_config = config.get("vision_config", config)
+            self._size = _square_side(path, vision_config.get("image_size", 224))
+            network = load_transformer(
+                transformers.CLIPVisionModelWithProjection, folder, self._dtype, _TEXT_HALF
+            )
+        else:
+            card = VitCard.of(folder)
+            self._size, self._prefix = card.native, card.prefix
+            network = load_vision_transformer(folder, card, self._dtype)
+        self._network = network.requires_grad_(False).to(device)
 
     def __call__(self, request: ImageRequest) -> torch.Tensor:
         """(image_width,) float32."""

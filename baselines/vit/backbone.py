@@ -14,12 +14,11 @@ import torch
 
 from baselines.networks.activations import record_outputs
 from baselines.networks.compiling import compile_blocks
-from baselines.networks.loading import DTYPES, MESSAGE_LIMIT, loading_error_types, quiet
+from baselines.networks.loading import DTYPES, load_transformer
 from baselines.vit.card import VitCard
 from baselines.vit.dense_grid import dense_patches
 from baselines.vit.positions import use_authors_positions
 from harness.errors import UserError
-from harness.messages import first_line
 
 Facet = Literal["token", "token-norm", "key", "query", "value"]
 """The part of a block that is read.
@@ -36,8 +35,8 @@ _PROJECTIONS: dict[str, tuple[str, ...]] = {
 }
 """Names of attention's projections in transformers, now and in its earlier releases."""
 
-_UNUSED = ("mask_token",)
-"""Weights that a checkpoint may lack."""
+_UNREAD = ("*mask_token", "pooler.*", "classifier.*", "head.*")
+"""Tensors that features do not depend on: a checkpoint may lack them, and may have them."""
 
 
 class VisionTransformer:
@@ -45,7 +44,7 @@ class VisionTransformer:
 
     Args:
         folder: as transformers saves it: `config.json`, which names the architecture (DINOv1 `vit`, DINOv2
-            with or without registers, DINOv3), and safetensors. Nothing is fetched.
+            with or without registers, DINOv3), and the tensors. Nothing is fetched.
         precision: `fp32`, `bf16` or `fp16`.
         compiled: whether the blocks are compiled.
         position_offset: cells added to the grid to which learned positions are interpolated; None for what
@@ -70,7 +69,7 @@ class VisionTransformer:
         offset = self.card.position_offset(position_offset)
         self.device = torch.device(device)
         self.dtype = DTYPES[precision]
-        network = _load_network(folder, self.card, self.dtype)
+        network = load_vision_transformer(folder, self.card, self.dtype)
         self.model = network.eval().requires_grad_(False).to(self.device)
         use_authors_positions(self.model, self.card, offset)
         if compiled:
@@ -161,31 +160,14 @@ def _find_submodule(module: torch.nn.Module, names: Sequence[str]) -> torch.nn.M
     )
 
 
-def _load_network(folder: Path, card: VitCard, dtype: torch.dtype) -> Any:
-    """Loads the network; all of its weights come from the folder."""
+def load_vision_transformer(folder: Path, card: VitCard, dtype: torch.dtype) -> Any:
+    """Loads a DINO's network; all of its weights come from the folder.
+
+    Raises:
+        UserError: one line that names the file, and a tensor that is missing or not the network's.
+    """
     import transformers
 
     # DINOv1's pooling layer was never trained.
-    options = {}
-    if card.architecture == "ViTModel":
-        options["add_pooling_layer"] = False
-    advice = "copy or fetch config.json and model.safetensors again"
-    try:
-        with quiet():
-            model, report = getattr(transformers, card.architecture).from_pretrained(
-                folder,
-                dtype=dtype,
-                local_files_only=True,
-                use_safetensors=True,
-                output_loading_info=True,
-                **options,
-            )
-    except loading_error_types() as error:
-        raise UserError(f"{folder}: {first_line(error, MESSAGE_LIMIT)}; {advice}") from error
-    # transformers fills in random numbers for these, and only warns.
-    missing = sorted(name for name in report["missing_keys"] if not name.endswith(_UNUSED))
-    if missing:
-        raise UserError(
-            f"{folder}: {len(missing)} of its weights are missing, {missing[0]} among them; {advice}"
-        )
-    return model
+    options = {"add_pooling_layer": False} if card.architecture == "ViTModel" else {}
+    return load_transformer(getattr(transformers, card.architecture), folder, dtype, _UNREAD, **options)
