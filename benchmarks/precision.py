@@ -31,6 +31,7 @@ from harness.frames import Size
 from harness.messages import counted
 from harness.plugins.host import Host
 from harness.plugins.loading import load_plugins
+from harness.records.folders import RECORD, read_record
 from harness.records.runs import StoredCell
 from harness.records.schema import Record
 from harness.running.plan import plan
@@ -123,8 +124,8 @@ class Shift:
 
 def shift(full: ResolvedCell, half: ResolvedCell, localizer: str) -> Shift:
     """Compares the stored predictions of two cells, point by point, on the pairs that both have."""
-    full_points = read_points(full.index, full.folder, localizer)
-    half_points = read_points(half.index, half.folder, localizer)
+    full_points = read_points(full.index, full.folder, read_record(full.folder / RECORD), localizer)
+    half_points = read_points(half.index, half.folder, read_record(half.folder / RECORD), localizer)
     protocol = full.options.criteria[0].protocol
     pixels, relative = [], []
     for pair_id in full_points.keys() & half_points.keys():

@@ -29,6 +29,10 @@ class DataError(BenchError):
     """
 
 
+class DamagedResult(BenchError):
+    """A finished cell's files are damaged: the cell fails, the others are still shown."""
+
+
 class NotApplicable(BenchError):
     """A method and a prompt do not fit together.
 

@@ -67,7 +67,7 @@ def pair_scores(
 ) -> np.ndarray:
     """(pairs,) share of correct points of each pair, by protocol `sd4match`; NaN without predictions."""
     protocol = make_criterion(host, "sd4match", (ALPHA,))
-    points = read_points(index, results / record.cell.id, localizer)
+    points = read_points(index, results / record.cell.id, record, localizer)
     right, total = count_correct(index, points, protocol, record.cell.input_size)
     shares = dict(zip(points, right[:, 0] / total, strict=True))
     # In the split's order, so that two cells can be subtracted pair by pair.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,12 +18,14 @@ from harness.cli.options import (
     warn_of_large_alphas,
 )
 from harness.cli.terminal import print_warning, print_warnings
-from harness.errors import SeveralErrors, UserError
+from harness.errors import BenchError, SeveralErrors, UserError
+from harness.messages import failed_pairs
 from harness.plugins.host import Host
 from harness.records.folders import read_results
 
 if TYPE_CHECKING:
-    from harness.records.schema import Record
+    from harness.scoring.rescore import Rescored
+    from harness.tables.table import Table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,36 +63,68 @@ class RescoreArguments:
 def rescore(host: Host, arguments: RescoreArguments) -> int:
     """Score stored predictions under other protocols, alphas or thresholds, without a model."""
     from harness.scoring.rescore import Rescorer
-    from harness.tables.leaderboard import leaderboard
-    from harness.tables.view import View
 
     folder = arguments.folder
     records, damaged = read_results(folder)
     print_warnings(damaged)
     rescorer = Rescorer(host, arguments.data_root, arguments.datasets or (), print_warning)
-    rescored: list[Record] = []
-    problems: list[str] = []
-    for record in records:
-        # A cell that failed or is not applicable has no predictions.
-        if not record.scores:
-            continue
+    rescored: list[Rescored] = []
+    mistakes: list[str] = []
+    # A cell that failed or is not applicable has no predictions.
+    for record in filter(lambda record: record.scores, records):
+        # The other cells are scored all the same.
         try:
             rescored.append(
                 rescorer.rescore(folder, record, arguments.protocols, arguments.alphas, arguments.threshold)
             )
         except UserError as error:
-            # The other cells are scored all the same; the errors are raised together at the end.
-            problems.append(str(error))
-    if not rescored and not problems:
+            mistakes.append(str(error))
+        except BenchError as error:
+            damaged.append(str(error))
+            print_warnings([str(error)])
+    if not (rescored or mistakes or damaged):
         raise UserError(f"no cell in {folder} has predictions to score")
-    protocols: dict[str, None] = {}
-    for record in rescored:
-        protocols |= dict.fromkeys(score.protocol for score in record.scores)
-    # A table each: numbers of two protocols cannot be compared.
-    for name in protocols:
-        table = leaderboard(rescored, View(name))
+    lacking, failed = _lines(rescored)
+    if lacking and not any(item.scored for item in rescored):
+        raise SeveralErrors(f"{line}; choose another --threshold" for line in lacking)
+    print_warnings((*lacking, *failed))
+    for table in _tables(rescored, arguments.alphas):
         click.echo(table.render("md"))
-    if problems:
+    if mistakes:
         # Cells of one missing dataset have the same problem: it is said once.
-        raise SeveralErrors(dict.fromkeys(problems))
-    return int(bool(damaged))
+        raise SeveralErrors(dict.fromkeys(mistakes))
+    if not rescored:
+        # Nothing to show; the reasons are above.
+        return 2
+    return int(bool(damaged or failed))
+
+
+def _lines(rescored: Sequence[Rescored]) -> tuple[list[str], list[str]]:
+    """Lines on the measures asked for: those that a cell's dataset lacks, and those that some pairs lack."""
+    lacking: list[str] = []
+    failed: list[str] = []
+    for record, protocols in rescored:
+        for protocol in protocols:
+            reason = record.not_applicable.get(protocol)
+            if reason:
+                lacking.append(f"{record.cell.id}: protocol {protocol} is not applicable: {reason}")
+            failures = [failure for failure in record.failures if failure.protocol == protocol]
+            if failures:
+                first = failures[0]
+                failed.append(
+                    f"{record.cell.id}: {failed_pairs(len(failures))} under protocol {protocol}; "
+                    f"pair {first.pair_id}: {first.error}"
+                )
+    return lacking, failed
+
+
+def _tables(rescored: Sequence[Rescored], alphas: Sequence[float] | None) -> list[Table]:
+    """A table for each protocol that was asked for: numbers of two protocols cannot be compared."""
+    from harness.tables.leaderboard import leaderboard
+    from harness.tables.view import View
+
+    protocols: dict[str, None] = {}
+    for item in rescored:
+        protocols |= dict.fromkeys(item.scored)
+    records = [item.record for item in rescored]
+    return [leaderboard(records, View(name, alphas=alphas)) for name in protocols]

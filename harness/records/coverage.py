@@ -10,11 +10,14 @@ _MOST_NAMED = 3
 """Most categories that are named one by one."""
 
 
-def coverage_notes(record: Record, localizer: str) -> list[str]:
+def coverage_notes(record: Record, localizer: str, protocol: str = "") -> list[str]:
     """Reasons why numbers are not those of the whole split; none where they are.
 
     `limited to 60 of 250 pairs (6 in each of 10 categories)`, `not whole: 6 pairs instead of the official
     12,234`, `2 pairs failed`.
+
+    Args:
+        protocol: counts the pairs as well that cannot be scored under it.
     """
     info, counts = record.localizers.get(localizer), record.counts
     if info is None or counts is None:
@@ -26,14 +29,15 @@ def coverage_notes(record: Record, localizer: str) -> list[str]:
         notes.append(
             f"not whole: {counted(counts.pairs, 'pair')} instead of the official {counts.official:,}"
         )
-    if info.failed:
-        notes.append(failed_pairs(info.failed))
+    failed = record.failed_pairs(localizer, protocol)
+    if failed:
+        notes.append(failed_pairs(failed))
     return notes
 
 
-def ranking_notes(record: Record, localizer: str) -> list[str]:
+def ranking_notes(record: Record, localizer: str, protocol: str) -> list[str]:
     """Reasons why a row of this record is not ranked: its coverage notes, each with the dataset's name."""
-    return [f"{record.cell.dataset}: {note}" for note in coverage_notes(record, localizer)]
+    return [f"{record.cell.dataset}: {note}" for note in coverage_notes(record, localizer, protocol)]
 
 
 def _limit_note(record: Record, localizer: str, info: LocalizerInfo, counts: Counts) -> str:

@@ -49,14 +49,18 @@ def read_record(path: Path) -> Record:
     problem = contradiction(record)
     if problem:
         raise _damaged_record(path, f"contradicts itself: {problem}")
-    # The folder that the user is in has no name in a path; a link has its own, not that of its target.
-    name = path.parent.name if path.parent.name not in ("", "..") else path.parent.resolve().name
-    if record.cell.id != name:
+    if record.cell.id != folder_name(path.parent):
         raise UserError(
             f"{path}: is the record of cell {record.cell.id!r} and not of its folder, as in a copy; "
             "give the folder its cell's name, or move it out of the results folder"
         )
     return record
+
+
+def folder_name(folder: Path) -> str:
+    """The name of a cell's folder, which is the cell's id; of a link its own, not that of its target."""
+    # The folder that the user is in has no name in a path.
+    return folder.name if folder.name not in ("", "..") else folder.resolve().name
 
 
 def _refused_record(path: Path, content: bytes, refusal: pydantic.ValidationError) -> UserError:

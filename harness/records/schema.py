@@ -68,7 +68,7 @@ class LocalizerInfo(_Model):
     """Pairs with predictions."""
     keypoints: pydantic.NonNegativeInt
     failed: pydantic.NonNegativeInt
-    """Pairs that raised."""
+    """Pairs that raised, so that there is no prediction."""
 
 
 class Score(_Model):
@@ -97,6 +97,18 @@ class Failure(_Model):
     localizer: str | None
     """The localizer that failed, null where there were no features to locate in."""
     error: str
+    localizers: list[str] = []
+    """Where `localizer` is null: those that have no prediction of the pair for this reason, or, with a
+    protocol, whose prediction cannot be scored. Empty in older records, where it is all of them."""
+    protocol: str | None = None
+    """The only protocol under which the pair has no score; null where it has no prediction at all."""
+
+    def concerns(self, localizer: str, protocol: str = "") -> bool:
+        """Says whether a localizer's numbers under a protocol lack the pair for this reason."""
+        if self.protocol not in (None, protocol):
+            return False
+        names = [self.localizer] if self.localizer else self.localizers
+        return not names or localizer in names
 
 
 class Counts(_Model):
@@ -196,10 +208,23 @@ class Record(_Model):
     error: Error | None = None
     reason: str = ""
     """Reason why the cell is not applicable."""
+    not_applicable: dict[str, str] = {}
+    """Protocol that was asked for -> why this dataset has no such measure: no box, say."""
+    predictions_sha256: str = ""
+    """Of the file of predictions that the scores were made from; empty in older records."""
     provenance: Provenance | None = None
 
-    def coverage(self, localizer: str) -> Literal["ok", "partial", "limited", "failed"]:
-        """Coverage of the split by one localizer.
+    def failed_pairs(self, localizer: str, protocol: str = "") -> int:
+        """Number of pairs without a prediction by a localizer, or without a score under a protocol."""
+        info = self.localizers.get(localizer)
+        unscored: set[str] = set()
+        for failure in self.failures:
+            if failure.protocol and failure.concerns(localizer, protocol):
+                unscored.add(failure.pair_id)
+        return (info.failed if info else 0) + len(unscored)
+
+    def coverage(self, localizer: str, protocol: str = "") -> Literal["ok", "partial", "limited", "failed"]:
+        """Coverage of the split by one localizer, under a protocol where one is given.
 
         Every pair (`ok`), all but failed ones (`partial`), some of them, or of a split that is not the
         published one (`limited`), or none (`failed`).
@@ -212,7 +237,7 @@ class Record(_Model):
             return "limited"
         if not self.counts.is_whole:
             return "limited"
-        if info.failed:
+        if self.failed_pairs(localizer, protocol):
             return "partial"
         return "ok"
 

@@ -18,7 +18,7 @@ from harness.report.image_store import ImageStore
 from harness.report.redact import plain
 from harness.report.selection import choose_pairs
 from harness.report.series import LENGTHS, Series, SplitSeries
-from harness.scoring.correctness import correct_keypoints, read_points
+from harness.scoring.correctness import correct_keypoints, read_points, scorable_points
 from harness.scoring.criteria import Criterion, make_criterion
 from harness.tables.text import alpha_text
 from harness.tables.view import View
@@ -288,7 +288,8 @@ def _read_all_predictions(
 def _read_predictions(series: Series, data: _SplitData) -> _SeriesPredictions:
     """Reads a series' predictions. Raises `UserError` where they are damaged."""
     cell = series.record.cell
-    points = read_points(data.index, data.folder / cell.id, series.localizer)
+    stored = read_points(data.index, data.folder / cell.id, series.record, series.localizer)
+    points = scorable_points(data.index, stored, data.rule)
     if not points:
         return _SeriesPredictions(series, {}, {})
     # Column 0: the rule has one alpha, that of the split's charts.

@@ -199,7 +199,8 @@ def _record_series(record: Record, names: Names, view: View) -> list[Series]:
     label = plain(record.cell.label)
     series_list = []
     for localizer, scores in by_localizer.items():
-        note = "; ".join([*coverage_notes(record, localizer), *names.reasons_of(record, localizer)])
+        notes = [*coverage_notes(record, localizer, view.protocol), *names.reasons_of(record, localizer)]
+        note = "; ".join(notes)
         name = names.localizer(record, localizer)
         # Predictions and data are found by the names in the folder.
         series_list.append(Series(names.original(record), localizer, name, label, label, note, scores))

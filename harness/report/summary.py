@@ -122,13 +122,15 @@ def failures_table(records: Sequence[Record]) -> Table | None:
             failures.append((record, failure))
     if not failures:
         return None
-    caption = f"Pairs without a prediction: {len(failures):,}."
+    caption = f"Pairs without a prediction, or without a score under one protocol: {len(failures):,}."
     if len(failures) > MOST_FAILURES:
         caption += f" The first {MOST_FAILURES} of {len(failures):,}."
     rows = []
     for record, failure in failures[:MOST_FAILURES]:
         # Without a localizer, it is the features of the pair that failed.
-        localizer = failure.localizer or "every"
+        localizer = failure.localizer or ", ".join(failure.localizers) or "every"
+        if failure.protocol:
+            localizer += f" under {failure.protocol}"
         rows.append((record.cell.label, _split_name(record), failure.pair_id, localizer, failure.error))
     header = ("method", "dataset", "pair", "localizer", "message")
     return Table(caption=caption, header=header, rows=tuple(rows), names=4)

@@ -13,6 +13,7 @@ from harness.plugins.host import Host
 from harness.records.folders import make_results_folder
 from harness.records.schema import Record
 from harness.running.fresh import with_recorded_localizers
+from harness.running.measures import measure_lines
 from harness.running.resolve import ResolvedCell, resolve_cell
 from harness.running.resources import Resources, RunOptions, weight_names
 from harness.running.run_cell import Progress, run_cell
@@ -48,7 +49,7 @@ def run_cells(host: Host, cells: Sequence[Cell], options: RunOptions, reporter: 
     resolved = [resolve_cell(resources, cell) for cell in cells]
     if options.fresh:
         resolved = [with_recorded_localizers(resources, cell) for cell in resolved]
-    for line in _notes_on_data(resolved):
+    for line in (*_notes_on_data(resolved), *measure_lines(resolved)):
         reporter.warn(line)
     # Once for all cells: they have one cache and one file system.
     warn = OncePerSubject(reporter.warn)

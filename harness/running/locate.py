@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.errors import ExtractionError
+from harness.records.predictions import FARTHEST
 from harness.specs import FeatureMap, Localizer, Located, is_batch_localizer
 
 if TYPE_CHECKING:
@@ -102,7 +103,8 @@ def fetch_results(results: Sequence[Located]) -> list[Located | Exception]:
     """Moves results to the CPU.
 
     Returns:
-        Each result, or an `ExtractionError` where it is not finite, or the exception that moving it raised.
+        Each result, or an `ExtractionError` where it is not finite or beyond all pictures, or the exception
+        that moving it raised.
     """
     try:
         return [_check_finite(result) for result in _move_to_cpu(results)]
@@ -118,7 +120,7 @@ def locate_points(
     """Predicts the points of one pair: (N, 2) and scores (N) in float64 on the CPU.
 
     Raises:
-        ExtractionError: the result has another shape or is not finite.
+        ExtractionError: the result has another shape, is not finite, or is beyond all pictures.
         Exception: whatever the localizer raises.
     """
     queue = Queue()
@@ -174,6 +176,8 @@ def _move_to_cpu(results: Sequence[Located]) -> list[Located]:
 
 
 def _check_finite(result: Located) -> Located | ExtractionError:
-    if result.points.isfinite().all() and result.score.isfinite().all():
-        return result
-    return ExtractionError("a prediction is NaN or infinite")
+    if not (result.points.isfinite().all() and result.score.isfinite().all()):
+        return ExtractionError("a prediction is NaN or infinite")
+    if (result.points.abs() > FARTHEST).any():
+        return ExtractionError(f"a prediction is more than {FARTHEST:g} pixels away")
+    return result

@@ -68,6 +68,11 @@ class Work:
     cache_trouble: str = ""
     gpu_peak_memory_bytes: int | None = None
 
+    def with_failures(self, failures: Sequence[Failure]) -> Work:
+        """The same work, with pairs that were given up before it began."""
+        tasks = {(failure.pair_id, name) for failure in failures for name in failure.localizers}
+        return replace(self, attempted=self.attempted | tasks, failures=[*failures, *self.failures])
+
 
 def predict(
     resolved: ResolvedCell,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.environment import hardware, package_versions, source_state
 from harness.messages import one_line
-from harness.records.predictions import PREDICTIONS, fingerprints_of
+from harness.records.predictions import PREDICTIONS, fingerprints_of, predicted_tasks
 from harness.records.schema import (
     Counts,
     Error,
@@ -19,10 +19,13 @@ from harness.records.schema import (
     Stage,
 )
 from harness.running.clock import StageClock
+from harness.running.failures import all_failures
 from harness.running.predict import Work
 from harness.running.resolve import ResolvedCell, files_key, fingerprint_options
-from harness.scoring.criteria import Criterion, frames_of
+from harness.scoring.correctness import count_predictions
+from harness.scoring.criteria import frames_of
 from harness.scoring.scores import score_all
+from harness.scoring.thresholds import Measures, merge_reasons
 from harness.specs import Scalar
 
 if TYPE_CHECKING:
@@ -31,41 +34,43 @@ if TYPE_CHECKING:
 
 def make_record(
     resolved: ResolvedCell,
-    criteria: Sequence[Criterion],
+    measures: Measures,
     predictions: pa.Table,
+    sha256: str,
     work: Work,
     earlier: Record | None,
 ) -> Record:
     """Scores all predictions of a cell and makes its record.
 
     Args:
-        criteria: protocols to score under.
+        measures: protocols to score under, and those that the dataset lacks.
         predictions: those of the cell's file, of earlier runs too.
+        sha256: of that file.
         work: the work of this run.
         earlier: the record that this one replaces.
 
     Raises:
-        UserError: a pair has predictions of some key-points only.
-        DataError: a protocol's threshold does not exist for the dataset.
+        UserError: the predictions are not those of the split.
     """
     info = resolved.info()
+    index, criteria = resolved.index, measures.criteria
     clock = StageClock()
     with clock.stage("score"):
         path = resolved.folder / PREDICTIONS
-        scores, thresholds = score_all(resolved.index, predictions, criteria, info.input_size, path)
-    failures = [*work.failures, *_standing_failures(resolved, work, earlier)]
+        scores, thresholds = score_all(index, predictions, criteria, info.input_size, path)
+    failures = all_failures(index, work, earlier, predicted_tasks(predictions), criteria)
     # Scoring is a stage of its own: the clock of the work has stopped.
     stages = {**work.stages, **clock.stages()}
     return Record(
         status="partial" if failures else "ok",
         cell=info,
         counts=Counts(
-            pairs=len(resolved.index.pair_ids),
-            excluded=len(resolved.index.excluded),
-            absent_points=resolved.index.absent_points,
+            pairs=len(index.pair_ids),
+            excluded=len(index.excluded),
+            absent_points=index.absent_points,
             limit=resolved.options.limit,
-            official=resolved.index.official_pairs,
-            categories=len({pair.category for pair in resolved.index.pairs.values()}),
+            official=index.official_pairs,
+            categories=len({pair.category for pair in index.pairs.values()}),
         ),
         localizers=_localizer_infos(resolved, predictions, failures, earlier),
         thresholds=thresholds,
@@ -73,6 +78,8 @@ def make_record(
         scores=scores,
         failures=failures,
         provenance=_provenance(resolved, work, earlier, stages),
+        not_applicable=merge_reasons(measures, earlier),
+        predictions_sha256=sha256,
     )
 
 
@@ -91,38 +98,26 @@ def record_of_failure(resolved: ResolvedCell, error: BaseException) -> Record:
     return Record(status="failed", cell=resolved.info(), error=description)
 
 
-def _standing_failures(resolved: ResolvedCell, work: Work, earlier: Record | None) -> list[Failure]:
-    """Failures of the earlier record that this run has not tried again."""
-    standing: list[Failure] = []
-    for failure in earlier.failures if earlier else ():
-        # Without a localizer's name it is a failure of the pair, for all of them.
-        localizers = [failure.localizer] if failure.localizer else resolved.cell.localizers
-        tasks = {(failure.pair_id, name) for name in localizers}
-        if tasks.isdisjoint(work.attempted):
-            standing.append(failure)
-    return standing
-
-
 def _localizer_infos(
     resolved: ResolvedCell, predictions: pa.Table, failures: Sequence[Failure], earlier: Record | None
 ) -> dict[str, LocalizerInfo]:
-    """Counts of each localizer's predictions, and the options it was made with."""
-    pairs: dict[str, set[str]] = {}
-    keypoints: dict[str, int] = {}
-    pair_ids = predictions["pair_id"].to_pylist()
-    names = predictions["localizer"].to_pylist()
-    for pair_id, name in zip(pair_ids, names, strict=True):
-        pairs.setdefault(name, set()).add(pair_id)
-        keypoints[name] = keypoints.get(name, 0) + 1
+    """Counts of each localizer's predictions and failed pairs, and the options it was made with."""
+    numbers = count_predictions(predictions)
+    failed: dict[str, set[str]] = {}
+    for failure in failures:
+        if failure.protocol is None:
+            for name in [failure.localizer] if failure.localizer else failure.localizers:
+                failed.setdefault(name, set()).add(failure.pair_id)
     options = _localizer_options(resolved, predictions, earlier)
     infos: dict[str, LocalizerInfo] = {}
-    for name in sorted(pairs):
-        failed = [failure for failure in failures if failure.localizer in (None, name)]
+    # A localizer that failed on every pair it was asked for counts, too.
+    for name in sorted(numbers.keys() | failed.keys()):
+        pairs, keypoints = numbers.get(name, (0, 0))
         infos[name] = LocalizerInfo(
-            options=options[name],
-            pairs=len(pairs[name]),
-            keypoints=keypoints[name],
-            failed=sum(failure.pair_id not in pairs[name] for failure in failed),
+            options=options.get(name, {}),
+            pairs=pairs,
+            keypoints=keypoints,
+            failed=len(failed.get(name, ())),
         )
     return infos
 

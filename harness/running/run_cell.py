@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 from harness.datasets.selection import predictable_pairs
-from harness.errors import BenchError, DataError, ExtractionError, NotApplicable
+from harness.errors import BenchError, DataError, ExtractionError, NotApplicable, UserError
+from harness.files import file_sha256
 from harness.messages import failed_pairs
 from harness.records.folders import (
     RECORD,
@@ -16,15 +17,17 @@ from harness.records.folders import (
     remove_shards,
     write_record,
 )
-from harness.records.predictions import PREDICTIONS, merge_tables, read_predictions, write_table
-from harness.records.schema import Record
+from harness.records.predictions import PREDICTIONS, merge_tables, predicted_tasks, write_table
+from harness.records.schema import Failure, Record
 from harness.running.found import describe_found, title
-from harness.running.predict import Prediction, Work, now, predict
+from harness.running.predict import Work, now, predict
 from harness.running.recording import make_record, record_of_failure, record_of_misfit
 from harness.running.resolve import ResolvedCell
 from harness.running.resources import Resources
 from harness.running.shards import write_shard
+from harness.running.stored import Stored, read_stored
 from harness.scoring.criteria import criteria_of, merge_criteria
+from harness.scoring.thresholds import Measures, applicable, unscorable_pairs
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,56 +47,76 @@ def run_cell(
 ) -> Record:
     """Runs what a cell lacks, scores all of it and writes its record.
 
-    Errors of the cell are in its record and not raised.
+    Errors of the cell are in its record and not raised. Where another process is running the cell, or its
+    folder cannot be made, nothing is written.
 
     Args:
-        warn: called where something was not written to the cache, or the results folder cannot be locked.
-
-    Raises:
-        UserError: the cell's folder cannot be written.
+        warn: called for each file of the cell that is damaged, in whole or in part, and where something was
+            not written to the cache, or the results folder cannot be locked.
     """
     folder = resolved.folder
-    warn = warn or (lambda subject, message: None)
-    if resolved.cell.not_applicable:
-        return _write_not_applicable(resolved, resolved.cell.not_applicable)
+    reports = _Reports(
+        progress or (lambda cell, done, total: None),
+        warn or (lambda subject, message: None),
+    )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with lock_folder(folder, warn):
+        with lock_folder(folder, reports.warn):
             # Files that a killed run was writing.
             for leftover in folder.rglob(".*.tmp"):
                 leftover.unlink()
-            return _run_locked(
-                resources,
-                resolved,
-                progress or (lambda cell, done, total: None),
-                warn,
-            )
+            # Every record is written while the folder is locked: it never takes the place of a newer one.
+            return _run_locked(resources, resolved, reports)
+    except (BenchError, OSError) as error:
+        return record_of_failure(resolved, error)
+
+
+class _Reports(NamedTuple):
+    """Functions that are called while a cell runs; see `run_cell`."""
+
+    progress: Progress
+    warn: Warn
+
+
+def _run_locked(resources: Resources, resolved: ResolvedCell, reports: _Reports) -> Record:
+    try:
+        if resolved.cell.not_applicable:
+            raise NotApplicable(resolved.cell.not_applicable)
+        return _complete(resources, resolved, reports)
     except NotApplicable as error:
-        return _write_not_applicable(resolved, str(error))
+        record = record_of_misfit(resolved, str(error))
+        write_record(resolved.folder, record)
+        return record
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's error fails its cell alone
         return _write_failed(resolved, error)
 
 
-def _run_locked(resources: Resources, resolved: ResolvedCell, progress: Progress, warn: Warn) -> Record:
+def _complete(resources: Resources, resolved: ResolvedCell, reports: _Reports) -> Record:
+    """Does the work of a cell that an earlier run has left undone, and writes the record of all of it."""
     path = resolved.folder / RECORD
     earlier = read_record(path) if path.exists() else None
-    missing = _missing_pairs(resolved)
+    # Scores under the criteria of the earlier record are computed anew, with the pairs that were added.
+    earlier_criteria = criteria_of(earlier, resources.host) if earlier else ()
+    measures = applicable(resolved.index, merge_criteria(resolved.options.criteria, earlier_criteria))
+    if not measures.criteria:
+        raise NotApplicable("; ".join(dict.fromkeys(measures.not_applicable.values())))
+    sha256 = earlier.predictions_sha256 if earlier else ""
+    stored = read_stored(resolved, sha256)
+    for path, problem in stored.damage.items():
+        reports.warn(str(path), problem)
+    missing = _missing_pairs(resolved, stored)
     if found := describe_found(resolved, earlier, len(missing)):
-        warn(title(resolved), found)
-    work = Work(now())
-    if missing:
-        work = _work_on(resources, resolved, missing, progress)
+        reports.warn(title(resolved), found)
+    work = _work_on(resources, resolved, missing, measures, reports)
     if work.cache_trouble:
-        warn(
+        reports.warn(
             f"cache folder {resolved.options.cache}",
             f"{work.cache_trouble}; the run goes on without writing all of it",
         )
-    predictions = _gather_predictions(resolved, work)
-    # Scores under the criteria of the earlier record are computed anew, with the pairs that were added.
-    earlier_criteria = criteria_of(earlier, resources.host) if earlier else ()
-    criteria = merge_criteria(resolved.options.criteria, earlier_criteria)
+    predictions, sha256 = _gather_predictions(resolved, work, sha256)
     # Nothing of a record that is replaced still holds: neither failures nor the machine.
-    record = make_record(resolved, criteria, predictions, work, None if resolved.options.fresh else earlier)
+    lasting = None if resolved.options.fresh else earlier
+    record = make_record(resolved, measures, predictions, sha256, work, lasting)
     write_record(resolved.folder, record)
     remove_shards(resolved.folder)
     if resolved.options.fresh:
@@ -102,62 +125,55 @@ def _run_locked(resources: Resources, resolved: ResolvedCell, progress: Progress
 
 
 def _work_on(
-    resources: Resources, resolved: ResolvedCell, missing: dict[str, list[str]], progress: Progress
+    resources: Resources,
+    resolved: ResolvedCell,
+    missing: Mapping[str, list[str]],
+    measures: Measures,
+    reports: _Reports,
 ) -> Work:
-    """Predicts the missing pairs and writes a shard of predictions at a time."""
+    """Predicts the missing pairs and writes a shard of predictions at a time.
 
-    def store(predictions: Sequence[Prediction]) -> None:
-        write_shard(resolved, predictions)
-
-    def report(done: int) -> None:
-        progress(resolved.id, done, len(missing))
-
-    return predict(resolved, missing, store, report, resources.shared)
-
-
-def _write_not_applicable(resolved: ResolvedCell, reason: str) -> Record:
-    record = record_of_misfit(resolved, reason)
-    write_record(resolved.folder, record)
-    return record
+    Pairs that cannot be scored under any protocol fail before the work begins.
+    """
+    unscorable = unscorable_pairs(resolved.index, measures.criteria)
+    refused = {pair_id: names for pair_id, names in missing.items() if pair_id in unscorable}
+    wanted = {pair_id: names for pair_id, names in missing.items() if pair_id not in unscorable}
+    work = Work(now())
+    if wanted:
+        work = predict(
+            resolved,
+            wanted,
+            lambda predictions: write_shard(resolved, predictions),
+            lambda done: reports.progress(resolved.id, done, len(wanted)),
+            resources.shared,
+        )
+    failures = [
+        Failure(pair_id=pair_id, localizer=None, localizers=names, error=unscorable[pair_id])
+        for pair_id, names in refused.items()
+    ]
+    return work.with_failures(failures)
 
 
 def _write_failed(resolved: ResolvedCell, error: BaseException) -> Record:
-    """Writes the record of a cell that failed as a whole. An earlier record with numbers is left in place."""
+    """Writes the record of a cell that failed as a whole. An earlier record with numbers is left in place,
+    and so is a damaged one, which its owner may want to look at.
+    """
     record = record_of_failure(resolved, error)
+    path = resolved.folder / RECORD
     try:
-        if not (resolved.folder / RECORD).exists():
+        if not path.exists() or not read_record(path).scores:
             write_record(resolved.folder, record)
-    except OSError:
+    except (OSError, UserError):
         # A full disk fails the cell and would fail its record too; the caller still reports it.
         return record
     return record
 
 
-def _read_stored(resolved: ResolvedCell) -> list[pa.Table]:
-    """The tables in a cell's folder, without rows of localizers that have changed since."""
-    fingerprints: dict[str, str] = {}
-    for name, localizer in resolved.localizers.items():
-        fingerprints[name] = localizer.fingerprint
-    paths = sorted(resolved.shards.glob("*.parquet"))
-    stored = resolved.folder / PREDICTIONS
-    # Those of a cell that is computed anew stay where they are until the new ones are there.
-    if stored.exists() and not resolved.options.fresh:
-        paths = [stored, *paths]
-    return [read_predictions(path, fingerprints) for path in paths]
-
-
-def _missing_pairs(resolved: ResolvedCell) -> dict[str, list[str]]:
+def _missing_pairs(resolved: ResolvedCell, stored: Stored) -> dict[str, list[str]]:
     """Pair -> localizers that have not predicted it yet, in the dataset's order."""
-    import pyarrow.compute as pc
-
     done: set[tuple[str, str]] = set()
-    for table in _read_stored(resolved):
-        # One row for each pair and localizer, in place of one for each point.
-        columns = ["pair_id", "localizer"]
-        keys = table.select(columns).group_by(columns).aggregate([])
-        pair_ids = pc.cast(keys["pair_id"], "string").to_pylist()
-        localizers_done = keys["localizer"].to_pylist()
-        done.update(zip(pair_ids, localizers_done, strict=True))
+    for table in stored.tables:
+        done |= predicted_tasks(table)
     missing: dict[str, list[str]] = {}
     for pair_id in predictable_pairs(resolved.index, resolved.options.limit):
         localizers = [name for name in resolved.cell.localizers if (pair_id, name) not in done]
@@ -166,20 +182,26 @@ def _missing_pairs(resolved: ResolvedCell) -> dict[str, list[str]]:
     return missing
 
 
-def _gather_predictions(resolved: ResolvedCell, work: Work) -> pa.Table:
-    """Puts all predictions of the cell into one file and returns them.
+def _gather_predictions(resolved: ResolvedCell, work: Work, sha256: str) -> tuple[pa.Table, str]:
+    """Puts all predictions of the cell into one file.
+
+    Args:
+        sha256: of the file there is, as the cell's record has it.
+
+    Returns:
+        The predictions, and the file's sha256.
 
     Raises:
         BenchError: there are none.
     """
-    tables = _read_stored(resolved)
-    if not tables:
+    stored = read_stored(resolved, sha256)
+    if not any(table.num_rows for table in stored.tables):
         raise _nothing_predicted(resolved, work)
-    predictions = merge_tables(tables)
+    predictions = merge_tables(stored.tables)
     path = resolved.folder / PREDICTIONS
-    if work.computed or not path.exists() or len(tables) > 1 or resolved.options.fresh:
-        write_table(path, predictions)
-    return predictions
+    if stored.is_one_file:
+        return predictions, file_sha256(path)
+    return predictions, write_table(path, predictions)
 
 
 def _nothing_predicted(resolved: ResolvedCell, work: Work) -> BenchError:

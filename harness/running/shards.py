@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from harness.errors import UserError
 from harness.records.predictions import merge_tables, prediction_table, read_predictions, write_table
 from harness.running.predict import Prediction
 from harness.running.resolve import ResolvedCell
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pyarrow as pa
 
 
 def write_shard(resolved: ResolvedCell, predictions: Sequence[Prediction]) -> None:
@@ -37,5 +44,13 @@ def write_shard(resolved: ResolvedCell, predictions: Sequence[Prediction]) -> No
     path = resolved.shards / f"{next(numbers):06d}.parquet"
     if path.exists():
         # Of an earlier run that was interrupted, with other localizers.
-        table = merge_tables([table, read_predictions(path)])
+        table = merge_tables([table, *_read_sound_shard(path)])
     write_table(path, table)
+
+
+def _read_sound_shard(path: Path) -> list[pa.Table]:
+    """The table in a shard; none where it is damaged, which the run has told when it began."""
+    try:
+        return [read_predictions(path)]
+    except UserError:
+        return []

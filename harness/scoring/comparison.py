@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.datasets.splits import SplitIndex
 from harness.errors import UserError
-from harness.messages import counted
+from harness.messages import counted, listed
 from harness.records.coverage import coverage_notes
 from harness.records.runs import StoredCell
 from harness.records.slices import category_of
@@ -17,6 +17,7 @@ from harness.scoring.correctness import Points, correct_keypoints, image_numbers
 from harness.scoring.criteria import Criterion
 from harness.scoring.pck import count_per_pair
 from harness.scoring.scores import slices_of
+from harness.scoring.thresholds import kind_of, lacking_pairs
 from harness.specs import NO_PROMPT
 
 SIDE_KEYS = ("method", "prompt", "localizer", "backbone", "protocol", "cell", "status")
@@ -49,7 +50,7 @@ class Side:
             cell.backbone,
             self.criterion.protocol.name,
             cell.id,
-            self.cell.record.coverage(self.localizer),
+            self.cell.record.coverage(self.localizer, self.criterion.protocol.name),
         )
         return dict(zip(SIDE_KEYS, values, strict=True))
 
@@ -62,6 +63,7 @@ class Comparison:
         side_a, side_b: A and B, under criteria of equal alphas.
         pair_ids: P pairs, in the dataset's order.
         left_out: numbers of pairs that only A has, and that only B has.
+        unscorable: number of pairs of both that lack a criterion's threshold.
         right: (2, P, K) correct keypoints of each side at each of K alphas.
         only: (2, P, K) keypoints that only this side has right.
         total: (P,) keypoints.
@@ -73,6 +75,7 @@ class Comparison:
     side_b: Side
     pair_ids: tuple[str, ...]
     left_out: tuple[int, int]
+    unscorable: int
     right: np.ndarray
     only: np.ndarray
     total: np.ndarray
@@ -100,6 +103,8 @@ class Comparison:
                 notes.append(f"{name}: {note}")
             if count:
                 notes.append(f"{counted(count, 'pair')} of {name} alone left out")
+        if self.unscorable:
+            notes.append(f"{counted(self.unscorable, 'pair')} that cannot be scored left out")
         return tuple(notes)
 
 
@@ -107,16 +112,21 @@ def compare(side_a: Side, side_b: Side, index: SplitIndex) -> Comparison:
     """Counts the keypoints that either side has right.
 
     Raises:
-        UserError: if predictions are damaged, or the sides have no pair in common.
-        DataError: if a protocol's threshold does not exist for the dataset.
+        UserError: if predictions are damaged, or the sides have no pair in common that can be scored.
     """
-    points_a = read_points(index, side_a.cell.folder, side_a.localizer)
-    points_b = read_points(index, side_b.cell.folder, side_b.localizer)
+    points_a = read_points(index, side_a.cell.folder, side_a.cell.record, side_a.localizer)
+    points_b = read_points(index, side_b.cell.folder, side_b.cell.record, side_b.localizer)
     # One run may be limited, or have failed pairs: only what both predicted can be compared.
-    pair_ids = tuple(pair_id for pair_id in points_a if pair_id in points_b)
-    if not pair_ids:
-        names = f"{side_a.cell.record.cell.id} and {side_b.cell.record.cell.id}"
+    common = [pair_id for pair_id in points_a if pair_id in points_b]
+    names = f"{side_a.cell.record.cell.id} and {side_b.cell.record.cell.id}"
+    if not common:
         raise UserError(f"{names}: no pair was predicted in both; run the cells again without --limit")
+    criteria = (side_a.criterion, side_b.criterion)
+    lacking = {pair_id: reason for item in criteria for pair_id, reason in _lacking(index, item).items()}
+    pair_ids = tuple(pair_id for pair_id in common if pair_id not in lacking)
+    if not pair_ids:
+        protocols = listed(sorted({criterion.protocol.name for criterion in criteria}))
+        raise UserError(f"{names}: no pair can be scored under {protocols}: {lacking[common[0]]}")
     # Both sides have the same valid keypoints of a pair, so that numbers of A serve B as well.
     pair_of = pair_numbers({pair_id: points_a[pair_id] for pair_id in pair_ids})
     is_right_a = _correct(side_a, index, points_a, pair_ids)
@@ -125,18 +135,23 @@ def compare(side_a: Side, side_b: Side, index: SplitIndex) -> Comparison:
     right_b, _ = count_per_pair(is_right_b, pair_of, len(pair_ids))
     only_a, _ = count_per_pair(is_right_a & ~is_right_b, pair_of, len(pair_ids))
     only_b, _ = count_per_pair(is_right_b & ~is_right_a, pair_of, len(pair_ids))
-    left_out = (len(points_a) - len(pair_ids), len(points_b) - len(pair_ids))
+    left_out = (len(points_a) - len(common), len(points_b) - len(common))
     return Comparison(
         side_a=side_a,
         side_b=side_b,
         pair_ids=pair_ids,
         left_out=left_out,
+        unscorable=len(common) - len(pair_ids),
         right=np.stack([right_a, right_b]),
         only=np.stack([only_a, only_b]),
         total=total,
         images=image_numbers(index, pair_ids),
         slices=_slices(index, pair_ids),
     )
+
+
+def _lacking(index: SplitIndex, criterion: Criterion) -> Mapping[str, str]:
+    return lacking_pairs(index, kind_of(criterion, index))
 
 
 def _correct(

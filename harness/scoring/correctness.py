@@ -4,6 +4,7 @@ it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +16,10 @@ from harness.datasets.splits import SplitIndex
 from harness.errors import UserError
 from harness.frames import Size
 from harness.records.predictions import PREDICTIONS, read_predictions
+from harness.records.schema import Record
 from harness.scoring.criteria import Criterion
 from harness.scoring.pck import count_per_pair, is_correct, relative_errors
+from harness.scoring.thresholds import kind_of, lacking_pairs
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,14 +30,71 @@ order of `SplitIndex.keypoint_ids`. The pairs are in the split's order; those wi
 out."""
 
 
-def read_points(index: SplitIndex, folder: Path, localizer: str) -> Points:
+def read_points(index: SplitIndex, folder: Path, record: Record, localizer: str) -> Points:
     """Reads the points that one localizer predicted from a cell's folder.
 
     Raises:
-        UserError: if the predictions are damaged or lack a keypoint.
+        UserError: if the predictions are damaged, or not those of the record or of the split.
+    """
+    return select_points(index, read_cell(folder, record), localizer, folder / PREDICTIONS)
+
+
+def read_cell(folder: Path, record: Record) -> pa.Table:
+    """Reads all predictions of a cell, and checks that they are those that its record speaks of.
+
+    Raises:
+        UserError: if they are damaged, or the record has another number of them.
     """
     path = folder / PREDICTIONS
-    return select_points(index, read_predictions(path), localizer, path)
+    predictions = read_predictions(path, sha256=record.predictions_sha256)
+    numbers = count_predictions(predictions)
+    for localizer in sorted(numbers.keys() | record.localizers.keys()):
+        info = record.localizers.get(localizer)
+        expected = (info.pairs, info.keypoints) if info else (0, 0)
+        # Records without a checksum have these numbers, too.
+        if numbers.get(localizer, (0, 0)) != expected:
+            pairs, keypoints = numbers.get(localizer, (0, 0))
+            raise UserError(
+                f"{path}: has {pairs} pairs and {keypoints} keypoints by localizer {localizer}, "
+                f"and the record beside it {expected[0]} and {expected[1]}; run the cell again"
+            )
+    return predictions
+
+
+def count_predictions(predictions: pa.Table) -> dict[str, tuple[int, int]]:
+    """Localizer -> its numbers of pairs and of keypoints, in order of name."""
+    pairs: dict[str, set[str]] = {}
+    keypoints: Counter[str] = Counter()
+    columns = (predictions["pair_id"].to_pylist(), predictions["localizer"].to_pylist())
+    for pair_id, localizer in zip(*columns, strict=True):
+        pairs.setdefault(localizer, set()).add(pair_id)
+        keypoints[localizer] += 1
+    return {name: (len(pairs[name]), keypoints[name]) for name in sorted(pairs)}
+
+
+def foreign_pairs(index: SplitIndex, predictions: pa.Table) -> dict[str, str]:
+    """Pair -> what is wrong with its predictions, of those that do not fit the split.
+
+    A run predicts every valid point of a pair and nothing else: where a part is missing, or there is more,
+    the file is damaged or was made of other data.
+    """
+    names: dict[tuple[str, str], list[str]] = {}
+    columns = (predictions[name].to_pylist() for name in ("localizer", "pair_id", "keypoint_id"))
+    for localizer, pair_id, keypoint in zip(*columns, strict=True):
+        names.setdefault((localizer, pair_id), []).append(keypoint)
+    foreign: dict[str, str] = {}
+    for (_, pair_id), keypoints in names.items():
+        if pair_id not in index.pairs:
+            foreign[pair_id] = "is none of the split"
+            continue
+        expected = index.keypoint_ids(pair_id)
+        missing = [name for name in expected if name not in keypoints]
+        unknown = [name for name in keypoints if name not in expected]
+        if missing:
+            foreign[pair_id] = f"has no keypoint {missing[0]}"
+        elif unknown:
+            foreign[pair_id] = f"has a keypoint {unknown[0]}, which the split does not have"
+    return foreign
 
 
 def select_points(
@@ -46,34 +106,28 @@ def select_points(
     """Selects the points that one localizer predicted.
 
     Args:
+        predictions: of finite points, each once.
         path: file of the predictions, for the message of an error.
 
     Raises:
-        UserError: if a pair has predictions of some keypoints only.
+        UserError: if a pair has predictions of some keypoints only, or of others than the split has.
     """
     import pyarrow.compute as pc
 
     rows = predictions.filter(pc.equal(predictions["localizer"], localizer))
-    pair_column = rows["pair_id"].to_pylist()
-    keypoint_column = rows["keypoint_id"].to_pylist()
+    for pair_id, problem in foreign_pairs(index, rows).items():
+        raise UserError(f"{path}: pair {pair_id} {problem}; run the cell again")
     row_of: dict[tuple[str, str], int] = {}
-    for row, key in enumerate(zip(pair_column, keypoint_column, strict=True)):
+    keys = zip(rows["pair_id"].to_pylist(), rows["keypoint_id"].to_pylist(), strict=True)
+    for row, key in enumerate(keys):
         row_of[key] = row
     coordinates = np.column_stack([rows["x"].to_numpy(), rows["y"].to_numpy()])
-    predicted_pairs = set(pair_column)
+    predicted_pairs = {pair_id for pair_id, _ in row_of}
     points: dict[str, np.ndarray] = {}
     for pair_id in index.pair_ids:
-        if pair_id not in predicted_pairs:
-            continue
-        chosen_rows: list[int] = []
-        for name in index.keypoint_ids(pair_id):
-            # A run predicts every valid point of a pair: where only a part is there, the file is damaged.
-            if (pair_id, name) not in row_of:
-                raise UserError(
-                    f"{path}: pair {pair_id} has no keypoint {name}; remove the file and run the cell again"
-                )
-            chosen_rows.append(row_of[pair_id, name])
-        points[pair_id] = coordinates[chosen_rows]
+        if pair_id in predicted_pairs:
+            chosen_rows = [row_of[pair_id, name] for name in index.keypoint_ids(pair_id)]
+            points[pair_id] = coordinates[chosen_rows]
     return points
 
 
@@ -86,13 +140,14 @@ def correct_keypoints(
     """Returns (keypoints of all pairs, alphas) bool: the keypoints that are correct.
 
     Args:
+        points: of pairs that can be scored; see `scorable_points`.
         fed: size in pixels of the image the extractor was fed.
 
     Raises:
-        DataError: if the protocol's threshold does not exist for the dataset.
+        DataError: if a pair lacks the protocol's threshold.
     """
     protocol = criterion.protocol
-    threshold = criterion.threshold or index.threshold
+    threshold = kind_of(criterion, index)
     errors_of_pairs: list[np.ndarray] = []
     for pair_id, predicted in points.items():
         target = index.target(pair_id)
@@ -101,6 +156,12 @@ def correct_keypoints(
     errors = np.concatenate(errors_of_pairs)
     columns = [is_correct(errors, alpha, protocol.strict) for alpha in criterion.alphas]
     return np.stack(columns, axis=1)
+
+
+def scorable_points(index: SplitIndex, points: Points, criterion: Criterion) -> Points:
+    """The points of those pairs that can be scored under a criterion."""
+    lacking = lacking_pairs(index, kind_of(criterion, index))
+    return {pair_id: predicted for pair_id, predicted in points.items() if pair_id not in lacking}
 
 
 def count_correct(

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from harness.datasets.splits import SplitIndex, Splits
-from harness.errors import UserError
+from harness.errors import DamagedResult, UserError
 from harness.messages import OncePerSubject
 from harness.plugins.host import Host
-from harness.records.folders import lock_folder, write_record
-from harness.records.predictions import PREDICTIONS, read_predictions
+from harness.records.folders import RECORD, lock_folder, read_record, write_record
+from harness.records.predictions import PREDICTIONS, predicted_tasks
 from harness.records.schema import Record
+from harness.scoring.correctness import read_cell
 from harness.scoring.criteria import criteria_of, frames_of, make_criterion, merge_criteria, protocol_name
 from harness.scoring.scores import score_all
+from harness.scoring.thresholds import Measures, applicable, in_order, merge_reasons, protocol_failures
 from harness.sweep import DatasetChoice
 
 
@@ -48,7 +51,7 @@ class Rescorer:
         protocols: Sequence[str] | None,
         alphas: Sequence[float] | None,
         threshold: str | None,
-    ) -> Record:
+    ) -> Rescored:
         """Adds scores to a record, computes those it has anew, and writes it.
 
         Args:
@@ -58,26 +61,25 @@ class Rescorer:
             threshold: what alpha multiplies; None for the dataset's own.
 
         Raises:
-            UserError: if the cell has no predictions, or its dataset is missing or not the one it was run on.
+            UserError: if the dataset is missing or not the one the cell was run on, or a protocol is unknown.
+            DamagedResult: if the predictions are damaged or not those of the record.
+            BenchError: if another process is running the cell.
         """
-        fed = record.cell.input_size
         index = self.split(record)
-        # Those the record has are scored anew as well: its scores are replaced as a whole.
-        earlier = criteria_of(record, self._host)
-        names = protocols or [protocol_name(criterion.protocol.name) for criterion in earlier]
-        suffix = f"[threshold={threshold}]" if threshold else ""
-        requested = [make_criterion(self._host, name + suffix, alphas) for name in dict.fromkeys(names)]
         folder = results / record.cell.id
         # A run of this cell at the same moment would write predictions that the scores do not fit.
         with lock_folder(folder, self._warn):
-            path = folder / PREDICTIONS
-            predictions = read_predictions(path)
-            criteria = merge_criteria(requested, earlier)
-            scores, thresholds = score_all(index, predictions, criteria, fed, path)
-            changes = {"scores": scores, "thresholds": thresholds, "frames": frames_of(criteria)}
-            rescored = record.model_copy(update=changes)
+            # Read again: a run may have ended since.
+            record = read_record(folder / RECORD)
+            # Those the record has are scored anew as well: its scores are replaced as a whole.
+            earlier = criteria_of(record, self._host)
+            names = protocols or sorted({protocol_name(item.protocol.name) for item in earlier})
+            suffix = f"[threshold={threshold}]" if threshold else ""
+            requested = [make_criterion(self._host, name + suffix, alphas) for name in dict.fromkeys(names)]
+            measures = applicable(index, merge_criteria(requested, earlier))
+            rescored = _rescored(index, folder, record, measures)
             write_record(folder, rescored)
-        return rescored
+        return Rescored(rescored, tuple(criterion.protocol.name for criterion in requested))
 
     def split(self, record: Record) -> SplitIndex:
         """The split a record was run on, from the first folder that has it; each folder is read once.
@@ -100,3 +102,44 @@ class Rescorer:
             f"(manifest {unlike[0].manifest[:12]}, the record has {(manifest or 'none')[:12]}); "
             f"name the right place with --datasets {name}=PATH, or run the cell again"
         )
+
+
+class Rescored(NamedTuple):
+    """A record with scores made anew.
+
+    Attributes:
+        protocols: names of the protocols that were asked for, with the threshold where one was.
+    """
+
+    record: Record
+    protocols: tuple[str, ...]
+
+    @property
+    def scored(self) -> list[str]:
+        """Those of them that the cell's dataset has."""
+        return [name for name in self.protocols if name not in self.record.not_applicable]
+
+
+def _rescored(index: SplitIndex, folder: Path, record: Record, measures: Measures) -> Record:
+    """A record with the scores, and the failures of single protocols, that follow from its predictions."""
+    criteria = measures.criteria
+    try:
+        predictions = read_cell(folder, record)
+        fed = record.cell.input_size
+        scores, thresholds = score_all(index, predictions, criteria, fed, folder / PREDICTIONS)
+    except UserError as error:
+        raise DamagedResult(str(error)) from error
+    predicted: dict[str, list[str]] = {}
+    for pair_id, localizer in sorted(predicted_tasks(predictions)):
+        predicted.setdefault(pair_id, []).append(localizer)
+    lasting = [failure for failure in record.failures if failure.protocol is None]
+    failures = in_order(index, [*lasting, *protocol_failures(index, predicted, criteria)])
+    changes = {
+        "status": "partial" if failures else "ok",
+        "scores": scores,
+        "thresholds": thresholds,
+        "frames": frames_of(criteria),
+        "failures": failures,
+        "not_applicable": merge_reasons(measures, record),
+    }
+    return record.model_copy(update=changes)

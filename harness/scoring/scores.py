@@ -13,10 +13,11 @@ from harness.datasets.splits import SplitIndex
 from harness.frames import Size
 from harness.records.schema import Score
 from harness.records.slices import CATEGORY, shown_labels, slice_name
-from harness.scoring.correctness import count_correct, select_points
+from harness.scoring.correctness import Points, count_correct, scorable_points, select_points
 from harness.scoring.criteria import Criterion
 from harness.scoring.intervals import bootstrap_ratios
 from harness.scoring.pck import percent
+from harness.scoring.thresholds import kind_of
 from harness.specs import AVERAGINGS
 
 if TYPE_CHECKING:
@@ -45,25 +46,18 @@ def _add_slices(slices: dict[str, np.ndarray], label: str, values: Sequence[str]
         slices[slice_name(label, value)] = np.array([pair_value == value for pair_value in values])
 
 
-def score_localizer(
-    index: SplitIndex,
-    predictions: pa.Table,
-    localizer: str,
-    criterion: Criterion,
-    fed: Size,
-    path: Path,
+def score_points(
+    index: SplitIndex, points: Points, localizer: str, criterion: Criterion, fed: Size
 ) -> list[Score]:
     """PCK of one localizer under one protocol: every alpha, averaging and slice, with intervals.
 
-    Args:
-        fed: size in pixels of the image the extractor was fed.
-        path: file of the predictions, for the message of an error.
+    Pairs that lack the protocol's threshold are left out.
 
-    Raises:
-        UserError: if a pair has predictions of some keypoints only.
-        DataError: if the protocol's threshold does not exist for the dataset.
+    Args:
+        points: those that the localizer predicted.
+        fed: size in pixels of the image the extractor was fed.
     """
-    points = select_points(index, predictions, localizer, path)
+    points = scorable_points(index, points, criterion)
     if not points:
         return []
     right, total = count_correct(index, points, criterion, fed)
@@ -79,19 +73,27 @@ def score_all(
 ) -> tuple[list[Score], dict[str, str]]:
     """Scores every localizer under every criterion, in order of protocol.
 
+    Args:
+        criteria: those that apply to the split.
+        path: file of the predictions, for the message of an error.
+
     Returns:
-        The scores, and for each protocol what its alpha multiplies. Arguments and errors: see
-        `score_localizer`.
+        The scores, and for each protocol what its alpha multiplies.
+
+    Raises:
+        UserError: if the predictions are not those of the split.
     """
     criteria = sorted(criteria, key=lambda criterion: criterion.protocol.name)
-    localizers = sorted(set(predictions["localizer"].to_pylist()))
+    points: dict[str, Points] = {}
+    for localizer in sorted(set(predictions["localizer"].to_pylist())):
+        points[localizer] = select_points(index, predictions, localizer, path)
     scores: list[Score] = []
     for criterion in criteria:
-        for localizer in localizers:
-            scores += score_localizer(index, predictions, localizer, criterion, fed, path)
-    thresholds: dict[str, str] = {
-        criterion.protocol.name: criterion.threshold or index.threshold for criterion in criteria
-    }
+        for localizer, localizer_points in points.items():
+            scores += score_points(index, localizer_points, localizer, criterion, fed)
+    thresholds: dict[str, str] = {}
+    for criterion in criteria:
+        thresholds[criterion.protocol.name] = kind_of(criterion, index)
     return scores, thresholds
 
 

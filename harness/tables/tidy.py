@@ -60,7 +60,6 @@ def _tidy_row(record: Record, score: Score | None) -> TidyRow:
     }
     if score is None:
         return row
-    info = record.localizers.get(score.localizer)
     # Keys keep their places: JSON prints them in this order.
     return row | {
         "localizer": score.localizer,
@@ -73,6 +72,6 @@ def _tidy_row(record: Record, score: Score | None) -> TidyRow:
         "high": score.high,
         "pairs": score.pairs,
         "keypoints": score.keypoints,
-        "failed": info.failed if info else 0,
-        "status": record.coverage(score.localizer),
+        "failed": record.failed_pairs(score.localizer, score.protocol),
+        "status": record.coverage(score.localizer, score.protocol),
     }

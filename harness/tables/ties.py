@@ -13,7 +13,12 @@ import numpy as np
 from harness.datasets.splits import SplitIndex
 from harness.errors import BenchError, UserError
 from harness.records.schema import Record
-from harness.scoring.correctness import count_correct, image_numbers, read_points
+from harness.scoring.correctness import (
+    count_correct,
+    image_numbers,
+    read_points,
+    scorable_points,
+)
 from harness.scoring.criteria import Criterion
 from harness.scoring.intervals import LEVEL
 from harness.scoring.paired import Draws, holm, image_draws, mean_of
@@ -127,8 +132,11 @@ class Ties:
     def _count(self, record: Record, localizer: str, index: SplitIndex, alphas: Sequence[float]) -> _Counts:
         if record.provenance and record.provenance.manifest != index.manifest:
             raise UserError(f"{record.cell.id}: was run on other data than its neighbours")
-        points = read_points(index, self._folder / record.cell.id, localizer)
+        folder = self._folder / record.cell.id
         criterion = self._criterion(self._protocol, alphas)
+        points = scorable_points(index, read_points(index, folder, record, localizer), criterion)
+        if not points:
+            raise UserError(f"{folder}: no pair of localizer {localizer} can be scored; rescore the cell")
         right, total = count_correct(index, points, criterion, record.cell.input_size)
         return _Counts(tuple(points), right.mean(axis=1), total)
 

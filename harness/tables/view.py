@@ -100,6 +100,8 @@ class View:
         """
         columns: set[Column] = set()
         for record in records:
+            if self.protocol in record.not_applicable:
+                continue
             is_foreign = all(score.protocol != self.protocol for score in record.scores)
             for score in record.scores:
                 if not self.shows_alpha(score.alpha):

@@ -7,13 +7,12 @@ import io
 import json
 import shutil
 
-import pyarrow.parquet as pq
 import pytest
 from support.photos import make_photos, read_list, write_list
-from support.results import predictions
+from support.results import predictions, rewrite_predictions
 
 from harness.cli import status
-from harness.records.predictions import prediction_table, read_predictions, write_table
+from harness.records.predictions import read_predictions
 from harness.records.runs import read_run
 from harness.tables.differences import KEYS
 
@@ -72,20 +71,7 @@ def limit(folder, pairs):
     """Keeps the predictions of a few pairs, as a run with --limit leaves them."""
     table = read_predictions(folder / "predictions.parquet")
     kept = sorted(set(table["pair_id"].to_pylist()))[:pairs]
-    rows = [row for row in table.to_pylist() if row["pair_id"] in kept]
-    rewrite(folder, rows)
-    record = json.loads((folder / "record.json").read_text())
-    for info in record["localizers"].values():
-        info["pairs"] = pairs
-    (folder / "record.json").write_text(json.dumps(record))
-
-
-def rewrite(folder, rows):
-    signatures = json.loads(pq.read_schema(folder / "predictions.parquet").metadata[b"localizers"])
-    write_table(
-        folder / "predictions.parquet",
-        prediction_table({name: [row[name] for row in rows] for name in rows[0]}, signatures),
-    )
+    rewrite_predictions(folder, [row for row in table.to_pylist() if row["pair_id"] in kept])
 
 
 @pytest.mark.parametrize("averaging", ["image", "point"])
@@ -315,7 +301,8 @@ def test_runs_of_other_data_seed_or_method_are_not_compared(compare, results, tm
     )
     assert "equal dataset, split and seed" in told(record | {"cell": record["cell"] | {"seed": 1}})
     assert "equal dataset, split and seed" in told(record | {"cell": record["cell"] | {"split": "val"}})
-    (other / "record.json").write_text(
+    named = other.rename(tmp_path / "other" / "new")
+    (named / "record.json").write_text(
         json.dumps(record | {"cell": record["cell"] | {"id": "new", "label": "new"}})
     )
     assert "name one method of each" in compare(results, tmp_path / "other").complaint
@@ -350,8 +337,10 @@ def test_a_single_pair_has_no_interval(compare, results):
 
 def test_no_pair_in_common(compare, results):
     table = read_predictions(cell(results, "hog") / "predictions.parquet").to_pylist()
-    rewrite(cell(results, "hog"), [row for row in table if row["pair_id"] == table[0]["pair_id"]])
-    rewrite(cell(results, "position"), [row for row in table if row["pair_id"] == table[-1]["pair_id"]])
+    rewrite_predictions(cell(results, "hog"), [row for row in table if row["pair_id"] == table[0]["pair_id"]])
+    rewrite_predictions(
+        cell(results, "position"), [row for row in table if row["pair_id"] == table[-1]["pair_id"]]
+    )
     done = compare(f"{results}:hog", f"{results}:position")
     assert done.status == 2
     assert "no pair was predicted in both" in done.complaint
@@ -398,7 +387,7 @@ def test_a_damaged_cell(compare, results, file):
 
 def test_predictions_without_a_keypoint(compare, results):
     rows = read_predictions(cell(results, "hog") / "predictions.parquet").to_pylist()
-    rewrite(cell(results, "hog"), rows[2:])
+    rewrite_predictions(cell(results, "hog"), rows[2:])
     done = compare(f"{results}:hog", f"{results}:position")
     assert done.status == 2
     assert "has no keypoint" in done.complaint

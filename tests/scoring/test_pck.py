@@ -18,10 +18,11 @@ from harness.errors import DataError, UserError
 from harness.frames import Frame, Size
 from harness.plugins.loading import load_plugins
 from harness.records.predictions import prediction_table
+from harness.scoring.correctness import select_points
 from harness.scoring.criteria import Criterion, make_criterion, merge_criteria
 from harness.scoring.pck import count_per_pair, is_correct, relative_errors, target_in_frame, threshold_length
 from harness.scoring.protocols import ORIGINAL, PADDED, SD4MATCH
-from harness.scoring.scores import score_localizer
+from harness.scoring.scores import score_points
 from harness.specs import ImagePair, ProtocolSpec
 
 FED = Size(768, 768)
@@ -215,7 +216,8 @@ def scored(
                 columns[column].append(value)
     predictions = prediction_table(columns, {"mine": ""})
     measure = Criterion(protocol, alphas)
-    found = score_localizer(index, predictions, "mine", measure, Size(100, 100), Path("predictions.parquet"))
+    points = select_points(index, predictions, "mine", Path("predictions.parquet"))
+    found = score_points(index, points, "mine", measure, Size(100, 100))
     return {(one.slice, one.averaging, one.alpha): one for one in found}
 
 

@@ -156,7 +156,6 @@ def test_tables_of_every_protocol_are_printed(run, rescore, tmp_path):
     assert sorted(line.split("protocol ")[1].split()[0].rstrip(",") for line in captions) == [
         "original",
         "padded",
-        "sd4match",
     ]
 
 
@@ -213,9 +212,7 @@ def test_a_threshold_that_the_dataset_lacks(run, rescore, bench, photos, tmp_pat
     run(tmp_path / "r")
     done = rescore(tmp_path / "r", "--threshold", "box")
     assert done.status == 2
-    assert (
-        "no bounding box of the target; add one or choose another threshold (image, points)" in done.complaint
-    )
+    assert "sd4match[threshold=box] is not applicable: no target of folder:photos test has" in done.complaint
 
 
 def test_a_cell_that_another_process_runs_is_left_alone(run, rescore, tmp_path):

@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
+from harness.records.predictions import prediction_table, write_table
+
 
 def predictions(results: Path) -> dict[str, bytes]:
     """Cell id -> bytes of its predictions."""
@@ -15,3 +19,19 @@ def the_record(results: Path) -> dict:
     """The only record of a results folder."""
     (path,) = results.glob("*/record.json")
     return json.loads(path.read_text())
+
+
+def rewrite_predictions(folder: Path, rows: list[dict]) -> None:
+    """Puts other predictions in a cell's folder, with a record that speaks of them, as a run would."""
+    path = folder / "predictions.parquet"
+    fingerprints = json.loads(pq.read_schema(path).metadata[b"localizers"])
+    table = prediction_table({name: [row[name] for row in rows] for name in rows[0]}, fingerprints)
+    record = json.loads((folder / "record.json").read_text())
+    record["predictions_sha256"] = write_table(path, table)
+    for localizer, info in record["localizers"].items():
+        pair_ids = [row["pair_id"] for row in rows if row["localizer"] == localizer]
+        info.update(pairs=len(set(pair_ids)), keypoints=len(pair_ids))
+    for score in record["scores"]:
+        info = record["localizers"][score["localizer"]]
+        score.update({key: min(score[key], info[key]) for key in ("pairs", "keypoints")})
+    (folder / "record.json").write_text(json.dumps(record))

@@ -1,0 +1,144 @@
+"""Which pairs can be scored at all: those whose target has the length that alpha multiplies.
+
+A length that a pair lacks is the same in every frame, so that it is known from the annotations alone, before
+any work. Where no pair of a dataset has it (no target has a box), the measure is *not applicable* to that
+dataset; where some lack it, those pairs fail by name and the others are scored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from harness.datasets.splits import SplitIndex
+from harness.errors import DataError
+from harness.frames import Frame
+from harness.messages import counted
+from harness.records.schema import Failure, Record
+from harness.scoring.criteria import Criterion
+from harness.scoring.pck import threshold_length
+from harness.specs import Threshold
+
+
+class Measures(NamedTuple):
+    """Criteria as a dataset has them.
+
+    Attributes:
+        criteria: those that apply to it.
+        not_applicable: name of each other criterion's protocol -> the reason.
+    """
+
+    criteria: tuple[Criterion, ...]
+    not_applicable: Mapping[str, str]
+
+
+def kind_of(criterion: Criterion, index: SplitIndex) -> Threshold:
+    """What a criterion's alpha multiplies on a split: its own choice, or the dataset's."""
+    return criterion.threshold or index.threshold
+
+
+@lru_cache(maxsize=16)
+def lacking_pairs(index: SplitIndex, kind: Threshold) -> Mapping[str, str]:
+    """Pair -> why its threshold length does not exist, of the pairs with a point to score."""
+    lacking: dict[str, str] = {}
+    for pair_id in index.pairs:
+        if pair_id in index.excluded:
+            continue
+        target = index.target(pair_id)
+        try:
+            # Any frame will do: they only stretch and move.
+            threshold_length(kind, target, Frame.unchanged(target.size))
+        except DataError as error:
+            lacking[pair_id] = str(error)
+    return lacking
+
+
+def applicable(index: SplitIndex, criteria: Sequence[Criterion]) -> Measures:
+    """Sets apart the criteria whose threshold length no pair of a split has."""
+    reasons: dict[str, str] = {}
+    for criterion in criteria:
+        reason = _lack_of_all(index, kind_of(criterion, index))
+        if reason:
+            reasons[criterion.protocol.name] = reason
+    kept = [criterion for criterion in criteria if criterion.protocol.name not in reasons]
+    return Measures(tuple(kept), dict(sorted(reasons.items())))
+
+
+def merge_reasons(measures: Measures, earlier: Record | None) -> dict[str, str]:
+    """Protocols that were asked for, now or earlier, and that the dataset lacks -> the reasons."""
+    reasons = {**(earlier.not_applicable if earlier else {}), **measures.not_applicable}
+    for criterion in measures.criteria:
+        reasons.pop(criterion.protocol.name, None)
+    return dict(sorted(reasons.items()))
+
+
+def _lack_of_all(index: SplitIndex, kind: Threshold) -> str:
+    """The reason why no pair of a split has a threshold length; empty where it is not the dataset's."""
+    pair_ids = [pair_id for pair_id in index.pairs if pair_id not in index.excluded]
+    if not pair_ids or len(lacking_pairs(index, kind)) < len(pair_ids):
+        return ""
+    targets = [index.target(pair_id) for pair_id in pair_ids]
+    where = f"{index.label} {index.split}"
+    if kind == "box" and all(target.box is None for target in targets):
+        return f"no target of {where} has a box, which is what alpha multiplies"
+    if kind == "points" and all(len(target.points) < 2 for target in targets):
+        return f"no target of {where} has two points, whose extent is what alpha multiplies"
+    # Each pair has a box or points, and they are wrong: that is damage, and not the dataset's kind.
+    return ""
+
+
+def unscorable_pairs(index: SplitIndex, criteria: Sequence[Criterion]) -> dict[str, str]:
+    """Pair -> the reason why it cannot be scored under any of the criteria."""
+    if not criteria:
+        return {}
+    first, *others = [lacking_pairs(index, kind_of(criterion, index)) for criterion in criteria]
+    return {
+        pair_id: reason for pair_id, reason in first.items() if all(pair_id in lacking for lacking in others)
+    }
+
+
+def protocol_failures(
+    index: SplitIndex, predicted: Mapping[str, Sequence[str]], criteria: Sequence[Criterion]
+) -> list[Failure]:
+    """Pairs that have predictions and cannot be scored under one of the criteria.
+
+    Args:
+        predicted: pair -> localizers with predictions of it.
+    """
+    failures: list[Failure] = []
+    for criterion in criteria:
+        for pair_id, reason in lacking_pairs(index, kind_of(criterion, index)).items():
+            if pair_id in predicted:
+                failure = Failure(
+                    pair_id=pair_id,
+                    localizer=None,
+                    localizers=sorted(predicted[pair_id]),
+                    protocol=criterion.protocol.name,
+                    error=reason,
+                )
+                failures.append(failure)
+    return failures
+
+
+def in_order(index: SplitIndex, failures: Sequence[Failure]) -> list[Failure]:
+    """Failures in the split's order of pairs, then by protocol and localizer."""
+    numbers = {pair_id: number for number, pair_id in enumerate(index.pair_ids)}
+
+    def position(failure: Failure) -> tuple[int, str, str]:
+        # A failure of all protocols or localizers comes before those of single ones.
+        return numbers[failure.pair_id], failure.protocol or "", failure.localizer or ""
+
+    return sorted(failures, key=position)
+
+
+def unscorable_line(index: SplitIndex, criterion: Criterion) -> str:
+    """A line about the pairs of a split that a criterion cannot score; empty where there are none."""
+    lacking = lacking_pairs(index, kind_of(criterion, index))
+    if not lacking:
+        return ""
+    pair_id, reason = next(iter(lacking.items()))
+    which = f"pair {pair_id}"
+    if len(lacking) > 1:
+        which = f"{counted(len(lacking), 'pair')} (the first: {pair_id})"
+    return f"{index.label} {index.split}: {which} cannot be scored under {criterion.protocol.name}: {reason}"
