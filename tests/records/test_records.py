@@ -230,7 +230,7 @@ def test_a_damaged_record_fails_its_cell_and_says_so(bench, results, tmp_path):
     )
     done = bench(*run)
     assert done.status == 1
-    assert f"failed: {path}: not a readable record" in done.complaint
+    assert f"failed: {path}: not a readable record" in done.err
     path.unlink()
     assert bench(*run).status == 0
     assert len(list(results.glob("*/"))) == 2
