@@ -137,10 +137,11 @@ class PFPascal:
             return [self._annotation(path) for path in paths]
         try:
             columns = [read_numbers(row[column], column) for column in _POINT_COLUMNS]
-            points = np.array(columns, dtype=np.float64)
+            if len(set(map(len, columns))) > 1:
+                raise ValueError(f"{', '.join(_POINT_COLUMNS)} are not of one length")
         except ValueError as error:
-            reason = str(error) if "is not a number" in str(error) else "has columns of different lengths"
-            raise DataError(f"{self._list}: row {index + 2}: {reason}; mend the row") from error
+            raise DataError(f"{self._list}: row {index + 2}: {error}; mend the row") from error
+        points = np.array(columns, dtype=np.float64)
         self._from_list.add(index)
         return [(points[:2].T, None), (points[2:].T, None)]
 
