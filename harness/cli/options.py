@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -47,7 +49,10 @@ def typed_arguments(
 
 
 class CommaList(_ParamType):
-    """`a,b,c` -> a tuple; a list from a TOML file is taken as it is."""
+    """`a,b,c` -> a tuple; a list from a TOML file is taken as it is.
+
+    Commas in double quotes separate nothing: `folder="my photos, 2024",shapes`.
+    """
 
     name = "list"
 
@@ -57,7 +62,7 @@ class CommaList(_ParamType):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[Any, ...]:
-        items = value if isinstance(value, list | tuple) else str(value).split(",")
+        items = value if isinstance(value, list | tuple) else _split_at_commas(str(value))
         converted = []
         try:
             for item in items:
@@ -88,6 +93,37 @@ def warn_of_large_alphas(
             err=True,
         )
     return alphas
+
+
+class DatasetList(CommaList):
+    """`pf-willow,folder=my/photos` -> the texts; a path that was cut at its own comma is told."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[Any, ...]:
+        if isinstance(value, str):
+            for path in _cut_paths(_split_at_commas(value)):
+                self.fail(f'{path} has a comma: write the path in double quotes, NAME="{path}"', param, ctx)
+        return super().convert(value, param, ctx)
+
+
+def _cut_paths(parts: Sequence[str]) -> Iterator[str]:
+    """Yields paths that are there with a comma in their name, and were cut at it."""
+    for start, part in enumerate(parts):
+        path = part.partition("=")[2]
+        for end in range(start + 2, len(parts) + 1):
+            whole = ",".join([path, *parts[start + 1 : end]])
+            # Not `Path.exists`, which raises for a name that is too long.
+            if path and os.path.exists(whole) and not os.path.exists(path):  # noqa: PTH110
+                yield whole
+
+
+def _split_at_commas(text: str) -> list[str]:
+    """The parts between commas, without the double quotes that keep some commas together."""
+    if text.count('"') % 2:
+        # No pair of quotes: a name may well have one.
+        return text.split(",")
+    return [part.replace('"', "") for part in re.findall(r'(?:"[^"]*"|[^",])+', text)]
 
 
 class NumberList(CommaList):
@@ -250,7 +286,7 @@ def dataset_folders(command: Command) -> Command:
     """Adds --datasets for commands that read the annotations of finished runs."""
     return click.option(
         "--datasets",
-        type=CommaList(),
+        type=DatasetList(),
         metavar="NAME=PATH",
         help="Folders of datasets that are not below --data-root.",
     )(command)

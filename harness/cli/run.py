@@ -13,6 +13,7 @@ import click
 from harness.cli.config import read_config
 from harness.cli.options import (
     CommaList,
+    DatasetList,
     NumberList,
     data_root,
     gigabytes,
@@ -155,11 +156,11 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
 )
 @click.option(
     "--datasets",
-    type=CommaList(),
+    type=DatasetList(),
     default="shapes",
     show_default=True,
     metavar="A,B=PATH",
-    help="Datasets, or NAME=PATH.",
+    help='Datasets, or NAME=PATH; a path with a comma as NAME="PATH".',
 )
 @click.option("--split", help="Split of every dataset; each one's default otherwise.")
 @click.option("--prompts", type=CommaList(), metavar="A,B", help="Prompt types; each method's own otherwise.")
