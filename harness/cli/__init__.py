@@ -14,6 +14,7 @@ from typing import NoReturn
 import click
 
 from harness.errors import BenchError, SeveralErrors, UserError
+from harness.messages import printable
 from harness.plugins.host import Host
 from harness.plugins.loading import load_plugins
 
@@ -161,5 +162,6 @@ def _error_lines(error: BenchError) -> str:
 
 
 def _print_error(line: str, code: int) -> int:
-    click.echo(line, err=True)
+    # Names and errors of others are in it; some are of several lines.
+    click.echo("\n".join(map(printable, line.split("\n"))), err=True)
     return code

@@ -198,6 +198,7 @@ def _sides(
 ) -> list[tuple[Side, Side]]:
     """Pairs of sides to compare: A and B under each protocol; of one run, each protocol with the first."""
     from harness.scoring.comparison import Side
+    from harness.tables.names import make_names
     from harness.tables.view import main_protocol
 
     protocols = arguments.protocols or [main_protocol([cell_a.record, cell_b.record])]
@@ -205,13 +206,26 @@ def _sides(
     name_a, name_b = arguments.localizer_pair
     localizer_a = _localizer_of(host, cell_a, name_a)
     localizer_b = _localizer_of(host, cell_b, name_b)
+    names = make_names([cell_a.record, cell_b.record])
+
+    def make_side(cell: StoredCell, localizer: str, criterion: Criterion) -> Side:
+        (record,) = names.rename([cell.record])
+        return Side(
+            cell,
+            localizer,
+            criterion,
+            record.cell.label,
+            names.localizer(record, localizer),
+            tuple(names.reasons_of(record, localizer)),
+        )
+
     if len(arguments.runs) == 1:
-        side = Side(cell_a, localizer_a, criteria[0])
-        return [(side, Side(cell_a, localizer_a, criterion)) for criterion in criteria[1:]]
+        side = make_side(cell_a, localizer_a, criteria[0])
+        return [(side, make_side(cell_a, localizer_a, criterion)) for criterion in criteria[1:]]
     sides = []
     for criterion in criteria:
-        side_a = Side(cell_a, localizer_a, criterion)
-        side_b = Side(cell_b, localizer_b, criterion)
+        side_a = make_side(cell_a, localizer_a, criterion)
+        side_b = make_side(cell_b, localizer_b, criterion)
         sides.append((side_a, side_b))
     return sides
 

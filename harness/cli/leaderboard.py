@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.options import CommaList, data_root, dataset_folders, number_range, typed_arguments
-from harness.cli.terminal import print_warnings, stdout_format
+from harness.cli.terminal import print_warning, print_warnings, stdout_format
 from harness.cli.ties import tie_warnings, with_ties
 from harness.plugins.host import Host
 from harness.records.folders import read_results
+from harness.records.unfinished import unfinished_cells
 from harness.tables.catalogue import CATALOGUE, KINDS
 from harness.tables.names import make_names
 from harness.tables.papers import read_reported
@@ -127,6 +128,8 @@ def leaderboard(host: Host, arguments: LeaderboardArguments) -> int:
     kind.check(view)
     stored, damaged = read_results(arguments.folder)
     print_warnings(damaged)
+    for cell in unfinished_cells(arguments.folder, stored):
+        print_warning(f"{cell.name}: not finished, {cell.progress}; the same 'bench run' goes on with it")
     # From all records, though some tables show a part of them.
     view = replace(view, names=make_names(stored))
     records = kind.relevant(stored, arguments.parameter)

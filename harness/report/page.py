@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import UserError
 from harness.files import check_place, replacing
 from harness.records.schema import Record
+from harness.records.unfinished import unfinished_cells
 from harness.report import summary
 from harness.report.card import draw_card, first_cards
 from harness.report.figures import Section, sections
@@ -123,7 +124,7 @@ def make_page(
 
 def _summary_content(records: Sequence[Record], names: Names, folder: Path) -> dict[str, Any]:
     """Everything that the template shows of cells, failures and provenance."""
-    waiting = summary.cells_without_record(folder)
+    waiting = unfinished_cells(folder, records)
     cells = summary.cells_table(records, names, waiting)
     failures = summary.failures_table(records)
     failures_table = None

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from harness.messages import counted, listed
 from harness.records.coverage import coverage_notes
-from harness.records.folders import RECORD, SHARDS
 from harness.records.schema import Failure, Provenance, Record
+from harness.records.unfinished import Unfinished
 from harness.report.redact import plain
 from harness.tables.names import Names
 from harness.tables.table import Table
@@ -31,21 +30,11 @@ _CELL_HEADER = (
 )
 
 
-def cells_without_record(folder: Path) -> list[str]:
-    """Names of cells that were begun and have no record: running, or interrupted."""
-    names = []
-    for shards in folder.glob(f"*/{SHARDS}"):
-        cell_folder = shards.parent
-        if not (cell_folder / RECORD).exists():
-            names.append(cell_folder.name)
-    return sorted(names)
-
-
-def overview(records: Sequence[Record], waiting: Sequence[str]) -> str:
+def overview(records: Sequence[Record], waiting: Sequence[Unfinished]) -> str:
     """The number of cells of each status, and their datasets, in a sentence.
 
     Args:
-        waiting: names of cells without a record.
+        waiting: cells without a record.
     """
     counts: dict[str, int] = {}
     limited = 0
@@ -57,21 +46,21 @@ def overview(records: Sequence[Record], waiting: Sequence[str]) -> str:
     phrases = [f"{number} {status}" for status, number in sorted(counts.items())]
     if limited:
         phrases.append(f"{limited} limited to part of the pairs")
-    if waiting:
-        phrases.append(f"{len(waiting)} not finished")
     splits = sorted({_split_name(record) for record in records})
-    cells = counted(len(records), "finished cell")
-    return plain(f"{cells} ({', '.join(phrases)}) on {listed(splits)}.")
+    text = f"{counted(len(records), 'cell')} ({', '.join(phrases)}) on {listed(splits)}"
+    if waiting:
+        text += f"; {counted(len(waiting), 'cell')} not finished"
+    return plain(f"{text}.")
 
 
-def cells_table(records: Sequence[Record], names: Names, waiting: Sequence[str]) -> Table:
+def cells_table(records: Sequence[Record], names: Names, waiting: Sequence[Unfinished]) -> Table:
     """A row for each cell and localizer: its status, number of pairs and seconds."""
     rows: list[tuple[str, ...]] = []
     for record in records:
         rows += _cell_rows(record, names)
-    for name in waiting:
-        note = "no record yet: running, or interrupted"
-        rows.append((name, "–", "–", "–", "not finished", "–", "–", "–", "–", note))
+    for cell in waiting:
+        note = f"{cell.progress}: running, or interrupted"
+        rows.append((cell.name, "–", "–", "–", "not finished", f"{cell.done:,}", "–", "–", "–", note))
     return Table(
         caption="Every cell (method, prompt, dataset, seed) and localizer. Pairs and keypoints: those with "
         "predictions. Seconds: of the cell's last run.",

@@ -25,11 +25,25 @@ SIDE_KEYS = ("method", "prompt", "localizer", "backbone", "protocol", "cell", "s
 
 @dataclass(frozen=True)
 class Side:
-    """One cell's predictions by one localizer, and the criterion by which they are correct."""
+    """One cell's predictions by one localizer, and the criterion by which they are correct.
+
+    Attributes:
+        label: the method with what sets it apart from the other side's; empty for the record's label.
+        localizer_name: the localizer likewise; empty for its own name.
+        reasons: what speaks against the comparison, such as an older version of the code.
+    """
 
     cell: StoredCell
     localizer: str
     criterion: Criterion
+    label: str = ""
+    localizer_name: str = ""
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Method and localizer as they are printed."""
+        return self.label or self.cell.record.cell.label, self.localizer_name or self.localizer
 
     @property
     def title(self) -> str:
@@ -37,16 +51,18 @@ class Side:
         cell = self.cell.record.cell
         prompt = "" if cell.prompt == NO_PROMPT else f"prompt {cell.prompt}, "
         protocol = self.criterion.protocol.name
-        return f"{cell.label} ({prompt}{self.localizer}, backbone {cell.backbone}, protocol {protocol})"
+        label, localizer = self.names
+        return f"{label} ({prompt}{localizer}, backbone {cell.backbone}, protocol {protocol})"
 
     @property
     def keys(self) -> Mapping[str, str]:
         """This side's part of a row, under SIDE_KEYS."""
         cell = self.cell.record.cell
+        label, localizer = self.names
         values = (
-            cell.label,
+            label,
             cell.prompt,
-            self.localizer,
+            localizer,
             cell.backbone,
             self.criterion.protocol.name,
             cell.id,
@@ -101,6 +117,7 @@ class Comparison:
         for name, side, count in zip("AB", sides, self.left_out, strict=True):
             for note in coverage_notes(side.cell.record, side.localizer):
                 notes.append(f"{name}: {note}")
+            notes += [f"{name}: {reason}" for reason in side.reasons]
             if count:
                 notes.append(f"{counted(count, 'pair')} of {name} alone left out")
         if self.unscorable:

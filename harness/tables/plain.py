@@ -6,16 +6,13 @@ import os
 import re
 import shutil
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from harness.messages import printable
 
-if TYPE_CHECKING:
-    from harness.tables.table import Mark, Table
-
-_STYLES: dict[Mark, str] = {"best": "\x1b[1m", "second": "\x1b[4m"}
+_STYLES = {"best": "\x1b[1m", "second": "\x1b[4m"}
 
 _PLAIN = "\x1b[0m"
 
@@ -44,6 +41,30 @@ _SETTINGS = ("sup.", "t", "ensemble", "trained on", "pairs")
 
 _MARKS_SENTENCE = re.compile(r" ?Bold: best of [^.]*; underlined: second\.")
 """The captions' sentence on marks, which means nothing where there are none."""
+
+
+class Texts(Protocol):
+    """A table as far as it is printed; its attributes are those of `harness.tables.table.Table`."""
+
+    @property
+    def caption(self) -> str:
+        """What the numbers are."""
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """Column titles."""
+
+    @property
+    def rows(self) -> tuple[tuple[str, ...], ...]:
+        """Texts, one for each column."""
+
+    @property
+    def names(self) -> int:
+        """Number of columns before those with numbers."""
+
+    @property
+    def marks(self) -> Mapping[tuple[int, int], str]:
+        """(row, column) -> best or second."""
 
 
 def terminal_width() -> int:
@@ -97,7 +118,7 @@ def _width(text: str) -> int:
     return max(map(len, _STYLE.sub("", text).split("\n")))
 
 
-def render_plain(table: Table, width: int, *, has_colours: bool) -> str:
+def render_plain(table: Texts, width: int, *, has_colours: bool) -> str:
     """The table in lines of at most `width` characters, 50 at least, ending with a line break.
 
     Where it is too wide, columns of names and settings in which all rows agree become a sentence, notes stand
@@ -127,7 +148,7 @@ def render_plain(table: Table, width: int, *, has_colours: bool) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _styled_row(table: Table, number: int, *, has_colours: bool) -> list[str]:
+def _styled_row(table: Texts, number: int, *, has_colours: bool) -> list[str]:
     texts = []
     for column, field in enumerate(table.rows[number]):
         text = printable(field)
