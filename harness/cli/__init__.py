@@ -49,11 +49,11 @@ class _Bench(click.Group):
             module, _, name = _COMMANDS[cmd_name].partition(":")
             command: click.Command = getattr(import_module(module), name)
             return command
+        commands = _host(ctx).commands
         # An unknown name gives None: click then answers with its own message.
-        spec = _host(ctx).commands.get(cmd_name)
-        if spec is None:
+        if cmd_name not in commands:
             return None
-        plugin_command: click.Command = spec.make()
+        plugin_command: click.Command = commands[cmd_name].make()
         return plugin_command
 
 

@@ -6,6 +6,8 @@ would have brought. Built-in plugins go through the same hooks.
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +20,8 @@ from harness import hookspecs
 from harness.errors import UserError
 from harness.messages import one_line
 from harness.plugins.module_files import module_name
-from harness.plugins.registry import MethodRegistry, Plugin, Registry, Status
+from harness.plugins.names import check_name
+from harness.plugins.registry import Claim, MethodRegistry, Plugin, Registry, Status
 from harness.specs import (
     CommandSpec,
     DatasetSpec,
@@ -97,7 +100,7 @@ class Host:
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin must not stop the others
             if self.manager.has_plugin(name):
                 self.manager.unregister(name=name)
-            self.plugins.append(replace(plugin, status="failed", reason=one_line(error)))
+            self.plugins.append(replace(plugin, status="failed", reason=_reason(error)))
             return
         # Now, and not when a version is asked for: a cell that ran may have left other values there.
         self.references[name] = _referenced_modules(module)
@@ -116,7 +119,37 @@ class Host:
             for spec in specs:
                 if clash := self.registries[hook].add(spec.name, spec, plugin):
                     clashes.append(clash)
-        return replace(plugin, reason="; ".join(clashes))
+        clashes += self._clashes_of_methods(plugin, collected)
+        return replace(plugin, reason="; ".join([*clashes, *self._unmarked_hooks(plugin)]))
+
+    def _clashes_of_methods(self, plugin: Plugin, collected: Mapping[str, Sequence[Any]]) -> list[str]:
+        """Clashes of this plugin's extractors with others' methods, and of its methods with their extractors.
+
+        A user types both after `--methods`.
+        """
+        clashes: list[str] = []
+        rooms = (("bench_extractors", self.methods), ("bench_methods", self.extractors))
+        for hook, others in rooms:
+            kind = self.registries[hook].kind
+            for spec in collected[hook]:
+                earlier = others.same_name(spec.name)
+                owner = others.origin(earlier) if earlier else plugin
+                # Within a plugin, a method may be called after its extractor.
+                if earlier and owner.name != plugin.name:
+                    first = Claim(others.kind, earlier, owner)
+                    clashes.append(self.methods.add_clash(first, Claim(kind, spec.name, plugin)))
+        return clashes
+
+    def _unmarked_hooks(self, plugin: Plugin) -> list[str]:
+        """Functions that are called like a hook and were not collected, or a line where there are none."""
+        module = self.manager.get_plugin(plugin.name)
+        if not plugin.hooks:
+            return ["implements no hook (is @hookimpl missing?)"]
+        unmarked: list[str] = []
+        for name in _hook_names():
+            if name not in plugin.hooks and callable(getattr(module, name, None)):
+                unmarked.append(f"{name} is not called (is @hookimpl missing?)")
+        return unmarked
 
     def _collect(self, module: object, registry: Registry[Any]) -> list[Any]:
         """Calls one plugin's implementation of a hook. Raises `UserError` for specs of another class."""
@@ -131,11 +164,30 @@ class Host:
                     f"{registry.hook} returned a {type(spec).__name__}, "
                     f"expected a list of {registry.spec_class.__name__}"
                 )
-        counts = Counter(spec.name for spec in specs)
-        for name in sorted(counts):
-            if counts[name] > 1:
-                raise UserError(f"{registry.hook} returned '{name}' twice")
+            check_name(registry.hook, spec.name)
+        counts = Counter(spec.name.casefold() for spec in specs)
+        for spec in specs:
+            if counts[spec.name.casefold()] > 1:
+                raise UserError(f"{registry.hook} returned '{spec.name}' twice")
         return specs
+
+
+def _hook_names() -> list[str]:
+    """Names of all hooks, those that report included."""
+    return [name for name in vars(hookspecs) if name.startswith("bench_")]
+
+
+def _reason(error: BaseException) -> str:
+    """The cause of a failure in one line. pluggy's errors have it at their end."""
+    if not isinstance(error, pluggy.PluginValidationError):
+        return one_line(error)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    cause = lines[-1] if len(lines) > 1 else str(error)
+    hook = re.search(r"hook '(\w+)'", str(error))
+    if len(lines) > 1 and hook:
+        return f"{hook[1]}: {cause}"
+    near = difflib.get_close_matches(hook[1], _hook_names(), n=1) if hook else []
+    return f"there is no hook '{hook[1]}'" + (f"; did you mean {near[0]}?" if near else "") if hook else cause
 
 
 def _referenced_modules(module: object) -> tuple[str, ...]:

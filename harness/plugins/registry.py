@@ -40,6 +40,18 @@ class Plugin:
         return f"plugin '{self.name}' ({self.distribution} {self.version})"
 
 
+@dataclass(frozen=True)
+class Claim:
+    """A name that a plugin brought a spec under."""
+
+    kind: str
+    name: str
+    plugin: Plugin
+
+    def __str__(self) -> str:
+        return f"{self.kind} '{self.name}'"
+
+
 class Registry(Mapping[str, Spec], Generic[Spec]):
     """The specs that one collecting hook brought, in order of name.
 
@@ -57,7 +69,8 @@ class Registry(Mapping[str, Spec], Generic[Spec]):
         self._plugins = plugins
         self._specs: dict[str, Spec] = {}
         self._origins: dict[str, Plugin] = {}
-        self._clashes: dict[str, list[Plugin]] = {}
+        self._names: dict[str, str] = {}
+        self._clashes: dict[str, str] = {}
 
     @property
     def kind(self) -> str:
@@ -73,29 +86,50 @@ class Registry(Mapping[str, Spec], Generic[Spec]):
         Returns:
             A message where another plugin has brought one of that name, otherwise an empty string.
         """
-        owner = self._origins.get(name)
-        if owner is None:
+        earlier = self.same_name(name)
+        if earlier is None:
             self._specs[name] = spec
             self._origins[name] = plugin
+            self._names[name.casefold()] = name
             return ""
-        # An error only for a user who asks for this name: the plugins' other records are of use.
-        self._clashes.setdefault(name, [owner]).append(plugin)
-        return f"{self.kind} '{name}' clashes with {owner.origin}"
+        first = Claim(self.kind, earlier, self._origins[earlier])
+        return self.add_clash(first, Claim(self.kind, name, plugin))
+
+    def same_name(self, name: str) -> str | None:
+        """The name of a spec that a user might mean by this one: equal but for capitals. None without one."""
+        return self._names.get(name.casefold())
+
+    def add_clash(self, first: Claim, second: Claim) -> str:
+        """Refuses a name from now on, to a user who asks for it: the plugins' other specs are of use.
+
+        Returns:
+            A message for the second plugin.
+        """
+        owners = f"{first.plugin.origin} and {second.plugin.origin}"
+        if str(first) == str(second):
+            problem, clash = f"{first} is offered by both {owners}", f"{second} clashes with"
+        else:
+            problem = f"{first} and {second} have one name, and are offered by {owners}"
+            clash = f"{second} clashes with {first} of"
+        # Whatever comes third is told once these two are parted.
+        self._clashes.setdefault(first.name.casefold(), f"{problem}; block one of them with --no-plugin NAME")
+        return f"{clash} {first.plugin.origin}"
 
     def origin(self, name: str) -> Plugin:
         """The plugin that brought a spec. Raises `KeyError`."""
         return self._origins[name]
 
     def __getitem__(self, name: str) -> Spec:
-        if name in self._clashes:
-            owners = " and ".join(plugin.origin for plugin in self._clashes[name])
-            raise UserError(
-                f"{self.kind} '{name}' is offered by both {owners}; block one of them with --no-plugin NAME"
-            )
-        spec = self._all().get(name)
+        if clash := self._clashes.get(name.casefold()):
+            raise UserError(clash)
+        spec = self._find(name)
         if spec is None:
             raise UserError(f"{unknown_name(self.kind, name, self)}{self._missing_plugins()}")
         return spec
+
+    def _find(self, name: str) -> Spec | None:
+        """The spec that a user means by a name; more than those listed, perhaps."""
+        return self._all().get(name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._all()))
@@ -127,17 +161,31 @@ class Registry(Mapping[str, Spec], Generic[Spec]):
         return self._specs
 
     def _missing_plugins(self) -> str:
-        """Names the plugins that are not loaded and might have brought a spec."""
-        events = {"failed": " failed", "blocked": "", "shadowed": " is shadowed"}
-        text = ""
+        """Names the plugins that are not loaded and might have brought a spec, in a few words."""
+        absent: dict[Status, list[Plugin]] = {"failed": [], "shadowed": [], "blocked": []}
         for plugin in self._plugins:
-            if plugin.status in events:
-                text += f"; {plugin.origin}{events[plugin.status]}: {plugin.reason}"
+            if plugin.status in absent:
+                absent[plugin.status].append(plugin)
+        text = ""
+        for status in ("failed", "shadowed"):
+            plugins = absent[status]
+            verb = {"failed": "failed", "shadowed": "is shadowed"}[status]
+            if len(plugins) == 1:
+                text += f"; {plugins[0].origin} {verb}: {plugins[0].reason}"
+            elif plugins:
+                names = ", ".join(plugin.name for plugin in plugins)
+                text += f"; plugins {status}: {names} ('bench plugins' says why)"
+        if absent["blocked"]:
+            text += f"; plugins blocked: {', '.join(plugin.name for plugin in absent['blocked'])}"
         return text
 
 
 class MethodRegistry(Registry[MethodSpec]):
-    """Methods, and a method for each extractor that no method names, under the extractor's name."""
+    """Methods, and a method for each extractor, under the extractor's name.
+
+    Only those of extractors that no method names are listed. The others can be asked for, so that a further
+    recipe takes no method away.
+    """
 
     def __init__(self, plugins: Sequence[Plugin], extractors: Registry[ExtractorSpec]) -> None:
         super().__init__("bench_methods", MethodSpec, plugins)
@@ -153,11 +201,19 @@ class MethodRegistry(Registry[MethodSpec]):
         methods = dict(self._specs)
         used = {method.extractor for method in methods.values()}
         for name in self._extractors:
-            if name in used or name in methods:
-                continue
-            extractor = self._extractors.get(name)
-            prompt = "empty" if extractor.prompt_kinds else NO_PROMPT
-            methods[name] = MethodSpec(
-                name=name, extractor=name, prompt=prompt, description=extractor.description
-            )
+            if name not in used and name not in methods:
+                methods[name] = _own_method(self._extractors.get(name))
         return methods
+
+    def _find(self, name: str) -> MethodSpec | None:
+        method = super()._find(name)
+        extractor = self._extractors.get(name)
+        return _own_method(extractor) if method is None and extractor else method
+
+
+def _own_method(extractor: ExtractorSpec) -> MethodSpec:
+    """The method that an extractor is by itself."""
+    prompt = "empty" if extractor.prompt_kinds else NO_PROMPT
+    return MethodSpec(
+        name=extractor.name, extractor=extractor.name, prompt=prompt, description=extractor.description
+    )

@@ -12,11 +12,13 @@ from importlib.metadata import EntryPoint
 import pytest
 from support.commands import command, plugin_environment
 
+import harness.cli
 from harness.errors import UserError
 from harness.hookspecs import hookimpl
 from harness.plugins.host import Host
 from harness.plugins.loading import load_plugins
-from harness.specs import ExtractorSpec, LocalizerSpec, MethodSpec
+from harness.plugins.names import RESERVED
+from harness.specs import CommandSpec, ExtractorSpec, LocalizerSpec, MethodSpec, PromptSpec
 
 
 def module_plugin(name, **hooks):
@@ -162,7 +164,7 @@ def test_wrong_api_number():
             "bench_localizers returned a dict, expected a list of LocalizerSpec",
         ),
         ({"bench_localizers": [localizer("x"), localizer("x")]}, "bench_localizers returned 'x' twice"),
-        ({"bench_localisers": [localizer("x")]}, "PluginValidationError"),
+        ({"bench_localisers": [localizer("x")]}, "there is no hook 'bench_localisers'"),
     ],
 )
 def test_wrong_records_fail_the_plugin(hooks, reason):
@@ -255,3 +257,119 @@ def test_a_name_that_two_plugins_offer_is_refused_only_where_it_is_asked_for():
     with pytest.raises(UserError, match="offered by both"):
         host.extractors["hog"]
     assert "hog" in [extractor.name for extractor in host.extractors.values()]
+
+
+def load(*plugins):
+    """A host with the built-in plugins and further ones: (name, hooks)."""
+    host = load_plugins(points=[])
+    for name, hooks in plugins:
+        host.load(name, f"dist-{name}", "1", lambda name=name, hooks=hooks: module_plugin(name, **hooks))
+    return host
+
+
+def extractor(name):
+    return ExtractorSpec(name=name, make=object)
+
+
+@pytest.mark.parametrize(
+    ("hooks", "asked", "kinds"),
+    [
+        ({"bench_extractors": [extractor("dift")]}, "dift", "method 'dift' and extractor 'dift'"),
+        ({"bench_extractors": [extractor("DIFT")]}, "dift", "method 'dift' and extractor 'DIFT'"),
+        (
+            {"bench_methods": [MethodSpec(name="stable-diffusion", extractor="position")]},
+            "stable-diffusion",
+            "extractor 'stable-diffusion' and method 'stable-diffusion'",
+        ),
+        (
+            {"bench_methods": [MethodSpec(name="Position", extractor="position")]},
+            "position",
+            "method 'position' and method 'Position'",
+        ),
+    ],
+)
+def test_methods_and_extractors_share_what_a_user_types(hooks, asked, kinds):
+    host = load(("mine", hooks))
+    message = (
+        rf"^{kinds} have one name, and are offered by plugin 'baselines' .* and plugin 'mine' \(dist-mine 1\)"
+    )
+    with pytest.raises(UserError, match=message):
+        host.methods[asked]
+    assert "clashes with" in host.plugins[-1].reason
+    assert "of plugin 'baselines'" in host.plugins[-1].reason
+    assert host.methods["dinov2"]
+
+
+def test_two_other_plugins_share_a_name():
+    method = MethodSpec(name="mine", extractor="position")
+    host = load(("a", {"bench_extractors": [extractor("mine")]}), ("b", {"bench_methods": [method]}))
+    with pytest.raises(UserError, match=r"plugin 'a' .* and plugin 'b'"):
+        host.methods["mine"]
+    assert host.plugins[-1].reason == "method 'mine' clashes with extractor 'mine' of plugin 'a' (dist-a 1)"
+
+
+def test_within_a_plugin_a_method_may_be_called_after_its_extractor():
+    method = MethodSpec(name="mine", extractor="mine", localizer="bilinear")
+    host = load(("a", {"bench_extractors": [extractor("mine")], "bench_methods": [method]}))
+    assert host.methods["mine"].localizer == "bilinear"
+    assert not host.plugins[-1].reason
+
+
+@pytest.mark.parametrize(
+    "name", ["", "  ", "a,b", "a=b", "a[1]", "a/b", "-a", "a ", "a\n", "a\0b", None, ["a"]]
+)
+def test_names_that_cannot_be_typed(name):
+    host = load(("mine", {"bench_localizers": [localizer(name)]}))
+    assert host.plugins[-1].status == "failed"
+    assert host.plugins[-1].reason.startswith("bench_localizers returned ")
+    assert "\n" not in host.plugins[-1].reason
+    assert len(host.localizers) == len(load_plugins(points=[]).localizers)
+
+
+def test_names_that_mean_something_else():
+    commands = [CommandSpec(name="run", make=object)]
+    assert "which bench itself uses" in load(("mine", {"bench_commands": commands})).plugins[-1].reason
+    prompts = [PromptSpec(name="none", kind="text", make=object)]
+    assert "which bench itself uses" in load(("mine", {"bench_prompts": prompts})).plugins[-1].reason
+    assert RESERVED["bench_commands"] == set(harness.cli._COMMANDS)
+
+
+def test_a_variant_takes_no_method_away():
+    """The command that worked yesterday works after a recipe for the same extractor was added."""
+    weak = MethodSpec(name="mine-weak", extractor="mine")
+    host = load(("a", {"bench_extractors": [extractor("mine")], "bench_methods": [weak]}))
+    assert host.methods["mine"].extractor == host.methods["mine-weak"].extractor == "mine"
+    assert "mine" not in list(host.methods)
+
+
+def test_a_plugin_without_hooks_says_so():
+    host = load(("mine", {}))
+    assert (host.plugins[-1].status, host.plugins[-1].reason) == (
+        "loaded",
+        "implements no hook (is @hookimpl missing?)",
+    )
+    module = module_plugin("half", bench_localizers=[localizer("x")])
+    module.bench_extractors = list
+    host.load("half", "d", "1", lambda: module)
+    assert host.plugins[-1].reason == "bench_extractors is not called (is @hookimpl missing?)"
+
+
+def test_the_cause_of_a_wrong_hook_is_in_its_line():
+    host = load(("mine", {"bench_localisers": [localizer("x")]}))
+    assert host.plugins[-1].reason == "there is no hook 'bench_localisers'; did you mean bench_localizers?"
+    module = types.ModuleType("odd")
+    module.bench_localizers = hookimpl(lambda config: [])
+    host.load("odd", "d", "1", lambda: module)
+    assert host.plugins[-1].reason.startswith("bench_localizers: Argument(s) {'config'} are declared")
+
+
+def test_absent_plugins_are_named_in_a_few_words():
+    host = load_plugins(blocked=["sd4match"], points=[])
+    with pytest.raises(UserError, match=r"unknown method 'sd4match-cpm'.*; plugins blocked: sd4match$"):
+        host.methods["sd4match-cpm"]
+    for name in ("a", "b"):
+        host.load(name, "d", "1", lambda: 1 / 0)
+    with pytest.raises(
+        UserError, match=r"; plugins failed: a, b \('bench plugins' says why\); plugins blocked"
+    ):
+        host.methods["sd4match-cpm"]
