@@ -69,7 +69,7 @@ class Cell:
 
     Attributes:
         params: all of the extractor's parameters, as this cell sets them.
-        changed: those of them that the user set, for telling cells apart in a table.
+        changed: those of them in which the cell differs from its method, for telling cells apart in a table.
         prompt_file: the user's file of a learned prompt; None for one of those there are.
         trained_on: of the prompts there are, the one tuned on this dataset; None for the first.
         train_timestep: whether the prompt's own timestep takes the place of the parameter, as

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -344,7 +344,7 @@ def _tables(
     kinds = [("overall", views)]
     if len(set(prompts)) > 1:
         kinds.append(("prompt-types", views))
-    for parameter in _swept_parameters(cells):
+    for parameter in _swept_parameters(cells, arguments.sweep().overrides):
         sweep_views = [replace(view, parameter=parameter) for view in views]
         kinds.append(("sweep", sweep_views))
     tables: list[Table] = []
@@ -356,12 +356,13 @@ def _tables(
     return tables
 
 
-def _swept_parameters(cells: Sequence[Cell]) -> list[str]:
-    """Names of the parameters that the user gave several values, in order of name."""
-    values: dict[str, set[str]] = {}
+def _swept_parameters(cells: Sequence[Cell], parameters: Iterable[str]) -> list[str]:
+    """Those of the parameters that the user set which have several values, in order of name."""
+    values: dict[str, set[str]] = {name: set() for name in parameters}
     for cell in cells:
-        for name, value in cell.changed:
-            values.setdefault(name, set()).add(format_value(value))
+        for name, value in cell.params:
+            if name in values:
+                values[name].add(format_value(value))
     # A sweep has a table only where there is something to compare.
     names = []
     for name in sorted(values):

@@ -46,7 +46,7 @@ def run_cells(host: Host, cells: Sequence[Cell], options: RunOptions, reporter: 
     resources = Resources(host, options)
     # All sources at once, so that a user learns of every missing one in one message.
     resources.require_weights(cells)
-    resolved = [resolve_cell(resources, cell) for cell in cells]
+    resolved = _distinct([resolve_cell(resources, cell) for cell in cells])
     if options.fresh:
         resolved = [with_recorded_localizers(resources, cell) for cell in resolved]
     for line in (*_notes_on_data(resolved), *measure_lines(resolved)):
@@ -70,6 +70,14 @@ def run_cells(host: Host, cells: Sequence[Cell], options: RunOptions, reporter: 
         records.append(record)
     _call_hook(host, reporter, "bench_run_finished", records=records)
     return records
+
+
+def _distinct(resolved: Sequence[ResolvedCell]) -> list[ResolvedCell]:
+    """Cells of which none has the numbers of another, as two copies of one prompt file have."""
+    by_digest: dict[str, ResolvedCell] = {}
+    for cell in resolved:
+        by_digest.setdefault(cell.id.rpartition(".")[2], cell)
+    return list(by_digest.values())
 
 
 def _notes_on_data(resolved: Sequence[ResolvedCell]) -> list[str]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from harness.errors import UserError
 from harness.plugins.host import Host
 from harness.running.parameters import read_values, require_parameters
-from harness.specs import NO_PROMPT, ExtractorSpec, MethodSpec
-from harness.sweep import Cell, DatasetChoice, Params, Sweep
+from harness.specs import NO_PROMPT, ExtractorSpec, MethodSpec, Scalar
+from harness.sweep import Cell, DatasetChoice, Params, Sweep, format_value
 
 Item = TypeVar("Item")
 
@@ -51,7 +51,8 @@ def _cells(sweep: Sweep, host: Host, choice: DatasetChoice, split: str, method: 
         variants = itertools.product(changes, files, _distinct(sweep.seeds))
         for changed, file, seed in variants:
             # The user's values go before the method's, and those before the extractor's defaults.
-            params = {**extractor.params, **method.params, **dict(changed)}
+            own = {**extractor.params, **method.params}
+            params = {**own, **dict(changed)}
             yield Cell(
                 method=method.name,
                 extractor=extractor.name,
@@ -60,13 +61,19 @@ def _cells(sweep: Sweep, host: Host, choice: DatasetChoice, split: str, method: 
                 split=split,
                 seed=seed,
                 params=tuple(sorted(params.items())),
-                changed=changed,
+                changed=_differing(changed, own),
                 prompt_file=file,
                 trained_on=sweep.trained_on if is_learned and not file else None,
                 train_timestep=sweep.train_timestep and is_learned,
                 localizers=tuple(_distinct(localizers)),
                 not_applicable=_misfit(host, extractor, prompt),
             )
+
+
+def _differing(changed: Params, own: Mapping[str, Scalar]) -> Params:
+    """The user's values without those that the method has anyway: `--timestep 261` is DIFT as it is."""
+    # As texts, since True equals 1 in Python.
+    return tuple((name, value) for name, value in changed if format_value(value) != format_value(own[name]))
 
 
 def _distinct(items: Iterable[Item]) -> list[Item]:

@@ -12,7 +12,7 @@ from harness.errors import UserError
 from harness.frames import Size
 from harness.plugins.host import Host
 from harness.plugins.portable import PortableSpec, portable_spec
-from harness.records.folders import FRESH, SHARDS
+from harness.records.folders import FRESH, RECORD, SHARDS
 from harness.records.schema import CellInfo
 from harness.running.content import content_hashes, named_file_hashes
 from harness.running.resources import Resources, RunOptions, weight_names
@@ -194,7 +194,7 @@ def resolve_cell(resources: Resources, cell: Cell) -> ResolvedCell:
         },
     }
     return ResolvedCell(
-        id=cell_id(cell, index.label, ingredients),
+        id=_known_id(resources.options.out, cell_id(cell, index.label, ingredients)),
         cell=cell,
         options=resources.options,
         method=method,
@@ -208,6 +208,19 @@ def resolve_cell(resources: Resources, cell: Cell) -> ResolvedCell:
         training=training_of(host, method, prompt.spec if prompt else None, learned),
         engine=resources.engine,
     )
+
+
+def _known_id(out: Path, new: str) -> str:
+    """The id under which a cell's numbers stand in the results folder already, else the new one.
+
+    The words before the hash say how the user asked: `--trained-on shapes` may be the prompt that is used
+    anyway, and a `--prompt-file` a copy of it.
+    """
+    if (out / new).exists():
+        return new
+    digest = new.rpartition(".")[2]
+    known = sorted(path.parent.name for path in out.glob(f"*.{digest}/{RECORD}"))
+    return known[0] if known else new
 
 
 def _resolve_localizer(host: Host, method: MethodSpec, name: str) -> ResolvedLocalizer:
@@ -293,7 +306,8 @@ def _at_training_timestep(cell: Cell, learned: LearnedFile) -> Cell:
         )
     # Among the changes too, so that tables tell the cell from one at the method's own timestep.
     changed = dict(cell.changed)
-    params["timestep"] = changed["timestep"] = learned.timestep
+    if params["timestep"] != learned.timestep:
+        params["timestep"] = changed["timestep"] = learned.timestep
     return replace(
         cell,
         params=tuple(sorted(params.items())),
