@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 from harness.specs import (
+    CellSummary,
     CommandSpec,
     DatasetSpec,
     ExtractorSpec,
@@ -24,7 +25,6 @@ from harness.specs import (
 
 if TYPE_CHECKING:
     from harness.records.schema import Record
-    from harness.sweep import Cell
 
 BENCH_API = 1
 """Number of this set of hooks. A plugin that needs a certain one says `bench_api = 1` in its module."""
@@ -75,12 +75,12 @@ def bench_commands() -> Iterable[CommandSpec]:  # type: ignore[empty-body]
 
 
 @hookspec
-def bench_cell_started(cell: Cell) -> None:
-    """Called when a cell is about to run."""
+def bench_cell_started(cell: CellSummary) -> None:
+    """Called when a cell is about to run, or has been found finished."""
 
 
 @hookspec
-def bench_cell_finished(cell: Cell, record: Record) -> None:
+def bench_cell_finished(cell: CellSummary, record: Record) -> None:
     """Called when a cell has left its record, whatever its status."""
 
 

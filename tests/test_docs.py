@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shlex
+import types
 from collections.abc import Iterator
 
 import click
@@ -13,9 +15,11 @@ import torch
 from support.pages import PAGES, blocks
 from support.paths import ROOT
 
+import harness.cli
 from harness.cli import bench as root_command
 from harness.datasets.folder import Folder
 from harness.frames import Frame, Size
+from harness.hookspecs import hookimpl
 from harness.plugins.loading import load_plugins
 from harness.specs import FeatureMap, ImageRequest, MakeContext
 
@@ -95,3 +99,36 @@ def test_example_localizer_works():
     frame = Frame.stretched(Size(200, 100), Size(64, 64))
     one = FeatureMap(torch.rand(3, 4, 4), frame)
     assert spec.make()(one, one, torch.zeros(2, 2)).points.tolist() == [[100, 50], [100, 50]]
+
+
+def test_the_example_reporter_reports(bench, tmp_path, monkeypatch):
+    (example,) = [
+        block for block in blocks(ROOT / "docs" / "plugins.md", "python") if "bench_cell_started" in block
+    ]
+    log = io.StringIO()
+    module = types.ModuleType("reporter")
+    vars(module)["LOG"] = log
+    exec(example, vars(module))
+    monkeypatch.setattr(harness.cli, "load_plugins", lambda blocked: _with_plugin(blocked, module))
+    bench("run", "--methods", "position", "--limit", "1", "--out", tmp_path / "r")
+    (folder,) = (path.parent for path in (tmp_path / "r").glob("*/record.json"))
+    first, *scores = log.getvalue().splitlines()
+    assert first == f"shapes position: 600 pairs, in {folder}"
+    assert len(scores) == 6
+    assert all(line.startswith(f"{folder.name},bilinear,") for line in scores)
+
+
+def _with_plugin(blocked, module):
+    host = load_plugins(blocked, points=[])
+    host.load("reporter", "bench-reporter", "1", lambda: module)
+    return host
+
+
+def test_a_reporter_that_raises_is_named(bench, tmp_path, monkeypatch):
+    module = types.ModuleType("reporter")
+    module.bench_cell_started = hookimpl(lambda cell: cell.nothing)
+    monkeypatch.setattr(harness.cli, "load_plugins", lambda blocked: _with_plugin(blocked, module))
+    done = bench("run", "--methods", "position", "--limit", "1", "--out", tmp_path / "r")
+    assert done.status == 0
+    problem = "plugin 'reporter' (bench-reporter 1): bench_cell_started raised AttributeError: "
+    assert problem in done.err

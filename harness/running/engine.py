@@ -8,7 +8,7 @@ from typing import Protocol
 
 from harness.caching.array_store import make_cache_folder
 from harness.datasets.notes import notes_on_split
-from harness.messages import OncePerSubject
+from harness.messages import OncePerSubject, one_line
 from harness.plugins.host import Host
 from harness.records.folders import make_results_folder
 from harness.records.schema import Record
@@ -62,11 +62,11 @@ def run_cells(host: Host, cells: Sequence[Cell], options: RunOptions, reporter: 
         make_cache_folder(options.cache)
     records: list[Record] = []
     for number, resolved_cell in enumerate(resolved, start=1):
-        _call_hook(host, reporter, "bench_cell_started", cell=resolved_cell.cell)
+        _call_hook(host, reporter, "bench_cell_started", cell=resolved_cell.summary())
         with reporter.cell_started(resolved_cell.cell, number, len(resolved)) as progress:
             record = run_cell(resources, resolved_cell, progress, warn)
         reporter.cell_finished(record)
-        _call_hook(host, reporter, "bench_cell_finished", cell=resolved_cell.cell, record=record)
+        _call_hook(host, reporter, "bench_cell_finished", cell=resolved_cell.summary(), record=record)
         records.append(record)
     _call_hook(host, reporter, "bench_run_finished", records=records)
     return records
@@ -91,8 +91,15 @@ def _notes_on_data(resolved: Sequence[ResolvedCell]) -> list[str]:
 
 
 def _call_hook(host: Host, reporter: Reporter, name: str, **values: object) -> None:
-    """Calls a lifecycle hook. A plugin that raises is reported and stops nothing."""
-    try:
-        getattr(host.manager.hook, name)(**values)
-    except Exception as error:  # noqa: BLE001 - a plugin's code
-        reporter.warn(f"{name} of a plugin raised {type(error).__name__}: {error}")
+    """Calls a lifecycle hook, plugin by plugin. One that raises is reported and stops nothing."""
+    everyone = host.manager.get_plugins()
+    # In order of loading, so that the first to be listed is the first to be told.
+    for plugin in host.plugins:
+        if name not in plugin.hooks:
+            continue
+        module = host.manager.get_plugin(plugin.name)
+        call = host.manager.subset_hook_caller(name, everyone - {module})
+        try:
+            call(**values)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's code
+            reporter.warn(f"{plugin.origin}: {name} raised {one_line(error)}; the run goes on")

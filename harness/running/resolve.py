@@ -19,6 +19,7 @@ from harness.running.resources import Resources, RunOptions, weight_names
 from harness.running.training import Training, training_of
 from harness.specs import (
     NO_PROMPT,
+    CellSummary,
     ExtractorSpec,
     LearnedFile,
     Localizer,
@@ -135,6 +136,23 @@ class ResolvedCell:
     def plugins(self) -> dict[str, str]:
         """`extractor` and `prompt` -> the plugin that brought it, with its version; `harness` -> our own."""
         return {"harness": self.engine, **_plugin_versions(self.extractor, self.prompt)}
+
+    def summary(self) -> CellSummary:
+        """What reporters are told of the cell."""
+        return CellSummary(
+            id=self.id,
+            folder=self.folder,
+            label=self.cell.label,
+            method=self.cell.method,
+            extractor=self.cell.extractor,
+            prompt=self.cell.prompt,
+            dataset=self.index.label,
+            split=self.cell.split,
+            seed=self.cell.seed,
+            params=dict(self.cell.params),
+            localizers=self.cell.localizers,
+            pairs=len(self.index.pair_ids),
+        )
 
     def info(self) -> CellInfo:
         """The cell's description in its record."""

@@ -32,6 +32,7 @@ from harness.specs.extractors import (
     PreparingExtractor,
     is_preparing_extractor,
 )
+from harness.specs.lifecycle import CellSummary
 from harness.specs.localizers import (
     BatchLocalizer,
     Localizer,
@@ -51,6 +52,7 @@ __all__ = [
     "NO_PROMPT",
     "Averaging",
     "BatchLocalizer",
+    "CellSummary",
     "CommandSpec",
     "DatasetSpec",
     "ExtractorSpec",
