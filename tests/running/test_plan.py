@@ -278,7 +278,7 @@ def test_texts_and_numbers_plan_the_same_cells():
 def test_any_parameter_is_swept_by_the_methods_that_have_it():
     overrides = {"stride": ("4", "8"), "ensemble": ("2",)}
     cells = plan(Sweep(methods=("dift", "plain"), datasets=(BIRDS,), overrides=overrides), HOST)
-    assert [cell.label for cell in cells] == ["dift[ensemble=2]", "plain[stride=4]", "plain[stride=8]"]
+    assert [cell.label for cell in cells] == ["dift[ensemble=2]", "plain[stride=4]", "plain"]
 
 
 @given(st.sampled_from(sorted(load_plugins(points=[]).methods)), st.integers(0, 20))
