@@ -45,7 +45,8 @@ class TerminalReporter:
         if record.status == "not-applicable":
             self.warn(f"{cell_id}: not applicable: {record.reason}")
         # One cause often fails hundreds of pairs: each message is printed once, with its number of pairs.
-        kinds = Counter(failure.error for failure in record.failures)
+        causes = dict.fromkeys((failure.pair_id, failure.error) for failure in record.failures)
+        kinds = Counter(error for _, error in causes)
         for message, count in kinds.most_common(SHOWN_FAILURES):
             self.warn(f"{cell_id}: {failed_pairs(count)}: {message}")
         more = len(kinds) - SHOWN_FAILURES

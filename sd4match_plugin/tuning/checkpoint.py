@@ -1,7 +1,13 @@
-"""The state of a training on disk: written whole or not at all, read without running anything in the file."""
+"""The state of a training on disk: written whole or not at all, read without running anything in the file.
+
+`checkpoint.pt` is what `torch.save` writes, a zip archive, whose comment holds a sha256 of all before it:
+file and hash are one write, and every changed bit is found.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import io
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -64,9 +70,16 @@ class State:
 
 def save(folder: Path, settings: Settings, state: State) -> None:
     """Writes `checkpoint.pt`, whole or not at all."""
-    content = {**vars(state), "history": asdict(state.history), "settings": settings.model_dump_json()}
+    content = {
+        **vars(state),
+        "history": asdict(state.history),
+        "settings": settings.model_dump_json(),
+        "sealed": True,
+    }
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
     with replacing(folder / CHECKPOINT) as file:
-        torch.save(content, file)
+        file.write(_with_seal(buffer.getvalue()))
 
 
 def load(folder: Path, settings: Settings, device: str) -> State | None:
@@ -80,8 +93,12 @@ def load(folder: Path, settings: Settings, device: str) -> State | None:
     if not path.exists():
         return None
     try:
+        archive, is_sealed = _without_seal(path.read_bytes())
         # weights_only: a file from elsewhere must not run code.
-        content = torch.load(path, weights_only=True, map_location=device)
+        content = torch.load(io.BytesIO(archive), weights_only=True, map_location=device)
+        # Those of earlier versions have no seal. One that says it has, and shows none, is damaged there.
+        if content.pop("sealed", False) and not is_sealed:
+            raise ValueError(_CHANGED)
         earlier = Settings.model_validate_json(content.pop("settings"))
         state = State(**{**content, "history": History(**content["history"])})
     except (
@@ -92,6 +109,7 @@ def load(folder: Path, settings: Settings, device: str) -> State | None:
         ValueError,
         KeyError,
         TypeError,
+        AttributeError,
         EOFError,
     ) as error:
         reason = first_line(error, MESSAGE_LIMIT)
@@ -101,3 +119,33 @@ def load(folder: Path, settings: Settings, device: str) -> State | None:
         ) from error
     refuse_changed_settings(str(path), earlier, settings)
     return state
+
+
+_NO_COMMENT = b"\0\0"
+"""The last bytes of a zip archive without a comment: its length."""
+
+_SEAL = b"sha256 "
+
+_CHANGED = "its content is not what was written"
+
+
+def _with_seal(archive: bytes) -> bytes:
+    """A zip archive with the sha256 of its bytes as its comment, which programs that read zip files skip."""
+    if not archive.endswith(_NO_COMMENT):
+        raise ValueError("a zip archive without a comment is expected")
+    comment = _SEAL + hashlib.sha256(archive).hexdigest().encode()
+    return archive.removesuffix(_NO_COMMENT) + len(comment).to_bytes(2, "little") + comment
+
+
+def _without_seal(content: bytes) -> tuple[bytes, bool]:
+    """The archive as it was sealed, and whether it was. Raises `ValueError` where its bytes have changed."""
+    length = len(_SEAL) + 64
+    start = len(content) - length - len(_NO_COMMENT)
+    head, size, comment = content[: max(start, 0)], content[max(start, 0) : -length], content[-length:]
+    if not comment.startswith(_SEAL):
+        return content, False
+    archive = head + _NO_COMMENT
+    expected = _SEAL + hashlib.sha256(archive).hexdigest().encode()
+    if comment != expected or size != length.to_bytes(2, "little"):
+        raise ValueError(_CHANGED)
+    return archive, True

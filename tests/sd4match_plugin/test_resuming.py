@@ -7,14 +7,16 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import asdict
 
 import pytest
+import torch
 from support.paths import ROOT
 from support.trainings import make_training, prompt_bytes, train_words
 
-from harness.errors import BenchError
+from harness.errors import BenchError, UserError
 from sd4match_plugin.prompts import files
-from sd4match_plugin.tuning.checkpoint import load
+from sd4match_plugin.tuning.checkpoint import History, State, load, save
 from sd4match_plugin.tuning.loss import matching_loss
 from sd4match_plugin.tuning.settings import Settings
 from sd4match_plugin.tuning.training import Diverged
@@ -104,6 +106,36 @@ def test_a_damaged_checkpoint_is_told_in_one_line(workspace, tmp_path, bench):
     done = bench(*train_words(workspace, "sd4match-single", out=tmp_path))
     assert done.status == 2
     assert "cannot be read as a checkpoint" in done.complaint
+
+
+def test_every_flipped_bit_of_a_checkpoint_is_found(host, workspace, tmp_path):
+    settings = make_training(host, workspace, tmp_path / "out", "sd4match-single", steps=3).settings
+    weights = {"prompt": torch.linspace(-1, 1, 50)}
+    state = State(2, weights, {"lr": 0.1}, {}, None, History(losses=[(1, 0.5)]))
+    save(tmp_path, settings, state)
+    path = tmp_path / "checkpoint.pt"
+    content = path.read_bytes()
+    assert load(tmp_path, settings, "cpu").module["prompt"].equal(weights["prompt"])
+    damaged = [content[:-1], content + b"\0", content[: len(content) // 2], content[:-100]]
+    # Every byte of the hash at the end, and some of all others, a bit each.
+    for position in (*range(0, len(content), 31), *range(len(content) - 80, len(content))):
+        changed = bytearray(content)
+        changed[position] ^= 1 << position % 8
+        damaged.append(bytes(changed))
+    for bad in damaged:
+        path.write_bytes(bad)
+        with pytest.raises(UserError, match="cannot be read as a checkpoint"):
+            load(tmp_path, settings, "cpu")
+
+
+def test_a_checkpoint_of_an_earlier_version_is_read(host, workspace, tmp_path):
+    settings = make_training(host, workspace, tmp_path / "out", "sd4match-single", steps=3).settings
+    content = {
+        **{"step": 2, "module": {}, "optimizer": {}, "scaler": {}, "best": None},
+        **{"history": asdict(History()), "settings": settings.model_dump_json()},
+    }
+    torch.save(content, tmp_path / "checkpoint.pt")
+    assert load(tmp_path, settings, "cpu").step == 2
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(workspace, tmp_path, bench, monkeypatch):
