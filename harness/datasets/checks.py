@@ -102,14 +102,18 @@ def threshold_problem(kind: Threshold, pair: ImagePair) -> str:
 
     The answer holds in every protocol's frame, since a frame changes lengths by positive factors.
     """
-    if kind == "box" and pair.target_box is None:
-        return "threshold is 'box' and it has no target_box; add it, or choose 'image' or 'points'"
+    if kind == "box":
+        if pair.target_box is None:
+            return "the threshold is 'box' and it has no target_box; add it, or choose 'image' or 'points'"
+        x1, y1, x2, y2 = pair.target_box
+        if not max(abs(x2 - x1), abs(y2 - y1)) >= LEAST_LENGTH:
+            return "the threshold is 'box' and its target_box is empty; mend it, or choose another one"
     if kind == "points":
         # The points that count, as when it is scored: those that are there in both pictures.
         points = pair.target_points[valid_points(pair)]
         if len(points) and not np.ptp(points, axis=0).max() >= LEAST_LENGTH:
             return (
-                "threshold is 'points' and its target points lie in one place; "
+                "the threshold is 'points' and its target points lie in one place; "
                 "annotate another point, or choose 'box' or 'image'"
             )
     return ""

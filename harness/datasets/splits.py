@@ -37,8 +37,8 @@ class SplitIndex:
     Attributes:
         label: the dataset's name in tables.
         pair_ids: identifiers of all pairs, each once.
-        pairs: pair_id -> pair, of those that could be read and can be scored.
-        broken: pair_id -> reason why it could not be read, or cannot be scored.
+        pairs: pair_id -> pair, of those that could be read.
+        broken: pair_id -> reason why it could not be read.
         threshold: the length that PCK's alpha multiplies.
         prompt_names: category -> the word that a prompt uses, where that differs.
         official_pairs: number of pairs that the published split has; None where it is not known.
@@ -102,6 +102,15 @@ class SplitIndex:
         """Number of points that are missing in one image of their pair, or in both."""
         return sum(int((~is_valid).sum()) for is_valid in self.valid.values())
 
+    def lacking(self, kind: Threshold) -> Mapping[str, str]:
+        """pair_id -> the reason why a pair with a valid point has no length that alpha could multiply."""
+        problems: dict[str, str] = {}
+        for pair_id, pair in self.pairs.items():
+            problem = threshold_problem(kind, pair) if pair_id not in self.excluded else ""
+            if problem:
+                problems[pair_id] = problem
+        return problems
+
     def source_points(self, pair_id: str) -> np.ndarray:
         """(N, 2) valid points of a pair in original pixels of the source image: the queries."""
         points: np.ndarray = self.pairs[pair_id].source_points[self.valid[pair_id]]
@@ -158,7 +167,7 @@ def read_split(spec: DatasetSpec, folder: Path, split: str) -> SplitIndex:
     where = f"dataset {spec.name} {split}"
     label, threshold = _label_of(where, spec, dataset), _threshold_of(where, spec, dataset)
     names = _announced_ids(where, dataset)
-    pairs, broken = _read_pairs(where, dataset, names, threshold)
+    pairs, broken = _read_pairs(where, dataset, names)
     notes = dataset.notes if is_noted_dataset(dataset) else ()
     return SplitIndex(
         label=label,
@@ -175,9 +184,9 @@ def read_split(spec: DatasetSpec, folder: Path, split: str) -> SplitIndex:
 
 
 def _read_pairs(
-    where: str, dataset: PairDataset, names: Sequence[str], threshold: Threshold
+    where: str, dataset: PairDataset, names: Sequence[str]
 ) -> tuple[dict[str, ImagePair], dict[str, str]]:
-    """Reads the pairs: those that can be scored, and the reasons why others cannot.
+    """Reads the pairs, and the reasons why some cannot be read.
 
     Raises:
         UserError: two different pairs have one name.
@@ -196,19 +205,8 @@ def _read_pairs(
         if pair_id in pairs and _entry(pairs[pair_id]) != _entry(pair):
             raise UserError(f"{where}: two pairs are called '{pair_id}'; give each its own id")
         pairs[pair_id] = pair
-    for name, problem in _unmeasured(pairs, threshold).items():
-        broken[name] = f"pair {name}: {problem}"
-    # Of two entries of one name that differ in that one cannot be read, neither is trusted.
+    # Of two entries of one name of which one cannot be read, neither is trusted.
     return {name: pair for name, pair in pairs.items() if name not in broken}, broken
-
-
-def _unmeasured(pairs: Mapping[str, ImagePair], threshold: Threshold) -> dict[str, str]:
-    """pair_id -> the reason why it lacks the dataset's own threshold."""
-    problems = {name: threshold_problem(threshold, pair) for name, pair in pairs.items()}
-    # Where no pair at all has a box the pairs are whole, and other thresholds can be chosen.
-    if threshold == "box" and all(problems.values()):
-        return {}
-    return {name: problem for name, problem in problems.items() if problem}
 
 
 def _repetitions(listed: Sequence[str]) -> list[str]:

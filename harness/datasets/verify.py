@@ -97,6 +97,8 @@ def verify_dataset(
         images = _pictures(index)
         checked = _sample_drawn(images)
         faults = [*_pair_faults(index), *_bad_pictures(checked, sizes, progress)]
+        for pair_id, problem in index.lacking(index.threshold).items():
+            faults.append(f"pair {pair_id}: {problem}")
         if index.pairs and len(index.excluded) == len(index.pairs):
             faults.append("no pair has a keypoint that is there in both pictures")
         report = SplitReport(

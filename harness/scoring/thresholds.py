@@ -12,12 +12,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from harness.datasets.splits import SplitIndex
-from harness.errors import DataError
-from harness.frames import Frame
 from harness.messages import counted
 from harness.records.schema import Failure, Record
 from harness.scoring.criteria import Criterion
-from harness.scoring.pck import threshold_length
 from harness.specs import Threshold
 
 
@@ -41,17 +38,7 @@ def kind_of(criterion: Criterion, index: SplitIndex) -> Threshold:
 @lru_cache(maxsize=16)
 def lacking_pairs(index: SplitIndex, kind: Threshold) -> Mapping[str, str]:
     """Pair -> why its threshold length does not exist, of the pairs with a point to score."""
-    lacking: dict[str, str] = {}
-    for pair_id in index.pairs:
-        if pair_id in index.excluded:
-            continue
-        target = index.target(pair_id)
-        try:
-            # Any frame will do: they only stretch and move.
-            threshold_length(kind, target, Frame.unchanged(target.size))
-        except DataError as error:
-            lacking[pair_id] = str(error)
-    return lacking
+    return index.lacking(kind)
 
 
 def applicable(index: SplitIndex, criteria: Sequence[Criterion]) -> Measures:

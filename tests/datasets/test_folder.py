@@ -512,5 +512,6 @@ def test_a_pair_whose_points_have_no_extent_fails_alone(bench, photos, tmp_path)
     write_list(photos, content)
     done = bench("run", "--methods", "position", "--datasets", f"folder={photos}", "--out", tmp_path / "out")
     assert done.status == 1
-    assert "1 pair failed: pair 000004: threshold is 'points'" in done.err
+    assert "pair 000004 cannot be scored under sd4match: the threshold is 'points'" in done.err
+    assert "1 pair failed" in done.err
     assert "limited" not in done.out

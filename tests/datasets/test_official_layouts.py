@@ -365,7 +365,9 @@ def test_a_pair_of_pf_willow_without_an_extent_fails_before_any_work(bench, tmp_
         *("--data-root", tmp_path, "--out", tmp_path / "r"),
     )
     assert done.status == 1
-    assert "1 pair failed: pair 000001-car(G)-0-car(G)-1: threshold is 'points'" in done.err
+    assert (
+        "pair 000001-car(G)-0-car(G)-1 cannot be scored under sd4match: the threshold is 'points'" in done.err
+    )
     assert "lie in one place" in bench("data", "verify", "pf-willow", "--data-root", tmp_path).out
 
 
