@@ -41,6 +41,31 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2))) * 2
 
 
+def colour(style: int) -> str:
+    """Colour of a style; styles of one colour differ in marker, line and hatching."""
+    return COLOURS[style % MOST_SERIES]
+
+
+def marker(style: int) -> str:
+    """Marker of a style."""
+    return _MARKERS[_turned(style)]
+
+
+def dashes(style: int) -> Any:
+    """Line of a style."""
+    return _DASHES[_turned(style)]
+
+
+def hatch(style: int) -> str:
+    """Hatching of a style's bars."""
+    return HATCHES[_turned(style)]
+
+
+def _turned(style: int) -> int:
+    """The number of a style's form: another in each round through the colours."""
+    return (style + style // MOST_SERIES) % MOST_SERIES
+
+
 @dataclass(frozen=True)
 class Value:
     """A number with its interval: PCK in percent; `low` and `high` are None where there is no interval."""
@@ -80,19 +105,19 @@ def draw_curve(
     indices, values = curve.points()
     if not values:
         return
-    marker = _MARKERS[curve.style]
+    shape = marker(curve.style)
     # The star is drawn smaller than other markers of its size.
-    marker_size = 7.5 if marker == "*" else 5
-    line_style = _DASHES[curve.style] if joined else "none"
+    marker_size = 7.5 if shape == "*" else 5
+    line_style = dashes(curve.style) if joined else "none"
     marked_indices = None if marked is None else [marked]
     axes.errorbar(
         [x[index] for index in indices],
         [value.pck for value in values],
         yerr=interval_lengths(values),
-        color=COLOURS[curve.style],
+        color=colour(curve.style),
         linestyle=line_style,
         linewidth=1.6,
-        marker=marker,
+        marker=shape,
         markersize=marker_size,
         markeredgecolor=INK,
         markeredgewidth=0.5,

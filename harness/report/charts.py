@@ -11,13 +11,13 @@ import numpy as np
 
 from harness.drawing.colours import viridis
 from harness.report.chart_style import (
-    COLOURS,
-    HATCHES,
     Curve,
     Value,
     abbreviate,
+    colour,
     draw_colour_scale,
     draw_curve,
+    hatch,
     hide_frame,
     interval_lengths,
     luminance,
@@ -102,10 +102,10 @@ def _draw_bars(axes: Axes, curve: Curve, shift: float, bar_height: float) -> Non
         positions,
         lengths,
         height=bar_height,
-        color=COLOURS[curve.style],
+        color=colour(curve.style),
         edgecolor=INK,
         linewidth=0.5,
-        hatch=HATCHES[curve.style],
+        hatch=hatch(curve.style),
         xerr=interval_lengths(values),
         error_kw={"ecolor": INK, "elinewidth": 1, "capsize": 2},
     )
@@ -215,10 +215,10 @@ def legend_sample(style: int, kind: Literal["line", "marker", "bar"], key: str) 
                 [26],
                 left=2,
                 height=9,
-                color=COLOURS[style],
+                color=colour(style),
                 edgecolor=INK,
                 linewidth=0.5,
-                hatch=HATCHES[style],
+                hatch=hatch(style),
             )
         else:
             # A line from end to end, with one marker in its middle.

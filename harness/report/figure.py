@@ -71,9 +71,9 @@ def chart_curve(style: int, scores: Sequence[Score | None]) -> Curve:
 def slice_curves(series_list: Sequence[Series], slices: Sequence[str], alpha: float) -> list[Curve]:
     """One curve of each series, with a value for each slice."""
     curves = []
-    for style, series in enumerate(series_list):
+    for series in series_list:
         scores = [series.score(slice_name, alpha) for slice_name in slices]
-        curves.append(chart_curve(style, scores))
+        curves.append(chart_curve(series.style, scores))
     return curves
 
 
@@ -115,10 +115,10 @@ def figure_caption(
 def figure_legend(
     series_list: Sequence[Series], key: str, kind: Literal["line", "marker", "bar"]
 ) -> tuple[LegendEntry, ...]:
-    """A legend of series in styles 0, 1, ..."""
+    """A legend of series in their styles."""
     entries = []
-    for style, series in enumerate(series_list):
-        sample = legend_sample(style, kind, f"{key}-key{style}")
+    for number, series in enumerate(series_list):
+        sample = legend_sample(series.style, kind, f"{key}-key{number}")
         entries.append(LegendEntry(sample, series.title))
     return tuple(entries)
 

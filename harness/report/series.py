@@ -26,6 +26,9 @@ LENGTHS = {
 """Threshold -> length that alpha multiplies, in words."""
 
 
+SeriesKey = tuple[str, str, str, str]
+
+
 @dataclass(frozen=True, eq=False)
 class Series:
     """One record's numbers by one localizer.
@@ -37,6 +40,7 @@ class Series:
         name: the label and whatever else sets it apart among the series it stands with, without its note.
         note: `limited to 60 of 250 pairs` or another reason why it cannot be compared; else empty.
         scores: (slice, alpha) -> number.
+        style: number of its colour, marker and line, on the whole page.
     """
 
     record: Record
@@ -46,6 +50,12 @@ class Series:
     name: str
     note: str
     scores: Mapping[tuple[str, float], Score]
+    style: int = 0
+
+    @property
+    def key(self) -> SeriesKey:
+        """What it is wherever it stands on a page: label, prompt, localizer and backbone."""
+        return self.label, self.record.cell.prompt, self.localizer_name, self.record.cell.backbone
 
     @property
     def title(self) -> str:
@@ -139,7 +149,23 @@ def series_by_split(records: Sequence[Record], view: View) -> list[SplitSeries]:
         # Without series there is nothing to draw, and the page's overview names the split all the same.
         if split.series:
             splits.append(split)
-    return splits
+    return _with_styles(splits)
+
+
+def _with_styles(splits: Sequence[SplitSeries]) -> list[SplitSeries]:
+    """The splits with one style for each series on all of them; the first ones differ most."""
+    keys: dict[SeriesKey, None] = {}
+    # By rank, not split by split: charts draw the first few of each.
+    for rank in range(max([len(split.series) for split in splits], default=0)):
+        for split in splits:
+            if rank < len(split.series):
+                keys[split.series[rank].key] = None
+    styles = {key: number for number, key in enumerate(keys)}
+    styled = []
+    for split in splits:
+        series = tuple(replace(each, style=styles[each.key]) for each in split.series)
+        styled.append(replace(split, series=series))
+    return styled
 
 
 def _split_series(records: Sequence[Record], names: Names, view: View) -> SplitSeries:

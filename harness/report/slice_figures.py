@@ -44,9 +44,9 @@ def alpha_figure(split: SplitSeries, view: View, key: str) -> Figure:
     alphas = sorted(all_alphas)
     drawn = split.series[:MOST_SERIES]
     curves = []
-    for style, series in enumerate(drawn):
+    for series in drawn:
         scores = [series.score("all", alpha) for alpha in alphas]
-        curves.append(chart_curve(style, scores))
+        curves.append(chart_curve(series.style, scores))
     texts, columns = [], []
     for alpha in alphas:
         text = alpha_text(alpha)

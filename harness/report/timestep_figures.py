@@ -17,7 +17,7 @@ from harness.report.figure import (
     figure_caption,
     figure_legend,
 )
-from harness.report.series import Series, SplitSeries, distinguish_names, series_by_split
+from harness.report.series import Series, SeriesKey, SplitSeries, distinguish_names, series_by_split
 from harness.tables.table import Table
 from harness.tables.text import alpha_text, label_without, number_text
 from harness.tables.view import TIMESTEP, View
@@ -45,12 +45,28 @@ class _Sweep:
 def timestep_figures(records: Sequence[Record], view: View) -> Iterator[Figure]:
     """A figure for each split on which a method ran at several timesteps."""
     swept = [record for record in records if TIMESTEP in record.cell.params]
-    number = 0
+    entries = []
     for split in series_by_split(swept, view):
         sweeps = _sweeps(split)
         if sweeps:
-            number += 1
-            yield _timestep_figure(split, view, sweeps, f"timestep{number}")
+            entries.append((split, sweeps))
+    # Behind those of the page's series: a sweep is another thing than one of its points.
+    first = len({series.key for split in series_by_split(records, view) for series in split.series})
+    styles: dict[SeriesKey, int] = {}
+    for _, sweeps in entries:
+        for sweep in sweeps:
+            styles.setdefault(_sweep_key(sweep), first + len(styles))
+    for number, (split, sweeps) in enumerate(entries, start=1):
+        styled = []
+        for sweep in sweeps:
+            styled.append(replace(sweep, head=replace(sweep.head, style=styles[_sweep_key(sweep)])))
+        yield _timestep_figure(split, view, styled, f"timestep{number}")
+
+
+def _sweep_key(sweep: _Sweep) -> SeriesKey:
+    """What the sweep is wherever it stands on a page."""
+    _, prompt, localizer, backbone = sweep.head.key
+    return _label(sweep.head), prompt, localizer, backbone
 
 
 def _sweeps(split: SplitSeries) -> list[_Sweep]:
@@ -97,11 +113,11 @@ def _timestep_figure(split: SplitSeries, view: View, sweeps: Sequence[_Sweep], k
     drawn = heads[:MOST_SERIES]
     curves: list[Curve] = []
     scores: list[Score] = []
-    for style, sweep in enumerate(sweeps):
+    for sweep in sweeps:
         # Methods may have run at different timesteps: a curve has gaps where it has no number.
         step_scores = [sweep.score(step, alpha) for step in steps]
         scores += filter(None, step_scores)
-        curves.append(chart_curve(style, step_scores))
+        curves.append(chart_curve(sweep.head.style, step_scores))
     axis = "timestep (of the diffusion model)"
     ticks = [str(step) for step in steps]
     caption = figure_caption(
