@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from harness.localizers.similarity import best_positions, normalize_features
+from harness.localizers.similarity import best_positions
 from harness.running.predict import make_pair_features
 from harness.running.resolve import ResolvedCell
 from harness.specs import FeatureMap
+from harness.specs.lengths import unit_features
 
 MAP_PAIRS = 4
 """Pairs whose maps are compared."""
@@ -65,8 +66,8 @@ def map_difference(full: Maps, half: Maps, same_basis: bool = True) -> MapDiffer
 def _cosines(pair: tuple[FeatureMap, FeatureMap]) -> torch.Tensor:
     """(source cells, h, w) cosines with the target's cells, in float64."""
     # In float64, so that the comparison adds no rounding of its own.
-    source = normalize_features(pair[0].data.double(), 0)
-    target = normalize_features(pair[1].data.double(), 0)
+    source = unit_features(pair[0].data.double(), 0)
+    target = unit_features(pair[1].data.double(), 0)
     cosines = source.flatten(1).T @ target.flatten(1)
     return cosines.unflatten(1, target.shape[1:])
 

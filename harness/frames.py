@@ -15,6 +15,7 @@ in their own precision.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -128,8 +129,9 @@ def padded_content(original: Size, side: int) -> Size:
 def pixels_to_cells(points: Points, frame: Size, grid: Size, convention: GridConvention) -> Points:
     """Frame pixels -> cells, unclamped."""
     ratio_x, ratio_y, before, after = _grid_map(frame, grid, convention)
-    x = (points[..., 0] + before) / ratio_x - after
-    y = (points[..., 1] + before) / ratio_y - after
+    # Corner to corner, all cells lie on the one pixel of a frame a pixel wide: the first stands for them.
+    x = (points[..., 0] + before) / (ratio_x or math.inf) - after
+    y = (points[..., 1] + before) / (ratio_y or math.inf) - after
     return _stack(points, x, y)
 
 

@@ -13,6 +13,7 @@ from baselines.vit.card import OFFSET_HELP, VitCard
 from harness.errors import UserError
 from harness.frames import Frame
 from harness.specs import ExtractorSpec, FeatureMap, ImageRequest, MakeContext, MethodSpec, Scalar
+from harness.specs.lengths import power_of_two, unit_features
 
 if TYPE_CHECKING:
     import torch
@@ -98,7 +99,6 @@ class SDDino:
     def _feature_map(self, request: ImageRequest, levels: Mapping[str, torch.Tensor]) -> FeatureMap:
         """Joins an image's reduced levels, and DINOv2's tokens with parameter `dino`."""
         import torch
-        import torch.nn.functional as F
 
         # In the authors' steps and order: s5 comes to the size of s3 by way of that of s4.
         s3, s4, s5 = levels["s3"], levels["s4"], levels["s5"]
@@ -107,7 +107,7 @@ class SDDino:
         if self._dino_tokens:
             tokens = _resize_map(self._dino_tokens(request), s3.shape[-2:])
             # Halves of one norm weigh the same in a cosine: the authors' weights 1 and 1.
-            halves = [F.normalize(features, dim=0), F.normalize(tokens, dim=0)]
+            halves = [unit_features(features.float(), 0), unit_features(tokens.float(), 0)]
             features = torch.cat(halves)
         return FeatureMap(features, Frame.padded(request.size, self._side), "patch-centre")
 
@@ -132,7 +132,9 @@ def principal_components(
     # Both maps get the same basis: in two bases their cosines would mean nothing.
     positions = torch.cat([source.flatten(1), target.flatten(1)], dim=1)
     centred = positions - positions.mean(dim=1, keepdim=True)
-    _, vectors = torch.linalg.eigh((centred @ centred.T).double())
+    # Directions do not depend on the states' magnitude, whose squares could overflow or vanish.
+    ordinary = centred * 2.0 ** power_of_two(centred)
+    _, vectors = torch.linalg.eigh((ordinary @ ordinary.T).double())
     # `eigh` sorts by rising eigenvalue.
     directions = vectors.flip(1)[:, :number].T
     projected = directions.to(centred.dtype) @ centred

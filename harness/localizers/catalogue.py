@@ -23,6 +23,14 @@ LOCALIZERS = (
         description="the most similar pixel at original resolution (DIFT)",
     ),
     LocalizerSpec(
+        name="argmax-patch",
+        make=partial(make_localizer, "harness.localizers.on_grid", "ArgmaxPatch"),
+        options={"normalize": True},
+        grid="patch-centre",
+        reads="patch",
+        description="the cell most similar to the one the point falls into (SD+DINO, GeoAware-SC, DINO)",
+    ),
+    LocalizerSpec(
         name="bilinear",
         make=partial(make_localizer, "harness.localizers.on_grid", "Bilinear"),
         options={"normalize": True},
@@ -48,6 +56,7 @@ LOCALIZERS = (
         make=partial(make_localizer, "harness.localizers.on_grid", "WindowSoftmax"),
         options={"window": 7, "temperature": 0.02},
         grid="patch-centre",
+        reads="patch",
         description="soft-argmax in a window (GeoAware-SC)",
     ),
 )

@@ -105,7 +105,7 @@ def _synthetic_map(features: Tensor) -> FeatureMap:
 
 def _pixel(grid: Grid, position: tuple[int, int], reads: Reading) -> Tensor:
     """(1, 2) original pixels of a position; for `pixel`, the pixel whose centre is nearest to it."""
-    if reads == "cell":
+    if reads != "pixel":
         return grid.points(torch.tensor([position], dtype=torch.float64))
     numbers = []
     for axis in (0, 1):

@@ -5,8 +5,8 @@ original pixels. All are batched over points, and all but the `argmax` family ar
 to both maps.
 
 Where a feature map declares no grid convention, `argmax`, `bilinear`, `soft-argmax` and `kernel-softmax` lay
-cells on the frame's pixels corner to corner, `argmax-original` by half-pixel centres and `window-softmax` by
-patch centres, as their authors do.
+cells on the frame's pixels corner to corner, `argmax-original` by half-pixel centres, `argmax-patch` and
+`window-softmax` by patch centres, as their authors do.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ from harness.localizers.similarity import (
     best_positions,
     mask_outside_window,
     mean_positions,
+    nearest_cells,
     sample,
     similarities,
+    undo_scaling,
     weight_by_kernel,
 )
 from harness.specs import FeatureMap, Located
@@ -52,7 +54,10 @@ class _OfSimilarities:
         start = Grid(source, self.grid)
         goal = Grid(target, self.grid)
         queries = sample(start.data, self.read_at(start.positions(points)))
-        return similarities(queries, goal.data, self.normalize, target.norms)
+        if self.normalize:
+            return similarities(queries, goal.data, True, goal.norms)
+        products = similarities(queries, goal.data, False)
+        return undo_scaling(products, start.exponent + goal.exponent)
 
     def read_at(self, positions: Tensor) -> Tensor:
         """Positions (N, 2) at which the source map is sampled for points that lie at `positions` (N, 2)."""
@@ -121,6 +126,20 @@ class Argmax(_OfSimilarities):
 
 
 @dataclass(frozen=True)
+class ArgmaxPatch(Argmax):
+    """The patch whose feature is most similar to that of the patch that the point falls into.
+
+    This is how SD+DINO, GeoAware-SC and DINO's evaluations match.
+    """
+
+    grid: ClassVar[GridConvention] = "patch-centre"
+
+    def read_at(self, positions: Tensor) -> Tensor:
+        """Positions of the patches that points fall into."""
+        return nearest_cells(positions)
+
+
+@dataclass(frozen=True)
 class Bilinear:
     """Best cells of the four source cells around the query, blended by its position (SD4Match `bilinear`)."""
 
@@ -131,6 +150,7 @@ class Bilinear:
         start = Grid(source, "corner")
         goal = Grid(target, "corner")
         width, height = source.cells
+        exponent = start.exponent + goal.exponent
         # The margin keeps the right and lower neighbour inside the map (SD4Match). In single precision, as
         # there, since at the border the rounding of 1e-5 shows in the result.
         x, y = start.positions(points).to(start.data.dtype).unbind(1)
@@ -144,13 +164,16 @@ class Bilinear:
             (0, 1): (1 - x + left) * (y - top),
             (1, 1): (x - left) * (y - top),
         }
+        norms = goal.norms if self.normalize else None
         score = torch.zeros_like(x)
         blended = score[:, None].repeat(1, 2)
         for (right, down), weight in weights.items():
             corner = torch.stack([left + right, top + down], dim=1)
             queries = sample(start.data, corner)
-            similarity = similarities(queries, goal.data, self.normalize, target.norms)
+            similarity = similarities(queries, goal.data, self.normalize, norms)
             positions, best = best_positions(similarity)
+            if not self.normalize:
+                best = undo_scaling(best, exponent)
             blended = blended + weight[:, None] * positions
             score = score + weight * best
         return Located(goal.points(blended), score)
@@ -209,8 +232,7 @@ class WindowSoftmax(_OfSimilarities):
 
     def read_at(self, positions: Tensor) -> Tensor:
         """Positions of the patches that points fall into."""
-        # A patch reaches half a cell to every side of its position.
-        return (positions + 0.5).floor()
+        return nearest_cells(positions)
 
     def positions(self, similarity: Tensor) -> Tensor:
         """Mean positions within the windows."""

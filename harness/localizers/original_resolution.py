@@ -10,8 +10,9 @@ from torch import Tensor
 
 from harness.caching.lru import ByteLRU
 from harness.frames import GridConvention
-from harness.localizers.similarity import Grid, normalize_features, sample, similarities
+from harness.localizers.similarity import Grid, sample, similarities
 from harness.specs import FeatureMap, Located
+from harness.specs.lengths import unit_features
 
 GRID: GridConvention = "half-pixel"
 """How cells lie on the frame's pixels where a map does not declare it."""
@@ -59,11 +60,16 @@ class _Upsampling:
 
 @dataclass(frozen=True, eq=False)
 class _OriginalResolution:
-    """A map's interpolation to original pixels, and the norms (H, W) of the upsampled features."""
+    """A map's interpolation to original pixels, and the norms (H, W) of the upsampled features.
+
+    Attributes:
+        is_constant: True where all cells are equal, and with them all pixels, but for rounding.
+    """
 
     across: _Upsampling
     down: _Upsampling
     norms: Tensor
+    is_constant: bool
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,8 @@ class ArgmaxOriginal:
     upsampled dot product, and the norm of the upsampled feature follows from each cell's dot products with
     itself and with its right, lower and diagonal neighbours: |sum_i w_i f_i|^2 = sum_ij w_i w_j <f_i, f_j>.
 
-    The query is the pixel a point lies in, clamped to the image.
+    The query is the pixel a point lies in, clamped to the image. Of equal pixels the first counts, in rows
+    from the top left; pixels between equal cells are equal but for the rounding of their interpolation.
     """
 
     _norms: ByteLRU[_OriginalResolution] = field(
@@ -89,7 +96,7 @@ class ArgmaxOriginal:
         """See `harness.specs.Localizer`. Predictions are whole pixels."""
         start, data = Grid(source, GRID), Grid(target, GRID).data
         samples = sample(start.data, start.whole_pixel_positions(points))
-        queries = normalize_features(samples, 1)
+        queries = unit_features(samples, 1).to(data.dtype)
         upsampling = self._of(target)
         size = target.frame.original
         step = max(1, MAX_SIMILARITIES // (size.width * size.height))
@@ -98,6 +105,9 @@ class ArgmaxOriginal:
             products = similarities(batch, data, normalize=False)
             upsampled = upsampling.down.linear @ products @ upsampling.across.linear.T
             cosines = upsampled / upsampling.norms
+            if upsampling.is_constant:
+                # Of equal pixels the first counts, not the one that rounding favours.
+                cosines = cosines[:, :1, :1]
             score, index = cosines.flatten(1).max(dim=1)
             indices.append(index)
             scores.append(score)
@@ -118,7 +128,8 @@ def _original_resolution(target: FeatureMap) -> _OriginalResolution:
     rows = grid.pixel_positions(torch.arange(height), 1)
     across = _Upsampling.at(columns, data.shape[2], data)
     down = _Upsampling.at(rows, data.shape[1], data)
-    return _OriginalResolution(across, down, _norms_after_upsampling(data, across, down))
+    is_constant = bool((data == data[:, :1, :1]).all())
+    return _OriginalResolution(across, down, _norms_after_upsampling(data, across, down), is_constant)
 
 
 def _norm_bytes(target: _OriginalResolution) -> int:

@@ -9,15 +9,7 @@ from torch import Tensor
 
 from harness.frames import GridConvention, PatchGrid, cells_to_pixels, pixels_to_cells
 from harness.specs import FeatureMap
-
-EPSILON = 1e-6
-"""Added to a feature's norm before division (SD4Match's value)."""
-
-
-def normalize_features(features: Tensor, dim: int) -> Tensor:
-    """Features over their L2 norm along `dim`: f / (|f| + 1e-6)."""
-    norms: Tensor = torch.linalg.vector_norm(features, dim=dim, keepdim=True)
-    return features / (norms + EPSILON)
+from harness.specs.lengths import lengths, nonzero, unit_features
 
 
 def sample(data: Tensor, positions: Tensor) -> Tensor:
@@ -38,25 +30,47 @@ def sample(data: Tensor, positions: Tensor) -> Tensor:
     return (upper * (1 - b) + lower * b).T
 
 
+def nearest_cells(positions: Tensor) -> Tensor:
+    """The cells (N, 2) nearest to positions (N, 2): a cell reaches half a step to every side of itself."""
+    return (positions + 0.5).floor()
+
+
 def similarities(queries: Tensor, target: Tensor, normalize: bool, norms: Tensor | None = None) -> Tensor:
     """Dot products of queries (N, C) with every cell of a map (C, h, w) -> (N, h, w).
 
-    With `normalize`, cosines (paper, eq. 3).
+    With `normalize`, cosines (paper, eq. 3), whatever the features' magnitude; those with a feature of zeros
+    are 0. SD4Match adds 1e-6 to norms, which for its own features is rounding.
 
     Args:
         norms: (h, w) of the map's features, where they are known.
     """
     if not normalize:
-        return (queries @ target.flatten(1)).view(len(queries), *target.shape[1:])
+        dtype = torch.promote_types(queries.dtype, target.dtype)
+        products = queries.to(dtype) @ target.flatten(1).to(dtype)
+        return products.view(len(queries), *target.shape[1:])
     if norms is None:
-        norms = torch.linalg.vector_norm(target, dim=0)
+        norms = lengths(target, 0)
     # Products are divided and not the map, which has a hundred times as many values.
-    products = similarities(normalize_features(queries, 1), target, normalize=False)
-    return products / (norms + EPSILON)
+    directions = unit_features(queries, 1).to(target.dtype)
+    products = similarities(directions, target, normalize=False)
+    return products / nonzero(norms)
+
+
+def undo_scaling(products: Tensor, exponent: int) -> Tensor:
+    """Dot products of features that were multiplied by powers of two, as those of the features themselves.
+
+    Args:
+        exponent: the sum of both maps' (`Grid.exponent`). Where the products are beyond double
+            precision, they keep their order.
+    """
+    return products.double() * 2.0 ** max(-900, min(900, -exponent)) if exponent else products
 
 
 def best_positions(similarity: Tensor) -> tuple[Tensor, Tensor]:
-    """Positions (N, 2) of the highest similarity in maps (N, h, w), and that similarity (N)."""
+    """Positions (N, 2) of the highest similarity in maps (N, h, w), and that similarity (N).
+
+    Of equal ones the first counts, in rows from the top left.
+    """
     score, index = similarity.flatten(1).max(dim=1)
     width = similarity.shape[-1]
     positions = torch.stack([index % width, index // width], dim=1)
@@ -127,11 +141,23 @@ class Grid:
 
     @property
     def data(self) -> Tensor:
-        """The features, at least in single precision."""
-        data = self.map.data
-        if data.dtype in (torch.float16, torch.bfloat16):
-            return data.float()
-        return data
+        """The features, at least in single precision; extreme ones as `FeatureMap.widening` says."""
+        dtype, exponent = self.map.widening
+        data = self.map.data.to(dtype)
+        return data * 2.0**exponent if exponent else data
+
+    @property
+    def norms(self) -> Tensor:
+        """(h, w) L2 norms of `data`."""
+        dtype, exponent = self.map.widening
+        if exponent or dtype != self.map.norms.dtype:
+            return lengths(self.data, 0)
+        return self.map.norms
+
+    @property
+    def exponent(self) -> int:
+        """Exponent of the power of two that `data` was multiplied by; 0 but for extreme maps."""
+        return self.map.widening[1]
 
     def positions(self, points: Tensor) -> Tensor:
         """Original pixels (N, 2) -> positions (N, 2), in float64 and on the map's device."""
@@ -168,6 +194,10 @@ class Grid:
             pixels = points[:, axis].floor().clamp(0, side - 1)
             positions.append(self.pixel_positions(pixels, axis))
         return torch.stack(positions, dim=1).to(self.map.data.device)
+
+    def patch_positions(self, points: Tensor) -> Tensor:
+        """Positions (N, 2) of the patches into which points (N, 2) fall, unclamped."""
+        return nearest_cells(self.positions(points))
 
     def points(self, positions: Tensor) -> Tensor:
         """Positions (N, 2) -> original pixels, in float64."""

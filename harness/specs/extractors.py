@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeGuard, runtime_che
 
 from harness.frames import Frame, GridConvention, Size
 from harness.specs.common import Files, Scalar, Scope
+from harness.specs.lengths import lengths, widening
 from harness.specs.shared import SharedObjects
 
 if TYPE_CHECKING:
@@ -47,9 +48,17 @@ class FeatureMap:
         """
         import torch
 
-        data = self.data.float() if self.data.dtype in (torch.float16, torch.bfloat16) else self.data
-        norms: torch.Tensor = torch.linalg.vector_norm(data, dim=0)
-        return norms
+        return lengths(
+            self.data.float() if self.data.dtype in (torch.float16, torch.bfloat16) else self.data, 0
+        )
+
+    @cached_property
+    def widening(self) -> tuple[torch.dtype, int]:
+        """Kind of number and power of two in which products of its features can be computed.
+
+        Single precision and 0 for a map of ordinary magnitude (`harness.specs.lengths`).
+        """
+        return widening(self.data)
 
 
 class LazyImage:

@@ -14,8 +14,12 @@ from harness.specs.extractors import FeatureMap
 if TYPE_CHECKING:
     import torch
 
-Reading = Literal["cell", "pixel"]
-"""Position at which a localizer reads the source: the point (`cell`) or the centre of its pixel (`pixel`)."""
+Reading = Literal["cell", "pixel", "patch"]
+"""Position at which a localizer reads the source.
+
+`cell` is the point itself, between four cells; `pixel` is the centre of the original pixel in which it lies;
+`patch` is the cell that is nearest to it, whose patch it falls into.
+"""
 
 
 class Located(NamedTuple):
@@ -68,9 +72,7 @@ class LocalizerSpec:
         options: its options and their defaults, which a method's recipe may override.
         grid: its way to lay the cells of a feature map on the frame's pixels where the map does not declare
             one. Corner to corner by default.
-        reads: the position at which it reads the source's features: `cell`, the point itself, mapped to the
-            grid (the default), or `pixel`, the centre of the whole pixel of the original image in which the
-            point lies.
+        reads: the position at which it reads the source's features (`Reading`); `cell` by default.
         files: files that it reads. Predictions belong to their content; one that is not there is told before
             the run.
     """

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from harness.frames import Size, pixels_to_cells
-from harness.localizers.similarity import EPSILON, normalize_features
+
+EPSILON = 1e-6
+"""Added to a feature's norm before division, as in the published training."""
 
 
 def matching_loss(
@@ -68,7 +70,7 @@ def matching_loss(
         for row, (source, target, count) in enumerate(zip(sources, targets, numbers, strict=True)):
             source_positions = _grid_positions(source_points[row, :count], source_size, source)
             target_positions = _grid_positions(target_points[row, :count], target_size, target)
-            queries = normalize_features(_sample(source, source_positions), 1)
+            queries = _normalize(_sample(source, source_positions))
             logarithm = (_cosines(queries, target) / temperature).log_softmax(dim=1)
             logarithm = logarithm.view(count, *target.shape[:2])
             losses.append(_cross_entropies(logarithm, target_positions, kernel).mean())
@@ -96,6 +98,12 @@ def _sample(data: Tensor, positions: Tensor) -> Tensor:
     """Bilinear samples of a map (h, w, C) at positions (N, 2), clamped to its border -> (N, C)."""
     indices, weights = _corners(positions, data.shape[1], data.shape[0])
     return (data.flatten(0, 1)[indices] * weights[..., None]).sum(dim=0)
+
+
+def _normalize(features: Tensor) -> Tensor:
+    """Features (N, C) over their L2 norms: f / (|f| + 1e-6)."""
+    norms: Tensor = torch.linalg.vector_norm(features, dim=1, keepdim=True)
+    return features / (norms + EPSILON)
 
 
 def _cosines(queries: Tensor, target: Tensor) -> Tensor:
