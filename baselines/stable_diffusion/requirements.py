@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
+from harness.messages import listed
 from harness.networks.json_files import read_object
 
 EXPECTED = "a Stable Diffusion is a folder as diffusers saves it"
@@ -40,6 +41,8 @@ def check_inputs(
                 f"{file}: {key} is {unet[key]!r:.60}: this network reads {what}, "
                 "which features do not give it; use Stable Diffusion 1 or 2"
             )
+    if unet.get("num_attention_heads") is None:
+        check_keys(file, unet, ("attention_head_dim",))
     channels = unet.get("in_channels", LATENT_CHANNELS)
     if channels != LATENT_CHANNELS:
         raise UserError(
@@ -52,12 +55,37 @@ def check_inputs(
             f"{folder / 'vae' / 'config.json'}: not a VAE from pictures of 3 channels to latents of "
             f"{LATENT_CHANNELS}; {EXPECTED}"
         )
+    _check_schedule(folder / "scheduler" / "scheduler_config.json", scheduler)
+    _check_text_encoder(folder, unet)
+
+
+def _check_schedule(path: Path, scheduler: Mapping[str, Any]) -> None:
     if str(scheduler.get("_class_name")).startswith("FlowMatch"):
         raise UserError(
-            f"{folder / 'scheduler' / 'scheduler_config.json'}: is a schedule of flow matching, which has no "
-            "noise of a timestep; use Stable Diffusion 1 or 2"
+            f"{path}: is a schedule of flow matching, which has no noise of a timestep; "
+            "use Stable Diffusion 1 or 2"
         )
-    _check_text_encoder(folder, unet)
+    check_keys(path, scheduler, ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule"))
+    steps = scheduler["num_train_timesteps"]
+    if not isinstance(steps, int) or not 1 <= steps <= 10_000:
+        raise UserError(
+            f"{path}: num_train_timesteps is {steps!r:.60}, not a number of timesteps; {EXPECTED}"
+        )
+    for key in ("beta_start", "beta_end"):
+        beta = scheduler[key]
+        if not isinstance(beta, int | float) or not 0 < beta < 1:
+            raise UserError(f"{path}: {key} is {beta!r:.60}, not a share of noise from 0 to 1; {EXPECTED}")
+
+
+def check_keys(path: Path, config: Mapping[str, Any], keys: Sequence[str]) -> None:
+    """Checks that a configuration states what the libraries would otherwise choose by themselves.
+
+    Raises:
+        UserError: it lacks a key.
+    """
+    missing = [key for key in keys if key not in config]
+    if missing:
+        raise UserError(f"{path}: lacks {listed(missing)}; copy or fetch it again")
 
 
 def _check_text_encoder(folder: Path, unet: Mapping[str, Any]) -> None:
@@ -67,6 +95,8 @@ def _check_text_encoder(folder: Path, unet: Mapping[str, Any]) -> None:
     if kind not in ("clip_text_model", "clip"):
         raise UserError(f"{path}: is a {kind!s:.60}, not the text encoder of a CLIP; {EXPECTED}")
     text = encoder.get("text_config", encoder) if kind == "clip" else encoder
+    if kind != "clip":  # a whole CLIP leaves out what equals the library's choice
+        check_keys(path, text, ("hidden_size", "num_hidden_layers", "num_attention_heads", "hidden_act"))
     width, read = text.get("hidden_size", 512), unet.get("cross_attention_dim", 1280)
     if isinstance(read, int) and width != read:
         raise UserError(

@@ -38,7 +38,7 @@ def read_object(path: Path, expected: str = "copy or fetch it again") -> dict[st
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; {expected}") from error
     except ValueError as error:
-        raise UserError(f"{path}: not valid JSON ({error}); {expected}") from error
+        raise UserError(f"{path}: {error}; {expected}") from error
     if is_pointer:
         raise UserError(lfs_message(path))
     if not isinstance(content, dict):

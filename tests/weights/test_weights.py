@@ -663,3 +663,75 @@ def test_doctor_takes_the_same_option(bench, weighted, tmp_path):
         f"{SD}={write(tmp_path / 'sd', PIPELINE)}",
     ]
     assert bench("doctor", "both", *options).status == 0
+
+
+def test_links_to_folders_are_followed_and_circles_end(bench, run, tmp_path, monkeypatch):
+    publish(monkeypatch)
+    real = write(tmp_path / "real", PIPELINE)
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for part in ("unet", "vae", "text_encoder", "tokenizer", "scheduler"):
+        (linked / part).symlink_to(real / part)
+    (real / "unet" / "circle").symlink_to(linked)
+    (real / "vae" / "circle").symlink_to(real)
+    assert run("--methods", "sd-only", "--weights", f"{SD}={linked}").status == 0
+    assert bench("weights", "verify", f"{SD}={linked}").out.startswith(f"{SD}: ok (3 as published")
+
+
+def test_a_repository_of_the_hub_s_cache_stands_for_its_snapshot(run, tmp_path):
+    repository = tmp_path / "models--me--dino"
+    write(repository / "snapshots" / "abc", DINO)
+    assert run("--methods", "dino-only", "--weights", f"dinov2-base={repository}").status == 0
+    assert the_record(tmp_path / "results")["cell"]["backbone"].startswith("dinov2-base=models--me--dino@")
+    write(repository / "snapshots" / "def", {**DINO, "model.safetensors": b"newer"})
+    outcome = run("--methods", "dino-only", "--weights", f"dinov2-base={repository}")
+    assert outcome.status == 2
+    assert f"give --weights dinov2-base={repository}/snapshots/COMMIT (one of abc, def)" in outcome.complaint
+    write(repository, {"refs/main": b"abc"})
+    assert run("--methods", "dino-only", "--weights", f"dinov2-base={repository}").status == 0
+
+
+def renamed(old: str, new: str) -> dict[str, bytes]:
+    return {name.replace(old, new): content for name, content in PIPELINE.items()}
+
+
+def test_a_variant_at_hand_is_used_and_is_not_the_published_one(run, tmp_path, monkeypatch):
+    publish(monkeypatch)
+    folder = write(tmp_path / "half", renamed(".safetensors", ".fp16.safetensors"))
+    assert run("--methods", "sd-only", "--weights", f"{SD}={folder}").status == 0
+    assert the_record(tmp_path / "results")["cell"]["backbone"].startswith(f"{SD}=half@")
+
+
+def test_a_known_mirror_with_a_variant_alone_is_passed_over(bench, hub, root, monkeypatch):
+    publish(monkeypatch)
+    hub.repositories[FIRST] = renamed(".safetensors", ".fp16.safetensors")
+    hub.repositories[SECOND] = PIPELINE
+    outcome = bench("weights", "fetch", SD)
+    assert outcome.status == 0
+    assert f"{FIRST} has no {PARTS[0]}, which was published" in outcome.out
+    assert (root / SD / PARTS[0]).read_bytes() == PIPELINE[PARTS[0]]
+
+
+@pytest.mark.parametrize("has_shards", [True, False])
+def test_shards_come_with_their_index(bench, hub, root, has_shards):
+    index, shard = "model.safetensors.index.json", "model-00001-of-00001.safetensors"
+    files = {"config.json": DINO["config.json"], index: b"{}"}
+    hub.repositories["facebook/dinov2-base"] = {**files, shard: b"shard"} if has_shards else files
+    outcome = bench("weights", "fetch", "dinov2-base")
+    assert (root / "dinov2-base" / shard).is_file() == has_shards
+    assert outcome.status == (0 if has_shards else 2)
+    assert has_shards or "lacks model-*-of-*.safetensors" in outcome.complaint
+
+
+def test_a_checkpoint_in_one_file_is_told_what_to_do(run, tmp_path):
+    file = write(tmp_path, {"v2-1.ckpt": b"pickle"}) / "v2-1.ckpt"
+    for path in (file, tmp_path):
+        complaint = run("--methods", "sd-only", "--weights", f"{SD}={path}").complaint
+        assert "StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER)" in complaint
+        assert "v2-1.ckpt" in complaint
+
+
+def test_half_of_a_vocabulary_is_told(run, tmp_path):
+    files = {name: content for name, content in PIPELINE.items() if name != "tokenizer/merges.txt"}
+    complaint = run("--methods", "sd-only", "--weights", f"{SD}={write(tmp_path / 'sd', files)}").complaint
+    assert complaint.endswith("lacks tokenizer/merges.txt")

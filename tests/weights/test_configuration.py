@@ -1,0 +1,234 @@
+"""Weights are the published ones where their files and the values that decide features are."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import inspect
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import baselines.weights
+from baselines import published
+from baselines.stable_diffusion.card import Card
+from baselines.weights import BUNDLED
+from harness.errors import UserError
+from harness.plugins.loading import load_plugins
+from harness.weights.choice import WeightChoice, resolve_weights
+
+SD = "stable-diffusion-2-1"
+
+PARTS = tuple(baselines.weights.STABLE_DIFFUSION_2_1_SOURCE.sha256)
+
+
+def write_json(path: Path, content: dict) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+
+
+def rewrite(path: Path, **changes) -> None:
+    write_json(path, {**json.loads(path.read_text()), **changes})
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The published configuration of Stable Diffusion 2-1, with small files for weights whose hashes are
+    declared the published ones, and a small vocabulary that is declared CLIP's.
+    """
+    folder = tmp_path / "sd"
+    for file, defaults in published.DEFAULTS.items():
+        write_json(folder / file, {**defaults, **published.STABLE_DIFFUSION_2_1[file]})
+    ids = {"!": 0, "a": 49405, "<|startoftext|>": 49406, "<|endoftext|>": 49407}
+    write_json(folder / "tokenizer" / "vocab.json", ids)
+    (folder / "tokenizer" / "merges.txt").write_text("#version: 0.2\na b\n")
+    write_json(
+        folder / "tokenizer" / "tokenizer_config.json", {"model_max_length": 77, "pad_token": "<|endoftext|>"}
+    )
+    write_json(folder / "tokenizer" / "special_tokens_map.json", {"pad_token": "!"})
+    from baselines.tokens import read_tokens
+
+    monkeypatch.setattr(published, "CLIP_VOCABULARY", read_tokens(folder / "tokenizer").digest())
+    hashes = {}
+    for name in PARTS:
+        (folder / name).write_bytes(name.encode())
+        hashes[name] = hashlib.sha256(name.encode()).hexdigest()
+    source = dataclasses.replace(baselines.weights.STABLE_DIFFUSION_2_1_SOURCE, sha256=hashes)
+    others = [other for other in baselines.weights.SOURCES if other.name != SD]
+    monkeypatch.setattr(baselines.weights, "SOURCES", [source, *others])
+    return folder
+
+
+def label(folder: Path) -> str:
+    choice = WeightChoice("paper", {SD: folder})
+    weights = resolve_weights(load_plugins(), choice, [SD])[SD]
+    return weights.label(weights.hashes())
+
+
+def test_published_files_and_configuration_have_the_published_name(bench, folder):
+    assert label(folder) == SD
+    outcome = bench("weights", "verify", f"{SD}={folder}")
+    assert outcome.status == 0
+    assert outcome.out.startswith(f"{SD}: ok (3 as published")
+
+
+CHANGES = [
+    ("unet/config.json", {"attention_head_dim": 8}, "attention_head_dim is 8, published 5, 10, 20, 20"),
+    ("unet/config.json", {"use_linear_projection": False}, "use_linear_projection is False, published True"),
+    ("unet/config.json", {"norm_eps": 1e-6}, "norm_eps is 1e-06, published 1e-05"),
+    ("unet/config.json", {"act_fn": "gelu"}, "act_fn is gelu, published silu"),
+    ("vae/config.json", {"scaling_factor": 0.13025}, "scaling_factor is 0.13025, published 0.18215"),
+    ("scheduler/scheduler_config.json", {"beta_end": 0.02}, "beta_end is 0.02, published 0.012"),
+    (
+        "scheduler/scheduler_config.json",
+        {"beta_schedule": "linear"},
+        "beta_schedule is linear, published scaled",
+    ),
+    (
+        "scheduler/scheduler_config.json",
+        {"num_train_timesteps": 500},
+        "num_train_timesteps is 500, published 1000",
+    ),
+    ("text_encoder/config.json", {"hidden_act": "quick_gelu"}, "hidden_act is quick_gelu, published gelu"),
+    ("text_encoder/config.json", {"num_attention_heads": 8}, "num_attention_heads is 8, published 16"),
+    ("tokenizer/tokenizer_config.json", {"model_max_length": 64}, "model_max_length is 64, published 77"),
+    (
+        "tokenizer/tokenizer_config.json",
+        {"eos_token": "!"},
+        "eos_token is !, 0, published <|endoftext|>, 49407",
+    ),
+    ("tokenizer/special_tokens_map.json", {"pad_token": "a"}, "pad_token is a, 49405, published !, 0"),
+    ("tokenizer/vocab.json", {"b": 7}, "vocabulary is another, published CLIP"),
+]
+
+
+@pytest.mark.parametrize(("file", "change", "told"), CHANGES)
+def test_a_value_that_decides_features_takes_the_name_away(bench, folder, file, change, told):
+    rewrite(folder / file, **change)
+    assert label(folder) == f"{SD}=sd"
+    outcome = bench("weights", "verify", f"{SD}={folder}")
+    assert outcome.status == 1
+    part = file.partition("/")[0] if file.startswith("tokenizer") else file
+    assert f"  {part}: {told}" in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        (
+            "unet/config.json",
+            {"_diffusers_version": "9.9", "dropout": 0.1, "attention_head_dim": [5, 10, 20, 20]},
+        ),
+        ("unet/config.json", {"layers_per_block": [2, 2, 2, 2]}),
+        ("vae/config.json", {"sample_size": 512, "_name_or_path": "elsewhere"}),
+        ("scheduler/scheduler_config.json", {"_class_name": "PNDMScheduler", "steps_offset": 0}),
+        ("text_encoder/config.json", {"dtype": "float16", "projection_dim": 1}),
+    ],
+)
+def test_what_decides_nothing_leaves_the_name(folder, file, change):
+    rewrite(folder / file, **change)
+    assert label(folder) == SD
+
+
+def test_defaults_may_be_left_out(folder):
+    for file in published.DEFAULTS:
+        write_json(folder / file, dict(published.STABLE_DIFFUSION_2_1[file]))
+    assert label(folder) == SD
+
+
+def test_another_file_of_weights_takes_the_name_away(folder):
+    (folder / PARTS[0]).rename(folder / PARTS[0].replace(".safetensors", ".fp16.safetensors"))
+    assert label(folder) == f"{SD}=sd"
+
+
+def test_the_defaults_are_the_libraries():
+    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+    from transformers import CLIPTextConfig
+
+    text = CLIPTextConfig().to_dict()
+    for key, value in published.DEFAULTS["text_encoder/config.json"].items():
+        assert text[key] == value
+    classes = {
+        "unet/config.json": UNet2DConditionModel,
+        "vae/config.json": AutoencoderKL,
+        "scheduler/scheduler_config.json": DDIMScheduler,
+    }
+    for file, network in classes.items():
+        parameters = inspect.signature(network.__init__).parameters
+        for key, value in published.DEFAULTS[file].items():
+            assert key == "_class_name" or parameters[key].default == value
+
+
+PIPELINE = BUNDLED / "stable-diffusion"
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "told"),
+    [
+        (
+            "unet/config.json",
+            {"addition_embed_type": "text_time"},
+            "a second text (SDXL), which features do not",
+        ),
+        (
+            "unet/config.json",
+            {"in_channels": 9},
+            "in_channels is 9: this network reads more than the 4 channels",
+        ),
+        ("unet/config.json", {"in_channels": 5}, "in_channels is 5"),
+        ("unet/config.json", {"class_embed_type": "projection"}, "(unCLIP, upscalers)"),
+        ("unet/config.json", {"num_class_embeds": 1000}, "num_class_embeds is 1000"),
+        ("unet/config.json", {"encoder_hid_dim_type": "image_proj"}, "an embedding of an image"),
+        (
+            "unet/config.json",
+            {"cross_attention_dim": 1024},
+            "states have the width 192, its U-Net reads 1024",
+        ),
+        ("unet/config.json", {"_class_name": "SD3Transformer2DModel"}, "is a SD3Transformer2DModel"),
+        ("unet/config.json", {"sample_size": 10**9}, "sample_size is 1000000000, not the side of latents"),
+        ("unet/config.json", {"attention_head_dim": ...}, "lacks attention_head_dim"),
+        ("vae/config.json", {"latent_channels": 16}, "not a VAE from pictures"),
+        (
+            "scheduler/scheduler_config.json",
+            {"_class_name": "FlowMatchEulerDiscreteScheduler"},
+            "flow matching",
+        ),
+        ("scheduler/scheduler_config.json", {"beta_end": ...}, "lacks beta_end"),
+        ("scheduler/scheduler_config.json", {"beta_end": 12}, "beta_end is 12, not a share of noise"),
+        ("scheduler/scheduler_config.json", {"num_train_timesteps": 10**9}, "not a number of timesteps"),
+        ("text_encoder/config.json", {"model_type": "t5"}, "is a t5, not the text encoder of a CLIP"),
+        ("text_encoder/config.json", {"hidden_act": ...}, "lacks hidden_act"),
+        (
+            "text_encoder/config.json",
+            {"vocab_size": 900},
+            "its tokenizer has 905 tokens, its text encoder 900",
+        ),
+        ("tokenizer/tokenizer_config.json", {"model_max_length": ...}, "model_max_length is None"),
+        ("tokenizer/tokenizer_config.json", {"model_max_length": 10**30}, "not a number of tokens"),
+        ("tokenizer/tokenizer_config.json", {"model_max_length": 78}, "makes 78 tokens of a prompt"),
+        (
+            "tokenizer/tokenizer_config.json",
+            {"pad_token": "<pad>"},
+            "'<pad>', which is not in the vocabulary",
+        ),
+    ],
+)
+def test_what_features_cannot_feed_is_refused_before_anything_is_loaded(tmp_path, file, change, told):
+    folder = shutil.copytree(PIPELINE, tmp_path / "sd", ignore=shutil.ignore_patterns("*.safetensors"))
+    content = {**json.loads((folder / file).read_text()), **change}
+    write_json(folder / file, {key: value for key, value in content.items() if value is not ...})
+    with pytest.raises(UserError) as caught:
+        Card.of(folder)
+    assert told in str(caught.value)
+    assert str(folder) in str(caught.value)
+
+
+@pytest.mark.parametrize(("width", "padding", "wanted"), [(1024, "<|endoftext|>", 0), (768, "!", 49407)])
+def test_prompts_are_padded_as_the_text_encoder_was_trained(folder, width, padding, wanted):
+    rewrite(folder / "text_encoder" / "config.json", hidden_size=width)
+    rewrite(folder / "unet" / "config.json", cross_attention_dim=width)
+    rewrite(folder / "tokenizer" / "special_tokens_map.json", pad_token=padding)
+    with pytest.raises(UserError, match=rf"pads prompts with .*, Stable Diffusion . with id {wanted}"):
+        Card.of(folder)
