@@ -15,7 +15,7 @@ from harness.errors import UserError
 from harness.messages import listed
 from harness.plugins.host import Host
 from harness.running.parameters import IntegerRule, read_integers
-from harness.specs import Scalar
+from harness.specs import Scalar, read_alpha
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[tuple[Any, ...]]
@@ -246,11 +246,8 @@ gigabytes.__name__ = "number of GB"
 
 
 def number_range(text: str) -> float:
-    """Reads an alpha, a number above 0. Raises ValueError."""
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise ValueError(text)
-    return value
+    """Reads an alpha, from 0.000001 to 1,000,000. Raises ValueError."""
+    return read_alpha(float(text))
 
 
 number_range.__name__ = "positive number"

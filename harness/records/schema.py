@@ -150,6 +150,24 @@ class CacheUse(_Model):
     """Pictures whose arrays were not there."""
 
 
+class EarlierRun(_Model):
+    """Where and with what earlier runs of a cell computed some of its predictions."""
+
+    started: str
+    """Start of the last of them, UTC."""
+    runs: pydantic.PositiveInt = 1
+    """Number of runs in this environment."""
+    computed_pairs: pydantic.NonNegativeInt
+    """Pairs that they extracted features for."""
+    versions: dict[str, str]
+    commit: str | None
+    dirty: bool | None
+    hardware: dict[str, str]
+    device: str
+    compiled: bool = False
+    batch_size: pydantic.PositiveInt
+
+
 class Provenance(_Model):
     """Software, data, weights and machine that the numbers came from."""
 
@@ -181,6 +199,19 @@ class Provenance(_Model):
     cache: dict[str, CacheUse] = {}
     """Folder below that of `--cache` -> its use."""
     gpu_peak_memory_bytes: pydantic.NonNegativeInt | None
+    earlier_runs: list[EarlierRun] = []
+    """Earlier runs that computed predictions, oldest first; those of one environment are one entry."""
+
+    @property
+    def is_mixed(self) -> bool:
+        """Says whether earlier runs computed predictions in another environment than the last one."""
+        here = environment_of(self)
+        return any(environment_of(run) != here for run in self.earlier_runs)
+
+
+def environment_of(run: Provenance | EarlierRun) -> tuple[object, ...]:
+    """Everything about a run that may change its numbers, if only by rounding."""
+    return run.versions, run.commit, run.dirty, run.hardware, run.device, run.compiled, run.batch_size
 
 
 class Error(_Model):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from harness.messages import counted, listed
 from harness.records.coverage import coverage_notes
-from harness.records.schema import Failure, Provenance, Record
+from harness.records.schema import Failure, Provenance, Record, environment_of
 from harness.records.unfinished import Unfinished
 from harness.report.redact import plain
 from harness.tables.names import Names
@@ -147,13 +147,24 @@ def environments_table(records: Sequence[Record]) -> Table | None:
 
 
 def _environment(provenance: Provenance) -> tuple[str, ...]:
-    """Commit, versions, hardware, precision and an empty note."""
+    """Commit, versions, hardware, precision, and a note where earlier runs differed in them."""
     # An installed package has no git checkout that would name its commit.
     commit = provenance.commit or "not known"
     if provenance.commit and provenance.dirty:
         commit += " (changed since)"
     hardware = f"{_words(provenance.hardware)}; device {provenance.device}"
-    return commit, _words(provenance.versions), hardware, provenance.precision, ""
+    return commit, _words(provenance.versions), hardware, provenance.precision, _mixture(provenance)
+
+
+def _mixture(provenance: Provenance) -> str:
+    """What earlier runs computed on other machines, devices or versions; empty where they did not."""
+    here = environment_of(provenance)
+    others = [run for run in provenance.earlier_runs if environment_of(run) != here]
+    if not others:
+        return ""
+    pairs = counted(sum(run.computed_pairs for run in others), "pair")
+    devices = listed(sorted({f"{_words(run.hardware)}; device {run.device}" for run in others}))
+    return f"mixed: features of {pairs} were computed by earlier runs in another environment ({devices})"
 
 
 def _words(values: Mapping[str, str]) -> str:

@@ -11,12 +11,14 @@ from harness.messages import one_line
 from harness.records.predictions import PREDICTIONS, fingerprints_of, predicted_tasks
 from harness.records.schema import (
     Counts,
+    EarlierRun,
     Error,
     Failure,
     LocalizerInfo,
     Provenance,
     Record,
     Stage,
+    environment_of,
 )
 from harness.running.clock import StageClock
 from harness.running.failures import all_failures
@@ -30,6 +32,10 @@ from harness.specs import Scalar
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+MOST_ENVIRONMENTS = 20
+"""Most environments of earlier runs that a record keeps; of more, the newest."""
 
 
 def make_record(
@@ -144,11 +150,13 @@ def _provenance(
     localizers = {
         f"localizer {name}": localizer.record.version for name, localizer in resolved.localizers.items()
     }
+    before = earlier.provenance if earlier else None
     return Provenance(
         versions=package_versions(),
         commit=commit,
         dirty=dirty,
-        plugins={**resolved.plugins, **localizers},
+        # Of localizers that this run does not use, those of the run that used them.
+        plugins={**(before.plugins if before else {}), **resolved.plugins, **localizers},
         weights=_file_hashes(resolved),
         weight_origins=dict(resolved.weights.origins),
         manifest=resolved.index.manifest,
@@ -162,7 +170,31 @@ def _provenance(
         stages=dict(stages),
         cache=dict(work.cache),
         gpu_peak_memory_bytes=work.gpu_peak_memory_bytes,
+        earlier_runs=_earlier_runs(before) if before else [],
     )
+
+
+def _earlier_runs(before: Provenance) -> list[EarlierRun]:
+    """The runs before this one, those of one environment as one, the newest last."""
+    last = EarlierRun(
+        started=before.started,
+        computed_pairs=before.computed_pairs,
+        versions=before.versions,
+        commit=before.commit,
+        dirty=before.dirty,
+        hardware=before.hardware,
+        device=before.device,
+        compiled=before.compiled,
+        batch_size=before.batch_size,
+    )
+    others: list[EarlierRun] = []
+    for run in before.earlier_runs:
+        if environment_of(run) == environment_of(last):
+            pairs = last.computed_pairs + run.computed_pairs
+            last = last.model_copy(update={"runs": last.runs + run.runs, "computed_pairs": pairs})
+        else:
+            others.append(run)
+    return [*others, last][-MOST_ENVIRONMENTS:]
 
 
 def _file_hashes(resolved: ResolvedCell) -> dict[str, dict[str, str]]:

@@ -9,7 +9,7 @@ from typing import get_args
 from harness.errors import UserError
 from harness.plugins.host import Host
 from harness.records.schema import Record
-from harness.specs import ProtocolSpec, Threshold
+from harness.specs import ProtocolSpec, Threshold, read_alpha
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,13 @@ def make_criterion(host: Host, name: str, alphas: Sequence[float] | None = None)
         alphas: None for the protocol's own.
 
     Raises:
-        UserError: if the protocol or the threshold is unknown.
+        UserError: if the protocol or the threshold is unknown, or an alpha is out of range.
     """
     protocol = host.protocols[protocol_name(name)]
-    chosen = tuple(sorted(set(alphas or protocol.alphas)))
+    try:
+        chosen = tuple(sorted(set(map(read_alpha, alphas or protocol.alphas))))
+    except ValueError as error:
+        raise UserError(f"protocol {name}: {error}; give a share of the length it multiplies") from error
     threshold = name.removesuffix("]").partition("[threshold=")[2]
     if not threshold:
         return Criterion(protocol, chosen)

@@ -43,7 +43,7 @@ from harness.specs.localizers import (
 )
 from harness.specs.methods import MethodSpec
 from harness.specs.prompts import LearnedFile, LearnedSpec, PairPrompt, Prompt, PromptSpec
-from harness.specs.protocols import ProtocolSpec
+from harness.specs.protocols import ProtocolSpec, read_alpha
 from harness.specs.shared import SharedObjects
 from harness.specs.weights import Refusal, WeightSource
 
@@ -96,6 +96,7 @@ __all__ = [
     "is_noted_dataset",
     "is_preparing_extractor",
     "is_threshold_dataset",
+    "read_alpha",
     "valid_points",
 ]
 

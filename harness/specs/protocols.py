@@ -5,6 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+LEAST_ALPHA, MOST_ALPHA = 1e-6, 1e6
+
+
+def read_alpha(value: float) -> float:
+    """An alpha as records and tables keep it, to nine significant digits, so that 0.1 + 0.2 is 0.3.
+
+    Raises:
+        ValueError: it is not finite, or no share of any length that a picture has.
+    """
+    if not LEAST_ALPHA <= value < MOST_ALPHA:
+        raise ValueError(f"alpha {value:g} is not from {LEAST_ALPHA:g} to {MOST_ALPHA:g}")
+    return float(f"{value:.9g}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProtocolSpec:
