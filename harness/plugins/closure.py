@@ -6,7 +6,7 @@ Nothing is imported. Modules that pip installed are told by their distribution's
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,10 +34,12 @@ class Code:
     Attributes:
         digests: module, or path in its package -> hash. No path of a machine is among the names.
         distributions: installed ones that are imported.
+        folders: those that the code adds to the search path of modules.
     """
 
     digests: dict[str, str] = field(default_factory=dict)
     distributions: set[str] = field(default_factory=set)
+    folders: set[str] = field(default_factory=set)
 
     @property
     def digest(self) -> str:
@@ -55,8 +57,18 @@ def code_of(roots: Iterable[str], own: Collection[str] = ()) -> Code:
         roots: names of modules; those that are not found are left out.
         own: distributions that are read though pip installed them; ours is always.
     """
+    roots = list(roots)
+    folders: list[str] = []
+    while True:
+        code = _closure(roots, {*own, OURS}, folders)
+        if code.folders <= set(folders):
+            return code
+        # Again, since what was not found, or found elsewhere, may lie in a folder that a module adds.
+        folders = sorted(code.folders)
+
+
+def _closure(roots: Iterable[str], own: Collection[str], folders: Sequence[str]) -> Code:
     code = Code()
-    own = {*own, OURS}
     waiting = list(roots)
     seen: set[str] = set()
     while waiting:
@@ -64,20 +76,20 @@ def code_of(roots: Iterable[str], own: Collection[str] = ()) -> Code:
         if name in seen:
             continue
         seen.add(name)
-        module = find_module(name)
+        module = find_module(name, folders)
         if module is None:
             continue
         # An import runs the packages above first.
         waiting.append(name.rpartition(".")[0])
         owners = installed_distributions(module)
-        if owners and own.isdisjoint(owners):
+        if owners and set(own).isdisjoint(owners):
             code.distributions.update(owners)
         elif module.file is not None:
-            waiting.extend(_add_module(code, module, module.file))
+            waiting.extend(_add_module(code, module, module.file, folders))
     return code
 
 
-def _add_module(code: Code, module: ModuleFile, file: Path) -> list[str]:
+def _add_module(code: Code, module: ModuleFile, file: Path, folders: Sequence[str]) -> list[str]:
     """Adds a module's hash. Returns the names that it imports."""
     code.digests[module.name] = file_digest(file)
     if file.suffix != ".py":
@@ -85,10 +97,11 @@ def _add_module(code: Code, module: ModuleFile, file: Path) -> list[str]:
     source = read_source(file)
     for text, path in named_files(source.texts, file.parent):
         code.digests[f"{module.name}: {text}"] = file_digest(path)
-    return list(_imported_names(module, source))
+    code.folders.update(source.folders)
+    return list(_imported_names(module, source, folders))
 
 
-def _imported_names(module: ModuleFile, source: Source) -> Iterator[str]:
+def _imported_names(module: ModuleFile, source: Source, folders: Sequence[str]) -> Iterator[str]:
     """Names of all modules that a module might import; some may be functions or classes."""
     for statement in source.imports:
         # `from harness import match` brings the whole evaluation; every plugin imports `harness`.
@@ -98,7 +111,7 @@ def _imported_names(module: ModuleFile, source: Source) -> Iterator[str]:
         if not base:
             continue
         yield base
-        package = find_module(base)
+        package = find_module(base, folders)
         if package is None or not package.folders:
             continue
         if statement.prefix is not None or "*" in statement.names:

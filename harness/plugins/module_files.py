@@ -45,12 +45,18 @@ class ModuleFile:
         return self.file.parents[depth]
 
 
-def find_module(name: str) -> ModuleFile | None:
-    """Finds a module of this process's search path; None for one that is not there, or has no file."""
+def find_module(name: str, first: Sequence[str] = ()) -> ModuleFile | None:
+    """Finds a module; None for one that is not there, or has no file.
+
+    Args:
+        first: folders to look in before this process's search path.
+    """
     parent, _, _ = name.rpartition(".")
     if not parent:
-        return None if name in sys.stdlib_module_names else _module_file(name, _find_top(name))
-    package = find_module(parent)
+        if name in sys.stdlib_module_names:
+            return None
+        return _module_file(name, PathFinder.find_spec(name, first) or _find_top(name))
+    package = find_module(parent, first)
     if package is None or not package.folders:
         return None
     return _module_file(name, PathFinder.find_spec(name, package.folders))

@@ -14,6 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from harness.plugins.search_folders import added_folders
+
 _SKIPPED_FIELDS = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
 """Fields of a syntax tree that follow from the others, or do nothing."""
 
@@ -23,7 +25,7 @@ _FIELDS: dict[type, tuple[str, ...]] = {
     if isinstance(kind, type) and issubclass(kind, ast.AST)
 }
 
-_INTERESTING = (ast.Import, ast.ImportFrom, ast.Call, ast.If, ast.Constant)
+_INTERESTING = (ast.Import, ast.ImportFrom, ast.Call, ast.If, ast.Constant, ast.Assign)
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,13 @@ class Source:
     Attributes:
         digest: hash that is the same for all versions of Python and on every machine.
         texts: its string constants that might be names of files.
+        folders: those that it adds to the search path of modules.
     """
 
     digest: str
     imports: tuple[Import, ...] = ()
     texts: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
 
 
 def read_source(path: Path) -> Source:
@@ -78,7 +82,12 @@ def _read_source(path: Path, _modified: int, _size: int) -> Source:
         return Source(hashlib.sha256(content).hexdigest())
     words, nodes = _canonical_words(tree)
     digest = hashlib.sha256("\x1f".join(words).encode("utf-8", "surrogatepass"))
-    return Source(digest.hexdigest(), tuple(_imports(tree, nodes)), tuple(_file_texts(nodes)))
+    return Source(
+        digest=digest.hexdigest(),
+        imports=tuple(_imports(tree, nodes)),
+        texts=tuple(_file_texts(nodes)),
+        folders=tuple(added_folders(nodes, path)),
+    )
 
 
 def _canonical_words(tree: ast.AST) -> tuple[list[str], list[ast.AST]]:

@@ -324,3 +324,45 @@ def test_a_pipe_in_a_package_is_not_read(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "a.py").write_text("")
     assert [name for name, _ in package_files(tmp_path)] == ["a.py"]
+
+
+@pytest.mark.parametrize(
+    ("top", "body"),
+    [
+        ("import sys", "sys.path.insert(0, '{tmp}/repo'); import their_model"),
+        (
+            "import sys, os",
+            "sys.path.append(os.path.join(os.path.dirname(__file__), '..', 'repo')); import their_model",
+        ),
+        (
+            "import sys\nfrom pathlib import Path\nROOT = Path(__file__).resolve().parents[1]\n",
+            "sys.path.append(str(ROOT / 'repo')); from their_model import net",
+        ),
+        ("import sys, os", "sys.path.extend([os.environ['THEIR_REPO'], f'{tmp}/none']); import their_model"),
+        (
+            "import sys, os\nHERE = os.getenv('NONE', '{tmp}') + '/repo'",
+            "sys.path.insert(0, HERE); import their_model",
+        ),
+    ],
+)
+def test_code_in_a_folder_that_a_plugin_adds_to_the_search_path(place, tmp_path, monkeypatch, top, body):
+    monkeypatch.setenv("THEIR_REPO", str(tmp_path / "repo"))
+    write(tmp_path, {"repo/their_model.py": "import their_layers", "repo/their_layers.py": "x = 1"})
+    write(
+        place,
+        {"bench_mine.py": hooks(top.replace("{tmp}", str(tmp_path)), body.replace("{tmp}", str(tmp_path)))},
+    )
+    assert changes(tmp_path, {"repo/their_layers.py": "x = 2"})
+
+
+def test_search_folders_that_cannot_be_told(place):
+    write(
+        place,
+        {
+            "bench_mine.py": hooks(
+                "import sys\nA = B = 1\nif A == 2:\n    C = D\n    D = C",
+                "sys.path.append(C); sys.path.append(A())",
+            )
+        },
+    )
+    assert ", code " in version()

@@ -326,10 +326,10 @@ def test_settings_of_a_config_file_and_of_flags(bench, photos, tmp_path):
     )
     both = bench("run", "--config", config, "--out", tmp_path / "a")
     assert both.status == 0
-    assert "hog[block=3,cell=4]" in both.out
+    assert "| hog[block=3] " in both.out
     assert "hog[block=3,cell=8]" in both.out
     flag = bench("run", "--config", config, "--set", "cell=4", "--out", tmp_path / "a")
-    assert "hog[block=3,cell=4]" in flag.out
+    assert "| hog[block=3] " in flag.out
     assert "cell=8" not in flag.out
     again = bench(
         "run", "--methods", "hog", "--datasets", f"folder={photos}", "--limit", 2, "--set", "block=3",
