@@ -45,12 +45,12 @@ class FilePredictions(NamedTuple):
 
     Attributes:
         unsound: pair -> what is wrong with its rows.
-        is_whole: whether these are all rows of the file.
+        is_final: whether these are all rows of the file, and it is the one that its record speaks of.
     """
 
     table: pa.Table
     unsound: Mapping[str, str]
-    is_whole: bool = True
+    is_final: bool
 
 
 def prediction_table(rows: Mapping[str, Sequence[object]], fingerprints: Mapping[str, str]) -> pa.Table:
@@ -103,9 +103,13 @@ def read_predictions(path: Path, fingerprints: Mapping[str, str] | None = None, 
     table, unsound, _ = _read(path, sha256, is_newer_fine=False)
     for pair_id, problem in unsound.items():
         raise UserError(f"{path}: pair {pair_id!r}: {problem}; run the cell again")
+    _check_rows(path, table)
+    return _select_localizers(table, fingerprints)
+
+
+def _check_rows(path: Path, table: pa.Table) -> None:
     if not table.num_rows:
         raise UserError(f"{path}: has no predictions; remove the file and run the cell again")
-    return _select_localizers(table, fingerprints)
 
 
 def read_to_resume(path: Path, fingerprints: Mapping[str, str], sha256: str = "") -> FilePredictions:
@@ -114,9 +118,10 @@ def read_to_resume(path: Path, fingerprints: Mapping[str, str], sha256: str = ""
     A sealed file may be newer than its record: a run that was killed between the two writes left it so.
     Arguments and errors: see `read_predictions`.
     """
-    table, unsound, _ = _read(path, sha256, is_newer_fine=True)
+    table, unsound, is_its_records = _read(path, sha256, is_newer_fine=True)
+    _check_rows(path, table)
     rows = _select_localizers(table, fingerprints)
-    return FilePredictions(rows, unsound, is_whole=rows.num_rows == table.num_rows)
+    return FilePredictions(rows, unsound, is_final=is_its_records and rows.num_rows == table.num_rows)
 
 
 def _read(path: Path, sha256: str, is_newer_fine: bool) -> FilePredictions:
@@ -157,7 +162,7 @@ def _read(path: Path, sha256: str, is_newer_fine: bool) -> FilePredictions:
         raise UserError(f"{path}: is damaged: its rows are not those that were written; run the cell again")
     if _SEAL not in metadata and not is_its_records:
         raise UserError(not_its_records)
-    return FilePredictions(table, _unsound_pairs(table))
+    return FilePredictions(table, _unsound_pairs(table), is_its_records)
 
 
 def _checked(table: pa.Table) -> pa.Table:

@@ -47,35 +47,35 @@ def read_stored(resolved: ResolvedCell, sha256: str) -> Stored:
     files = shards if resolved.options.fresh else [path, *shards]
     tables: list[pa.Table] = []
     damage: dict[Path, str] = {}
-    are_whole = True
+    are_final = True
     for file in files:
         if not file.exists():
             continue
         try:
-            table, problem, is_whole = _read_sound(resolved, file, sha256 if file == path else "")
+            table, problem, is_final = _read_sound(resolved, file, sha256 if file == path else "")
         except UserError as error:
             # Its last part says what a reader should do, which this run is doing.
             reason = str(error).removeprefix(f"{file}: ").rpartition(";")[0]
             damage[file] = f"{reason}; computed again where this run asks for it"
             continue
         tables.append(table)
-        are_whole = are_whole and is_whole
+        are_final = are_final and is_final
         if problem:
             damage[file] = f"{problem}; computed again where this run asks for it"
-    is_one_file = are_whole and len(tables) == 1 and not damage and not shards
+    is_one_file = are_final and len(tables) == 1 and not damage and not shards
     return Stored(tuple(tables), damage, is_one_file)
 
 
 def _read_sound(resolved: ResolvedCell, path: Path, sha256: str) -> tuple[pa.Table, str, bool]:
     """The sound rows of a file of localizers that are the same still, what is wrong with unsound ones, and
-    whether the former are all of the file. Raises `UserError` where the file as a whole is damaged.
+    whether the file may stay as it is. Raises `UserError` where the file as a whole is damaged.
     """
     fingerprints = {name: localizer.fingerprint for name, localizer in resolved.localizers.items()}
-    table, unsound, is_whole = read_to_resume(path, fingerprints, sha256)
+    table, unsound, is_final = read_to_resume(path, fingerprints, sha256)
     foreign = foreign_pairs(resolved.index, without_pairs(table, unsound))
     problems = {**unsound, **foreign}
     if not problems:
-        return table, "", is_whole
+        return table, "", is_final
     pair_id, reason = next(iter(problems.items()))
     what = f"pair {pair_id!r}: {reason}"
     if len(problems) > 1:

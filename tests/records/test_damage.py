@@ -1,0 +1,193 @@
+"""A damaged cell: all commands name the file, show the other cell, and agree; a run repairs it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from shutil import copytree
+
+import pytest
+from support.photos import make_photos
+from support.results import predictions
+
+from harness.records.folders import RECORD
+from harness.records.predictions import PREDICTIONS, prediction_table, write_table
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A results folder `r` of two finished cells, and their photos."""
+    from harness.cli import status
+
+    folder = tmp_path_factory.mktemp("finished")
+    make_photos(folder / "photos", images=3)
+    assert status([*run_words(folder), "--out", str(folder / "r")]) == 0
+    return folder
+
+
+def run_words(folder: Path) -> list[str]:
+    data = ["--datasets", f"folder={folder / 'photos'}"]
+    return ["run", "--methods", "position,hog", "--localizers", "argmax", *data]
+
+
+@pytest.fixture
+def results(finished, tmp_path) -> Path:
+    """A copy that a test may damage."""
+    return copytree(finished / "r", tmp_path / "r")
+
+
+def cell_of(results: Path, method: str) -> Path:
+    (folder,) = results.glob(f"*-{method}.*")
+    return folder
+
+
+def change_record(results: Path, change) -> Path:
+    path = cell_of(results, "hog") / RECORD
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    return path
+
+
+def copy_cell(results: Path) -> Path:
+    copytree(cell_of(results, "position"), results / "backup")
+    return results / "backup" / RECORD
+
+
+def cut_record(results: Path) -> Path:
+    path = cell_of(results, "hog") / RECORD
+    path.write_text(path.read_text()[:500])
+    return path
+
+
+def flip_bit(results: Path) -> Path:
+    path = cell_of(results, "hog") / PREDICTIONS
+    content = bytearray(path.read_bytes())
+    content[30] ^= 4
+    path.write_bytes(content)
+    return path
+
+
+def copy_predictions(results: Path) -> Path:
+    path = cell_of(results, "hog") / PREDICTIONS
+    path.write_bytes((cell_of(results, "position") / PREDICTIONS).read_bytes())
+    return path
+
+
+def empty_predictions(results: Path) -> Path:
+    path = cell_of(results, "hog") / PREDICTIONS
+    columns = ("pair_id", "keypoint_id", "localizer", "x", "y", "score")
+    write_table(path, prediction_table({name: [] for name in columns}, {"argmax": ""}))
+    return path
+
+
+def remove_predictions(results: Path) -> Path:
+    path = cell_of(results, "hog") / PREDICTIONS
+    path.unlink()
+    return path
+
+
+def forget_localizer(results: Path) -> Path:
+    return change_record(results, lambda content: content.update(localizers={}))
+
+
+def claim_other_id(results: Path) -> Path:
+    return change_record(results, lambda content: content["cell"].update(id="../elsewhere"))
+
+
+def make_nan(results: Path) -> Path:
+    return change_record(results, lambda content: content["scores"][0].update(pck=float("nan")))
+
+
+OF_RECORDS = [copy_cell, cut_record, forget_localizer, claim_other_id, make_nan]
+
+OF_PREDICTIONS = [flip_bit, copy_predictions, empty_predictions, remove_predictions]
+
+
+def numbers_of(text: str) -> set[str]:
+    """The numbers of `position` with their intervals, from a table in Markdown or on a page."""
+    (row,) = [line for line in text.splitlines() if re.match(r"\|[^|]*\|[* _]*position\b", line)]
+    return numbers_in(row)
+
+
+def numbers_in(text: str) -> set[str]:
+    # Bold and underlined numbers are marked.
+    return set(re.findall(r"\d+\.\d ±\d+\.\d", re.sub(r"\*|<[^>]*>", "", text)))
+
+
+@pytest.mark.parametrize("damage", [*OF_RECORDS, *OF_PREDICTIONS])
+def test_rescore_leaderboard_and_report_agree(bench, finished, results, tmp_path, damage):
+    data = ("--datasets", f"folder={finished / 'photos'}")
+    expected = numbers_of(bench("leaderboard", finished / "r", *data).out)
+    assert len(expected) > 0
+    path = damage(results)
+    before = {file: file.read_bytes() for file in results.rglob("*") if file.is_file()}
+    leaderboard = bench("leaderboard", results, *data)
+    rescored = bench("rescore", results, *data)
+    page = tmp_path / "page.html"
+    reported = bench("report", results, "-o", page, *data)
+    for done in (leaderboard, rescored, reported):
+        assert done.status == 1
+        told = [line for line in done.err.splitlines() if str(path) in line]
+        assert len(told) == 1, done.err
+        assert "Traceback" not in done.err
+    assert numbers_of(leaderboard.out) == numbers_of(rescored.out) == expected
+    assert expected <= numbers_in(page.read_text())
+    # Rescoring gives the sound cell the same bytes, and leaves the damaged one as it is.
+    assert {file: file.read_bytes() for file in results.rglob("*") if file.is_file()} == before
+    compared = bench("compare", f"{results}:position", f"{results}:hog", *data)
+    assert compared.status == (0 if damage is copy_cell else 2) or str(path) in compared.err
+
+
+@pytest.mark.parametrize("damage", OF_PREDICTIONS)
+def test_a_run_computes_damaged_predictions_again_and_says_so(bench, finished, results, damage):
+    before = predictions(results)
+    path = damage(results)
+    done = bench(*run_words(finished), "--out", results)
+    assert done.status == 0, done.err
+    assert predictions(results) == before
+    if damage is not remove_predictions:
+        told = [line for line in done.err.splitlines() if str(path) in line]
+        assert len(told) == 1, done.err
+        assert "computed again" in told[0]
+    again = bench("rescore", results, "--datasets", f"folder={finished / 'photos'}")
+    assert (again.status, again.err) == (0, "")
+
+
+def test_a_damaged_shard_is_computed_again(bench, finished, results):
+    """A run that was killed between its last shard and its one file, and a bit that flipped since."""
+    before = predictions(results)
+    cell = cell_of(results, "hog")
+    shard = cell / "shards" / "000000.parquet"
+    shard.parent.mkdir()
+    (cell / PREDICTIONS).rename(shard)
+    (cell / RECORD).unlink()
+    assert bench(*run_words(finished), "--out", copytree(results, results.parent / "whole")).status == 0
+    assert predictions(results.parent / "whole") == before
+    content = bytearray(shard.read_bytes())
+    content[30] ^= 4
+    shard.write_bytes(content)
+    done = bench(*run_words(finished), "--out", results)
+    assert done.status == 0
+    assert [str(shard) in line for line in done.err.splitlines()].count(True) == 1
+    assert predictions(results) == before
+
+
+def test_a_run_killed_between_its_two_writes_goes_on(bench, finished, tmp_path):
+    """Predictions of all pairs, and a record of the first four: nothing is computed again."""
+    words = [*run_words(finished), "--out", tmp_path / "r"]
+    assert bench(*words, "--limit", 4).status == 0
+    records = {path: path.read_bytes() for path in (tmp_path / "r").glob(f"*/{RECORD}")}
+    assert bench(*words).status == 0
+    before = predictions(tmp_path / "r")
+    for path, content in records.items():
+        path.write_bytes(content)
+    refused = bench("rescore", tmp_path / "r", "--datasets", f"folder={finished / 'photos'}")
+    assert "is not the file that the record beside it was made from" in refused.err
+    done = bench(*words)
+    assert done.status == 0
+    assert "computed again" not in done.err
+    assert predictions(tmp_path / "r") == before
+    for path in records:
+        assert json.loads(path.read_text())["localizers"]["argmax"]["pairs"] == 6
