@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -26,12 +26,17 @@ LEAST_LENGTH = 1e-6
 Box = tuple[float, float, float, float]
 
 
-def check_pair(pair: ImagePair, pair_id: str) -> ImagePair:
+SizeReader = Callable[[Path], Size]
+"""Reads a picture's size from its header. Raises `DataError`."""
+
+
+def check_pair(pair: ImagePair, pair_id: str, read_size: SizeReader | None = None) -> ImagePair:
     """Checks all that is known of a pair before its pictures are decoded.
 
     Args:
         pair: what a dataset yielded.
         pair_id: the name that the dataset announced it by.
+        read_size: one that remembers; a picture is in many pairs.
 
     Returns:
         The pair with float64 points and numbers of plain Python.
@@ -50,8 +55,8 @@ def check_pair(pair: ImagePair, pair_id: str) -> ImagePair:
     _check_names(where, pair.keypoint_ids, len(source_points), len(target_points))
     return replace(
         pair,
-        source_size=_check_picture(where, "source", pair.source, pair.source_size),
-        target_size=_check_picture(where, "target", pair.target, pair.target_size),
+        source_size=_check_picture(where, "source", pair.source, pair.source_size, read_size),
+        target_size=_check_picture(where, "target", pair.target, pair.target_size, read_size),
         source_points=source_points,
         target_points=target_points,
         keypoint_ids=tuple(pair.keypoint_ids),
@@ -129,13 +134,20 @@ def picture_size(path: Path) -> Size:
     return _header_size(path, status.st_mtime_ns, status.st_size)
 
 
+def remembering_sizes() -> SizeReader:
+    """A reader that asks the file system once for each picture, for as long as a split is read."""
+    return lru_cache(maxsize=None)(picture_size)
+
+
 # Time and size are arguments so that a replaced picture is read anew.
 @lru_cache(maxsize=100_000)
 def _header_size(path: Path, mtime_ns: int, size: int) -> Size:
     return size_in_pixels(path)
 
 
-def _check_picture(where: str, side: str, image: ImageSource, size: object) -> Size:
+def _check_picture(
+    where: str, side: str, image: ImageSource, size: object, read_size: SizeReader | None
+) -> Size:
     """Returns the annotated size of a picture. Raises `DataError` where the picture has another one."""
     missing = [name for name in ("name", "identity", "open") if not hasattr(image, name)]
     if missing:
@@ -147,11 +159,11 @@ def _check_picture(where: str, side: str, image: ImageSource, size: object) -> S
     annotated = Size(*map(int, sides))
     # Pictures that are made when they are opened have no header; they are compared when they are decoded.
     if isinstance(image, ImageFile):
-        actual = picture_size(image.path)
+        actual = (read_size or picture_size)(image.path)
         # In a frame of another size every point would lie elsewhere.
         if actual != annotated:
             raise DataError(
-                f"image {image.name} has {actual.width} x {actual.height} pixels, its annotation says "
+                f"image {image.name}: has {actual.width} x {actual.height} pixels, its annotation says "
                 f"{annotated.width} x {annotated.height}; replace the picture"
             )
     return annotated

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.datasets.checks import picture_size
+from harness.datasets.checks import remembering_sizes
 from harness.datasets.images import ImageFile
 from harness.datasets.lists import find_picture
 from harness.datasets.own_lists import Row, read_own_list
@@ -33,6 +33,7 @@ class Folder:
     def __init__(self, folder: Path, split: str) -> None:
         path = _find_list(folder)
         self._folder = path.parent
+        self._read_size = remembering_sizes()
         own_list = read_own_list(path)
         threshold, self._rows = own_list.threshold, own_list.rows
         _check_ids(path, self._rows)
@@ -58,8 +59,8 @@ class Folder:
         row = self._rows[index]
         source = ImageFile(f"{row.category}-{row.source}", find_picture(self._folder, [row.source]))
         target = ImageFile(f"{row.category}-{row.target}", find_picture(self._folder, [row.target]))
-        source_size = picture_size(source.path)
-        target_size = picture_size(target.path)
+        source_size = self._read_size(source.path)
+        target_size = self._read_size(target.path)
         # Points outside are the sign of another picture size, or of (y, x): scores would be silently wrong.
         _check_inside(row.pair_id, "source", row.source, source_size, row.source_points)
         _check_inside(row.pair_id, "target", row.target, target_size, row.target_points)

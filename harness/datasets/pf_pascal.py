@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from harness.datasets.checks import Box, check_box, picture_size
+from harness.datasets.checks import Box, check_box, remembering_sizes
 from harness.datasets.images import ImageFile
 from harness.datasets.lists import (
     VOC_CATEGORIES,
@@ -70,6 +70,7 @@ class PFPascal:
         self.pair_ids: Sequence[str] = tuple(pair_ids)
         # A picture may be in several pairs: its file is read once.
         self._annotation = lru_cache(maxsize=4096)(read_annotation)
+        self._read_size = remembering_sizes()
         self._from_list: set[int] = set()
 
     def __len__(self) -> int:
@@ -97,7 +98,7 @@ class PFPascal:
         images = [
             self._image(where, row[f"{side}_image"], category, is_mirrored) for side in ("source", "target")
         ]
-        sizes = [picture_size(image.path) for image in images]
+        sizes = [self._read_size(image.path) for image in images]
         (source_points, source_box), (target_points, target_box) = (
             _as_used(image, size, points)
             for image, size, points in zip(images, sizes, self._points(index, images, category), strict=True)
@@ -120,7 +121,9 @@ class PFPascal:
         name = _file_name(path)
         if not name:
             raise DataError(f"{where}: has no name of a picture; mend the row")
-        places = [path, *(f"{part.format('JPEGImages')}/{name}" for part in _PARTS)]
+        places = [f"{part.format('JPEGImages')}/{name}" for part in _PARTS]
+        # The first one is named where none is there: a bare name says nothing of its folder.
+        places = [*places, path] if path == name else [path, *places]
         stem = PurePosixPath(name).stem
         return ImageFile(
             f"{category}-{stem}-{int(is_mirrored)}", find_picture(self._folder, places), is_mirrored

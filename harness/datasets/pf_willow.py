@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from harness.datasets.checks import picture_size
+from harness.datasets.checks import remembering_sizes
 from harness.datasets.images import ImageFile
 from harness.datasets.lists import find_file, find_picture, missing_dataset, number_entries, read_csv
 from harness.datasets.values import read_coordinate
@@ -52,6 +52,7 @@ class PFWillow:
         for number, row in zip(numbers, self._rows, strict=True):
             pair_ids.append(f"{number:06d}-{_name(row['imageA'])}-{_name(row['imageB'])}")
         self.pair_ids: Sequence[str] = tuple(pair_ids)
+        self._read_size = remembering_sizes()
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -66,8 +67,8 @@ class PFWillow:
             pair_id=self.pair_ids[index],
             source=source,
             target=target,
-            source_size=picture_size(source.path),
-            target_size=picture_size(target.path),
+            source_size=self._read_size(source.path),
+            target_size=self._read_size(target.path),
             category=_path(row["imageA"]).parent.name,
             source_points=_points(where, row, "A"),
             target_points=_points(where, row, "B"),

@@ -7,6 +7,7 @@ pair's points, boxes and difficulty labels; pictures are `JPEGImages/<category>/
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ class SPair71k:
         if not layout.is_file():
             raise missing_dataset(SPEC, folder, layout)
         self.pair_ids: Sequence[str] = tuple(read_text(layout).split())
+        # A picture is in some fifty pairs: looked for once.
+        self._image = lru_cache(maxsize=None)(self._find_image)
 
     def __len__(self) -> int:
         return len(self.pair_ids)
@@ -77,7 +80,7 @@ class SPair71k:
             labels=labels,
         )
 
-    def _image(self, category: str, file_name: str) -> ImageFile:
+    def _find_image(self, category: str, file_name: str) -> ImageFile:
         folder = self._folder / "JPEGImages" / category
         return ImageFile(f"{category}-{Path(file_name).stem}", find_picture(folder, [file_name]))
 

@@ -12,7 +12,7 @@ from typing import get_args
 
 import numpy as np
 
-from harness.datasets.checks import check_pair, check_text, threshold_problem
+from harness.datasets.checks import check_pair, check_text, remembering_sizes, threshold_problem
 from harness.errors import DataError, UserError
 from harness.frames import Size
 from harness.messages import counted, one_line
@@ -193,10 +193,11 @@ def _read_pairs(
     """
     pairs: dict[str, ImagePair] = {}
     broken: dict[str, str] = {}
+    read_size = remembering_sizes()
     for number, pair_id in enumerate(names):
         # A damaged annotation costs its own pair, which is reported as failed, and not the split.
         try:
-            pair = check_pair(dataset[number], pair_id)
+            pair = check_pair(dataset[number], pair_id, read_size)
         except (MemoryError, UserError):
             raise
         except Exception as error:  # noqa: BLE001 - a decoder's or a plugin's error fails its pair alone

@@ -132,7 +132,7 @@ def test_a_picture_of_another_size_than_annotated(tmp_path):
     """Known from the header, before any work: no method need look at the picture."""
     draw(tmp_path / "a.png", 0, (60, 48))
     index = read(Pairs(replace(good(1), source=ImageFile("a", tmp_path / "a.png"))))
-    assert "image a has 60 x 48 pixels, its annotation says 32 x 24" in index.broken["001"]
+    assert "image a: has 60 x 48 pixels, its annotation says 32 x 24" in index.broken["001"]
 
 
 LISTS = {

@@ -152,7 +152,7 @@ def test_a_picture_of_another_size_than_annotated(bench, tmp_path):
     PIL.Image.new("RGB", (50, 48)).save(tmp_path / "SPair-71k" / "JPEGImages" / "cat" / "1.png")
     done = bench("data", "verify", "spair-71k", "--split", "test", "--data-root", tmp_path)
     assert done.status == 1
-    assert "image cat-1 has 50 x 48 pixels, its annotation says 60 x 48" in done.out
+    assert "image cat-1: has 50 x 48 pixels, its annotation says 60 x 48" in done.out
     assert "(3 pairs)" in done.out
     assert "0 pairs instead of 12,234" in done.out
 
