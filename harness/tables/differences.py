@@ -226,7 +226,7 @@ def render_differences(
         groups.setdefault(titles, []).append(number)
     sections = [_caption(averaging, len(all_rows))]
     if format == "text":
-        sections = [wrap_text(sections[0], terminal_width()) + "\n"]
+        sections = [wrap_text(sections[0].strip(), terminal_width()) + "\n"]
     for (title_a, title_b), numbers in groups.items():
         texts: list[tuple[str, ...]] = []
         for number in numbers:

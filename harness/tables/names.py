@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.records.schema import Record, Score
+from harness.records.schema import Record
 from harness.tables.columns import Split
 from harness.tables.data_names import name_data
 from harness.tables.localizer_names import name_localizers, options_names
@@ -24,8 +23,7 @@ class Names:
 
     Attributes:
         originals: cell id -> the record as it is stored.
-        renamed: cell id -> the record with the label and the dataset that tables print, and without numbers
-            that are not finite.
+        renamed: cell id -> the record with the label and the dataset that tables print.
         localizers: (cell id, localizer) -> its name in tables, where that differs.
         reasons: (cell id, localizer or empty for all) -> why the numbers are not ranked.
         aside: splits of data that differ from those that rows are ranked on, by the name in tables.
@@ -58,20 +56,14 @@ class Names:
 def make_names(records: Sequence[Record]) -> Names:
     """Names the records of a results folder, or of several that stand in one table."""
     originals = _without_copies(records)
+    data = name_data(list(originals.values()))
+    on_data = [_with_cell(record, dataset=data.names.get(cell_id)) for cell_id, record in originals.items()]
+    methods = name_methods(on_data)
     reasons: dict[tuple[str, str], str] = {}
-    finite = {}
-    for cell_id, record in originals.items():
-        finite[cell_id] = _without_infinite(record)
-        if finite[cell_id] is not record:
-            reasons[cell_id, _EVERY] = "numbers that are not finite are left out"
-    data = name_data(list(finite.values()))
-    methods = name_methods(
-        [_with_cell(record, dataset=data.names.get(record.cell.id)) for record in finite.values()]
-    )
     for cell_id, reason in methods.reasons.items():
         reasons[cell_id, _EVERY] = reason
     renamed = {}
-    for cell_id, record in finite.items():
+    for cell_id, record in originals.items():
         renamed[cell_id] = _with_cell(
             record, dataset=data.names.get(cell_id), label=methods.names.get(cell_id)
         )
@@ -95,19 +87,6 @@ def _without_copies(records: Sequence[Record]) -> dict[str, Record]:
 
 def _predicted_pairs(record: Record) -> int:
     return sum(info.pairs for info in record.localizers.values())
-
-
-def _without_infinite(record: Record) -> Record:
-    """The record itself where all of its numbers are finite."""
-    finite = [score for score in record.scores if _is_finite(score)]
-    if len(finite) == len(record.scores):
-        return record
-    return record.model_copy(update={"scores": finite})
-
-
-def _is_finite(score: Score) -> bool:
-    numbers = [score.alpha, score.pck, score.low, score.high]
-    return all(number is None or math.isfinite(number) for number in numbers)
 
 
 def _with_cell(record: Record, **values: str | None) -> Record:

@@ -49,16 +49,21 @@ def _rows_of_record(record: Record, view: View, names: Names) -> Iterator[Row]:
     for localizer in sorted({score.localizer for score in record.scores}):
         if not view.shows_localizer(localizer):
             continue
+        reasons = [f"{cell.dataset}: {reason}" for reason in names.reasons_of(record, localizer)]
         if view.protocol in record.not_applicable:
             # Not a lack of this row: no method has such a number on this dataset, and so it is ranked.
             remark = f"{cell.dataset}: not applicable: {record.not_applicable[view.protocol]}"
             name = names.localizer(record, localizer)
-            yield replace(bare, localizer=name, stored_localizer=localizer, remarks=(remark,))
+            yield replace(
+                bare, localizer=name, stored_localizer=localizer, notes=tuple(reasons), remarks=(remark,)
+            )
             continue
         # Numbers of another protocol are shown; the row's note keeps them out of the ranking.
         protocol, values = _numbers(record, localizer, view)
-        notes = ranking_notes(record, localizer, protocol)
-        notes += [f"{cell.dataset}: {reason}" for reason in names.reasons_of(record, localizer)]
+        notes = [*ranking_notes(record, localizer, protocol), *reasons]
+        remarks = []
+        if record.provenance and record.provenance.is_mixed:
+            remarks.append(f"{cell.dataset}: predictions made in several environments")
         if protocol != view.protocol:
             notes.append(f"protocol {protocol}")
         yield replace(
@@ -71,6 +76,7 @@ def _rows_of_record(record: Record, view: View, names: Names) -> Iterator[Row]:
             # Predictions and data are found by the names in the folder.
             cells={split: names.original(record)},
             notes=tuple(notes),
+            remarks=tuple(remarks),
         )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from harness.records.schema import Score
 
 NOTHING = "–"
@@ -15,7 +13,7 @@ _MOST_WITH_DECIMALS = 1e6
 
 def number_text(score: Score | None) -> str:
     """`50.7 ±1.0`, or an en dash."""
-    if score is None or not math.isfinite(score.pck):
+    if score is None:
         return NOTHING
     if score.low is None or score.high is None:
         return f"{score.pck:.1f}"

@@ -12,7 +12,7 @@ from support.views import table_of
 from harness.messages import printable
 from harness.report.redact import plain
 from harness.tables.leaderboard import leaderboard
-from harness.tables.text import alpha_text, number_text
+from harness.tables.text import alpha_text
 
 
 @pytest.mark.parametrize(
@@ -77,9 +77,3 @@ def test_a_cell_of_a_csv_is_no_formula_and_breaks_no_row(name):
 )
 def test_alphas_are_printed_as_different_as_they_are(alpha, text):
     assert alpha_text(alpha) == text
-
-
-def test_a_number_that_is_none_is_a_dash():
-    score = a_record().scores[0]
-    assert number_text(score.model_copy(update={"pck": float("nan")})) == "–"
-    assert number_text(None) == "–"

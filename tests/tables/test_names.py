@@ -9,6 +9,7 @@ import pytest
 from support.made_up_records import a_record, a_timestep_record, with_options, with_provenance
 from support.views import table_of
 
+from harness.records.schema import EarlierRun
 from harness.tables.categories import per_category
 from harness.tables.generalisation import generalisation
 from harness.tables.leaderboard import leaderboard
@@ -197,12 +198,29 @@ def test_a_copy_of_a_cell_changes_nothing():
     assert rows_of([*records, records[0]]) == rows_of(records)
 
 
-@pytest.mark.parametrize("number", [float("nan"), float("inf")])
-def test_a_number_that_is_not_finite_is_never_printed(number):
-    record = run("a", 20.0)
-    scores = [
-        score.model_copy(update={"pck": number}) if score.alpha == 0.1 else score for score in record.scores
+def test_predictions_of_several_environments_are_told():
+    record = run()
+    earlier = EarlierRun(
+        started="2025",
+        computed_pairs=1,
+        versions={},
+        commit=None,
+        dirty=None,
+        hardware={"gpu": "another"},
+        device="cuda",
+        batch_size=8,
+    )
+    provenance = record.provenance.model_copy(update={"earlier_runs": [earlier]})
+    (row,) = rows_of([record.model_copy(update={"provenance": provenance})])
+    assert (row["#"], row["note"]) == ("1", "birds: predictions made in several environments")
+
+
+def test_an_older_version_without_such_a_measure_is_not_ranked():
+    records = [
+        run(pck=40.0, extractor="1", started="2026-01"),
+        run(pck=60.0, extractor="2", started="2026-02", identity="c" * 12),
+        run("other", 10.0),
     ]
-    (row,) = rows_of([record.model_copy(update={"scores": scores})])
-    assert (row["#"], row["note"]) == ("", "birds: numbers that are not finite are left out")
-    assert not {"nan", "inf"} & {text[:3] for text in row.values()}
+    records = [each.model_copy(update={"not_applicable": {"padded": "no box"}}) for each in records]
+    rows = rows_of(records, protocol="sd4match")
+    assert sorted(row["#"] for row in rows) == ["", "1", "2"]
