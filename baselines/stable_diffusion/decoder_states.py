@@ -13,6 +13,7 @@ from baselines.stable_diffusion.conditioning import prompt_key
 from baselines.stable_diffusion.stores import LATENTS
 from harness.caching.disk_cache import Cache
 from harness.caching.lru import ByteLRU, Tensors
+from harness.plugins.closure import code_hash
 from harness.preprocess import padded_batch
 from harness.specs import ImageRequest
 
@@ -65,6 +66,7 @@ class PaddedDecoderStates:
                 resample="lanczos",
                 crop=self._crop,
                 corners=self._corners,
+                code=code_hash(__name__, "harness.preprocess"),
             )
 
     def __call__(self, request: ImageRequest) -> Mapping[str, torch.Tensor]:

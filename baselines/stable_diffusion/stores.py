@@ -5,6 +5,7 @@ from __future__ import annotations
 from baselines.stable_diffusion.card import Card
 from harness.caching.array_store import Store
 from harness.caching.disk_cache import Cache
+from harness.plugins.closure import code_hash
 
 LATENTS = 4
 """Channels of a latent."""
@@ -28,4 +29,5 @@ def posterior_store(cache: Cache, source: str, card: Card, resample: str) -> Sto
         package="diffusers",
         frame=[card.native, card.native],
         resample=resample,
+        code=code_hash(__name__, "baselines.stable_diffusion.backbone", "harness.preprocess"),
     )

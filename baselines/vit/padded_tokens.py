@@ -11,6 +11,7 @@ from baselines.networks.stored_tensors import load_or_compute
 from baselines.vit.backbone import VisionTransformer
 from baselines.vit.card import VitCard
 from harness.caching.lru import ByteLRU, Tensors
+from harness.plugins.closure import code_hash
 from harness.preprocess import padded_batch
 from harness.specs import ImageRequest, MakeContext
 
@@ -51,6 +52,7 @@ class PaddedTokens:
                 padded=side,
                 resample="lanczos",
                 position_offset=self._offset,
+                code=code_hash(__name__, "harness.preprocess"),
             )
         else:
             # With a cache the network waits for the first image that is not in it.

@@ -55,7 +55,8 @@ class Cache:
             source: the network's weight source.
             part: beginning of the names of those of the source's files that matter.
             package: the library that the network's code comes from.
-            preprocessing: everything that turns a picture into the network's input: names and values of JSON.
+            preprocessing: everything that turns a picture into the network's input: names and values of JSON;
+                best with a hash of the code, `code=harness.plugins.closure.code_hash(__name__)`.
         """
         versions = package_versions()
         packages = (*_PACKAGES, package)

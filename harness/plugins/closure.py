@@ -67,6 +67,11 @@ def code_of(roots: Iterable[str], own: Collection[str] = ()) -> Code:
         folders = sorted(code.folders)
 
 
+def code_hash(*modules: str) -> str:
+    """A short hash of modules and all that they import: what is kept of their work belongs to that code."""
+    return code_of(modules).digest
+
+
 def _closure(roots: Iterable[str], own: Collection[str], folders: Sequence[str]) -> Code:
     code = Code()
     waiting = list(roots)

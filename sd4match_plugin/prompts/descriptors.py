@@ -13,6 +13,7 @@ from baselines.sources import DINOV2
 from baselines.vit.card import VitCard
 from harness.caching.array_store import Store
 from harness.caching.disk_cache import Cache
+from harness.plugins.closure import code_hash
 from sd4match_plugin.prompts.cpm import Descriptor
 from sd4match_plugin.prompts.image_patches import ImagePatches, Preprocessing, token_shape
 
@@ -74,4 +75,5 @@ class Describer:
             package="transformers",
             preprocessing=preprocessing,
             position_offset=self.position_offset,
+            code=code_hash(__name__),
         )
