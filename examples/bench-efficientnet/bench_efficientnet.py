@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from harness import hookimpl
+from harness.networks import fill_network
 from harness.specs import ExtractorSpec, WeightSource
 
 SIZE = (448, 448)
@@ -12,11 +13,10 @@ class EfficientNetLite0:
     """Output of the block with index 14: (192, 14, 14) per image."""
 
     def __init__(self, context):
-        import torch
         from efficientnet_lite_pytorch import EfficientNet
 
         model = EfficientNet.from_name("efficientnet-lite0")
-        model.load_state_dict(torch.load(context.weights["efficientnet-lite0"], weights_only=True))
+        fill_network(model, context.weights["efficientnet-lite0"])
         self.model, self.device = model.eval().to(context.device), context.device
 
     def extract(self, requests):
