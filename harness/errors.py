@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 
 class BenchError(Exception):
@@ -64,3 +65,35 @@ def _nearest(name: str, names: Iterable[str]) -> list[str]:
 
 class ExtractionError(BenchError):
     """The features of an image or a pair could not be computed."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an error was raised.
+
+    Attributes:
+        kind: the error's class.
+        plugin: the plugin whose code raised it; empty for one of ours.
+        place: `file.py:12`, the plugin's own line; empty where it is not known.
+        traceback: as Python prints it, cut where it is long.
+    """
+
+    kind: str
+    plugin: str
+    place: str
+    traceback: str
+
+    @property
+    def key(self) -> str:
+        """`KeyError, file.py:12`: the same for errors of one cause."""
+        return f"{self.kind}, {self.place}" if self.place else self.kind
+
+
+def origin_of(error: BaseException | None) -> Origin | None:
+    """The origin that was noted of an error, or of the error that it was raised from."""
+    while error is not None:
+        origin: Origin | None = getattr(error, "bench_origin", None)
+        if origin is not None:
+            return origin
+        error = error.__cause__
+    return None

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 
-from harness.errors import BenchError
+from harness.errors import BenchError, origin_of
 
 # Sequences that end in a letter, such as colours, and those that end in a bell, such as titles of windows.
 _ESCAPES = re.compile(
@@ -24,10 +24,55 @@ def first_line(error: BaseException, limit: int | None = None) -> str:
     return (lines[0] if lines else type(error).__name__)[:limit]
 
 
-def one_line(error: BaseException) -> str:
-    """An error in one line: the message of a `BenchError`, `Class: first line` of any other."""
-    message = (str(error).strip().splitlines() or [""])[0]
-    return message if isinstance(error, BenchError) else f"{type(error).__name__}: {message}".rstrip(": ")
+LONGEST = 1_000
+"""Characters of another author's error message that are shown."""
+
+
+def one_line(error: BaseException, with_plugin: bool = True) -> str:
+    """An error in one line.
+
+    The message of a `BenchError`; `Class: first line` of any other, with the plugin and the line of its code
+    that it comes from where that is known.
+
+    Args:
+        with_plugin: whether the plugin's name is part of it, where the text before does not say it.
+    """
+    if isinstance(error, BenchError):
+        return (str(error).strip().splitlines() or [""])[0]
+    try:
+        message = (str(error).strip().splitlines() or [""])[0]
+    except Exception as fault:  # noqa: BLE001 - a plugin's error may fail to print
+        message = f"its message cannot be printed ({type(fault).__name__})"
+    return _class_and_message(error, message) + _origin_text(error, with_plugin)
+
+
+def whole_message(error: BaseException) -> str:
+    """All lines of an error's message in one, for the row of a table; as `one_line` otherwise."""
+    message = " ".join(str(error).split())
+    if isinstance(error, BenchError):
+        return message
+    return _class_and_message(error, message) + _origin_text(error)
+
+
+def _class_and_message(error: BaseException, message: str) -> str:
+    # No terminal and no file can encode the halves of characters.
+    message = message.encode("utf-8", "backslashreplace").decode("utf-8")
+    if len(message) > LONGEST:
+        message = f"{message[:LONGEST]}…"
+    return f"{type(error).__name__}: {message}".rstrip(": ")
+
+
+def _origin_text(error: BaseException, with_plugin: bool = True) -> str:
+    """` (plugin 'mine', file.py:12)`, as far as it is known."""
+    origin = origin_of(error)
+    if origin is None:
+        return ""
+    parts = []
+    if origin.plugin and with_plugin:
+        parts.append(f"plugin '{origin.plugin}'")
+    if origin.place:
+        parts.append(origin.place)
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 class OncePerSubject:

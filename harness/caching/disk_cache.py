@@ -26,6 +26,8 @@ class Cache:
         weights: weight source -> file -> sha256.
         device, precision: the device and the precision that networks compute in.
         compiled: whether networks are compiled.
+        plugin: the plugin whose stores these are; empty for those of built-in methods. Its code computes
+            under settings of its own, so that nobody else may read them.
         stores: the stores in use, by the names of their folders.
     """
 
@@ -34,6 +36,7 @@ class Cache:
     device: str
     precision: str
     compiled: bool = False
+    plugin: str = ""
     stores: dict[str, Store] = field(default_factory=dict)
 
     def store(
@@ -71,6 +74,8 @@ class Cache:
             "versions": {name: versions.get(name) for name in packages},
             **preprocessing,
         }
+        if self.plugin:
+            key["plugin"] = self.plugin
         store = Store(self.root, name, key, shape)
         return self.stores.setdefault(store.folder.name, store)
 

@@ -13,6 +13,7 @@ from typing import NoReturn
 
 import click
 
+from harness.cli.debugging import VARIABLE, is_debugging, print_traceback
 from harness.errors import BenchError, SeveralErrors, UserError
 from harness.messages import printable
 from harness.plugins.host import Host
@@ -68,7 +69,8 @@ def _host(ctx: click.Context) -> Host:
     cls=_Bench,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="--no-plugin NAME, anywhere on the command line, keeps a plugin from being loaded; "
-    "so does BENCH_BLOCK=NAME,NAME.",
+    "so does BENCH_BLOCK=NAME,NAME. --debug, likewise, prints the traceback of each error; so does "
+    "BENCH_DEBUG=1.",
 )
 @click.version_option(package_name="correspondence-bench", prog_name="bench")
 def bench() -> None:
@@ -104,10 +106,12 @@ def _run(arguments: Sequence[str]) -> int:
     # Before anything is loaded: a blocked plugin is not even imported.
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, prog="bench", exit_on_error=False)
     early.add_argument("--no-plugin", action="append", default=[], metavar="NAME")
+    early.add_argument("--debug", action="store_true")
     try:
         options, remaining = early.parse_known_args(list(arguments))
     except argparse.ArgumentError as error:
         raise UserError(f"--no-plugin: {error.message}; name a plugin that 'bench plugins' lists") from error
+    is_debugging.set(options.debug or os.environ.get(VARIABLE, "") not in ("", "0"))
     host = load_plugins(blocked=options.no_plugin)
     result = bench.main(args=remaining, prog_name="bench", standalone_mode=False, obj=host)
     # Commands that cannot fail return None, which means success.
@@ -123,6 +127,8 @@ def _catch_errors(action: Callable[[], int]) -> int:
     except click.ClickException as error:
         return _print_usage(error)
     except BenchError as error:
+        if is_debugging.get():
+            print_traceback(_traceback(error))
         return _print_error(_error_lines(error), 2)
     except (click.Abort, KeyboardInterrupt):
         # 128 and the number of the signal (SIGINT), as shells count.
@@ -152,6 +158,12 @@ def _print_usage(error: click.ClickException) -> int:
     # click lists the choices of an option on several lines.
     message = " ".join(error.format_message().split())
     return _print_error(f"{command}: {message} ('{command} --help' tells more)", error.exit_code or 2)
+
+
+def _traceback(error: BenchError) -> str:
+    from harness.isolation.origin import traceback_of
+
+    return traceback_of(error)
 
 
 def _error_lines(error: BenchError) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from harness.cli.debugging import print_traceback
 from harness.cli.progress import ProgressBar
 from harness.messages import counted, failed_pairs, printable
 
@@ -42,6 +43,7 @@ class TerminalReporter:
         cell_id = record.cell.id
         if record.error:
             self.warn(f"{cell_id}: failed: {record.error.message}")
+            print_traceback(record.error.traceback)
         if record.status == "not-applicable":
             self.warn(f"{cell_id}: not applicable: {record.reason}")
         # One cause often fails hundreds of pairs: each message is printed once, with its number of pairs.
@@ -49,6 +51,8 @@ class TerminalReporter:
         kinds = Counter(error for _, error in causes)
         for message, count in kinds.most_common(SHOWN_FAILURES):
             self.warn(f"{cell_id}: {failed_pairs(count)}: {message}")
+        for traceback in record.tracebacks.values():
+            print_traceback(traceback)
         more = len(kinds) - SHOWN_FAILURES
         if more > 0:
             self.warn(f"{cell_id}: and {more} more kinds of failure; its record.json has all")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import logging
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 from typing import NamedTuple, cast
@@ -10,7 +11,8 @@ from typing import NamedTuple, cast
 from harness.errors import BenchError, ExtractionError
 from harness.features.items import Item
 from harness.frames import Size
-from harness.messages import one_line
+from harness.isolation.origin import remember_origin
+from harness.messages import counted, one_line
 from harness.specs import FeatureMap, ImageExtractor, ImageRequest, PairExtractor
 
 Maps = tuple[FeatureMap, ...]
@@ -39,6 +41,7 @@ class BatchExtractor:
 
     def __init__(self, extractor: ImageExtractor | PairExtractor, is_pairwise: bool, batch_size: int) -> None:
         self._extractor, self._is_pairwise, self._fitting = extractor, is_pairwise, batch_size
+        self._is_told = False
 
     def extract(self, tasks: Sequence[Task]) -> dict[Hashable, Maps | BenchError]:
         """Returns the maps of each item, or its error, by the items' keys."""
@@ -47,8 +50,9 @@ class BatchExtractor:
         if len(tasks) > self._fitting:
             return self._extract_in_parts(tasks, self._fitting)
         try:
-            maps = self._call([task.requests for task in tasks])
+            maps = self._call(tasks)
         except Exception as error:  # noqa: BLE001 - a plugin's code, and its error fails its own pairs only
+            remember_origin(error)
             # The frames of the error hold the tensors that filled the memory.
             failure = error.with_traceback(None)
         else:
@@ -65,10 +69,26 @@ class BatchExtractor:
             item = tasks[0].item
             return {item.key: _item_error(item, failure, is_exhausted)}
         if not is_exhausted:
-            return self._extract_in_parts(tasks, 1)
+            results = self._extract_in_parts(tasks, 1)
+            self._tell_of_batch(len(tasks), failure, results)
+            return results
         # For all later batches too: another try of the full size would cost its time and fail again.
         self._fitting = len(tasks) // 2
         return self._extract_in_parts(tasks, self._fitting)
+
+    def _tell_of_batch(
+        self, size: int, failure: Exception, results: Mapping[Hashable, Maps | BenchError]
+    ) -> None:
+        """Says once that an extractor fails on a batch alone; any other failure is that of its pairs."""
+        if self._is_told or any(isinstance(result, BenchError) for result in results.values()):
+            return
+        self._is_told = True
+        noun = "pair" if self._is_pairwise else "image"
+        logging.getLogger(__name__).warning(
+            "bench: an extractor raised on %s at once and succeeded with one at a time: %s",
+            counted(size, noun),
+            one_line(failure),
+        )
 
     def _extract_in_parts(self, tasks: Sequence[Task], size: int) -> dict[Hashable, Maps | BenchError]:
         results: dict[Hashable, Maps | BenchError] = {}
@@ -76,7 +96,7 @@ class BatchExtractor:
             results |= self.extract(tasks[start : start + size])
         return results
 
-    def _call(self, batch: Sequence[tuple[ImageRequest, ...]]) -> list[Maps]:
+    def _call(self, tasks: Sequence[Task]) -> list[Maps]:
         """Returns the feature maps of each item.
 
         Raises:
@@ -85,14 +105,16 @@ class BatchExtractor:
         """
         import torch
 
+        batch = [task.requests for task in tasks]
         with torch.inference_mode():
             call = self._call_for_pairs if self._is_pairwise else self._call_for_images
             results = call(batch)
         if len(results) != len(batch):
             raise ExtractionError(f"the extractor returned {len(results)} results for {len(batch)} requests")
-        for requests, maps in zip(batch, results, strict=True):
-            for request, feature_map in zip(requests, maps, strict=True):
-                check_feature_map(feature_map, request.size)
+        for task, maps in zip(tasks, results, strict=True):
+            # As annotated: what the extractor was handed may be changed by now.
+            for size, feature_map in zip(task.item.sizes, maps, strict=True):
+                check_feature_map(feature_map, size)
         separate_maps: list[Maps] = []
         for maps in results:
             separate_maps.append(tuple(map(_without_batch, maps)))
@@ -146,12 +168,18 @@ def check_feature_map(result: object, original: Size) -> None:
 
 def _item_error(item: Item, failure: Exception, is_exhausted: bool) -> ExtractionError:
     if isinstance(failure, BenchError):
-        return ExtractionError(str(failure))
+        return _caused_by(failure, ExtractionError(str(failure)))
     names = " and ".join(image.name for image in item.images)
     hint = ""
     if is_exhausted:
         hint = "; one at a time is too much, try --precision bf16 or a smaller --ensemble"
-    return ExtractionError(f"extractor failed on {names}: {one_line(failure)}{hint}")
+    return _caused_by(failure, ExtractionError(f"extractor failed on {names}: {one_line(failure)}{hint}"))
+
+
+def _caused_by(cause: Exception, error: ExtractionError) -> ExtractionError:
+    # As `raise ... from` would: where it was raised is known by its cause.
+    error.__cause__ = cause
+    return error
 
 
 def _is_out_of_memory(error: BaseException | None) -> bool:

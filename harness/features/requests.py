@@ -10,6 +10,7 @@ from harness.errors import BenchError, ExtractionError
 from harness.features.items import Item
 from harness.features.pictures import Pictures
 from harness.frames import Size
+from harness.isolation.origin import remember_origin
 from harness.messages import one_line
 from harness.specs import ImageRequest, ImageSource, PairPrompt, Prompt, Scope
 
@@ -70,6 +71,7 @@ class RequestMaker:
         except BenchError:
             raise
         except Exception as error:
+            remember_origin(error)
             raise ExtractionError(f"prompt failed: {one_line(error)}") from error
 
     def _make(self, item: Item) -> tuple[ImageRequest, ...]:

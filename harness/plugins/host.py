@@ -10,6 +10,7 @@ import difflib
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
@@ -18,10 +19,14 @@ import pluggy
 
 from harness import hookspecs
 from harness.errors import UserError
+from harness.isolation.guard import running_code_of
+from harness.isolation.guarded import GuardedFunction
+from harness.isolation.guarded_specs import guarded_spec
+from harness.isolation.owner import Owner, owner_of
 from harness.messages import one_line
 from harness.plugins.module_files import module_name
 from harness.plugins.names import check_name
-from harness.plugins.registry import Claim, MethodRegistry, Plugin, Registry, Status
+from harness.plugins.registry import BUILTIN, Claim, MethodRegistry, Plugin, Registry, Status
 from harness.specs import (
     CommandSpec,
     DatasetSpec,
@@ -83,8 +88,12 @@ class Host:
             source: its module as an entry point names it; empty for a plugin that is not installed.
         """
         plugin = Plugin(name, distribution, version, "loaded", source=source)
+        owner = None if name in BUILTIN else Owner(name)
         try:
-            module = importer()
+            with _guard(owner):
+                module = importer()
+            if owner:
+                owner = owner_of(module, owner)
             needed = getattr(module, "bench_api", hookspecs.BENCH_API)
             if needed != hookspecs.BENCH_API:
                 raise UserError(
@@ -96,7 +105,7 @@ class Host:
             # All records are collected before the first is added: a plugin that fails leaves none behind.
             collected = {}
             for hook, registry in self.registries.items():
-                collected[hook] = self._collect(module, registry)
+                collected[hook] = self._collect(module, registry, owner)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin must not stop the others
             if self.manager.has_plugin(name):
                 self.manager.unregister(name=name)
@@ -104,6 +113,8 @@ class Host:
             return
         # Now, and not when a version is asked for: a cell that ran may have left other values there.
         self.references[name] = _referenced_modules(module)
+        if owner:
+            self._guard_reporters(module, owner)
         hooks = [caller.name for caller in self.manager.get_hookcallers(module) or ()]
         plugin = replace(plugin, hooks=tuple(sorted(hooks)))
         self.plugins.append(self._add(plugin, collected))
@@ -151,13 +162,28 @@ class Host:
                 unmarked.append(f"{name} is not called (is @hookimpl missing?)")
         return unmarked
 
-    def _collect(self, module: object, registry: Registry[Any]) -> list[Any]:
-        """Calls one plugin's implementation of a hook. Raises `UserError` for specs of another class."""
+    def _guard_reporters(self, module: object, owner: Owner) -> None:
+        """Puts a plugin's lifecycle hooks behind the guard, which hands them copies."""
+        for caller in self.manager.get_hookcallers(module) or ():
+            for implementation in caller.get_hookimpls():
+                is_guarded = isinstance(implementation.function, GuardedFunction)
+                if implementation.plugin is module and not is_guarded:
+                    guarded = GuardedFunction(owner, implementation.function)
+                    object.__setattr__(implementation, "function", guarded)
+
+    def _collect(self, module: object, registry: Registry[Any], owner: Owner | None) -> list[Any]:
+        """Calls one plugin's implementation of a hook. Raises `UserError` for specs of another class.
+
+        Args:
+            owner: the plugin, whose specs are put behind the guard; None for a built-in one.
+        """
         # Only this plugin's: calling the hook itself would call those of all plugins once more.
         specs: list[Any] = []
         for implementation in getattr(self.manager.hook, registry.hook).get_hookimpls():
             if implementation.plugin is module:
-                specs.extend(implementation.function())
+                with _guard(owner):
+                    # A hook may be a generator: its code runs here.
+                    specs.extend(implementation.function())
         for spec in specs:
             if not isinstance(spec, registry.spec_class):
                 raise UserError(
@@ -169,7 +195,11 @@ class Host:
         for spec in specs:
             if counts[spec.name.casefold()] > 1:
                 raise UserError(f"{registry.hook} returned '{spec.name}' twice")
-        return specs
+        return [guarded_spec(spec, owner) for spec in specs] if owner else specs
+
+
+def _guard(owner: Owner | None) -> AbstractContextManager[None]:
+    return running_code_of(owner) if owner else nullcontext()
 
 
 def _hook_names() -> list[str]:
@@ -180,7 +210,8 @@ def _hook_names() -> list[str]:
 def _reason(error: BaseException) -> str:
     """The cause of a failure in one line. pluggy's errors have it at their end."""
     if not isinstance(error, pluggy.PluginValidationError):
-        return one_line(error)
+        # The plugin's name stands before it.
+        return one_line(error, with_plugin=False)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     cause = lines[-1] if len(lines) > 1 else str(error)
     hook = re.search(r"hook '(\w+)'", str(error))

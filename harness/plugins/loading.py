@@ -11,16 +11,10 @@ from importlib.metadata import EntryPoint, entry_points
 from harness import hookspecs
 from harness.errors import unknown_name
 from harness.plugins.host import Host
+from harness.plugins.registry import BUILTIN
 from harness.version import __version__
 
 DISTRIBUTION = "correspondence-bench"
-
-BUILTIN = {
-    "harness": "harness.builtin",
-    "baselines": "baselines.plugin",
-    "sd4match": "sd4match_plugin.plugin",
-}
-"""Plugins that come with this distribution: name -> module."""
 
 
 def load_plugins(blocked: Iterable[str] = (), points: Iterable[EntryPoint] | None = None) -> Host:

@@ -13,6 +13,13 @@ Status = Literal["loaded", "failed", "blocked", "shadowed"]
 
 Spec = TypeVar("Spec")
 
+BUILTIN = {
+    "harness": "harness.builtin",
+    "baselines": "baselines.plugin",
+    "sd4match": "sd4match_plugin.plugin",
+}
+"""Plugins that come with this distribution: name -> module."""
+
 
 @dataclass(frozen=True)
 class Plugin:

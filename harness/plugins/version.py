@@ -9,12 +9,12 @@ from functools import partial
 from typing import Any
 
 from harness.environment import PACKAGES
+from harness.isolation.guarded import without_guard
 from harness.plugins.closure import OURS, Code, add_distribution, code_of
 from harness.plugins.code_files import file_digest
 from harness.plugins.host import Host
-from harness.plugins.loading import BUILTIN
 from harness.plugins.module_files import find_distribution, find_module, module_name
-from harness.plugins.registry import Plugin, Registry
+from harness.plugins.registry import BUILTIN, Plugin, Registry
 from harness.version import __version__
 
 ENGINE = ("harness.features.pair_features", "harness.running.locate")
@@ -40,7 +40,8 @@ def plugin_version(host: Host, registry: Registry[Any], name: str) -> str:
 
 def _describe(host: Host, registry: Registry[Any], name: str) -> str:
     plugin = registry.origin(name)
-    makers = list(_maker_modules(getattr(registry.get(name), "make", None)))
+    make = without_guard(getattr(registry.get(name), "make", None))
+    makers = list(_maker_modules(make))
     parts = [f"{plugin.distribution} {plugin.version}"]
     # Of ours the code behind this very spec: a dataset's reader is no part of a method.
     code = code_of(makers) if plugin.name in BUILTIN else _plugin_code(host, plugin, makers)

@@ -236,6 +236,8 @@ class Record(_Model):
     """Protocol -> frame that its errors are measured in; records from before it have no such field."""
     scores: list[Score] = []
     failures: list[Failure] = []
+    tracebacks: dict[str, str] = {}
+    """Kind and place of an error, `KeyError, file.py:12` -> traceback of the first failure of that cause."""
     error: Error | None = None
     reason: str = ""
     """Reason why the cell is not applicable."""

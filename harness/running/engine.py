@@ -102,4 +102,6 @@ def _call_hook(host: Host, reporter: Reporter, name: str, **values: object) -> N
         try:
             call(**values)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's code
-            reporter.warn(f"{plugin.origin}: {name} raised {one_line(error)}; the run goes on")
+            reporter.warn(
+                f"{plugin.origin}: {name} raised {one_line(error, with_plugin=False)}; the run goes on"
+            )

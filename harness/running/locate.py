@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.errors import ExtractionError
+from harness.isolation.origin import remember_origin
 from harness.records.predictions import FARTHEST
 from harness.specs import FeatureMap, Localizer, Located, is_batch_localizer
 
@@ -94,7 +95,9 @@ def launch(localizer: Localizer, tasks: Sequence[Task]) -> list[Located | Except
         return located
     except Exception as error:  # noqa: BLE001 - a plugin's code, and its error fails one pair only
         if len(tasks) == 1:
-            return [error]
+            remember_origin(error)
+            # The frames of the error hold feature maps.
+            return [error.with_traceback(None)]
         # One by one, to find the pair that it belongs to.
         return [launch(localizer, [task])[0] for task in tasks]
 
@@ -144,8 +147,11 @@ def _check_channels(source: FeatureMap, target: FeatureMap) -> None:
 
 
 def _as_float64(result: Located, points: torch.Tensor) -> Located:
-    xy = result.points.detach().double()
-    score = result.score.detach().double()
+    import torch
+
+    # Copies: the localizer may use its tensors again before they are fetched.
+    xy = result.points.detach().to(torch.float64, copy=True)
+    score = result.score.detach().to(torch.float64, copy=True)
     if xy.shape != points.shape or score.shape != points.shape[:1]:
         raise ExtractionError(
             f"expected points {tuple(points.shape)} and as many scores, "

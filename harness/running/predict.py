@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from harness.caching.disk_cache import Cache
-from harness.errors import BenchError
+from harness.errors import BenchError, origin_of
 from harness.features.pair_features import PairFeatures
 from harness.features.prefetch import start_server
 from harness.features.requests import PromptUse
@@ -28,6 +28,9 @@ SHARD_PAIRS = 32
 
 SHARD_SECONDS = 30.0
 """Predictions of slow work are handed over more often."""
+
+MOST_TRACEBACKS = 20
+"""Tracebacks of different errors that a record holds."""
 
 WantedPairs = Mapping[str, Sequence[str]]
 """Pair -> names of the localizers that are to predict its points."""
@@ -55,6 +58,7 @@ class Work:
         attempted: pairs and localizers that were worked on, with or without success.
         computed: number of pairs whose features were computed.
         failures: in the dataset's order.
+        tracebacks: kind and place of an error -> traceback of the first one.
         cache_trouble: the reason why something was not written to the cache; empty where all was.
         gpu_peak_memory_bytes: None without a GPU.
     """
@@ -63,6 +67,7 @@ class Work:
     attempted: frozenset[tuple[str, str]] = frozenset()
     computed: int = 0
     failures: Sequence[Failure] = ()
+    tracebacks: Mapping[str, str] = field(default_factory=dict)
     stages: Mapping[str, Stage] = field(default_factory=dict)
     cache: Mapping[str, CacheUse] = field(default_factory=dict)
     cache_trouble: str = ""
@@ -112,6 +117,7 @@ def predict(
         attempted=_tasks(wanted),
         computed=predictor.computed,
         failures=_in_order(resolved, predictor.failures),
+        tracebacks=predictor.tracebacks,
         stages=clock.stages(),
         cache=_cache_use(cache),
         cache_trouble=cache.trouble if cache else "",
@@ -183,6 +189,7 @@ class _Predictor:
     Attributes:
         computed: number of pairs whose features were computed.
         failures: in the order in which they happened.
+        tracebacks: kind and place of an error -> traceback of the first one.
     """
 
     def __init__(
@@ -194,6 +201,7 @@ class _Predictor:
     ) -> None:
         self.computed = 0
         self.failures: list[Failure] = []
+        self.tracebacks: dict[str, str] = {}
         self._index, self._features, self._localizers = resolved.index, features, localizers
         self._clock, self._queue = clock, Queue()
 
@@ -232,7 +240,7 @@ class _Predictor:
             with self._clock.stage("extract"):
                 source, target = self._features(pair)
         except BenchError as error:
-            self._add_failure(pair.pair_id, None, str(error))
+            self._add_failure(pair.pair_id, None, str(error), error)
             return
         self.computed += 1
         points = torch.from_numpy(self._index.source_points(pair.pair_id))
@@ -248,13 +256,18 @@ class _Predictor:
         predictions: list[Prediction] = []
         for pair_id, name, result in results:
             if isinstance(result, Exception):
-                self._add_failure(pair_id, name, f"localizer {name}: {one_line(result)}")
+                self._add_failure(pair_id, name, f"localizer {name}: {one_line(result)}", result)
             else:
                 predictions.append(Prediction(pair_id, name, result))
         return predictions
 
-    def _add_failure(self, pair_id: str, localizer: str | None, error: str) -> None:
-        self.failures.append(Failure(pair_id=pair_id, localizer=localizer, error=error))
+    def _add_failure(
+        self, pair_id: str, localizer: str | None, message: str, error: Exception | None = None
+    ) -> None:
+        self.failures.append(Failure(pair_id=pair_id, localizer=localizer, error=message))
+        origin = origin_of(error)
+        if origin and len(self.tracebacks) < MOST_TRACEBACKS:
+            self.tracebacks.setdefault(origin.key, origin.traceback)
 
 
 def _tasks(wanted: WantedPairs) -> frozenset[tuple[str, str]]:

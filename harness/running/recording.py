@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from harness.environment import hardware, package_versions, source_state
+from harness.isolation.origin import traceback_of
 from harness.messages import one_line
 from harness.records.predictions import PREDICTIONS, fingerprints_of, predicted_tasks
 from harness.records.schema import (
@@ -22,7 +22,7 @@ from harness.records.schema import (
 )
 from harness.running.clock import StageClock
 from harness.running.failures import all_failures
-from harness.running.predict import Work
+from harness.running.predict import MOST_TRACEBACKS, Work
 from harness.running.resolve import ResolvedCell, files_key, fingerprint_options
 from harness.scoring.correctness import count_predictions
 from harness.scoring.criteria import frames_of
@@ -83,6 +83,7 @@ def make_record(
         frames=frames_of(criteria),
         scores=scores,
         failures=failures,
+        tracebacks=_tracebacks(work, earlier) if failures else {},
         provenance=_provenance(resolved, work, earlier, stages),
         not_applicable=merge_reasons(measures, earlier),
         predictions_sha256=sha256,
@@ -99,9 +100,18 @@ def record_of_failure(resolved: ResolvedCell, error: BaseException) -> Record:
     description = Error(
         type=type(error).__name__,
         message=one_line(error),
-        traceback="".join(traceback.format_exception(error)),
+        traceback=traceback_of(error),
     )
     return Record(status="failed", cell=resolved.info(), error=description)
+
+
+def _tracebacks(work: Work, earlier: Record | None) -> dict[str, str]:
+    """Tracebacks of this run's failures, then those of the earlier record, as far as there is room."""
+    tracebacks = {**work.tracebacks}
+    for key, text in earlier.tracebacks.items() if earlier else ():
+        if len(tracebacks) < MOST_TRACEBACKS:
+            tracebacks.setdefault(key, text)
+    return tracebacks
 
 
 def _localizer_infos(

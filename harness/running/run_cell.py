@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from harness.datasets.selection import predictable_pairs
 from harness.errors import BenchError, DataError, ExtractionError, NotApplicable, UserError
 from harness.files import file_sha256
+from harness.isolation.origin import with_tracebacks
 from harness.messages import failed_pairs
 from harness.records.folders import (
     RECORD,
@@ -206,7 +207,10 @@ def _gather_predictions(resolved: ResolvedCell, work: Work, sha256: str) -> tupl
 
 def _nothing_predicted(resolved: ResolvedCell, work: Work) -> BenchError:
     if work.failures:
-        return ExtractionError(f"all {failed_pairs(len(work.failures))}; the first: {work.failures[0].error}")
+        error = ExtractionError(
+            f"all {failed_pairs(len(work.failures))}; the first: {work.failures[0].error}"
+        )
+        return with_tracebacks(error, work.tracebacks)
     index = resolved.index
     return DataError(
         f"{index.label} {index.split}: none of its {len(index.pair_ids)} pairs has a valid point"

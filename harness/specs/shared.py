@@ -17,6 +17,14 @@ class SharedObjects:
 
     def __init__(self) -> None:
         self._objects: dict[str, tuple[Hashable, object]] = {}
+        self._parts: dict[str, SharedObjects] = {}
+
+    def part(self, name: str) -> SharedObjects:
+        """Returns a part of its own for one plugin, which lives as long as the whole.
+
+        A network that a plugin's code has changed, or loaded under its own settings, must not get to others.
+        """
+        return self._parts.setdefault(name, SharedObjects())
 
     def once(self, purpose: str, key: Hashable, make: Callable[[], Shared]) -> Shared:
         """Returns the object of a purpose if it was made for an equal `key`; otherwise makes it anew.
@@ -31,3 +39,5 @@ class SharedObjects:
     def clear(self) -> None:
         """Drops all objects."""
         self._objects.clear()
+        for part in self._parts.values():
+            part.clear()

@@ -51,7 +51,9 @@ def test_listing_shows_loaded_and_failed_plugins(shell_bench):
     assert (plugins["toy"]["distribution"], plugins["toy"]["version"]) == ("bench-toy", "1.2.3")
     assert "bench_extractors" in plugins["toy"]["hooks"]
     assert plugins["broken"]["status"] == "failed"
-    assert plugins["broken"]["reason"] == "ImportError: libbroken.so: cannot open shared object file"
+    assert plugins["broken"]["reason"] == (
+        "ImportError: libbroken.so: cannot open shared object file (bench_broken.py:3)"
+    )
     assert all(
         set(one) == {"name", "distribution", "version", "status", "hooks", "reason"}
         for one in plugins.values()

@@ -1,0 +1,154 @@
+"""The door through which plugins' code is called.
+
+The settings of the process are read before and put back after, also where an error or an interrupt ends the
+code. Whatever the code set for itself is in place again when code of the same owner runs the next time, so
+that its numbers are what it gets alone and the numbers of others are not changed. A change is told once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+from harness.errors import BenchError, origin_of
+from harness.isolation.first_import import watching_imports
+from harness.isolation.origin import remember_origin
+from harness.isolation.output import printing_to_stderr
+from harness.isolation.owner import Owner
+from harness.isolation.settings import (
+    ABSENT,
+    ENVIRONMENT,
+    changes,
+    group_of,
+    read_values,
+    write_values,
+)
+from harness.isolation.torch_settings import STREAM, first_stream
+from harness.isolation.visit import Visit
+from harness.messages import listed
+
+_visits: list[Visit] = []
+"""The calls that have not returned, the outermost first."""
+
+
+@contextmanager
+def running_code_of(owner: Owner, *, redirects: bool = True) -> Iterator[None]:
+    """Runs a plugin's code: its own settings are in place before, those of the process after.
+
+    Args:
+        redirects: whether what it prints goes to stderr. A command's output is meant for stdout.
+
+    Raises:
+        BenchError: a setting of the process cannot be put back, or the code calls `sys.exit`.
+    """
+    if _visits and _visits[-1].owner.plugin is owner.plugin:
+        # Its code calls us, and we call it: it is inside already.
+        yield
+        return
+    visit = Visit(owner, read_values())
+    _visits.append(visit)
+    changed: dict[str, Any] = {}
+    try:
+        with watching_imports(_visits), printing_to_stderr() if redirects else nullcontext():
+            entered = _enter(visit)
+            try:
+                yield
+            except Exception as error:
+                remember_origin(error, owner.name)
+                raise
+            except SystemExit as error:
+                # Of a command it is the exit status. Anything else would end the run, and without a word.
+                if not redirects:
+                    raise
+                remember_origin(error, owner.name)
+                raise BenchError(
+                    f"plugin '{owner.name}' ends the process (sys.exit({error.code!r})"
+                    f"{_at(error)}); raise an error instead"
+                ) from error
+            finally:
+                changed = _leave(visit, entered)
+    finally:
+        _visits.remove(visit)
+        _tell(visit, changed)
+
+
+def _enter(visit: Visit) -> Mapping[str, Any]:
+    """Puts an owner's settings in place. Returns all settings as its code finds them."""
+    owner = visit.owner
+    # Within another plugin's code, the process's own settings are those from before that one was called.
+    wanted = {**visit.before, **_visits[0].before}
+    if STREAM in wanted:
+        # As a process begins: numbers of code that draws must not depend on who drew before.
+        wanted.update(first_stream())
+    wanted |= {**owner.inherited(), **owner.own}
+    missing = changes(visit.before, wanted)
+    if not missing:
+        return visit.before
+    for label, error in write_values(missing):
+        # Its working directory is gone, or the like; its own code will say what it lacks.
+        owner.own.pop(label, None)
+        _log(f"plugin '{owner.name}': {label} cannot be set for it again ({error})")
+    if all(group_of(label).is_stream for label in missing):
+        return {**visit.before, **missing}
+    # One setting may have changed others.
+    return read_values()
+
+
+def _leave(visit: Visit, entered: Mapping[str, Any]) -> dict[str, Any]:
+    """Keeps what the code set for its owner, and puts the process's settings back.
+
+    Returns:
+        The settings that the code changed, with their new values.
+    """
+    owner, after = visit.owner, read_values()
+    # Settings of a module that the code imported are known as they were right after its import.
+    changed = changes({**visit.before, **entered}, after)
+    reference = {**visit.before, **owner.inherited()}
+    for label, value in changed.items():
+        if not group_of(label).is_kept:
+            continue
+        if reference.get(label, ABSENT) == value:
+            owner.own.pop(label, None)
+        else:
+            owner.own[label] = value
+    for label, error in write_values(changes(after, visit.before)):
+        raise BenchError(
+            f"plugin '{owner.name}' set {label}, which cannot be put back ({error}); the numbers of others "
+            f"would not be right: mend the plugin, or keep it out with --no-plugin {owner.name}"
+        )
+    return changed
+
+
+def _tell(visit: Visit, changed: Mapping[str, Any]) -> None:
+    """Tells the user of changes, each kind once for a plugin."""
+    owner, phrases, is_kept = visit.owner, [], True
+    for label, value in changed.items():
+        group = group_of(label)
+        if not group.is_told or label in owner.told or label in visit.quiet:
+            continue
+        owner.told.add(label)
+        phrases.append(_phrase(label, value))
+        is_kept = is_kept and group.is_kept
+    if phrases:
+        outcome = "it holds for that plugin alone" if is_kept else "it was put back"
+        _log(f"plugin '{owner.name}' set {listed(phrases)}; {outcome}")
+
+
+def _phrase(label: str, value: Any) -> str:
+    # Variables may hold secrets; handlers and the like have no value to read.
+    if label.startswith(ENVIRONMENT):
+        return f"the {label}"
+    if callable(value) or value is None:
+        return label
+    return f"{label} to {str(value).removeprefix('torch.')}"
+
+
+def _at(error: BaseException) -> str:
+    origin = origin_of(error)
+    return f" at {origin.place}" if origin and origin.place else ""
+
+
+def _log(message: str) -> None:
+    logging.getLogger(__name__).warning("bench: %s", message)

@@ -1,0 +1,112 @@
+"""Specs of plugins whose functions, and the objects that these make, are behind the guard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from harness.isolation.copies import copied_mapping
+from harness.isolation.guard import running_code_of
+from harness.isolation.guarded import Guarded, GuardedDataset, GuardedExtractor, GuardedFunction
+from harness.isolation.owner import Owner
+from harness.specs import (
+    CommandSpec,
+    DatasetSpec,
+    ExtractorSpec,
+    LearnedSpec,
+    LocalizerSpec,
+    MakeContext,
+    PromptSpec,
+)
+
+if TYPE_CHECKING:
+    import click
+
+Spec = TypeVar("Spec")
+
+
+def guarded_spec(spec: Spec, owner: Owner) -> Spec:
+    """Returns a plugin's spec with its functions behind the guard, and with dictionaries of its own.
+
+    Args:
+        owner: the plugin.
+    """
+    changes: dict[str, Any] = {}
+    for field in fields(spec):  # type: ignore[arg-type]
+        value = getattr(spec, field.name)
+        if type(value) is dict:
+            # The plugin may go on changing its own.
+            changes[field.name] = copied_mapping(value)
+        elif callable(value):
+            changes[field.name] = _guarded_field(spec, field.name, value, owner)
+        elif isinstance(value, LearnedSpec):
+            changes[field.name] = guarded_spec(value, owner)
+    return replace(spec, **changes)  # type: ignore[type-var]
+
+
+_MADE: Mapping[tuple[type, str], type[Guarded]] = {
+    (ExtractorSpec, "make"): GuardedExtractor,
+    (PromptSpec, "make"): Guarded,
+    (LocalizerSpec, "make"): Guarded,
+    (DatasetSpec, "open"): GuardedDataset,
+}
+"""Functions that make objects -> what their objects become."""
+
+
+def _guarded_field(spec: object, name: str, function: Callable[..., Any], owner: Owner) -> Callable[..., Any]:
+    if isinstance(spec, CommandSpec):
+        return _CommandMaker(owner, function)
+    for (kind, field), guarded in _MADE.items():
+        if isinstance(spec, kind) and name == field:
+            return _Maker(owner, function, guarded)
+    # Sizes, places of weights and files of prompts are plain values.
+    return GuardedFunction(owner, function)
+
+
+class _Maker(GuardedFunction):
+    """A function that makes an object, which gets a guard and settings of its own."""
+
+    def __init__(self, owner: Owner, function: Callable[..., Any], kind: type[Guarded]) -> None:
+        super().__init__(owner, function)
+        self._kind = kind
+
+    def __call__(self, *arguments: Any, **options: Any) -> Guarded:
+        """Makes the object."""
+        child = self.owner.child()
+        arguments = tuple(_own_context(argument, self.owner) for argument in arguments)
+        with running_code_of(child):
+            made = self.function(*arguments, **options)
+        return self._kind(child, made)
+
+
+def _own_context(argument: Any, owner: Owner) -> Any:
+    """A context with dictionaries, networks and stored arrays that no other plugin sees."""
+    if not isinstance(argument, MakeContext):
+        return argument
+    cache = argument.cache
+    return replace(
+        argument,
+        params=dict(argument.params),
+        weights=dict(argument.weights),
+        shared=argument.shared.part(owner.name),
+        cache=replace(cache, plugin=owner.name) if cache else None,
+    )
+
+
+class _CommandMaker(GuardedFunction):
+    """A function that builds a command."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> click.Command:
+        """Builds the command, whose work is behind the guard, too."""
+        with running_code_of(self.owner):
+            command: click.Command = self.function(*arguments, **options)
+        invoke = command.invoke
+
+        def invoke_guarded(context: click.Context) -> Any:
+            # Its output is a result, like that of our own commands.
+            with running_code_of(self.owner, redirects=False):
+                return invoke(context)
+
+        command.invoke = invoke_guarded  # type: ignore[method-assign, assignment]
+        return command
