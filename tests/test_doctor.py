@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 
 import pytest
@@ -92,6 +93,7 @@ def findings(table):
 CHEAP = "the plugin's import is cheap"
 MADE = "the extractor can be made"
 MAPS = "feature maps are (C, h, w), finite, of the request's image"
+LAYOUT = "the feature map lies the right way round"
 FRAME = "the frame is the declared image size"
 SAME = "the same request gives the same features"
 BATCH = "features do not depend on the batch"
@@ -100,7 +102,7 @@ PREPARE = "features are the same whether `prepare` ran ahead or not"
 GRID = "the localizer reads the grid that it declares"
 MANY = "the localizer predicts the same for one pair and for many"
 ITSELF = "an image matched with itself has PCK@0.1 of 100"
-ALL = (CHEAP, MADE, MAPS, FRAME, SAME, BATCH, SCOPE, PREPARE, GRID, MANY, ITSELF)
+ALL = (CHEAP, MADE, MAPS, LAYOUT, FRAME, SAME, BATCH, SCOPE, PREPARE, GRID, MANY, ITSELF)
 
 KEPT = dict.fromkeys(ALL, "✓")
 """Marks of a method that keeps the contract."""
@@ -112,7 +114,7 @@ WITHOUT_PREPARE = KEPT | {PREPARE: "–"}
 def test_the_baselines_keep_the_contract(bench, method):
     done = bench("doctor", method)
     assert (done.status, done.warnings) == (0, [])
-    single = {"position": {MANY: "–"}}.get(method, {})
+    single = {"position": {MANY: "–", LAYOUT: "–"}}.get(method, {})
     assert {check: mark for check, (mark, _) in findings(done.out).items()} == WITHOUT_PREPARE | single
 
 
@@ -161,7 +163,39 @@ BROKEN = {
         {BATCH: "features differ by "},
     ),
     "looks at the category": ({"change": "data = data * len(r.category)"}, {SCOPE: "features differ by "}),
-    "all cells alike": ({"change": "data = torch.ones(3, 16, 16)"}, {ITSELF: "PCK@0.1 of the image is "}),
+    "swapped": (
+        {"change": "data = data.transpose(1, 2)"},
+        {LAYOUT: "PCK@0.1 of 0; PCK would be 100 if h and w were swapped"},
+    ),
+    "mirrored": (
+        {"change": "data = data.flip(2)"},
+        {LAYOUT: "PCK would be 100 if it were mirrored left to right"},
+    ),
+    "upside down": (
+        {"change": "data = data.flip(1)"},
+        {LAYOUT: "PCK would be 100 if it were mirrored top to bottom"},
+    ),
+    "turned": ({"change": "data = data.flip(1, 2)"}, {LAYOUT: "if it were turned by 180 degrees"}),
+    "channels last": (
+        {"change": "data = data.permute(1, 2, 0)"},
+        {MAPS: "(16, 16, 5): PCK would be 100 if it were turned from (h, w, C) to (C, h, w)"},
+    ),
+    "channels last of a cube": (
+        {"change": "data = torch.cat([data] * 4)[:16].permute(1, 2, 0)"},
+        {MAPS: "(16, 16, 16): PCK would be 100 if it were turned from (h, w, C) to (C, h, w)"},
+    ),
+    "reshaped": (
+        {"change": "data = data.permute(1, 2, 0).reshape(5, 16, 16)"},
+        {MAPS: "(5, 16, 16): PCK would be 100 if (h, w, C) were permuted to (C, h, w) and not reshaped"},
+    ),
+    "off by half a frame": (
+        {"change": "data = data.roll(8, 2)"},
+        {LAYOUT: "PCK would be 100 if it were moved by "},
+    ),
+    "a part of the image": (
+        {"change": "data = data[:, :12, :12].repeat_interleave(2, 1).repeat_interleave(2, 2)"},
+        {LAYOUT: "PCK would be 100 if its frame said that the image lies from"},
+    ),
     "too few": ({"after": "maps = maps[1:]"}, {MAPS: "returned 3 feature maps for 4 images"}),
     "raises": (
         {"change": "raise KeyError('layer 4')"},
@@ -184,7 +218,7 @@ def test_what_breaks_the_contract_is_named(doctor, name):
 
 
 @pytest.mark.parametrize(
-    "name", ["another frame", "looks at the category", "heavy import", "all cells alike"]
+    "name", ["another frame", "looks at the category", "heavy import", "off by half a frame"]
 )
 def test_what_is_not_broken_is_not_blamed(doctor, name):
     changes, expected = BROKEN[name]
@@ -192,10 +226,26 @@ def test_what_is_not_broken_is_not_blamed(doctor, name):
     assert {check for check, (mark, _) in found.items() if mark == "✗"} == set(expected)
 
 
+@pytest.mark.parametrize(
+    ("change", "marks"),
+    [
+        ("data = torch.ones(3, 16, 16)", {LAYOUT: "–", ITSELF: "!"}),
+        ("data = data[:3] * 0 + data[:3].mean((1, 2), keepdim=True)", {LAYOUT: "!", ITSELF: "!"}),
+        ("data = data[:3].round()", {LAYOUT: "✓", ITSELF: "!"}),
+    ],
+)
+def test_weak_features_are_called_weak_and_not_wrong(doctor, change, marks):
+    status, found = doctor(change=change)
+    assert status == 0
+    assert {check: mark for check, (mark, _) in found.items()} == WITHOUT_PREPARE | marks
+    assert found[ITSELF][1].startswith("weak: PCK@0.1 of the image is ")
+
+
 def test_nothing_can_be_said_of_an_extractor_that_cannot_be_made(doctor):
     status, found = doctor(init="raise OSError('no such layer')")
     assert status == 1
-    assert found[MADE] == ("✗", "OSError: no such layer")
+    assert found[MADE][0] == "✗"
+    assert re.fullmatch(r"OSError: no such layer \(plugin 'mine', plugin_\w+\.py:8\)", found[MADE][1])
     assert {
         check for check, (mark, detail) in found.items() if (mark, detail) == ("–", "no extractor")
     } == set(ALL) - {CHEAP, MADE, GRID}

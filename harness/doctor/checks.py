@@ -8,13 +8,18 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, cast
 
+from harness.doctor import pictures
+from harness.doctor.layout import RIGHT, Layout, find_layout
 from harness.errors import BenchError
 from harness.features.extraction import check_feature_map
 from harness.features.requests import PromptUse
 from harness.frames import Size
-from harness.messages import one_line
+from harness.isolation.guarded import without_guard
+from harness.isolation.origin import traceback_of
+from harness.messages import one_line, whole_message
 from harness.plugins.host import Host
 from harness.specs import (
     NO_PROMPT,
@@ -47,8 +52,9 @@ class Finding:
     """Result of one check."""
 
     check: str
-    result: Literal["ok", "failed", "skipped"]
+    result: Literal["ok", "failed", "skipped", "warned"]
     detail: str = ""
+    traceback: str = ""
 
 
 class _Failed(BenchError):
@@ -57,6 +63,10 @@ class _Failed(BenchError):
 
 class _Skipped(BenchError):
     """A check that does not apply."""
+
+
+class _Warned(BenchError):
+    """A check that says how good the features are, and not that they are wrong."""
 
 
 def examine_method(
@@ -78,12 +88,11 @@ def examine_method(
             yield Finding(name, "ok", check(subject))
         except _Skipped as error:
             yield Finding(name, "skipped", str(error))
+        except _Warned as error:
+            yield Finding(name, "warned", str(error))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's error is the finding
-            detail = str(error)
-            if not isinstance(error, BenchError):
-                detail = f"{type(error).__name__}: {error}"
-            # On one line, which is a row of the printed table.
-            yield Finding(name, "failed", " ".join(detail.split()))
+            traceback = "" if isinstance(error, _Failed) else traceback_of(error)
+            yield Finding(name, "failed", whole_message(error), traceback)
 
 
 class _Subject:
@@ -103,6 +112,19 @@ class _Subject:
         self.spec = host.extractors[self.method.extractor]
         self.extractor: ImageExtractor | PairExtractor | None = None
         self.prompt: PromptUse | None = None
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The way in which its maps seem to lie."""
+        plain = pictures.plain_picture()
+        changed = [pictures.changed_picture(place) for place in pictures.PLACES]
+        requests = []
+        for picture in (plain, *changed):
+            requests.append(ImageRequest(picture, pictures.identity_of(picture), self.pairs[0].category))
+        # With scope `pair` beside the same picture each time, so that nothing else changes.
+        pairs = [self.with_prompt((request, requests[0])) for request in requests]
+        maps = [source for source, _ in self.call(pairs)]
+        return find_layout(maps[0], maps[1:], pictures.PLACES, self.localizer_spec.grid)
 
     def localizer(self) -> Localizer:
         """Makes the localizer, with the options that the method's recipe gives it."""
@@ -135,9 +157,13 @@ class _Subject:
         """Requests for source and target, with the values of the method's own prompt."""
         source = ImageRequest(pair.source.open(), pair.source.identity(), pair.category)
         target = ImageRequest(pair.target.open(), pair.target.identity(), pair.category)
+        return self.with_prompt((source, target))
+
+    def with_prompt(self, requests: tuple[ImageRequest, ImageRequest]) -> tuple[ImageRequest, ImageRequest]:
+        """Requests for source and target with the values of the method's own prompt."""
         if self.prompt is None:
-            return source, target
-        source, target = self.prompt.add_to(pair.category, (source, target))
+            return requests
+        source, target = self.prompt.add_to(requests[0].category, requests)
         return source, target
 
 
@@ -179,7 +205,7 @@ def _check_make(subject: _Subject) -> str:
         # The checks that need an extractor are skipped, instead of failing by the same fault once more.
         subject.extractor = None
         raise _Failed(f"has scope '{spec.scope}' and no method '{name}'")
-    detail = type(subject.extractor).__name__
+    detail = type(without_guard(subject.extractor)).__name__
     if subject.prompt:
         detail += f", with prompt '{method.prompt}'"
     return detail
@@ -191,7 +217,27 @@ def _check_maps(subject: _Subject) -> str:
         check_feature_map(source_map, pair.source_size)
         check_feature_map(target_map, pair.target_size)
     data = all_maps[0][0].data
+    if subject.layout.has_channels_last:
+        raise _Failed(
+            f"{tuple(data.shape)}: PCK would be {subject.layout.best:.0f} if {subject.layout.remedy}"
+        )
     return f"{tuple(data.shape)}, {str(data.dtype).removeprefix('torch.')}"
+
+
+def _check_layout(subject: _Subject) -> str:
+    layout = subject.layout
+    if layout.is_blind:
+        raise _Skipped("the features do not depend on the picture")
+    if layout.remedy:
+        raise _Failed(
+            f"a changed place is found with PCK@0.1 of {layout.pck:.0f}; "
+            f"PCK would be {layout.best:.0f} if {layout.remedy}"
+        )
+    if layout.pck < RIGHT:
+        raise _Warned(
+            f"weak: features do not change most where the picture is changed (PCK@0.1 of {layout.pck:.0f})"
+        )
+    return f"right way round: a changed place is found with PCK@0.1 of {layout.pck:.0f}"
 
 
 def _check_frame(subject: _Subject) -> str:
@@ -295,27 +341,50 @@ def _check_many(subject: _Subject) -> str:
 def _check_itself(subject: _Subject) -> str:
     import torch
 
+    from harness.localizers.on_grid import Argmax
+
     pair = subject.pairs[0]
     twin = replace(pair, target=pair.source, target_size=pair.source_size)
     source, target = subject.extract([twin])[0]
-    points = _spread_points(pair.source_size)
-    localizer = subject.localizer()
-    predicted = localizer(source, target, points).points.double().cpu()
-    # In shares of the longer side, of which alpha is one, too.
-    errors = torch.linalg.vector_norm(predicted - points, dim=1) / max(pair.source_size)
-    pck = 100 * float((errors <= 0.1).double().mean())
-    if pck < 100:
-        raise _Failed(
-            f"PCK@0.1 of the image is {pck:.0f}: frame, grid or layout of the map is not what it says, "
-            "or its features do not tell places apart"
-        )
-    return f"largest error {float(errors.max()):.3f} of the image's longer side"
+    size, points = pair.source_size, _spread_points(pair.source_size)
+    predicted = subject.localizer()(source, target, points).points.double().cpu()
+    pck, largest = _pck(predicted, points, size)
+    if pck == 100:
+        return f"largest error {largest:.3f} of the image's longer side"
+    name = subject.localizer_spec.name
+    sides = torch.tensor(size, dtype=torch.float64)
+    x, y = (predicted / sides).unbind(1)
+    for remedy, other in {
+        "x and y were swapped": (y, x),
+        "x were counted from the right": (1 - x, y),
+        "y were counted from below": (x, 1 - y),
+        "both were counted from the other side": (1 - x, 1 - y),
+    }.items():
+        better, _ = _pck(torch.stack(other, 1) * sides, points, size)
+        if better >= max(80, pck + 30):
+            raise _Failed(
+                f"PCK@0.1 of the image is {pck:.0f}; "
+                f"PCK would be {better:.0f} if in predictions of '{name}' {remedy}"
+            )
+    by_argmax, _ = _pck(Argmax()(source, target, points).points.double().cpu(), points, size)
+    if by_argmax > pck:
+        raise _Warned(f"'{name}' finds its own points with PCK@0.1 of {pck:.0f}, argmax with {by_argmax:.0f}")
+    raise _Warned(f"weak: PCK@0.1 of the image is {pck:.0f}, so its features do not tell all places apart")
+
+
+def _pck(predicted: torch.Tensor, points: torch.Tensor, size: Size) -> tuple[float, float]:
+    """PCK@0.1 in percent, and the largest error, in shares of the longer side, of which alpha is one too."""
+    import torch
+
+    errors = torch.linalg.vector_norm(predicted - points, dim=1) / max(size)
+    return 100 * float((errors <= 0.1).double().mean()), float(errors.max())
 
 
 CHECKS: Mapping[str, Callable[[_Subject], str]] = {
     "the plugin's import is cheap": _check_import,
     "the extractor can be made": _check_make,
     "feature maps are (C, h, w), finite, of the request's image": _check_maps,
+    "the feature map lies the right way round": _check_layout,
     "the frame is the declared image size": _check_frame,
     "the same request gives the same features": _check_determinism,
     "features do not depend on the batch": _check_batch,
