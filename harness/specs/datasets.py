@@ -150,7 +150,7 @@ class DatasetSpec:
         prompt_names: category -> the word that prompts use for it, where that differs from the category's own
             name.
         counts: split -> official numbers of "pairs", "images" (different names) and "keypoints", as far as
-            they are known.
+            they are known. A split with another number of pairs is told before a run and not ranked.
         files: downloads of `bench data fetch`.
     """
 
