@@ -184,7 +184,7 @@ def test_a_dataset_that_is_not_named(bench, run, tmp_path):
     run(tmp_path / "r")
     done = bench("rescore", tmp_path / "r", "--data-root", tmp_path / "nowhere")
     assert done.status == 2
-    assert "no pairs.json or pairs.csv in" in done.complaint
+    assert "there is no such folder or file" in done.complaint
 
 
 @pytest.mark.parametrize(
