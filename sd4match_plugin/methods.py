@@ -104,17 +104,20 @@ PROMPTS = (
 )
 
 _NOTES = (
-    "Follows the authors' code: 768 x 768 stretched (Pillow, bilinear), t 50 at evaluation and 261 at "
-    "training, one sample of the VAE posterior with 8 draws of noise, up-block 1, learned rows without "
-    "position embeddings through the frozen text encoder, kernel-softmax with temperature 0.04 and sigma 7 "
-    "of 48 cells, in proportion on other grids. Their noise follows the order of a shuffled loader; here it "
-    "belongs to (seed, image, timestep, member). Their half precision is --precision fp16 here."
+    "Follows the authors' code: 768 x 768 stretched (Pillow, bilinear, as theirs for CPM and in training; for "
+    "Single, Class and text their test.py resizes tensors, neither smoothed nor rounded to bytes, which is "
+    "--set resample=bilinear-tensor), t 50 at evaluation and 261 at training, one sample of the VAE "
+    "posterior with 8 draws of noise, up-block 1, learned rows without position embeddings through the "
+    "frozen text encoder, kernel-softmax with temperature 0.04 and sigma 7 of 48 cells, in proportion on "
+    "other grids. Their noise follows the order of a shuffled loader; here it belongs to (seed, image, "
+    "timestep, member). Their half precision is --precision fp16 here."
 )
 
 _CPM_NOTES = (
     " The gate is the code's, tanh(alpha) (position + x), where the paper has x alpha + position (eq. in "
     "section 3.3); files tuned with 'bench train --gate paper' say so. DINOv2 sees its processor's 224 x 224 "
-    "crop."
+    "crop, and its positions are interpolated with the 0.1 cells that the code's transformers adds; files of "
+    "'bench train' from before that was so are read as they were tuned, without."
 )
 
 _PARAMS: Mapping[str, str | int] = {"timestep": 50, "posterior": "sampled-once", "resample": "bilinear"}

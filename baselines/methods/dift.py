@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from baselines.networks.pixels import FILTERS
+from baselines.networks.pixels import FILTERS, TENSOR_FILTER, stretch_as_tensor
 from baselines.sources import STABLE_DIFFUSION_2_1
 from harness.errors import UserError
 from harness.specs import ExtractorSpec, FeatureMap, ImageRequest, MakeContext, MethodSpec
@@ -26,6 +26,9 @@ PROMPT_KINDS = frozenset({"text", "stable-diffusion"})
 
 POSTERIORS = ("sampled", "sampled-once", "mean")
 """Values of the parameter `posterior`: a sample for each draw of noise, one for all draws, or the mean."""
+
+RESAMPLES = (*FILTERS, TENSOR_FILTER)
+"""Values of the parameter `resample`."""
 
 
 def native_size(weights: Mapping[str, Path]) -> tuple[int, int]:
@@ -58,7 +61,7 @@ class StretchedFeatures:
         self._resample = str(params["resample"])
         # A recipe of another plugin may have any value; --set has been checked.
         _require_known("posterior", self._posterior, POSTERIORS)
-        _require_known("resample", self._resample, tuple(FILTERS))
+        _require_known("resample", self._resample, RESAMPLES)
         # With a prompt from the pair an image passes through the U-Net often, always with the same prefix.
         self._keeps_prefixes = context.prompt_scope == "pair"
         folder = context.weights[STABLE_DIFFUSION_2_1]
@@ -76,7 +79,10 @@ class StretchedFeatures:
         self._store = None
         if context.cache:
             self._store = posterior_store(context.cache, STABLE_DIFFUSION_2_1, card, self._resample)
-        self.prepare = partial(stretched, size=self._size, resample=FILTERS[self._resample])
+        if self._resample == TENSOR_FILTER:
+            self.prepare = partial(stretch_as_tensor, size=self._size)
+        else:
+            self.prepare = partial(stretched, size=self._size, resample=FILTERS[self._resample])
 
     def extract(self, requests: Sequence[ImageRequest]) -> list[FeatureMap]:
         """(C, h, w) features; (1280, 48, 48) for SD 2-1 at 768 x 768 and up-block 1."""
@@ -214,9 +220,10 @@ EXTRACTOR = ExtractorSpec(
         "ensemble": "draws of noise whose features are averaged; 1 or more",
         "level": "decoder features that are read: 'up-block 0' to 'up-block 3', or s5, s4, s3",
         "posterior": "latents from the VAE's posterior: sampled (for each draw), sampled-once, or mean",
-        "resample": "filter that resizes the image: bilinear or bicubic",
+        "resample": "filter that resizes the image: bilinear or bicubic (Pillow's), or bilinear-tensor, "
+        "which neither smooths what becomes smaller nor rounds to bytes (SD4Match's test.py)",
     },
-    param_choices={"posterior": POSTERIORS, "resample": ("bilinear", "bicubic")},
+    param_choices={"posterior": POSTERIORS, "resample": RESAMPLES},
     weights=(STABLE_DIFFUSION_2_1,),
     description="decoder features of Stable Diffusion for a stretched image",
 )

@@ -145,24 +145,27 @@ METHODS = (
     MethodSpec(
         name="dinov1",
         extractor="dinov1",
+        localizer="argmax-patch",
         description="DINO (2021): ViT-S/8, keys of layer 9, stride 4 at 224 x 224",
         notes=(
             "Follows SD+DINO's code (DINOv1 alone), i.e. dino-vit-features without log binning: 224 x 224 "
             "padded in black (Lanczos), keys of all heads of layer 9 counted from 0 (the last but two), "
             "stride 4, 55 x 55 overlapping patches, cosine. On another backbone: its native size, the last "
-            "block but two, half a patch. Differs: a query is read by bilinear interpolation (theirs takes "
-            "the patch it falls into)." + _NO_SETTINGS_STATED
+            "block but two, half a patch. Positions are interpolated as the authors do (position_offset). "
+            "Differs: of overlapping patches, a query is the one whose centre is nearest."
+            + _NO_SETTINGS_STATED
         ),
     ),
     MethodSpec(
         name="dinov2",
         extractor="dinov2",
+        localizer="argmax-patch",
         description="DINOv2 (2023): ViT-B/14, tokens of the last block before the final norm, 840 x 840",
         notes=(
             "Follows SD+DINO's code (DINOv2 alone): 840 x 840 padded in black (Lanczos), 60 x 60 patches, "
             "layer 11 counted from 0 (the last) before the final norm, cosine. On another backbone: 840/518 "
-            "of its native size, in whole patches. Differs: a query is read by bilinear interpolation "
-            "(theirs takes the patch it falls into); a patch's centre is pixel 7 (theirs 6.5)."
+            "of its native size, in whole patches. Positions are interpolated as the authors do "
+            "(position_offset). Differs: a patch's centre is pixel 7 (theirs 6.5)."
             + _NO_SETTINGS_STATED
             + " Others report that SD+DINO's settings do not give its number."
         ),
@@ -170,6 +173,7 @@ METHODS = (
     MethodSpec(
         name="dinov3",
         extractor="dinov3",
+        localizer="argmax-patch",
         description="DINOv3 (2025): ViT-B/16, tokens of the last block after the final norm, 960 x 960",
         notes=(
             "Not a published recipe. As dinov2, with the same 60 x 60 patches: 960 x 960 padded in black "

@@ -185,9 +185,8 @@ def _extractor(name: str, dino: bool) -> ExtractorSpec:
 _NOTES = (
     "Follows the authors' code: 960 x 960 padded in black, four crops of 512, posterior mean, t 100, one "
     "noise for all images, decoder states before their last skip connection, PCA of both images to 256 per "
-    "level. Differs: the PCA is exact (theirs draws random numbers), a query is read by bilinear "
-    "interpolation (theirs takes the patch it falls into), and no captioner adds to the timestep unless it "
-    "is the prompt (theirs keeps that branch beside text)."
+    "level. Differs: the PCA is exact (theirs draws random numbers), and no captioner adds to the "
+    "timestep unless it is the prompt (theirs keeps that branch beside text)."
 )
 
 EXTRACTORS = (_extractor("sd-decoder-states", dino=False), _extractor("sd-decoder-states-dinov2", dino=True))
@@ -197,7 +196,7 @@ METHODS = (
         name="sd-dino-star",
         extractor="sd-decoder-states",
         prompt="implicit-captioner",
-        localizer="argmax",
+        localizer="argmax-patch",
         description="SD+DINO*: the Stable Diffusion 1-5 part of SD+DINO alone",
         notes=_NOTES,
     ),
@@ -205,10 +204,10 @@ METHODS = (
         name="sd-dino",
         extractor="sd-decoder-states-dinov2",
         prompt="implicit-captioner",
-        localizer="argmax",
+        localizer="argmax-patch",
         description="SD+DINO (2023): Stable Diffusion 1-5 and DINOv2",
         notes=_NOTES
         + " DINOv2: 840 x 840 padded, last block before the final norm; halves normalised and joined, "
-        "weights 1 and 1.",
+        "weights 1 and 1; its positions are interpolated as its authors do (position_offset).",
     ),
 )

@@ -16,6 +16,9 @@ FILTERS: Mapping[str, PIL.Image.Resampling] = {
 }
 """Values of the parameter `resample`, and Pillow's filters for them."""
 
+TENSOR_FILTER = "bilinear-tensor"
+"""Value of the parameter `resample` for `stretch_as_tensor`, which is no filter of Pillow's."""
+
 Channels = tuple[float, float, float]
 """One number for each of red, green and blue, in [0, 1]."""
 
@@ -25,6 +28,29 @@ IMAGENET_STD: Channels = (0.229, 0.224, 0.225)
 
 CLIP_MEAN: Channels = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD: Channels = (0.26862954, 0.26130258, 0.27577711)
+
+
+def stretch_as_tensor(image: PIL.Image.Image, size: tuple[int, int]) -> torch.Tensor:
+    """Stretches a picture as the evaluation of SD4Match's release does.
+
+    Bilinear, not antialiased where the picture becomes smaller, and not rounded to bytes.
+
+    Args:
+        image: RGB.
+        size: (width, height) in pixels.
+
+    Returns:
+        (height, width, 3) float32 from 0 to 255.
+    """
+    import numpy as np
+    import torch
+
+    width, height = size
+    pixels = torch.from_numpy(np.array(image, dtype=np.float32)).permute(2, 0, 1)
+    resized = torch.nn.functional.interpolate(
+        pixels[None], (height, width), mode="bilinear", align_corners=False
+    )
+    return resized[0].permute(1, 2, 0).contiguous()
 
 
 def normalize_pixels(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
+from harness.networks.configuration import read_configuration
 from harness.specs import Scalar
 
 ARCHITECTURES: Mapping[str, str] = {
@@ -59,9 +59,10 @@ class VitCard:
     def of(cls, folder: Path) -> VitCard:
         """Reads the card of a folder. Raises `UserError` if it does not hold a known DINO."""
         path = folder / "config.json"
-        config = _read_config(path)
-        # A damaged file may hold any JSON.
-        model_type = str(config.get("model_type")) if isinstance(config, dict) else "missing"
+        config = read_configuration(
+            path, "a DINO is a folder as transformers saves it: config.json, model.safetensors"
+        )
+        model_type = str(config.get("model_type", "missing"))
         if model_type not in ARCHITECTURES:
             raise UserError(
                 f"{path}: model_type is '{model_type}', not that of a DINO; known: {', '.join(ARCHITECTURES)}"
@@ -152,17 +153,6 @@ class VitCard:
         if stride < 1 or patch % stride:
             raise UserError(f"a stride of {stride} pixels does not divide the patch of {patch} pixels")
         return 1 + (height - patch) // stride, 1 + (width - patch) // stride
-
-
-def _read_config(path: Path) -> Any:
-    """The content of a configuration file. Raises `UserError` if it cannot be read."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(
-            f"{path}: {reason}; a DINO is a folder as transformers saves it: config.json, model.safetensors"
-        ) from error
 
 
 def _square_side(value: Any) -> int:
