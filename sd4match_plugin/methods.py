@@ -104,7 +104,7 @@ PROMPTS = (
 )
 
 _NOTES = (
-    "Follows the authors' code: 768 x 768 stretched (Pillow, bilinear, as theirs for CPM and in training; for "
+    "Follows the authors' code: 768 x 768 stretched (Pillow, bilinear, as theirs for CPM and training; for "
     "Single, Class and text their test.py resizes tensors, neither smoothed nor rounded to bytes, which is "
     "--set resample=bilinear-tensor), t 50 at evaluation and 261 at training, one sample of the VAE "
     "posterior with 8 draws of noise, up-block 1, learned rows without position embeddings through the "

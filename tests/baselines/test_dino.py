@@ -131,6 +131,22 @@ def test_an_extractor_is_what_its_notes_say(folders, tmp_path):
         assert tuple(spec.fed(weights)) == (side, side)
 
 
+def test_positions_lie_as_the_parameter_says(folders, tmp_path):
+    draw(tmp_path / "a.png", 3)
+    request = ImageRequest(PIL.Image.open(tmp_path / "a.png"), "a", "blob")
+    (spec,) = (spec for spec in dino_methods.EXTRACTORS if spec.name == "dinov2")
+    weights = {WEIGHTS["dinov2"]: folders[KINDS["dinov2"]]}
+    maps = {}
+    for offset in (None, 0.1, 0.0, 0):
+        params = {**spec.params, "position_offset": offset}
+        (feature_map,) = spec.make(MakeContext(params=params, weights=weights)).extract([request])
+        maps[repr(offset)] = feature_map.data
+    assert torch.equal(maps["None"], maps["0.1"])
+    assert torch.equal(maps["0.0"], maps["0"])
+    assert not torch.equal(maps["0.1"], maps["0.0"])
+    assert all(spec.param_help.keys() == spec.params.keys() for spec in dino_methods.EXTRACTORS)
+
+
 def test_normalisation_is_imagenets():
     grey = normalize_pixels(torch.full((1, 3, 2, 2), 0.5))
     assert torch.allclose(

@@ -11,6 +11,7 @@ from support.paths import PIPELINE
 from torch.utils.flop_counter import FlopCounterMode
 
 from baselines.methods.dift import EXTRACTOR, StretchedFeatures
+from baselines.networks.pixels import stretch_as_tensor
 from baselines.sources import STABLE_DIFFUSION_2_1
 from baselines.stable_diffusion.backbone import StableDiffusion, draw_noise
 from baselines.stable_diffusion.card import Card
@@ -293,3 +294,20 @@ def test_damaged_weights_are_told_in_one_line(tmp_path):
 def test_an_unknown_level_names_the_known_ones():
     with pytest.raises(UserError, match=r"has no level 'up-block 9'; it has up-block 0, up-block 1"):
         extractor(level="up-block 9")
+
+
+def test_pictures_may_be_stretched_as_tensors():
+    """Bilinear between four pixels, whatever is left out, and without rounding to bytes."""
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 8, 3), dtype=np.uint8)
+    stretched = stretch_as_tensor(PIL.Image.fromarray(pixels), (4, 3)).numpy()
+    assert stretched.shape == (3, 4, 3)
+    for row, y in enumerate((1, 4, 7)):
+        for column, x in enumerate((0.5, 2.5, 4.5, 6.5)):
+            left = int(x)
+            between = (pixels[y, left].astype(float) + pixels[y, left + 1]) / 2
+            np.testing.assert_allclose(stretched[row, column], between, atol=1e-4)
+    assert "bilinear-tensor" in EXTRACTOR.param_choices["resample"]
+    by_tensor, by_pillow = (extractor(resample=name) for name in ("bilinear-tensor", "bilinear"))
+    maps = [one.extract([request(3)])[0].data for one in (by_tensor, by_pillow)]
+    assert maps[0].shape == maps[1].shape
+    assert not torch.equal(*maps)

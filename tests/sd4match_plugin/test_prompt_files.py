@@ -322,3 +322,24 @@ def test_a_folder_stands_for_the_one_prompt_in_it(tmp_path):
     assert read(tmp_path / "release").state.keys() == read(inner).state.keys() == prompt.state.keys()
     export(tmp_path / "release", replace(prompt, metadata={"dataset": "pf-pascal"}))
     assert "2 of" in complaint(tmp_path / "release") and "name the file" in complaint(tmp_path / "release")
+
+
+def test_a_file_that_states_no_position_offset_was_tuned_without_one(tmp_path):
+    prompt = PromptFile("cpm", config=replace(CONFIG, position_offset=0.1), state=state(CONFIG))
+    write(tmp_path / "new.safetensors", prompt)
+    assert read(tmp_path / "new.safetensors").config.position_offset == 0.1
+    content = json.loads(json.dumps(vars(CONFIG)))
+    del content["position_offset"]
+    header = {"prompt_file": "1", "kind": "cpm", "cpm": json.dumps(content)}
+    save_file(state(CONFIG), tmp_path / "old.safetensors", header)
+    old = read(tmp_path / "old.safetensors")
+    assert old.config.position_offset == 0.0
+    with pytest.raises(UserError, match="where the release"):
+        export(tmp_path / "release", replace(old, metadata={}))
+    export(tmp_path / "release", replace(prompt, metadata={}))
+
+
+@pytest.mark.parametrize("offset", [-0.1, 1, "0.1", True, float("nan")])
+def test_a_position_offset_is_part_of_a_cell(offset):
+    with pytest.raises(UserError, match="position_offset"):
+        CpmConfig(position_offset=offset)
