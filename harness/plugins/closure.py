@@ -154,10 +154,13 @@ def add_distribution(code: Code, distribution: str, hooks_module: str) -> list[s
         for file in found.files or ():
             path = Path(str(found.locate_file(file)))
             is_own = not str(file).startswith("..") and ".dist-info/" not in str(file)
-            if is_own and path.suffix not in (".pyc", ".pth") and path.is_file():
+            if not is_own or path.suffix in (".pyc", ".pth") or not path.is_file():
+                continue
+            if path.suffix == ".py" and not file.name.startswith("__editable__"):
+                tops.add(".".join(file.with_suffix("").parts).removesuffix(".__init__"))
+            # A lone module is known by its name: an editable install has the same files and no list of them.
+            if path.suffix != ".py" or len(file.parts) > 1:
                 code.digests[file.as_posix()] = file_digest(path)
-                if path.suffix == ".py" and not file.name.startswith("__editable__"):
-                    tops.add(".".join(file.with_suffix("").parts).removesuffix(".__init__"))
     names: list[str] = []
     for top in sorted(tops):
         names.append(top)

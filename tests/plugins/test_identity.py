@@ -188,6 +188,18 @@ def test_every_module_of_an_installed_distribution(place):
     assert changes(place, {"my_data/net.yaml": "depth: 2"})
 
 
+def test_an_editable_install_has_the_same_version(place):
+    files = {
+        "bench_mine/__init__.py": hooks("import my_model"),
+        "bench_mine/net.yaml": "1",
+        "my_model.py": MODEL,
+    }
+    write(place, files)
+    first = version()
+    install(place, "bench-mine", files)
+    assert version() == first
+
+
 def test_another_installed_distribution_counts_by_its_version(place):
     files = {"lab_nets/__init__.py": "x = 1"}
     write(place, {"bench_mine.py": hooks("import lab_nets"), **files})
