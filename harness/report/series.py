@@ -266,6 +266,9 @@ def distinguish_names(
                 namesakes.append(series)
         name = label
         distinctions = _distinctions(current, namesakes)
+        # Options that differ from another row's are said everywhere, whatever the method's name.
+        if current.localizer_name != current.localizer and current.localizer_name not in distinctions:
+            distinctions.append(current.localizer_name)
         if distinctions:
             name += f" ({', '.join(distinctions)})"
         renamed.append(replace(current, name=plain(name)))

@@ -237,7 +237,8 @@ def test_a_damaged_cell(report, results, file):
     outcome, page = report(results)
     assert outcome.status == 1
     assert re.search(rf"{file}: (not a readable|is not the file that the record)", outcome.complaint)
-    assert re.search(rf"<li>r/{cell_folder(results, 'hog').name}/{file}: (not a readable|is not the file)", page)
+    name = cell_folder(results, "hog").name
+    assert re.search(rf"<li>r/{name}/{file}: (not a readable|is not the file)", page)
     assert read_galleries(page)[0]["methods"] == ["position"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from support.made_up_records import a_record, a_timestep_record
+from support.made_up_records import a_record, a_timestep_record, with_options
 from support.views import view_of
 
 from harness.report.chart_style import MOST_SERIES, colour, dashes, hatch, marker
@@ -51,3 +51,13 @@ def test_sweeps_keep_their_style_on_every_dataset():
     assert legends[0] == legends[1]
     assert set(legends[0]) == {"a", "b"}
     assert legends[0]["a"] != legends[0]["b"]
+
+
+def test_names_say_the_options_in_which_localizers_differ():
+    records = [with_options(a_record("a"), sigma=7), with_options(a_record("b"), sigma=9), a_record("c")]
+    (split,) = series_by_split(records, view_of(records))
+    assert sorted(series.name for series in split.series) == [
+        "a (argmax[sigma=7])",
+        "b (argmax[sigma=9])",
+        "c",
+    ]
