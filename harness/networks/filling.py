@@ -88,18 +88,23 @@ def check_finite(
     Raises:
         UserError: a tensor holds NaN or infinite numbers.
     """
-    import torch
-
     for name, tensor in network.state_dict().items():
-        if not tensor.is_floating_point():
-            continue
-        # One pass without memory of its own; a sum of finite numbers may still be too large for its format.
-        if torch.isfinite(tensor.sum(dtype=torch.float32)) or torch.isfinite(tensor).all():
+        if not tensor.is_floating_point() or _is_finite(tensor):
             continue
         original = (tensors or {}).get(name)
-        if original is not None and torch.isfinite(original).all():
+        if original is not None and _is_finite(original):
             dtype = str(tensor.dtype).removeprefix("torch.")
             raise UserError(
                 f"{subject}: tensor {name} holds numbers too large for {dtype}; use another --precision"
             )
         raise UserError(f"{subject}: tensor {name} holds NaN or infinite numbers; {AGAIN}")
+
+
+def _is_finite(tensor: torch.Tensor) -> bool:
+    import torch
+
+    if not tensor.numel():
+        return True
+    # Both are NaN where one number is; several times as fast as a comparison of every number.
+    least, most = torch.aminmax(tensor)
+    return bool(torch.isfinite(least) and torch.isfinite(most))
