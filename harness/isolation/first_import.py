@@ -58,8 +58,8 @@ class _Finder(MetaPathFinder):
                 continue
             spec = finder.find_spec(fullname, path, target)
             if spec is not None:
-                # Without a loader it is a folder of modules.
-                if spec.loader is not None:
+                # Without a loader it is a folder of modules; very old loaders work in another way.
+                if hasattr(spec.loader, "exec_module"):
                     spec.loader = _WatchingLoader(spec.loader, self, self._visits)
                 return spec
         return None

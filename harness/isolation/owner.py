@@ -22,6 +22,7 @@ class Owner:
 
     Attributes:
         own: label of a setting -> its value for this owner, where that is not the process's.
+        search_path: `sys.path` as the plugin's module left it at its first import.
         told: labels of the settings that users have been told of; the plugin's, for an object.
     """
 
@@ -29,6 +30,7 @@ class Owner:
         self.name = name
         self.plugin = plugin or self
         self.own: dict[str, Any] = {}
+        self.search_path: tuple[str, ...] = ()
         self.told: set[str] = plugin.told if plugin else set()
 
     def child(self) -> Owner:
@@ -72,6 +74,8 @@ def owner_of(module: object, owner: Owner) -> Owner:
     Args:
         owner: the owner to take where the module is new.
     """
+    # What the process has, where the module left that alone.
+    owner.search_path = owner.own.get("sys.path", ())
     try:
         return _OWNERS.setdefault(module, owner)
     except TypeError:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import difflib
 import re
+import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
@@ -48,6 +49,7 @@ class Host:
         plugins: every plugin found, in order of loading.
         manager: the loaded ones, for lifecycle hooks.
         registries: collecting hook -> the specs it brought.
+        owners: plugin of another author -> its settings of the process.
         references: plugin -> modules that its module's names came from when it was loaded.
         versions: (hook, name of a spec) -> version of the code behind it, as far as somebody asked.
     """
@@ -75,6 +77,7 @@ class Host:
             self.commands,
         )
         self.registries: Mapping[str, Registry[Any]] = {registry.hook: registry for registry in registries}
+        self.owners: dict[str, Owner] = {}
         self.references: dict[str, tuple[str, ...]] = {}
         self.versions: dict[tuple[str, str], str] = {}
 
@@ -93,7 +96,7 @@ class Host:
             with _guard(owner):
                 module = importer()
             if owner:
-                owner = owner_of(module, owner)
+                owner = self.owners[name] = owner_of(module, owner)
             needed = getattr(module, "bench_api", hookspecs.BENCH_API)
             if needed != hookspecs.BENCH_API:
                 raise UserError(
@@ -122,6 +125,17 @@ class Host:
     def skip(self, name: str, distribution: str, version: str, status: Status, reason: str) -> None:
         """Lists a plugin that is not loaded."""
         self.plugins.append(Plugin(name, distribution, version, status, reason=reason))
+
+    @contextmanager
+    def searching_for(self, plugin: Plugin) -> Iterator[None]:
+        """Lets modules be found where a plugin's own imports look: in folders that it added to `sys.path`."""
+        owner, before = self.owners.get(plugin.name), list(sys.path)
+        if owner and owner.search_path:
+            sys.path[:] = owner.search_path
+        try:
+            yield
+        finally:
+            sys.path[:] = before
 
     def _add(self, plugin: Plugin, collected: Mapping[str, Sequence[Any]]) -> Plugin:
         """Adds the specs to their registries. Returns the plugin with the clashes in its `reason`."""

@@ -41,10 +41,11 @@ def plugin_version(host: Host, registry: Registry[Any], name: str) -> str:
 def _describe(host: Host, registry: Registry[Any], name: str) -> str:
     plugin = registry.origin(name)
     make = without_guard(getattr(registry.get(name), "make", None))
-    makers = list(_maker_modules(make))
     parts = [f"{plugin.distribution} {plugin.version}"]
-    # Of ours the code behind this very spec: a dataset's reader is no part of a method.
-    code = code_of(makers) if plugin.name in BUILTIN else _plugin_code(host, plugin, makers)
+    with host.searching_for(plugin):
+        makers = list(_maker_modules(make))
+        # Of ours the code behind this very spec: a dataset's reader is no part of a method.
+        code = code_of(makers) if plugin.name in BUILTIN else _plugin_code(host, plugin, makers)
     if code.digest:
         parts.append(f"code {code.digest}")
     if others := _foreign_versions(code.distributions - {plugin.distribution}):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import decimal
 import gc
+import importlib
 import io
 import locale
 import logging
@@ -33,6 +34,7 @@ from harness.isolation.guarded import GuardedFunction
 from harness.isolation.settings import changes, read_values
 from harness.plugins.host import Host
 from harness.plugins.loading import load_plugins
+from harness.plugins.version import plugin_version
 from harness.specs import DatasetSpec, ExtractorSpec, LocalizerSpec, Located, MakeContext, PromptSpec
 
 CHANGES = {
@@ -418,3 +420,36 @@ def test_the_traceback_of_a_plugin_is_in_the_record(bench, with_extractor, photo
     place = key.removeprefix("KeyError, ")
     assert f"KeyError: 'missing-key' (plugin 'mine', {place})" in done.err
     assert 'raise KeyError("missing-key")' in bench(*run, "--debug").err
+
+
+def test_modules_in_a_folder_that_a_plugin_searches_belong_to_its_code(before, tmp_path, monkeypatch):
+    searched, site = tmp_path / "searched", tmp_path / "site"
+    for folder in (searched, site):
+        folder.mkdir()
+    # Not a call that can be read off the source.
+    (site / "bench_searching.py").write_text(
+        "import os, sys\n"
+        "getattr(sys, 'pa' + 'th').insert(0, os.environ['SEARCHED'])\n"
+        "from harness import hookimpl\n"
+        "from harness.specs import ExtractorSpec\n"
+        "def make(context):\n"
+        "    import searched_helper\n"
+        "@hookimpl\n"
+        "def bench_extractors():\n"
+        "    return [ExtractorSpec(name='searching', make=make)]\n"
+    )
+    monkeypatch.setenv("SEARCHED", str(searched))
+    monkeypatch.syspath_prepend(site)
+    versions = set()
+    for value in (1, 2):
+        (searched / "searched_helper.py").write_text(f"VALUE = {value}\n")
+        host = Host()
+        host.load("searching", "searching", "1", lambda: importlib.import_module("bench_searching"))
+        assert host.plugins[0].status == "loaded", host.plugins[0].reason
+        assert str(searched) not in sys.path
+        versions.add(plugin_version(host, host.extractors, "searching"))
+        host.extractors["searching"].make(MakeContext())
+    assert len(versions) == 2
+    for name in ("bench_searching", "searched_helper"):
+        sys.modules.pop(name, None)
+    monkeypatch.undo()
