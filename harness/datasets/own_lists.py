@@ -218,10 +218,10 @@ def _csv_row(path: Path, number: int, rows: Sequence[tuple[int, dict[str, str]]]
             )
         earlier = lines.setdefault(tuple(row.values()), line)
         # A row with a name that is there twice is told below.
-        if earlier != line and not row.get("keypoint"):
+        if earlier != line and not _given(row, "keypoint"):
             raise UserError(f"{path}: row {line} repeats row {earlier}; remove one, or name their keypoints")
     coordinates = np.array(points)
-    names = tuple(row.get("keypoint") or str(position) for position, (_, row) in enumerate(rows))
+    names = tuple(_given(row, "keypoint") or str(position) for position, (_, row) in enumerate(rows))
     if first_repeated(names) is not None:
         pair = f"{first_row['source']}, {first_row['target']}"
         raise UserError(f"{where}: a keypoint occurs twice in the pair {pair}")
@@ -230,12 +230,18 @@ def _csv_row(path: Path, number: int, rows: Sequence[tuple[int, dict[str, str]]]
             pair_id=f"{number:06d}",
             source=first_row["source"],
             target=first_row["target"],
-            category=check_text(where, "category", first_row.get("category") or NO_CATEGORY),
+            category=check_text(where, "category", _given(first_row, "category") or NO_CATEGORY),
             source_points=coordinates[:, :2],
             target_points=coordinates[:, 2:],
             keypoint_ids=tuple(check_text(where, "a keypoint", name) for name in names),
             target_box=_csv_box(where, first_row),
         )
+
+
+def _given(row: Mapping[str, str], column: str) -> str:
+    """A text in a table; empty where the column or the value is absent, as pandas writes NaN."""
+    text = row.get(column, "")
+    return "" if is_absent(text) else text
 
 
 def _csv_box(where: str, row: Mapping[str, str]) -> Box | None:

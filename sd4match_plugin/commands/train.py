@@ -362,10 +362,16 @@ def _print_warnings(job: Job) -> None:
             f"bench: {len(index.broken)} of {pairs} cannot be read and are left out; the first: {reason}",
             err=True,
         )
-    for split in (index, job.data.validation_index):
+    validation = job.data.validation_index
+    lacking = validation.lacking(validation.threshold) if validation else {}
+    if lacking:
+        pair_id, reason = next(iter(lacking.items()))
+        pairs = counted(len(lacking), "pair")
+        print_warning(f"{pairs} cannot be validated and are left out; the first: {pair_id}: {reason}")
+    for split in (index, validation):
         for note in notes_on_split(split) if split else ():
             print_warning(note)
-    if job.data.validation_index is None:
+    if validation is None:
         click.echo("bench: no validation split; the newest prompt counts as the best", err=True)
 
 

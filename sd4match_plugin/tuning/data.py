@@ -76,7 +76,7 @@ def read_data(host: Host, request: DataRequest) -> Data:
     if validation_split is None:
         return Data(index, pairs, None, ())
     validation_index = splits.read(request.dataset, validation_split)
-    validation_pairs = usable_pairs(validation_index, request.limit_validation)
+    validation_pairs = usable_pairs(validation_index, request.limit_validation, is_scored=True)
     return Data(index, pairs, validation_index, validation_pairs)
 
 

@@ -49,20 +49,23 @@ def _permutation(pairs: int, seed: int, epoch: int) -> list[int]:
     return torch.randperm(pairs, generator=generator).tolist()
 
 
-def usable_pairs(index: SplitIndex, limit: int | None = None) -> list[ImagePair]:
+def usable_pairs(index: SplitIndex, limit: int | None = None, *, is_scored: bool = False) -> list[ImagePair]:
     """A split's pairs that have a point in both images, in the dataset's order; with a limit, so many of
     them, spread over the categories as `bench run --limit` spreads them.
+
+    Args:
+        is_scored: whether the pairs are scored, for which each needs the length that alpha multiplies.
 
     Raises:
         UserError: there is no such pair.
     """
-    pairs = [pair for pair_id, pair in index.pairs.items() if pair_id not in index.excluded]
+    left_out = {*index.excluded, *(index.lacking(index.threshold) if is_scored else ())}
+    pairs = [pair for pair_id, pair in index.pairs.items() if pair_id not in left_out]
     if not pairs:
-        raise UserError(
-            f"{index.label} {index.split}: none of its {len(index.pair_ids)} pairs has a valid point"
-        )
+        lack = "can be scored" if is_scored else "has a valid point"
+        raise UserError(f"{index.label} {index.split}: none of its {len(index.pair_ids)} pairs {lack}")
     chosen = choose_spread({pair.pair_id: pair.category for pair in pairs}, limit)
-    if limit is None:
+    if limit is None and not is_scored:
         # A training takes each entry of its list: PF-PASCAL's names 488 pairs twice.
         usable = set(chosen)
         chosen = [pair_id for pair_id in index.listed or index.pair_ids if pair_id in usable]

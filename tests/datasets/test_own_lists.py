@@ -196,11 +196,12 @@ def test_a_mistake_in_a_table(wrong, photos):
 @pytest.mark.parametrize("absent", ["", "NaN", "nan", "NA", "null", " "])
 def test_a_field_without_a_value_as_programs_write_it(absent, photos):
     (photos / "pairs.json").unlink()
-    row = ROW.format("a").replace("10,", f"{absent},")
+    row = ROW.format(absent).replace("10,", f"{absent},").replace("blob", absent)
     (photos / "pairs.csv").write_text("\n".join([HEADER + BOX, row + f"{',' + absent}" * 4]) + "\n")
     index = read(photos)
     assert index.excluded == {"000001"}
-    assert index.pairs["000001"].target_box is None
+    pair = index.pairs["000001"]
+    assert (pair.category, pair.keypoint_ids, pair.target_box) == ("object", ("0",), None)
 
 
 # Where lists and pictures are

@@ -309,3 +309,19 @@ def test_the_log_forgets_what_a_killed_run_noted_beyond_its_checkpoint(tmp_path)
         {"step": 1, "loss": 3},
         {"step": 2, "loss": 1.5},
     ]
+
+
+def test_a_training_takes_each_entry_of_its_list_and_a_validation_only_what_can_be_scored(tmp_path):
+    photos = make_photos(tmp_path / "photos")
+    content = read_list(photos)
+    content["threshold"] = "points"
+    content["pairs"][1]["target_points"] = [[20, 20], None, None, None, None]
+    content["pairs"] += content["pairs"][:1] * 2
+    write_list(photos, content)
+    index = read_split(folder.SPEC, photos, "test")
+    assert [pair.pair_id for pair in usable_pairs(index)].count("000001") == 3
+    assert len(usable_pairs(index)) == 14
+    scored = [pair.pair_id for pair in usable_pairs(index, is_scored=True)]
+    assert len(scored) == 11
+    assert "000002" not in scored
+    assert len(usable_pairs(index, 5)) == len({pair.pair_id for pair in usable_pairs(index, 5)}) == 5
