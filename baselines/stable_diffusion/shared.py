@@ -31,6 +31,8 @@ def shared_backbone(
 
     def load() -> tuple[StableDiffusion, ByteLRU[Tensors]]:
         backbone = StableDiffusion(folder, context.device, context.precision, context.compiled)
+        # Now and not at the first prompt, so that damaged files are told before the first pair.
+        backbone.load_text_encoder()
         # Two stay whatever their size: those of the pair at work.
         return backbone, ByteLRU(limit, tensor_bytes, at_least=2)
 

@@ -32,6 +32,10 @@ class TextEncoder:
     def _freeze(self, model: Any) -> Any:
         return model.eval().requires_grad_(False).to(self.device)
 
+    def load_text_encoder(self) -> None:
+        """Loads encoder and tokenizer at once. Raises `UserError` where one of them cannot be."""
+        _ = self.text_encoder, self.tokenizer
+
     @cached_property
     def text_encoder(self) -> Any:
         """CLIP's text transformer."""

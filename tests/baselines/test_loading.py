@@ -11,8 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from baselines.networks.loading import load_diffuser, load_transformer
+from baselines.sources import STABLE_DIFFUSION_2_1
+from baselines.stable_diffusion.shared import shared_backbone
 from baselines.weights import BUNDLED
 from harness.errors import UserError
+from harness.specs import MakeContext
 
 PIPELINE = BUNDLED / "stable-diffusion"
 
@@ -142,3 +145,11 @@ def test_a_pickle_is_read_like_safetensors(part, copy):
     file.unlink()
     state, wanted = load(part, copy).state_dict(), load(part, source(part)).state_dict()
     assert all(torch.equal(state[name], wanted[name]) for name in wanted)
+
+
+def test_a_damaged_text_encoder_is_told_before_the_first_picture(tmp_path):
+    folder = shutil.copytree(PIPELINE, tmp_path / "sd")
+    change(folder / "text_encoder", lambda tensors: dict(list(tensors.items())[1:]))
+    context = MakeContext(device="cpu", precision="fp32", weights={STABLE_DIFFUSION_2_1: folder})
+    with pytest.raises(UserError, match="1 of its 36 tensors is missing"):
+        shared_backbone(context, folder, 0)
