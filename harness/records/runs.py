@@ -5,6 +5,7 @@ A run is a results folder, a cell's id or its beginning, or `DIR:method[/prompt]
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -191,7 +192,7 @@ def pair_cells(run_a: Run, run_b: Run) -> CellPairs:
             f"nothing to compare: {run_a.text} has {_cell_list(run_a.cells)}; "
             f"{run_b.text} has {_cell_list(run_b.cells)}; "
             "runs are compared on equal dataset, split and seed, so name one method of each as DIR:method or "
-            "DIR:method/prompt"
+            "DIR:method/prompt, or the cell by its id"
         )
     return CellPairs(tuple(pairs), tuple(left))
 
@@ -231,8 +232,11 @@ def _without(cells: Sequence[StoredCell], excluded: Sequence[StoredCell]) -> lis
 
 
 def _cell_list(cells: Sequence[StoredCell]) -> str:
+    names = Counter((stored.name, stored.split) for stored in cells)
     descriptions = []
     for stored in cells:
         cell = stored.record.cell
-        descriptions.append(f"{stored.name} on {cell.dataset}/{cell.split} (seed {cell.seed})")
+        # Of another precision or version, say: only their ids tell them apart.
+        details = cell.id if names[stored.name, stored.split] > 1 else f"seed {cell.seed}"
+        descriptions.append(f"{stored.name} on {cell.dataset}/{cell.split} ({details})")
     return ", ".join(descriptions)

@@ -14,6 +14,7 @@ from harness.tables.captions import (
     trust_sentences,
 )
 from harness.tables.columns import Column, split_of
+from harness.tables.data_names import plain_dataset
 from harness.tables.marks import group_breaks, mark_best, supervision_order
 from harness.tables.reported import all_tidy_rows, measured_rows, reported_columns, reported_rows
 from harness.tables.row import Row
@@ -88,4 +89,4 @@ def _number_text(row: Row, column: Column) -> str:
 
 def _is_at_home(row: Row, column: Column) -> bool:
     """Says whether a row has a number on the dataset that it was trained on."""
-    return column.dataset in row.trained_on.split("+") and column in row.values
+    return plain_dataset(column.dataset) in row.trained_on.split("+") and column in row.values

@@ -224,3 +224,13 @@ def test_an_older_version_without_such_a_measure_is_not_ranked():
     records = [each.model_copy(update={"not_applicable": {"padded": "no box"}}) for each in records]
     rows = rows_of(records, protocol="sd4match")
     assert sorted(row["#"] for row in rows) == ["", "1", "2"]
+
+
+def test_data_at_home_are_marked_whatever_their_manifest():
+    records = []
+    for manifest in (OLD, NEW):
+        record = run(manifest=manifest, identity=manifest[:12])
+        cell = record.cell.model_copy(update={"trained_on": "fish+birds", "supervision": "K"})
+        records.append(record.model_copy(update={"cell": cell}))
+    (row,) = rows_of(records, generalisation)
+    assert row["birds (manifest 111111) @0.05"] == row["birds (manifest 222222) @0.05"] == "50.0 ±4.5 †"
