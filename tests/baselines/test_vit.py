@@ -264,7 +264,8 @@ def test_what_does_not_fit_is_refused(folders, call, message):
     [
         (lambda folder: (folder / "config.json").unlink(), "No such file"),
         (lambda folder: (folder / "config.json").write_text("{"), "config.json"),
-        (lambda folder: (folder / "config.json").write_text("[]"), "model_type is 'missing'"),
+        (lambda folder: (folder / "config.json").write_text("[]"), "not a JSON object"),
+        (lambda folder: (folder / "config.json").write_text("{}"), "model_type is 'missing'"),
         (
             lambda folder: rewrite_config(folder / "config.json", model_type="clip"),
             "model_type is 'clip', not that of a DINO",

@@ -335,8 +335,8 @@ def test_a_file_that_states_no_position_offset_was_tuned_without_one(tmp_path):
     old = read(tmp_path / "old.safetensors")
     assert old.config.position_offset == 0.0
     with pytest.raises(UserError, match="where the release"):
-        export(tmp_path / "release", replace(old, metadata={}))
-    export(tmp_path / "release", replace(prompt, metadata={}))
+        export(tmp_path / "release", replace(old, metadata={"dataset": "shapes"}))
+    export(tmp_path / "release", replace(prompt, metadata={"dataset": "shapes"}))
 
 
 @pytest.mark.parametrize("offset", [-0.1, 1, "0.1", True, float("nan")])
