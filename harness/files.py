@@ -140,6 +140,13 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def read_whole(path: Path) -> bytes:
+    """Reads a file. Raises `OSError` where it cannot be read, or is a device or a pipe, without an end."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OSError(errno.EINVAL, "is not a file but a device, a pipe or the like", str(path))
+    return path.read_bytes()
+
+
 def read_json(path: Path, *, unique_keys: bool = False) -> Any:
     """Reads a JSON file in UTF-8, with or without a byte-order mark.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pydantic
 
 from harness.errors import BenchError, SeveralErrors, UserError
-from harness.files import parse_json, replacing, try_lock
+from harness.files import parse_json, read_whole, replacing, try_lock
 from harness.records.consistency import contradiction
 from harness.records.schema import SCHEMA, Record
 
@@ -37,7 +37,7 @@ def read_record(path: Path) -> Record:
             cell.
     """
     try:
-        content = path.read_bytes()
+        content = read_whole(path)
         # Strict: a text or a truth value in the place of a number is damage, not a number.
         record = Record.model_validate_json(content, strict=True)
     except OSError as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.errors import UserError
-from harness.files import replacing
+from harness.files import read_whole, replacing
 from harness.messages import first_line
 from harness.records.folders import FRESH, SHARDS, folder_name
 
@@ -129,7 +129,7 @@ def _read(path: Path, sha256: str, is_newer_fine: bool) -> FilePredictions:
     import pyarrow.parquet as pq
 
     try:
-        content = path.read_bytes()
+        content = read_whole(path)
     except FileNotFoundError as error:
         raise UserError(f"{path}: is not there; run the cell again") from error
     except OSError as error:

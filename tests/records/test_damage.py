@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from shutil import copytree
@@ -88,6 +89,20 @@ def remove_predictions(results: Path) -> Path:
     return path
 
 
+def make_pipe(results: Path) -> Path:
+    path = cell_of(results, "hog") / PREDICTIONS
+    path.unlink()
+    os.mkfifo(path)
+    return path
+
+
+def make_pipe_of_record(results: Path) -> Path:
+    path = cell_of(results, "hog") / RECORD
+    path.unlink()
+    os.mkfifo(path)
+    return path
+
+
 def forget_localizer(results: Path) -> Path:
     return change_record(results, lambda content: content.update(localizers={}))
 
@@ -100,9 +115,9 @@ def make_nan(results: Path) -> Path:
     return change_record(results, lambda content: content["scores"][0].update(pck=float("nan")))
 
 
-OF_RECORDS = [copy_cell, cut_record, forget_localizer, claim_other_id, make_nan]
+OF_RECORDS = [copy_cell, cut_record, forget_localizer, claim_other_id, make_nan, make_pipe_of_record]
 
-OF_PREDICTIONS = [flip_bit, copy_predictions, empty_predictions, remove_predictions]
+OF_PREDICTIONS = [flip_bit, copy_predictions, empty_predictions, remove_predictions, make_pipe]
 
 
 def numbers_of(text: str) -> set[str]:

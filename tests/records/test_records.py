@@ -86,7 +86,7 @@ def test_a_record_says_what_made_its_numbers(results):
     assert provenance["computed_pairs"] == 6
     assert {"load", "extract", "locate", "score"} <= provenance["stages"].keys()
     assert len(provenance["manifest"]) == 64
-    assert set(provenance["plugins"]) == {"extractor", "localizer argmax"}
+    assert set(provenance["plugins"]) == {"harness", "extractor", "localizer argmax"}
 
 
 def test_a_newer_schema_is_refused_by_name(bench, results):
