@@ -16,6 +16,7 @@ import signal
 import sys
 import types
 import warnings
+from pathlib import Path
 
 import numpy as np
 import numpy.random
@@ -266,6 +267,32 @@ def test_every_kind_of_plugin_is_behind_the_guard(before):
     for step in steps:
         step()
         assert not_put_back(before) == {}
+
+
+@pytest.mark.parametrize("method", ["position", "hog", "dinov2"])
+def test_the_numbers_of_others_are_the_same_to_the_byte(
+    bench, with_extractor, photos, tmp_path, monkeypatch, method
+):
+    def spoil(requests):
+        CHANGES["torch's default dtype"]()
+        CHANGES["torch's autocast on cpu"]()
+        CHANGES["torch.backends.mkldnn.enabled"]()
+        CHANGES["torch's number of threads"]()
+        CHANGES["the working directory"]()
+        CHANGES["torch's random generator"]()
+        return [small_map(request) for request in requests]
+
+    with_extractor(spoil)
+    monkeypatch.chdir(tmp_path)
+    files = []
+    for number, methods in enumerate((method, f"mine,{method}")):
+        # Below the working directory, where the results must stay.
+        out = Path(f"results{number}")
+        options = ("--datasets", f"folder={photos}", "--limit", 3, "--out", out)
+        assert bench("run", "--methods", methods, *options).status == 0
+        (path,) = (tmp_path / out).glob(f"*-{method}.*/predictions.parquet")
+        files.append(path.read_bytes())
+    assert files[0] == files[1]
 
 
 def rows_of(results):
