@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
 from support.commands import command, plugin_environment
 from support.extractors import small_map
 from support.photos import make_photos
 from support.results import predictions, the_record
+
+from harness.records.folders import read_record
 
 
 def rows(path):
@@ -150,3 +154,75 @@ def test_two_processes_do_not_run_one_cell(bench, photos, tmp_path):
         os.close(handle)
     assert done.status == 1
     assert "another process is running this cell" in done.complaint
+
+
+def test_a_run_that_is_refused_writes_nothing(bench, photos, tmp_path):
+    """The other process may finish, and write its record, at any moment."""
+    run = ("run", "--methods", "position", "--datasets", f"folder={photos}", "--out", tmp_path / "r")
+    assert bench(*run).status == 0
+    (path,) = (tmp_path / "r").glob("*/record.json")
+    path.unlink()
+    handle = os.open(path.parent, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        refused = bench(*run)
+    finally:
+        os.close(handle)
+    assert refused.status == 1
+    assert "another process is running this cell" in refused.err
+    assert not path.exists()
+
+
+def test_a_newer_failure_takes_the_place_of_an_older_one(bench, photos, tmp_path, with_extractor):
+    run = ("run", "--methods", "mine", "--datasets", f"folder={photos}", "--out", tmp_path / "r")
+    for message in ("first", "second"):
+
+        def fail(requests, message=message):
+            raise ValueError(message)
+
+        with_extractor(fail)
+        assert bench(*run).status == 1
+        assert message in the_record(tmp_path / "r")["error"]["message"]
+
+
+def test_a_record_keeps_the_environments_of_all_its_runs(bench, photos, tmp_path):
+    run = ("run", "--methods", "position", "--datasets", f"folder={photos}", "--out", tmp_path / "r")
+    for limit, batch_size in ((2, 1), (4, 1), (8, 2), (12, 3)):
+        assert bench(*run, "--limit", limit, "--batch-size", batch_size).status == 0
+    (path,) = (tmp_path / "r").glob("*/record.json")
+    provenance = read_record(path).provenance
+    assert provenance.batch_size == 3
+    assert [(run.batch_size, run.runs, run.computed_pairs) for run in provenance.earlier_runs] == [
+        (1, 2, 4),
+        (2, 1, 4),
+    ]
+    assert provenance.is_mixed
+    page = tmp_path / "page.html"
+    assert bench("report", tmp_path / "r", "-o", page, "--datasets", f"folder={photos}").status == 0
+    assert (
+        "mixed: features of 8 pairs were computed by earlier runs in another environment" in page.read_text()
+    )
+    # A run that computes nothing changes nothing of it.
+    assert bench(*run).status == 0
+    assert read_record(path).provenance == provenance
+
+
+@pytest.mark.parametrize(
+    ("text", "alphas"),
+    [
+        ("0.30000000000000004,0.3,0.1", {0.1, 0.3}),
+        ("0.1,0.1000001", {0.1, 0.1000001}),
+        ("0.1,0.10000000001", {0.1}),
+    ],
+)
+def test_an_alpha_is_there_once(bench, photos, tmp_path, text, alphas):
+    run = ("run", "--methods", "position", "--datasets", f"folder={photos}", "--out", tmp_path / "r")
+    assert bench(*run, "--alphas", text).status == 0
+    assert {score["alpha"] for score in the_record(tmp_path / "r")["scores"]} == alphas
+
+
+@pytest.mark.parametrize("text", ["1e300", "nan", "-0.1", "1e6", "1e-7", "0"])
+def test_an_alpha_that_is_no_share_of_a_picture_is_refused(bench, tmp_path, text):
+    done = bench("run", "--methods", "position", "--alphas", text, "--out", tmp_path / "r")
+    assert done.status == 2
+    assert "--alphas" in done.complaint
