@@ -1,4 +1,4 @@
-"""Configurations of the published Stable Diffusions, compared with a folder's where features depend on them.
+"""Configurations of the published networks, compared with a folder's where features depend on them.
 
 A folder's files may leave out what equals the libraries' defaults, and state all of it when saved anew.
 """
@@ -9,9 +9,22 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from baselines import sources
 from baselines.tokens import SPECIAL, read_tokens
 from harness.errors import UserError
 from harness.networks.json_files import read_object
+
+
+def _sizes(width: int, layers: int, heads: int, *, patch: int, image: int) -> dict[str, Any]:
+    """Sizes of a vision transformer, as transformers calls them."""
+    return {
+        "hidden_size": width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "patch_size": patch,
+        "image_size": image,
+    }
+
 
 Values = Mapping[str, Mapping[str, Any]]
 """JSON file -> key -> value."""
@@ -155,6 +168,32 @@ STABLE_DIFFUSION_1_5: Values = {
     },
     "tokenizer": _TOKENS,
 }
+
+
+VISION_TRANSFORMERS: Mapping[str, Mapping[str, Any]] = {
+    sources.DINOV1: {"model_type": "vit", **_sizes(384, 12, 6, patch=8, image=224)},
+    sources.DINOV2: {"model_type": "dinov2", **_sizes(768, 12, 12, patch=14, image=518)},
+    sources.DINOV3: {
+        "model_type": "dinov3_vit",
+        **_sizes(768, 12, 12, patch=16, image=224),
+        "num_register_tokens": 4,
+    },
+    sources.CLIP_IMAGE_ENCODER: _sizes(1024, 24, 16, patch=14, image=336),
+}
+"""Source -> key -> value of its `config.json`; of a whole CLIP, of the vision half in it."""
+
+
+def comparison_of_transformer(source: str) -> Callable[[Path], list[str]]:
+    """Makes the function that compares a vision transformer's configuration with its source's."""
+
+    def differences(folder: Path) -> list[str]:
+        config = read_object(folder / "config.json")
+        half = config.get("vision_config")
+        return _differences(
+            "config.json", half if isinstance(half, Mapping) else config, VISION_TRANSFORMERS[source], {}
+        )
+
+    return differences
 
 
 def comparison(published: Values) -> Callable[[Path], list[str]]:

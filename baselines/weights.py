@@ -126,6 +126,7 @@ def _transformer(name: str, repository: str, description: str, advice: str = "")
         optional=_PREPROCESSING,
         stand_in=sources.TINY_DINO,
         advice=advice,
+        differences=published.comparison_of_transformer(name),
         conversion="'convert_*_to_hf.py' of transformers makes the folder of the authors' own checkpoint",
         description=description,
     )

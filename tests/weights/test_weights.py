@@ -16,12 +16,13 @@ from support.results import the_record
 
 import baselines.plugin
 import baselines.weights
+from baselines import published
 from baselines.methods import hog as handcrafted
 from harness.hookspecs import hookimpl
 from harness.specs import RemoteFile, WeightSource
 
 DINO = {
-    "config.json": b'{"model_type": "dinov2"}',
+    "config.json": json.dumps(published.VISION_TRANSFORMERS["dinov2-base"]).encode(),
     "model.safetensors": bytes(range(256)) * 400,
     "pytorch_model.bin": b"pickle" * 9,
 }
@@ -735,3 +736,14 @@ def test_half_of_a_vocabulary_is_told(run, tmp_path):
     files = {name: content for name, content in PIPELINE.items() if name != "tokenizer/merges.txt"}
     complaint = run("--methods", "sd-only", "--weights", f"{SD}={write(tmp_path / 'sd', files)}").complaint
     assert complaint.endswith("lacks tokenizer/merges.txt")
+
+
+def test_fetched_weights_whose_configuration_is_another_lose_the_name(run, bench, hub, root, tmp_path):
+    config = json.dumps({**published.VISION_TRANSFORMERS["dinov2-base"], "num_attention_heads": 6})
+    hub.repositories["facebook/dinov2-base"] = {**DINO, "config.json": config.encode()}
+    assert bench("weights", "fetch", "dinov2-base").status == 0
+    outcome = bench("weights", "verify", "dinov2-base")
+    assert outcome.status == 1
+    assert "  config.json: num_attention_heads is 6, published 12" in outcome.out
+    assert run("--methods", "dino-only", "--weights", "paper").status == 0
+    assert "=dinov2-base@" in the_record(tmp_path / "results")["cell"]["backbone"]
