@@ -255,3 +255,17 @@ def test_another_text_width_is_not_applicable(vit, tmp_path):
     save_file(ImplicitCaptioner(24, 16, 64).tensors(), tmp_path / "captioner.safetensors")
     with pytest.raises(NotApplicable, match="width 16, the backbone's have 8"):
         make_prompt(context(tmp_path, vit))
+
+
+@pytest.mark.parametrize("factor", [1e-30, 1e-10, 1e25, 1e30])
+def test_principal_components_of_any_magnitude_point_the_same_way(factor):
+    generator = torch.Generator().manual_seed(0)
+    maps = [torch.randn(12, 6, 5, generator=generator) for _ in range(2)]
+
+    def cosines(source, target):
+        reduced = [one.double().flatten(1) for one in principal_components(source, target, 5)]
+        source, target = (torch.nn.functional.normalize(one, dim=0, eps=0) for one in reduced)
+        return source.T @ target
+
+    scaled = [one * factor for one in maps]
+    assert (cosines(*scaled) - cosines(*maps)).abs().max() < 1e-5
