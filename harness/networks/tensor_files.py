@@ -43,7 +43,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     if not tensors:
         raise UserError(f"{path}: holds no tensor; {_AGAIN}")
     for name, tensor in tensors.items():
-        _check_tensor(path, name, tensor)
+        check_tensor(str(path), name, tensor)
     return tensors
 
 
@@ -142,7 +142,7 @@ def _read_shards(index: Path) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def _check_tensor(path: Path, name: str, tensor: torch.Tensor) -> None:
+def check_tensor(subject: str, name: str, tensor: torch.Tensor) -> None:
     """Raises `UserError` for a tensor without numbers, or with numbers that no network is filled with."""
     import torch
 
@@ -154,7 +154,9 @@ def _check_tensor(path: Path, name: str, tensor: torch.Tensor) -> None:
     elif tensor.is_floating_point() and tensor.dtype.itemsize == 1:
         problem = f"has numbers of 8 bits ({_dtype_name(tensor)}), which is not read"
     if problem:
-        raise UserError(f"{path}: tensor {name} {problem}; save the weights in float32, bfloat16 or float16")
+        raise UserError(
+            f"{subject}: tensor {name} {problem}; save the weights in float32, bfloat16 or float16"
+        )
 
 
 def _dtype_name(tensor: torch.Tensor) -> str:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from harness.errors import UserError
+from harness.networks.tensor_files import check_tensor
 from sd4match_plugin.file_names import BEST
 from sd4match_plugin.prompts.cpm import CpmConfig
 from sd4match_plugin.prompts.learned import SINGLE
@@ -80,6 +81,7 @@ def check_prompt(prompt: PromptFile, subject: str) -> None:
         tensor = tensors[name]
         if tuple(tensor.shape) != shape:
             raise UserError(f"{subject}: tensor '{name}' has the shape {tuple(tensor.shape)}, not {shape}")
+        check_tensor(subject, name, tensor)
         if not tensor.is_floating_point() or not tensor.isfinite().all():
             raise UserError(
                 f"{subject}: tensor '{name}' holds numbers that are not finite, or no real numbers"

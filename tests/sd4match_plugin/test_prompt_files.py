@@ -343,3 +343,16 @@ def test_a_file_that_states_no_position_offset_was_tuned_without_one(tmp_path):
 def test_a_position_offset_is_part_of_a_cell(offset):
     with pytest.raises(UserError, match="position_offset"):
         CpmConfig(position_offset=offset)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "told"),
+    [
+        (torch.zeros(1, 77, 8).to(torch.float8_e4m3fn), "has numbers of 8 bits"),
+        (torch.zeros(1, 77, 8, device="meta"), "has no numbers"),
+    ],
+)
+def test_numbers_that_no_prompt_is_made_of_are_told(tmp_path, tensor, told):
+    torch.save({"dataset": tensor}, tmp_path / "caption.pt")
+    with pytest.raises(UserError, match=f"tensor dataset {told}"):
+        read(tmp_path / "caption.pt")
