@@ -138,6 +138,8 @@ class PFPascal:
         row = self._rows[index]
         if all(path.exists() for path in paths) or not all(row.get(column) for column in _POINT_COLUMNS):
             return [self._annotation(path) for path in paths]
+        stray = [image for image, path in zip(images, paths, strict=True) if not path.exists()]
+        self._refuse_other_class(index, stray, category)
         try:
             columns = [read_numbers(row[column], column) for column in _POINT_COLUMNS]
             if len(set(map(len, columns))) > 1:
@@ -147,6 +149,20 @@ class PFPascal:
         points = np.array(columns, dtype=np.float64)
         self._from_list.add(index)
         return [(points[:2].T, None), (points[2:].T, None)]
+
+    def _refuse_other_class(self, index: int, images: Sequence[ImageFile], category: str) -> None:
+        """Raises `DataError` where a picture's annotation is there, but of another class than its row says:
+        where classes are counted from 0, say.
+        """
+        for image in images:
+            for other in VOC_CATEGORIES:
+                names = [f"{part.format('Annotations')}/{other}/{image.path.stem}.mat" for part in _PARTS]
+                if other != category and find_file(self._folder, names):
+                    number = self._rows[index]["class"]
+                    raise DataError(
+                        f"{self._list}: row {index + 2}: class {number} is {category}, and "
+                        f"{image.path.name} is annotated as {other}; classes are counted from 1"
+                    )
 
 
 def _as_used(image: ImageFile, size: Size, annotated: Points) -> Points:

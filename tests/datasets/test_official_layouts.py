@@ -292,6 +292,15 @@ def test_a_mat_file_that_is_missing_where_the_list_has_no_points(tmp_path):
     assert f"{path}: is missing" in index.broken[index.pair_ids[0]]
 
 
+def test_a_class_counted_from_0_is_not_covered_by_the_lists_points(tmp_path):
+    rows = pascal_rows()
+    for row in rows[1:]:
+        row[2] = "7"
+    index = read_pascal(make_pascal(tmp_path, rows))
+    assert not index.pairs
+    assert "row 2: class 7 is car, and 0.png is annotated as cat" in index.broken[index.pair_ids[0]]
+
+
 def test_a_damaged_mat_file_is_not_replaced_by_the_lists_points(tmp_path):
     folder = make_pascal(tmp_path)
     (folder / "PF-dataset-PASCAL" / "Annotations" / "cat" / "0.mat").write_bytes(b"not a MATLAB file")
