@@ -234,10 +234,14 @@ def _known_id(out: Path, new: str) -> str:
     The words before the hash say how the user asked: `--trained-on shapes` may be the prompt that is used
     anyway, and a `--prompt-file` a copy of it.
     """
-    if (out / new).exists():
-        return new
     digest = new.rpartition(".")[2]
-    known = sorted(path.parent.name for path in out.glob(f"*.{digest}/{RECORD}"))
+    try:
+        if (out / new).exists():
+            return new
+        known = sorted(path.parent.name for path in out.glob(f"*.{digest}/{RECORD}"))
+    except OSError:
+        # A name that no file system takes: whoever makes the folder says so.
+        return new
     return known[0] if known else new
 
 

@@ -99,7 +99,7 @@ def _complete(resources: Resources, resolved: ResolvedCell, reports: _Reports) -
     # Scores under the criteria of the earlier record are computed anew, with the pairs that were added.
     earlier_criteria = criteria_of(earlier, resources.host) if earlier else ()
     measures = applicable(resolved.index, merge_criteria(resolved.options.criteria, earlier_criteria))
-    if not measures.criteria:
+    if measures.not_applicable and not measures.criteria:
         raise NotApplicable("; ".join(dict.fromkeys(measures.not_applicable.values())))
     sha256 = earlier.predictions_sha256 if earlier else ""
     stored = read_stored(resolved, sha256)
