@@ -183,7 +183,7 @@ def test_doctor_finds_nothing(bench, tmp_path, method):
     )
     done = bench("doctor", method, "--weights", f"{WEIGHTS[method]}={folder}")
     troubles = [line for line in done.out.splitlines() if "✗" in line]
-    assert done.out.count("✓") + len(troubles) == 11
+    assert done.out.count("✓") + len(troubles) == 12
     assert done.warnings == []
     assert not troubles or (
         not known_by_place and "matched with itself" in troubles[0] and len(troubles) == 1
