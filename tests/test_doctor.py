@@ -245,7 +245,7 @@ def test_nothing_can_be_said_of_an_extractor_that_cannot_be_made(doctor):
     status, found = doctor(init="raise OSError('no such layer')")
     assert status == 1
     assert found[MADE][0] == "✗"
-    assert re.fullmatch(r"OSError: no such layer \(plugin 'mine', plugin_\w+\.py:8\)", found[MADE][1])
+    assert re.fullmatch(r"OSError: no such layer \(plugin 'mine', plugin_\w+\.py:9\)", found[MADE][1])
     assert {
         check for check, (mark, detail) in found.items() if (mark, detail) == ("–", "no extractor")
     } == set(ALL) - {CHEAP, MADE, GRID}

@@ -163,8 +163,8 @@ def test_the_shift_is_in_pixels_and_in_the_targets_size(question, monkeypatch):
     usual = precision.read_points
     assert shift(cell, cell, "argmax").moved == 0
 
-    def moved(index, folder, localizer):
-        points = usual(index, folder, localizer)
+    def moved(index, folder, record, localizer):
+        points = usual(index, folder, record, localizer)
         calls.append(folder)
         if len(calls) == 1:
             return points

@@ -56,7 +56,8 @@ def test_one_command_tunes_and_compares_all_cases(workspace, tmp_path, bench):
     assert {row.split("prompt-file=")[1].split("/")[0] for row in rows} == set(ABLATION)
     assert all("±" in row for row in rows)
     tuned = {case: files.read(tmp_path / "cases" / case / "best.safetensors").config for case in ABLATION}
-    sizes = {name: getattr(tuned["pair-patches"], name) for name in ("image_width", "patches", "text_width")}
+    of_networks = ("image_width", "patches", "text_width", "position_offset")
+    sizes = {name: getattr(tuned["pair-patches"], name) for name in of_networks}
     assert tuned == {case: replace(config, **sizes) for case, config in ABLATION.items()}
     # Again: every training is finished, every cell is there.
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "results").rglob("predictions.parquet")}
