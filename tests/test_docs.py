@@ -107,8 +107,9 @@ def test_the_example_reporter_reports(bench, tmp_path, monkeypatch):
     ]
     log = io.StringIO()
     module = types.ModuleType("reporter")
-    vars(module)["LOG"] = log
+    # As on the page, with a file of its own in the place of stderr.
     exec(example, vars(module))
+    vars(module)["LOG"] = log
     monkeypatch.setattr(harness.cli, "load_plugins", lambda blocked: _with_plugin(blocked, module))
     bench("run", "--methods", "position", "--limit", "1", "--out", tmp_path / "r")
     (folder,) = (path.parent for path in (tmp_path / "r").glob("*/record.json"))

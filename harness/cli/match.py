@@ -215,11 +215,11 @@ def match(host: Host, arguments: MatchArguments) -> None:
     from harness.matching.match import PhotoPair
 
     photo_pair = PhotoPair(host, arguments.a, arguments.b, arguments.request())
+    if arguments.points:
+        photo_pair.check_points(arguments.points)  # before the models load
     _warn_of_orientation([arguments.a, arguments.b])
     if photo_pair.warning:
         print_warning(photo_pair.warning)
-    if arguments.points:
-        photo_pair.check_points(arguments.points)  # before the models load
     points = dense = None
     if arguments.points:
         points = photo_pair.locate(arguments.points)
@@ -271,9 +271,24 @@ def _text(points: Match | None, dense: Match | None, out: Path | None) -> str:
         # A grid has too many points to be listed; --json and the picture have them all.
         size = counted(len(dense), "point")
         lines.append(f"grid: n = {size}; mean similarity {dense.similarity.mean():.3f}.")
+    lines += _outside_notes(points, dense)
     if out:
         lines.append(str(out))
     return "\n".join(lines)
+
+
+def _outside_notes(*matches: Match | None) -> list[str]:
+    """A line about points that were found where B is padded to a square, as some methods feed it."""
+    outside = total = 0
+    for match in matches:
+        if match is not None:
+            outside += int((~match.inside).sum())
+            total += len(match)
+    if not outside:
+        return []
+    return [
+        f"{outside} of {counted(total, 'point')} lie outside B, in the margin that the method adds to it."
+    ]
 
 
 def _points_table(match: Match) -> str:

@@ -184,11 +184,12 @@ def _check_points(where: str, what: str, points: object) -> np.ndarray:
 def _check_names(where: str, names: object, source_count: int, target_count: int) -> None:
     if not isinstance(names, tuple | list):
         raise DataError(f"{where}: keypoint_ids is {_kind(names)}, not a list of names")
-    if not source_count == target_count == len(names):
+    if source_count != target_count:
         raise DataError(
-            f"{where}: {source_count} source points, {target_count} target points "
-            f"and {len(names)} keypoint ids; need as many"
+            f"{where}: {source_count} source points and {target_count} target points; need as many"
         )
+    if source_count != len(names):
+        raise DataError(f"{where}: {source_count} points and {len(names)} keypoint ids; need as many")
     for name in names:
         check_text(where, "a keypoint id", name)
     # Predictions are keyed by them: two points of one name would share one prediction.

@@ -159,12 +159,13 @@ def _pair_id(where: str, given: Any, number: int) -> str:
 
 
 def _point_names(where: str, given: Any, source_count: int, target_count: int) -> tuple[str, ...]:
-    names = tuple(map(str, range(source_count))) if given is None else names_of(given, "keypoint_ids")
-    if not source_count == target_count == len(names):
+    if source_count != target_count:
         raise UserError(
-            f"{where}: {source_count} source points, {target_count} target points "
-            f"and {len(names)} keypoint ids; need as many"
+            f"{where}: {source_count} source points and {target_count} target points; need as many"
         )
+    names = tuple(map(str, range(source_count))) if given is None else names_of(given, "keypoint_ids")
+    if source_count != len(names):
+        raise UserError(f"{where}: {source_count} points and {len(names)} keypoint ids; need as many")
     for name in names:
         check_text(where, "a keypoint id", name)
     twice = first_repeated(names)

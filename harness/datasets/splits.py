@@ -39,6 +39,7 @@ class SplitIndex:
         pair_ids: identifiers of all pairs, each once.
         pairs: pair_id -> pair, of those that could be read.
         broken: pair_id -> reason why it could not be read.
+        folder: the dataset's; empty where there is none.
         threshold: the length that PCK's alpha multiplies.
         prompt_names: category -> the word that a prompt uses, where that differs.
         official_pairs: number of pairs that the published split has; None where it is not known.
@@ -57,6 +58,7 @@ class SplitIndex:
     official_pairs: int | None = None
     listed: Sequence[str] = ()
     notes: tuple[str, ...] = ()
+    folder: str = ""
 
     def prompt_category(self, pair: ImagePair) -> str:
         """The word a prompt uses for the pair's object."""
@@ -77,9 +79,16 @@ class SplitIndex:
         digest.update(f"{self.threshold}\x1f{sorted(self.prompt_names.items())!r}\x1e".encode())
         for pair_id in self.pair_ids:
             pair = self.pairs.get(pair_id)
-            # Without the reason why a pair is broken, which names paths of this machine.
-            digest.update((_entry(pair) if pair else f"{pair_id}\x1fbroken\x1e").encode())
+            digest.update((_entry(pair) if pair else self._broken_entry(pair_id)).encode())
         return digest.hexdigest()
+
+    def _broken_entry(self, pair_id: str) -> str:
+        """Line of a pair that cannot be read: two lists with other faults are two sets of data."""
+        # The same on every machine: without the path of the dataset's folder.
+        reason = self.broken.get(pair_id, "")
+        if self.folder:
+            reason = reason.replace(self.folder, "")
+        return f"{pair_id}\x1fbroken\x1f{reason}\x1e"
 
     @cached_property
     def valid(self) -> Mapping[str, np.ndarray]:
@@ -180,6 +189,7 @@ def read_split(spec: DatasetSpec, folder: Path, split: str) -> SplitIndex:
         official_pairs=spec.counts.get(split, {}).get("pairs"),
         listed=names,
         notes=(*notes, *_repetitions(names)),
+        folder=str(folder),
     )
 
 

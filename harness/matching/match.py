@@ -68,6 +68,12 @@ class Match:
     def __len__(self) -> int:
         return len(self.points)
 
+    @property
+    def inside(self) -> np.ndarray:
+        """(N) bool: points that lie in B. A method that pads B to a square may find one in the margin."""
+        is_within = (self.found >= 0) & (self.found <= np.array(self.b_size))
+        return np.asarray(is_within.all(axis=1))
+
 
 def match(
     a: str | Path,

@@ -101,11 +101,12 @@ def _draw_points(paper: Paper, images: Sequence[PIL.Image.Image], match: Match, 
     palette = itertools.cycle([_colour(values) for values in OKABE_ITO])
     colours = list(itertools.islice(palette, len(match)))
     starts = [panels[0].position(point, match.a_size) for point in match.points]
-    ends = [panels[1].position(point, match.b_size) for point in match.found]
+    # A point that was found outside B, in the margin of a padded picture, is drawn at B's edge.
+    ends = [panels[1].position(point, match.b_size) for point in _clamp(match)]
     for start, end, colour in zip(starts, ends, colours, strict=True):
         paper.draw_line(start, end, colour)
     if heat:
-        paper.draw_ring(panels[2].position(match.found[0], match.b_size))
+        paper.draw_ring(panels[2].position(_clamp(match)[0], match.b_size))
     # Discs over all lines, and numbers over all discs.
     for panel_positions in (starts, ends):
         for position, colour in zip(panel_positions, colours, strict=True):
@@ -140,6 +141,12 @@ def _add_caption(paper: Paper, match: Match, colours: Sequence[Colour]) -> None:
     paper.add_list(entries)
 
 
+def _clamp(match: Match) -> np.ndarray:
+    """The points found (N, 2), those outside B moved to its edge."""
+    clamped: np.ndarray = np.clip(match.found, 0, match.b_size)
+    return clamped
+
+
 def _lines(match: Match) -> Iterator[str]:
     for (x, y), (u, v), similarity in zip(match.points, match.found, match.similarity, strict=True):
         yield f"({x:.1f}, {y:.1f}) to ({u:.1f}, {v:.1f}), similarity {similarity:.2f}"
@@ -158,7 +165,7 @@ def _draw_dense(paper: Paper, images: Sequence[PIL.Image.Image], match: Match) -
     colours = [_colour(values) for values in position_colours(match.points / match.a_size)]
     for point, colour in zip(match.points, colours, strict=True):
         paper.draw_disc(panel_a.position(point, match.a_size), radius, colour, edge=1)
-    for point, colour in zip(match.found, colours, strict=True):
+    for point, colour in zip(_clamp(match), colours, strict=True):
         paper.draw_disc(panel_b.position(point, match.b_size), radius, colour, edge=1)
     step_x, step_y = match.a_size.width / columns, match.a_size.height / rows
     paper.add_text(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from support.made_up_splits import SIDE, Made
-from support.photos import draw
+from support.photos import draw, make_photos
 
 from harness.datasets.images import ImageFile
 from harness.datasets.splits import SplitIndex, read_split
 from harness.errors import UserError
+from harness.plugins.loading import load_plugins
 from harness.specs import DatasetSpec, ImagePair
 
 POINTS = np.array([[1.0, 2.0], [20.0, 12.0]])
@@ -68,7 +70,7 @@ WRONG = {
         "source_points has the shape (2, 3), not (points, 2)",
     ),
     "points infinite": ({"target_points": np.array([[1, 2], [np.inf, 3]])}, "an infinite coordinate"),
-    "points fewer": ({"target_points": POINTS[:1]}, "2 source points, 1 target points and 2 keypoint ids"),
+    "points fewer": ({"target_points": POINTS[:1]}, "2 source points and 1 target points"),
     "names twice": ({"keypoint_ids": ("eye", "eye")}, "keypoint id 'eye' occurs twice"),
     "names of numbers": ({"keypoint_ids": (0, 1)}, "a keypoint id is int, not text"),
     "names as text": ({"keypoint_ids": "ab"}, "keypoint_ids is str, not a list of names"),
@@ -168,3 +170,17 @@ def test_the_manifest_covers_what_alpha_multiplies():
     """Two lists that differ in nothing else give different scores."""
     assert read(Pairs(good(1))).manifest != read(Pairs(good(1)), threshold="image").manifest
     assert read(Pairs(good(1))).manifest != read(Pairs(good(1)), prompt_names={"thing": "cat"}).manifest
+
+
+def test_lists_with_other_faults_are_other_data(tmp_path):
+    """A failure of one list must not be taken for that of another; the folder's place does not count."""
+    manifests = []
+    for name, broken in (("a", "gone.png"), ("b", "lost.png"), ("c", "gone.png")):
+        folder = make_photos(tmp_path / name)
+        path = folder / "pairs.json"
+        content = json.loads(path.read_text(encoding="utf-8"))
+        content["pairs"][0]["target"] = broken
+        path.write_text(json.dumps(content), encoding="utf-8")
+        spec = load_plugins(points=[]).datasets["folder"]
+        manifests.append(read_split(spec, folder, "test").manifest)
+    assert manifests[0] == manifests[2] != manifests[1]

@@ -338,11 +338,11 @@ WRONG = {
     ),
     "other counts": (
         first(target_points=[[1, 1]]),
-        "pair 1: 5 source points, 1 target points and 5 keypoint ids; need as many",
+        "pair 1: 5 source points and 1 target points; need as many",
     ),
     "names too few": (
         first(keypoint_ids=["a"]),
-        "5 source points, 5 target points and 1 keypoint ids; need as many",
+        "5 points and 1 keypoint ids; need as many",
     ),
     "name twice": (first(keypoint_ids=list("abcda")), "pair 1: a keypoint id occurs twice"),
     "points are text": (first(source_points=["a"] * 5), "source_points must be a list of [x, y]"),

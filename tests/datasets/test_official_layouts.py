@@ -68,7 +68,7 @@ SPAIR_FAULTS = {
     "points huge": ({"trg_kps": [[HUGE, 2], [3, 4], [5, 6]]}, "trg_kps must be"),
     "points infinite": ({"trg_kps": [[float("inf"), 2], [3, 4], [5, 6]]}, "inf is neither"),
     "points null": ({"trg_kps": None}, "trg_kps must be"),
-    "points fewer": ({"trg_kps": [[1, 2]]}, "3 source points, 1 target points and 3 keypoint ids"),
+    "points fewer": ({"trg_kps": [[1, 2]]}, "3 source points and 1 target points"),
     "ids twice": ({"kps_ids": ["0", "0", "1"]}, "keypoint id '0' occurs twice"),
     "ids twice, two spellings": ({"kps_ids": ["0", 0, "1"]}, "keypoint id '0' occurs twice"),
     "ids text": ({"kps_ids": "037"}, "kps_ids must be a list of names, and is text"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,14 @@ from support.photos import draw, write_list
 
 import harness
 from harness.builtin import bench_localizers
+from harness.cli.match import _text
 from harness.errors import BenchError, UserError
 from harness.frames import Frame, Size
 from harness.localizers.cosines import cosines
 from harness.localizers.on_grid import Argmax
 from harness.matching import picture as matching_picture
+from harness.matching.match import Match
+from harness.matching.picture import _clamp
 from harness.specs import FeatureMap, LocalizerSpec
 
 POINTS = [(12.25, 9), (70, 31.5), (0, 60), (90, 0)]
@@ -377,3 +381,24 @@ def test_importing_harness_stays_cheap():
 def test_a_missing_method_is_an_error_of_ours(pair):
     with pytest.raises(BenchError, match="unknown method"):
         harness.match(pair / "a.png", str(pair / "b.png"), POINTS, method="none of them")
+
+
+def test_points_found_outside_b_are_told():
+    found = Match(
+        a=Path("a.png"),
+        b=Path("b.png"),
+        a_size=Size(20, 10),
+        b_size=Size(30, 10),
+        points=np.array([[1.0, 1], [2, 2], [3, 3]]),
+        found=np.array([[0.0, 10], [30.1, 5], [4, -1]]),
+        similarity=np.zeros(3),
+        score=np.zeros(3),
+        method="m",
+        prompt="none",
+        localizer="l",
+        backbone="none",
+    )
+    assert found.inside.tolist() == [True, False, False]
+    assert "2 of 3 points lie outside B" in _text(found, None, None)
+    assert "outside" not in _text(replace(found, found=np.ones((3, 2))), None, None)
+    assert _clamp(found).tolist() == [[0, 10], [30, 5], [4, 0]]
