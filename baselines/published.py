@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from baselines import sources
+from baselines import sources, token_ids
 from baselines.tokens import SPECIAL, read_tokens
 from harness.errors import UserError
 from harness.networks.json_files import read_object
@@ -137,6 +137,24 @@ _TOKENS: Mapping[str, Any] = {
 CLIP_VOCABULARY = "1409d1bfc9edcb7ebb15044870c857bf45e1ca6b36a062b503ce2ca5bae95ad4"
 """`Tokens.digest` of CLIP's vocabulary and merges."""
 
+_WORDS = (320, 1125, 539, 320, 2368)
+"""CLIP's ids of "a photo of a cat"."""
+
+CLIP_IDS: Mapping[str, Sequence[int]] = dict(
+    zip(
+        token_ids.TEXTS,
+        (
+            (),
+            _WORDS,
+            _WORDS,
+            (1097, 35689, 563, 15304, 267, 272, 273, 16165, 274, 3989),
+            (*_WORDS, *[2368] * 70),
+        ),
+        strict=True,
+    )
+)
+"""Text -> CLIP's ids between the begin and the end token, cut to 77 with these."""
+
 STABLE_DIFFUSION_2_1: Values = {
     "unet/config.json": {
         "sample_size": 96,
@@ -207,9 +225,27 @@ def comparison(published: Values) -> Callable[[Path], list[str]]:
             tokens = _token_values(folder / "tokenizer")
         except UserError as error:
             return [*lines, str(error)]
-        return lines + _differences("tokenizer", tokens, published["tokenizer"], {})
+        lines += _differences("tokenizer", tokens, published["tokenizer"], {})
+        # Where ids of special tokens or the vocabulary differ, those of texts do so, too.
+        return lines or _differences_of_ids(folder / "tokenizer", published["tokenizer"])
 
     return differences
+
+
+def _differences_of_ids(folder: Path, published: Mapping[str, Any]) -> list[str]:
+    """A line for the first text that a tokenizer makes other ids of than the published one."""
+    try:
+        actual = token_ids.read_ids(folder)
+    except UserError as error:
+        return [str(error)]
+    begin, end, padding = (published[name][1] for name in ("bos_token", "eos_token", "pad_token"))
+    for text, words in CLIP_IDS.items():
+        wanted = [begin, *words, end]
+        wanted += [padding] * (published["model_max_length"] - len(wanted))
+        if list(actual[text]) != wanted:
+            ids, right = token_ids.shortened(actual[text]), token_ids.shortened(wanted)
+            return [f"tokenizer: '{text[:24]}' becomes {ids}, published {right}"]
+    return []
 
 
 def _differences(

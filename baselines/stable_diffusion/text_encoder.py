@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
-from baselines.networks.loading import DTYPES, explain_loading_errors, load_transformer
+from baselines.networks.loading import DTYPES, load_transformer
 from baselines.stable_diffusion.conditioning import Conditioning, EmptyTextPlus, Prompt, TokenEmbeddings
+from baselines.token_ids import load_tokenizer
 
 
 class TextEncoder:
@@ -46,10 +47,7 @@ class TextEncoder:
     @cached_property
     def tokenizer(self) -> Any:
         """CLIP's tokenizer."""
-        from transformers import CLIPTokenizer
-
-        with explain_loading_errors(self.folder):
-            return CLIPTokenizer.from_pretrained(self.folder / "tokenizer")
+        return load_tokenizer(self.folder / "tokenizer")
 
     def text_states(self, text: str) -> torch.Tensor:
         """(77, D) last hidden states, after the final layer norm, of a text padded to 77 tokens.

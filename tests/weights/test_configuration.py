@@ -14,12 +14,17 @@ import pytest
 import baselines.weights
 from baselines import published
 from baselines.stable_diffusion.card import Card
+from baselines.stable_diffusion.text_encoder import TextEncoder
+from baselines.token_ids import read_ids
+from baselines.tokens import read_tokens
 from baselines.weights import BUNDLED
 from harness.errors import UserError
 from harness.plugins.loading import load_plugins
 from harness.weights.choice import WeightChoice, resolve_weights
 
 SD = "stable-diffusion-2-1"
+
+PIPELINE = BUNDLED / "stable-diffusion"
 
 PARTS = tuple(baselines.weights.STABLE_DIFFUSION_2_1_SOURCE.sha256)
 
@@ -41,16 +46,19 @@ def folder(tmp_path, monkeypatch):
     folder = tmp_path / "sd"
     for file, defaults in published.DEFAULTS.items():
         write_json(folder / file, {**defaults, **published.STABLE_DIFFUSION_2_1[file]})
-    ids = {"!": 0, "a": 49405, "<|startoftext|>": 49406, "<|endoftext|>": 49407}
+    model = json.loads((PIPELINE / "tokenizer" / "tokenizer.json").read_text())["model"]
+    ids = {**model["vocab"], "!": 0, "a": 49405, "<|startoftext|>": 49406, "<|endoftext|>": 49407}
     write_json(folder / "tokenizer" / "vocab.json", ids)
-    (folder / "tokenizer" / "merges.txt").write_text("#version: 0.2\na b\n")
+    merges = "\n".join(map(" ".join, model["merges"]))
+    (folder / "tokenizer" / "merges.txt").write_text(f"#version: 0.2\n{merges}\n")
     write_json(
         folder / "tokenizer" / "tokenizer_config.json", {"model_max_length": 77, "pad_token": "<|endoftext|>"}
     )
     write_json(folder / "tokenizer" / "special_tokens_map.json", {"pad_token": "!"})
-    from baselines.tokens import read_tokens
-
     monkeypatch.setattr(published, "CLIP_VOCABULARY", read_tokens(folder / "tokenizer").digest())
+    rows = read_ids(folder / "tokenizer")
+    words = {text: row[1 : row.index(49407)] for text, row in rows.items()}
+    monkeypatch.setattr(published, "CLIP_IDS", words)
     hashes = {}
     for name in PARTS:
         (folder / name).write_bytes(name.encode())
@@ -161,9 +169,6 @@ def test_the_defaults_are_the_libraries():
             assert key == "_class_name" or parameters[key].default == value
 
 
-PIPELINE = BUNDLED / "stable-diffusion"
-
-
 @pytest.mark.parametrize(
     ("file", "change", "told"),
     [
@@ -232,3 +237,64 @@ def test_prompts_are_padded_as_the_text_encoder_was_trained(folder, width, paddi
     rewrite(folder / "tokenizer" / "special_tokens_map.json", pad_token=padding)
     with pytest.raises(UserError, match=rf"pads prompts with .*, Stable Diffusion . with id {wanted}"):
         Card.of(folder)
+
+
+TOKENIZER = PIPELINE / "tokenizer"
+
+LEFT = {
+    "strategy": {"Fixed": 77},
+    "direction": "Left",
+    "pad_to_multiple_of": None,
+    "pad_id": 904,
+    "pad_type_id": 0,
+    "pad_token": "<|endoftext|>",
+}
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "told"),
+    [
+        ("tokenizer_config.json", {"padding_side": "left"}, "and padding behind them"),
+        ("tokenizer_config.json", {"truncation_side": "left"}, "its first words and the end token"),
+        ("tokenizer.json", {"padding": LEFT}, "and padding behind them"),
+        ("tokenizer.json", {"post_processor": None}, ""),
+        ("tokenizer.json", {"normalizer": None}, ""),
+    ],
+)
+def test_a_tokenizer_that_makes_other_prompts_than_clip_is_refused(tmp_path, file, change, told):
+    shutil.copytree(TOKENIZER, tmp_path / "tokenizer")
+    before = read_ids(tmp_path / "tokenizer")
+    rewrite(tmp_path / "tokenizer" / file, **change)
+    try:
+        tokenizer = TextEncoder(tmp_path).tokenizer
+    except UserError as error:
+        assert told in str(error)
+        assert str(tmp_path / "tokenizer") in str(error)
+        return
+    # A release of the libraries may not read the key: then nothing has changed.
+    texts = list(before)
+    rows = tokenizer(texts, padding="max_length", max_length=77, truncation=True).input_ids
+    assert dict(zip(texts, map(list, rows), strict=True)) == before
+
+
+def test_the_bundled_tokenizer_makes_prompts_as_clip_does():
+    ids = read_ids(TOKENIZER)
+    tokens = read_tokens(TOKENIZER)
+    assert ids["a photo of a cat"][0] == tokens.special["bos_token"][1]
+    assert {len(row) for row in ids.values()} == {77}
+
+
+@pytest.mark.parametrize("side", ["padding_side", "truncation_side"])
+def test_a_tokenizer_that_pads_or_cuts_at_the_left_takes_the_name_away(bench, folder, side):
+    rewrite(folder / "tokenizer" / "tokenizer_config.json", **{side: "left"})
+    assert label(folder) == f"{SD}=sd"
+    outcome = bench("weights", "verify", f"{SD}={folder}")
+    assert outcome.status == 1
+    assert "its files make " in outcome.out
+
+
+def test_other_ids_of_a_text_take_the_name_away(bench, folder, monkeypatch):
+    words = {**published.CLIP_IDS, "a photo of a cat": [1, 2]}
+    monkeypatch.setattr(published, "CLIP_IDS", words)
+    assert label(folder) == f"{SD}=sd"
+    assert "'a photo of a cat' becomes 49406, " in bench("weights", "verify", f"{SD}={folder}").out
