@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from harness.records.schema import Counts, LocalizerInfo, Record, Score
+from harness.records.slices import ALL, category_of
+
+_ROUNDING = 1e-6
+"""Percent by which a mean of rounded percentages may differ from the rounded mean."""
 
 
 def contradiction(record: Record) -> str:
@@ -19,7 +23,7 @@ def _contradictions(record: Record) -> Iterator[str]:
     keys: set[tuple[object, ...]] = set()
     for score in record.scores:
         key = (score.localizer, score.protocol, score.averaging, score.alpha, score.slice)
-        name = f"score of {score.localizer}, {score.protocol}, @{score.alpha:g}, {score.slice}"
+        name = _name_of(score)
         if key in keys:
             yield f"{name}: is there twice"
         keys.add(key)
@@ -29,6 +33,32 @@ def _contradictions(record: Record) -> Iterator[str]:
             continue
         for problem in _of_score(score, info):
             yield f"{name}: {problem}"
+    if not record.sealed:
+        yield from _of_means(record.scores)
+
+
+def _of_means(scores: Sequence[Score]) -> Iterator[str]:
+    """Scores of all pairs that are not the mean of those of their categories.
+
+    For records of earlier versions, which have no seal.
+    """
+    groups: dict[tuple[object, ...], list[Score]] = {}
+    for score in scores:
+        if category_of(score.slice) is not None:
+            key = (score.localizer, score.protocol, score.averaging, score.alpha)
+            groups.setdefault(key, []).append(score)
+    for score in scores:
+        parts = groups.get((score.localizer, score.protocol, score.averaging, score.alpha), [])
+        # Pairs without a category, or a category without a score: its mean cannot be known.
+        if score.slice != ALL or not parts or score.pairs != sum(part.pairs for part in parts):
+            continue
+        weights = [part.pairs if score.averaging == "image" else part.keypoints for part in parts]
+        if not sum(weights) or (score.averaging == "point" and score.keypoints != sum(weights)):
+            continue
+        mean = sum(weight * part.pck for weight, part in zip(weights, parts, strict=True)) / sum(weights)
+        if abs(mean - score.pck) > _ROUNDING:
+            numbers = f"{score.pck:g} per {score.averaging}, and the mean of its categories is {mean:g}"
+            yield f"{_name_of(score)}: {numbers}"
 
 
 def _of_status(record: Record) -> Iterator[str]:
@@ -69,3 +99,7 @@ def _of_score(score: Score, info: LocalizerInfo) -> Iterator[str]:
             f"{score.pairs} pairs and {score.keypoints} keypoints, of {info.pairs} and {info.keypoints} "
             "with predictions"
         )
+
+
+def _name_of(score: Score) -> str:
+    return f"score of {score.localizer}, {score.protocol}, @{score.alpha:g}, {score.slice}"

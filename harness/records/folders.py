@@ -14,6 +14,7 @@ from harness.errors import BenchError, SeveralErrors, UserError
 from harness.files import parse_json, read_whole, replacing, try_lock
 from harness.records.consistency import contradiction
 from harness.records.schema import SCHEMA, Record
+from harness.records.seal import SEAL, seal_of
 
 RECORD = "record.json"
 
@@ -24,17 +25,22 @@ FRESH = "fresh"
 
 
 def write_record(folder: Path, record: Record) -> None:
-    """Puts `record.json` in place, whole."""
+    """Puts `record.json` in place, whole and sealed."""
+    sealed = record.model_copy(update={SEAL: seal_of(_as_json(record))})
     with replacing(folder / RECORD) as file:
-        file.write(record.model_dump_json(by_alias=True, indent=1).encode() + b"\n")
+        file.write(_as_json(sealed).encode() + b"\n")
+
+
+def _as_json(record: Record) -> str:
+    return record.model_dump_json(by_alias=True, indent=1)
 
 
 def read_record(path: Path) -> Record:
     """Reads the `record.json` of a cell's folder.
 
     Raises:
-        UserError: it is damaged, newer than this reader, contradicts itself, or is that of another folder's
-            cell.
+        UserError: it is damaged, newer than this reader, contradicts itself, is that of another folder's
+            cell, or was changed after it was written.
     """
     try:
         content = read_whole(path)
@@ -54,6 +60,9 @@ def read_record(path: Path) -> Record:
             f"{path}: is the record of cell {record.cell.id!r} and not of its folder, as in a copy; "
             "give the folder its cell's name, or move it out of the results folder"
         )
+    # Last: of what is wrong with an edited record, all else says more.
+    if record.sealed and record.sealed != seal_of(content):
+        raise _damaged_record(path, "was changed after 'bench' wrote it")
     return record
 
 

@@ -245,6 +245,8 @@ class Record(_Model):
     """Protocol that was asked for -> why this dataset has no such measure: no box, say."""
     predictions_sha256: str = ""
     """Of the file of predictions that the scores were made from; empty in older records."""
+    sealed: str = ""
+    """Hash of all the rest as it was written; empty in older records, and before a record is written."""
     provenance: Provenance | None = None
 
     def failed_pairs(self, localizer: str, protocol: str = "") -> int:

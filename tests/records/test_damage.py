@@ -115,7 +115,40 @@ def make_nan(results: Path) -> Path:
     return change_record(results, lambda content: content["scores"][0].update(pck=float("nan")))
 
 
-OF_RECORDS = [copy_cell, cut_record, forget_localizer, claim_other_id, make_nan, make_pipe_of_record]
+def raise_scores(results: Path) -> Path:
+    def change(content):
+        for score in content["scores"]:
+            if score["slice"] == "all":
+                score["pck"] = 99.0
+
+    return change_record(results, change)
+
+
+def raise_scores_of_earlier_version(results: Path) -> Path:
+    raise_scores(results)
+    return change_record(results, lambda content: content.pop("sealed"))
+
+
+def rename_method(results: Path) -> Path:
+    return change_record(results, lambda content: content["cell"].update(method="mine", label="mine"))
+
+
+def change_provenance(results: Path) -> Path:
+    return change_record(results, lambda content: content["provenance"].update(device="cuda"))
+
+
+OF_RECORDS = [
+    copy_cell,
+    cut_record,
+    forget_localizer,
+    claim_other_id,
+    make_nan,
+    make_pipe_of_record,
+    raise_scores,
+    raise_scores_of_earlier_version,
+    rename_method,
+    change_provenance,
+]
 
 OF_PREDICTIONS = [flip_bit, copy_predictions, empty_predictions, remove_predictions, make_pipe]
 
@@ -153,6 +186,26 @@ def test_rescore_leaderboard_and_report_agree(bench, finished, results, tmp_path
     assert {file: file.read_bytes() for file in results.rglob("*") if file.is_file()} == before
     compared = bench("compare", f"{results}:position", f"{results}:hog", *data)
     assert compared.status == (0 if damage is copy_cell else 2) or str(path) in compared.err
+
+
+@pytest.mark.parametrize("damage", [raise_scores, raise_scores_of_earlier_version, rename_method])
+def test_the_remedy_for_an_edited_record_works(bench, finished, results, monkeypatch, damage):
+    """The file is removed, and the same run makes it again from the predictions that are there."""
+    before = predictions(results)
+    scores = json.loads((cell_of(results, "hog") / RECORD).read_text())["scores"]
+    path = damage(results)
+    words = [*run_words(finished), "--out", results]
+    refused = bench(*words)
+    assert refused.status == 1
+    assert str(path) in refused.err
+    assert "remove this file and run the cell again, its predictions are kept" in refused.err
+    assert predictions(results) == before
+    path.unlink()
+    monkeypatch.setattr("harness.running.run_cell.predict", None)
+    done = bench(*words)
+    assert done.status == 0, done.err
+    assert predictions(results) == before
+    assert json.loads(path.read_text())["scores"] == scores
 
 
 @pytest.mark.parametrize("damage", OF_PREDICTIONS)

@@ -9,7 +9,7 @@ import shutil
 
 import pytest
 from support.photos import make_photos, read_list, write_list
-from support.results import predictions, rewrite_predictions
+from support.results import predictions, put_record, rewrite_predictions
 
 from harness.cli import status
 from harness.records.predictions import read_predictions
@@ -291,7 +291,7 @@ def test_runs_of_other_data_seed_or_method_are_not_compared(compare, results, tm
     record = json.loads((other / "record.json").read_text())
 
     def told(change):
-        (other / "record.json").write_text(json.dumps(change))
+        put_record(other / "record.json", change)
         done = compare(f"{results}:hog", other)
         assert done.status == 2
         return done.complaint
@@ -302,9 +302,7 @@ def test_runs_of_other_data_seed_or_method_are_not_compared(compare, results, tm
     assert "equal dataset, split and seed" in told(record | {"cell": record["cell"] | {"seed": 1}})
     assert "equal dataset, split and seed" in told(record | {"cell": record["cell"] | {"split": "val"}})
     named = other.rename(tmp_path / "other" / "new")
-    (named / "record.json").write_text(
-        json.dumps(record | {"cell": record["cell"] | {"id": "new", "label": "new"}})
-    )
+    put_record(named / "record.json", record | {"cell": record["cell"] | {"id": "new", "label": "new"}})
     assert "name one method of each" in compare(results, tmp_path / "other").complaint
 
 
@@ -355,7 +353,7 @@ def test_an_empty_folder_and_a_cell_that_failed(compare, results, tmp_path):
     )
     place = cell(results, "hog") / "record.json"
     record = json.loads(place.read_text()) | {"status": "failed", "scores": [], "localizers": {}}
-    place.write_text(json.dumps(record | {"error": {"type": "E", "message": "out of luck", "traceback": ""}}))
+    put_record(place, record | {"error": {"type": "E", "message": "out of luck", "traceback": ""}})
     done = compare(f"{results}:hog", f"{results}:position")
     assert done.status == 2
     assert "no predictions to compare (failed: out of luck)" in done.complaint
@@ -420,7 +418,7 @@ def test_a_cell_called_so_comes_before_others_of_its_method(results, tmp_path):
     ):
         shutil.copytree(hog, tmp_path / name)
         changed = {**record, "cell": {**record["cell"], "label": label, "id": name}}
-        (tmp_path / name / "record.json").write_text(json.dumps(changed))
+        put_record(tmp_path / name / "record.json", changed)
     assert [one.name for one in read_run(f"{tmp_path}:hog", tmp_path).cells] == ["hog"]
     assert [one.name for one in read_run(f"{tmp_path}:hog[cells=8]", tmp_path).cells] == ["hog[cells=8]"]
     shutil.rmtree(tmp_path / hog.name)

@@ -7,12 +7,12 @@ import shutil
 
 import pytest
 from support.photos import draw, make_photos, read_list, write_list
-from support.results import the_record
+from support.results import put_record, the_record
 
 import baselines.methods.position
 from harness.specs import ExtractorSpec
 
-SCORED = ("scores", "thresholds", "frames")
+SCORED = ("scores", "thresholds", "frames", "sealed")
 
 
 @pytest.fixture
@@ -95,13 +95,13 @@ def test_rescoring_without_options_counts_the_same_again(run, rescore, tmp_path)
     assert path.read_bytes() == before
 
 
-def test_rescoring_puts_back_scores_that_were_changed(run, rescore, tmp_path):
+def test_rescoring_replaces_the_scores_of_a_record(run, rescore, tmp_path):
     before = run(tmp_path / "r")
     (path,) = (tmp_path / "r").glob("*/record.json")
     content = json.loads(path.read_text())
     for one in content["scores"]:
         one["pck"] = 99.0
-    path.write_text(json.dumps(content))
+    put_record(path, content)
     assert rescore(tmp_path / "r").status == 0
     assert the_record(tmp_path / "r") == before
 
@@ -144,7 +144,7 @@ def test_the_frame_of_a_stretched_protocol_is_the_one_the_extractor_was_fed(run,
     assert record["cell"]["fed"] == [768, 768]
     (path,) = (tmp_path / "r").glob("*/record.json")
     record["cell"]["fed"] = [768, 96]
-    path.write_text(json.dumps(record))
+    put_record(path, record)
     assert rescore(tmp_path / "r").status == 0
     assert the_record(tmp_path / "r")["scores"] != record["scores"]
 

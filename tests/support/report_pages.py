@@ -6,6 +6,8 @@ import json
 import re
 from html.parser import HTMLParser
 
+from support.results import put_record
+
 from harness.records.folders import RECORD
 
 HOSTILE = "</script><script>alert(1)</script>"
@@ -25,7 +27,7 @@ def change_record(folder, **values):
     """Changes fields of a cell's record."""
     content = json.loads((folder / RECORD).read_text())
     content.update(values)
-    (folder / RECORD).write_text(json.dumps(content))
+    put_record(folder / RECORD, content)
 
 
 def read_galleries(page):

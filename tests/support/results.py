@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from harness.records.predictions import prediction_table, write_table
+from harness.records.seal import SEAL, seal_of
 
 
 def predictions(results: Path) -> dict[str, bytes]:
@@ -34,4 +35,9 @@ def rewrite_predictions(folder: Path, rows: list[dict]) -> None:
     for score in record["scores"]:
         info = record["localizers"][score["localizer"]]
         score.update({key: min(score[key], info[key]) for key in ("pairs", "keypoints")})
-    (folder / "record.json").write_text(json.dumps(record))
+    put_record(folder / "record.json", record)
+
+
+def put_record(path: Path, content: dict) -> None:
+    """Writes a record that a run might have written: its seal is that of its content."""
+    path.write_text(json.dumps({**content, SEAL: seal_of(json.dumps(content))}))
