@@ -12,7 +12,7 @@ from harness.cli.options import CommaList, data_root, dataset_folders, number_ra
 from harness.cli.terminal import print_warning, print_warnings, stdout_format
 from harness.cli.ties import tie_warnings, with_ties
 from harness.plugins.host import Host
-from harness.records.folders import read_results
+from harness.records.results import read_results
 from harness.records.unfinished import unfinished_cells
 from harness.tables.catalogue import CATALOGUE, KINDS
 from harness.tables.names import make_names
@@ -129,7 +129,7 @@ def leaderboard(host: Host, arguments: LeaderboardArguments) -> int:
     stored, damaged = read_results(arguments.folder)
     print_warnings(damaged)
     for cell in unfinished_cells(arguments.folder, stored):
-        print_warning(f"{cell.name}: not finished, {cell.progress}; the same 'bench run' goes on with it")
+        print_warning(cell.describe())
     # From all records, though some tables show a part of them.
     view = replace(view, names=make_names(stored))
     records = kind.relevant(stored, arguments.parameter)

@@ -11,7 +11,7 @@ import click
 from harness.cli.options import CommaList, data_root, dataset_folders, number_range, typed_arguments
 from harness.cli.terminal import print_warnings
 from harness.plugins.host import Host
-from harness.records.folders import read_results
+from harness.records.results import read_results
 
 if TYPE_CHECKING:
     from harness.specs import Averaging

@@ -21,7 +21,7 @@ from harness.cli.terminal import print_warning, print_warnings
 from harness.errors import BenchError, SeveralErrors, UserError
 from harness.messages import failed_pairs
 from harness.plugins.host import Host
-from harness.records.folders import read_results
+from harness.records.results import read_results
 
 if TYPE_CHECKING:
     from harness.scoring.rescore import Rescored

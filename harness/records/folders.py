@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pydantic
 
-from harness.errors import BenchError, SeveralErrors, UserError
+from harness.errors import BenchError, UserError
 from harness.files import parse_json, read_whole, replacing, try_lock
 from harness.records.consistency import contradiction
 from harness.records.schema import SCHEMA, Record
@@ -102,30 +102,6 @@ def record_paths(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise UserError(f"no results folder {folder}; 'bench run --out {folder}' makes one")
     return sorted(folder.glob(f"*/{RECORD}"))
-
-
-def read_results(folder: Path) -> tuple[list[Record], list[str]]:
-    """Reads the records of a results folder, and returns a line for each that is damaged.
-
-    Raises:
-        UserError: the results folder does not exist, or has no record that can be read; damaged ones are
-            named as well.
-    """
-    records: list[Record] = []
-    damaged: list[str] = []
-    for path in record_paths(folder):
-        try:
-            records.append(read_record(path))
-        except UserError as error:
-            damaged.append(str(error))
-    if not records:
-        raise SeveralErrors([*damaged, no_cell(folder)])
-    return records, damaged
-
-
-def no_cell(folder: Path) -> str:
-    """Message for a results folder without a record."""
-    return f"no finished cell in {folder}; 'bench run --out {folder}' makes some"
 
 
 def make_results_folder(out: Path) -> None:

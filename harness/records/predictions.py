@@ -36,6 +36,9 @@ _FINGERPRINTS = b"localizers"
 _CELL = b"cell"
 """Key of the cell's id."""
 
+_PLANNED = b"planned"
+"""Key of the number of pairs that the run which wrote a shard was to predict."""
+
 _SEAL = b"sha256"
 """Key of the hash of rows, fingerprints and cell."""
 
@@ -69,9 +72,12 @@ def prediction_table(rows: Mapping[str, Sequence[object]], fingerprints: Mapping
     return _add_fingerprints(_sort(pa.table({**strings, **numbers})), fingerprints)
 
 
-def write_table(path: Path, table: pa.Table) -> str:
+def write_table(path: Path, table: pa.Table, planned: int | None = None) -> str:
     """Puts a parquet file of the cell in whose folder it lies in place, whole, sealed, with bytes that follow
     from its rows and its cell alone.
+
+    Args:
+        planned: pairs that the run is to predict, for a shard.
 
     Returns:
         The file's sha256.
@@ -80,6 +86,8 @@ def write_table(path: Path, table: pa.Table) -> str:
 
     cell = _cell_of(path)
     metadata = dict(table.schema.metadata)
+    if planned is not None:
+        metadata[_PLANNED] = str(planned)
     sealed = table.replace_schema_metadata({**metadata, _CELL: cell, _SEAL: _content_hash(table, cell)})
     buffer = io.BytesIO()
     pq.write_table(sealed, buffer, compression="zstd", row_group_size=1 << 20)
@@ -110,6 +118,16 @@ def read_predictions(path: Path, fingerprints: Mapping[str, str] | None = None, 
 def _check_rows(path: Path, table: pa.Table) -> None:
     if not table.num_rows:
         raise UserError(f"{path}: has no predictions; remove the file and run the cell again")
+
+
+def planned_pairs(path: Path) -> list[int]:
+    """The number of pairs that the run which wrote a shard was to predict; empty where it does not say it."""
+    import pyarrow.parquet as pq
+
+    with path.open("rb") as file:
+        metadata = pq.read_schema(file).metadata or {}
+    text = metadata.get(_PLANNED, b"").decode(errors="replace")
+    return [int(text)] if text.isdecimal() and len(text) < 12 else []
 
 
 def read_to_resume(path: Path, fingerprints: Mapping[str, str], sha256: str = "") -> FilePredictions:

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import SeveralErrors, UserError, unknown_name
-from harness.records.folders import RECORD, no_cell, read_record, record_paths
+from harness.records.folders import RECORD, read_record, record_paths
+from harness.records.results import nothing_finished
 from harness.records.schema import Record, status_text
+from harness.records.unfinished import unfinished_cells
 from harness.specs import NO_PROMPT
 
 
@@ -92,6 +94,9 @@ def read_run(text: str, home: Path) -> Run:
 def _path_by_id(text: str, folder: Path, cell_id: str) -> Path:
     """Path of the record in `folder` whose cell's id is, or begins with, `cell_id`. Raises `UserError`."""
     paths = record_paths(folder) if folder.is_dir() else []
+    begun = [cell for cell in unfinished_cells(folder, []) if cell.name.startswith(cell_id)]
+    if begun and not any(path.parent.name.startswith(cell_id) for path in paths):
+        raise SeveralErrors(cell.describe() for cell in begun)
     if not paths:
         raise UserError(
             f"no run '{text}': there is no results folder of this name, and no finished cell in {folder}"
@@ -114,7 +119,7 @@ def _paths_in(folder: Path) -> list[Path]:
     """Paths of the records in a results folder. Raises `UserError` where there is none."""
     paths = record_paths(folder)
     if not paths:
-        raise UserError(no_cell(folder))
+        raise SeveralErrors(nothing_finished(folder))
     return paths
 
 

@@ -26,8 +26,6 @@ def describe_found(resolved: ResolvedCell, earlier: Record | None, missing: int)
     """
     if resolved.options.fresh:
         return _describe_fresh(resolved, earlier, missing)
-    if earlier is None or earlier.provenance is None:
-        return ""
     asked = len(predictable_pairs(resolved.index, resolved.options.limit))
     if missing == asked:
         # There are pairs or localizers, but none of those asked for.
@@ -35,6 +33,9 @@ def describe_found(resolved: ResolvedCell, earlier: Record | None, missing: int)
     amount = "found"
     if missing:
         amount = f"found {asked - missing:,} of {counted(asked, 'pair')}"
+    if earlier is None or earlier.provenance is None:
+        # Of a run that was interrupted, or whose record was removed.
+        return amount if missing else f"found all of {counted(asked, 'pair')}, scored anew"
     text = f"{amount}, computed {describe_age(earlier.provenance.started)} by {_maker(earlier.provenance)}"
     if (resolved.folder / FRESH).exists():
         text += "; a run with --fresh has not come to its end: give --fresh again to go on with it"

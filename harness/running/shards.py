@@ -45,7 +45,14 @@ def write_shard(resolved: ResolvedCell, predictions: Sequence[Prediction]) -> No
     if path.exists():
         # Of an earlier run that was interrupted, with other localizers.
         table = merge_tables([table, *_read_sound_shard(path)])
-    write_table(path, table)
+    write_table(path, table, planned=_count_planned(resolved))
+
+
+def _count_planned(resolved: ResolvedCell) -> int:
+    """Number of pairs that the run is to predict, those of earlier runs included."""
+    pairs = len(resolved.index.pair_ids) - len(resolved.index.excluded)
+    limit = resolved.options.limit
+    return pairs if limit is None else min(limit, pairs)
 
 
 def _read_sound_shard(path: Path) -> list[pa.Table]:

@@ -132,7 +132,6 @@ def test_a_single_pair_has_no_interval(bench, tmp_path):
         (lambda folder: folder.mkdir(), "no finished cell in"),
         (lambda folder: folder.write_text("a file"), "no results folder"),
         (lambda folder: (folder / "cell.123").mkdir(parents=True), "no finished cell in"),
-        (lambda folder: (folder / "cell.123" / "shards").mkdir(parents=True), "no finished cell in"),
     ],
 )
 def test_a_folder_without_results_is_one_line(bench, tmp_path, prepare, message):
