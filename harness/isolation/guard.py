@@ -16,7 +16,7 @@ from harness.errors import BenchError, origin_of
 from harness.isolation.first_import import watching_imports
 from harness.isolation.origin import remember_origin
 from harness.isolation.output import printing_to_stderr
-from harness.isolation.owner import Owner
+from harness.isolation.owner import Owner, is_plain
 from harness.isolation.settings import (
     ABSENT,
     ENVIRONMENT,
@@ -140,7 +140,7 @@ def _phrase(label: str, value: Any) -> str:
     # Variables may hold secrets; handlers and the like have no value to read.
     if label.startswith(ENVIRONMENT):
         return f"the {label}"
-    if callable(value) or value is None:
+    if value is None or not is_plain(value):
         return label
     return f"{label} to {str(value).removeprefix('torch.')}"
 

@@ -44,7 +44,7 @@ class Owner:
     def __reduce__(self) -> tuple[object, ...]:
         # A worker process has settings of its own to put back; those of the plugin are needed there, too.
         values = {**self.inherited(), **self.own}
-        own = {label: value for label, value in values.items() if _travels(value)}
+        own = {label: value for label, value in values.items() if is_plain(value)}
         return _owner_elsewhere, (self.name, own, set(self.told))
 
 
@@ -54,12 +54,12 @@ def _owner_elsewhere(name: str, own: dict[str, Any], told: set[str]) -> Owner:
     return owner
 
 
-def _travels(value: Any) -> bool:
-    """Says whether a value means the same in another process."""
+def is_plain(value: Any) -> bool:
+    """Says whether a value means the same in another process, and something to a reader."""
     if value is process_settings.ABSENT:
         return False
     if isinstance(value, tuple):
-        return all(map(_travels, value))
+        return all(map(is_plain, value))
     return isinstance(value, _PLAIN) or type(value).__module__ == "torch"
 
 

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-import gc
-import locale
-import logging
 import os
 import random
-import signal
 import sys
-import threading
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.isolation.interpreter import (
+    read_folder,
+    read_interpreter,
+    read_limits,
+    read_locale,
+    read_signals,
+    read_traces,
+    write_folder,
+    write_interpreter,
+    write_limits,
+    write_locale,
+    write_signals,
+    write_traces,
+)
+from harness.isolation.torch_modes import (
+    read_hooks,
+    read_modes,
+    reading_without_modes,
+    write_hooks,
+    write_modes,
+    writing_without_modes,
+)
 from harness.isolation.torch_settings import (
     read_precision,
     read_streams,
@@ -54,6 +70,7 @@ class Group:
     is_stream: bool = False
 
 
+@reading_without_modes()
 def read_values() -> dict[str, Any]:
     """Returns the values of all settings of the process, by label."""
     values: dict[str, Any] = {}
@@ -108,21 +125,10 @@ def write_values(values: Values) -> Iterator[tuple[str, Exception]]:
         if not wanted:
             continue
         try:
-            group.write(wanted)
+            with writing_without_modes(values):
+                group.write(wanted)
         except Exception as error:  # noqa: BLE001 - the settings of many libraries; the caller reports it
             yield next(iter(wanted)), error
-
-
-def _read_folder() -> Values:
-    try:
-        return {"the working directory": os.getcwd()}  # noqa: PTH109 - a path costs more, at every call
-    except FileNotFoundError:
-        return {}
-
-
-def _write_folder(values: Values) -> None:
-    for folder in values.values():
-        os.chdir(folder)
 
 
 _environment_seen: tuple[dict[bytes, bytes], Values] = ({}, {})
@@ -161,67 +167,6 @@ def environment_among(values: Values) -> Values:
 def environment() -> Values:
     """The present environment variables, as settings."""
     return _read_environment()
-
-
-def _read_interpreter() -> Values:
-    return {
-        "sys.path": tuple(sys.path),
-        "sys.argv": tuple(sys.argv),
-        "sys.excepthook": sys.excepthook,
-        "the recursion limit": sys.getrecursionlimit(),
-        "the collection of garbage": gc.isenabled(),
-        "warning filters": tuple(warnings.filters),
-        "the level of the root logger": logging.root.level,
-        "the handlers of the root logger": tuple(logging.root.handlers),
-        "logging.disable": logging.root.manager.disable,
-    }
-
-
-def _write_interpreter(values: Values) -> None:
-    writers: dict[str, Callable[[Any], object]] = {
-        "sys.path": lambda value: _refill(sys.path, value),
-        "sys.argv": lambda value: _refill(sys.argv, value),
-        "sys.excepthook": lambda value: setattr(sys, "excepthook", value),
-        "the recursion limit": sys.setrecursionlimit,
-        "the collection of garbage": lambda value: gc.enable() if value else gc.disable(),
-        "warning filters": lambda value: _refill(warnings.filters, value),
-        "the level of the root logger": logging.root.setLevel,
-        "the handlers of the root logger": lambda value: _refill(logging.root.handlers, value),
-        "logging.disable": logging.disable,
-    }
-    for label, value in values.items():
-        writers[label](value)
-
-
-def _refill(items: Any, values: tuple[object, ...]) -> None:
-    # In place: others hold the same list.
-    items[:] = values
-
-
-def _read_locale() -> Values:
-    return {"the locale": locale.setlocale(locale.LC_ALL)}
-
-
-def _write_locale(values: Values) -> None:
-    for value in values.values():
-        locale.setlocale(locale.LC_ALL, value)
-
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-def _read_signals() -> Values:
-    return {f"the handler of {number.name}": signal.getsignal(number) for number in _SIGNALS}
-
-
-def _write_signals(values: Values) -> None:
-    # Python allows it in the main thread alone.
-    if threading.current_thread() is not threading.main_thread():
-        return
-    for number in _SIGNALS:
-        handler = values.get(f"the handler of {number.name}")
-        if handler is not None:
-            signal.signal(number, handler)
 
 
 def _read_random() -> Values:
@@ -264,32 +209,61 @@ def _write_decimal(values: Values) -> None:
         context.prec, context.rounding, context.Emin, context.Emax = value
 
 
-def _attribute(module: str, name: str) -> Group:
+def _read_socket() -> Values:
+    return {"the timeout of sockets": sys.modules["socket"].getdefaulttimeout()}
+
+
+def _write_socket(values: Values) -> None:
+    for value in values.values():
+        sys.modules["socket"].setdefaulttimeout(value)
+
+
+def _read_processes() -> Values:
+    multiprocessing = sys.modules["multiprocessing"]
+    # Nobody has chosen one: the first is the default.
+    method = multiprocessing.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0]
+    return {"the start method of processes": method}
+
+
+def _write_processes(values: Values) -> None:
+    for value in values.values():
+        sys.modules["multiprocessing"].set_start_method(value, force=True)
+
+
+def _attribute(module: str, name: str, *, is_told: bool = True) -> Group:
     """A setting that is an attribute of a module."""
     label = f"{module}.{name}"
 
     def write(values: Values) -> None:
         setattr(sys.modules[module], name, values[label])
 
-    return Group(lambda: {label: getattr(sys.modules[module], name)}, write, module)
+    return Group(lambda: {label: getattr(sys.modules[module], name)}, write, module, is_told)
 
 
 GROUPS = (
-    Group(_read_folder, _write_folder),
+    Group(read_folder, write_folder),
     Group(_read_environment, _write_environment),
-    Group(_read_interpreter, _write_interpreter, is_told=False),
-    Group(_read_locale, _write_locale),
+    Group(read_interpreter, write_interpreter, is_told=False),
+    Group(read_traces, write_traces),
+    Group(read_limits, write_limits),
+    Group(read_locale, write_locale),
     # Whoever ignores an interrupt would do so in the middle of a run.
-    Group(_read_signals, _write_signals, is_kept=False),
+    Group(read_signals, write_signals, is_kept=False),
     Group(_read_random, _write_random, is_told=False, is_stream=True),
     Group(_read_numpy, _write_numpy, "numpy"),
     Group(_read_numpy_random, _write_numpy_random, "numpy.random", is_told=False, is_stream=True),
     Group(_read_decimal, _write_decimal, "decimal"),
+    # `gettempdir` sets it where nobody has.
+    _attribute("tempfile", "tempdir", is_told=False),
+    Group(_read_socket, _write_socket, "socket"),
+    Group(_read_processes, _write_processes, "multiprocessing"),
     _attribute("PIL.Image", "MAX_IMAGE_PIXELS"),
     _attribute("PIL.ImageFile", "LOAD_TRUNCATED_IMAGES"),
     Group(read_switches, write_switches, "torch"),
     Group(read_precision, write_precision, "torch"),
     Group(read_streams, write_streams, "torch", is_told=False, is_stream=True),
+    Group(read_hooks, write_hooks, "torch"),
+    Group(read_modes, write_modes, "torch"),
 )
 """All settings. Order matters where one of them changes another: the later ones are written later."""
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from typing import Any, NamedTuple
 
+from harness.isolation.torch_modes import default_device, leave_devices, reading_without_modes
+
 Values = Mapping[str, Any]
 
 
@@ -55,8 +57,10 @@ def _switches() -> dict[str, _Switch]:
 
 def _modes(torch: Any) -> Iterator[tuple[str, _Switch]]:
     def write_device(device: Any) -> None:
+        leave_devices()
         # None and not the CPU: with a device set, every call passes through Python.
-        torch.set_default_device(None if device.type == "cpu" else device)
+        if device.type != "cpu":
+            torch.set_default_device(device)
 
     def write_tensor_type(device: str) -> None:
         types = torch if device == "cpu" else getattr(torch, device)
@@ -89,7 +93,7 @@ def _modes(torch: Any) -> Iterator[tuple[str, _Switch]]:
     yield "torch's gradient mode", _Switch(torch.is_grad_enabled, torch._C._set_grad_enabled)
     yield "torch's default tensor type", _Switch(torch._C._get_default_device, write_tensor_type)
     yield "torch's default dtype", _Switch(torch.get_default_dtype, torch.set_default_dtype)
-    yield "torch's default device", _Switch(torch.get_default_device, write_device)
+    yield "torch's default device", _Switch(default_device, write_device)
     yield "torch's number of threads", _Switch(torch.get_num_threads, torch.set_num_threads)
     yield "torch's flushing of denormal numbers", _Switch(_flushes_denormals, torch.set_flush_denormal)
     yield "torch's detection of anomalies", _Switch(torch.is_anomaly_enabled, torch.set_anomaly_enabled)
@@ -279,6 +283,7 @@ def write_streams(values: Values) -> None:
 STREAM = "torch's random generator"
 
 
+@reading_without_modes()
 def first_stream() -> Values:
     """The state of torch's generator in a process in which nobody has used it."""
     torch: Any = sys.modules["torch"]

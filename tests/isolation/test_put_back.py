@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import builtins
 import decimal
 import gc
 import importlib
 import io
 import locale
 import logging
+import multiprocessing
 import os
 import pickle
 import random
 import re
+import resource
 import signal
+import socket
 import sys
+import tempfile
+import threading
 import types
 import warnings
 from pathlib import Path
@@ -27,6 +33,9 @@ import pytest
 import torch
 from support.extractors import small_map
 from support.results import the_record
+from torch.nn.modules import module as module_hooks
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import harness.cli
 from harness.errors import BenchError
@@ -37,6 +46,31 @@ from harness.plugins.host import Host
 from harness.plugins.loading import load_plugins
 from harness.plugins.version import plugin_version
 from harness.specs import DatasetSpec, ExtractorSpec, LocalizerSpec, Located, MakeContext, PromptSpec
+
+
+def doubled(module, inputs):
+    """A hook on all modules that changes what they are given."""
+    return tuple(2 * value for value in inputs)
+
+
+class FunctionMode(TorchFunctionMode):
+    """Fails at every call of torch."""
+
+    def __torch_function__(self, function, types, arguments=(), options=None):
+        raise RuntimeError("a mode of a plugin")
+
+
+class DispatchMode(TorchDispatchMode):
+    """Fails at every operation of torch."""
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        raise RuntimeError("a mode of a plugin")
+
+
+def lower_core_limit():
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (1 if soft == 0 else 0, hard))
+
 
 CHANGES = {
     "torch's default dtype": lambda: torch.set_default_dtype(torch.float64),
@@ -69,8 +103,23 @@ CHANGES = {
     "the decimal context": lambda: setattr(decimal.getcontext(), "prec", 3),
     "the locale": lambda: locale.setlocale(locale.LC_ALL, "C"),
     "the collection of garbage": gc.disable,
+    "torch's hooks on all modules": lambda: module_hooks.register_module_forward_pre_hook(doubled),
+    "torch's function modes": lambda: FunctionMode().__enter__(),
+    "torch's dispatch modes": lambda: DispatchMode().__enter__(),
+    "the umask": lambda: os.umask(0o777),
+    "the limit RLIMIT_CORE": lower_core_limit,
+    "the switch interval of threads": lambda: sys.setswitchinterval(0.5),
+    "the recursion limit": lambda: sys.setrecursionlimit(5_000),
+    "Python's built-in names": lambda: vars(builtins).update(print=len, a_new_name=1),
+    "sys.setprofile": lambda: sys.setprofile(lambda *arguments: None),
+    "threading.settrace": lambda: threading.settrace(lambda *arguments: None),
+    "tempfile.tempdir": lambda: setattr(tempfile, "tempdir", "/nowhere"),
+    "the timeout of sockets": lambda: socket.setdefaulttimeout(7),
+    "the start method of processes": lambda: multiprocessing.set_start_method("spawn", force=True),
 }
 PUT_BACK_ONLY = {
+    "the timer ITIMER_REAL": lambda: signal.setitimer(signal.ITIMER_REAL, 3_600),
+    "the handler of SIGALRM": lambda: signal.signal(signal.SIGALRM, signal.SIG_IGN),
     "torch's inference mode": lambda: torch.inference_mode().__enter__(),
     "the handler of SIGINT": lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
 }
@@ -219,6 +268,69 @@ def test_prints_go_to_stderr(before, capfd):
     assert out == "a result\n"
     for line in ("from Python", "from a process", "from C"):
         assert line in err
+
+
+def close_stream(name):
+    getattr(sys, name).close()
+
+
+CLOSES = {
+    "stdout": lambda: close_stream("stdout"),
+    "stderr": lambda: close_stream("stderr"),
+    "stdin": lambda: close_stream("stdin"),
+    "the first stdout": lambda: close_stream("__stdout__"),
+    "bytes": lambda: [stream.buffer.close() for stream in (sys.stdout, sys.stderr)],
+    "detached": lambda: sys.stdout.detach().close(),
+    "with": lambda: sys.stdout.__exit__(None, None, None),
+    "encoding": lambda: sys.stdout.reconfigure(encoding="ascii"),
+    "descriptors": lambda: [os.close(number) for number in range(3)],
+}
+
+
+@pytest.mark.parametrize("kind", CLOSES)
+def test_streams_that_a_plugin_closes_are_there_again(before, capfd, monkeypatch, kind):
+    with Path(os.devnull).open() as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        streams = [sys.stdin, sys.stdout, sys.stderr]
+        host = loaded(extract=CLOSES[kind])
+        host.extractors["mine"].make(MakeContext()).extract([])
+        assert [sys.stdin, sys.stdout, sys.stderr] == streams
+        assert not any(stream.closed for stream in streams)
+        assert stdin.read() == ""
+    os.fstat(0)
+    print("a résult")
+    print("a mistäke", file=sys.stderr)
+    os.write(2, b"from C\n")
+    out, err = capfd.readouterr()
+    assert out == "a résult\n"
+    assert "a mistäke\n" in err
+    assert "from C\n" in err
+
+
+def test_a_device_that_was_entered_is_left(before, caplog):
+    host = loaded(extract=lambda: torch.device("meta").__enter__())
+    host.extractors["mine"].make(MakeContext()).extract([])
+    assert torch.zeros(1).device.type == "cpu"
+    assert caplog.messages == [
+        "bench: plugin 'mine' set torch's default device to meta; it holds for that plugin alone"
+    ]
+
+
+def test_hooks_of_a_plugin_hold_for_its_networks_alone(before, caplog):
+    network = torch.nn.Identity()
+    seen = []
+    host = loaded(
+        make=lambda: module_hooks.register_module_forward_pre_hook(doubled),
+        extract=lambda: seen.append(network(torch.ones(1)).item()),
+    )
+    extractor = host.extractors["mine"].make(MakeContext())
+    assert network(torch.ones(1)).item() == 1
+    for _ in range(2):
+        extractor.extract([])
+    assert seen == [2, 2]
+    assert caplog.messages == [
+        "bench: plugin 'mine' set torch's hooks on all modules; it holds for that plugin alone"
+    ]
 
 
 def test_every_kind_of_plugin_is_behind_the_guard(before):
