@@ -17,7 +17,7 @@ from harness.cli.options import (
     typed_arguments,
     warn_of_large_alphas,
 )
-from harness.cli.terminal import print_warning, print_warnings
+from harness.cli.terminal import print_warning, print_warnings, stdout_format
 from harness.errors import BenchError, SeveralErrors, UserError
 from harness.messages import failed_pairs
 from harness.plugins.host import Host
@@ -88,8 +88,9 @@ def rescore(host: Host, arguments: RescoreArguments) -> int:
     if lacking and not any(item.scored for item in rescored):
         raise SeveralErrors(f"{line}; choose another --threshold" for line in lacking)
     print_warnings((*lacking, *failed))
-    for table in _tables(rescored, arguments.alphas):
-        click.echo(table.render("md"))
+    texts = [table.render(stdout_format()) for table in _tables(rescored, arguments.alphas)]
+    # Each text ends with a line break of its own.
+    click.echo("\n".join(texts), nl=False)
     if mistakes:
         # Cells of one missing dataset have the same problem: it is said once.
         raise SeveralErrors(dict.fromkeys(mistakes))

@@ -147,6 +147,10 @@ def lock_folder(folder: Path, warn: Callable[[str, str], None]) -> Iterator[None
             raise BenchError(
                 f"{folder}: another process is running this cell; wait for it, or choose another --out"
             ) from error
+        except OSError as error:
+            raise BenchError(
+                f"{folder}: cannot be locked ({error.strerror or error}); choose another --out"
+            ) from error
         if not is_locked:
             warn(
                 f"results folder {folder.parent}",

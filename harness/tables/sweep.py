@@ -71,7 +71,9 @@ def sweep(records: Sequence[Record], view: View) -> Table:
         # A cell without numbers has no column, and is named by its method alone.
         texts = [f"{heads.get(curve, curve.method)}: {note}" for curve, note in notes[value]]
         rows.append((format_value(value), *numbers, "; ".join(texts)))
-    choice = f"Alpha {alpha_text(alpha)}; {', '.join(datasets)}; a row for each {parameter}."
+    localizers = dict.fromkeys(curve.localizer for curve in curves)
+    localizer = f"; localizer {next(iter(localizers))}" if len(localizers) == 1 else ""
+    choice = f"Alpha {alpha_text(alpha)}; {', '.join(datasets)}{localizer}; a row for each {parameter}."
     return Table(
         caption=f"{numbers_caption(records, view)} {choice}",
         header=(parameter, *heads.values(), "note"),
@@ -198,15 +200,19 @@ def _curve_of(record: Record, localizer: str, parameter: str) -> _Curve:
 
 
 def _heads(curves: Sequence[_Curve]) -> dict[_Curve, str]:
-    """Curve -> its column's head: the method, and what sets the curve apart from others of that method."""
-    has_datasets = len({curve.dataset for curve in curves}) > 1
+    """Curve -> its column's head: the method, and what sets the curve apart from others of that method.
+
+    The localizer is told wherever two columns differ in it: beside each other they are taken for like.
+    """
+    has_datasets = _varies(curves, "dataset")
+    has_localizers = _varies(curves, "localizer")
     heads = {}
     for curve in curves:
         # Heads are short: what all curves of a method share is not in them.
         method_curves = [candidate for candidate in curves if candidate.method == curve.method]
         texts = [curve.method]
         for aspect in ("prompt", "localizer", "backbone"):
-            if _varies(method_curves, aspect):
+            if _varies(method_curves, aspect) or (aspect == "localizer" and has_localizers):
                 texts.append(getattr(curve, aspect))
         if has_datasets:
             texts.append(curve.dataset)

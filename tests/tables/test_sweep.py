@@ -67,6 +67,17 @@ def test_curves_of_one_method_are_told_apart():
     assert table.header[1:-1] == ("dift empty", "dift category", "single")
 
 
+def test_columns_of_several_localizers_say_which_and_one_is_in_the_caption():
+    several = table_of(
+        timesteps, [at(50, 20.0), at(50, 40.0, method="single", localizers=("kernel-softmax",))]
+    )
+    assert several.header[1:-1] == ("dift argmax", "single kernel-softmax")
+    assert "localizer" not in several.caption.split("Alpha 0.10")[1]
+    alike = table_of(timesteps, [at(50, 20.0), at(50, 40.0, method="single")])
+    assert alike.header[1:-1] == ("dift", "single")
+    assert "; localizer argmax; " in alike.caption
+
+
 def test_two_datasets_have_columns_each():
     table = table_of(timesteps, [at(50, 20.0), at(50, 30.0, dataset="cars")])
     assert table.header[1:-1] == ("dift birds", "dift cars")
