@@ -8,19 +8,26 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import CommaList, data_root, dataset_folders, number_range, typed_arguments
+from harness.cli.options import CommaList, DatasetList, data_root, number_range, typed_arguments
 from harness.cli.terminal import print_warning, print_warnings, stdout_format
 from harness.cli.ties import tie_warnings, with_ties
+from harness.errors import UserError
+from harness.messages import listed
 from harness.plugins.host import Host
 from harness.records.results import read_results
 from harness.records.unfinished import unfinished_cells
 from harness.tables.catalogue import CATALOGUE, KINDS
+from harness.tables.columns import split_of
 from harness.tables.names import make_names
 from harness.tables.papers import read_reported
 from harness.tables.table import FORMATS, Format, Table, filter_tidy, render_tables
+from harness.tables.text import split_name
 from harness.tables.view import View, choose_protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.records.schema import Record
     from harness.specs import Averaging
 
 
@@ -57,6 +64,24 @@ class LeaderboardArguments:
             ranks_reported=self.rank_reported,
         )
 
+    @property
+    def dataset_places(self) -> list[str]:
+        """Those of --datasets that say where a dataset is: `NAME=PATH`."""
+        return [text for text in self.datasets or () if "=" in text]
+
+    def choose(self, records: Sequence[Record]) -> list[Record]:
+        """The records of the datasets that --datasets names without a path; all where it names none.
+
+        Raises:
+            UserError: no record is of a dataset that is named.
+        """
+        wanted = [text for text in self.datasets or () if "=" not in text]
+        for name in wanted:
+            if not any(_is_of(record, name) for record in records):
+                there = sorted({split_name(*split_of(record)) for record in records})
+                raise UserError(f"--datasets {name}: no record is of it; they are of {listed(there)}")
+        return [record for record in records if not wanted or any(_is_of(record, name) for name in wanted)]
+
     def filter(self, table: Table) -> Table:
         """The table with only those tidy rows that the options name, or all where they name none."""
         wanted = {
@@ -65,6 +90,12 @@ class LeaderboardArguments:
             "alpha": self.alphas,
         }
         return filter_tidy(table, wanted)
+
+
+def _is_of(record: Record, name: str) -> bool:
+    """Says whether a record is of `ap-10k`, `ap-10k/val`, `folder:birds`, or `folder` for any of its name."""
+    dataset, split = split_of(record)
+    return name in {dataset, split_name(dataset, split), f"{dataset}/{split}", dataset.partition(":")[0]}
 
 
 _TABLE_HELP = "; ".join(f"{kind.name}: {kind.description}" for kind in KINDS)
@@ -113,7 +144,13 @@ _TABLE_HELP = "; ".join(f"{kind.name}: {kind.description}" for kind in KINDS)
     help="overall: rows that are not told apart share their place. "
     "Reads predictions and the dataset's annotations.",
 )
-@dataset_folders
+@click.option(
+    "--datasets",
+    type=DatasetList(),
+    metavar="NAME,NAME=PATH",
+    help="NAME: only this dataset, with places of its own. "
+    "NAME=PATH: the folder of one that is not below --data-root; it chooses nothing.",
+)
 @data_root
 @typed_arguments(LeaderboardArguments)
 def leaderboard(host: Host, arguments: LeaderboardArguments) -> int:
@@ -132,10 +169,10 @@ def leaderboard(host: Host, arguments: LeaderboardArguments) -> int:
         print_warning(cell.describe())
     # From all records, though some tables show a part of them.
     view = replace(view, names=make_names(stored))
-    records = kind.relevant(stored, arguments.parameter)
+    records = kind.relevant(arguments.choose(stored), arguments.parameter)
     view.check(records)
     view = replace(view, protocol=choose_protocol(records, arguments.protocol))
-    rescorer = Rescorer(host, arguments.data_root, arguments.datasets or ())
+    rescorer = Rescorer(host, arguments.data_root, arguments.dataset_places)
     tied_view, ties = with_ties(host, view, arguments.folder, rescorer)
     # Rows of CSV and JSON have no rank: reading predictions for them would be work for nothing.
     if arguments.ties and arguments.format_ not in ("csv", "json"):

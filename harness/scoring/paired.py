@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 RESAMPLES = 10_000
 
+LEAST_P = 2 / (RESAMPLES + 1)
+"""The least p-value that so many draws can give: the true one may be smaller."""
+
 _CHUNK = 250
 """Draws at a time, to bound memory."""
 
@@ -39,7 +42,7 @@ class Difference(NamedTuple):
     """Lower end of the 95 % percentile interval."""
     high: np.ndarray
     p: np.ndarray
-    """Two-sided, for no difference, from the same draws: at least 2 / (RESAMPLES + 1)."""
+    """Two-sided, for no difference, from the same draws: at least `LEAST_P`."""
 
 
 def image_bootstrap(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.records.coverage import coverage_notes
 from harness.records.schema import Record
 from harness.tables.columns import Split, split_of
 
@@ -33,7 +34,7 @@ def name_data(records: Sequence[Record]) -> DataNames:
 
     Data of the published size keep the dataset's name, if no others of that size are there. All others have
     the beginning of their manifest behind it. Rows are ranked on the published data, else on those that most
-    rows have, else on the newest.
+    rows have whole, else on those that most have, else on the newest.
     """
     by_split: dict[Split, dict[str, list[Record]]] = {}
     for record in records:
@@ -75,14 +76,28 @@ def _published(manifests: Mapping[str, Sequence[Record]]) -> str | None:
 
 
 def _main(manifests: Mapping[str, Sequence[Record]]) -> str | None:
-    """The manifest that most rows stand on, the newest of several; None where that does not decide."""
-    ranks: dict[tuple[int, str], list[str]] = {}
+    """The manifest that most rows stand on, the newest of several; None where that does not decide.
+
+    Rows that are whole count before all others: data that were mended are preferred to those that made pairs
+    fail.
+    """
+    ranks: dict[tuple[int, int, str], list[str]] = {}
     for manifest, group in manifests.items():
-        rows = {(record.cell.label, record.cell.prompt, record.cell.backbone) for record in group}
+        rows = {_row(record) for record in group}
+        whole = {_row(record) for record in group if _is_whole(record)}
         newest = max(record.provenance.started for record in group if record.provenance)
-        ranks.setdefault((len(rows), newest), []).append(manifest)
+        ranks.setdefault((len(whole), len(rows), newest), []).append(manifest)
     best = ranks[max(ranks)]
     return best[0] if len(best) == 1 else None
+
+
+def _row(record: Record) -> tuple[str, str, str]:
+    return record.cell.label, record.cell.prompt, record.cell.backbone
+
+
+def _is_whole(record: Record) -> bool:
+    """Says whether the record has numbers of all pairs by some localizer."""
+    return bool(record.scores) and any(not coverage_notes(record, name) for name in record.localizers)
 
 
 def _distinct_digits(manifests: Sequence[str]) -> int:

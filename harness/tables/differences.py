@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from harness.records.slices import category_of
 from harness.scoring.comparison import SIDE_KEYS, Comparison
-from harness.scoring.paired import RESAMPLES, Difference, holm, image_bootstrap, mcnemar
+from harness.scoring.paired import LEAST_P, RESAMPLES, Difference, holm, image_bootstrap, mcnemar
 from harness.scoring.pck import percent
 from harness.specs import Averaging
 from harness.tables.columns import RANKING_ALPHA
@@ -227,10 +228,11 @@ def render_differences(
     sections = [_caption(averaging, len(all_rows))]
     if format == "text":
         sections = [wrap_text(sections[0].strip(), terminal_width()) + "\n"]
+    least = least_adjusted(all_rows)
     for (title_a, title_b), numbers in groups.items():
         texts: list[tuple[str, ...]] = []
         for number in numbers:
-            texts += [_texts(comparisons[number], row) for row in tables[number]]
+            texts += [_texts(comparisons[number], row, least) for row in tables[number]]
         # Two spaces before the line break: markdown keeps it.
         caption = f"A: {title_a}  \nB: {title_b}"
         table = Table(caption, _HEADER, tuple(texts), names=2)
@@ -251,12 +253,25 @@ def _caption(averaging: Averaging, tests: int) -> str:
         f"95 %, p: bootstrap over images ({RESAMPLES:,} draws), since pairs share images. "
         "A : B: keypoints that one alone has right, with McNemar's exact test, "
         "which takes them as independent and is too sure where those of one pair are not. "
-        f"p are adjusted (Holm) for {tests} {noun} of a kind.\n"
+        f"p are adjusted (Holm) for {tests} {noun} of a kind; <: the draws can give none smaller.\n"
     )
 
 
-def _texts(comparison: Comparison, row: TidyRow) -> tuple[str, ...]:
-    """A row of the table; reasons against the comparison stand in full in the row of all pairs alone."""
+def least_adjusted(rows: Sequence[TidyRow]) -> float:
+    """The adjusted p-value of rows whose p is the least that the draws can give; 0 where none is."""
+    adjusted = []
+    for row in rows:
+        if row["p"] is not None and float(str(row["p"])) <= LEAST_P:
+            adjusted.append(float(str(row["p_holm"])))
+    return max(adjusted, default=0.0)
+
+
+def _texts(comparison: Comparison, row: TidyRow, least: float) -> tuple[str, ...]:
+    """A row of the table; reasons against the comparison stand in full in the row of all pairs alone.
+
+    Args:
+        least: the least adjusted p-value that the draws can give.
+    """
     note = "partial" if comparison.notes else ""
     if row["slice"] == "all":
         note = "; ".join(comparison.notes)
@@ -271,9 +286,9 @@ def _texts(comparison: Comparison, row: TidyRow) -> tuple[str, ...]:
         _number(row["pck_b"]),
         _number(row["difference"], "+"),
         interval,
-        _p_text(row["p_holm"]),
+        p_text(row["p_holm"], least),
         f"{row['only_a']} : {row['only_b']}",
-        _p_text(row["p_mcnemar_holm"]),
+        p_text(row["p_mcnemar_holm"]),
         str(row["pairs"]),
         str(row["keypoints"]),
         note,
@@ -306,10 +321,19 @@ def _number(value: object, sign: Literal["", "+"] = "") -> str:
     return f"{rounded:{sign}.1f}"
 
 
-def _p_text(value: object) -> str:
-    """Three decimals, `<0.001`, or an en dash."""
+def p_text(value: object, least: float = 0.0) -> str:
+    """Three decimals, `<0.001`, or an en dash.
+
+    Args:
+        least: the least value that can come out; it is a bound, `<0.007`, and is rounded up.
+    """
     if value is None:
         return NOTHING
-    if float(str(value)) < 0.001:
+    p_value = float(str(value))
+    if p_value < 0.001:
         return "<0.001"
-    return f"{value:.3f}"
+    # 1 bounds nothing.
+    if p_value <= least < 1:
+        # Rounded before: 0.007 times 1,000 is no more than 7.
+        return f"<{math.ceil(round(p_value * 1000, 9)) / 1000:.3f}"
+    return f"{p_value:.3f}"

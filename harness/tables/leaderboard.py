@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
+from harness.messages import listed
 from harness.records.schema import Record
 from harness.tables.captions import (
     numbers_caption,
@@ -13,13 +14,13 @@ from harness.tables.captions import (
     text_or_dash,
     trust_sentences,
 )
-from harness.tables.columns import Column, Split, ranking_columns
-from harness.tables.data_names import plain_dataset
+from harness.tables.columns import Column, ranking_columns
 from harness.tables.marks import mark_best
+from harness.tables.ranking import Ranking, rank_rows
 from harness.tables.reported import all_tidy_rows, measured_rows, reported_columns, reported_rows
 from harness.tables.row import Places, Row
-from harness.tables.table import Table
-from harness.tables.text import NOTHING, alpha_text
+from harness.tables.table import Mark, Table
+from harness.tables.text import NOTHING, alpha_text, split_name
 from harness.tables.view import View, named
 
 _NAMES = ("#", "method", "prompt", "localizer", "backbone")
@@ -31,6 +32,13 @@ _TIES = (
     "(paired bootstrap over images, 95 %, Holm's correction). "
     "± takes pairs as independent: since they share images, it is too narrow to tell rows apart."
 )
+
+_NO_PLACES = (
+    "No places: rows lack columns, as their notes say, and no two methods have all of them. "
+    "`bench leaderboard --datasets NAME` gives places on one dataset."
+)
+
+_LACKING = "Rows without a place that lack columns may be better than those above them."
 
 _NO_TIES = "They are by value alone, not tested for ties."
 
@@ -46,22 +54,26 @@ def leaderboard(records: Sequence[Record], view: View) -> Table:
     records, view, names = named(records, view)
     measured = view.columns(records)
     columns = [*measured, *reported_columns(measured, view)]
-    measured_list = measured_rows(records, view)
-    compared = _compared_columns(measured_list, measured, names.aside)
-    ranked, unranked, reported = _order(measured_list, reported_rows(columns, view), compared, view)
-    unranked = [_with_data_remark(row, compared, names.aside) for row in unranked]
-    places = _tied_places(ranked, compared, view)
+    ranking = rank_rows(
+        measured_rows(records, view),
+        reported_rows(columns, view),
+        measured,
+        names.aside,
+        ranks_reported=view.ranks_reported,
+    )
+    places = _tied_places(ranking.ranked, ranking.columns, view)
     if places:
-        ranked = [_with_test_remark(row, number in places.untested) for number, row in enumerate(ranked)]
-    rows = [*ranked, *unranked, *reported]
-    ranks = places.ranks if places else range(1, len(ranked) + 1)
+        ranking = _with_test_remarks(ranking, places)
+    rows = ranking.rows
+    placed = len(ranking.ranked)
+    ranks = places.ranks if places else range(1, placed + 1)
     numbers = [str(rank) for rank in ranks]
-    numbers += [""] * (len(rows) - len(ranked))
+    numbers += [""] * (len(rows) - placed)
     texts = []
     for number, row in zip(numbers, rows, strict=True):
         texts.append(_texts(number, row, columns, view))
     table = Table(
-        caption=" ".join(_caption(records, view, ranked, rows, compared, has_ranks=places is not None)),
+        caption=" ".join(_caption(records, view, ranking, are_tested=places is not None)),
         header=_header(columns, view),
         rows=tuple(texts),
         tidy=all_tidy_rows(records, view),
@@ -72,40 +84,27 @@ def leaderboard(records: Sequence[Record], view: View) -> Table:
         return table
     return replace(
         table,
-        marks=mark_best(rows, columns, len(_NAMES), is_mixed=view.ranks_reported),
-        breaks=frozenset({len(ranked), len(ranked) + len(unranked)}),
+        marks=_marks(ranking, columns, view),
+        breaks=frozenset({placed, placed + len(ranking.unranked)}),
     )
 
 
-def _compared_columns(
-    rows: Sequence[Row], columns: Sequence[Column], aside: Collection[Split]
-) -> Sequence[Column]:
-    """The columns that rows must have to be ranked: without those of other data under a dataset's name.
-
-    Other data count as a dataset of their own where every row that would be ranked has them.
-    """
-    main = [column for column in columns if (column.dataset, column.split) not in aside]
-    complete, _ = _split_complete(rows, main)
-    _, incomplete = _split_complete(complete, columns)
-    return main if incomplete else columns
+def _with_test_remarks(ranking: Ranking, places: Places) -> Ranking:
+    """The ranking; a row that was not tested for ties says so."""
+    ranked = list(ranking.ranked)
+    for number in places.untested:
+        remarks = (*ranked[number].remarks, "place by value: its predictions cannot be read")
+        ranked[number] = replace(ranked[number], remarks=remarks)
+    return replace(ranking, ranked=ranked)
 
 
-def _with_data_remark(row: Row, compared: Sequence[Column], aside: Collection[Split]) -> Row:
-    """A row without rank; one that has a dataset in other data alone says so."""
-    remarks = []
-    for split in sorted(row.pairs):
-        name = plain_dataset(split[0])
-        has_main = any(plain_dataset(column.dataset) == name and column in row.values for column in compared)
-        if split in aside and not has_main:
-            remarks.append(f"{name}: other data than those that rows are ranked on")
-    return replace(row, remarks=(*row.remarks, *remarks))
-
-
-def _with_test_remark(row: Row, is_untested: bool) -> Row:
-    """A ranked row; one that was not tested for ties says so."""
-    if not is_untested:
-        return row
-    return replace(row, remarks=(*row.remarks, "place by value: its predictions cannot be read"))
+def _marks(ranking: Ranking, columns: Sequence[Column], view: View) -> dict[tuple[int, int], Mark]:
+    """Best and second among the rows with places, and among reported ones: (row, column) -> mark."""
+    rows = ranking.rows
+    measured = len(ranking.ranked) + len(ranking.unranked)
+    marked = [*range(len(ranking.ranked)), *range(measured, len(rows))]
+    marks = mark_best([rows[row] for row in marked], columns, len(_NAMES), is_mixed=view.ranks_reported)
+    return {(marked[row], column): mark for (row, column), mark in marks.items()}
 
 
 def _tied_places(ranked: Sequence[Row], columns: Sequence[Column], view: View) -> Places | None:
@@ -118,61 +117,37 @@ def _tied_places(ranked: Sequence[Row], columns: Sequence[Column], view: View) -
     return view.ties(ranked, columns)
 
 
-def _order(
-    measured: Sequence[Row], reported: Sequence[Row], columns: Sequence[Column], view: View
-) -> tuple[list[Row], list[Row], list[Row]]:
-    """Ranked rows, measured rows without a rank, reported rows without a rank: each in the table's order."""
-    # Every column, not only the ranking ones: a row that lacks a dataset has no mean over all of them.
-    ranked, unranked = _split_complete(measured, columns)
-    unranked_reported = list(reported)
-    if view.ranks_reported:
-        # Papers print few thresholds: those that rows are ranked by are enough.
-        ranked_reported, unranked_reported = _split_complete(reported, ranking_columns(columns))
-        ranked += ranked_reported
-    ranked.sort(key=lambda row: (-row.mean(columns), row.key))
-    unranked.sort(key=lambda row: row.key)
-    return ranked, unranked, unranked_reported
-
-
-def _split_complete(rows: Sequence[Row], columns: Sequence[Column]) -> tuple[list[Row], list[Row]]:
-    """Rows that can be compared in all of the columns, and the others."""
-    complete: list[Row] = []
-    incomplete: list[Row] = []
-    for row in rows:
-        if row.is_complete(columns):
-            complete.append(row)
-        else:
-            incomplete.append(row)
-    return complete, incomplete
-
-
-def _caption(
-    records: Sequence[Record],
-    view: View,
-    ranked: Sequence[Row],
-    rows: Sequence[Row],
-    columns: Sequence[Column],
-    *,
-    has_ranks: bool,
-) -> list[str]:
-    """The caption's sentences; `has_ranks`: whether ties were found."""
+def _caption(records: Sequence[Record], view: View, ranking: Ranking, *, are_tested: bool) -> list[str]:
+    """The caption's sentences; `are_tested`: whether ties were found."""
     sentences = [numbers_caption(records, view)]
-    if view.has_details and ranked:
-        sentences.append(f"Places: {_ranking_text(columns)}.")
-    if has_ranks:
+    if not ranking.ranked and ranking.lacking:
+        sentences.append(_NO_PLACES)
+    elif view.has_details and ranking.ranked:
+        sentences.append(f"Places: {_ranking_text(ranking.columns, view.columns(records))}.")
+    if ranking.ranked and ranking.lacking:
+        sentences.append(_LACKING)
+    if are_tested:
         sentences.append(_TIES)
-    elif view.ties and len(ranked) > 1:
+    elif view.ties and len(ranking.ranked) > 1:
         sentences.append(_NO_TIES)
     if view.has_details:
-        sentences += trust_sentences(records, rows)
-    return [*sentences, *reported_sentences(rows, view)]
+        sentences += trust_sentences(records, ranking.rows)
+    return [*sentences, *reported_sentences(ranking.rows, view)]
 
 
-def _ranking_text(columns: Sequence[Column]) -> str:
-    """The number that rows are in order of: `mean of PCK at alpha 0.10`."""
+def _ranking_text(columns: Sequence[Column], all_columns: Sequence[Column]) -> str:
+    """The number that rows are in order of: `mean of PCK at alpha 0.10`, and on which data where not on all.
+
+    Args:
+        columns: those that rows are ranked on.
+        all_columns: the table's.
+    """
     ranking = ranking_columns(columns)
     alphas = dict.fromkeys(alpha_text(column.alpha) for column in ranking)
     number = f"PCK at alpha {', '.join(alphas)}"
+    if len(columns) < len(all_columns):
+        data = dict.fromkeys(split_name(column.dataset, column.split) for column in ranking)
+        number = f"{number} on {listed(list(data))}"
     if len(ranking) > 1:
         return f"mean of {number}"
     return number

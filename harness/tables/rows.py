@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from harness.records.coverage import ranking_notes
 from harness.records.schema import Record, Score, seconds_per_pair, status_text
-from harness.tables.columns import Column, column_of
+from harness.tables.columns import Column, column_of, split_of
 from harness.tables.names import Names
 from harness.tables.row import Row
 from harness.tables.text import NOTHING
@@ -18,14 +18,19 @@ def rows_of(records: Sequence[Record], view: View) -> list[Row]:
     """One row per method, prompt, localizer, backbone and training data, over all datasets.
 
     A cell without the view's protocol has the numbers of another one, and a note that says so; a cell without
-    numbers has a row with the reason.
+    numbers has a row with the reason. So has one on other data than those that rows are ranked on, where it
+    has notes.
     """
     records, view, names = named(records, view)
     merged: dict[tuple[str, ...], Row] = {}
     for record in records:
         for row in _rows_of_record(record, view, names):
-            earlier = merged.get(row.key)
-            merged[row.key] = _merge(earlier, row) if earlier else row
+            key = row.key
+            # What is wrong with data that were mended since is no fault of the row on the present data.
+            if row.notes and split_of(record) in names.aside:
+                key = (*key, *split_of(record))
+            earlier = merged.get(key)
+            merged[key] = _merge(earlier, row) if earlier else row
     return list(merged.values())
 
 

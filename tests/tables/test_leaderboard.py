@@ -214,15 +214,67 @@ def test_limited_failed_and_foreign_rows_are_marked_and_not_ranked():
         "broken": ("", "birds: failed: no & <such> 5_% thing"),
         "foreign": ("", "protocol original"),
     }
-    assert [row["method"] for row in rows] == ["whole", "broken", "foreign", "half", "torn"]
+    assert [row["method"] for row in rows] == ["whole", "foreign", "half", "torn", "broken"]
     assert all(row["birds @0.10"] == "–" for row in rows if row["method"] == "broken")
 
 
-def test_a_method_that_lacks_a_dataset_is_not_ranked():
-    rows = rows_of([a_record("both", 10.0), a_record("both", 10.0, dataset="cars"), a_record("one", 90.0)])
-    assert [(row["#"], row["method"], row["cars @0.10"]) for row in rows] == [
-        ("1", "both", "20.0 ±4.5"),
-        ("", "one", "–"),
+def test_a_method_alone_with_every_dataset_has_no_place():
+    records = [
+        a_record("both", 10.0),
+        a_record("both", 15.0, dataset="cars"),
+        a_record("a", 30.0),
+        a_record("b", 70.0),
+        a_record("c", 60.0, dataset="cars"),
+    ]
+    rows = rows_of(records, has_details=True)
+    # Rows that share a dataset stand together, the best above; nothing is marked.
+    assert [(row["#"], row["method"], row["note"]) for row in rows] == [
+        ("", "b", "no cars"),
+        ("", "a", "no cars"),
+        ("", "both", ""),
+        ("", "c", "no birds"),
+    ]
+    table = table_of(leaderboard, records, has_details=True)
+    assert "No places: rows lack columns, as their notes say" in table.caption
+    assert "Places:" not in table.caption
+    assert not table.marks
+    # `bench run` prints the table without details.
+    assert "No places: " in table_of(leaderboard, records).caption
+
+
+def test_a_method_with_two_localizers_is_still_alone():
+    names = ("argmax", "kernel-softmax")
+    records = [a_record("both", 10.0, dataset=name, localizers=names) for name in ("birds", "cars")]
+    assert {row["#"] for row in rows_of(records)} == {"1", "2"}
+    assert {row["#"] for row in rows_of([*records, a_record("better", 80.0)])} == {""}
+
+
+def test_two_methods_with_every_dataset_have_places_and_the_caption_says_who_has_none():
+    records = [a_record(name, pck, dataset=data) for name, pck in (("a", 10), ("b", 20)) for data in "xy"]
+    records.append(a_record("better", 80.0, dataset="y", alphas=(0.1,)))
+    table = table_of(leaderboard, records, has_details=True)
+    assert [(row[0], row[1], row[-1]) for row in table.rows] == [
+        ("1", "b", ""),
+        ("2", "a", ""),
+        ("", "better", "no x, y @0.05"),
+    ]
+    assert "Rows without a place that lack columns may be better" in table.caption
+    # The best of the rows with places, not 80.0.
+    column = table.header.index("y @0.10")
+    assert {row: mark for (row, number), mark in table.marks.items() if number == column} == {
+        0: "best",
+        1: "second",
+    }
+
+
+def test_a_dataset_that_only_limited_rows_have_is_no_column_that_rows_must_have():
+    rows = rows_of(
+        [a_record("a", 10.0), a_record("b", 20.0), a_record("half", 90.0, dataset="cars", stored=4)]
+    )
+    assert [(row["#"], row["method"], row["note"]) for row in rows] == [
+        ("1", "b", ""),
+        ("2", "a", ""),
+        ("", "half", "cars: limited to 4 of 10 pairs; no birds"),
     ]
 
 

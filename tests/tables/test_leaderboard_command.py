@@ -7,7 +7,7 @@ import re
 from shutil import copytree
 
 import pytest
-from support.made_up_records import a_failed_record
+from support.made_up_records import a_failed_record, a_record
 from support.markdown import cells_of_markdown
 from support.photos import make_photos, read_list, write_list
 
@@ -274,3 +274,39 @@ def test_run_and_leaderboard_give_the_same_records_the_same_places(bench, photos
     assert places[0] == places[1]
     # Of the two localizers, predictions of `position` are the same: a difference would be by chance.
     assert len({place for place, method, _ in places[0] if method == "position"}) == 1
+
+
+def test_datasets_can_be_chosen(bench, tmp_path):
+    for record in (a_record("a", 10.0), a_record("a", 20.0, dataset="cars"), a_record("b", 70.0)):
+        (tmp_path / record.cell.id).mkdir()
+        write_record(tmp_path / record.cell.id, record)
+    whole = bench("leaderboard", tmp_path)
+    assert "No places: " in whole.out
+    chosen = bench("leaderboard", tmp_path, "--datasets", "birds")
+    assert (chosen.status, "cars" in chosen.out) == (0, False)
+    assert [row[:2] for row in cells_of_markdown(chosen.out)[2:]] == [["1", "b"], ["2", "a"]]
+    both = bench("leaderboard", tmp_path, "--datasets", "birds/test,cars")
+    assert both.out == whole.out
+    tidy = json.loads(bench("leaderboard", tmp_path, "--datasets", "cars", "--format", "json").out)
+    assert {row["dataset"] for row in tidy} == {"cars"}
+    wrong = bench("leaderboard", tmp_path, "--datasets", "brids")
+    assert (wrong.status, wrong.out) == (2, "")
+    assert "--datasets brids: no record is of it; they are of birds and cars" in wrong.err
+
+
+def test_a_mended_picture_gets_the_row_its_place_back(bench, photos, tmp_path):
+    picture = next(path for path in sorted(photos.rglob("*.png")))
+    content = picture.read_bytes()
+    picture.unlink()
+    run = ["run", "--methods", "position,hog", "--datasets", f"folder={photos}", "--localizers", "argmax"]
+    assert bench(*run, "--out", tmp_path / "r").status == 1
+    picture.write_bytes(content)
+    again = bench(*run, "--out", tmp_path / "r")
+    shown = bench("leaderboard", tmp_path / "r", "--datasets", f"folder={photos}")
+    places = [
+        [row[:2] for row in cells_of_markdown(re.sub("</?ins>", "", done.out).replace("*", ""))[2:] if row[0]]
+        for done in (again, shown)
+    ]
+    assert places[0] == places[1]
+    assert len(places[0]) == 2
+    assert "failed" in shown.out

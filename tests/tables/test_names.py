@@ -67,6 +67,44 @@ def test_two_folders_of_one_name_are_two_datasets_for_methods_that_ran_on_both()
     assert rows[0]["birds (manifest 222222) @0.05"] == "80.0 ±4.5"
 
 
+def failing(record):
+    """The record with one pair that failed."""
+    localizers = {name: info.model_copy(update={"failed": 1}) for name, info in record.localizers.items()}
+    return record.model_copy(update={"status": "partial", "localizers": localizers})
+
+
+def test_mended_data_get_their_row_back():
+    torn = failing(run(pck=90.0, manifest=OLD, identity="1" * 12))
+    mended = run(pck=30.0, manifest=NEW, started="2026-02", identity="2" * 12)
+    rows = rows_of([torn, mended])
+    assert [(row["#"], row["birds (manifest 222222) @0.05"]) for row in rows] == [
+        ("1", "30.0 ±4.5"),
+        ("", "–"),
+    ]
+    assert rows[0]["birds (manifest 111111) @0.05"] == "–"
+    assert rows[0]["note"] == ""
+    assert "birds (manifest 111111): 1 pair failed" in rows[1]["note"]
+    # Rows that nobody has run again do not keep the mended one out.
+    others = [failing(run(name, 95.0, manifest=OLD, identity=name * 12)) for name in "ab"]
+    rows = rows_of([torn, mended, *others])
+    assert [(row["#"], row["method"]) for row in rows] == [("1", "mine"), ("", "a"), ("", "b"), ("", "mine")]
+
+
+def test_places_are_by_the_newest_data_where_all_rows_have_several():
+    records = [
+        run(method, pck, manifest=manifest, identity=f"{method * 4}{manifest[0]}", started=started)
+        for method, manifest, pck, started in (
+            ("a", OLD, 90, "2026-01"),
+            ("b", OLD, 10, "2026-01"),
+            ("a", NEW, 20, "2026-02"),
+            ("b", NEW, 50, "2026-02"),
+        )
+    ]
+    # As `bench run` ranks the new cells alone, and not by a mean over old and new pictures.
+    assert [(row["#"], row["method"]) for row in rows_of(records)] == [("1", "b"), ("2", "a")]
+    assert "on birds (manifest 222222)." in table_of(leaderboard, records, has_details=True).caption
+
+
 def test_data_of_the_published_size_keep_the_name():
     whole = [with_official(run("a", 30.0, manifest=OLD), 10)]
     cut = [with_official(run(name, 90.0, manifest=NEW, started="9"), 12_234) for name in ("b", "c")]
@@ -113,12 +151,13 @@ def test_a_row_is_one_version_of_a_plugin():
         run(pck=60.0, dataset="fish", extractor="mine (code 2)", started="2026-02"),
     ]
     rows = rows_of(records)
-    assert {row["#"] for row in rows} == {""}
+    # Birds, which the older version alone has, are no column that rows must have.
+    assert [row["#"] for row in rows] == ["1", ""]
     assert [row["method"].partition(" (")[0] for row in rows] == ["mine", "mine"]
     assert rows[0]["fish @0.10"] == "70.0 ±4.5"
     assert rows[0]["birds @0.10"] == "–"
     assert rows[1]["method"].startswith("mine (older version ")
-    assert rows[1]["note"] == "birds: older version, other plugin code than mine"
+    assert rows[1]["note"] == "birds: older version, other plugin code than mine; no fish"
     # After the rerun the new version is whole, and the old one stays marked.
     rerun = run(pck=50.0, extractor="mine (code 2)", started="2026-03", identity="c" * 12)
     rows = rows_of([*records, rerun])
@@ -134,18 +173,19 @@ def test_prompt_and_localizer_code_count_as_well(aspect):
         ]
     )
     assert len(rows) == 2
-    assert {row["#"] for row in rows} == {""}
+    assert [row["#"] for row in rows] == ["1", ""]
     (older,) = (row for row in rows if "older version" in row["note"])
     assert "older version" in older["method"] + older["localizer"]
+    assert older["#"] == ""
     assert older["birds @0.10"] != "–"
 
 
 def test_precisions_are_in_the_label_where_a_folder_has_several():
     records = [run(dataset="birds"), run(dataset="fish", precision="bf16"), run("other", dataset="birds")]
     assert [row["method"] for row in rows_of(records)] == [
-        "mine[precision=bf16]",
         "mine[precision=fp32]",
         "other[precision=fp32]",
+        "mine[precision=bf16]",
     ]
     assert {row["#"] for row in rows_of(records)} == {""}
     assert rows_of([run(precision="bf16")])[0]["method"] == "mine"
