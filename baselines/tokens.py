@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
+from harness.messages import listed
 from harness.networks.json_files import read_object
 
 SPECIAL = ("bos_token", "eos_token", "unk_token", "pad_token")
@@ -39,6 +40,7 @@ class Tokens:
         special: name of `SPECIAL` -> text and id.
         length: tokens of every prompt, padded or cut.
         size: number of ids.
+        left_out: names of `SPECIAL` that the files do not state.
         ids, merges: token -> id, and the pairs that are joined, in whatever files they stand.
     """
 
@@ -47,6 +49,7 @@ class Tokens:
     size: int
     ids: Mapping[str, int]
     merges: Sequence[Sequence[str]]
+    left_out: Sequence[str] = ()
 
     def digest(self) -> str:
         """A hash of vocabulary and merges."""
@@ -67,13 +70,14 @@ def read_tokens(folder: Path) -> Tokens:
         raise UserError(f"{path}: model_max_length is {length!r:.40}, not a number of tokens; copy it again")
     ids, merges = _read_vocabulary(folder)
     special = {}
-    for name, text in _special_texts(folder, config).items():
+    texts, left_out = _special_texts(folder, config)
+    for name, text in texts.items():
         if text not in ids:
             raise UserError(
                 f"{path}: {name} is {text!r:.40}, which is not in the vocabulary; copy both again"
             )
         special[name] = (text, ids[text])
-    return Tokens(special, length, 1 + max(ids.values()), ids, merges)
+    return Tokens(special, length, 1 + max(ids.values()), ids, merges, left_out)
 
 
 def check_tokens(folder: Path) -> None:
@@ -97,7 +101,13 @@ def check_tokens(folder: Path) -> None:
             f"{folder}: its tokenizer makes {tokens.length:,} tokens of a prompt, "
             f"its text encoder reads {positions:,}; copy both from one Stable Diffusion"
         )
-    if size == _VOCABULARY and encoder.get("hidden_size") in _PADDING:
+    is_known = size == _VOCABULARY and encoder.get("hidden_size") in _PADDING
+    if tokens.left_out and not is_known:
+        raise UserError(
+            f"{folder / 'tokenizer'}: lacks {listed(tokens.left_out)}, which the libraries would choose by "
+            "themselves; copy special_tokens_map.json and tokenizer_config.json again"
+        )
+    if is_known:
         generation, wanted = _PADDING[encoder["hidden_size"]]
         text, number = tokens.special["pad_token"]
         if number != wanted:
@@ -108,8 +118,11 @@ def check_tokens(folder: Path) -> None:
             )
 
 
-def _special_texts(folder: Path, config: Mapping[str, Any]) -> dict[str, str]:
-    """Name -> text. The older file comes before the configuration, unless that lists its tokens itself."""
+def _special_texts(folder: Path, config: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
+    """Name -> text, and the names that no file states.
+
+    The older file comes before the configuration, unless that lists its tokens itself.
+    """
     path = folder / "special_tokens_map.json"
     older = read_object(path) if path.exists() and "added_tokens_decoder" not in config else {}
     texts = {}
@@ -120,7 +133,7 @@ def _special_texts(folder: Path, config: Mapping[str, Any]) -> dict[str, str]:
         if not isinstance(value, str):
             raise UserError(f"{folder}: {name} is not a text; copy the tokenizer again")
         texts[name] = value
-    return texts
+    return texts, [name for name in SPECIAL if name not in older and name not in config]
 
 
 def _read_vocabulary(folder: Path) -> tuple[dict[str, int], list[list[str]]]:

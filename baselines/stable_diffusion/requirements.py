@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from baselines import published
+from baselines.stated_values import check_stated, check_values
 from harness.errors import UserError
-from harness.messages import listed
 from harness.networks.json_files import read_object
 
 EXPECTED = "a Stable Diffusion is a folder as diffusers saves it"
@@ -21,6 +22,76 @@ _CONDITIONS = {
     "encoder_hid_dim_type": "an embedding of an image (Kandinsky, IP-Adapter)",
 }
 """Key of the U-Net's configuration -> what the network reads in addition, where the key is set."""
+
+_FAMILIES = {1024: published.STABLE_DIFFUSION_2_1, 768: published.STABLE_DIFFUSION_1_5}
+"""Width of the states that cross-attention reads -> the published networks of that width."""
+
+_STATED = {
+    "unet/config.json": (
+        "act_fn",
+        "block_out_channels",
+        "center_input_sample",
+        "cross_attention_dim",
+        "down_block_types",
+        "downsample_padding",
+        "flip_sin_to_cos",
+        "freq_shift",
+        "in_channels",
+        "layers_per_block",
+        "mid_block_scale_factor",
+        "norm_eps",
+        "norm_num_groups",
+        "sample_size",
+        "up_block_types",
+    ),
+    "vae/config.json": (
+        "act_fn",
+        "block_out_channels",
+        "down_block_types",
+        "latent_channels",
+        "layers_per_block",
+        "norm_num_groups",
+        "scaling_factor",
+    ),
+    "scheduler/scheduler_config.json": ("prediction_type",),
+    "text_encoder/config.json": (
+        "hidden_act",
+        "intermediate_size",
+        "layer_norm_eps",
+        "max_position_embeddings",
+        "vocab_size",
+    ),
+}
+"""File -> keys that the libraries choose a value for by themselves, and that no tensor's shape would betray.
+
+Those that came later, such as `resnet_skip_time_act`, every older file leaves out.
+"""
+
+
+def check_configurations(folder: Path, parts: Mapping[str, Mapping[str, Any]]) -> None:
+    """Checks the values of a pipeline's files, and that they state what features depend on.
+
+    The published files leave some keys out. So may others where the libraries' choice is the value of the
+    published network of the same width.
+
+    Args:
+        parts: file -> its content.
+
+    Raises:
+        UserError: a key is missing, or its value of the wrong kind. Names file and key.
+    """
+    width = parts["unet/config.json"].get("cross_attention_dim")
+    family = _FAMILIES.get(width) if isinstance(width, int) else None
+    for file, config in parts.items():
+        defaults = published.DEFAULTS[file]
+        check_values(folder / file, config, defaults)
+        known = {**defaults, **family[file]} if family else {}
+        # Another network's VAE may lie beside a published U-Net.
+        channels = config.get("block_out_channels", defaults.get("block_out_channels", ()))
+        if list(channels) != list(known.get("block_out_channels", ())):
+            known = {}
+        left_out = [key for key in _STATED[file] if not known or known[key] != defaults[key]]
+        check_stated(folder / file, config, left_out)
 
 
 def check_inputs(
@@ -42,7 +113,7 @@ def check_inputs(
                 "which features do not give it; use Stable Diffusion 1 or 2"
             )
     if unet.get("num_attention_heads") is None:
-        check_keys(file, unet, ("attention_head_dim",))
+        check_stated(file, unet, ("attention_head_dim",))
     channels = unet.get("in_channels", LATENT_CHANNELS)
     if channels != LATENT_CHANNELS:
         raise UserError(
@@ -55,6 +126,10 @@ def check_inputs(
             f"{folder / 'vae' / 'config.json'}: not a VAE from pictures of 3 channels to latents of "
             f"{LATENT_CHANNELS}; {EXPECTED}"
         )
+    check_configurations(
+        folder,
+        {"unet/config.json": unet, "vae/config.json": vae, "scheduler/scheduler_config.json": scheduler},
+    )
     _check_schedule(folder / "scheduler" / "scheduler_config.json", scheduler)
     _check_text_encoder(folder, unet)
 
@@ -65,7 +140,7 @@ def _check_schedule(path: Path, scheduler: Mapping[str, Any]) -> None:
             f"{path}: is a schedule of flow matching, which has no noise of a timestep; "
             "use Stable Diffusion 1 or 2"
         )
-    check_keys(path, scheduler, ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule"))
+    check_stated(path, scheduler, ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule"))
     steps = scheduler["num_train_timesteps"]
     if not isinstance(steps, int) or not 1 <= steps <= 10_000:
         raise UserError(
@@ -77,17 +152,6 @@ def _check_schedule(path: Path, scheduler: Mapping[str, Any]) -> None:
             raise UserError(f"{path}: {key} is {beta!r:.60}, not a share of noise from 0 to 1; {EXPECTED}")
 
 
-def check_keys(path: Path, config: Mapping[str, Any], keys: Sequence[str]) -> None:
-    """Checks that a configuration states what the libraries would otherwise choose by themselves.
-
-    Raises:
-        UserError: it lacks a key.
-    """
-    missing = [key for key in keys if key not in config]
-    if missing:
-        raise UserError(f"{path}: lacks {listed(missing)}; copy or fetch it again")
-
-
 def _check_text_encoder(folder: Path, unet: Mapping[str, Any]) -> None:
     path = folder / "text_encoder" / "config.json"
     encoder = read_object(path, EXPECTED)
@@ -96,7 +160,10 @@ def _check_text_encoder(folder: Path, unet: Mapping[str, Any]) -> None:
         raise UserError(f"{path}: is a {kind!s:.60}, not the text encoder of a CLIP; {EXPECTED}")
     text = encoder.get("text_config", encoder) if kind == "clip" else encoder
     if kind != "clip":  # a whole CLIP leaves out what equals the library's choice
-        check_keys(path, text, ("hidden_size", "num_hidden_layers", "num_attention_heads", "hidden_act"))
+        check_stated(path, text, ("hidden_size", "num_hidden_layers", "num_attention_heads", "hidden_act"))
+        check_configurations(folder, {"unet/config.json": unet, "text_encoder/config.json": text})
+    else:
+        check_values(path, text, published.DEFAULTS["text_encoder/config.json"])
     width, read = text.get("hidden_size", 512), unet.get("cross_attention_dim", 1280)
     if isinstance(read, int) and width != read:
         raise UserError(

@@ -298,3 +298,66 @@ def test_other_ids_of_a_text_take_the_name_away(bench, folder, monkeypatch):
     monkeypatch.setattr(published, "CLIP_IDS", words)
     assert label(folder) == f"{SD}=sd"
     assert "'a photo of a cat' becomes 49406, " in bench("weights", "verify", f"{SD}={folder}").out
+
+
+UNET, VAE = "unet/config.json", "vae/config.json"
+SCHEDULER, TEXT = "scheduler/scheduler_config.json", "text_encoder/config.json"
+
+
+def change(path: Path, key: str, value) -> None:
+    """Sets a key of a file, or takes it out with `...`."""
+    content = json.loads(path.read_text())
+    content.pop(key, None)
+    write_json(path, content if value is ... else {**content, key: value})
+
+
+@pytest.mark.parametrize(
+    ("file", "key"),
+    [
+        *[(UNET, key) for key in ("norm_num_groups", "norm_eps", "act_fn", "flip_sin_to_cos", "freq_shift")],
+        *[(VAE, key) for key in ("scaling_factor", "act_fn", "norm_num_groups")],
+        *[(TEXT, key) for key in ("layer_norm_eps", "max_position_embeddings", "vocab_size")],
+        (SCHEDULER, "prediction_type"),
+        *[("tokenizer/tokenizer_config.json", key) for key in ("pad_token", "eos_token", "bos_token")],
+    ],
+)
+def test_another_network_states_what_features_depend_on(tmp_path, file, key):
+    folder = shutil.copytree(PIPELINE, tmp_path / "sd", ignore=shutil.ignore_patterns("*.safetensors"))
+    change(folder / file, key, ...)
+    with pytest.raises(UserError, match=f"lacks .*{key}.*, which the libraries would choose"):
+        Card.of(folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "key", "value", "told"),
+    [
+        (VAE, "scaling_factor", 0, "0, not a number above 0"),
+        (VAE, "scaling_factor", -0.2, "-0.2, not a number above 0"),
+        (VAE, "scaling_factor", float("nan"), "nan, not a number above 0"),
+        (VAE, "scaling_factor", None, "None, not a number above 0"),
+        (VAE, "use_quant_conv", "no", "'no', not true or false"),
+        (UNET, "norm_eps", "x", "'x', not a number above 0"),
+        (UNET, "act_fn", 3, "3, not a text"),
+        (UNET, "freq_shift", "x", "'x', not a number"),
+        (UNET, "flip_sin_to_cos", 1, "1, not true or false"),
+        (UNET, "block_out_channels", [64, "x", 128], "not a list, each of it a number"),
+        (TEXT, "layer_norm_eps", [1], r"\[1\], not a number above 0"),
+        (SCHEDULER, "prediction_type", 1, "1, not a text"),
+        (SCHEDULER, "beta_start", "x", "'x', not a number"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_before_the_first_pair(tmp_path, file, key, value, told):
+    folder = shutil.copytree(PIPELINE, tmp_path / "sd", ignore=shutil.ignore_patterns("*.safetensors"))
+    change(folder / file, key, value)
+    with pytest.raises(UserError, match=f"{file}: {key} is .*{told}"):
+        Card.of(folder)
+
+
+def test_the_published_networks_may_leave_out_what_they_do(folder):
+    # As the first releases of diffusers saved them.
+    for file, key in ((VAE, "scaling_factor"), (VAE, "use_quant_conv"), (UNET, "mid_block_type")):
+        change(folder / file, key, ...)
+    assert Card.of(folder).native == 768
+    change(folder / SCHEDULER, "prediction_type", ...)
+    with pytest.raises(UserError, match="lacks prediction_type"):
+        Card.of(folder)
