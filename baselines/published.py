@@ -188,28 +188,110 @@ STABLE_DIFFUSION_1_5: Values = {
 }
 
 
+_VIT = {"hidden_act": "gelu", "layer_norm_eps": 1e-12, "qkv_bias": True}
+
+_DINOV2 = {
+    "hidden_act": "gelu",
+    "layer_norm_eps": 1e-6,
+    "qkv_bias": True,
+    "mlp_ratio": 4,
+    "use_swiglu_ffn": False,
+}
+
+_DINOV3 = {
+    "hidden_act": "gelu",
+    "layer_norm_eps": 1e-5,
+    "rope_theta": 100.0,
+    "query_bias": True,
+    "key_bias": False,
+    "value_bias": True,
+    "proj_bias": True,
+    "mlp_bias": True,
+    "use_gated_mlp": False,
+    "num_register_tokens": 0,
+}
+
+_CLIP = {"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}
+
+_PROCESSOR_DEFAULTS = {
+    "do_resize": True,
+    "do_center_crop": False,
+    "do_rescale": True,
+    "rescale_factor": 1 / 255,
+    "do_normalize": True,
+    "resample": 3,
+}
+
+VISION_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "vit": {**_sizes(768, 12, 12, patch=16, image=224), **_VIT, "intermediate_size": 3072},
+    "dinov2": {**_sizes(768, 12, 12, patch=14, image=224), **_DINOV2},
+    "dinov2_with_registers": {
+        **_sizes(768, 12, 12, patch=16, image=224),
+        **_DINOV2,
+        "num_register_tokens": 4,
+    },
+    "dinov3_vit": {**_sizes(384, 12, 6, patch=16, image=224), **_DINOV3, "intermediate_size": 1536},
+    "clip_vision_model": {**_sizes(768, 12, 12, patch=32, image=224), **_CLIP, "intermediate_size": 3072},
+}
+"""`model_type` -> what transformers takes where a file leaves a key out that features depend on."""
+
 VISION_TRANSFORMERS: Mapping[str, Mapping[str, Any]] = {
-    sources.DINOV1: {"model_type": "vit", **_sizes(384, 12, 6, patch=8, image=224)},
-    sources.DINOV2: {"model_type": "dinov2", **_sizes(768, 12, 12, patch=14, image=518)},
+    sources.DINOV1: {
+        "model_type": "vit",
+        **_sizes(384, 12, 6, patch=8, image=224),
+        **_VIT,
+        "intermediate_size": 1536,
+    },
+    sources.DINOV2: {"model_type": "dinov2", **_sizes(768, 12, 12, patch=14, image=518), **_DINOV2},
     sources.DINOV3: {
         "model_type": "dinov3_vit",
         **_sizes(768, 12, 12, patch=16, image=224),
+        **_DINOV3,
+        "intermediate_size": 3072,
         "num_register_tokens": 4,
     },
-    sources.CLIP_IMAGE_ENCODER: _sizes(1024, 24, 16, patch=14, image=336),
+    sources.CLIP_IMAGE_ENCODER: {
+        **_sizes(1024, 24, 16, patch=14, image=336),
+        **_CLIP,
+        "intermediate_size": 4096,
+    },
 }
 """Source -> key -> value of its `config.json`; of a whole CLIP, of the vision half in it."""
+
+PREPROCESSING: Mapping[str, Mapping[str, Any]] = {
+    sources.DINOV2: {
+        "do_resize": True,
+        "size": {"shortest_edge": 256},
+        "do_center_crop": True,
+        "crop_size": {"height": 224, "width": 224},
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": (0.485, 0.456, 0.406),
+        "image_std": (0.229, 0.224, 0.225),
+        "resample": 3,
+    }
+}
+"""Source -> key -> value of its `preprocessor_config.json`, of those whose pictures are prepared by it."""
 
 
 def comparison_of_transformer(source: str) -> Callable[[Path], list[str]]:
     """Makes the function that compares a vision transformer's configuration with its source's."""
+    published = VISION_TRANSFORMERS[source]
+    defaults = VISION_DEFAULTS[published.get("model_type", "clip_vision_model")]
 
     def differences(folder: Path) -> list[str]:
         config = read_object(folder / "config.json")
         half = config.get("vision_config")
-        return _differences(
-            "config.json", half if isinstance(half, Mapping) else config, VISION_TRANSFORMERS[source], {}
+        lines = _differences(
+            "config.json", half if isinstance(half, Mapping) else config, published, defaults
         )
+        processor = folder / "preprocessor_config.json"
+        # Without the file, pictures are prepared as it says.
+        if source in PREPROCESSING and processor.is_file():
+            wanted = PREPROCESSING[source]
+            lines += _differences(processor.name, read_object(processor), wanted, _PROCESSOR_DEFAULTS)
+        return lines
 
     return differences
 

@@ -14,9 +14,11 @@ from torch import nn
 
 from baselines.networks.loading import DTYPES, MESSAGE_LIMIT, load_transformer
 from baselines.networks.pixels import CLIP_MEAN, CLIP_STD, normalize_pixels
+from baselines.published import VISION_DEFAULTS
 from baselines.sources import CAPTIONER, CLIP_IMAGE_ENCODER, STABLE_DIFFUSIONS
 from baselines.stable_diffusion.card import Card
 from baselines.stable_diffusion.conditioning import EmptyTextPlus
+from baselines.stated_values import check_values
 from baselines.vit.backbone import load_vision_transformer
 from baselines.vit.card import VitCard
 from harness.errors import NotApplicable, UserError
@@ -152,6 +154,7 @@ class ImageEncoder:
 
             # A whole CLIP nests its vision half; files leave out what equals transformers' default.
             vision_config = config.get("vision_config", config)
+            check_values(path, vision_config, VISION_DEFAULTS["clip_vision_model"])
             self._size = _square_side(path, vision_config.get("image_size", 224))
             network = load_transformer(
                 transformers.CLIPVisionModelWithProjection, folder, self._dtype, _TEXT_HALF

@@ -8,6 +8,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from baselines.published import VISION_DEFAULTS
+from baselines.stated_values import check_values
 from harness.errors import UserError
 from harness.networks.configuration import read_configuration
 from harness.specs import Scalar
@@ -67,6 +69,7 @@ class VitCard:
             raise UserError(
                 f"{path}: model_type is '{model_type}', not that of a DINO; known: {', '.join(ARCHITECTURES)}"
             )
+        check_values(path, config, VISION_DEFAULTS[model_type])
         try:
             return cls(
                 architecture=ARCHITECTURES[model_type],

@@ -276,7 +276,7 @@ def test_what_does_not_fit_is_refused(folders, call, message):
         ),
         (
             lambda folder: rewrite_config(folder / "config.json", hidden_size="wide"),
-            "not the configuration of a vision transformer",
+            "hidden_size is 'wide', not a number",
         ),
         (
             lambda folder: rewrite_config(folder / "config.json", num_attention_heads="two"),

@@ -13,10 +13,12 @@ import pytest
 
 import baselines.weights
 from baselines import published
+from baselines.sources import CLIP_IMAGE_ENCODER, DINOV1, DINOV2, DINOV3
 from baselines.stable_diffusion.card import Card
 from baselines.stable_diffusion.text_encoder import TextEncoder
 from baselines.token_ids import read_ids
 from baselines.tokens import read_tokens
+from baselines.vit.card import VitCard
 from baselines.weights import BUNDLED
 from harness.errors import UserError
 from harness.plugins.loading import load_plugins
@@ -361,3 +363,79 @@ def test_the_published_networks_may_leave_out_what_they_do(folder):
     change(folder / SCHEDULER, "prediction_type", ...)
     with pytest.raises(UserError, match="lacks prediction_type"):
         Card.of(folder)
+
+
+def test_the_defaults_of_vision_transformers_are_the_library():
+    from transformers import AutoConfig
+
+    for model_type, defaults in published.VISION_DEFAULTS.items():
+        config = AutoConfig.for_model(model_type).to_dict()
+        for key, value in defaults.items():
+            assert config[key] == value, (model_type, key)
+
+
+@pytest.mark.parametrize(
+    ("source", "changes", "told"),
+    [
+        (DINOV2, {}, ""),
+        (DINOV2, {"hidden_act": "relu"}, "config.json: hidden_act is relu, published gelu"),
+        (DINOV2, {"layer_norm_eps": 0.1}, "layer_norm_eps is 0.1, published 1e-06"),
+        (DINOV2, {"qkv_bias": False}, "qkv_bias is False, published True"),
+        (DINOV2, {"mlp_ratio": 2}, "mlp_ratio is 2, published 4"),
+        (DINOV2, {"use_swiglu_ffn": True}, "use_swiglu_ffn is True, published False"),
+        (DINOV2, {"image_size": ...}, "image_size is 224, published 518"),
+        (DINOV1, {"layer_norm_eps": ...}, ""),
+        (DINOV1, {"layer_norm_eps": 1e-6}, "layer_norm_eps is 1e-06, published 1e-12"),
+        (DINOV1, {"hidden_act": "gelu_new"}, "hidden_act is gelu_new"),
+        (DINOV3, {"rope_theta": 10.0}, "rope_theta is 10.0, published 100.0"),
+        (DINOV3, {"num_register_tokens": ...}, "num_register_tokens is 0, published 4"),
+        (CLIP_IMAGE_ENCODER, {"hidden_act": ...}, ""),
+        (CLIP_IMAGE_ENCODER, {"hidden_act": "gelu"}, "hidden_act is gelu, published quick_gelu"),
+    ],
+)
+def test_vision_transformers_are_compared_where_features_depend_on_it(tmp_path, source, changes, told):
+    config = {**published.VISION_TRANSFORMERS[source], **changes}
+    config = {key: value for key, value in config.items() if value is not ...}
+    write_json(
+        tmp_path / "config.json", {"vision_config": config} if source == CLIP_IMAGE_ENCODER else config
+    )
+    lines = published.comparison_of_transformer(source)(tmp_path)
+    assert len(lines) == bool(told)
+    assert told in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, ""),
+        ({"do_convert_rgb": True, "rescale_factor": 0.00392156862745098, "resample": ...}, ""),
+        ({"image_mean": [0.5, 0.5, 0.5]}, "image_mean is 0.5, 0.5, 0.5, published 0.485, 0.456, 0.406"),
+        ({"size": {"shortest_edge": 224}}, "size is {'shortest_edge': 224}"),
+        ({"do_center_crop": False}, "do_center_crop is False"),
+        ({"resample": 2}, "resample is 2, published 3"),
+    ],
+)
+def test_the_preparation_of_pictures_is_compared(tmp_path, changes, told):
+    write_json(tmp_path / "config.json", dict(published.VISION_TRANSFORMERS[DINOV2]))
+    processor = {
+        "crop_size": {"height": 224, "width": 224},
+        "do_center_crop": True,
+        "image_mean": [0.485, 0.456, 0.406],
+        "image_std": [0.229, 0.224, 0.225],
+        "resample": 3,
+        "size": {"shortest_edge": 256},
+        **changes,
+    }
+    processor = {key: value for key, value in processor.items() if value is not ...}
+    write_json(tmp_path / "preprocessor_config.json", processor)
+    lines = published.comparison_of_transformer(DINOV2)(tmp_path)
+    assert len(lines) == bool(told)
+    assert told in "".join(lines)
+
+
+def test_a_vision_transformer_with_a_value_of_another_kind_is_refused(tmp_path):
+    config = json.loads((BUNDLED / "dino" / "config.json").read_text())
+    for key, value in (("layer_norm_eps", "x"), ("hidden_act", 1), ("qkv_bias", "no"), ("mlp_ratio", None)):
+        write_json(tmp_path / "config.json", {**config, key: value})
+        with pytest.raises(UserError, match=f"config.json: {key} is "):
+            VitCard.of(tmp_path)

@@ -27,6 +27,8 @@ DINO = {
     "pytorch_model.bin": b"pickle" * 9,
 }
 
+PROCESSOR = json.dumps(published.PREPROCESSING["dinov2-base"]).encode()
+
 PARTS = (
     "unet/diffusion_pytorch_model.safetensors",
     "vae/diffusion_pytorch_model.safetensors",
@@ -353,7 +355,7 @@ def test_base_is_refused_by_content_before_its_weights_are_fetched(bench, hub, r
 
 
 def test_verify_names_a_changed_and_a_missing_file(bench, hub, root):
-    hub.repositories["facebook/dinov2-base"] = {**DINO, "preprocessor_config.json": b"{}"}
+    hub.repositories["facebook/dinov2-base"] = {**DINO, "preprocessor_config.json": PROCESSOR}
     bench("weights", "fetch", "dinov2-base")
     assert bench("weights", "verify", "dinov2-base").out.startswith("dinov2-base: ok (3 as fetched)")
     (root / "dinov2-base" / "model.safetensors").write_bytes(b"other")
