@@ -282,6 +282,9 @@ def test_datasets_can_be_chosen(bench, tmp_path):
         write_record(tmp_path / record.cell.id, record)
     whole = bench("leaderboard", tmp_path)
     assert "No places: " in whole.out
+    page = tmp_path / "page.html"
+    bench("report", tmp_path, "--output", page)
+    assert "No places: " in page.read_text(encoding="utf-8")
     chosen = bench("leaderboard", tmp_path, "--datasets", "birds")
     assert (chosen.status, "cars" in chosen.out) == (0, False)
     assert [row[:2] for row in cells_of_markdown(chosen.out)[2:]] == [["1", "b"], ["2", "a"]]
