@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,9 +32,23 @@ class DatasetChoice:
 
     @classmethod
     def parse(cls, text: str) -> DatasetChoice:
-        """Reads `pf-willow` or `folder=my/photos`."""
+        """Reads `pf-willow`, `folder=my/photos` or `folder="my photos, 2024"`.
+
+        The double quotes, which keep a comma together in a list, say nothing here. A folder may have them in
+        its name.
+        """
         name, _, path = text.partition("=")
+        # Not `Path.exists`, which raises for a name that is too long.
+        if text.count('"') % 2 == 0 and not os.path.exists(path):  # noqa: PTH110
+            name, _, path = text.replace('"', "").partition("=")
         return cls(name, Path(path) if path else None)
+
+    @property
+    def in_list(self) -> str:
+        """The choice as a list of datasets has it: a path with a comma in double quotes."""
+        if self.path is None:
+            return self.name
+        return f'{self.name}="{self.path}"' if "," in str(self.path) else f"{self.name}={self.path}"
 
 
 @dataclass(frozen=True)

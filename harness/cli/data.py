@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -205,6 +206,8 @@ def _show(spec: DatasetSpec, reports: Sequence[SplitReport]) -> None:
             click.echo(f"{title}: the same as {report.same_as}")
             continue
         counts = [f"{number:,} {kind}" for kind, number in report.found.items()]
+        if report.unreadable:
+            counts.insert(1, f"{report.unreadable:,} of them unreadable")
         numbers = ", ".join(counts) or "not read"
         if report.sample is not None:
             numbers += f"; {report.sample} of the images drawn, to see that they can be"
@@ -249,7 +252,12 @@ def fetch(host: Host, names: tuple[str, ...], keep_archives: bool, data_root: Pa
                 # A line printed beside the bar would be garbled by it.
                 bar.close()
                 click.echo(f"{spec.name}: {_describe_file(file)}")
-    click.echo(f"'bench data verify {' '.join(names)}' checks every picture")
+    click.echo(f"'bench data verify {_in_shell(names)}' checks every picture")
+
+
+def _in_shell(names: Sequence[str]) -> str:
+    """Names as they are typed; the message has them between single quotes."""
+    return shlex.join(names).replace("'", '"')
 
 
 def _describe_file(file: FetchedFile) -> str:

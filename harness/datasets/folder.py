@@ -17,6 +17,7 @@ from harness.datasets.lists import find_picture
 from harness.datasets.own_lists import Row, read_own_list
 from harness.errors import DataError, UserError
 from harness.frames import Size
+from harness.messages import counted
 from harness.specs import DatasetSpec, ImagePair, Threshold
 
 _SUFFIXES = (".json", ".csv")
@@ -28,6 +29,7 @@ class Folder:
     Attributes:
         label: the name tables print.
         threshold: as the list says; else `box` where every pair has a target box, and `image` where not.
+        notes: a line where some pairs have a target box and the list does not say what alpha multiplies.
     """
 
     def __init__(self, folder: Path, split: str) -> None:
@@ -49,6 +51,7 @@ class Folder:
         # One threshold for all pairs: a score must not mix two.
         default: Threshold = "image" if boxless else "box"
         self.threshold: Threshold = threshold or default
+        self.notes = () if threshold else _notes_on_boxes(len(self._rows) - len(boxless), len(self._rows))
         self.pair_ids: Sequence[str] = tuple(row.pair_id for row in self._rows)
 
     def __len__(self) -> int:
@@ -78,6 +81,16 @@ class Folder:
             target_box=row.target_box,
             labels=row.labels,
         )
+
+
+def _notes_on_boxes(boxes: int, pairs: int) -> tuple[str, ...]:
+    """A line on a list of which some pairs have a target box: one that lacks changes every number."""
+    if boxes in (0, pairs):
+        return ()
+    return (
+        f"target_box is there for {boxes:,} of {counted(pairs, 'pair')}, so alpha multiplies the image's "
+        "size; give it to all pairs or to none, or name a threshold in pairs.json",
+    )
 
 
 def _check_ids(path: Path, rows: Sequence[Row]) -> None:

@@ -24,7 +24,7 @@ def notes_on_split(index: SplitIndex) -> list[str]:
     pairs, official = len(index.pair_ids), index.official_pairs
     if official is not None and pairs != official:
         lines.append(
-            f"{title}: {counted(pairs, 'pair')} instead of the published {official:,}; "
+            f"{title}: {counted(pairs, 'pair')} instead of the official {official:,}; "
             "its numbers are not ranked beside those of the whole split"
         )
     lines += [f"{title}: {note}" for note in index.notes]

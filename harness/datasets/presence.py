@@ -39,7 +39,7 @@ def _deviations(spec: DatasetSpec, folder: Path) -> tuple[str, ...]:
             lines.append(f"{split}: {error}")
             continue
         if pairs != official:
-            lines.append(f"{split}: {pairs:,} pairs instead of {official:,}")
+            lines.append(f"{split}: {pairs:,} pairs instead of the official {official:,}")
     return tuple(lines)
 
 

@@ -29,8 +29,9 @@ class SplitReport:
 
     Attributes:
         label: the dataset's name in tables.
-        found: "pairs" that can be read, "images" of different names in them, and "keypoints" that both images
-            of a pair have; empty where the split could not be opened.
+        found: "pairs" of the list, "images" of different names in those that can be read, and "keypoints"
+            that both images of a pair have; empty where the split could not be opened.
+        unreadable: number of pairs that cannot be read.
         expected: official numbers, of those that are known.
         faults: what is missing or damaged, one line each.
         warnings: what can be read and may be wrong all the same, one line each.
@@ -47,6 +48,7 @@ class SplitReport:
     warnings: tuple[str, ...] = ()
     same_as: str = ""
     sample: int | None = None
+    unreadable: int = 0
 
     @property
     def deviations(self) -> tuple[str, ...]:
@@ -55,7 +57,7 @@ class SplitReport:
         for kind, number in self.expected.items():
             # Nothing is found in a split that could not be opened: its fault says so already.
             if self.found.get(kind, number) != number:
-                lines.append(f"{self.found[kind]:,} {kind} instead of {number:,}")
+                lines.append(f"{self.found[kind]:,} {kind} instead of the official {number:,}")
         return tuple(lines)
 
     @property
@@ -109,6 +111,7 @@ def verify_dataset(
             faults=tuple(faults),
             warnings=(*index.notes, *find_warnings(index)),
             sample=len(checked) if len(checked) < len(images) else None,
+            unreadable=len(index.broken),
         )
         reports.append(report)
     # With a part of the splits there, the others are reported among them.
@@ -124,7 +127,7 @@ def _count(index: SplitIndex) -> dict[str, int]:
     keypoints = 0
     for is_valid in index.valid.values():
         keypoints += int(is_valid.sum())
-    return {"pairs": len(index.pairs), "images": len(images), "keypoints": keypoints}
+    return {"pairs": len(index.pair_ids), "images": len(images), "keypoints": keypoints}
 
 
 def _failure_report(spec: DatasetSpec, split: str, error: BenchError) -> SplitReport:

@@ -83,7 +83,7 @@ class SharedArguments:
 
     def evaluation_options(self, method: str, prompt_files: Sequence[Path]) -> list[str]:
         """Options of the `bench run` that evaluates tuned prompts on the same data, with the same weights."""
-        words = ["--methods", method, "--datasets", self.dataset]
+        words = ["--methods", method, "--datasets", self.dataset_choice.in_list]
         for path in prompt_files:
             words += ["--prompt-file", f"{method}={path}"]
         for text in self.weights:

@@ -97,6 +97,27 @@ def test_one_box_missing_makes_the_image_the_threshold(photos):
     assert Folder(photos, "test").threshold == "image"
 
 
+def test_a_list_in_which_some_pairs_lack_a_box_is_told(bench, photos, tmp_path):
+    line = (
+        "target_box is there for 11 of 12 pairs, so alpha multiplies the image's size; "
+        "give it to all pairs or to none, or name a threshold in pairs.json"
+    )
+    content = photo_list()
+    content["pairs"][3]["target_box"] = None
+    write_list(photos, content)
+    verified = bench("data", "verify", f"folder={photos}")
+    assert verified.status == 0
+    assert f"warning: {line}" in verified.out
+    run = ("run", "--methods", "position", "--datasets", f"folder={photos}", "--out", tmp_path / "r")
+    assert f"bench: folder:photos test: {line}" in bench(*run).complaint
+    write_list(photos, content | {"threshold": "image"})
+    assert Folder(photos, "test").notes == ()
+    for pair in content["pairs"]:
+        pair["target_box"] = None
+    write_list(photos, content)
+    assert Folder(photos, "test").notes == ()
+
+
 def test_a_csv_list_says_the_same_as_a_json_list(bench, photos, tmp_path):
     content = photo_list()
     for pair in content["pairs"]:

@@ -12,6 +12,7 @@ from support.photos import draw, photo_list, write_list
 from harness.datasets import folder as folder_dataset
 from harness.datasets.splits import SplitIndex, read_split
 from harness.errors import UserError
+from harness.sweep import DatasetChoice
 
 
 def read(folder: Path) -> SplitIndex:
@@ -259,6 +260,28 @@ def test_a_comma_in_a_path_can_be_quoted(bench, tmp_path):
     done = bench(*run, f"folder={folder}")
     assert done.status == 2
     assert f'write the path in double quotes, NAME="{folder}"' in done.complaint
+
+
+@pytest.mark.parametrize("form", ["folder={}", 'folder="{}"', '"folder={}"'])
+def test_a_quoted_path_is_read_wherever_a_dataset_is_named(bench, tmp_path, form):
+    folder = tmp_path / "my photos, 2024"
+    for seed in (0, 1):
+        draw(folder / f"photo{seed}.png", seed)
+    write_list(folder, photo_list(2))
+    text = form.format(folder)
+    assert bench("data", "verify", text).status == 0
+    assert "nothing to download" in bench("data", "fetch", text).complaint
+    assert DatasetChoice.parse(text) == DatasetChoice("folder", folder)
+    assert DatasetChoice.parse(text).in_list == f'folder="{folder}"'
+    if '"' not in form:
+        return
+    out = tmp_path / "r"
+    assert bench("run", "--methods", "position,hog", "--out", out, "--datasets", text).status == 0
+    others = ("--datasets", text, "--data-root", tmp_path)
+    assert bench("rescore", out, *others).status == 0
+    assert bench("leaderboard", out, "--protocol", "sd4match", *others).status == 0
+    assert bench("report", out, "-o", tmp_path / "report.html", *others).status == 0
+    assert bench("compare", *sorted(out.glob("folder-*")), *others).status == 0
 
 
 def test_a_record_of_a_list_without_a_readable_name(tmp_path):
