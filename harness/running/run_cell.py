@@ -21,6 +21,7 @@ from harness.records.folders import (
 from harness.records.predictions import PREDICTIONS, merge_tables, predicted_tasks, write_table
 from harness.records.schema import Failure, Record
 from harness.running.found import describe_found, title
+from harness.running.lost import describe_damage
 from harness.running.predict import Work, now, predict
 from harness.running.recording import make_record, record_of_failure, record_of_misfit
 from harness.running.resolve import ResolvedCell
@@ -103,8 +104,9 @@ def _complete(resources: Resources, resolved: ResolvedCell, reports: _Reports) -
         raise NotApplicable("; ".join(dict.fromkeys(measures.not_applicable.values())))
     sha256 = earlier.predictions_sha256 if earlier else ""
     stored = read_stored(resolved, sha256)
-    for path, problem in stored.damage.items():
-        reports.warn(str(path), problem)
+    known = resources.host.localizers
+    for subject, problem in describe_damage(resolved, earlier, stored, known).items():
+        reports.warn(subject, problem)
     missing = _missing_pairs(resolved, stored)
     if found := describe_found(resolved, earlier, len(missing)):
         reports.warn(title(resolved), found)

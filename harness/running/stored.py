@@ -50,18 +50,20 @@ def read_stored(resolved: ResolvedCell, sha256: str) -> Stored:
     are_final = True
     for file in files:
         if not file.exists():
+            if sha256 and file == path:
+                damage[file] = "is not there, and the record beside it speaks of it"
             continue
         try:
             table, problem, is_final = _read_sound(resolved, file, sha256 if file == path else "")
         except UserError as error:
             # Its last part says what a reader should do, which this run is doing.
             reason = str(error).removeprefix(f"{file}: ").rpartition(";")[0]
-            damage[file] = f"{reason}; computed again where this run asks for it"
+            damage[file] = reason
             continue
         tables.append(table)
         are_final = are_final and is_final
         if problem:
-            damage[file] = f"{problem}; computed again where this run asks for it"
+            damage[file] = problem
     is_one_file = are_final and len(tables) == 1 and not damage and not shards
     return Stored(tuple(tables), damage, is_one_file)
 

@@ -215,12 +215,67 @@ def test_a_run_computes_damaged_predictions_again_and_says_so(bench, finished, r
     done = bench(*run_words(finished), "--out", results)
     assert done.status == 0, done.err
     assert predictions(results) == before
-    if damage is not remove_predictions:
-        told = [line for line in done.err.splitlines() if str(path) in line]
-        assert len(told) == 1, done.err
-        assert "computed again" in told[0]
+    told = [line for line in done.err.splitlines() if str(path) in line]
+    assert len(told) == 1, done.err
+    assert "computed again where this run asks for it" in told[0]
     again = bench("rescore", results, "--datasets", f"folder={finished / 'photos'}")
     assert (again.status, again.err) == (0, "")
+
+
+@pytest.mark.parametrize("damage", OF_PREDICTIONS)
+def test_a_limited_run_says_how_many_pairs_it_gives_up(bench, finished, results, damage):
+    path = damage(results)
+    done = bench(*run_words(finished), "--out", results, "--limit", 2)
+    (told,) = [line for line in done.err.splitlines() if str(path) in line]
+    assert told.endswith(
+        "; predictions of 4 pairs (argmax) are lost; without --limit they are computed again"
+    )
+    record = json.loads((cell_of(results, "hog") / RECORD).read_text())
+    assert record["localizers"]["argmax"]["pairs"] == 2
+    # Afterwards they are what is missing, and nothing is lost.
+    assert "lost" not in bench(*run_words(finished), "--out", results).err
+
+
+@pytest.mark.parametrize("limit", [(), ("--limit", 2)])
+def test_a_run_says_which_localizer_it_gives_up(bench, finished, results, limit):
+    words = [*run_words(finished), "--out", results]
+    assert bench(*words, "--localizers", "bilinear").status == 0
+    path = flip_bit(results)
+    done = bench(*words, "--localizers", "argmax", *limit)
+    (told,) = [line for line in done.err.splitlines() if str(path) in line]
+    if limit:
+        assert told.endswith(
+            "; predictions of 6 pairs (argmax and bilinear) are lost; without --limit and with "
+            "--localizers argmax,bilinear they are computed again"
+        )
+    else:
+        assert told.endswith(
+            "; predictions of 6 pairs (bilinear) are lost; with --localizers argmax,bilinear they "
+            "are computed again"
+        )
+
+
+def test_a_limited_run_says_what_a_changed_localizer_gives_up(bench, finished, results, monkeypatch):
+    from harness.running.resolve import ResolvedLocalizer
+
+    fingerprint = ResolvedLocalizer.fingerprint
+    changed = property(lambda localizer: f"{fingerprint.fget(localizer)} changed")
+    monkeypatch.setattr(ResolvedLocalizer, "fingerprint", changed)
+    done = bench(*run_words(finished), "--out", results, "--limit", 2)
+    name = cell_of(results, "hog").name
+    (told,) = [line for line in done.err.splitlines() if line.startswith(f"bench: {name}:")]
+    assert told == (
+        f"bench: {name}: a localizer has changed; predictions of 4 pairs (argmax) are lost; without --limit "
+        "they are computed again"
+    )
+
+
+def test_a_limited_fresh_run_says_what_it_gives_up(bench, finished, results):
+    done = bench(*run_words(finished), "--out", results, "--limit", 2, "--fresh")
+    name = cell_of(results, "hog").name
+    told = "predictions of 4 pairs (argmax) are lost; without --limit they are computed again"
+    assert f"bench: {name}: {told}" in done.err
+    assert "lost" not in bench(*run_words(finished), "--out", results, "--fresh").err
 
 
 def test_a_damaged_shard_is_computed_again(bench, finished, results):
