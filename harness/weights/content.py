@@ -145,12 +145,22 @@ def _folder_advice(source: WeightSource) -> str:
 
 
 def _describe_others(source: WeightSource, folder: Path, missing: Sequence[str]) -> str:
-    """Names tensors in formats that a source does not read, where they lie in its folder."""
-    others = similar_names(folder)
-    if not others or not any(name.endswith(".safetensors") for name in missing):
-        return ""
-    conversion = f"; {source.conversion}" if source.conversion else ""
-    return f" (there is {others[0]}, which is not read{conversion})"
+    """Names tensors in formats, or under names, that a source does not read, where they lie in its folder."""
+    tensors = [name for name in missing if name.endswith(".safetensors")]
+    for name in tensors:
+        # Beside the missing file first: another variant of it, such as `*.non_ema.safetensors`.
+        for place in dict.fromkeys((PurePosixPath(name).parent, PurePosixPath())):
+            if others := similar_names(folder / place):
+                return f" (there is {place / others[0]}, which is not read{_advice(source, others[0], name)})"
+    return ""
+
+
+def _advice(source: WeightSource, name: str, wanted: str) -> str:
+    """What to do about a file of tensors that is not read, in the place of the wanted one."""
+    # `model.non_ema.safetensors` for `model.safetensors`; other names are whole checkpoints.
+    if name.endswith(".safetensors") and name.startswith(f"{PurePosixPath(wanted).stem}."):
+        return "; rename it if it holds the weights that you want"
+    return f"; {source.conversion}" if source.conversion else ""
 
 
 def name_refusal(source: WeightSource, repository: str) -> str:

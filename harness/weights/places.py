@@ -144,7 +144,9 @@ def snapshot_in(source: WeightSource, folder: Path) -> Path:
     Raises `UserError` where there are several, none of which is `main`.
     """
     snapshots = folder / "snapshots"
-    if not folder.name.startswith("models--") or not snapshots.is_dir():
+    # A link may have any name, and so may a copy, which the cache's other folders give away.
+    is_repository = folder.resolve().name.startswith("models--") or (folder / "refs").is_dir()
+    if not is_repository or not snapshots.is_dir():
         return folder
     reference = folder / "refs" / "main"
     names = sorted(path.name for path in snapshots.iterdir() if path.is_dir())

@@ -749,3 +749,27 @@ def test_fetched_weights_whose_configuration_is_another_lose_the_name(run, bench
     assert "  config.json: num_attention_heads is 6, published 12" in outcome.out
     assert run("--methods", "dino-only", "--weights", "paper").status == 0
     assert "=dinov2-base@" in the_record(tmp_path / "results")["cell"]["backbone"]
+
+
+@pytest.mark.parametrize("kind", ["link", "copy"])
+def test_a_repository_of_the_cache_is_known_under_any_name(run, tmp_path, kind):
+    repository = tmp_path / "models--facebook--dinov2-base"
+    write(repository / "snapshots" / "abc", {**DINO, "model.safetensors": b"x"})
+    write(repository, {"refs/main": b"abc"})
+    given = tmp_path / "dino"
+    if kind == "link":
+        given.symlink_to(repository)
+    else:
+        repository.rename(given)
+    assert run("--methods", "dino-only", "--weights", f"dinov2-base={given}").status == 0
+
+
+def test_a_variant_that_is_not_read_is_named(run, tmp_path):
+    folder = write(tmp_path / "sd", renamed("model.safetensors", "model.non_ema.safetensors"))
+    complaint = run("--methods", "sd-only", "--weights", f"{SD}={folder}").complaint
+    assert f"lacks {PARTS[0]}" in complaint
+    assert "there is unet/diffusion_pytorch_model.non_ema.safetensors, which is not read; rename" in complaint
+    write(folder, {"v2-1.safetensors": b"x"})
+    (folder / "unet" / "diffusion_pytorch_model.non_ema.safetensors").unlink()
+    complaint = run("--methods", "sd-only", "--weights", f"{SD}={folder}").complaint
+    assert "there is v2-1.safetensors, which is not read; diffusers makes the folder" in complaint
