@@ -17,6 +17,7 @@ from harness.isolation.first_import import watching_imports
 from harness.isolation.origin import remember_origin
 from harness.isolation.output import printing_to_stderr
 from harness.isolation.owner import Owner, is_plain
+from harness.isolation.reads import noting_reads, tell_reads
 from harness.isolation.settings import (
     ABSENT,
     ENVIRONMENT,
@@ -45,13 +46,19 @@ def running_code_of(owner: Owner, *, redirects: bool = True) -> Iterator[None]:
     """
     if _visits and _visits[-1].owner.plugin is owner.plugin:
         # Its code calls us, and we call it: it is inside already.
-        yield
+        with noting_reads(owner.reads):
+            yield
+        _tell_reads(owner)
         return
     visit = Visit(owner, read_values())
     _visits.append(visit)
     changed: dict[str, Any] = {}
     try:
-        with watching_imports(_visits), printing_to_stderr() if redirects else nullcontext():
+        with (
+            noting_reads(owner.reads),
+            watching_imports(_visits),
+            printing_to_stderr() if redirects else nullcontext(),
+        ):
             entered = _enter(visit)
             try:
                 yield
@@ -72,6 +79,7 @@ def running_code_of(owner: Owner, *, redirects: bool = True) -> Iterator[None]:
     finally:
         _visits.remove(visit)
         _tell(visit, changed)
+        _tell_reads(owner)
 
 
 def _enter(visit: Visit) -> Mapping[str, Any]:
@@ -134,6 +142,11 @@ def _tell(visit: Visit, changed: Mapping[str, Any]) -> None:
     if phrases:
         outcome = "it holds for that plugin alone" if is_kept else "it was put back"
         _log(f"plugin '{owner.name}' set {listed(phrases)}; {outcome}")
+
+
+def _tell_reads(owner: Owner) -> None:
+    if owner.reads is not None:
+        tell_reads(owner.name, owner.reads.uncovered(owner.loading), owner.told)
 
 
 def _phrase(label: str, value: Any) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.isolation.copies import copied_mapping
 from harness.isolation.guard import running_code_of
 from harness.isolation.guarded import Guarded, GuardedDataset, GuardedExtractor, GuardedFunction
 from harness.isolation.owner import Owner
+from harness.isolation.reads import Reads, real_paths
 from harness.specs import (
     CommandSpec,
     DatasetSpec,
@@ -59,25 +61,50 @@ def _guarded_field(spec: object, name: str, function: Callable[..., Any], owner:
         return _CommandMaker(owner, function)
     for (kind, field), guarded in _MADE.items():
         if isinstance(spec, kind) and name == field:
-            return _Maker(owner, function, guarded)
+            return SpecMaker(owner, function, guarded, spec)
     # Sizes, places of weights and files of prompts are plain values.
     return GuardedFunction(owner, function)
 
 
-class _Maker(GuardedFunction):
-    """A function that makes an object, which gets a guard and settings of its own."""
+class SpecMaker(GuardedFunction):
+    """A function that makes an object, which gets a guard and settings of its own.
 
-    def __init__(self, owner: Owner, function: Callable[..., Any], kind: type[Guarded]) -> None:
+    Attributes:
+        code: real paths of the files that the identity of the object's numbers covers; None until somebody
+            asks for the version of the code behind the spec.
+    """
+
+    def __init__(self, owner: Owner, function: Callable[..., Any], kind: type[Guarded], spec: object) -> None:
         super().__init__(owner, function)
+        self.code: frozenset[str] | None = None
         self._kind = kind
+        self._spec = spec
 
     def __call__(self, *arguments: Any, **options: Any) -> Guarded:
         """Makes the object."""
         child = self.owner.child()
         arguments = tuple(_own_context(argument, self.owner) for argument in arguments)
+        if not isinstance(self._spec, DatasetSpec):
+            # A dataset's files are known by their content, whoever reads them.
+            child.reads = Reads()
         with running_code_of(child):
+            if child.reads and self.code is not None:
+                child.reads.covered = self.code | real_paths(self._named_files(arguments, options))
             made = self.function(*arguments, **options)
         return self._kind(child, made)
+
+    def _named_files(self, arguments: Iterable[Any], options: Mapping[str, Any]) -> Iterator[str | Path]:
+        """Files that are part of the identity besides code: named by the spec, or handed to what is made."""
+        spec: Any = self._spec
+        values = options
+        for context in arguments:
+            if isinstance(context, MakeContext):
+                values = context.params if isinstance(spec, ExtractorSpec) else spec.params
+                yield from context.weights.values()
+                if context.prompt_file:
+                    yield context.prompt_file
+        files = spec.files(dict(values)) if callable(spec.files) else spec.files
+        yield from (files,) if isinstance(files, str | Path) else files
 
 
 def _own_context(argument: Any, owner: Owner) -> Any:

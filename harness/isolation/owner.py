@@ -6,6 +6,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import harness.isolation.settings as process_settings
+from harness.isolation.reads import Reads
 
 _PLAIN = (str, int, float, bool, bytes, type(None))
 
@@ -23,7 +24,9 @@ class Owner:
     Attributes:
         own: label of a setting -> its value for this owner, where that is not the process's.
         search_path: `sys.path` as the plugin's module left it at its first import.
-        told: labels of the settings that users have been told of; the plugin's, for an object.
+        told: labels of the settings, and files, that users have been told of; the plugin's, for an object.
+        reads: files that the code opens; None for an object whose files are no part of a cell's identity.
+        loading: files that the plugin's modules opened when they were imported.
     """
 
     def __init__(self, name: str, plugin: Owner | None = None) -> None:
@@ -32,6 +35,8 @@ class Owner:
         self.own: dict[str, Any] = {}
         self.search_path: tuple[str, ...] = ()
         self.told: set[str] = plugin.told if plugin else set()
+        self.reads: Reads | None = None
+        self.loading: Reads = plugin.loading if plugin else Reads()
 
     def child(self) -> Owner:
         """Returns the owner for an object that the plugin makes."""

@@ -35,11 +35,18 @@ class Code:
         digests: module, or path in its package -> hash. No path of a machine is among the names.
         distributions: installed ones that are imported.
         folders: those that the code adds to the search path of modules.
+        places: where the files of `digests` lie, and what pip installed of `distributions`; not hashed.
     """
 
     digests: dict[str, str] = field(default_factory=dict)
     distributions: set[str] = field(default_factory=set)
     folders: set[str] = field(default_factory=set)
+    places: set[Path] = field(default_factory=set)
+
+    def add(self, name: str, file: Path) -> None:
+        """Adds a file's hash. Raises `OSError` where it cannot be read."""
+        self.digests[name] = file_digest(file)
+        self.places.add(file)
 
     @property
     def digest(self) -> str:
@@ -89,6 +96,7 @@ def _closure(roots: Iterable[str], own: Collection[str], folders: Sequence[str])
         owners = installed_distributions(module)
         if owners and set(own).isdisjoint(owners):
             code.distributions.update(owners)
+            code.places.update(map(Path, module.folders or filter(None, [module.file])))
         elif module.file is not None:
             waiting.extend(_add_module(code, module, module.file, folders))
     return code
@@ -96,12 +104,12 @@ def _closure(roots: Iterable[str], own: Collection[str], folders: Sequence[str])
 
 def _add_module(code: Code, module: ModuleFile, file: Path, folders: Sequence[str]) -> list[str]:
     """Adds a module's hash. Returns the names that it imports."""
-    code.digests[module.name] = file_digest(file)
+    code.add(module.name, file)
     if file.suffix != ".py":
         return []
     source = read_source(file)
     for text, path in named_files(source.texts, file.parent):
-        code.digests[f"{module.name}: {text}"] = file_digest(path)
+        code.add(f"{module.name}: {text}", path)
     code.folders.update(source.folders)
     return list(_imported_names(module, source, folders))
 
@@ -160,7 +168,7 @@ def add_distribution(code: Code, distribution: str, hooks_module: str) -> list[s
                 tops.add(".".join(file.with_suffix("").parts).removesuffix(".__init__"))
             # A lone module is known by its name: an editable install has the same files and no list of them.
             if path.suffix != ".py" or len(file.parts) > 1:
-                code.digests[file.as_posix()] = file_digest(path)
+                code.add(file.as_posix(), path)
     names: list[str] = []
     for top in sorted(tops):
         names.append(top)
@@ -190,7 +198,7 @@ def _package_folders(name: str) -> Iterator[tuple[Path, str]]:
 def _add_folder(code: Code, folder: Path, package: str) -> list[str]:
     names: list[str] = []
     for relative, path in package_files(folder):
-        code.digests[f"{package}/{relative}"] = file_digest(path)
+        code.add(f"{package}/{relative}", path)
         parts = Path(relative).with_suffix("").parts
         if path.suffix == ".py" and _TEST_FOLDERS.isdisjoint(parts):
             names.append(".".join((package, *parts)).removesuffix(".__init__"))

@@ -24,6 +24,7 @@ from harness.isolation.guard import running_code_of
 from harness.isolation.guarded import GuardedFunction
 from harness.isolation.guarded_specs import guarded_spec
 from harness.isolation.owner import Owner, owner_of
+from harness.isolation.reads import noting_reads
 from harness.messages import one_line
 from harness.plugins.module_files import module_name
 from harness.plugins.names import check_name
@@ -213,7 +214,14 @@ class Host:
 
 
 def _guard(owner: Owner | None) -> AbstractContextManager[None]:
-    return running_code_of(owner) if owner else nullcontext()
+    return _loading(owner) if owner else nullcontext()
+
+
+@contextmanager
+def _loading(owner: Owner) -> Iterator[None]:
+    """Runs code that loads a plugin: what it reads, all that the plugin makes may depend on."""
+    with running_code_of(owner), noting_reads(owner.loading):
+        yield
 
 
 def _hook_names() -> list[str]:

@@ -10,6 +10,8 @@ from typing import Any
 
 from harness.environment import PACKAGES
 from harness.isolation.guarded import without_guard
+from harness.isolation.guarded_specs import SpecMaker
+from harness.isolation.reads import real_paths
 from harness.plugins.closure import OURS, Code, add_distribution, code_of
 from harness.plugins.code_files import file_digest
 from harness.plugins.host import Host
@@ -40,12 +42,16 @@ def plugin_version(host: Host, registry: Registry[Any], name: str) -> str:
 
 def _describe(host: Host, registry: Registry[Any], name: str) -> str:
     plugin = registry.origin(name)
-    make = without_guard(getattr(registry.get(name), "make", None))
+    maker = getattr(registry.get(name), "make", None)
+    make = without_guard(maker)
     parts = [f"{plugin.distribution} {plugin.version}"]
     with host.searching_for(plugin):
         makers = list(_maker_modules(make))
         # Of ours the code behind this very spec: a dataset's reader is no part of a method.
         code = code_of(makers) if plugin.name in BUILTIN else _plugin_code(host, plugin, makers)
+    if isinstance(maker, SpecMaker):
+        # What its objects read besides is told.
+        maker.code = real_paths(code.places)
     if code.digest:
         parts.append(f"code {code.digest}")
     if others := _foreign_versions(code.distributions - {plugin.distribution}):
@@ -69,7 +75,7 @@ def _plugin_code(host: Host, plugin: Plugin, makers: Iterable[str]) -> Code:
     own = Code()
     names = add_distribution(own, plugin.distribution, hooks_module)
     code = code_of([*names, *makers, *host.references.get(plugin.name, ())], {plugin.distribution})
-    return Code({**own.digests, **code.digests}, code.distributions)
+    return Code({**own.digests, **code.digests}, code.distributions, places=own.places | code.places)
 
 
 def _maker_modules(make: object) -> Iterator[str]:

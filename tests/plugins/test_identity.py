@@ -8,6 +8,7 @@ import sys
 import types
 from functools import partial
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ from harness.plugins.host import Host
 from harness.plugins.loading import load_plugins
 from harness.plugins.python_source import read_source
 from harness.plugins.version import engine_version, plugin_version
+from harness.specs import MakeContext
 
 HOOKS = """
 from harness import hookimpl
@@ -378,3 +380,59 @@ def test_search_folders_that_cannot_be_told(place):
         },
     )
     assert ", code " in version()
+
+
+def load(source="bench_mine"):
+    host = Host()
+    host.load("mine", "bench-mine", "0.1", EntryPoint("mine", source, "bench").load, source)
+    assert host.plugins[0].status == "loaded", host.plugins[0].reason
+    return host
+
+
+def warnings_of(caplog, host=None):
+    """Names of the files that making the method, twice, warns of."""
+    host = host or load()
+    plugin_version(host, host.extractors, "mine")
+    for _ in range(2):
+        host.extractors["mine"].make(MakeContext())
+    lines = [
+        record.getMessage()
+        for record in caplog.records
+        if "no part of its cells' identity" in record.getMessage()
+    ]
+    return [Path(line.partition(" read ")[2].partition(", which")[0]).name for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("imports", "body"),
+    [
+        ("", "import builtins; exec('import my_mod' + chr(101) + 'l')"),
+        ("import importlib\nnet = importlib.import_module('ledom_ym'[::-1])", "pass"),
+        ("", "with open('my_mod' + 'el.py'.lower()) as file: file.read()"),
+        ("", "import pathlib; (pathlib.Path(__file__).parent / 'MY_MODEL.PY'.lower()).read_text()"),
+    ],
+)
+def test_a_file_that_no_reading_of_source_finds_is_told(place, tmp_path, monkeypatch, caplog, imports, body):
+    monkeypatch.chdir(place)
+    write(place, {"bench_mine.py": hooks(imports, body), "my_model.py": MODEL})
+    host = load()
+    # As in the next run, where nothing remembers how the plugin was loaded.
+    host.references.clear()
+    assert warnings_of(caplog, host) == ["my_model.py"]
+
+
+def test_files_that_are_known_are_not_told(place, tmp_path, caplog):
+    body = """import json, tempfile, my_model, colorsys
+        from pathlib import Path
+        for place in (__file__, '/proc/self/status', '{tmp}/named.txt', '{tmp}/lab/' + 'net.YAML'.lower()):
+            Path(place).read_bytes()
+        Path('{tmp}', 'kept.TXT'.lower()).write_text('')
+        Path('{tmp}', 'kept.TXT'.lower()).read_text()
+        with tempfile.NamedTemporaryFile() as file:
+            Path(file.name).read_bytes()"""
+    text = hooks(body=body.replace("{tmp}", str(tmp_path))).replace(
+        "make=Mine", f"make=Mine, files=lambda params: ['{tmp_path}/named.txt', '{tmp_path}/lab']"
+    )
+    write(place, {"bench_mine.py": text, "my_model.py": MODEL})
+    write(tmp_path, {"named.txt": "1", "lab/net.yaml": "1"})
+    assert warnings_of(caplog) == []
