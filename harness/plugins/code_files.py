@@ -90,7 +90,8 @@ def named_files(texts: Iterable[str], folder: Path) -> Iterator[tuple[str, Path]
         places: tuple[Path, ...] = ()
         if suffix in WEIGHT_SUFFIXES:
             places = (folder, Path.cwd())
-        elif suffix in SETTING_SUFFIXES:
+        elif suffix in SETTING_SUFFIXES or (suffix and not text.startswith(("/", "~"))):
+            # Other kinds beside the code alone: those of the system are each machine's own.
             places = (folder,)
         for place in places:
             path = place / (Path(text).expanduser() if text.startswith("~/") else text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -157,8 +157,11 @@ def _word(value: object) -> str:
 
 
 def _imports(tree: ast.Module, nodes: Iterable[ast.AST]) -> Iterator[Import]:
+    nodes = list(nodes)
     skipped = _type_checking_nodes(nodes)
     lazy = _module_getattr_nodes(tree)
+    importers = _importers(nodes)
+    texts = _named_texts(nodes)
     for node in nodes:
         if id(node) in skipped:
             continue
@@ -169,8 +172,32 @@ def _imports(tree: ast.Module, nodes: Iterable[ast.AST]) -> Iterator[Import]:
         elif isinstance(node, ast.ImportFrom):
             names = tuple(alias.name for alias in node.names)
             yield Import(node.module or "", node.level, names, is_lazy=is_lazy)
-        elif isinstance(node, ast.Call) and _name_of(node.func) in ("import_module", "__import__"):
-            yield from _called_import(node, is_lazy)
+        elif isinstance(node, ast.Call) and _name_of(node.func) in importers:
+            yield from _called_import(node, is_lazy, texts)
+
+
+_IMPORTERS = frozenset({"import_module", "__import__", "run_module", "resolve_name"})
+"""Functions of the standard library that import the module that their first argument names."""
+
+
+def _importers(nodes: Iterable[ast.AST]) -> set[str]:
+    """Names of functions that import, those that a module gives them included."""
+    names = set(_IMPORTERS)
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom):
+            names.update(alias.asname for alias in node.names if alias.asname and alias.name in _IMPORTERS)
+    return names
+
+
+def _named_texts(nodes: Iterable[ast.AST]) -> dict[str, str]:
+    """Name -> the text that an assignment gives it."""
+    texts: dict[str, str] = {}
+    for node in nodes:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            for target in node.targets:
+                if isinstance(target, ast.Name) and isinstance(node.value.value, str):
+                    texts[target.id] = node.value.value
+    return texts
 
 
 def _type_checking_nodes(nodes: Iterable[ast.AST]) -> set[int]:
@@ -191,11 +218,15 @@ def _module_getattr_nodes(tree: ast.Module) -> set[int]:
     return nodes
 
 
-def _called_import(call: ast.Call, is_lazy: bool) -> Iterator[Import]:
+def _called_import(call: ast.Call, is_lazy: bool, texts: Mapping[str, str]) -> Iterator[Import]:
     """`import_module("a.b")`, `import_module(".b", __package__)`, `import_module(f"a.{name}")`."""
-    if not call.args:
+    keywords = [keyword.value for keyword in call.keywords if keyword.arg in ("name", "mod_name")]
+    arguments = [*call.args[:1], *keywords]
+    if not arguments:
         return
-    text, is_whole = _leading_text(call.args[0])
+    text, is_whole = _leading_text(arguments[0], texts)
+    if _name_of(call.func) == "resolve_name":
+        text = text.partition(":")[0]
     name = text.lstrip(".")
     level = len(text) - len(name)
     if is_whole and name:
@@ -206,14 +237,38 @@ def _called_import(call: ast.Call, is_lazy: bool) -> Iterator[Import]:
             yield Import(package, level, prefix=prefix, is_lazy=is_lazy)
 
 
-def _leading_text(node: ast.expr) -> tuple[str, bool]:
+def _leading_text(node: ast.expr, texts: Mapping[str, str]) -> tuple[str, bool]:
     """The text that an expression begins with, and whether that is all of it."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value, True
-    if isinstance(node, ast.JoinedStr) and node.values:
-        return _leading_text(node.values[0])[0], False
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        return _leading_text(node.left)[0], False
+    if isinstance(node, ast.Name) and node.id in texts:
+        return texts[node.id], True
+    if isinstance(node, ast.FormattedValue):
+        return _leading_text(node.value, texts)
+    parts: list[ast.expr] = []
+    if isinstance(node, ast.JoinedStr):
+        parts = node.values
+    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        parts = [node.left, node.right]
+    elif isinstance(node, ast.Call) and _name_of(node.func) == "join" and node.args:
+        return _joined_text(node, texts)
+    beginning = ""
+    for part in parts:
+        text, is_whole = _leading_text(part, texts)
+        beginning += text
+        if not is_whole:
+            return beginning, False
+    return beginning, bool(parts)
+
+
+def _joined_text(call: ast.Call, texts: Mapping[str, str]) -> tuple[str, bool]:
+    """The text of `".".join(["a", "b"])`."""
+    items = call.args[0].elts if isinstance(call.args[0], ast.List | ast.Tuple) else []
+    owner = call.func.value if isinstance(call.func, ast.Attribute) else call.func
+    separator, is_known = _leading_text(owner, texts)
+    words = [_leading_text(item, texts) for item in items]
+    if is_known and words and all(is_whole for _, is_whole in words):
+        return separator.join(text for text, _ in words), True
     return "", False
 
 

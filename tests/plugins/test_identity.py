@@ -104,6 +104,11 @@ OTHER = "def net(f): return 0 * f\n"
         ("", "import my_model"),
         ("", "from importlib import import_module; import_module('my_model').net"),
         ("", "__import__('my_model')"),
+        ("", "from importlib import import_module as load; load('my_model')"),
+        ("", "import importlib; importlib.import_module(name='my_' + 'model')"),
+        ("import importlib\nNAME = 'model'", "importlib.import_module(f'my_{NAME}')"),
+        ("", "import importlib; importlib.import_module('_'.join(['my', 'model']))"),
+        ("", "import pkgutil; pkgutil.resolve_name('my_model:net')"),
         (
             "import importlib\nnet = getattr(importlib.import_module('_'.join(['my', 'model'])), 'net')",
             "pass",
@@ -268,6 +273,12 @@ def test_configuration_that_a_single_module_names(place):
     write(place, {"bench_mine.py": hooks(body="open('net.yaml')"), "net.yaml": "1", "other.yaml": "1"})
     assert changes(place, {"net.yaml": "2"})
     assert not changes(place, {"other.yaml": "2"})
+
+
+def test_a_file_of_any_kind_beside_a_single_module(place):
+    write(place, {"bench_mine.py": hooks(body="open('net.csv')"), "net.csv": "1", "other.csv": "1"})
+    assert changes(place, {"net.csv": "2"})
+    assert not changes(place, {"other.csv": "2"})
 
 
 def test_the_version_does_not_depend_on_the_place(place, tmp_path, monkeypatch):
