@@ -25,7 +25,16 @@ _FIELDS: dict[type, tuple[str, ...]] = {
     if isinstance(kind, type) and issubclass(kind, ast.AST)
 }
 
-_INTERESTING = (ast.Import, ast.ImportFrom, ast.Call, ast.If, ast.Constant, ast.Assign)
+_INTERESTING = (
+    ast.Import,
+    ast.ImportFrom,
+    ast.Call,
+    ast.If,
+    ast.Constant,
+    ast.Assign,
+    ast.AnnAssign,
+    ast.AugAssign,
+)
 
 
 @dataclass(frozen=True)

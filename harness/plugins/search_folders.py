@@ -36,14 +36,38 @@ def added_folders(nodes: Iterable[ast.AST], file: Path) -> Iterator[str]:
     for node in nodes:
         if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
             names[node.targets[0].id] = node.value
+        elif isinstance(node, ast.AnnAssign) and node.value and isinstance(node.target, ast.Name):
+            names[node.target.id] = node.value
     places = _Places(names, file)
     for node in nodes:
-        if isinstance(node, ast.Call) and node.args and _adds_folders(node.func):
-            argument = node.args[-1]
-            items = argument.elts if isinstance(argument, ast.List | ast.Tuple) else [argument]
-            for item in items:
-                if folder := places.find(item):
-                    yield os.path.expanduser(folder)  # noqa: PTH111 - a text goes in and out
+        for item in _added_items(node):
+            if folder := places.find(item):
+                yield os.path.expanduser(folder)  # noqa: PTH111 - a text goes in and out
+
+
+def _added_items(node: ast.AST) -> list[ast.expr]:
+    """Expressions of the folders that a statement or a call adds."""
+    value: ast.expr | None = None
+    if isinstance(node, ast.Call) and node.args and _adds_folders(node.func):
+        value = node.args[-1]
+    elif isinstance(node, ast.AugAssign | ast.Assign):
+        target = node.target if isinstance(node, ast.AugAssign) else node.targets[0]
+        # Objects of all kinds have a `path` that is set: here the module goes by its own name.
+        if _is_search_path(target) and ast.unparse(target).startswith("sys.path"):
+            value = node.value
+    if isinstance(value, ast.BinOp) and isinstance(value.left, ast.List):
+        # `[folder] + sys.path`
+        value = value.left
+    if value is None:
+        return []
+    return value.elts if isinstance(value, ast.List | ast.Tuple) else [value]
+
+
+def _is_search_path(node: ast.expr) -> bool:
+    """Whether an expression is `sys.path`, or a slice of it."""
+    if isinstance(node, ast.Subscript):
+        node = node.value
+    return isinstance(node, ast.Attribute) and node.attr == "path"
 
 
 def _adds_folders(function: ast.expr) -> bool:
@@ -52,7 +76,7 @@ def _adds_folders(function: ast.expr) -> bool:
     if function.attr == "addsitedir":
         return True
     owner = function.value
-    is_search_path = isinstance(owner, ast.Attribute) and owner.attr == "path"
+    is_search_path = _is_search_path(owner) or (isinstance(owner, ast.Name) and owner.id == "path")
     return is_search_path and function.attr in ("insert", "append", "extend")
 
 

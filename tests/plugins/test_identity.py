@@ -363,6 +363,10 @@ def test_a_pipe_in_a_package_is_not_read(tmp_path):
             "import sys\nfrom pathlib import Path\nROOT = Path(__file__).resolve().parents[1]\n",
             "sys.path.append(str(ROOT / 'repo')); from their_model import net",
         ),
+        ("import sys\nREPO: str = '{tmp}/repo'", "sys.path += [REPO]; import their_model"),
+        ("import sys", "sys.path = ['{tmp}/repo'] + sys.path; import their_model"),
+        ("import sys", "sys.path[:0] = ['{tmp}/repo']; import their_model"),
+        ("from sys import path", "path.insert(0, '{tmp}/repo'); import their_model"),
         ("import sys, os", "sys.path.extend([os.environ['THEIR_REPO'], f'{tmp}/none']); import their_model"),
         (
             "import sys, os\nHERE = os.getenv('NONE', '{tmp}') + '/repo'",
