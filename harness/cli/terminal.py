@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
@@ -50,7 +50,8 @@ class TerminalReporter:
         causes = dict.fromkeys((failure.pair_id, failure.error) for failure in record.failures)
         kinds = Counter(error for _, error in causes)
         for message, count in kinds.most_common(SHOWN_FAILURES):
-            self.warn(f"{cell_id}: {failed_pairs(count)}: {message}")
+            pair_ids = [pair_id for pair_id, error in causes if error == message]
+            self.warn(f"{cell_id}: {failed_pairs(count)}: {message}{_first_pair(message, pair_ids)}")
         for traceback in record.tracebacks.values():
             print_traceback(traceback)
         more = len(kinds) - SHOWN_FAILURES
@@ -66,6 +67,14 @@ class TerminalReporter:
     def warn(self, message: str) -> None:
         """Prints one line."""
         print_warning(message)
+
+
+def _first_pair(message: str, pair_ids: Sequence[str]) -> str:
+    """The pair that failed, or the first of several, for a message that does not name it."""
+    first = pair_ids[0]
+    if first in message:
+        return ""
+    return f" (pair {first})" if len(pair_ids) == 1 else f" (the first: pair {first})"
 
 
 def _are(number: int, noun: str) -> str:

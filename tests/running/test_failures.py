@@ -150,6 +150,7 @@ def test_a_localizer_that_returns_nan_fails_its_own_row(bench, photos, tmp_path,
     )
     assert done.status == 1
     assert "12 pairs failed: localizer lost: a prediction is NaN or infinite" in done.complaint
+    assert done.complaint.endswith(" (the first: pair 000001)")
     assert the_record(tmp_path / "r")["localizers"]["argmax"] | {"options": 0} == {
         "options": 0,
         "pairs": 12,
