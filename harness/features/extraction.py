@@ -162,8 +162,8 @@ def check_feature_map(result: object, original: Size) -> None:
     # NaN and infinity survive a sum, which takes a tenth of the time. A sum may also overflow: look again.
     if not torch.isfinite(data.sum()) and not torch.isfinite(data).all():
         raise ExtractionError(
-            f"the feature map of an image of {original.width} x {original.height} pixels has NaN or infinite "
-            "values; bench doctor METHOD looks at it alone, and half precision may need --precision fp32"
+            "the feature map has NaN or infinite values; where half precision was asked for, "
+            "--precision fp32 may mend that"
         )
 
 
