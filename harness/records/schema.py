@@ -11,7 +11,7 @@ import pydantic
 
 from harness.errors import UserError
 from harness.frames import Size
-from harness.specs import Scalar
+from harness.specs import Averaging, Scalar
 
 SCHEMA = 1
 
@@ -76,7 +76,7 @@ class Score(_Model):
 
     localizer: str
     protocol: str
-    averaging: Literal["image", "point"]
+    averaging: Averaging
     alpha: Annotated[pydantic.FiniteFloat, pydantic.Field(gt=0)]
     slice: str
     """`all`, `category=cat`, `viewpoint=2` ..."""

@@ -18,10 +18,13 @@ from harness.scoring.criteria import Criterion
 from harness.scoring.intervals import bootstrap_ratios
 from harness.scoring.pck import percent
 from harness.scoring.thresholds import kind_of
-from harness.specs import AVERAGINGS
+from harness.specs import Averaging
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+# Those of AVERAGINGS that are ratios of two sums over pairs.
+_AVERAGINGS: tuple[Averaging, ...] = ("image", "point")
 
 
 def slices_of(index: SplitIndex, pair_ids: Sequence[str]) -> dict[str, np.ndarray]:
@@ -110,7 +113,7 @@ def _scores(
     """
     numerators, denominators = [], []
     for is_inside in slices.values():
-        for averaging in AVERAGINGS:
+        for averaging in _AVERAGINGS:
             # Mean of the pairs' shares, or correct points of all over points of all: both are ratios of sums.
             divisor, weight = (total, 1.0) if averaging == "image" else (1.0, total)
             for column in range(len(criterion.alphas)):
@@ -123,7 +126,7 @@ def _scores(
     interval = bootstrap_ratios(top, bottom)
     scores: list[Score] = []
     # In the order in which the columns were made.
-    keys = itertools.product(slices, AVERAGINGS, criterion.alphas)
+    keys = itertools.product(slices, _AVERAGINGS, criterion.alphas)
     for column, (name, averaging, alpha) in enumerate(keys):
         # Undefined with fewer than two pairs.
         is_known = not np.isnan(interval.low[column])

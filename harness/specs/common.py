@@ -7,9 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Averaging = Literal["image", "point"]
+Averaging = Literal["image", "point", "category-image", "category-point"]
+"""The average that makes one number of a slice's pairs.
 
-AVERAGINGS: tuple[Literal["image", "point"], ...] = ("image", "point")
+`image` is the mean of the pairs' shares of correct points, `point` is correct points of all pairs over points
+of all pairs. Those of `category-` do the same for the pairs of each category, and then take the mean over the
+categories that have pairs in the slice; pairs without a category count as one category more.
+"""
+
+AVERAGINGS: tuple[Averaging, ...] = ("image", "point", "category-image", "category-point")
 
 Scope = Literal["dataset", "category", "image", "pair"]
 """The scope of an output: all that the output depends on.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.specs.common import Averaging
+
 LEAST_ALPHA, MOST_ALPHA = 1e-6, 1e6
 
 
@@ -28,7 +30,7 @@ class ProtocolSpec:
             that keeps the aspect ratio).
         strict: whether a point at exactly the threshold is wrong (`<`) or right (`<=`).
         clamp: margin in pixels by which target points are kept inside the frame; None for no clamping.
-        averaging: the one that its authors print; both are always computed.
+        averaging: the one that its authors print, the default of tables; all four are always computed.
         side: side of the padded square in pixels.
         alphas: the thresholds its authors print.
     """
@@ -37,7 +39,7 @@ class ProtocolSpec:
     frame: Literal["stretched", "original", "padded"]
     strict: bool
     clamp: float | None = None
-    averaging: Literal["image", "point"] = "image"
+    averaging: Averaging = "image"
     side: int | None = None
     alphas: tuple[float, ...] = (0.05, 0.10, 0.15)
     description: str = ""
