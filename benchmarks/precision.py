@@ -40,10 +40,11 @@ from harness.running.resolve import ResolvedCell, resolve_cell
 from harness.running.resources import Resources, RunOptions
 from harness.running.run_cell import run_cell
 from harness.scoring.comparison import Comparison, Side, compare
-from harness.scoring.correctness import read_points
 from harness.scoring.criteria import make_criterion
 from harness.scoring.pck import threshold_length
+from harness.scoring.points import read_points
 from harness.scoring.protocols import frame_of
+from harness.scoring.truth import truth_of
 from harness.sweep import DatasetChoice, Sweep
 from harness.tables.differences import differences
 from harness.weights.choice import WeightChoice
@@ -124,8 +125,8 @@ class Shift:
 
 def shift(full: ResolvedCell, half: ResolvedCell, localizer: str) -> Shift:
     """Compares the stored predictions of two cells, point by point, on the pairs that both have."""
-    full_points = read_points(full.index, full.folder, read_record(full.folder / RECORD), localizer)
-    half_points = read_points(half.index, half.folder, read_record(half.folder / RECORD), localizer)
+    full_points = read_points(truth_of(full.index), full.folder, read_record(full.folder / RECORD), localizer)
+    half_points = read_points(truth_of(half.index), half.folder, read_record(half.folder / RECORD), localizer)
     protocol = full.options.criteria[0].protocol
     pixels, relative = [], []
     for pair_id in full_points.keys() & half_points.keys():
@@ -155,7 +156,7 @@ def rows(question: Question, host: Host, method: str) -> Iterator[list[str]]:
     same_basis = not method.startswith("sd-dino")
     for precision in HALVES:
         half_side = Side(stored[precision], localizer, measured)
-        comparison = compare(full_side, half_side, full.index)
+        comparison = compare(full_side, half_side, truth_of(full.index))
         lines = [line for line in differences([comparison], "image")[0] if line["slice"] == "all"]
         if precision == HALVES[0]:
             # The row of single precision itself, with PCK instead of differences.

@@ -20,9 +20,11 @@ from harness.plugins.host import Host
 from harness.plugins.loading import load_plugins
 from harness.records.folders import read_record, record_paths
 from harness.records.schema import Record
-from harness.scoring.correctness import count_correct, read_points
+from harness.scoring.correctness import count_correct
 from harness.scoring.criteria import make_criterion
 from harness.scoring.intervals import bootstrap_ratios
+from harness.scoring.points import read_points
+from harness.scoring.truth import truth_of
 
 ALPHA = 0.10
 
@@ -67,8 +69,9 @@ def pair_scores(
 ) -> np.ndarray:
     """(pairs,) share of correct points of each pair, by protocol `sd4match`; NaN without predictions."""
     protocol = make_criterion(host, "sd4match", (ALPHA,))
-    points = read_points(index, results / record.cell.id, record, localizer)
-    right, total = count_correct(index, points, protocol, record.cell.input_size)
+    truth = truth_of(index)
+    points = read_points(truth, results / record.cell.id, record, localizer)
+    right, total = count_correct(truth, points, protocol, record.cell.input_size)
     shares = dict(zip(points, right[:, 0] / total, strict=True))
     # In the split's order, so that two cells can be subtracted pair by pair.
     return np.array([shares.get(pair_id, np.nan) for pair_id in index.pair_ids])

@@ -174,10 +174,11 @@ def _compare_cells(
 ) -> list[Comparison]:
     """A comparison for each pair of sides. Raises `BenchError` where the cells cannot be compared."""
     from harness.scoring.comparison import compare as compare_sides
+    from harness.scoring.truth import truth_of
 
-    index = _split_index(rescorer, cell_a, cell_b)
+    truth = truth_of(_split_index(rescorer, cell_a, cell_b))
     sides = _sides(host, cell_a, cell_b, arguments)
-    return [compare_sides(side_a, side_b, index) for side_a, side_b in sides]
+    return [compare_sides(side_a, side_b, truth) for side_a, side_b in sides]
 
 
 def _split_index(rescorer: Rescorer, cell_a: StoredCell, cell_b: StoredCell) -> SplitIndex:

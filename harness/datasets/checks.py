@@ -18,7 +18,7 @@ from harness.datasets.decoding import require_file, size_in_pixels
 from harness.datasets.images import ImageFile
 from harness.errors import DataError
 from harness.frames import Size
-from harness.specs import ImagePair, ImageSource, Scalar, Threshold, valid_points
+from harness.specs import ImagePair, ImageSource, Scalar, Threshold
 
 LEAST_LENGTH = 1e-6
 """The least length in pixels that a box or a threshold may have: a shorter one measures nothing."""
@@ -102,25 +102,25 @@ def check_box(where: str, what: str, box: object) -> Box | None:
     return x1, y1, x2, y2
 
 
-def threshold_problem(kind: Threshold, pair: ImagePair) -> str:
+def threshold_problem(kind: Threshold, target_box: Box | None, target_points: np.ndarray) -> str:
     """The reason why a pair has no length that PCK's alpha could multiply; empty where it has one.
+
+    Args:
+        target_points: (N, 2) the points that count: those that are there in both pictures.
 
     The answer holds in every protocol's frame, since a frame changes lengths by positive factors.
     """
     if kind == "box":
-        if pair.target_box is None:
+        if target_box is None:
             return "the threshold is 'box' and it has no target_box; add it, or choose 'image' or 'points'"
-        x1, y1, x2, y2 = pair.target_box
+        x1, y1, x2, y2 = target_box
         if not max(abs(x2 - x1), abs(y2 - y1)) >= LEAST_LENGTH:
             return "the threshold is 'box' and its target_box is empty; mend it, or choose another one"
-    if kind == "points":
-        # The points that count, as when it is scored: those that are there in both pictures.
-        points = pair.target_points[valid_points(pair)]
-        if len(points) and not np.ptp(points, axis=0).max() >= LEAST_LENGTH:
-            return (
-                "the threshold is 'points' and its target points lie in one place; "
-                "annotate another point, or choose 'box' or 'image'"
-            )
+    if kind == "points" and len(target_points) and not np.ptp(target_points, axis=0).max() >= LEAST_LENGTH:
+        return (
+            "the threshold is 'points' and its target points lie in one place; "
+            "annotate another point, or choose 'box' or 'image'"
+        )
     return ""
 
 

@@ -114,8 +114,11 @@ class SplitIndex:
     def lacking(self, kind: Threshold) -> Mapping[str, str]:
         """pair_id -> the reason why a pair with a valid point has no length that alpha could multiply."""
         problems: dict[str, str] = {}
-        for pair_id, pair in self.pairs.items():
-            problem = threshold_problem(kind, pair) if pair_id not in self.excluded else ""
+        for pair_id in self.pairs:
+            if pair_id in self.excluded:
+                continue
+            target = self.target(pair_id)
+            problem = threshold_problem(kind, target.box, target.points)
             if problem:
                 problems[pair_id] = problem
         return problems

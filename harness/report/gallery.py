@@ -18,8 +18,10 @@ from harness.report.image_store import ImageStore
 from harness.report.redact import plain
 from harness.report.selection import choose_pairs
 from harness.report.series import LENGTHS, Series, SplitSeries
-from harness.scoring.correctness import correct_keypoints, read_points, scorable_points
+from harness.scoring.correctness import correct_keypoints, scorable_points
 from harness.scoring.criteria import Criterion, make_criterion
+from harness.scoring.points import read_points
+from harness.scoring.truth import truth_of
 from harness.tables.text import alpha_text
 from harness.tables.view import View
 
@@ -288,17 +290,23 @@ def _read_all_predictions(
 def _read_predictions(series: Series, data: _SplitData) -> _SeriesPredictions:
     """Reads a series' predictions. Raises `UserError` where they are damaged."""
     cell = series.record.cell
-    stored = read_points(data.index, data.folder / cell.id, series.record, series.localizer)
-    points = scorable_points(data.index, stored, data.rule)
+    truth = truth_of(data.index)
+    stored = read_points(truth, data.folder / cell.id, series.record, series.localizer)
+    points = scorable_points(truth, stored, data.rule)
     if not points:
         return _SeriesPredictions(series, {}, {})
     # Column 0: the rule has one alpha, that of the split's charts.
-    flags = correct_keypoints(data.index, points, data.rule, cell.input_size)[:, 0]
+    flags = correct_keypoints(truth, points, data.rule, cell.input_size)[:, 0]
     # Flags are those of all pairs' keypoints, one after another.
-    lengths = [len(predicted) for predicted in points.values()]
-    ends = np.cumsum(lengths)[:-1]
-    correct = dict(zip(points, np.split(flags, ends), strict=True))
-    return _SeriesPredictions(series, points, correct)
+    flags_of_pairs = np.split(flags, np.cumsum(points.counts)[:-1])
+    predicted: dict[str, np.ndarray] = {}
+    correct: dict[str, np.ndarray] = {}
+    for pair_id, pair_flags in zip(points, flags_of_pairs, strict=True):
+        # A card has the points in the dataset's order, as their names on it.
+        number_of = {name: number for number, name in enumerate(truth.names(pair_id))}
+        order = [number_of[name] for name in data.index.keypoint_ids(pair_id)]
+        predicted[pair_id], correct[pair_id] = points[pair_id][order], pair_flags[order]
+    return _SeriesPredictions(series, predicted, correct)
 
 
 def _make_cards(

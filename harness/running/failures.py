@@ -9,6 +9,7 @@ from harness.records.schema import Failure, Record
 from harness.running.predict import Work
 from harness.scoring.criteria import Criterion
 from harness.scoring.thresholds import in_order, protocol_failures
+from harness.scoring.truth import truth_of
 
 Tasks = set[tuple[str, str]]
 """Pairs and localizers."""
@@ -30,8 +31,8 @@ def all_failures(
     by_pair: dict[str, list[str]] = {}
     for pair_id, localizer in sorted(predicted):
         by_pair.setdefault(pair_id, []).append(localizer)
-    failures = [*_merged(failures), *protocol_failures(index, by_pair, criteria)]
-    return in_order(index, failures)
+    failures = [*_merged(failures), *protocol_failures(truth_of(index), by_pair, criteria)]
+    return in_order(failures)
 
 
 def standing_failures(

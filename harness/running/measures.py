@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from harness.errors import SeveralErrors
 from harness.running.resolve import ResolvedCell
 from harness.scoring.thresholds import applicable, unscorable_line
+from harness.scoring.truth import truth_of
 
 
 def measure_lines(cells: Sequence[ResolvedCell]) -> list[str]:
@@ -22,12 +23,13 @@ def measure_lines(cells: Sequence[ResolvedCell]) -> list[str]:
     has_measure = False
     cells = [cell for cell in cells if not cell.cell.not_applicable]
     for cell in cells:
-        measures = applicable(cell.index, cell.options.criteria)
+        truth = truth_of(cell.index)
+        measures = applicable(truth, cell.options.criteria)
         has_measure = has_measure or bool(measures.criteria)
         for protocol, reason in measures.not_applicable.items():
             lacking[f"protocol {protocol} is not applicable: {reason}"] = None
         for criterion in measures.criteria:
-            line = unscorable_line(cell.index, criterion)
+            line = unscorable_line(truth, criterion)
             if line:
                 unscorable[line] = None
     if cells and not has_measure:

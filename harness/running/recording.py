@@ -24,10 +24,11 @@ from harness.running.clock import StageClock
 from harness.running.failures import all_failures
 from harness.running.predict import MOST_TRACEBACKS, Work
 from harness.running.resolve import ResolvedCell, files_key, fingerprint_options
-from harness.scoring.correctness import count_predictions
 from harness.scoring.criteria import frames_of
+from harness.scoring.points import count_predictions
 from harness.scoring.scores import score_all
 from harness.scoring.thresholds import Measures, merge_reasons
+from harness.scoring.truth import truth_of
 from harness.specs import Scalar
 
 if TYPE_CHECKING:
@@ -60,10 +61,11 @@ def make_record(
     """
     info = resolved.info()
     index, criteria = resolved.index, measures.criteria
+    truth = truth_of(index)
     clock = StageClock()
     with clock.stage("score"):
         path = resolved.folder / PREDICTIONS
-        scores, thresholds = score_all(index, predictions, criteria, info.input_size, path)
+        scores, thresholds = score_all(truth, predictions, criteria, info.input_size, path)
     failures = all_failures(index, work, earlier, predicted_tasks(predictions), criteria)
     # Scoring is a stage of its own: the clock of the work has stopped.
     stages = {**work.stages, **clock.stages()}

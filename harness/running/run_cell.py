@@ -30,6 +30,7 @@ from harness.running.shards import write_shard
 from harness.running.stored import Stored, read_stored
 from harness.scoring.criteria import criteria_of, merge_criteria
 from harness.scoring.thresholds import Measures, applicable, unscorable_pairs
+from harness.scoring.truth import truth_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -99,7 +100,8 @@ def _complete(resources: Resources, resolved: ResolvedCell, reports: _Reports) -
     earlier = read_record(path) if path.exists() else None
     # Scores under the criteria of the earlier record are computed anew, with the pairs that were added.
     earlier_criteria = criteria_of(earlier, resources.host) if earlier else ()
-    measures = applicable(resolved.index, merge_criteria(resolved.options.criteria, earlier_criteria))
+    criteria = merge_criteria(resolved.options.criteria, earlier_criteria)
+    measures = applicable(truth_of(resolved.index), criteria)
     if measures.not_applicable and not measures.criteria:
         raise NotApplicable("; ".join(dict.fromkeys(measures.not_applicable.values())))
     sha256 = earlier.predictions_sha256 if earlier else ""
@@ -138,7 +140,7 @@ def _work_on(
 
     Pairs that cannot be scored under any protocol fail before the work begins.
     """
-    unscorable = unscorable_pairs(resolved.index, measures.criteria)
+    unscorable = unscorable_pairs(truth_of(resolved.index), measures.criteria)
     refused = {pair_id: names for pair_id, names in missing.items() if pair_id in unscorable}
     wanted = {pair_id: names for pair_id, names in missing.items() if pair_id not in unscorable}
     work = Work(now())

@@ -14,7 +14,8 @@ from harness.errors import UserError
 from harness.messages import counted
 from harness.records.predictions import PREDICTIONS, read_to_resume, without_pairs
 from harness.running.resolve import ResolvedCell
-from harness.scoring.correctness import foreign_pairs
+from harness.scoring.points import foreign_pairs
+from harness.scoring.truth import truth_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -74,7 +75,7 @@ def _read_sound(resolved: ResolvedCell, path: Path, sha256: str) -> tuple[pa.Tab
     """
     fingerprints = {name: localizer.fingerprint for name, localizer in resolved.localizers.items()}
     table, unsound, is_final = read_to_resume(path, fingerprints, sha256)
-    foreign = foreign_pairs(resolved.index, without_pairs(table, unsound))
+    foreign = foreign_pairs(truth_of(resolved.index), without_pairs(table, unsound))
     problems = {**unsound, **foreign}
     if not problems:
         return table, "", is_final

@@ -7,17 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.datasets.splits import SplitIndex
 from harness.errors import UserError
 from harness.messages import counted, listed
 from harness.records.coverage import coverage_notes
 from harness.records.runs import StoredCell
 from harness.records.slices import category_of
-from harness.scoring.correctness import Points, correct_keypoints, image_numbers, pair_numbers, read_points
+from harness.scoring.correctness import correct_keypoints, image_numbers
 from harness.scoring.criteria import Criterion
 from harness.scoring.pck import count_per_pair
+from harness.scoring.points import Points, read_points
 from harness.scoring.scores import slices_of
 from harness.scoring.thresholds import kind_of, lacking_pairs
+from harness.scoring.truth import Truth
 from harness.specs import NO_PROMPT
 
 SIDE_KEYS = ("method", "prompt", "localizer", "backbone", "protocol", "cell", "status")
@@ -77,7 +78,7 @@ class Comparison:
 
     Attributes:
         side_a, side_b: A and B, under criteria of equal alphas.
-        pair_ids: P pairs, in the dataset's order.
+        pair_ids: P pairs, in order of name.
         left_out: numbers of pairs that only A has, and that only B has.
         unscorable: number of pairs of both that lack a criterion's threshold.
         right: (2, P, K) correct keypoints of each side at each of K alphas.
@@ -125,29 +126,29 @@ class Comparison:
         return tuple(notes)
 
 
-def compare(side_a: Side, side_b: Side, index: SplitIndex) -> Comparison:
+def compare(side_a: Side, side_b: Side, truth: Truth) -> Comparison:
     """Counts the keypoints that either side has right.
 
     Raises:
         UserError: if predictions are damaged, or the sides have no pair in common that can be scored.
     """
-    points_a = read_points(index, side_a.cell.folder, side_a.cell.record, side_a.localizer)
-    points_b = read_points(index, side_b.cell.folder, side_b.cell.record, side_b.localizer)
+    points_a = read_points(truth, side_a.cell.folder, side_a.cell.record, side_a.localizer)
+    points_b = read_points(truth, side_b.cell.folder, side_b.cell.record, side_b.localizer)
     # One run may be limited, or have failed pairs: only what both predicted can be compared.
     common = [pair_id for pair_id in points_a if pair_id in points_b]
     names = f"{side_a.cell.record.cell.id} and {side_b.cell.record.cell.id}"
     if not common:
         raise UserError(f"{names}: no pair was predicted in both; run the cells again without --limit")
     criteria = (side_a.criterion, side_b.criterion)
-    lacking = {pair_id: reason for item in criteria for pair_id, reason in _lacking(index, item).items()}
+    lacking = {pair_id: reason for item in criteria for pair_id, reason in _lacking(truth, item).items()}
     pair_ids = tuple(pair_id for pair_id in common if pair_id not in lacking)
     if not pair_ids:
         protocols = listed(sorted({criterion.protocol.name for criterion in criteria}))
         raise UserError(f"{names}: no pair can be scored under {protocols}: {lacking[common[0]]}")
     # Both sides have the same valid keypoints of a pair, so that numbers of A serve B as well.
-    pair_of = pair_numbers({pair_id: points_a[pair_id] for pair_id in pair_ids})
-    is_right_a = _correct(side_a, index, points_a, pair_ids)
-    is_right_b = _correct(side_b, index, points_b, pair_ids)
+    pair_of = points_a.of_pairs(pair_ids).pair_of
+    is_right_a = _correct(side_a, truth, points_a, pair_ids)
+    is_right_b = _correct(side_b, truth, points_b, pair_ids)
     right_a, total = count_per_pair(is_right_a, pair_of, len(pair_ids))
     right_b, _ = count_per_pair(is_right_b, pair_of, len(pair_ids))
     only_a, _ = count_per_pair(is_right_a & ~is_right_b, pair_of, len(pair_ids))
@@ -162,29 +163,30 @@ def compare(side_a: Side, side_b: Side, index: SplitIndex) -> Comparison:
         right=np.stack([right_a, right_b]),
         only=np.stack([only_a, only_b]),
         total=total,
-        images=image_numbers(index, pair_ids),
-        slices=_slices(index, pair_ids),
+        images=image_numbers(truth, pair_ids),
+        slices=_slices(truth, pair_ids),
     )
 
 
-def _lacking(index: SplitIndex, criterion: Criterion) -> Mapping[str, str]:
-    return lacking_pairs(index, kind_of(criterion, index))
+def _lacking(truth: Truth, criterion: Criterion) -> Mapping[str, str]:
+    return lacking_pairs(truth, kind_of(criterion, truth))
 
 
 def _correct(
     side: Side,
-    index: SplitIndex,
+    truth: Truth,
     points: Points,
     pair_ids: Sequence[str],
 ) -> np.ndarray:
     """Returns (keypoints of `pair_ids`, alphas) bool."""
-    selected = {pair_id: points[pair_id] for pair_id in pair_ids}
-    return correct_keypoints(index, selected, side.criterion, side.cell.record.cell.input_size)
+    return correct_keypoints(
+        truth, points.of_pairs(pair_ids), side.criterion, side.cell.record.cell.input_size
+    )
 
 
-def _slices(index: SplitIndex, pair_ids: Sequence[str]) -> dict[str, np.ndarray]:
+def _slices(truth: Truth, pair_ids: Sequence[str]) -> dict[str, np.ndarray]:
     """All pairs, and each category where there are several."""
-    slices = slices_of(index, pair_ids)
+    slices = slices_of(truth, pair_ids)
     names = [name for name in slices if category_of(name) is not None]
     # A single category would repeat the row of all pairs.
     if len(names) == 1:

@@ -50,7 +50,11 @@ def threshold_length(kind: Threshold, target: Target, frame: Frame) -> float:
 
 def target_in_frame(protocol: ProtocolSpec, target: Target, frame: Frame) -> np.ndarray:
     """Returns (N, 2) true points in the protocol's frame, clamped as the protocol says."""
-    points = frame.from_original(target.points)
+    return _true_in_frame(protocol, target.points, frame)
+
+
+def _true_in_frame(protocol: ProtocolSpec, true: np.ndarray, frame: Frame) -> np.ndarray:
+    points = frame.from_original(true)
     if protocol.clamp is None:
         return points
     return clamp(points, frame.size, protocol.clamp)
@@ -73,10 +77,20 @@ def relative_errors(
         DataError: see `threshold_length`.
     """
     frame = frame_of(protocol, target.size, fed)
-    truth = target_in_frame(protocol, target, frame)
-    distance = np.linalg.norm(frame.from_original(predicted) - truth, axis=1)
+    distance = distances(protocol, frame, target.points, predicted)
     errors: np.ndarray = distance / threshold_length(kind, target, frame)
     return errors
+
+
+def distances(protocol: ProtocolSpec, frame: Frame, true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Returns (N,) the distance of each prediction from the truth, in pixels of the protocol's frame.
+
+    Args:
+        true, predicted: (N, 2) original pixels of target images of one size.
+    """
+    offsets = frame.from_original(predicted) - _true_in_frame(protocol, true, frame)
+    lengths: np.ndarray = np.linalg.norm(offsets, axis=1)
+    return lengths
 
 
 def is_correct(errors: np.ndarray, alpha: float, strict: bool) -> np.ndarray:

@@ -13,10 +13,11 @@ from harness.plugins.host import Host
 from harness.records.folders import RECORD, lock_folder, read_record, write_record
 from harness.records.predictions import PREDICTIONS, predicted_tasks
 from harness.records.schema import Record
-from harness.scoring.correctness import read_cell
 from harness.scoring.criteria import criteria_of, frames_of, make_criterion, merge_criteria, protocol_name
+from harness.scoring.points import read_cell
 from harness.scoring.scores import score_all
 from harness.scoring.thresholds import Measures, applicable, in_order, merge_reasons, protocol_failures
+from harness.scoring.truth import Truth, truth_of
 from harness.sweep import DatasetChoice
 
 
@@ -65,7 +66,7 @@ class Rescorer:
             DamagedResult: if the predictions are damaged or not those of the record.
             BenchError: if another process is running the cell.
         """
-        index = self.split(record)
+        truth = truth_of(self.split(record))
         folder = results / record.cell.id
         # A run of this cell at the same moment would write predictions that the scores do not fit.
         with lock_folder(folder, self._warn):
@@ -76,8 +77,8 @@ class Rescorer:
             names = protocols or sorted({protocol_name(item.protocol.name) for item in earlier})
             suffix = f"[threshold={threshold}]" if threshold else ""
             requested = [make_criterion(self._host, name + suffix, alphas) for name in dict.fromkeys(names)]
-            measures = applicable(index, merge_criteria(requested, earlier))
-            rescored = _rescored(index, folder, record, measures)
+            measures = applicable(truth, merge_criteria(requested, earlier))
+            rescored = _rescored(truth, folder, record, measures)
             write_record(folder, rescored)
         return Rescored(rescored, tuple(criterion.protocol.name for criterion in requested))
 
@@ -120,20 +121,20 @@ class Rescored(NamedTuple):
         return [name for name in self.protocols if name not in self.record.not_applicable]
 
 
-def _rescored(index: SplitIndex, folder: Path, record: Record, measures: Measures) -> Record:
+def _rescored(truth: Truth, folder: Path, record: Record, measures: Measures) -> Record:
     """A record with the scores, and the failures of single protocols, that follow from its predictions."""
     criteria = measures.criteria
     try:
         predictions = read_cell(folder, record)
         fed = record.cell.input_size
-        scores, thresholds = score_all(index, predictions, criteria, fed, folder / PREDICTIONS)
+        scores, thresholds = score_all(truth, predictions, criteria, fed, folder / PREDICTIONS)
     except UserError as error:
         raise DamagedResult(str(error)) from error
     predicted: dict[str, list[str]] = {}
     for pair_id, localizer in sorted(predicted_tasks(predictions)):
         predicted.setdefault(pair_id, []).append(localizer)
     lasting = [failure for failure in record.failures if failure.protocol is None]
-    failures = in_order(index, [*lasting, *protocol_failures(index, predicted, criteria)])
+    failures = in_order([*lasting, *protocol_failures(truth, predicted, criteria)])
     changes = {
         "status": "partial" if failures else "ok",
         "scores": scores,

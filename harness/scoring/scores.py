@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.datasets.splits import SplitIndex
 from harness.frames import Size
 from harness.records.schema import Score
 from harness.records.slices import CATEGORY, shown_labels, slice_name
-from harness.scoring.correctness import Points, count_correct, scorable_points, select_points
+from harness.scoring.correctness import count_correct, scorable_points
 from harness.scoring.criteria import Criterion
 from harness.scoring.intervals import bootstrap_ratios
 from harness.scoring.pck import percent
+from harness.scoring.points import Points, select_points
 from harness.scoring.thresholds import kind_of
+from harness.scoring.truth import Truth
 from harness.specs import Averaging
 
 if TYPE_CHECKING:
@@ -27,19 +28,20 @@ if TYPE_CHECKING:
 _AVERAGINGS: tuple[Averaging, ...] = ("image", "point")
 
 
-def slices_of(index: SplitIndex, pair_ids: Sequence[str]) -> dict[str, np.ndarray]:
+def slices_of(truth: Truth, pair_ids: Sequence[str]) -> dict[str, np.ndarray]:
     """Slices of a split's pairs: name -> (pairs,) bool.
 
     `all` comes first, then each category and each value of each difficulty label, in order of name.
     """
-    pairs = [index.pairs[pair_id] for pair_id in pair_ids]
-    slices = {"all": np.ones(len(pairs), dtype=bool)}
-    _add_slices(slices, CATEGORY, [pair.category for pair in pairs])
+    numbers = truth.numbers(pair_ids)
+    slices = {"all": np.ones(len(numbers), dtype=bool)}
+    _add_slices(slices, CATEGORY, [truth.categories[number] for number in numbers])
+    pair_labels = [truth.labels[number] for number in numbers]
     labels: set[str] = set()
-    for pair in pairs:
-        labels.update(pair.labels)
+    for values in pair_labels:
+        labels.update(values)
     for label, shown in sorted(shown_labels(labels).items()):
-        _add_slices(slices, shown, [str(pair.labels.get(label, "")) for pair in pairs])
+        _add_slices(slices, shown, [str(values.get(label, "")) for values in pair_labels])
     return slices
 
 
@@ -50,7 +52,7 @@ def _add_slices(slices: dict[str, np.ndarray], label: str, values: Sequence[str]
 
 
 def score_points(
-    index: SplitIndex, points: Points, localizer: str, criterion: Criterion, fed: Size
+    truth: Truth, points: Points, localizer: str, criterion: Criterion, fed: Size
 ) -> list[Score]:
     """PCK of one localizer under one protocol: every alpha, averaging and slice, with intervals.
 
@@ -60,15 +62,15 @@ def score_points(
         points: those that the localizer predicted.
         fed: size in pixels of the image the extractor was fed.
     """
-    points = scorable_points(index, points, criterion)
+    points = scorable_points(truth, points, criterion)
     if not points:
         return []
-    right, total = count_correct(index, points, criterion, fed)
-    return _scores(localizer, criterion, slices_of(index, list(points)), right, total)
+    right, total = count_correct(truth, points, criterion, fed)
+    return _scores(localizer, criterion, slices_of(truth, list(points)), right, total)
 
 
 def score_all(
-    index: SplitIndex,
+    truth: Truth,
     predictions: pa.Table,
     criteria: Sequence[Criterion],
     fed: Size,
@@ -89,14 +91,14 @@ def score_all(
     criteria = sorted(criteria, key=lambda criterion: criterion.protocol.name)
     points: dict[str, Points] = {}
     for localizer in sorted(set(predictions["localizer"].to_pylist())):
-        points[localizer] = select_points(index, predictions, localizer, path)
+        points[localizer] = select_points(truth, predictions, localizer, path)
     scores: list[Score] = []
     for criterion in criteria:
         for localizer, localizer_points in points.items():
-            scores += score_points(index, localizer_points, localizer, criterion, fed)
+            scores += score_points(truth, localizer_points, localizer, criterion, fed)
     thresholds: dict[str, str] = {}
     for criterion in criteria:
-        thresholds[criterion.protocol.name] = kind_of(criterion, index)
+        thresholds[criterion.protocol.name] = kind_of(criterion, truth)
     return scores, thresholds
 
 

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from harness.datasets.splits import SplitIndex
 from harness.messages import counted
 from harness.records.schema import Failure, Record
 from harness.scoring.criteria import Criterion
+from harness.scoring.truth import Truth
 from harness.specs import Threshold
 
 
@@ -30,22 +30,22 @@ class Measures(NamedTuple):
     not_applicable: Mapping[str, str]
 
 
-def kind_of(criterion: Criterion, index: SplitIndex) -> Threshold:
+def kind_of(criterion: Criterion, truth: Truth) -> Threshold:
     """What a criterion's alpha multiplies on a split: its own choice, or the dataset's."""
-    return criterion.threshold or index.threshold
+    return criterion.threshold or truth.threshold
 
 
 @lru_cache(maxsize=16)
-def lacking_pairs(index: SplitIndex, kind: Threshold) -> Mapping[str, str]:
+def lacking_pairs(truth: Truth, kind: Threshold) -> Mapping[str, str]:
     """Pair -> why its threshold length does not exist, of the pairs with a point to score."""
-    return index.lacking(kind)
+    return truth.lacking(kind)
 
 
-def applicable(index: SplitIndex, criteria: Sequence[Criterion]) -> Measures:
+def applicable(truth: Truth, criteria: Sequence[Criterion]) -> Measures:
     """Sets apart the criteria whose threshold length no pair of a split has."""
     reasons: dict[str, str] = {}
     for criterion in criteria:
-        reason = _lack_of_all(index, kind_of(criterion, index))
+        reason = _lack_of_all(truth, kind_of(criterion, truth))
         if reason:
             reasons[criterion.protocol.name] = reason
     kept = [criterion for criterion in criteria if criterion.protocol.name not in reasons]
@@ -60,33 +60,31 @@ def merge_reasons(measures: Measures, earlier: Record | None) -> dict[str, str]:
     return dict(sorted(reasons.items()))
 
 
-def _lack_of_all(index: SplitIndex, kind: Threshold) -> str:
-    """The reason why no pair of a split has a threshold length; empty where it is not the dataset's."""
-    pair_ids = [pair_id for pair_id in index.pairs if pair_id not in index.excluded]
-    if not pair_ids or len(lacking_pairs(index, kind)) < len(pair_ids):
+def _lack_of_all(truth: Truth, kind: Threshold) -> str:
+    """The reason why no pair of a split has a threshold length; empty where it is not the dataset's.
+
+    Where each pair has a box or points, and they are wrong, that is damage, and not the dataset's kind.
+    """
+    if kind not in truth.lacks:
         return ""
-    targets = [index.target(pair_id) for pair_id in pair_ids]
-    where = f"{index.label} {index.split}"
-    if kind == "box" and all(target.box is None for target in targets):
+    where = f"{truth.dataset} {truth.split}"
+    if kind == "box":
         return f"no target of {where} has a box, which is what alpha multiplies"
-    if kind == "points" and all(len(target.points) < 2 for target in targets):
-        return f"no target of {where} has two points, whose extent is what alpha multiplies"
-    # Each pair has a box or points, and they are wrong: that is damage, and not the dataset's kind.
-    return ""
+    return f"no target of {where} has two points, whose extent is what alpha multiplies"
 
 
-def unscorable_pairs(index: SplitIndex, criteria: Sequence[Criterion]) -> dict[str, str]:
+def unscorable_pairs(truth: Truth, criteria: Sequence[Criterion]) -> dict[str, str]:
     """Pair -> the reason why it cannot be scored under any of the criteria."""
     if not criteria:
         return {}
-    first, *others = [lacking_pairs(index, kind_of(criterion, index)) for criterion in criteria]
+    first, *others = [lacking_pairs(truth, kind_of(criterion, truth)) for criterion in criteria]
     return {
         pair_id: reason for pair_id, reason in first.items() if all(pair_id in lacking for lacking in others)
     }
 
 
 def protocol_failures(
-    index: SplitIndex, predicted: Mapping[str, Sequence[str]], criteria: Sequence[Criterion]
+    truth: Truth, predicted: Mapping[str, Sequence[str]], criteria: Sequence[Criterion]
 ) -> list[Failure]:
     """Pairs that have predictions and cannot be scored under one of the criteria.
 
@@ -95,7 +93,7 @@ def protocol_failures(
     """
     failures: list[Failure] = []
     for criterion in criteria:
-        for pair_id, reason in lacking_pairs(index, kind_of(criterion, index)).items():
+        for pair_id, reason in lacking_pairs(truth, kind_of(criterion, truth)).items():
             if pair_id in predicted:
                 failure = Failure(
                     pair_id=pair_id,
@@ -108,24 +106,25 @@ def protocol_failures(
     return failures
 
 
-def in_order(index: SplitIndex, failures: Sequence[Failure]) -> list[Failure]:
-    """Failures in the split's order of pairs, then by protocol and localizer."""
-    numbers = {pair_id: number for number, pair_id in enumerate(index.pair_ids)}
+def in_order(failures: Sequence[Failure]) -> list[Failure]:
+    """Failures in order of pair, then by protocol and localizer."""
 
-    def position(failure: Failure) -> tuple[int, str, str]:
+    def position(failure: Failure) -> tuple[str, str, str]:
         # A failure of all protocols or localizers comes before those of single ones.
-        return numbers[failure.pair_id], failure.protocol or "", failure.localizer or ""
+        return failure.pair_id, failure.protocol or "", failure.localizer or ""
 
     return sorted(failures, key=position)
 
 
-def unscorable_line(index: SplitIndex, criterion: Criterion) -> str:
+def unscorable_line(truth: Truth, criterion: Criterion) -> str:
     """A line about the pairs of a split that a criterion cannot score; empty where there are none."""
-    lacking = lacking_pairs(index, kind_of(criterion, index))
+    lacking = lacking_pairs(truth, kind_of(criterion, truth))
     if not lacking:
         return ""
     pair_id, reason = next(iter(lacking.items()))
     which = f"pair {pair_id}"
     if len(lacking) > 1:
         which = f"{counted(len(lacking), 'pair')} (the first: {pair_id})"
-    return f"{index.label} {index.split}: {which} cannot be scored under {criterion.protocol.name}: {reason}"
+    return (
+        f"{truth.dataset} {truth.split}: {which} cannot be scored under {criterion.protocol.name}: {reason}"
+    )

@@ -13,15 +13,12 @@ import numpy as np
 from harness.datasets.splits import SplitIndex
 from harness.errors import BenchError, UserError
 from harness.records.schema import Record
-from harness.scoring.correctness import (
-    count_correct,
-    image_numbers,
-    read_points,
-    scorable_points,
-)
+from harness.scoring.correctness import count_correct, image_numbers, scorable_points
 from harness.scoring.criteria import Criterion
 from harness.scoring.intervals import LEVEL
 from harness.scoring.paired import Draws, holm, image_draws, mean_of
+from harness.scoring.points import read_points
+from harness.scoring.truth import truth_of
 from harness.specs import Averaging
 from harness.tables.columns import Column, Split, ranking_columns
 from harness.tables.row import Places, Row
@@ -134,10 +131,11 @@ class Ties:
             raise UserError(f"{record.cell.id}: was run on other data than its neighbours")
         folder = self._folder / record.cell.id
         criterion = self._criterion(self._protocol, alphas)
-        points = scorable_points(index, read_points(index, folder, record, localizer), criterion)
+        truth = truth_of(index)
+        points = scorable_points(truth, read_points(truth, folder, record, localizer), criterion)
         if not points:
             raise UserError(f"{folder}: no pair of localizer {localizer} can be scored; rescore the cell")
-        right, total = count_correct(index, points, criterion, record.cell.input_size)
+        right, total = count_correct(truth, points, criterion, record.cell.input_size)
         return _Counts(tuple(points), right.mean(axis=1), total)
 
     def _draws(self, counts: Sequence[_Counts], index: SplitIndex, seed: int) -> Draws:
@@ -152,7 +150,7 @@ class Ties:
         pairs = itertools.combinations(shares, 2)
         differences = np.stack([share - later for share, later in pairs], axis=1)
         weights = np.broadcast_to(weight[:, None], differences.shape)
-        return image_draws(differences, weights, image_numbers(index, counts[0].pair_ids), seed)
+        return image_draws(differences, weights, image_numbers(truth_of(index), counts[0].pair_ids), seed)
 
 
 def tied_ranks(rows: int, are_apart: Mapping[tuple[int, int], bool]) -> list[int]:

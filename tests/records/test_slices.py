@@ -46,11 +46,12 @@ def test_names_of_older_records_are_read():
 
 
 def test_a_label_called_category_leaves_the_categories_alone():
-    pairs = {
-        "1": SimpleNamespace(category="cat", labels={"category": "easy", "a": "b=c", "a=b": "c"}),
-        "2": SimpleNamespace(category="dog", labels={"category": "cat", "view": 1, "view_variation": 2}),
-    }
-    slices = slices_of(SimpleNamespace(pairs=pairs), list(pairs))
+    labels = (
+        {"category": "easy", "a": "b=c", "a=b": "c"},
+        {"category": "cat", "view": 1, "view_variation": 2},
+    )
+    pairs = SimpleNamespace(numbers=lambda pair_ids: [0, 1], categories=("cat", "dog"), labels=labels)
+    slices = slices_of(pairs, ["1", "2"])
     assert {name: inside.tolist() for name, inside in slices.items()} == {
         "all": [True, True],
         "category=cat": [True, False],

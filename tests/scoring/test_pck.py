@@ -18,11 +18,12 @@ from harness.errors import DataError, UserError
 from harness.frames import Frame, Size
 from harness.plugins.loading import load_plugins
 from harness.records.predictions import prediction_table
-from harness.scoring.correctness import select_points
 from harness.scoring.criteria import Criterion, make_criterion, merge_criteria
 from harness.scoring.pck import count_per_pair, is_correct, relative_errors, target_in_frame, threshold_length
+from harness.scoring.points import select_points
 from harness.scoring.protocols import ORIGINAL, PADDED, SD4MATCH
 from harness.scoring.scores import score_points
+from harness.scoring.truth import truth_of
 from harness.specs import ImagePair, ProtocolSpec
 
 FED = Size(768, 768)
@@ -216,8 +217,9 @@ def scored(
                 columns[column].append(value)
     predictions = prediction_table(columns, {"mine": ""})
     measure = Criterion(protocol, alphas)
-    points = select_points(index, predictions, "mine", Path("predictions.parquet"))
-    found = score_points(index, points, "mine", measure, Size(100, 100))
+    truth = truth_of(index)
+    points = select_points(truth, predictions, "mine", Path("predictions.parquet"))
+    found = score_points(truth, points, "mine", measure, Size(100, 100))
     return {(one.slice, one.averaging, one.alpha): one for one in found}
 
 
