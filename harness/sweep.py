@@ -62,7 +62,7 @@ class Sweep:
         overrides: parameter -> values to sweep, for the methods that have that parameter; texts are read in
             the kind of the parameter's default.
         prompt_files: method or prompt -> files of learned prompts, one cell each.
-        trained_on: of the learned prompts there are, those tuned on this dataset.
+        trained_on: of the learned prompts there are, those trained on this dataset.
         train_timestep: whether learned prompts are used at the timestep they were tuned at.
     """
 
@@ -86,7 +86,7 @@ class Cell:
         params: all of the extractor's parameters, as this cell sets them.
         changed: those of them in which the cell differs from its method, for telling cells apart in a table.
         prompt_file: the user's file of a learned prompt; None for one of those there are.
-        trained_on: of the prompts there are, the one tuned on this dataset; None for the first.
+        trained_on: of the prompts there are, the one trained on this dataset; None for the first.
         train_timestep: whether the prompt's own timestep takes the place of the parameter, as
             `harness.running.resolve` arranges.
         localizers: names. Not part of the cell's identity: a rerun may add some.

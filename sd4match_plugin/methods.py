@@ -110,7 +110,9 @@ _NOTES = (
     "posterior with 8 draws of noise, up-block 1, learned rows without position embeddings through the "
     "frozen text encoder, kernel-softmax with temperature 0.04 and sigma 7 of 48 cells, in proportion on "
     "other grids. Their noise follows the order of a shuffled loader; here it belongs to (seed, image, "
-    "timestep, member). Their half precision is --precision fp16 here."
+    "timestep, member). Their half precision is --precision fp16 here. t 50 was chosen by tests (section "
+    "4.1), which Fig. 3(b) shows on SPair-71k without naming the split; how temperature and sigma were "
+    "chosen is not stated."
 )
 
 _CPM_NOTES = (
@@ -132,6 +134,8 @@ def _method(kind: str, description: str, notes: str = _NOTES) -> MethodSpec:
         params=_PARAMS,
         localizer_options={"kernel-softmax": {"relative_to": 48}},
         supervision="K",
+        # The prompt's own choice, of its checkpoint, is in its file.
+        tuned_on=("spair-71k/?",),
         description=description,
         notes=notes,
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from baselines.networks.pixels import FILTERS, TENSOR_FILTER, stretch_as_tensor
 from baselines.sources import STABLE_DIFFUSION_2_1
 from harness.errors import UserError
-from harness.specs import ExtractorSpec, FeatureMap, ImageRequest, MakeContext, MethodSpec
+from harness.specs import NOT_STATED, ExtractorSpec, FeatureMap, ImageRequest, MakeContext, MethodSpec
 
 if TYPE_CHECKING:
     import torch
@@ -233,10 +233,12 @@ METHOD = MethodSpec(
     extractor="stable-diffusion",
     prompt="category",
     localizer="argmax-original",
+    tuned_on=(NOT_STATED,),
     description="DIFT (2023): Stable Diffusion 2-1, t 261, up-block 1, mean of 8, 'a photo of a {category}'",
     notes=(
         "Follows the authors' code: 768 x 768 stretched (Pillow's default filter of its time, bicubic), a "
         "sample of the VAE posterior and noise for each of 8 ensemble members, argmax of the cosine at "
-        "original resolution. Its noise is unseeded; here it belongs to (seed, image, timestep, member)."
+        "original resolution. Its noise is unseeded; here it belongs to (seed, image, timestep, member). "
+        "Its t is from a grid search (SD4Match, section 4.4), the data of which are not stated there."
     ),
 )

@@ -18,7 +18,7 @@ import PIL.Image
 from baselines.sources import DINOV1, DINOV2, DINOV3
 from baselines.vit.card import OFFSET_HELP, VitCard
 from harness.frames import PatchGrid
-from harness.specs import ExtractorSpec, FeatureMap, ImageRequest, MakeContext, MethodSpec, Scalar
+from harness.specs import NOT_STATED, ExtractorSpec, FeatureMap, ImageRequest, MakeContext, MethodSpec, Scalar
 
 if TYPE_CHECKING:
     from baselines.vit.backbone import Facet
@@ -139,13 +139,17 @@ EXTRACTORS = (
     ),
 )
 
-_NO_SETTINGS_STATED = " SD4Match's paper has a row for it and does not state the settings."
+_NO_SETTINGS_STATED = (
+    " SD4Match's paper has a row for it and does not state the settings. On which data layer and facet were "
+    "chosen, SD+DINO's code does not say."
+)
 
 METHODS = (
     MethodSpec(
         name="dinov1",
         extractor="dinov1",
         localizer="argmax-patch",
+        tuned_on=(NOT_STATED,),
         description="DINO (2021): ViT-S/8, keys of layer 9, stride 4 at 224 x 224",
         notes=(
             "Follows SD+DINO's code (DINOv1 alone), i.e. dino-vit-features without log binning: 224 x 224 "
@@ -160,6 +164,7 @@ METHODS = (
         name="dinov2",
         extractor="dinov2",
         localizer="argmax-patch",
+        tuned_on=(NOT_STATED,),
         description="DINOv2 (2023): ViT-B/14, tokens of the last block before the final norm, 840 x 840",
         notes=(
             "Follows SD+DINO's code (DINOv2 alone): 840 x 840 padded in black (Lanczos), 60 x 60 patches, "
@@ -174,11 +179,13 @@ METHODS = (
         name="dinov3",
         extractor="dinov3",
         localizer="argmax-patch",
+        tuned_on=(NOT_STATED,),
         description="DINOv3 (2025): ViT-B/16, tokens of the last block after the final norm, 960 x 960",
         notes=(
             "Not a published recipe. As dinov2, with the same 60 x 60 patches: 960 x 960 padded in black "
             "(Lanczos), 960/224 of the native size that its configuration names; tokens after the final "
-            "norm, since before it a few channels outweigh all others."
+            "norm, since before it a few channels outweigh all others. On which data "
+            "dinov2's layer was chosen is not stated."
         ),
     ),
 )

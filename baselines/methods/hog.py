@@ -87,6 +87,8 @@ METHOD = MethodSpec(
     name="hog",
     extractor="hog",
     localizer="argmax",
+    # PF-WILLOW has a test split alone.
+    tuned_on=("pf-willow/test",),
     description="HOG blocks, nearest neighbour: the handcrafted baseline",
     notes=(
         "Image stretched to 128 x 128; cells of 4 pixels, blocks of 9 x 9 cells, 9 orientations. Chosen "

@@ -77,6 +77,8 @@ METHOD = MethodSpec(
     name="position",
     extractor="position",
     localizer="bilinear",
+    # Nothing is chosen: it has no parameter.
+    tuned_on=(),
     description="the same position relative to the image: the floor",
     notes="No paper prints this row. It knows neither image.",
 )

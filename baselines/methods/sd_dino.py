@@ -12,7 +12,7 @@ from baselines.sources import DINOV2, STABLE_DIFFUSION_1_5
 from baselines.vit.card import OFFSET_HELP, VitCard
 from harness.errors import UserError
 from harness.frames import Frame
-from harness.specs import ExtractorSpec, FeatureMap, ImageRequest, MakeContext, MethodSpec, Scalar
+from harness.specs import NOT_STATED, ExtractorSpec, FeatureMap, ImageRequest, MakeContext, MethodSpec, Scalar
 from harness.specs.lengths import power_of_two, unit_features
 
 if TYPE_CHECKING:
@@ -186,7 +186,8 @@ _NOTES = (
     "Follows the authors' code: 960 x 960 padded in black, four crops of 512, posterior mean, t 100, one "
     "noise for all images, decoder states before their last skip connection, PCA of both images to 256 per "
     "level. Differs: the PCA is exact (theirs draws random numbers), and no captioner adds to the "
-    "timestep unless it is the prompt (theirs keeps that branch beside text)."
+    "timestep unless it is the prompt (theirs keeps that branch beside text). Its "
+    "t is from a grid search (SD4Match, section 4.4), the data of which are not stated there."
 )
 
 EXTRACTORS = (_extractor("sd-decoder-states", dino=False), _extractor("sd-decoder-states-dinov2", dino=True))
@@ -197,6 +198,7 @@ METHODS = (
         extractor="sd-decoder-states",
         prompt="implicit-captioner",
         localizer="argmax-patch",
+        tuned_on=(NOT_STATED,),
         description="SD+DINO*: the Stable Diffusion 1-5 part of SD+DINO alone",
         notes=_NOTES,
     ),
@@ -205,6 +207,7 @@ METHODS = (
         extractor="sd-decoder-states-dinov2",
         prompt="implicit-captioner",
         localizer="argmax-patch",
+        tuned_on=(NOT_STATED,),
         description="SD+DINO (2023): Stable Diffusion 1-5 and DINOv2",
         notes=_NOTES
         + " DINOv2: 840 x 840 padded, last block before the final norm; halves normalised and joined, "

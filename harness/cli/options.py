@@ -270,7 +270,7 @@ def learned_prompt(command: Command) -> Command:
     trained_on = click.option(
         "--trained-on",
         metavar="DATASET",
-        help="Use the learned prompt that was tuned on this dataset, bundled or fetched.",
+        help="Use the learned prompt that was trained on this dataset, bundled or fetched.",
     )
     prompt_file = click.option(
         "--prompt-file", type=click.Path(path_type=Path), help="A learned prompt of your own."

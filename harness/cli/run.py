@@ -207,7 +207,7 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
 @click.option(
     "--trained-on",
     metavar="DATASET",
-    help="Use the learned prompts that were tuned on this dataset, bundled or fetched.",
+    help="Use the learned prompts that were trained on this dataset, bundled or fetched.",
 )
 @click.option(
     "--seed",

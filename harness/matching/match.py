@@ -107,7 +107,7 @@ def match(
         params: any parameters of the feature extractor, by name; the method's own for those that are left
             out.
         prompt_file: a learned prompt of your own.
-        trained_on: of the learned prompts there are, the one tuned on this dataset.
+        trained_on: of the learned prompts there are, the one trained on this dataset.
         weights: values of `--weights`: `tiny` (the default), `paper` or `NAME=PATH`.
         weights_root: folder of fetched weights; None for the usual one.
         device: a torch device; `auto` takes a GPU if there is one.

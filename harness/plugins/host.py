@@ -26,6 +26,7 @@ from harness.isolation.guarded_specs import guarded_spec
 from harness.isolation.owner import Owner, owner_of
 from harness.isolation.reads import noting_reads
 from harness.messages import one_line
+from harness.plugins.method_checks import check_method
 from harness.plugins.module_files import module_name
 from harness.plugins.names import check_name
 from harness.plugins.registry import BUILTIN, Claim, MethodRegistry, Plugin, Registry, Status
@@ -34,6 +35,7 @@ from harness.specs import (
     DatasetSpec,
     ExtractorSpec,
     LocalizerSpec,
+    MethodSpec,
     PromptSpec,
     ProtocolSpec,
     WeightSource,
@@ -206,6 +208,8 @@ class Host:
                     f"expected a list of {registry.spec_class.__name__}"
                 )
             check_name(registry.hook, spec.name)
+            if isinstance(spec, MethodSpec):
+                check_method(spec)
         counts = Counter(spec.name.casefold() for spec in specs)
         for spec in specs:
             if counts[spec.name.casefold()] > 1:

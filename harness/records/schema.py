@@ -46,6 +46,9 @@ class CellInfo(_Model):
     """The same for the extractor's weights alone: equal in cells that differ in their prompt only."""
     supervision: str
     trained_on: str | None = None
+    tuned_on: tuple[str, ...] | None = None
+    """Data on which free choices were made, each as `DATASET/SPLIT`, `not stated` or `user's choice`; empty
+    where nothing was chosen on data. Null in records of before it was recorded."""
     fed: tuple[pydantic.PositiveInt, pydantic.PositiveInt] | None
     """Width and height in pixels of the image the extractor was fed: the frame of protocol `sd4match`. None
     where method and prompt do not fit together: the size follows from the weights, and none were looked

@@ -16,7 +16,7 @@ from harness.records.folders import FRESH, RECORD, SHARDS
 from harness.records.schema import CellInfo
 from harness.running.content import content_hashes, named_file_hashes
 from harness.running.resources import Resources, RunOptions, weight_names
-from harness.running.training import Training, training_of
+from harness.running.training import Training, training_of, tuned_on_of
 from harness.specs import (
     NO_PROMPT,
     CellSummary,
@@ -170,6 +170,7 @@ class ResolvedCell:
             features=self.weights.features,
             supervision=self.training.supervision,
             trained_on=self.training.dataset,
+            tuned_on=tuned_on_of(self.method, self.learned, is_changed=bool(self.cell.changed)),
             fed=self.fed,
             notes=self.method.notes,
         )

@@ -1,4 +1,4 @@
-"""What the numbers of a cell were tuned with: by its network and its prompt, not by its method's name."""
+"""Data behind the numbers of a cell, for training and for choices: of its network, prompt and parameters."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from harness.plugins.host import Host
 from harness.specs import LearnedFile, MethodSpec, PromptSpec
+from harness.specs.tuning import USERS_CHOICE, check_tuned_on, without_repeats
 
 UNKNOWN_DATASET = "?"
 """Stands for the training data of a learned prompt whose file does not say them."""
@@ -15,11 +16,11 @@ _ORDER = ("Z", "I", "K")
 
 
 class Training(NamedTuple):
-    """The supervision of network and prompt together, and the datasets they were tuned on.
+    """The supervision of network and prompt together, and the datasets they were trained on.
 
     Attributes:
         supervision: the stronger one of the two.
-        dataset: `a` or `a+b`; None where nothing was tuned.
+        dataset: `a` or `a+b`; None where nothing was trained.
     """
 
     supervision: str
@@ -43,6 +44,28 @@ def training_of(
         if dataset not in datasets:
             datasets.append(dataset)
     return Training(supervision, "+".join(datasets) or None)
+
+
+def tuned_on_of(method: MethodSpec, learned: LearnedFile | None, *, is_changed: bool) -> tuple[str, ...]:
+    """Data on which the choices behind a cell were made: the recipe's, its prompt's, and the user's own.
+
+    A recipe does not say which choice was made on which of its data, so these stay where the user changes a
+    parameter.
+
+    Args:
+        learned: file of the learned prompt; None for a prompt that is not learned.
+        is_changed: whether the user set a parameter to another value than the recipe's.
+
+    Raises:
+        UserError: a plugin's learned prompt names its data wrongly.
+    """
+    entries = list(method.tuned_on)
+    if learned:
+        check_tuned_on(f"{learned.path}, as the plugin describes it", learned.tuned_on)
+        entries += learned.tuned_on
+    if is_changed:
+        entries.append(USERS_CHOICE)
+    return without_repeats(entries)
 
 
 def _network_training(host: Host, method: MethodSpec) -> tuple[str, list[str]]:

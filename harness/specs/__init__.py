@@ -45,10 +45,12 @@ from harness.specs.methods import MethodSpec
 from harness.specs.prompts import LearnedFile, LearnedSpec, PairPrompt, Prompt, PromptSpec
 from harness.specs.protocols import ProtocolSpec, read_alpha
 from harness.specs.shared import SharedObjects
+from harness.specs.tuning import NOT_STATED
 from harness.specs.weights import Refusal, WeightSource
 
 __all__ = [
     "AVERAGINGS",
+    "NOT_STATED",
     "NO_PROMPT",
     "Averaging",
     "BatchLocalizer",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from harness.specs.common import NO_PROMPT, Scalar
+from harness.specs.tuning import NOT_STATED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +21,10 @@ class MethodSpec:
         params: values that differ from the extractor's defaults.
         localizer_options: localizer -> options that differ from that localizer's defaults.
         supervision: `Z` zero-shot, `I` image-level labels or pairs, `K` keypoints (the paper's Table 2).
-        trained_on: dataset its prompt or network was tuned on.
+        trained_on: dataset its prompt or network was trained on.
+        tuned_on: data on which its free choices were made (layer, timestep, temperature, facet, size, weights
+            of a fusion), each as `DATASET/SPLIT`: `spair-71k/val`, `spair-71k/test`, `spair-71k/?` for an
+            unknown split. Empty where nothing was chosen on data; `NOT_STATED` where its sources do not say.
         notes: the points in which it follows the authors' code, and those in which the code and the paper
             differ.
     """
@@ -33,5 +37,6 @@ class MethodSpec:
     localizer_options: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
     supervision: Literal["Z", "I", "K"] = "Z"
     trained_on: str | None = None
+    tuned_on: tuple[str, ...] = (NOT_STATED,)
     description: str = ""
     notes: str = ""

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 from harness.specs.common import Files, Scalar, Scope
 from harness.specs.extractors import ImageRequest, MakeContext
+from harness.specs.tuning import NOT_STATED
 
 
 class PairPrompt(NamedTuple):
@@ -38,13 +39,16 @@ class LearnedFile(NamedTuple):
 
     Attributes:
         path: a file, or a folder of files that belong together.
-        trained_on: the dataset it was tuned on; empty where nothing says so.
+        trained_on: the dataset it was trained on; empty where nothing says so.
         timestep: the diffusion timestep it was tuned at; None where nothing says so.
+        tuned_on: data on which it was chosen among others, as `MethodSpec.tuned_on` has them: the validation
+            split whose PCK chose a checkpoint.
     """
 
     path: Path
     trained_on: str = ""
     timestep: int | None = None
+    tuned_on: tuple[str, ...] = (NOT_STATED,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +57,8 @@ class LearnedSpec:
 
     Attributes:
         source: name of the weight source that holds the prompts there are.
-        find: (local path of that source, dataset that the prompt was tuned on, or None for the first) -> the
-            file. Raises `UserError` that names the prompts there are.
+        find: (local path of that source, dataset that the prompt was trained on, or None for the first) ->
+            the file. Raises `UserError` that names the prompts there are.
         inspect: a user's own file -> the facts that are known of it. Raises `UserError` where it is not such
             a prompt.
     """

@@ -29,7 +29,7 @@ def find_learned_file(
     Args:
         weights: those of `prompt_weight_names`, by name.
         own_file: the user's file or folder, which wins.
-        trained_on: dataset that the prompt was tuned on; None for the first prompt that the source holds.
+        trained_on: dataset that the prompt was trained on; None for the first prompt that the source holds.
 
     Raises:
         UserError: the source holds no such prompt, or the user's file is not one.

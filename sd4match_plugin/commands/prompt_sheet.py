@@ -151,7 +151,7 @@ def sheet_title(loaded: LoadedPrompt, arguments: ShowArguments) -> str:
     if loaded.file:
         facts = ["/".join(loaded.file.path.parts[-2:])]
         if loaded.file.trained_on:
-            facts.append(f"tuned on {loaded.file.trained_on}")
+            facts.append(f"trained on {loaded.file.trained_on}")
         source = f" ({', '.join(facts)})"
     sampling = f"{arguments.steps} steps, guidance {arguments.guidance:g}, seed {arguments.seed}"
     return f"{loaded.spec.name}{source}: {loaded.weights.label({})}, {sampling}"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from harness.errors import UserError
 from harness.files import paths_below
 from harness.messages import listed
-from harness.specs import LearnedFile
+from harness.specs import NOT_STATED, LearnedFile
+from harness.specs.tuning import UNKNOWN_SPLIT
 from sd4match_plugin.prompts import files
 from sd4match_plugin.prompts.learned import SINGLE
 from sd4match_plugin.prompts.prompt_file import PromptFile
@@ -54,7 +57,33 @@ def inspect_prompt(kind: str, path: Path) -> LearnedFile:
         timestep = RELEASE_TIMESTEP
     elif metadata.get("timestep", "").isdigit():
         timestep = int(metadata["timestep"])
-    return LearnedFile(path, metadata.get("dataset", ""), timestep)
+    return LearnedFile(path, metadata.get("dataset", ""), timestep, _tuned_on(metadata))
+
+
+def _tuned_on(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """The validation split whose PCK chose this prompt among those of its training.
+
+    Empty for a prompt of ours that was not validated; `NOT_STATED` where the file does not say it.
+    """
+    dataset = metadata.get("dataset", "")
+    if "stable_diffusion" in metadata and dataset in PUBLISHED_DATASETS:
+        # The release's training keeps the prompt of the best argmax PCK@0.1 on the validation split.
+        return (f"{dataset}/val",)
+    if not dataset or "settings" not in metadata:
+        return (NOT_STATED,)
+    if "validation_pck" not in metadata:
+        return ()
+    return (f"{dataset}/{_validation_split(metadata['settings'])}",)
+
+
+def _validation_split(settings: str) -> str:
+    """The validation split in the settings of a training, JSON; `UNKNOWN_SPLIT` where they do not say it."""
+    try:
+        content = json.loads(settings)
+    except ValueError:
+        return UNKNOWN_SPLIT
+    split = content.get("validation_split") if isinstance(content, dict) else None
+    return split if isinstance(split, str) and split else UNKNOWN_SPLIT
 
 
 def read_prompt(kind: str, path: Path) -> PromptFile:

@@ -142,12 +142,16 @@ def test_every_category_of_a_tuned_prompt_stands_beside_its_text(show, tmp_path)
 
 def test_which_tuned_prompt(show):
     for option, rows, message in (
-        ((), ["cat", "dog"], "(prompts/class-shapes.safetensors, tuned on shapes)"),
-        (("--trained-on", "spair-71k"), ["cat"], "(prompts/class-spair-71k.safetensors, tuned on spair-71k)"),
+        ((), ["cat", "dog"], "(prompts/class-shapes.safetensors, trained on shapes)"),
+        (
+            ("--trained-on", "spair-71k"),
+            ["cat"],
+            "(prompts/class-spair-71k.safetensors, trained on spair-71k)",
+        ),
         (
             ("--prompt-file", "own.safetensors", "--category", "cow"),
             ["cow"],
-            "(own.safetensors, tuned on farm)",
+            "(own.safetensors, trained on farm)",
         ),
     ):
         assert show("sd4match-class", *option, *FEW, *PROMPTS).status == 0
