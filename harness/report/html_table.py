@@ -9,7 +9,7 @@ from typing import Literal
 from harness.report.redact import plain
 from harness.tables.table import Mark, Table
 
-_MENU_COLUMNS = ("sup.", "method", "dataset", "prompt", "localizer", "trained on", "status")
+_MENU_COLUMNS = ("sup.", "method", "dataset", "prompt", "localizer", "trained on", "tuned on", "status")
 """Columns that can be filtered by a menu of their values."""
 
 _MOST_CHOICES = 60

@@ -13,9 +13,10 @@ from harness.tables.reported import all_tidy_rows, measured_rows, reported_rows
 from harness.tables.row import Row
 from harness.tables.table import Table
 from harness.tables.text import alpha_text, split_name
+from harness.tables.tuning import tuned_on_text
 from harness.tables.view import Selection, View, named
 
-_NAMES = ("sup.", "method", "prompt", "localizer", "backbone", "trained on")
+_NAMES = ("sup.", "method", "prompt", "localizer", "backbone", "trained on", "tuned on")
 
 
 def per_category(records: Sequence[Record], view: View) -> list[Table]:
@@ -107,7 +108,8 @@ def _texts(row: Row, columns: Sequence[Column]) -> tuple[str, ...]:
     names = (row.supervision, row.method, row.prompt, row.localizer, row.backbone)
     # An interval in each of some twenty columns would double the table's width.
     numbers = [row.text(column, interval=column.slice == "all") for column in columns]
-    return (*names, text_or_dash(row.trained_on), *numbers, row.note)
+    data = (text_or_dash(row.trained_on), tuned_on_text(row.tuned_on))
+    return (*names, *data, *numbers, row.note)
 
 
 def _sizes_text(rows: Sequence[Row], columns: Sequence[Column]) -> str:

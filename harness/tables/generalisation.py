@@ -19,9 +19,10 @@ from harness.tables.marks import group_breaks, mark_best, supervision_order
 from harness.tables.reported import all_tidy_rows, measured_rows, reported_columns, reported_rows
 from harness.tables.row import Row
 from harness.tables.table import Table
+from harness.tables.tuning import tuned_on_text
 from harness.tables.view import Selection, View, named
 
-_NAMES = ("sup.", "method", "trained on", "prompt", "localizer", "backbone")
+_NAMES = ("sup.", "method", "trained on", "tuned on", "prompt", "localizer", "backbone")
 
 _AT_HOME = "†"
 
@@ -74,8 +75,8 @@ def _caption(
 
 
 def _texts(row: Row, columns: Sequence[Column]) -> tuple[str, ...]:
-    training = text_or_dash(row.trained_on)
-    names = (row.supervision, row.method, training, row.prompt, row.localizer, row.backbone)
+    training, tuning = text_or_dash(row.trained_on), tuned_on_text(row.tuned_on)
+    names = (row.supervision, row.method, training, tuning, row.prompt, row.localizer, row.backbone)
     numbers = [_number_text(row, column) for column in columns]
     return (*names, *numbers, pairs_text(row), row.note)
 

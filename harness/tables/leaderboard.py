@@ -21,11 +21,12 @@ from harness.tables.reported import all_tidy_rows, measured_rows, reported_colum
 from harness.tables.row import Places, Row
 from harness.tables.table import Mark, Table
 from harness.tables.text import NOTHING, alpha_text, split_name
+from harness.tables.tuning import tuned_on_text
 from harness.tables.view import View, named
 
 _NAMES = ("#", "method", "prompt", "localizer", "backbone")
 
-_DETAILS = ("sup.", "t", "ensemble", "trained on", "pairs", "s/pair")
+_DETAILS = ("sup.", "t", "ensemble", "trained on", "tuned on", "pairs", "s/pair")
 
 _TIES = (
     "Rows of one number are tied: not told apart from the first of them "
@@ -170,7 +171,7 @@ def _texts(number: str, row: Row, columns: Sequence[Column], view: View) -> tupl
 def _details(row: Row) -> tuple[str, ...]:
     parameters = [str(row.params.get(name, "")) for name in ("timestep", "ensemble")]
     texts = (row.supervision, *parameters, row.trained_on)
-    return (*map(text_or_dash, texts), pairs_text(row), _seconds_text(row))
+    return (*map(text_or_dash, texts), tuned_on_text(row.tuned_on), pairs_text(row), _seconds_text(row))
 
 
 def _seconds_text(row: Row) -> str:

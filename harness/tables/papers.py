@@ -148,6 +148,8 @@ class ReportedNumbers:
             "backbone": method.backbone,
             "status": "reported",
             "source": "reported",
+            "trained_on": method.trained_on,
+            "tuned_on": None,
         }
 
 

@@ -33,10 +33,10 @@ _NARROWEST_NAME = 10
 _ROW_HEADS = ("#", "method")
 """Columns that stand in each part of a table, also where all rows have the same there."""
 
-_WORDS = ("note", "prompt", "localizer", "backbone", "trained on", "sup.", "method")
+_WORDS = ("note", "prompt", "localizer", "backbone", "trained on", "tuned on", "sup.", "method")
 """Columns of words, flush left wherever they stand."""
 
-_SETTINGS = ("sup.", "t", "ensemble", "trained on", "pairs")
+_SETTINGS = ("sup.", "t", "ensemble", "trained on", "tuned on", "pairs")
 """Columns behind the numbers that need not be repeated where all rows agree."""
 
 _MARKS_SENTENCE = re.compile(r" ?Bold: best of [^.]*; underlined: second\.")

@@ -18,7 +18,7 @@ class Row:
 
     Attributes:
         method: name in the table.
-        trained_on: dataset its prompt or network was tuned on; empty for none.
+        trained_on: dataset its prompt or network was trained on; empty for none.
         params: the extractor's parameters.
         values: column -> number.
         pairs: split -> pairs behind its numbers.
@@ -28,6 +28,7 @@ class Row:
         remarks: what else is to be said.
         stored_localizer: the localizer as predictions name it; empty where that is its name in the table.
         is_reported: whether a paper printed the numbers, and nobody here measured them.
+        tuned_on: data on which its free choices were made (`CellInfo.tuned_on`); None where that is unknown.
         claims: column -> what a paper printed for the same method, prompt and training data.
     """
 
@@ -47,6 +48,7 @@ class Row:
     is_reported: bool = False
     claims: Mapping[Column, float] = field(default_factory=dict)
     stored_localizer: str = ""
+    tuned_on: tuple[str, ...] | None = None
 
     @property
     def own_localizer(self) -> str:

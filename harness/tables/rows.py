@@ -11,6 +11,7 @@ from harness.tables.columns import Column, column_of, split_of
 from harness.tables.names import Names
 from harness.tables.row import Row
 from harness.tables.text import NOTHING
+from harness.tables.tuning import merged_tuned_on, tuning_remarks
 from harness.tables.view import View, named
 
 
@@ -45,6 +46,7 @@ def _rows_of_record(record: Record, view: View, names: Names) -> Iterator[Row]:
         cell.supervision,
         cell.trained_on or "",
         params=cell.params,
+        tuned_on=cell.tuned_on,
     )
     if not record.scores:
         reasons = [status_text(record), *names.reasons_of(record)]
@@ -66,7 +68,7 @@ def _rows_of_record(record: Record, view: View, names: Names) -> Iterator[Row]:
         # Numbers of another protocol are shown; the row's note keeps them out of the ranking.
         protocol, values = _numbers(record, localizer, view)
         notes = [*ranking_notes(record, localizer, protocol), *reasons]
-        remarks = []
+        remarks = list(tuning_remarks(record))
         if record.provenance and record.provenance.is_mixed:
             remarks.append(f"{cell.dataset}: predictions made in several environments")
         if protocol != view.protocol:
@@ -110,4 +112,5 @@ def _merge(row: Row, later: Row) -> Row:
         cells={**row.cells, **later.cells},
         notes=row.notes + later.notes,
         remarks=row.remarks + later.remarks,
+        tuned_on=merged_tuned_on(row.tuned_on, later.tuned_on),
     )

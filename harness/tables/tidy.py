@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from harness.records.schema import Record, Score
 from harness.tables.table import TIDY_KEYS, TidyRow
+from harness.tables.tuning import tidy_tuned_on
 from harness.tables.view import View
 
 
@@ -57,6 +58,8 @@ def _tidy_row(record: Record, score: Score | None) -> TidyRow:
         "backbone": record.cell.backbone,
         "status": record.status,
         "source": "measured",
+        "trained_on": record.cell.trained_on or "",
+        "tuned_on": tidy_tuned_on(record.cell.tuned_on),
     }
     if score is None:
         return row

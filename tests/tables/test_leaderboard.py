@@ -34,7 +34,7 @@ PROMISED = (
         "low",
         "high",
     ),
-    *("pairs", "keypoints", "failed", "backbone", "status", "source"),
+    *("pairs", "keypoints", "failed", "backbone", "status", "source", "trained_on", "tuned_on"),
 )
 
 
@@ -49,7 +49,7 @@ def test_tidy_rows_have_the_promised_keys():
         [a_record(), a_failed_record(), a_record("half", stored=4), a_record("torn", stored=9, failed=1)]
     )
     assert TIDY_KEYS == PROMISED
-    assert len(PROMISED) == 18
+    assert len(PROMISED) == 20
     assert all(tuple(row) == PROMISED for row in rows)
     assert len(rows) == 3 * 2 * 2 * 2 + 1
 

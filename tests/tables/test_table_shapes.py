@@ -27,10 +27,11 @@ def rows_of(table):
     return [dict(zip(table.header, row, strict=True)) for row in table.rows]
 
 
-def of(method, pck, *, supervision="Z", trained_on=None, params=None, **more):
+def of(method, pck, *, supervision="Z", trained_on=None, tuned_on=None, params=None, **more):
     """A finished cell; PCK at alpha 0.10 is ten more than at 0.05, per point one more than per image."""
     record = a_record(method, pck, identity=method.ljust(12, "0")[:12], **more)
     changed = {"supervision": supervision, "trained_on": trained_on, "params": params or {}}
+    changed["tuned_on"] = tuned_on
     return record.model_copy(update={"cell": record.cell.model_copy(update=changed)})
 
 
@@ -152,6 +153,7 @@ def test_the_columns_that_say_whether_to_trust_a_row():
         50.0,
         supervision="K",
         trained_on="spair-71k",
+        tuned_on=("pf-pascal/val",),
         params={"timestep": 50, "ensemble": 8, "level": "up"},
     )
     table = table_of(
@@ -160,9 +162,9 @@ def test_the_columns_that_say_whether_to_trust_a_row():
         has_details=True,
     )
     first, second = rows_of(table)
-    titles = ("sup.", "t", "ensemble", "trained on", "pairs", "s/pair")
-    assert [first[title] for title in titles] == ["K", "50", "8", "spair-71k", "10", "0.750"]
-    assert [second[title] for title in titles] == ["Z", "–", "–", "–", "10", "–"]
+    titles = ("sup.", "t", "ensemble", "trained on", "tuned on", "pairs", "s/pair")
+    assert [first[title] for title in titles] == ["K", "50", "8", "spair-71k", "pf-pascal/val", "10", "0.750"]
+    assert [second[title] for title in titles] == ["Z", "–", "–", "–", "–", "10", "–"]
     assert "on abacus" in table.caption
 
 
@@ -204,6 +206,7 @@ def test_categories_are_columns_and_rows_are_grouped_by_supervision():
         "localizer",
         "backbone",
         "trained on",
+        "tuned on",
         "robin",
         "all",
         "note",
@@ -215,7 +218,7 @@ def test_categories_are_columns_and_rows_are_grouped_by_supervision():
     first = rows_of(table)[0]
     assert (first["robin"], first["all"]) == ("60.0", "60.0 ±4.5")
     assert table.breaks == {4, 5}
-    assert table.marks == {(0, 6): "best", (1, 6): "second", (0, 7): "best", (1, 7): "second"}
+    assert table.marks == {(0, 7): "best", (1, 7): "second", (0, 8): "best", (1, 8): "second"}
     assert "Alpha 0.10; birds" in table.caption
     assert "Pairs: robin 10, all 10." in table.caption
 
@@ -243,7 +246,7 @@ def test_datasets_are_columns_and_training_at_home_is_marked():
         of("zero", 55.0, dataset="fish"),
     ]
     table = table_of(generalisation, records, alphas=[0.1])
-    assert table.header[6:] == ("birds @0.10", "fish @0.10", "pairs", "note")
+    assert table.header[7:] == ("birds @0.10", "fish @0.10", "pairs", "note")
     zero, tuned = rows_of(table)
     assert (zero["birds @0.10"], zero["fish @0.10"], zero["trained on"]) == ("70.0 ±4.5", "65.0 ±4.5", "–")
     assert (tuned["birds @0.10"], tuned["fish @0.10"], tuned["trained on"]) == (
