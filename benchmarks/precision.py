@@ -181,12 +181,14 @@ def rows(question: Question, host: Host, method: str) -> Iterator[list[str]]:
 
 
 def _interval(line: Mapping[str, Any]) -> str:
-    """A difference of PCK, and the ends of its interval."""
+    """A difference of PCK, and the ends of its interval, where there are pictures enough for one."""
+    if line["low"] is None:
+        return f"{line['difference']:+.2f}"
     return f"{line['difference']:+.2f} ({line['low']:+.2f} to {line['high']:+.2f})"
 
 
 def _name(comparison: Comparison) -> str:
-    return f"{comparison.first.cell.record.cell.label}, {comparison.where}"
+    return f"{comparison.side_a.cell.record.cell.label}, {comparison.where}"
 
 
 def _counts(comparison: Comparison) -> str:

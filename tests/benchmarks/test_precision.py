@@ -64,6 +64,14 @@ def test_half_precision_stays_within_its_limits(question, method, half):
     assert (apart.relative >= 0.01).mean() < moved
 
 
+def test_the_table_has_a_row_for_each_precision(question):
+    table = list(precision.rows(question, load_plugins(), "dinov2"))
+    assert [row[3] for row in table] == ["fp32", "bf16", "fp16"]
+    assert table[0][0] == "dinov2, folder:spair-shaped/test"
+    # A difference, with or without an interval: six pictures may be too few for one.
+    assert all(cell.startswith(("+", "-")) for row in table[1:] for cell in row[4:7])
+
+
 @pytest.mark.parametrize("half", ["bf16", "fp16"])
 def test_what_the_network_is_fed_is_computed_in_single_precision(tiny, half):
     backbones = [StableDiffusion(tiny, precision=name) for name in ("fp32", half)]
