@@ -11,6 +11,7 @@ import click
 
 from harness.cli.options import (
     CommaList,
+    averaging_option,
     data_root,
     dataset_folders,
     number_range,
@@ -38,7 +39,7 @@ class CompareArguments:
     runs: tuple[str, ...]
     protocols: tuple[str, ...] | None
     alphas: tuple[float, ...] | None
-    averaging: Averaging
+    averaging: Averaging | None
     localizers: tuple[str, ...] | None
     top: int
     format_: Format | None
@@ -87,7 +88,7 @@ class CompareArguments:
     metavar="A,B",
     help="Thresholds; those of the records otherwise.",
 )
-@click.option("--averaging", type=click.Choice(["image", "point"]), default="image", show_default=True)
+@averaging_option("Each protocol's own unless said; of one RUN, that of the first protocol.")
 @click.option(
     "--localizer",
     "--localizers",

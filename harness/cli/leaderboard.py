@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import CommaList, DatasetList, data_root, number_range, typed_arguments
+from harness.cli.options import (
+    CommaList,
+    DatasetList,
+    averaging_option,
+    data_root,
+    number_range,
+    typed_arguments,
+)
 from harness.cli.terminal import print_warning, print_warnings, stdout_format
 from harness.cli.ties import tie_warnings, with_ties
 from harness.errors import UserError
@@ -22,7 +29,7 @@ from harness.tables.names import make_names
 from harness.tables.papers import read_reported
 from harness.tables.table import FORMATS, Format, Table, filter_tidy, render_tables
 from harness.tables.text import split_name
-from harness.tables.view import View, choose_protocol
+from harness.tables.view import View, choose_averaging, choose_protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,12 +57,11 @@ class LeaderboardArguments:
     data_root: Path
 
     def view(self) -> View:
-        """The options that say what a table shows, without a protocol: that depends on the records."""
+        """The options that say what a table shows, without a protocol and its average: the records decide."""
         reported = None
         if self.reported or self.rank_reported:
             reported = read_reported()
         return View(
-            averaging=self.averaging or "image",
             alphas=self.alphas,
             localizers=self.localizers,
             parameter=self.parameter,
@@ -124,11 +130,7 @@ _TABLE_HELP = "; ".join(f"{kind.name}: {kind.description}" for kind in KINDS)
     help="sweep: the parameter; the only one with several values otherwise.",
 )
 @click.option("--protocol", help="The table's protocol; sd4match where records have it.")
-@click.option(
-    "--averaging",
-    type=click.Choice(["image", "point"]),
-    help="Mean per image unless said; csv and json have both unless said.",
-)
+@averaging_option("The protocol's own unless said; csv and json have all unless said.")
 @click.option("--alphas", type=CommaList(number_range), metavar="A,B", help="Only these thresholds.")
 @click.option("--localizers", type=CommaList(), metavar="A,B", help="Only these localizers.")
 @click.option(
@@ -171,7 +173,9 @@ def leaderboard(host: Host, arguments: LeaderboardArguments) -> int:
     view = replace(view, names=make_names(stored))
     records = kind.relevant(arguments.choose(stored), arguments.parameter)
     view.check(records)
-    view = replace(view, protocol=choose_protocol(records, arguments.protocol))
+    protocol = choose_protocol(records, arguments.protocol)
+    averaging = choose_averaging(records, protocol, arguments.averaging, host.protocols)
+    view = replace(view, protocol=protocol, averaging=averaging)
     rescorer = Rescorer(host, arguments.data_root, arguments.dataset_places)
     tied_view, ties = with_ties(host, view, arguments.folder, rescorer)
     # Rows of CSV and JSON have no rank: reading predictions for them would be work for nothing.

@@ -15,7 +15,7 @@ from harness.errors import UserError
 from harness.messages import listed
 from harness.plugins.host import Host
 from harness.running.parameters import IntegerRule, read_integers
-from harness.specs import Scalar, read_alpha
+from harness.specs import AVERAGINGS, Scalar, read_alpha
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[tuple[Any, ...]]
@@ -76,6 +76,11 @@ class CommaList(_ParamType):
         if not converted:
             self.fail("is empty", param, ctx)
         return tuple(converted)
+
+
+def averaging_option(help_text: str) -> Callable[[Command], Command]:
+    """Makes the option `--averaging`, None where the user says nothing."""
+    return click.option("--averaging", type=click.Choice(AVERAGINGS), help=help_text)
 
 
 def warn_of_large_alphas(

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import CommaList, data_root, dataset_folders, number_range, typed_arguments
+from harness.cli.options import (
+    CommaList,
+    averaging_option,
+    data_root,
+    dataset_folders,
+    number_range,
+    typed_arguments,
+)
 from harness.cli.terminal import print_warnings
 from harness.plugins.host import Host
 from harness.records.results import read_results
@@ -25,7 +32,7 @@ class ReportArguments:
     out: Path
     title: str | None
     protocol: str | None
-    averaging: Averaging
+    averaging: Averaging | None
     alphas: tuple[float, ...] | None
     localizers: tuple[str, ...] | None
     reported: bool
@@ -47,7 +54,7 @@ class ReportArguments:
 )
 @click.option("--title", help="The page's heading; the folder's name otherwise.")
 @click.option("--protocol", help="The page's protocol; sd4match where records have it.")
-@click.option("--averaging", type=click.Choice(["image", "point"]), default="image", show_default=True)
+@averaging_option("The protocol's own unless said.")
 @click.option("--alphas", type=CommaList(number_range), metavar="A,B", help="Only these thresholds.")
 @click.option("--localizers", type=CommaList(), metavar="A,B", help="Only these localizers.")
 @click.option("--reported", is_flag=True, help="Beside the measured numbers, marked, what papers printed.")
@@ -63,15 +70,16 @@ def report(host: Host, arguments: ReportArguments) -> int:
     from harness.report.page import make_page, write_page
     from harness.scoring.rescore import Rescorer
     from harness.tables.papers import read_reported
-    from harness.tables.view import View, choose_protocol
+    from harness.tables.view import View, choose_averaging, choose_protocol
 
     # Before the work: a page that cannot be written is refused at once.
     check_place(arguments.out)
     records, damaged = read_results(arguments.folder)
     print_warnings(damaged)
+    protocol = choose_protocol(records, arguments.protocol)
     view = View(
-        choose_protocol(records, arguments.protocol),
-        arguments.averaging,
+        protocol,
+        choose_averaging(records, protocol, arguments.averaging, host.protocols),
         arguments.alphas,
         arguments.localizers,
         reported=read_reported() if arguments.reported else None,

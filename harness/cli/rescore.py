@@ -88,7 +88,7 @@ def rescore(host: Host, arguments: RescoreArguments) -> int:
     if lacking and not any(item.scored for item in rescored):
         raise SeveralErrors(f"{line}; choose another --threshold" for line in lacking)
     print_warnings((*lacking, *failed))
-    texts = [table.render(stdout_format()) for table in _tables(rescored, arguments.alphas)]
+    texts = [table.render(stdout_format()) for table in _tables(host, rescored, arguments.alphas)]
     # Each text ends with a line break of its own.
     click.echo("\n".join(texts), nl=False)
     if mistakes:
@@ -119,13 +119,17 @@ def _lines(rescored: Sequence[Rescored]) -> tuple[list[str], list[str]]:
     return lacking, failed
 
 
-def _tables(rescored: Sequence[Rescored], alphas: Sequence[float] | None) -> list[Table]:
+def _tables(host: Host, rescored: Sequence[Rescored], alphas: Sequence[float] | None) -> list[Table]:
     """A table for each protocol that was asked for: numbers of two protocols cannot be compared."""
     from harness.tables.leaderboard import leaderboard
-    from harness.tables.view import View
+    from harness.tables.view import View, own_averaging
 
     protocols: dict[str, None] = {}
     for item in rescored:
         protocols |= dict.fromkeys(item.scored)
     records = [item.record for item in rescored]
-    return [leaderboard(records, View(name, alphas=alphas)) for name in protocols]
+    tables = []
+    for name in protocols:
+        averaging = own_averaging(records, name, host.protocols)
+        tables.append(leaderboard(records, View(name, averaging, alphas)))
+    return tables

@@ -320,7 +320,7 @@ def _tables(
     """A leaderboard for each protocol, then a table for each axis that was swept, for each protocol."""
     from harness.scoring.rescore import Rescorer
     from harness.tables.catalogue import CATALOGUE
-    from harness.tables.view import View, choose_protocol
+    from harness.tables.view import View, choose_protocol, own_averaging
 
     # Records may hold the numbers of other localizers, from earlier runs.
     localizers: set[str] = set()
@@ -331,8 +331,10 @@ def _tables(
     rescorer = Rescorer(host, arguments.data_root, places)
     views, all_ties = [], []
     for protocol in _protocols_with_scores(records, arguments.protocols):
+        name = choose_protocol(records, protocol)
         view = View(
-            choose_protocol(records, protocol),
+            name,
+            own_averaging(records, name, host.protocols),
             alphas=arguments.alphas,
             localizers=sorted(localizers),
             prompts=prompts,

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from harness.records.schema import Counts, LocalizerInfo, Record, Score
 from harness.records.slices import ALL, category_of
+from harness.specs import Averaging
 
 _ROUNDING = 1e-6
 """Percent by which a mean of rounded percentages may differ from the rounded mean."""
@@ -52,13 +53,22 @@ def _of_means(scores: Sequence[Score]) -> Iterator[str]:
         # Pairs without a category, or a category without a score: its mean cannot be known.
         if score.slice != ALL or not parts or score.pairs != sum(part.pairs for part in parts):
             continue
-        weights = [part.pairs if score.averaging == "image" else part.keypoints for part in parts]
+        weights = [_weight(part) for part in parts]
         if not sum(weights) or (score.averaging == "point" and score.keypoints != sum(weights)):
             continue
         mean = sum(weight * part.pck for weight, part in zip(weights, parts, strict=True)) / sum(weights)
         if abs(mean - score.pck) > _ROUNDING:
-            numbers = f"{score.pck:g} per {score.averaging}, and the mean of its categories is {mean:g}"
+            numbers = (
+                f"{score.pck:g} (averaging {score.averaging}), and the mean of its categories is {mean:g}"
+            )
             yield f"{_name_of(score)}: {numbers}"
+
+
+def _weight(part: Score) -> int:
+    """Weight of a category's score in the mean over all pairs, with the same average."""
+    weights: dict[Averaging, int] = {"image": part.pairs, "point": part.keypoints}
+    # The others weigh all categories alike.
+    return weights.get(part.averaging, 1)
 
 
 def _of_status(record: Record) -> Iterator[str]:

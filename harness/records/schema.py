@@ -237,6 +237,8 @@ class Record(_Model):
     """Protocol -> what its alpha multiplies."""
     frames: dict[str, str] = {}
     """Protocol -> frame that its errors are measured in; records from before it have no such field."""
+    averagings: dict[str, Averaging] = {}
+    """Protocol -> the average that its authors print; records from before it have no such field."""
     scores: list[Score] = []
     failures: list[Failure] = []
     tracebacks: dict[str, str] = {}

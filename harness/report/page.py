@@ -26,6 +26,7 @@ from harness.scoring.criteria import make_criterion
 from harness.tables.catalogue import page_tables
 from harness.tables.names import Names
 from harness.tables.table import Table
+from harness.tables.text import averaging_text
 from harness.tables.ties import Ties
 from harness.tables.view import View, named
 
@@ -97,6 +98,7 @@ def make_page(
         "title": title or f"Semantic correspondence: {name}",
         "folder": name,
         "view": view,
+        "averaging": averaging_text(view.averaging),
         "problems": [],
         "absent": [],
         "tables": _tables(records, view, ties),

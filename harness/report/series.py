@@ -12,7 +12,7 @@ from harness.records.schema import Record, Score, status_text
 from harness.report.redact import plain
 from harness.tables.columns import RANKING_ALPHA
 from harness.tables.names import Names
-from harness.tables.text import alpha_text, split_name
+from harness.tables.text import alpha_text, averaging_text, split_name
 from harness.tables.view import View, named
 
 _ASPECTS = ("prompt", "localizer", "backbone")
@@ -239,7 +239,7 @@ def _reason_left_out(record: Record, view: View) -> str:
         return status_text(record)
     protocols = sorted({score.protocol for score in record.scores})
     if view.protocol in protocols:
-        return ""
+        return "; ".join(view.lacking(record))
     return f"protocol {', '.join(protocols)} only"
 
 
@@ -296,7 +296,7 @@ def measure_text(split: SplitSeries, view: View, alpha: float | None) -> str:
     protocol = f"protocol {view.protocol}"
     if split.threshold:
         protocol += f" (within alpha times {split.threshold})"
-    return f"{measure} in percent on {split.title}; {protocol}, mean per {view.averaging}"
+    return f"{measure} in percent on {split.title}; {protocol}, mean {averaging_text(view.averaging)}"
 
 
 def sample_size_text(scores: Sequence[Score]) -> str:

@@ -19,7 +19,7 @@ from harness.scoring.points import Points, read_points
 from harness.scoring.scores import slices_of
 from harness.scoring.thresholds import kind_of, lacking_pairs
 from harness.scoring.truth import Truth
-from harness.specs import NO_PROMPT
+from harness.specs import NO_PROMPT, Averaging
 
 SIDE_KEYS = ("method", "prompt", "localizer", "backbone", "protocol", "cell", "status")
 
@@ -103,6 +103,11 @@ class Comparison:
     def alphas(self) -> tuple[float, ...]:
         """The K alphas that both sides are counted at."""
         return self.side_a.criterion.alphas
+
+    @property
+    def averaging(self) -> Averaging:
+        """The average of both sides: that of A's protocol. Numbers of two averages have no difference."""
+        return self.side_a.criterion.protocol.averaging
 
     @property
     def where(self) -> str:

@@ -9,7 +9,7 @@ from typing import get_args
 from harness.errors import UserError
 from harness.plugins.host import Host
 from harness.records.schema import Record
-from harness.specs import ProtocolSpec, Threshold, read_alpha
+from harness.specs import Averaging, ProtocolSpec, Threshold, read_alpha
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,14 @@ def frames_of(criteria: Sequence[Criterion]) -> dict[str, str]:
     for criterion in criteria:
         frames[criterion.protocol.name] = criterion.protocol.frame
     return dict(sorted(frames.items()))
+
+
+def averagings_of(criteria: Sequence[Criterion]) -> dict[str, Averaging]:
+    """Name of each criterion's protocol -> its own average, in order of name, as records keep it."""
+    averagings: dict[str, Averaging] = {}
+    for criterion in criteria:
+        averagings[criterion.protocol.name] = criterion.protocol.averaging
+    return dict(sorted(averagings.items()))
 
 
 def criteria_of(record: Record, host: Host) -> tuple[Criterion, ...]:

@@ -9,6 +9,9 @@ SD4MATCH = ProtocolSpec(
     name="sd4match",
     frame="stretched",
     strict=False,
+    # All pairs alike, whatever their category: the printed column "All" of the SPair-71k table is the mean
+    # of its categories with the numbers of their pairs as weights.
+    averaging="image",
     # As in the published code, which keeps target points this far inside the image.
     clamp=1e-4,
     description=(
@@ -21,6 +24,8 @@ ORIGINAL = ProtocolSpec(
     name="original",
     frame="original",
     strict=False,
+    # The published program prints both means, per image and per point; papers compare with the first.
+    averaging="image",
     description="original pixels, <=, per image (DIFT)",
 )
 
@@ -30,7 +35,11 @@ PADDED = ProtocolSpec(
     strict=True,
     # The frame of the published evaluations: the square that DINOv2 is fed there.
     side=840,
-    description="aspect-preserving square of 840 pixels, <, per image (SD+DINO, GeoAware-SC)",
+    # GeoAware-SC's, a mean over all pairs. SD+DINO's program prints the mean per point of each category and
+    # two means of those: over categories (`category-point`), and with the numbers of pairs as weights, which
+    # is none of ours.
+    averaging="image",
+    description="aspect-preserving square of 840 pixels, <, per image (GeoAware-SC; SD+DINO but its mean)",
 )
 
 BUILTIN = (SD4MATCH, ORIGINAL, PADDED)

@@ -13,7 +13,14 @@ from harness.plugins.host import Host
 from harness.records.folders import RECORD, lock_folder, read_record, write_record
 from harness.records.predictions import PREDICTIONS, predicted_tasks
 from harness.records.schema import Record
-from harness.scoring.criteria import criteria_of, frames_of, make_criterion, merge_criteria, protocol_name
+from harness.scoring.criteria import (
+    averagings_of,
+    criteria_of,
+    frames_of,
+    make_criterion,
+    merge_criteria,
+    protocol_name,
+)
 from harness.scoring.points import read_cell
 from harness.scoring.scores import score_all
 from harness.scoring.thresholds import Measures, applicable, in_order, merge_reasons, protocol_failures
@@ -140,6 +147,7 @@ def _rescored(truth: Truth, folder: Path, record: Record, measures: Measures) ->
         "scores": scores,
         "thresholds": thresholds,
         "frames": frames_of(criteria),
+        "averagings": averagings_of(criteria),
         "failures": failures,
         "not_applicable": merge_reasons(measures, record),
     }

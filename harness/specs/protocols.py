@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-from harness.specs.common import Averaging
+from harness.errors import UserError
+from harness.specs.common import AVERAGINGS, Averaging
+
+ProtocolFrame = Literal["stretched", "original", "padded"]
 
 LEAST_ALPHA, MOST_ALPHA = 1e-6, 1e6
 
@@ -30,16 +33,28 @@ class ProtocolSpec:
             that keeps the aspect ratio).
         strict: whether a point at exactly the threshold is wrong (`<`) or right (`<=`).
         clamp: margin in pixels by which target points are kept inside the frame; None for no clamping.
-        averaging: the one that its authors print, the default of tables; all four are always computed.
+        averaging: the one that its authors print, and tables unless another is asked for; all four are
+            always computed.
         side: side of the padded square in pixels.
         alphas: the thresholds its authors print.
     """
 
     name: str
-    frame: Literal["stretched", "original", "padded"]
+    frame: ProtocolFrame
     strict: bool
     clamp: float | None = None
     averaging: Averaging = "image"
     side: int | None = None
     alphas: tuple[float, ...] = (0.05, 0.10, 0.15)
     description: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises `UserError` for an unknown frame or average: numbers would be wrong silently."""
+        frames = get_args(ProtocolFrame)
+        if self.frame not in frames:
+            raise UserError(
+                f"protocol '{self.name}': unknown frame '{self.frame}'; known: {', '.join(frames)}"
+            )
+        if self.averaging not in AVERAGINGS:
+            known = ", ".join(AVERAGINGS)
+            raise UserError(f"protocol '{self.name}': unknown averaging '{self.averaging}'; known: {known}")

@@ -8,7 +8,7 @@ from harness.records.schema import Provenance, Record
 from harness.scoring.criteria import protocol_name
 from harness.scoring.protocols import BUILTIN
 from harness.tables.row import Row
-from harness.tables.text import NOTHING
+from harness.tables.text import NOTHING, averaging_text
 from harness.tables.view import View
 
 MARKS = (
@@ -25,7 +25,7 @@ def numbers_caption(records: Sequence[Record], view: View) -> str:
     if _frame_of(records, protocol) == "stretched":
         frame = f" in the frame each extractor was fed{_sizes_text(records)}"
     caption = (
-        f"PCK in percent at alpha, protocol {protocol}{frame}, mean per {view.averaging}, "
+        f"PCK in percent at alpha, protocol {protocol}{frame}, mean {averaging_text(view.averaging)}, "
         "± half the 95 % bootstrap interval over image pairs."
     )
     if threshold := _threshold_text(records, protocol):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from harness.records.schema import Record
 from harness.records.slices import category_of
+from harness.tables.averages import order_sentence
 from harness.tables.captions import numbers_caption, reported_sentences, text_or_dash, trust_sentences
 from harness.tables.columns import Column, Split, split_of
 from harness.tables.marks import group_breaks, mark_best, supervision_order
@@ -99,9 +100,19 @@ def _caption(
         numbers_caption(records, view),
         f"Alpha {alpha_text(whole.alpha)}; {split_name(whole.dataset, whole.split)}; a column a category.",
         _sizes_text(rows, columns),
+        *filter(None, [order_sentence(_groups(rows), [whole], view)]),
         *trust_sentences(records, []),
         *reported_sentences(rows, view),
     ]
+
+
+def _groups(rows: Sequence[Row]) -> list[list[Row]]:
+    """The measured rows of each group of supervision that can be compared, in order."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        if not row.notes and not row.is_reported:
+            groups.setdefault(row.supervision, []).append(row)
+    return list(groups.values())
 
 
 def _texts(row: Row, columns: Sequence[Column]) -> tuple[str, ...]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 import numpy as np
 
+from harness.errors import UserError
 from harness.records.slices import category_of
 from harness.scoring.comparison import SIDE_KEYS, Comparison
 from harness.scoring.paired import LEAST_P, RESAMPLES, Difference, holm, image_bootstrap, mcnemar
@@ -22,7 +23,7 @@ from harness.specs import Averaging
 from harness.tables.columns import RANKING_ALPHA
 from harness.tables.plain import terminal_width, wrap_text
 from harness.tables.table import Table, TidyRow
-from harness.tables.text import NOTHING, alpha_text, split_name
+from harness.tables.text import NOTHING, alpha_text, averaging_text, split_name
 
 Format = Literal["text", "md", "csv", "json"]
 
@@ -51,15 +52,18 @@ _HEADER = (
 _PAIRS_HEADER = ("pair", "keypoints", "A", "B", "B − A", "")
 
 
-def differences(comparisons: Sequence[Comparison], averaging: Averaging) -> list[list[TidyRow]]:
+def differences(comparisons: Sequence[Comparison], asked: Averaging | None) -> list[list[TidyRow]]:
     """The rows of each comparison, one for each alpha and slice.
 
     P-values of a kind are adjusted over the rows of all comparisons together.
+
+    Args:
+        asked: the average of all rows; None for that of each comparison (`Comparison.averaging`).
     """
     tables: list[list[TidyRow]] = []
     all_rows: list[TidyRow] = []
     for comparison in comparisons:
-        rows = _rows(comparison, averaging)
+        rows = _rows(comparison, asked or comparison.averaging)
         tables.append(rows)
         all_rows += rows
     for key in ("p", "p_mcnemar"):
@@ -125,6 +129,10 @@ def _pck_and_difference(comparison: Comparison, averaging: Averaging) -> tuple[n
 
     Columns are slices times alphas, the alphas of the first slice first.
     """
+    if averaging not in ("image", "point"):
+        raise UserError(
+            f"differences of averaging {averaging} are not computed; choose --averaging image or point"
+        )
     is_by_point = averaging == "point"
     total = comparison.total.astype(np.float64)
     slices = list(comparison.slices.values())
@@ -205,13 +213,16 @@ def _percent(fraction: float) -> float | None:
 
 
 def render_differences(
-    comparisons: Sequence[Comparison], averaging: Averaging, top: int, format: Format
+    comparisons: Sequence[Comparison], asked: Averaging | None, top: int, format: Format
 ) -> str:
     """Differences, and the `top` pairs that changed most in each comparison.
 
     Tables for a terminal or as markdown; an object with both as JSON; the differences alone as CSV.
+
+    Args:
+        asked: the average of all differences; None for that of each comparison.
     """
-    tables = differences(comparisons, averaging)
+    tables = differences(comparisons, asked)
     pairs = [most_changed_pairs(comparison, top) for comparison in comparisons]
     all_rows = list(itertools.chain.from_iterable(tables))
     all_pairs = list(itertools.chain.from_iterable(pairs))
@@ -225,7 +236,8 @@ def render_differences(
     for number, comparison in enumerate(comparisons):
         titles = (comparison.side_a.title, comparison.side_b.title)
         groups.setdefault(titles, []).append(number)
-    sections = [_caption(averaging, len(all_rows))]
+    averagings = {asked or comparison.averaging for comparison in comparisons}
+    sections = [_caption(averagings, len(all_rows))]
     if format == "text":
         sections = [wrap_text(sections[0].strip(), terminal_width()) + "\n"]
     least = least_adjusted(all_rows)
@@ -235,6 +247,8 @@ def render_differences(
             texts += [_texts(comparisons[number], row, least) for row in tables[number]]
         # Two spaces before the line break: markdown keeps it.
         caption = f"A: {title_a}  \nB: {title_b}"
+        if note := _averaging_note(comparisons[numbers[0]], asked, is_only=len(averagings) == 1):
+            caption = f"{caption}  \n{note}"
         table = Table(caption, _HEADER, tuple(texts), names=2)
         sections.append(table.render(format))
         if not top:
@@ -245,11 +259,33 @@ def render_differences(
     return "\n".join(sections)
 
 
-def _caption(averaging: Averaging, tests: int) -> str:
-    """A sentence or two on each column; `tests`: the number of p-values of a kind."""
+def _averaging_note(comparison: Comparison, asked: Averaging | None, *, is_only: bool) -> str:
+    """A sentence on a table's average, where it is not that of all tables or not that of both protocols.
+
+    Args:
+        is_only: whether all tables have the same one.
+    """
+    averaging = averaging_text(asked or comparison.averaging)
+    own_b = comparison.side_b.criterion.protocol.averaging
+    if asked is None and own_b != comparison.averaging:
+        return f"Both: mean {averaging}, as of A's protocol; that of B's is mean {averaging_text(own_b)}."
+    return "" if is_only else f"Both: mean {averaging}."
+
+
+def _caption(averagings: Collection[Averaging], tests: int) -> str:
+    """A sentence or two on each column.
+
+    Args:
+        averagings: those of the tables.
+        tests: number of p-values of a kind.
+    """
+    average = "means as each table says"
+    if len(averagings) == 1:
+        (averaging,) = averagings
+        average = f"mean {averaging_text(averaging)}"
     noun = "test" if tests == 1 else "tests"
     return (
-        f"PCK in percent, mean per {averaging}, and B − A in percentage points on the pairs that both have. "
+        f"PCK in percent, {average}, and B − A in percentage points on the pairs that both have. "
         f"95 %, p: bootstrap over images ({RESAMPLES:,} draws), since pairs share images. "
         "A : B: keypoints that one alone has right, with McNemar's exact test, "
         "which takes them as independent and is too sure where those of one pair are not. "

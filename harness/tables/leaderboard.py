@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from harness.messages import listed
 from harness.records.schema import Record
+from harness.tables.averages import order_sentence
 from harness.tables.captions import (
     numbers_caption,
     pairs_text,
@@ -125,6 +126,8 @@ def _caption(records: Sequence[Record], view: View, ranking: Ranking, *, are_tes
         sentences.append(_NO_PLACES)
     elif view.has_details and ranking.ranked:
         sentences.append(f"Places: {_ranking_text(ranking.columns, view.columns(records))}.")
+    if sentence := order_sentence([ranking.ranked], ranking.columns, view):
+        sentences.append(sentence)
     if ranking.ranked and ranking.lacking:
         sentences.append(_LACKING)
     if are_tested:

@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.records.schema import Score
-from harness.specs import NO_PROMPT
+from harness.specs import AVERAGINGS, NO_PROMPT, Averaging
 from harness.tables.columns import Column
 from harness.tables.method_names import PRECISION
 from harness.tables.row import Row
@@ -100,7 +100,7 @@ class ReportedNumbers:
     """All printed numbers that are known here, under one protocol and averaging."""
 
     protocol: str
-    averaging: str
+    averaging: Averaging
     methods: tuple[ReportedMethod, ...]
 
     def score_of(self, method: ReportedMethod, column: Column) -> Score:
@@ -108,7 +108,7 @@ class ReportedNumbers:
         return Score(
             localizer="",
             protocol=self.protocol,
-            averaging="image" if self.averaging == "image" else "point",
+            averaging=self.averaging,
             alpha=column.alpha,
             slice=column.slice,
             pck=method.values[column],
@@ -182,13 +182,21 @@ def read_reported(folder: Path = FOLDER) -> ReportedNumbers:
                 key = (method.method, method.prompt, method.trained_on)
                 earlier = methods.get(key)
                 methods[key] = _merge(earlier, method) if earlier else method
-        return ReportedNumbers(index["protocol"], index["averaging"], tuple(methods.values()))
+        return ReportedNumbers(index["protocol"], _averaging_of(index), tuple(methods.values()))
     except (OSError, ValueError, KeyError) as error:
         # The message of a KeyError is the bare key.
         problem = f"no entry {error}" if isinstance(error, KeyError) else error
         raise UserError(
             f"{folder}: the printed numbers cannot be read ({problem}); restore the folder from the project"
         ) from error
+
+
+def _averaging_of(index: Mapping[str, Any]) -> Averaging:
+    """The average of the printed numbers. Raises ValueError where it is none that is known."""
+    for averaging in AVERAGINGS:
+        if index["averaging"] == averaging:
+            return averaging
+    raise ValueError(f"averaging {index['averaging']!r} is none of {', '.join(AVERAGINGS)}")
 
 
 def _merge(method: ReportedMethod, later: ReportedMethod) -> ReportedMethod:

@@ -118,7 +118,11 @@ def _add_record(record: Record, rows: dict[_RowKey, _Row], view: View, alpha: fl
             continue
         row = rows.setdefault((cell.label, names.localizer(record, localizer), cell.features), _Row())
         row.backbones[cell.backbone] = None
-        notes = [*ranking_notes(record, localizer, view.protocol), *names.reasons_of(record, localizer)]
+        notes = [
+            *ranking_notes(record, localizer, view.protocol),
+            *view.lacking(record, localizer),
+            *names.reasons_of(record, localizer),
+        ]
         if view.score_of(record, localizer, alpha):
             text, remarks = _number_text(record, localizer, view, alpha)
             row.texts[cell.prompt, _dataset_name(record)] = text

@@ -12,7 +12,7 @@ from harness.tables.papers import citation
 from harness.tables.row import Row
 from harness.tables.rows import rows_of
 from harness.tables.table import TidyRow
-from harness.tables.text import NOTHING
+from harness.tables.text import NOTHING, averaging_text
 from harness.tables.tidy import tidy_rows
 from harness.tables.view import View
 
@@ -32,7 +32,7 @@ def reported_rows(columns: Sequence[Column], view: View) -> list[Row]:
         return []
     notes: tuple[str, ...] = ()
     if not view.has_averaging_of(reported):
-        notes = (f"protocol {reported.protocol}, mean per {reported.averaging}",)
+        notes = (f"protocol {reported.protocol}, mean {averaging_text(reported.averaging)}",)
     rows = []
     for method in reported.methods:
         localizer = method.localizer

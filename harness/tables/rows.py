@@ -67,7 +67,8 @@ def _rows_of_record(record: Record, view: View, names: Names) -> Iterator[Row]:
             continue
         # Numbers of another protocol are shown; the row's note keeps them out of the ranking.
         protocol, values = _numbers(record, localizer, view)
-        notes = [*ranking_notes(record, localizer, protocol), *reasons]
+        lacking = view.lacking(record, localizer, protocol)
+        notes = [*ranking_notes(record, localizer, protocol), *lacking, *reasons]
         remarks = list(tuning_remarks(record))
         if record.provenance and record.provenance.is_mixed:
             remarks.append(f"{cell.dataset}: predictions made in several environments")
@@ -78,7 +79,7 @@ def _rows_of_record(record: Record, view: View, names: Names) -> Iterator[Row]:
             localizer=names.localizer(record, localizer),
             stored_localizer=localizer,
             values=values,
-            pairs={split: max(score.pairs for score in values.values())},
+            pairs={split: max(score.pairs for score in values.values())} if values else {},
             seconds={} if seconds is None else {split: seconds},
             # Predictions and data are found by the names in the folder.
             cells={split: names.original(record)},
@@ -88,16 +89,16 @@ def _rows_of_record(record: Record, view: View, names: Names) -> Iterator[Row]:
 
 
 def _numbers(record: Record, localizer: str, view: View) -> tuple[str, dict[Column, Score]]:
-    """A protocol and a localizer's numbers of it: the view's protocol, or the first by name with some."""
-    scores = []
-    for score in record.scores:
-        if score.localizer == localizer and score.averaging == view.averaging:
-            scores.append(score)
+    """A protocol and a localizer's numbers of it: the view's protocol, or the first by name.
+
+    There are no numbers where the record lacks the view's average.
+    """
+    scores = [score for score in record.scores if score.localizer == localizer]
     protocols = sorted({score.protocol for score in scores})
     protocol = view.protocol if view.protocol in protocols else protocols[0]
     values = {}
     for score in scores:
-        if score.protocol == protocol:
+        if score.protocol == protocol and score.averaging == view.averaging:
             values[column_of(record, score.alpha, score.slice)] = score
     return protocol, values
 

@@ -57,7 +57,7 @@ def sweep(records: Sequence[Record], view: View) -> Table:
             scores = curves.setdefault(curve, {})
             if score := view.score_of(record, localizer, alpha):
                 scores[value] = score
-            reasons = names.reasons_of(record, localizer)
+            reasons = [*view.lacking(record, localizer), *names.reasons_of(record, localizer)]
             for note in (*ranking_notes(record, localizer, view.protocol), *reasons):
                 value_notes.append((curve, note))
         if not record.scores:

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from harness.records.schema import Score
+from harness.specs import Averaging
 
 NOTHING = "–"
 """Stands where there is no number or name."""
 
 _MOST_WITH_DECIMALS = 1e6
 """Larger numbers have as many digits as they need, in powers of ten."""
+
+
+_AVERAGING_TEXTS: Mapping[Averaging, str] = {
+    "image": "per image",
+    "point": "per point",
+    "category-image": "per image within a category, then over categories",
+    "category-point": "per point within a category, then over categories",
+}
+
+
+def averaging_text(averaging: Averaging) -> str:
+    """An average in words, which follow `mean`: `per image`."""
+    return _AVERAGING_TEXTS[averaging]
 
 
 def number_text(score: Score | None) -> str:

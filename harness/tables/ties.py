@@ -71,8 +71,12 @@ class Ties:
     def __call__(self, rows: Sequence[Row], columns: Sequence[Column]) -> Places | None:
         """The place of each row; None where data are missing, or fewer than two rows have predictions.
 
-        A missing dataset leaves no line in `problems`: a table can do without.
+        None as well for means over categories. A missing dataset leaves no line in `problems`: a table can do
+        without.
         """
+        # Differences of pairs add up to neither of these averages.
+        if self._averaging not in ("image", "point"):
+            return None
         alphas: dict[Split, list[float]] = {}
         for column in ranking_columns(columns):
             split = (column.dataset, column.split)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.errors import UserError
 from harness.records.schema import Record, Score
-from harness.specs import Averaging
+from harness.scoring.criteria import protocol_name
+from harness.specs import AVERAGINGS, Averaging, ProtocolSpec
 from harness.tables.columns import RANKING_ALPHA, Column, column_of
 from harness.tables.names import Names, make_names
 
@@ -29,7 +30,7 @@ class View:
 
     Attributes:
         protocol: the protocol of every table and chart; `choose_protocol` gives one that the records have.
-        averaging: mean per image or per point.
+        averaging: the average that every number is; `choose_averaging` gives the protocol's own.
         alphas: thresholds; None for all that the records have.
         localizers: names; None for all that the records have.
         parameter: the one whose values are the rows of a sweep table; None for the only one that has several.
@@ -71,6 +72,22 @@ class View:
             and self.shows_alpha(score.alpha)
             and self.shows_localizer(score.localizer)
         )
+
+    def lacking(self, record: Record, localizer: str | None = None, protocol: str | None = None) -> list[str]:
+        """A line where a record's numbers do not have the view's average; else nothing.
+
+        Args:
+            localizer: the numbers of this one alone; None for all.
+            protocol: those under this one; None for the view's.
+        """
+        protocol = protocol or self.protocol
+        averagings: set[Averaging] = set()
+        for score in record.scores:
+            if score.protocol == protocol and localizer in (None, score.localizer):
+                averagings.add(score.averaging)
+        if not averagings or self.averaging in averagings:
+            return []
+        return [f"{record.cell.dataset}: no {self.averaging} average; 'bench rescore' adds it"]
 
     def has_averaging_of(self, reported: ReportedNumbers) -> bool:
         """Says whether reported numbers are of the view's protocol and averaging."""
@@ -154,6 +171,46 @@ def choose_protocol(records: Sequence[Record], asked: str | None) -> str:
         names = ", ".join(sorted(protocols)) or "none"
         raise UserError(f"no record has protocol '{asked}'; they have {names}; 'bench rescore' adds one")
     return asked or main_protocol(records)
+
+
+def choose_averaging(
+    records: Sequence[Record],
+    protocol: str,
+    asked: Averaging | None,
+    protocols: Mapping[str, ProtocolSpec],
+) -> Averaging:
+    """Returns the average asked for, or the protocol's own.
+
+    Args:
+        protocols: those that are installed, by name.
+
+    Raises:
+        UserError: records have numbers under the protocol, and none has the average asked for.
+    """
+    if asked is None:
+        return own_averaging(records, protocol, protocols)
+    scores = (score for record in records for score in record.scores)
+    averagings = {score.averaging for score in scores if score.protocol == protocol}
+    if averagings and asked not in averagings:
+        names = ", ".join(averaging for averaging in AVERAGINGS if averaging in averagings)
+        raise UserError(
+            f"--averaging {asked}: no record has this average under protocol {protocol}; they have {names}; "
+            "'bench rescore' adds it"
+        )
+    return asked
+
+
+def own_averaging(
+    records: Sequence[Record], protocol: str, protocols: Mapping[str, ProtocolSpec]
+) -> Averaging:
+    """The average that a protocol's authors print; as records say it where the protocol is not installed."""
+    name = protocol_name(protocol)
+    if name in protocols:
+        return protocols[name].averaging
+    for record in records:
+        if protocol in record.averagings:
+            return record.averagings[protocol]
+    return "image"
 
 
 def main_protocol(records: Sequence[Record]) -> str:

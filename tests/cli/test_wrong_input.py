@@ -65,7 +65,11 @@ WRONG = [
     ((), "run", "Missing option '--methods'"),
     ((), "run --methods ,", "is empty"),
     ((), "leaderboard --format pdf", "'pdf' is not one of 'text', 'md', 'csv', 'tex', 'html', 'json'"),
-    ((), "leaderboard --averaging median", "'median' is not one of 'image', 'point'"),
+    (
+        (),
+        "leaderboard --averaging median",
+        "'median' is not one of 'image', 'point', 'category-image', 'category-point'",
+    ),
     ((), "rescore --threshold bbox", "'bbox' is not one of 'box', 'image', 'points'"),
     ((), "list thing", "'thing' is not one of 'methods', 'datasets', 'prompts', 'localizers', 'protocols'"),
     ((), "rum", "No such command 'rum'"),

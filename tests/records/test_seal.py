@@ -83,12 +83,12 @@ def with_scores(**changes):
 def test_numbers_of_all_pairs_are_the_means_of_categories():
     assert contradiction(with_scores()) == ""
     assert contradiction(with_scores(all=(99.0, 29.0))) == (
-        "score of argmax, sd4match, @0.1, all: 99 per image, and the mean of its categories is 50"
+        "score of argmax, sd4match, @0.1, all: 99 (averaging image), and the mean of its categories is 50"
     )
     assert contradiction(with_scores(all=(50.0, 29.01))).endswith(
-        "29.01 per point, and the mean of its categories is 29"
+        "29.01 (averaging point), and the mean of its categories is 29"
     )
-    assert "per image" in contradiction(with_scores(category_wren=(31.0, 25.0)))
+    assert "(averaging image)" in contradiction(with_scores(category_wren=(31.0, 25.0)))
 
 
 def test_pairs_without_a_category_leave_the_mean_open():

@@ -12,7 +12,7 @@ from support.results import put_record, the_record
 import baselines.methods.position
 from harness.specs import ExtractorSpec
 
-SCORED = ("scores", "thresholds", "frames", "sealed")
+SCORED = ("scores", "thresholds", "frames", "averagings", "sealed")
 
 
 @pytest.fixture
