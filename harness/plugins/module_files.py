@@ -152,8 +152,12 @@ def _is_installed_in(found: Distribution, root: Path) -> bool:
 
 def is_site_folder(folder: Path) -> bool:
     """Whether a folder is one that pip installs into."""
-    site_folders = (Path(sysconfig.get_path("purelib")), Path(sysconfig.get_path("platlib")))
-    return folder.name in ("site-packages", "dist-packages") or folder in site_folders
+    return folder.name in ("site-packages", "dist-packages") or folder in _site_folders()
+
+
+@cache
+def _site_folders() -> tuple[Path, ...]:
+    return Path(sysconfig.get_path("purelib")), Path(sysconfig.get_path("platlib"))
 
 
 def module_name(value: object) -> str:

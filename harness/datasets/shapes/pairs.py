@@ -108,8 +108,6 @@ class Shapes:
                 pair_ids.append(f"{number:06d}-{split}_{source:04d}-{split}_{target:04d}:{category}")
                 self._choices.append((category, source, target))
         self.pair_ids: Sequence[str] = tuple(pair_ids)
-        # Without outlines: a split's scenes would take far more memory than what pairs need of them.
-        self._annotations: dict[ShapesImage, Annotation] = {}
 
     def __len__(self) -> int:
         return len(self._choices)
@@ -147,20 +145,25 @@ class Shapes:
 
     def annotation(self, image: ShapesImage) -> Annotation:
         """A picture's size, keypoints and box."""
-        if image not in self._annotations:
-            scene = image.scene()
-            camera = scene.camera
-            self._annotations[image] = Annotation(
-                scene.size,
-                scene.points,
-                scene.box,
-                camera.yaw,
-                camera.roll,
-                camera.mirrored,
-                scene.is_truncated,
-                scene.is_occluded,
-            )
-        return self._annotations[image]
+        return _annotate(image)
+
+
+# Without outlines: a split's scenes would take far more memory than what pairs need of them. Those of every
+# split fit, so that one that is read again in a process is not drawn again.
+@lru_cache(maxsize=10_000)
+def _annotate(image: ShapesImage) -> Annotation:
+    scene = image.scene()
+    scene.points.setflags(write=False)
+    return Annotation(
+        scene.size,
+        scene.points,
+        scene.box,
+        scene.camera.yaw,
+        scene.camera.roll,
+        scene.camera.mirrored,
+        scene.is_truncated,
+        scene.is_occluded,
+    )
 
 
 def open_shapes(folder: Path, split: str) -> Shapes:

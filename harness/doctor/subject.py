@@ -1,0 +1,129 @@
+"""The method that is examined, its objects, and the feature maps that several checks look at."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from functools import cached_property
+from typing import cast
+
+from harness.doctor import pictures
+from harness.doctor.layout import Layout, find_layout
+from harness.errors import BenchError
+from harness.features.requests import PromptUse
+from harness.plugins.host import Host
+from harness.specs import (
+    FeatureMap,
+    ImageExtractor,
+    ImagePair,
+    ImageRequest,
+    Localizer,
+    MakeContext,
+    PairExtractor,
+)
+
+
+class Failed(BenchError):
+    """A check that the method does not pass."""
+
+
+class Skipped(BenchError):
+    """A check that does not apply."""
+
+
+class Subject:
+    """The method that is examined, with its extractor and prompt once they are made."""
+
+    def __init__(
+        self,
+        host: Host,
+        method: str,
+        pairs: Sequence[ImagePair],
+        context: MakeContext,
+        localizer: str | None,
+    ) -> None:
+        self.host, self.pairs, self.context = host, pairs, context
+        self.method = host.methods[method]
+        self.localizer_spec = host.localizers[localizer or self.method.localizer]
+        self.spec = host.extractors[self.method.extractor]
+        self.extractor: ImageExtractor | PairExtractor | None = None
+        self.prompt: PromptUse | None = None
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The way in which its maps seem to lie."""
+        plain = pictures.plain_picture()
+        changed = [pictures.changed_picture(place) for place in pictures.PLACES]
+        requests = []
+        for picture in (plain, *changed):
+            requests.append(ImageRequest(picture, pictures.identity_of(picture), self.pairs[0].category))
+        # Beside the same picture each time, so that nothing else changes that a prompt, or an extractor of
+        # scope `pair`, sees.
+        pairs = [self.with_prompt((request, requests[0])) for request in requests]
+        if self.spec.scope == "pair":
+            maps = [source for source, _ in self.call(pairs)]
+        else:
+            maps = self.call_images([source for source, _ in pairs])
+        return find_layout(maps[0], maps[1:], pictures.PLACES, self.localizer_spec.grid)
+
+    @cached_property
+    def maps(self) -> list[tuple[FeatureMap, FeatureMap]]:
+        """Maps of all pairs, extracted together."""
+        return self.extract(self.pairs)
+
+    @cached_property
+    def first_map(self) -> FeatureMap:
+        """The first picture's map, extracted with that of its pair's other picture alone."""
+        return self.extract(self.pairs[:1])[0][0]
+
+    def localizer(self) -> Localizer:
+        """Makes the localizer, with the options that the method's recipe gives it."""
+        spec = self.localizer_spec
+        return spec.make(**{**spec.options, **self.method.localizer_options.get(spec.name, {})})
+
+    def extract(self, pairs: Sequence[ImagePair]) -> list[tuple[FeatureMap, FeatureMap]]:
+        """Feature maps of source and target of some pairs, extracted together."""
+        return self.call([self.requests(pair) for pair in pairs])
+
+    def call(
+        self, requests: Sequence[tuple[ImageRequest, ImageRequest]]
+    ) -> list[tuple[FeatureMap, FeatureMap]]:
+        """Passes requests of pairs through the extractor."""
+        import torch
+
+        if self.spec.scope == "pair":
+            extractor = cast("PairExtractor", self._made_extractor())
+            with torch.inference_mode():
+                return list(extractor.extract_pairs(requests))
+        # Source, target, source, target, ...: taken apart again below.
+        maps = self.call_images(list(itertools.chain.from_iterable(requests)))
+        return list(zip(maps[0::2], maps[1::2], strict=True))
+
+    def call_images(self, requests: Sequence[ImageRequest]) -> list[FeatureMap]:
+        """Passes requests through an extractor that takes one image at a time, all at once."""
+        import torch
+
+        extractor = cast("ImageExtractor", self._made_extractor())
+        with torch.inference_mode():
+            maps = list(extractor.extract(requests))
+        if len(maps) != len(requests):
+            raise Failed(f"returned {len(maps)} feature maps for {len(requests)} images")
+        return maps
+
+    def _made_extractor(self) -> ImageExtractor | PairExtractor:
+        if self.extractor is None:
+            raise Skipped("no extractor")
+        return self.extractor
+
+    def requests(self, pair: ImagePair) -> tuple[ImageRequest, ImageRequest]:
+        """Requests for source and target, with the values of the method's own prompt."""
+        source = ImageRequest(pair.source.open(), pair.source.identity(), pair.category)
+        target = ImageRequest(pair.target.open(), pair.target.identity(), pair.category)
+        return self.with_prompt((source, target))
+
+    def with_prompt(self, requests: tuple[ImageRequest, ImageRequest]) -> tuple[ImageRequest, ImageRequest]:
+        """Requests for source and target with the values of the method's own prompt."""
+        if self.prompt is None:
+            return requests
+        source, target = self.prompt.add_to(requests[0].category, requests)
+        return source, target
