@@ -13,7 +13,7 @@ from harness.tables.captions import numbers_caption, reported_caption
 from harness.tables.columns import Column, Split, column_of, split_of
 from harness.tables.names import Names
 from harness.tables.papers import ReportedMethod, ReportedNumbers, citation
-from harness.tables.reported import all_tidy_rows, measured_rows
+from harness.tables.reported import all_tidy_rows, foreign_notes, measured_rows
 from harness.tables.table import Table
 from harness.tables.text import NOTHING, alpha_text, split_name
 from harness.tables.view import Selection, View, named
@@ -52,6 +52,8 @@ def prompt_types(records: Sequence[Record], view: View) -> Table:
     if view.reported:
         # After the measured columns are known: they decide which datasets' numbers are shown.
         reported = _reported_rows(view.reported, alpha, set(datasets))
+        for row in reported.values():
+            row.notes += foreign_notes(view, view.reported)
         for row in reported.values():
             columns += row.texts
         # Stable: within a dataset the printed ones follow, and `none` stays last.

@@ -8,7 +8,7 @@ from dataclasses import replace
 from harness.records.schema import Record, Score
 from harness.tables.columns import Column
 from harness.tables.data_names import plain_dataset
-from harness.tables.papers import citation
+from harness.tables.papers import ReportedNumbers, citation
 from harness.tables.row import Row
 from harness.tables.rows import rows_of
 from harness.tables.table import TidyRow
@@ -30,9 +30,7 @@ def reported_rows(columns: Sequence[Column], view: View) -> list[Row]:
     reported = view.reported
     if reported is None:
         return []
-    notes: tuple[str, ...] = ()
-    if not view.has_averaging_of(reported):
-        notes = (f"protocol {reported.protocol}, mean {averaging_text(reported.averaging)}",)
+    notes = foreign_notes(view, reported)
     rows = []
     for method in reported.methods:
         localizer = method.localizer
@@ -65,6 +63,13 @@ def reported_rows(columns: Sequence[Column], view: View) -> list[Row]:
         return -row.mean(printed), row.key
 
     return sorted(rows, key=order)
+
+
+def foreign_notes(view: View, reported: ReportedNumbers) -> tuple[str, ...]:
+    """A note that reported numbers are of another protocol or average than the view; else nothing."""
+    if view.has_averaging_of(reported):
+        return ()
+    return (f"protocol {reported.protocol}, mean {averaging_text(reported.averaging)}",)
 
 
 def _add_claims(row: Row, view: View) -> Row:

@@ -91,6 +91,28 @@ def test_numbers_of_all_pairs_are_the_means_of_categories():
     assert "(averaging image)" in contradiction(with_scores(category_wren=(31.0, 25.0)))
 
 
+def test_categories_weigh_alike_in_means_over_categories():
+    """Of 80 and 30 percent in 4 and 6 pairs, 50 and 25 in 8 and 42 points: 55 and 37.5, not 50 and 29."""
+    record = with_scores()
+
+    def with_means(**numbers):
+        scores = list(record.scores)
+        for score in record.scores:
+            mean = numbers[score.averaging]
+            values = {"averaging": f"category-{score.averaging}"}
+            values["pck"] = mean if score.slice == "all" else score.pck
+            scores.append(score.model_copy(update=values))
+        return record.model_copy(update={"scores": scores})
+
+    assert contradiction(with_means(image=55.0, point=37.5)) == ""
+    assert contradiction(with_means(image=50.0, point=37.5)).endswith(
+        "all: 50 (averaging category-image), and the mean of its categories is 55"
+    )
+    assert contradiction(with_means(image=55.0, point=29.0)).endswith(
+        "all: 29 (averaging category-point), and the mean of its categories is 37.5"
+    )
+
+
 def test_pairs_without_a_category_leave_the_mean_open():
     record = with_scores(all=(99.0, 29.0))
     scores = [score for score in record.scores if score.slice != "category=wren"]

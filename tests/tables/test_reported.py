@@ -88,6 +88,57 @@ def test_every_number_of_the_papers_tables_is_read_once():
     assert len(found) == len(printed) - twice
 
 
+PAIRS = {
+    **{"aeroplane": 690, "bicycle": 650, "bird": 702, "boat": 702, "bottle": 870, "bus": 644, "car": 564},
+    **{"cat": 600, "chair": 646, "cow": 640, "dog": 600, "horse": 600, "motorbike": 702, "person": 650},
+    **{"pottedplant": 862, "sheep": 664, "train": 756, "tvmonitor": 692},
+}
+"""Category -> test pairs of SPair-71k."""
+
+
+def test_the_printed_numbers_over_all_pairs_are_means_per_image():
+    """Each is the mean of its row with the pairs as weights; without them, most rows are off."""
+    assert (REPORTED.averaging, sum(PAIRS.values())) == ("image", 12_234)
+    whole = Column("spair-71k", "test", 0.1)
+    of_pairs, of_categories = set(), set()
+    for method in REPORTED.methods:
+        numbers = {name: method.values.get(whole._replace(slice=f"category={name}")) for name in PAIRS}
+        if None in numbers.values():
+            continue
+        mean = sum(numbers[name] * pairs for name, pairs in PAIRS.items()) / 12_234
+        # Two roundings to one decimal.
+        if abs(mean - method.values[whole]) <= 0.1:
+            of_pairs.add(method.name)
+        if abs(sum(numbers.values()) / len(numbers) - method.values[whole]) <= 0.1:
+            of_categories.add(method.name)
+    printed = {
+        method.name for method in REPORTED.methods if whole._replace(slice="category=cat") in method.values
+    }
+    # These two rows are not the mean of their categories, whatever the weights.
+    assert printed - of_pairs == {"TransforMatcher", "SCorrSAN"}
+    assert of_categories == {"DINOv1", "DIFT", "CATs", "SemiMatch"}
+
+
+def test_an_average_that_is_none_is_told(tmp_path):
+    folder = shutil.copytree(FOLDER, tmp_path / "reported")
+    index = folder / "index.json"
+    index.write_text(index.read_text().replace('"averaging": "image"', '"averaging": "median"'))
+    with pytest.raises(UserError, match="averaging 'median' is none of image, point, category-image"):
+        read_reported(folder)
+
+
+@pytest.mark.parametrize("make", [leaderboard, prompt_types, per_category])
+def test_numbers_of_another_average_are_not_compared(make):
+    """With the reported row's average said in its note, and no difference behind the measured number."""
+    table = table_of(make, [DIFT], averaging="point", reported=REPORTED)
+    for one in [table] if make is not per_category else table:
+        rows = [row for row in rows_of(one) if row["method"].endswith("(reported)")]
+        assert rows
+        assert all("protocol sd4match, mean per image" in row["note"] for row in rows)
+        assert "In brackets" not in one.caption
+    assert "In brackets" in table_of(leaderboard, [DIFT], reported=REPORTED).caption
+
+
 def test_each_is_one_tidy_row_marked_as_reported():
     rows = REPORTED.tidy_rows()
     keys = [
