@@ -127,15 +127,14 @@ def test_an_average_that_is_none_is_told(tmp_path):
         read_reported(folder)
 
 
-@pytest.mark.parametrize("make", [leaderboard, prompt_types, per_category])
+@pytest.mark.parametrize("make", [leaderboard, prompt_types, generalisation])
 def test_numbers_of_another_average_are_not_compared(make):
     """With the reported row's average said in its note, and no difference behind the measured number."""
     table = table_of(make, [DIFT], averaging="point", reported=REPORTED)
-    for one in [table] if make is not per_category else table:
-        rows = [row for row in rows_of(one) if row["method"].endswith("(reported)")]
-        assert rows
-        assert all("protocol sd4match, mean per image" in row["note"] for row in rows)
-        assert "In brackets" not in one.caption
+    rows = [row for row in rows_of(table) if row["method"].endswith("(reported)")]
+    assert rows
+    assert all("protocol sd4match, mean per image" in row["note"] for row in rows)
+    assert "In brackets" not in table.caption
     assert "In brackets" in table_of(leaderboard, [DIFT], reported=REPORTED).caption
 
 
