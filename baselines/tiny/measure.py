@@ -2,8 +2,8 @@
 
 Cells of a results folder are compared with each other.
 
-Differences are between PCK per image at alpha 0.10 on equal pairs, with intervals from a bootstrap over pairs
-(2,000 draws): paired, so that what is hard about a pair for every method does not widen them.
+Differences are between PCK per image at alpha 0.10 on equal pairs, with intervals from a bootstrap over
+images: paired, so that what is hard about a pair for every method does not widen them.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from harness.plugins.host import Host
 from harness.plugins.loading import load_plugins
 from harness.records.folders import read_record, record_paths
 from harness.records.schema import Record
-from harness.scoring.correctness import count_correct
+from harness.scoring.bootstrap import image_bootstrap
+from harness.scoring.correctness import count_correct, image_numbers
 from harness.scoring.criteria import make_criterion
-from harness.scoring.intervals import bootstrap_ratios
 from harness.scoring.points import read_points
 from harness.scoring.truth import truth_of
 
@@ -55,7 +55,7 @@ def main(results: Path) -> None:
     differences = []
     for (name, split), (base, base_split) in combinations(sorted(shares), 2):
         if split == base_split:
-            points = difference(shares[name, split], shares[base, split])
+            points = difference(shares[name, split], shares[base, split], splits[split])
             differences.append((name, base, split, "{:+.1f}, {:+.1f} to {:+.1f}".format(*points)))
     click.echo("\n" + tabulate(differences, ("cell", "minus", "split", "difference"), tablefmt="pipe"))
 
@@ -77,13 +77,17 @@ def pair_scores(
     return np.array([shares.get(pair_id, np.nan) for pair_id in index.pair_ids])
 
 
-def difference(scores: np.ndarray, base: np.ndarray) -> Sequence[float]:
+def difference(scores: np.ndarray, base: np.ndarray, index: SplitIndex) -> Sequence[float]:
     """Mean difference in percent points on the pairs that both have, and the ends of its 95 % interval."""
     differences = scores - base
-    differences = differences[np.isfinite(differences)][:, None]
+    is_known = np.isfinite(differences)
+    pair_ids = [pair_id for pair_id, is_there in zip(index.pair_ids, is_known, strict=True) if is_there]
+    differences = differences[is_known][:, None]
     # Every pair has weight 1 in the ratio of sums, which makes it the mean.
-    interval = bootstrap_ratios(differences, np.ones_like(differences))
-    values = (differences.mean(axis=0), interval.low, interval.high)
+    interval = image_bootstrap(
+        differences, np.ones_like(differences), image_numbers(truth_of(index), pair_ids)
+    )
+    values = (interval.value, interval.low, interval.high)
     return tuple(100 * float(value[0]) for value in values)
 
 

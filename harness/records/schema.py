@@ -86,10 +86,13 @@ class Score(_Model):
     pck: pydantic.FiniteFloat
     """Percent."""
     low: pydantic.FiniteFloat | None
-    """Lower end of the 95 % interval by bootstrap over image pairs, in percent; null with fewer than two
-    pairs."""
+    """Lower end of the 95 % interval by bootstrap over images, in percent; null with fewer than ten images,
+    and where all pairs have the same share."""
     high: pydantic.FiniteFloat | None
     pairs: pydantic.NonNegativeInt
+    images: pydantic.NonNegativeInt | None = None
+    """Different images of the pairs, by content. Null in records of earlier versions, whose intervals take
+    pairs as independent and are too narrow."""
     keypoints: pydantic.NonNegativeInt
 
 

@@ -85,6 +85,7 @@ class Comparison:
         only: (2, P, K) keypoints that only this side has right.
         total: (P,) keypoints.
         images: (P, 2) numbers of source and target image; an image and its mirror image are one.
+        categories: of each pair.
         slices: name -> (P,) bool, `all` first.
     """
 
@@ -97,6 +98,7 @@ class Comparison:
     only: np.ndarray
     total: np.ndarray
     images: np.ndarray
+    categories: Sequence[str]
     slices: Mapping[str, np.ndarray]
 
     @property
@@ -169,6 +171,7 @@ def compare(side_a: Side, side_b: Side, truth: Truth) -> Comparison:
         only=np.stack([only_a, only_b]),
         total=total,
         images=image_numbers(truth, pair_ids),
+        categories=[truth.categories[number] for number in truth.numbers(pair_ids)],
         slices=_slices(truth, pair_ids),
     )
 

@@ -107,6 +107,15 @@ def image_numbers(truth: Truth, pair_ids: Sequence[str]) -> np.ndarray:
     """Returns (P, 2) numbers of each pair's source and target image, from 0; an image and its mirror image
     are one.
     """
-    identities = [truth.identify(truth.number_of[pair_id]) for pair_id in pair_ids]
+    return number_images(image_identities(truth, pair_ids))
+
+
+def image_identities(truth: Truth, pair_ids: Sequence[str]) -> list[tuple[str, str]]:
+    """Identities of each pair's source and target image; an image and its mirror image are one."""
+    return [truth.identify(truth.number_of[pair_id]) for pair_id in pair_ids]
+
+
+def number_images(identities: Sequence[tuple[str, str]]) -> np.ndarray:
+    """Returns (P, 2) numbers of the images of P pairs, from 0, in order of identity."""
     _, numbers = np.unique(np.array(identities, dtype=object).astype(str), return_inverse=True)
     return numbers.reshape(-1, 2)

@@ -4,28 +4,54 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from harness.frames import Size
 from harness.records.schema import Score
 from harness.records.slices import CATEGORY, shown_labels, slice_name
-from harness.scoring.correctness import count_correct, scorable_points
+from harness.scoring.averages import weigh_pairs
+from harness.scoring.bootstrap import estimate
+from harness.scoring.correctness import count_correct, image_numbers, scorable_points
 from harness.scoring.criteria import Criterion
-from harness.scoring.intervals import bootstrap_ratios
 from harness.scoring.pck import percent
 from harness.scoring.points import Points, select_points
 from harness.scoring.thresholds import kind_of
 from harness.scoring.truth import Truth
-from harness.specs import Averaging
+from harness.specs import AVERAGINGS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Those of AVERAGINGS that are ratios of two sums over pairs.
-_AVERAGINGS: tuple[Averaging, ...] = ("image", "point")
+
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """P pairs that are scored together.
+
+    Attributes:
+        categories: of each pair.
+        images: (P, 2) numbers of its images.
+        slices: name -> (P,) bool.
+    """
+
+    categories: Sequence[str]
+    images: np.ndarray
+    slices: Mapping[str, np.ndarray]
+
+    def count_images(self) -> dict[str, int]:
+        """Slice -> number of its different images."""
+        return {name: len(np.unique(self.images[is_inside])) for name, is_inside in self.slices.items()}
+
+
+class _Share(NamedTuple):
+    """A score from 0 to 1 with its interval, whose ends are NaN where there is none."""
+
+    value: float
+    low: float
+    high: float
 
 
 def slices_of(truth: Truth, pair_ids: Sequence[str]) -> dict[str, np.ndarray]:
@@ -66,7 +92,13 @@ def score_points(
     if not points:
         return []
     right, total = count_correct(truth, points, criterion, fed)
-    return _scores(localizer, criterion, slices_of(truth, list(points)), right, total)
+    pair_ids = list(points)
+    pairs = _Pairs(
+        [truth.categories[number] for number in truth.numbers(pair_ids)],
+        image_numbers(truth, pair_ids),
+        slices_of(truth, pair_ids),
+    )
+    return _scores(localizer, criterion, pairs, right, total)
 
 
 def score_all(
@@ -103,35 +135,30 @@ def score_all(
 
 
 def _scores(
-    localizer: str,
-    criterion: Criterion,
-    slices: Mapping[str, np.ndarray],
-    right: np.ndarray,
-    total: np.ndarray,
+    localizer: str, criterion: Criterion, pairs: _Pairs, right: np.ndarray, total: np.ndarray
 ) -> list[Score]:
     """
     Args:
-        right, total: (pairs, alphas) correct points and (pairs,) points of each pair.
+        right, total: (P, alphas) correct keypoints and (P,) keypoints of each pair.
     """
-    numerators, denominators = [], []
-    for is_inside in slices.values():
-        for averaging in _AVERAGINGS:
-            # Mean of the pairs' shares, or correct points of all over points of all: both are ratios of sums.
-            divisor, weight = (total, 1.0) if averaging == "image" else (1.0, total)
-            for column in range(len(criterion.alphas)):
-                numerators.append(is_inside * (right[:, column] / divisor))
-                denominators.append(is_inside * weight)
-    top = np.stack(numerators, axis=1)
-    bottom = np.stack(denominators, axis=1)
-    values = top.sum(axis=0) / bottom.sum(axis=0)
-    # One bootstrap for every column, so that all share one set of draws.
-    interval = bootstrap_ratios(top, bottom)
+    shares: dict[tuple[str, str, float], _Share] = {}
+    inside = np.stack(list(pairs.slices.values()), axis=1).astype(np.float64)
+    counts = pairs.count_images()
+    for averaging in AVERAGINGS:
+        weighting = weigh_pairs(averaging, total, pairs.categories)
+        # (P, slices, alphas) -> (P, columns), the alphas of the first slice first.
+        share = right / weighting.divisor[:, None]
+        numerators = (share[:, None, :] * inside[:, :, None]).reshape(len(total), -1)
+        weights = np.repeat(inside * weighting.weight[:, None], len(criterion.alphas), axis=1)
+        estimates = estimate(numerators, weights, pairs.images, weighting.strata)
+        low, high = estimates.draws().share_interval()
+        keys = itertools.product(pairs.slices, criterion.alphas)
+        for column, (name, alpha) in enumerate(keys):
+            shares[name, averaging, alpha] = _Share(estimates.value[column], low[column], high[column])
     scores: list[Score] = []
-    # In the order in which the columns were made.
-    keys = itertools.product(slices, _AVERAGINGS, criterion.alphas)
-    for column, (name, averaging, alpha) in enumerate(keys):
-        # Undefined with fewer than two pairs.
-        is_known = not np.isnan(interval.low[column])
+    for name, averaging, alpha in itertools.product(pairs.slices, AVERAGINGS, criterion.alphas):
+        share_of = shares[name, averaging, alpha]
+        is_known = not np.isnan(share_of.low)
         scores.append(
             Score(
                 localizer=localizer,
@@ -139,11 +166,12 @@ def _scores(
                 averaging=averaging,
                 alpha=alpha,
                 slice=name,
-                pck=percent(values[column]),
-                low=percent(interval.low[column]) if is_known else None,
-                high=percent(interval.high[column]) if is_known else None,
-                pairs=int(slices[name].sum()),
-                keypoints=int(total[slices[name]].sum()),
+                pck=percent(share_of.value),
+                low=percent(share_of.low) if is_known else None,
+                high=percent(share_of.high) if is_known else None,
+                pairs=int(pairs.slices[name].sum()),
+                images=counts[name],
+                keypoints=int(total[pairs.slices[name]].sum()),
             )
         )
     return scores

@@ -14,10 +14,11 @@ from typing import Literal
 
 import numpy as np
 
-from harness.errors import UserError
 from harness.records.slices import category_of
+from harness.scoring.averages import weigh_pairs
+from harness.scoring.bootstrap import LEAST_P, RESAMPLES, Estimates, Interval, estimate
 from harness.scoring.comparison import SIDE_KEYS, Comparison
-from harness.scoring.paired import LEAST_P, RESAMPLES, Difference, holm, image_bootstrap, mcnemar
+from harness.scoring.paired import holm, mcnemar
 from harness.scoring.pck import percent
 from harness.specs import Averaging
 from harness.tables.columns import RANKING_ALPHA
@@ -124,32 +125,24 @@ def _rows(comparison: Comparison, averaging: Averaging) -> list[TidyRow]:
     return rows
 
 
-def _pck_and_difference(comparison: Comparison, averaging: Averaging) -> tuple[np.ndarray, Difference]:
+def _pck_and_difference(comparison: Comparison, averaging: Averaging) -> tuple[np.ndarray, Interval]:
     """PCK of both sides, (2, columns) from 0 to 1, and their difference with interval and p-value.
 
     Columns are slices times alphas, the alphas of the first slice first.
     """
-    if averaging not in ("image", "point"):
-        raise UserError(
-            f"differences of averaging {averaging} are not computed; choose --averaging image or point"
-        )
-    is_by_point = averaging == "point"
-    total = comparison.total.astype(np.float64)
-    slices = list(comparison.slices.values())
-    inside = np.stack(slices, axis=1).astype(np.float64)
-    share = comparison.right
-    weight = inside
-    if is_by_point:
-        # A pair weighs as many keypoints as it has; by image each pair weighs the same.
-        weight = inside * total[:, None]
-    else:
-        share = comparison.right / total[:, None]
+    inside = np.stack(list(comparison.slices.values()), axis=1).astype(np.float64)
+    weighting = weigh_pairs(averaging, comparison.total, comparison.categories)
+    share = comparison.right / weighting.divisor[:, None]
     # (2, P, slices, alphas) -> (2, P, columns)
     shares = share[:, :, None, :] * inside[None, :, :, None]
-    shares = shares.reshape(2, len(total), -1)
-    weights = np.repeat(weight, len(comparison.alphas), axis=1)
-    pck = shares.sum(axis=1) / weights.sum(axis=0)
-    return pck, image_bootstrap(shares[1] - shares[0], weights, comparison.images)
+    shares = shares.reshape(2, len(comparison.total), -1)
+    weights = np.repeat(inside * weighting.weight[:, None], len(comparison.alphas), axis=1)
+
+    def estimate_shares(numerators: np.ndarray) -> Estimates:
+        return estimate(numerators, weights, comparison.images, weighting.strata)
+
+    pck = np.stack([estimate_shares(side).value for side in shares])
+    return pck, estimate_shares(shares[1] - shares[0]).draws().interval()
 
 
 def _side_values(comparison: Comparison) -> dict[str, str]:

@@ -30,9 +30,8 @@ _NAMES = ("#", "method", "prompt", "localizer", "backbone")
 _DETAILS = ("sup.", "t", "ensemble", "trained on", "tuned on", "pairs", "s/pair")
 
 _TIES = (
-    "Rows of one number are tied: not told apart from the first of them "
-    "(paired bootstrap over images, 95 %, Holm's correction). "
-    "± takes pairs as independent: since they share images, it is too narrow to tell rows apart."
+    "Places are 95 % intervals, which hold for all rows together: a row at 1-3 may be the best, and at most "
+    "two may be above it (bootstrap over images, simultaneous intervals of all differences)."
 )
 
 _NO_PLACES = (
@@ -68,8 +67,9 @@ def leaderboard(records: Sequence[Record], view: View) -> Table:
         ranking = _with_test_remarks(ranking, places)
     rows = ranking.rows
     placed = len(ranking.ranked)
-    ranks = places.ranks if places else range(1, placed + 1)
-    numbers = [str(rank) for rank in ranks]
+    numbers = [str(number) for number in range(1, placed + 1)]
+    if places:
+        numbers = [place_text(*ends) for ends in zip(places.best, places.worst, strict=True)]
     numbers += [""] * (len(rows) - placed)
     texts = []
     for number, row in zip(numbers, rows, strict=True):
@@ -155,6 +155,11 @@ def _ranking_text(columns: Sequence[Column], all_columns: Sequence[Column]) -> s
     if len(ranking) > 1:
         return f"mean of {number}"
     return number
+
+
+def place_text(best: int, worst: int) -> str:
+    """`2`, or `1-3`."""
+    return str(best) if best == worst else f"{best}-{worst}"
 
 
 def _header(columns: Sequence[Column], view: View) -> tuple[str, ...]:

@@ -88,14 +88,15 @@ class Row:
 
 
 class Places(NamedTuple):
-    """Places of rows in order.
+    """Places of rows in order, from 1, with 95 % intervals that hold for all of them together.
 
     Attributes:
-        ranks: of each row, from 1, the same for tied rows.
+        best, worst: ends of each row's interval.
         untested: numbers of the rows that could not be tested; their place is by value alone.
     """
 
-    ranks: Sequence[int]
+    best: Sequence[int]
+    worst: Sequence[int]
     untested: frozenset[int] = frozenset()
 
 

@@ -1,10 +1,9 @@
-"""Decides from predictions which rows of a ranked table are told apart, and which are tied."""
+"""Finds the places of a ranked table's rows, with intervals, from their predictions."""
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,11 +12,12 @@ import numpy as np
 from harness.datasets.splits import SplitIndex
 from harness.errors import BenchError, UserError
 from harness.records.schema import Record
-from harness.scoring.correctness import count_correct, image_numbers, scorable_points
+from harness.scoring.averages import weigh_pairs
+from harness.scoring.bootstrap import Estimates, estimate
+from harness.scoring.correctness import count_correct, image_identities, number_images, scorable_points
 from harness.scoring.criteria import Criterion
-from harness.scoring.intervals import LEVEL
-from harness.scoring.paired import Draws, holm, image_draws, mean_of
 from harness.scoring.points import read_points
+from harness.scoring.ranks import rank_estimates
 from harness.scoring.truth import truth_of
 from harness.specs import Averaging
 from harness.tables.columns import Column, Split, ranking_columns
@@ -39,12 +39,7 @@ class _Counts(NamedTuple):
 
 
 class Ties:
-    """Finds the ranks of a table's rows: a `harness.tables.row.TieFinder`.
-
-    The first row leads a group. Rows that follow belong to it while they are not told apart from it; the
-    first that is leads the next. Two rows are told apart where the paired difference of their means over
-    datasets is beyond chance: bootstrap over images, on each dataset for itself, p-values adjusted for all
-    pairs of rows (`harness.scoring.paired`).
+    """Finds the places of a table's rows: a `harness.tables.row.TieFinder`.
 
     Attributes:
         problems: why rows could not be tested, one line each.
@@ -71,12 +66,8 @@ class Ties:
     def __call__(self, rows: Sequence[Row], columns: Sequence[Column]) -> Places | None:
         """The place of each row; None where data are missing, or fewer than two rows have predictions.
 
-        None as well for means over categories. A missing dataset leaves no line in `problems`: a table can do
-        without.
+        A missing dataset leaves no line in `problems`: a table can do without.
         """
-        # Differences of pairs add up to neither of these averages.
-        if self._averaging not in ("image", "point"):
-            return None
         alphas: dict[Split, list[float]] = {}
         for column in ranking_columns(columns):
             split = (column.dataset, column.split)
@@ -91,23 +82,15 @@ class Ties:
         tested = [number for number in range(len(rows)) if all(number in counted for counted in counts)]
         if len(tested) < 2:
             return None
-        draws = []
-        # Another seed for each dataset: the mean over them needs independent draws.
-        for seed, (index, counted) in enumerate(zip(indices.values(), counts, strict=True)):
-            draws.append(self._draws([counted[number] for number in tested], index, seed))
-        # Too few images to draw from show no difference.
-        difference = mean_of(draws).difference()
-        p_values = np.nan_to_num(difference.p, nan=1)
-        adjusted = holm(p_values.tolist())
-        pairs = itertools.combinations(range(len(tested)), 2)
-        are_apart = {}
-        for pair, p_value in zip(pairs, adjusted, strict=True):
-            are_apart[pair] = p_value < 1 - LEVEL
+        counts_of_tested = [[counted[number] for number in tested] for counted in counts]
+        ranks = rank_estimates(self._estimate(list(indices.values()), counts_of_tested))
         # A row that cannot be tested keeps the place that its number gives it.
-        ranks = list(range(1, len(rows) + 1))
-        for number, rank in zip(tested, tied_ranks(len(tested), are_apart), strict=True):
-            ranks[number] = tested[rank - 1] + 1
-        return Places(ranks, frozenset(range(len(rows))).difference(tested))
+        best = list(range(1, len(rows) + 1))
+        worst = list(best)
+        for number, row in enumerate(tested):
+            best[row] = tested[ranks.best[number] - 1] + 1
+            worst[row] = tested[ranks.worst[number] - 1] + 1
+        return Places(best, worst, frozenset(range(len(rows))).difference(tested))
 
     def _count_rows(
         self, records: Sequence[Record], rows: Sequence[Row], index: SplitIndex, alphas: Sequence[float]
@@ -142,32 +125,30 @@ class Ties:
         right, total = count_correct(truth, points, criterion, record.cell.input_size)
         return _Counts(tuple(points), right.mean(axis=1), total)
 
-    def _draws(self, counts: Sequence[_Counts], index: SplitIndex, seed: int) -> Draws:
-        """Differences of each pair of rows on one split, earlier less later, as means over alphas."""
-        total = counts[0].total
-        # By point, a pair weighs as many keypoints as it has.
-        weight = np.ones(len(total))
-        if self._averaging == "point":
-            weight = total.astype(np.float64)
-        shares = [each.right * weight / total for each in counts]
-        # In the order in which `__call__` numbers the pairs of rows.
-        pairs = itertools.combinations(shares, 2)
-        differences = np.stack([share - later for share, later in pairs], axis=1)
-        weights = np.broadcast_to(weight[:, None], differences.shape)
-        return image_draws(differences, weights, image_numbers(truth_of(index), counts[0].pair_ids), seed)
+    def _estimate(self, indices: Sequence[SplitIndex], counts: Sequence[Sequence[_Counts]]) -> Estimates:
+        """The mean over splits of each row's score, as places are given by.
 
-
-def tied_ranks(rows: int, are_apart: Mapping[tuple[int, int], bool]) -> list[int]:
-    """Ranks of rows in order, from 1: each row has that of its group's leader.
-
-    Args:
-        are_apart: (row, later row) -> whether they are told apart.
-    """
-    ranks: list[int] = []
-    leader = 0
-    for row in range(rows):
-        # With the leader alone, not with the row above: many small steps do not make one group.
-        if row and are_apart[leader, row]:
-            leader = row
-        ranks.append(leader + 1)
-    return ranks
+        Args:
+            counts: of each split, those of each row.
+        """
+        numerators, denominators, identities, strata = [], [], [], []
+        stratum_weights: list[float] = []
+        for index, of_rows in zip(indices, counts, strict=True):
+            pair_ids, _, total = of_rows[0]
+            categories = [index.pairs[pair_id].category for pair_id in pair_ids]
+            weighting = weigh_pairs(self._averaging, total, categories)
+            rights = np.stack([counted.right for counted in of_rows], axis=1)
+            numerators.append(rights / weighting.divisor[:, None])
+            denominators.append(np.tile(weighting.weight[:, None], len(of_rows)))
+            # Splits may share images, as two lists of pairs of the same pictures do.
+            identities += image_identities(truth_of(index), pair_ids)
+            strata.append(weighting.strata + len(stratum_weights))
+            count = int(weighting.strata.max()) + 1
+            stratum_weights += [1 / count] * count
+        return estimate(
+            np.concatenate(numerators),
+            np.concatenate(denominators),
+            number_images(identities),
+            np.concatenate(strata),
+            np.array(stratum_weights),
+        )

@@ -21,10 +21,11 @@ ALPHAS = (0.05, 0.1, 0.4)
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """Two methods, two localizers, 20 pairs of five photos in two categories."""
+    """Two methods, two localizers, 20 pairs of twelve photos in two categories."""
     folder = tmp_path_factory.mktemp("finished")
-    photos = make_photos(folder / "photos", images=5)
+    photos = make_photos(folder / "photos", images=12)
     content = read_list(photos)
+    content["pairs"] = content["pairs"][::5][:20]
     for number, pair in enumerate(content["pairs"]):
         pair["category"] = ("blob", "blot")[number % 2]
     write_list(photos, content)
@@ -100,7 +101,7 @@ def test_both_numbers_are_those_of_the_records(compare, results, averaging):
             row["only_b"] - row["only_a"] == pytest.approx(row["keypoints"] * row["difference"] / 100)
             or averaging == "image"
         )
-        assert row["images"] == 5
+        assert row["images"] >= 10
 
 
 def test_each_method_has_its_own_localizer(compare, results):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.scoring.paired import LEAST_P, holm
+from harness.scoring.bootstrap import LEAST_P
+from harness.scoring.paired import holm
 from harness.tables.differences import least_adjusted, p_text
 
 

@@ -177,11 +177,13 @@ def test_pairs_of_several_datasets_stand_in_their_order():
     assert rows_of(table)[0]["pairs"] == "10 / 7"
 
 
-def test_tied_rows_have_one_place():
+def test_places_have_intervals():
     records = [of("a", 50.0), of("b", 49.0), of("c", 20.0)]
-    table = table_of(leaderboard, records, has_details=True, ties=lambda lines, columns: Places([1, 1, 3]))
-    assert [row["#"] for row in rows_of(table)] == ["1", "1", "3"]
-    assert "tied" in table.caption
+    table = table_of(
+        leaderboard, records, has_details=True, ties=lambda lines, columns: Places([1, 1, 3], [2, 2, 3])
+    )
+    assert [row["#"] for row in rows_of(table)] == ["1-2", "1-2", "3"]
+    assert "simultaneous" in table.caption
     untested = table_of(leaderboard, records, has_details=True, ties=lambda lines, columns: None)
     assert [row["#"] for row in rows_of(untested)] == ["1", "2", "3"]
     assert "not tested for ties" in untested.caption

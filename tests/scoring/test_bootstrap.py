@@ -1,4 +1,4 @@
-"""Paired differences on pairs that share images."""
+"""Intervals and p-values on pairs that share images, and tests of paired counts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from harness.scoring.paired import RESAMPLES, holm, image_bootstrap, mcnemar
+from harness.scoring.bootstrap import LEAST_IMAGES, RESAMPLES, estimate, image_bootstrap
+from harness.scoring.paired import holm, mcnemar
 
 SIMULATED = 400
 
@@ -95,11 +96,11 @@ def test_a_true_difference_of_zero_is_rejected_as_often_as_p_says():
 
 
 @settings(max_examples=25)
-@given(st.integers(1, 30), st.integers(0, 1000))
-def test_equal_runs_differ_by_exactly_nothing(pairs, seed):
+@given(st.integers(1, 30), st.integers(1, 20), st.integers(0, 1000))
+def test_equal_runs_differ_by_exactly_nothing(pairs, images, seed):
     random = np.random.default_rng(seed)
     found = image_bootstrap(
-        np.zeros((pairs, 2)), random.integers(1, 9, (pairs, 2)), random.integers(0, 5, (pairs, 2))
+        np.zeros((pairs, 2)), random.integers(1, 9, (pairs, 2)), random.integers(0, images, (pairs, 2))
     )
     assert found.value.tolist() == [0, 0]
     for low, high, p in zip(found.low, found.high, found.p, strict=True):
@@ -145,8 +146,11 @@ def test_points_weigh_as_many_as_they_are():
     assert found.value[0] == pytest.approx(-0.2)
 
 
-@pytest.mark.parametrize("of_pair", [[[0, 1]], [[0, 1], [1, 0]], [[0, 0], [0, 0]]])
-def test_two_images_have_no_interval(of_pair):
+@pytest.mark.parametrize(
+    "of_pair",
+    [[[0, 1]], [[0, 1], [1, 0]], [[0, 0], [0, 0]], [[number, number + 1] for number in range(8)]],
+)
+def test_fewer_than_ten_images_have_no_interval(of_pair):
     found = image_bootstrap(
         np.array([[0.5]] + [[0.2]] * (len(of_pair) - 1)), np.ones((len(of_pair), 1)), np.array(of_pair)
     )
@@ -165,10 +169,12 @@ def test_two_images_have_no_interval(of_pair):
 def test_an_interval_is_never_shorter_than_that_of_independent_pairs(of_pair):
     values = np.array([[1.0], [-1], [1], [-1]])
     found, apart = (
-        image_bootstrap(values, np.ones((4, 1)), np.array(one))
-        for one in (of_pair, [[0, 1], [2, 3], [4, 5], [6, 7]])
+        np.ptp(
+            np.quantile(estimate(values, np.ones((4, 1)), np.array(pairs)).draws().deviations, [0.025, 0.975])
+        )
+        for pairs in (of_pair, [[0, 1], [2, 3], [4, 5], [6, 7]])
     )
-    assert found.high[0] - found.low[0] >= 0.9 * (apart.high[0] - apart.low[0]) > 1
+    assert found >= 0.9 * apart > 1
 
 
 def test_the_smallest_p_is_that_of_the_draws():
@@ -199,3 +205,113 @@ def test_holm_lies_between_the_plain_p_and_bonferroni(p_values):
     assert adjusted[int(np.argmin(p_values))] == pytest.approx(min(1, min(p_values) * len(p_values)))
     for (p, one), (q, other) in product(zip(p_values, adjusted, strict=True), repeat=2):
         assert p > q or one <= other
+
+
+def test_nine_images_have_no_interval_and_ten_have():
+    values = np.random.default_rng(0).uniform(0, 1, (40, 1))
+    for images, is_known in ((LEAST_IMAGES - 1, False), (LEAST_IMAGES, True)):
+        pairs = graph(np.random.default_rng(1), images, 40)
+        assert len(np.unique(pairs)) == images
+        low, high = estimate(values, np.ones((40, 1)), pairs).draws().share_interval()
+        assert np.isfinite([low[0], high[0]]).all() == is_known
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_pairs_that_are_all_alike_have_no_interval_of_their_share(share):
+    pairs = graph(np.random.default_rng(1), 30, 60)
+    low, high = estimate(np.full((60, 1), share), np.ones((60, 1)), pairs).draws().share_interval()
+    assert np.isnan([low[0], high[0]]).all()
+
+
+def test_the_interval_of_a_share_stays_between_nothing_and_all():
+    values = np.ones((60, 1))
+    values[:2] = 0.5
+    pairs = graph(np.random.default_rng(1), 30, 60)
+    low, high = estimate(values, np.ones((60, 1)), pairs).draws().share_interval()
+    assert 0.9 < low[0] < values.mean() < high[0] < 1
+    # Longer towards the middle.
+    assert values.mean() - low[0] > high[0] - values.mean()
+
+
+def test_strata_are_averaged_whatever_their_size():
+    """The mean of category means, by hand: (1/2 + 1/4) / 2 and not 5/14."""
+    right = np.array([[1.0], [1], [2], [1]])
+    total = np.array([[2.0], [2], [6], [6]])
+    pairs = np.arange(8).reshape(-1, 2)
+    by_point = estimate(right, total, pairs, np.array([0, 0, 1, 1]))
+    assert by_point.value[0] == pytest.approx(0.375)
+    by_image = estimate(right / total, np.ones((4, 1)), pairs, np.array([0, 0, 1, 1]))
+    assert by_image.value[0] == pytest.approx((0.5 + 0.25) / 2)
+    weighted = estimate(right, total, pairs, np.array([0, 0, 1, 1]), np.array([3.0, 1.0]))
+    assert weighted.value[0] == pytest.approx((3 * 0.5 + 0.25) / 4)
+    # A slice without pairs of the second stratum is the mean of the first alone.
+    total[2:] = right[2:] = 0
+    assert estimate(right, total, pairs, np.array([0, 0, 1, 1])).value[0] == pytest.approx(0.5)
+
+
+def stratified(seed, spread):
+    """Shares of ten categories whose levels differ by `spread`; and the mean of the levels."""
+    random = np.random.default_rng(seed)
+    pairs = np.concatenate([graph(random, 20, 50) + 20 * category for category in range(10)])
+    category = np.repeat(np.arange(10), 50)
+    level = spread * np.linspace(-1, 1, 10)
+    image = random.normal(0, 0.5, (200, SIMULATED))
+    shares = level[category][:, None] + image[pairs[:, 0]] + image[pairs[:, 1]]
+    return shares + random.normal(0, 0.5, shares.shape), pairs, category, level.mean()
+
+
+@pytest.mark.parametrize("spread", [0.0, 2.0])
+def test_what_categories_differ_in_does_not_widen_the_mean_over_them(spread):
+    shares, pairs, category, truth = stratified(2, spread)
+    found = estimate(shares, np.ones_like(shares), pairs, category).draws().interval()
+    covered = ((found.low <= truth) & (truth <= found.high)).mean()
+    assert 0.92 <= covered <= 0.98
+
+
+def test_a_category_of_one_pair_widens_the_mean_over_categories():
+    shares, pairs, category, _ = stratified(3, 2.0)
+    known = estimate(shares, np.ones_like(shares), pairs, category).spread.variance.mean()
+    lonely = np.concatenate([pairs, [[200, 201]]])
+    with_lonely = estimate(
+        np.concatenate([shares, shares[:1] + 3]), np.ones((501, SIMULATED)), lonely, np.append(category, 10)
+    )
+    assert with_lonely.spread.variance.mean() > 1.3 * known
+
+
+def seeded(seed, seeds, images, pairs, of_seed):
+    """(seeds, pairs, SIMULATED) shares: what images add is the same under each seed, noise is not."""
+    random = np.random.default_rng(seed)
+    of_pair = graph(random, images, pairs)
+    image = random.normal(0, 0.2, (images, SIMULATED))
+    noise = random.normal(0, 0.3, (seeds, images, SIMULATED))
+    whole = random.normal(0, of_seed, (seeds, 1, SIMULATED))
+    parts = image + noise
+    shares = parts[:, of_pair[:, 0]] + parts[:, of_pair[:, 1]] + whole
+    return shares + random.normal(0, 0.2, shares.shape), of_pair
+
+
+@pytest.mark.parametrize(("seeds", "of_seed"), [(3, 0.0), (5, 0.0), (5, 0.1), (8, 0.3)])
+def test_images_and_seeds_are_drawn_together(seeds, of_seed):
+    """The truth is the mean over all images and all seeds there could be."""
+    shares, of_pair = seeded(4, seeds, 100, 300, of_seed)
+    found = estimate(shares, np.ones(shares.shape[1:]), of_pair).draws().interval()
+    np.testing.assert_allclose(found.value, shares.mean(axis=(0, 1)))
+    covered = ((found.low <= 0) & (found.high >= 0)).mean()
+    assert 0.91 <= covered <= 0.985
+
+
+def test_images_alone_would_be_too_sure_of_a_method_whose_seeds_differ():
+    shares, of_pair = seeded(5, 5, 100, 300, 0.3)
+    found = image_bootstrap(shares.mean(axis=0), np.ones(shares.shape[1:]), of_pair)
+    assert ((found.low <= 0) & (found.high >= 0)).mean() < 0.6
+
+
+def test_seeds_that_a_column_lacks_do_not_count():
+    shares, of_pair = seeded(6, 3, 40, 100, 0.2)
+    shares = shares[:, :, :2]
+    has_seed = np.array([[True, True], [True, False], [True, False]])
+    shares[1:, :, 1] = 0
+    both = estimate(shares, np.ones((100, 2)), of_pair, has_seed=has_seed)
+    alone = estimate(shares[:1, :, 1:], np.ones((100, 1)), of_pair)
+    assert both.value[1] == pytest.approx(alone.value[0])
+    assert both.spread.variance[1] == pytest.approx(alone.spread.variance[0])
