@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 import types
@@ -85,6 +86,35 @@ def shell_bench(plugin_site):
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+@pytest.fixture
+def bench_with(bench, monkeypatch):
+    """Site folder -> `bench ...` in this process with its plugins, which each command imports anew."""
+
+    def forget():
+        importlib.invalidate_caches()
+        for name in ("bench_toy", "bench_broken"):
+            sys.modules.pop(name, None)
+
+    def install(site: Path):
+        monkeypatch.syspath_prepend(site)
+        monkeypatch.delenv("BENCH_BLOCK", raising=False)
+
+        def run(*arguments: object) -> Outcome:
+            forget()
+            return bench(*arguments)
+
+        return run
+
+    yield install
+    forget()
+
+
+@pytest.fixture
+def plugin_bench(bench_with, plugin_site):
+    """`bench ...` in this process with the test plugins installed."""
+    return bench_with(plugin_site)
 
 
 @pytest.fixture

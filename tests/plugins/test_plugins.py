@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 import types
 from importlib.metadata import EntryPoint
 
 import pytest
-from support.commands import command, plugin_environment
 
 import harness.cli
 from harness.errors import UserError
@@ -78,16 +76,16 @@ def test_a_plugin_brings_extractor_localizer_prompt_and_dataset(shell_bench, tmp
     assert header[1:6] == ["localizer", "backbone", "toy-shout", "empty", "none"]
 
 
-def test_colours_find_the_squares(shell_bench, tmp_path):
-    shell_bench("run", "--methods", "toy", "--datasets", "toy-squares", "--out", tmp_path / "r")
-    rows = json.loads(shell_bench("leaderboard", tmp_path / "r", "--format", "json").out)
+def test_colours_find_the_squares(plugin_bench, tmp_path):
+    plugin_bench("run", "--methods", "toy", "--datasets", "toy-squares", "--out", tmp_path / "r")
+    rows = json.loads(plugin_bench("leaderboard", tmp_path / "r", "--format", "json").out)
     best = [row["pck"] for row in rows if row["alpha"] == 0.15 and row["slice"] == "all"]
     assert best == [100.0, 100.0]
 
 
-def test_a_broken_plugin_stops_only_who_asks_for_it(shell_bench):
-    assert shell_bench("list", "methods").status == 0
-    asked = shell_bench("run", "--methods", "brokenet", "--datasets", "toy-squares")
+def test_a_broken_plugin_stops_only_who_asks_for_it(plugin_bench):
+    assert plugin_bench("list", "methods").status == 0
+    asked = plugin_bench("run", "--methods", "brokenet", "--datasets", "toy-squares")
     assert asked.status == 2
     assert "unknown method 'brokenet'" in asked.complaint
     assert "plugin 'broken' (bench-broken 0.0.1) failed: ImportError: libbroken.so" in asked.complaint
@@ -109,9 +107,9 @@ def test_blocking_a_plugin_that_is_not_there(bench):
     )
 
 
-def test_prompt_of_another_kind_is_not_applicable(shell_bench, tmp_path):
+def test_prompt_of_another_kind_is_not_applicable(plugin_bench, tmp_path):
     options = ("--methods", "toy", "--datasets", "toy-squares", "--out", tmp_path / "r")
-    both = shell_bench("run", *options, "--prompts", "toy-vector,empty")
+    both = plugin_bench("run", *options, "--prompts", "toy-vector,empty")
     assert both.status == 0
     assert (
         "not applicable: prompt 'toy-vector' is of kind 'vector', and toy-colours takes text"
@@ -119,13 +117,13 @@ def test_prompt_of_another_kind_is_not_applicable(shell_bench, tmp_path):
     )
     row = next(line for line in both.out.splitlines() if "toy-vector" in line)
     assert row.count("–") == 4  # the localizer, which never ran, and a number for each alpha
-    alone = shell_bench("run", *options, "--prompts", "toy-vector")
+    alone = plugin_bench("run", *options, "--prompts", "toy-vector")
     assert alone.status == 2
     assert "nothing to run" in alone.complaint
 
 
-def test_only_methods_with_a_parameter_are_swept(shell_bench, tmp_path):
-    done = shell_bench(
+def test_only_methods_with_a_parameter_are_swept(plugin_bench, tmp_path):
+    done = plugin_bench(
         "run",
         "--methods",
         "toy,position",
@@ -220,27 +218,28 @@ def test_an_extractor_that_no_method_names_is_a_method():
     assert list(named.methods) == ["recipe"]
 
 
-def test_a_change_of_a_plugins_code_makes_another_cell(plugin_site, tmp_path):
+def test_a_change_of_a_plugins_code_makes_another_cell(bench_with, plugin_site, tmp_path):
     """An author changes an extractor without raising its version, and must not see yesterday's numbers."""
     site = tmp_path / "site"
     shutil.copytree(plugin_site, site)
 
-    def bench(*arguments: object) -> str:
-        done = subprocess.run(
-            command(*arguments), env=plugin_environment(site), capture_output=True, text=True, check=True
-        )
-        return done.stdout
+    bench = bench_with(site)
+
+    def out(*arguments: object) -> str:
+        done = bench(*arguments)
+        assert done.status == 0, done.err
+        return done.out
 
     run = ("run", "--methods", "toy", "--datasets", "toy-squares", "--out", tmp_path / "out")
-    first = bench(*run)
-    assert bench(*run) == first
+    first = out(*run)
+    assert out(*run) == first
     code = (site / "bench_toy.py").read_text()
     assert "* self.gain" in code
     (site / "bench_toy.py").write_text(code.replace("* self.gain", "* 0 + 1"))
-    assert bench(*run) != first
+    assert out(*run) != first
     assert len(list((tmp_path / "out").glob("*/record.json"))) == 2
-    assert "other plugin code, prompt code than toy" in bench("leaderboard", tmp_path / "out")
-    rows = json.loads(bench("leaderboard", tmp_path / "out", "--format", "json"))
+    assert "other plugin code, prompt code than toy" in out("leaderboard", tmp_path / "out")
+    rows = json.loads(out("leaderboard", tmp_path / "out", "--format", "json"))
     names = ("method", "prompt", "localizer", "dataset", "split", "protocol", "averaging", "alpha", "slice")
     keys = [tuple(str(row[name]) for name in names) for row in rows]
     assert len(set(keys)) == len(keys) > 0

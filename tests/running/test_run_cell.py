@@ -23,23 +23,17 @@ def rows(path):
         return pq.read_table(file).to_pandas()
 
 
-def test_killed_at_any_instant_and_run_again(plugin_site, tmp_path):
+def test_killed_at_any_instant_and_run_again(plugin_site, plugin_bench, tmp_path):
     """`kill -9` at several moments; the same command then ends with the bytes of an undisturbed run."""
     photos = make_photos(tmp_path / "photos", images=10)  # 90 pairs: three shards
     shared = (
-        "--methods",
-        "toy",
-        "--prompts",
-        "category",
-        "--localizers",
-        "argmax,toy-centre",
-        "--datasets",
-        f"folder={photos}",
+        *("run", "--methods", "toy", "--prompts", "category", "--localizers", "argmax,toy-centre"),
+        *("--datasets", f"folder={photos}", "--batch-size", 2, "--out"),
     )
 
-    def ended(out, **environment):
-        arguments = command("run", *shared, "--batch-size", 2, "--out", tmp_path / out)
-        environment = plugin_environment(plugin_site, **environment)
+    def ended(last_call):
+        arguments = command(*shared, tmp_path / "killed")
+        environment = plugin_environment(plugin_site, BENCH_TOY_LAST_CALL=str(last_call))
         return subprocess.run(arguments, env=environment, stdout=subprocess.DEVNULL, check=False).returncode
 
     def stored():
@@ -47,16 +41,16 @@ def test_killed_at_any_instant_and_run_again(plugin_site, tmp_path):
             len(set(rows(path)["pair_id"])) for path in (tmp_path / "killed").glob("*/shards/*.parquet")
         )
 
-    assert ended("whole") == 0
+    assert plugin_bench(*shared, tmp_path / "whole").status == 0
     # In each of the three shards: the first kill falls before a shard is stored, the others after a shard
     # that was begun after the previous kill.
     for shards, within in enumerate(np.random.default_rng(5).integers(1, 27, size=3)):
-        assert ended("killed", BENCH_TOY_LAST_CALL=f"{32 * (shards > 0) + within}") == -signal.SIGKILL
+        assert ended(32 * (shards > 0) + within) == -signal.SIGKILL
         # More only where work is so slow that it is stored more often.
         assert stored() >= 32 * shards, "what was stored was lost"
     left = 90 - stored()
     assert left > 0
-    assert ended("killed") == 0
+    assert plugin_bench(*shared, tmp_path / "killed").status == 0
     assert predictions(tmp_path / "killed") == predictions(tmp_path / "whole")
     record = the_record(tmp_path / "killed")
     assert record["provenance"]["computed_pairs"] == left

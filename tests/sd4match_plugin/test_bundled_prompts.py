@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from support.results import predictions, the_record
+from support.results import predictions
 
 from baselines.weights import BUNDLED as NETWORKS
+from harness.cli import status
 from harness.datasets.shapes.catalogue import KINDS as CATEGORIES
 from harness.files import file_sha256
 from sd4match_plugin.methods import BUNDLED
@@ -67,42 +68,44 @@ def test_tuning_helps(bench, tmp_path):
     """On pairs that no training saw, with the same extractor, noise and localizer; 13 points on the whole
     split, one draw of noise.
     """
-
-    def pck(prompt: str) -> float:
-        out = tmp_path / prompt
-        done = bench(
-            "run",
-            "--methods",
-            "sd4match-single",
-            "--prompts",
-            prompt,
-            "--limit",
-            60,
-            "--ensemble",
-            1,
-            "--out",
-            out,
-        )
-        assert done.status == 0, done.err
-        (score,) = [
-            score
-            for score in the_record(out)["scores"]
+    prompts = ("sd4match-single", "category")
+    # Larger batches would compute maps of pictures that no pair of these needs.
+    few = ("--limit", 30, "--ensemble", 1, "--batch-size", 1)
+    done = bench(
+        *("run", "--methods", "sd4match-single", "--prompts", ",".join(prompts), *few, "--out", tmp_path)
+    )
+    assert done.status == 0, done.err
+    pck = {}
+    for path in tmp_path.glob("*/record.json"):
+        record = json.loads(path.read_text())
+        (pck[record["cell"]["prompt"]],) = (
+            score["pck"]
+            for score in record["scores"]
             if (score["slice"], score["averaging"], score["alpha"]) == ("all", "image", 0.1)
-        ]
-        return score["pck"]
+        )
+    assert set(pck) == set(prompts)
+    assert pck["sd4match-single"] > pck["category"] + 3
 
-    assert pck("sd4match-single") > pck("category") + 3
+
+@pytest.fixture(scope="module")
+def run_together(tmp_path_factory):
+    """The results folder of the demo in small, with the prompts of every kind in one run."""
+    out = tmp_path_factory.mktemp("together")
+    methods = ["dift", *(f"sd4match-{kind}" for kind in KINDS)]
+    assert status(["run", "--methods", ",".join(methods), "--limit", "1", "--out", str(out)]) == 0
+    return out
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_run_needs_no_other_argument_and_no_other_cell(bench, tmp_path, kind):
-    """The demo in small: marked as tiny, and the same bytes whichever cells ran before."""
-    together = bench("run", "--methods", f"dift,sd4match-{kind}", "--limit", 3, "--out", tmp_path / "both")
-    alone = bench("run", "--methods", f"sd4match-{kind}", "--limit", 3, "--out", tmp_path / "alone")
-    assert (together.status, alone.status) == (0, 0), together.err + alone.err
-    assert together.out.count("| tiny-stable-diffusion") == 2
-    found = predictions(tmp_path / "both")
-    assert predictions(tmp_path / "alone").items() <= found.items()
+def test_a_run_needs_no_other_argument_and_no_other_cell(bench, run_together, tmp_path, kind):
+    """Marked as tiny, and the same bytes whichever cells ran before."""
+    alone = bench("run", "--methods", f"sd4match-{kind}", "--limit", 1, "--out", tmp_path)
+    assert alone.status == 0, alone.err
+    assert alone.out.count("| tiny-stable-diffusion") == 1
+    assert bench("leaderboard", run_together).out.count("| tiny-stable-diffusion") == 1 + len(KINDS)
+    computed = predictions(tmp_path)
+    assert len(computed) == 1
+    assert computed.items() <= predictions(run_together).items()
 
 
 @pytest.mark.parametrize("kind", KINDS)
