@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from harness.plugins.host import Host
 from harness.specs import LearnedFile, MethodSpec, PromptSpec
-from harness.specs.tuning import USERS_CHOICE, check_tuned_on, without_repeats
+from harness.specs.tuning import USERS_CHOICE, without_repeats
 
 UNKNOWN_DATASET = "?"
 """Stands for the training data of a learned prompt whose file does not say them."""
@@ -55,13 +55,9 @@ def tuned_on_of(method: MethodSpec, learned: LearnedFile | None, *, is_changed: 
     Args:
         learned: file of the learned prompt; None for a prompt that is not learned.
         is_changed: whether the user set a parameter to another value than the recipe's.
-
-    Raises:
-        UserError: a plugin's learned prompt names its data wrongly.
     """
     entries = list(method.tuned_on)
     if learned:
-        check_tuned_on(f"{learned.path}, as the plugin describes it", learned.tuned_on)
         entries += learned.tuned_on
     if is_changed:
         entries.append(USERS_CHOICE)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.specs import LearnedFile, PromptSpec
+from harness.specs.tuning import check_tuned_on
 from harness.weights.choice import Weights
 
 
@@ -32,10 +33,15 @@ def find_learned_file(
         trained_on: dataset that the prompt was trained on; None for the first prompt that the source holds.
 
     Raises:
-        UserError: the source holds no such prompt, or the user's file is not one.
+        UserError: the source holds no such prompt, the user's file is not one, or the plugin names the data
+            that it was tuned on wrongly.
     """
     if prompt.learned is None:
         return None
     if own_file is not None:
-        return prompt.learned.inspect(own_file)
-    return prompt.learned.find(weights[prompt.learned.source].path, trained_on)
+        learned = prompt.learned.inspect(own_file)
+    else:
+        learned = prompt.learned.find(weights[prompt.learned.source].path, trained_on)
+    # Here, and not where the record is written: before the work.
+    check_tuned_on(f"prompt '{prompt.name}', {learned.path}", learned.tuned_on)
+    return learned

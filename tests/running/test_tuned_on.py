@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import UserError
 from harness.plugins.loading import load_plugins
 from harness.running.training import tuned_on_of
 from harness.specs import NOT_STATED, LearnedFile, MethodSpec
@@ -37,11 +36,6 @@ def file_of(tuned_on):
 def test_choices_of_method_prompt_and_user_add_up(method, prompt, is_changed, expected):
     learned = None if prompt is None else file_of(prompt)
     assert tuned_on_of(method_of(method), learned, is_changed=is_changed) == expected
-
-
-def test_a_prompt_that_names_its_data_wrongly_is_told():
-    with pytest.raises(UserError, match=r"^prompt, as the plugin describes it: tuned_on 'shapes' is not a"):
-        tuned_on_of(method_of(()), file_of(("shapes",)), is_changed=False)
 
 
 def test_who_says_nothing_has_not_stated_it():

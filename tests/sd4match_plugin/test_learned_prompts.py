@@ -18,6 +18,7 @@ from harness.running.resolve import resolve_cell
 from harness.running.resources import Resources, RunOptions
 from harness.running.run_cell import run_cell
 from harness.specs import (
+    NOT_STATED,
     ExtractorSpec,
     LearnedFile,
     LearnedSpec,
@@ -51,7 +52,9 @@ def find(folder: Path, trained_on: str | None) -> LearnedFile:
     return LearnedFile(folder / f"{name}.txt", name, 261)
 
 
-def make_host(folder: Path, seen: list, scope: str = "dataset") -> Host:
+def make_host(
+    folder: Path, seen: list, scope: str = "dataset", tuned_on: tuple[str, ...] = (NOT_STATED,)
+) -> Host:
     def make(context):
         value = float(context.prompt_file.read_text())
         if value < 0:
@@ -59,7 +62,11 @@ def make_host(folder: Path, seen: list, scope: str = "dataset") -> Host:
         return lambda category, images: PairPrompt(value, value + 1) if scope == "pair" else value
 
     module = types.ModuleType("made")
-    learned = LearnedSpec(source="numbers", find=find, inspect=lambda path: LearnedFile(path, "birds", None))
+    learned = LearnedSpec(
+        source="numbers",
+        find=lambda *where: find(*where)._replace(tuned_on=tuned_on),
+        inspect=lambda path: LearnedFile(path, "birds", None),
+    )
     records = {
         "bench_extractors": [
             ExtractorSpec(
@@ -167,6 +174,16 @@ def test_another_one_can_be_chosen(numbers, tmp_path):
     record = run(make_host(numbers, seen), tmp_path / "out", trained_on="birds")
     assert set(seen) == {0.25}
     assert (record.cell.label, record.cell.trained_on) == ("tuned[trained-on=birds]", "birds")
+
+
+def test_the_split_that_chose_a_prompt_is_its_plugin_s_to_name(numbers, tmp_path):
+    assert run(make_host(numbers, []), tmp_path / "out").cell.tuned_on == ("not stated",)
+    host = make_host(numbers, [], tuned_on=("shapes/val",))
+    assert run(host, tmp_path / "new").cell.tuned_on == ("not stated", "shapes/val")
+    seen: list = []
+    with pytest.raises(UserError, match=r"^prompt 'tuned', .*birds.txt: tuned_on 'birds' is not a dataset"):
+        run(make_host(numbers, seen, tuned_on=("birds",)), tmp_path / "out", trained_on="birds")
+    assert not seen
 
 
 def test_a_dataset_without_a_prompt_is_told_before_the_work(numbers, tmp_path):
