@@ -16,8 +16,8 @@ from harness.cli.options import (
     number_range,
     typed_arguments,
 )
+from harness.cli.places import place_warnings, with_places
 from harness.cli.terminal import print_warning, print_warnings, stdout_format
-from harness.cli.ties import tie_warnings, with_ties
 from harness.errors import UserError
 from harness.messages import listed
 from harness.plugins.host import Host
@@ -52,6 +52,7 @@ class LeaderboardArguments:
     localizers: tuple[str, ...] | None
     reported: bool
     rank_reported: bool
+    places: bool
     ties: bool
     datasets: tuple[str, ...] | None
     data_root: Path
@@ -69,6 +70,11 @@ class LeaderboardArguments:
             reported=reported,
             ranks_reported=self.rank_reported,
         )
+
+    @property
+    def finds_places(self) -> bool:
+        """Says whether rows are tested; `--no-ties` is the name of before for `--no-places`."""
+        return self.places and self.ties
 
     @property
     def dataset_places(self) -> list[str]:
@@ -140,12 +146,13 @@ _TABLE_HELP = "; ".join(f"{kind.name}: {kind.description}" for kind in KINDS)
 )
 @click.option("--rank-reported", is_flag=True, help="The same, ranked among the measured rows.")
 @click.option(
-    "--ties/--no-ties",
+    "--places/--no-places",
     default=True,
     show_default=True,
-    help="overall: rows that are not told apart share their place. "
+    help="overall: places with intervals, by a test of all differences; else by value alone. "
     "Reads predictions and the dataset's annotations.",
 )
+@click.option("--ties/--no-ties", default=True, hidden=True, help="The name of before for --places.")
 @click.option(
     "--datasets",
     type=DatasetList(),
@@ -177,13 +184,13 @@ def leaderboard(host: Host, arguments: LeaderboardArguments) -> int:
     averaging = choose_averaging(records, protocol, arguments.averaging, host.protocols)
     view = replace(view, protocol=protocol, averaging=averaging)
     rescorer = Rescorer(host, arguments.data_root, arguments.dataset_places)
-    tied_view, ties = with_ties(host, view, arguments.folder, rescorer)
+    tested_view, finder = with_places(host, view, arguments.folder, rescorer)
     # Rows of CSV and JSON have no rank: reading predictions for them would be work for nothing.
-    if arguments.ties and arguments.format_ not in ("csv", "json"):
-        view = tied_view
+    if arguments.finds_places and arguments.format_ not in ("csv", "json"):
+        view = tested_view
     tables = kind.tables(records, view)
-    print_warnings(tie_warnings(ties))
+    print_warnings(place_warnings(finder))
     chosen = [arguments.filter(table) for table in tables]
     click.echo(render_tables(chosen, arguments.format_ or stdout_format()), nl=False)
     # The tables are printed all the same; the status says that something is missing from them.
-    return int(bool(damaged or ties.problems))
+    return int(bool(damaged or finder.problems))

@@ -25,8 +25,8 @@ from harness.cli.options import (
     warn_of_large_alphas,
     weights,
 )
+from harness.cli.places import place_warnings, with_places
 from harness.cli.terminal import TerminalReporter, print_warnings, stdout_format
-from harness.cli.ties import tie_warnings, with_ties
 from harness.errors import UserError
 from harness.messages import counted
 from harness.plugins.host import Host
@@ -329,7 +329,7 @@ def _tables(
     prompts = arguments.prompts or ()
     places = [name for name in arguments.datasets if "=" in name]
     rescorer = Rescorer(host, arguments.data_root, places)
-    views, all_ties = [], []
+    views, finders = [], []
     for protocol in _protocols_with_scores(records, arguments.protocols):
         name = choose_protocol(records, protocol)
         view = View(
@@ -340,9 +340,9 @@ def _tables(
             prompts=prompts,
         )
         # As 'bench leaderboard' does: the same records have the same places in both.
-        view, ties = with_ties(host, view, arguments.out, rescorer)
+        view, finder = with_places(host, view, arguments.out, rescorer)
         views.append(view)
-        all_ties.append(ties)
+        finders.append(finder)
     kinds = [("overall", views)]
     if len(set(prompts)) > 1:
         kinds.append(("prompt-types", views))
@@ -353,8 +353,8 @@ def _tables(
     for name, kind_views in kinds:
         for view in kind_views:
             tables += CATALOGUE[name].tables(records, view)
-    for ties in all_ties:
-        print_warnings(tie_warnings(ties))
+    for finder in finders:
+        print_warnings(place_warnings(finder))
     return tables
 
 

@@ -25,9 +25,9 @@ from harness.report.series import series_by_split
 from harness.scoring.criteria import make_criterion
 from harness.tables.catalogue import page_tables
 from harness.tables.names import Names
+from harness.tables.places import PlaceFinder
 from harness.tables.table import Table
 from harness.tables.text import averaging_text
-from harness.tables.ties import Ties
 from harness.tables.view import View, named
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def make_page(
     records, view, names = named(records, view)
     figure_sections = sections(records, view)
     splits = series_by_split(records, view)
-    ties = Ties(folder, rescorer.split, partial(make_criterion, host), view.protocol, view.averaging)
+    finder = PlaceFinder(folder, rescorer.split, partial(make_criterion, host), view.protocol, view.averaging)
     content: dict[str, Any] = {
         "title": title or f"Semantic correspondence: {name}",
         "folder": name,
@@ -101,7 +101,7 @@ def make_page(
         "averaging": averaging_text(view.averaging),
         "problems": [],
         "absent": [],
-        "tables": _tables(records, view, ties),
+        "tables": _tables(records, view, finder),
         "sections": figure_sections,
         "numbers": _numbers_tables(figure_sections),
         "galleries": [],
@@ -113,7 +113,7 @@ def make_page(
     bytes_left = min(GALLERY_BYTES, MOST_BYTES - bytes_without_galleries)
     images = ImageStore(max(0, bytes_left))
     result = make_galleries(splits, view, folder, host, rescorer, images)
-    unusable = tuple(dict.fromkeys((*result.damaged, *ties.problems)))
+    unusable = tuple(dict.fromkeys((*result.damaged, *finder.problems)))
     # `plain` keeps only the last part of a path: with the folder's name for the folder, that names the cell.
     for line in (*damaged, *unusable):
         content["problems"].append(plain(line.replace(str(folder), name)))
@@ -163,9 +163,9 @@ def _small_table(table: Table, key: str, title: str) -> HtmlTable:
     return make_html_table(table, key, title, interactive=False)
 
 
-def _tables(records: Sequence[Record], view: View, ties: Ties) -> list[HtmlTable]:
+def _tables(records: Sequence[Record], view: View, finder: PlaceFinder) -> list[HtmlTable]:
     """The leaderboard, and the other tables that there are records of."""
-    entries = page_tables(records, replace(view, has_details=True, ties=ties))
+    entries = page_tables(records, replace(view, has_details=True, find_places=finder))
     return [make_html_table(table, key, title) for key, title, table in entries]
 
 

@@ -1,4 +1,4 @@
-"""The one way from predicted points to correct keypoints: scores, comparisons, ties and galleries take it."""
+"""The one way from predicted points to correct keypoints, of scores, comparisons, places and galleries."""
 
 from __future__ import annotations
 

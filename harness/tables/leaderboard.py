@@ -29,7 +29,7 @@ _NAMES = ("#", "method", "prompt", "localizer", "backbone")
 
 _DETAILS = ("sup.", "t", "ensemble", "trained on", "tuned on", "pairs", "s/pair")
 
-_TIES = (
+_PLACES = (
     "Places are 95 % intervals, which hold for all rows together: a row at 1-3 may be the best, and at most "
     "two may be above it (bootstrap over images, simultaneous intervals of all differences)."
 )
@@ -41,7 +41,7 @@ _NO_PLACES = (
 
 _LACKING = "Rows without a place that lack columns may be better than those above them."
 
-_NO_TIES = "They are by value alone, not tested for ties."
+_BY_VALUE = "They are by value alone, not tested."
 
 
 def leaderboard(records: Sequence[Record], view: View) -> Table:
@@ -62,7 +62,7 @@ def leaderboard(records: Sequence[Record], view: View) -> Table:
         names.aside,
         ranks_reported=view.ranks_reported,
     )
-    places = _tied_places(ranking.ranked, ranking.columns, view)
+    places = _tested_places(ranking.ranked, ranking.columns, view)
     if places:
         ranking = _with_test_remarks(ranking, places)
     rows = ranking.rows
@@ -92,7 +92,7 @@ def leaderboard(records: Sequence[Record], view: View) -> Table:
 
 
 def _with_test_remarks(ranking: Ranking, places: Places) -> Ranking:
-    """The ranking; a row that was not tested for ties says so."""
+    """The ranking; a row that was not tested says so."""
     ranked = list(ranking.ranked)
     for number in places.untested:
         remarks = (*ranked[number].remarks, "place by value: its predictions cannot be read")
@@ -109,18 +109,18 @@ def _marks(ranking: Ranking, columns: Sequence[Column], view: View) -> dict[tupl
     return {(marked[row], column): mark for (row, column), mark in marks.items()}
 
 
-def _tied_places(ranked: Sequence[Row], columns: Sequence[Column], view: View) -> Places | None:
-    """The places of rows; None where ties are not asked for or cannot be decided."""
-    if view.ties is None or len(ranked) < 2:
+def _tested_places(ranked: Sequence[Row], columns: Sequence[Column], view: View) -> Places | None:
+    """The places of rows; None where they are not asked for or cannot be tested."""
+    if view.find_places is None or len(ranked) < 2:
         return None
     # Papers print no predictions, and a difference to a printed number cannot be tested.
     if any(row.is_reported for row in ranked):
         return None
-    return view.ties(ranked, columns)
+    return view.find_places(ranked, columns)
 
 
 def _caption(records: Sequence[Record], view: View, ranking: Ranking, *, are_tested: bool) -> list[str]:
-    """The caption's sentences; `are_tested`: whether ties were found."""
+    """The caption's sentences; `are_tested`: whether rows were tested."""
     sentences = [numbers_caption(records, view)]
     if not ranking.ranked and ranking.lacking:
         sentences.append(_NO_PLACES)
@@ -131,9 +131,9 @@ def _caption(records: Sequence[Record], view: View, ranking: Ranking, *, are_tes
     if ranking.ranked and ranking.lacking:
         sentences.append(_LACKING)
     if are_tested:
-        sentences.append(_TIES)
-    elif view.ties and len(ranking.ranked) > 1:
-        sentences.append(_NO_TIES)
+        sentences.append(_PLACES)
+    elif view.find_places and len(ranking.ranked) > 1:
+        sentences.append(_BY_VALUE)
     if view.has_details:
         sentences += trust_sentences(records, ranking.rows)
     return [*sentences, *reported_sentences(ranking.rows, view)]

@@ -100,5 +100,5 @@ class Places(NamedTuple):
     untested: frozenset[int] = frozenset()
 
 
-TieFinder = Callable[[Sequence[Row], Sequence[Column]], Places | None]
-"""(rows in order, columns) -> their places; None where ties cannot be decided."""
+FindPlaces = Callable[[Sequence[Row], Sequence[Column]], Places | None]
+"""(rows in order, columns) -> their places; None where they cannot be tested."""

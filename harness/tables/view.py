@@ -15,7 +15,7 @@ from harness.tables.names import Names, make_names
 
 if TYPE_CHECKING:
     from harness.tables.papers import ReportedNumbers
-    from harness.tables.row import TieFinder
+    from harness.tables.row import FindPlaces
 
 MAIN_PROTOCOL = "sd4match"
 """The paper's protocol, and the default."""
@@ -38,7 +38,7 @@ class View:
         has_details: whether the leaderboard says what a reader needs to trust a row (supervision, timestep,
             ensemble, training data, pairs, seconds per pair), with the best of each group in bold and the
             second underlined.
-        ties: finds the tied rows of the leaderboard; None for the order alone.
+        find_places: tells the rows of the leaderboard apart; None for the order by value alone.
         reported: numbers that papers printed, shown beside the measured ones; None for none.
         ranks_reported: whether reported numbers are ranked and marked among the measured ones.
         names: those of the records' methods, data and localizers; None to make them of the records shown.
@@ -51,7 +51,7 @@ class View:
     parameter: str | None = None
     prompts: Sequence[str] = ()
     has_details: bool = False
-    ties: TieFinder | None = None
+    find_places: FindPlaces | None = None
     reported: ReportedNumbers | None = None
     ranks_reported: bool = False
     names: Names | None = None
@@ -218,7 +218,7 @@ def main_protocol(records: Sequence[Record]) -> str:
     counts = _count_protocols(records)
     if MAIN_PROTOCOL in counts or not counts:
         return MAIN_PROTOCOL
-    # The name breaks ties: the choice does not depend on the order of the records.
+    # The name decides between equal ones: the choice does not depend on the order of the records.
     return min(counts, key=lambda name: (-counts[name], name))
 
 

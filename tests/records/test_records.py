@@ -177,10 +177,10 @@ def test_a_damaged_record_is_one_line_and_hides_no_other(bench, results, damage,
 
 
 def test_a_copy_of_a_cell_is_named_and_takes_no_method_out_of_the_ranking(bench, results):
-    whole = bench("leaderboard", results, "--no-ties")
+    whole = bench("leaderboard", results, "--no-places")
     hog = cell_of(results, "hog")
     copytree(hog, results / "backup")
-    done = bench("leaderboard", results, "--no-ties")
+    done = bench("leaderboard", results, "--no-places")
     assert (done.status, done.out) == (1, whole.out)
     path = results / "backup" / RECORD
     assert done.complaint.startswith(f"bench: {path}: is the record of cell '{hog.name}' and not of its f")

@@ -62,7 +62,7 @@ def test_a_measure_that_one_dataset_lacks_costs_nothing_else(bench, photos, boxl
     assert pairs_scored(record) == {"original": 6}
     assert set(record["not_applicable"]) == {BOX}
     assert pairs_scored(record_of(tmp_path / "r", "photos")) == {"original": 6, BOX: 6}
-    shown = bench("leaderboard", tmp_path / "r", "--protocol", BOX, "--no-ties")
+    shown = bench("leaderboard", tmp_path / "r", "--protocol", BOX, "--no-places")
     assert shown.status == 0
     assert "folder:boxless @" not in shown.out
     assert "folder:boxless: not applicable: no target of folder:boxless test has a box" in shown.out

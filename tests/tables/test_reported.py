@@ -276,9 +276,9 @@ def test_reported_rows_are_ranked_only_when_asked():
     assert order == sorted(order, reverse=True)
 
 
-def test_printed_numbers_have_no_predictions_to_test_for_ties():
+def test_printed_numbers_have_no_predictions_to_test():
     def asked(lines, columns):
-        raise AssertionError("ties of reported rows")
+        raise AssertionError("places of reported rows")
 
     table_of(
         leaderboard,
@@ -286,7 +286,7 @@ def test_printed_numbers_have_no_predictions_to_test_for_ties():
         has_details=True,
         reported=REPORTED,
         ranks_reported=True,
-        ties=asked,
+        find_places=asked,
     )
 
 
@@ -373,11 +373,11 @@ def results(tmp_path):
 
 
 def test_leaderboard_reported(bench, results):
-    outcome = bench("leaderboard", results, "--reported", "--no-ties")
+    outcome = bench("leaderboard", results, "--reported", "--no-places")
     assert outcome.status == 0
     assert "**50.7** ±4.5 (−2.2)" in outcome.out
     assert "SimSC-iBOT (reported)" in outcome.out
-    ranked = bench("leaderboard", results, "--rank-reported", "--no-ties")
+    ranked = bench("leaderboard", results, "--rank-reported", "--no-places")
     assert "| 1   | SD4Match-C" in ranked.out
 
 

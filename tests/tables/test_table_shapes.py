@@ -180,13 +180,16 @@ def test_pairs_of_several_datasets_stand_in_their_order():
 def test_places_have_intervals():
     records = [of("a", 50.0), of("b", 49.0), of("c", 20.0)]
     table = table_of(
-        leaderboard, records, has_details=True, ties=lambda lines, columns: Places([1, 1, 3], [2, 2, 3])
+        leaderboard,
+        records,
+        has_details=True,
+        find_places=lambda lines, columns: Places([1, 1, 3], [2, 2, 3]),
     )
     assert [row["#"] for row in rows_of(table)] == ["1-2", "1-2", "3"]
     assert "simultaneous" in table.caption
-    untested = table_of(leaderboard, records, has_details=True, ties=lambda lines, columns: None)
+    untested = table_of(leaderboard, records, has_details=True, find_places=lambda lines, columns: None)
     assert [row["#"] for row in rows_of(untested)] == ["1", "2", "3"]
-    assert "not tested for ties" in untested.caption
+    assert "by value alone, not tested" in untested.caption
 
 
 RECORDS = [

@@ -9,8 +9,8 @@ import pytest
 from support.results import put_record
 
 from harness.tables.columns import Column
+from harness.tables.places import PlaceFinder
 from harness.tables.row import Row
-from harness.tables.ties import Ties
 
 
 def rows_of(out):
@@ -25,7 +25,7 @@ def results(tmp_path_factory):
     from harness.cli import status
     from harness.records.folders import read_record, write_record
 
-    folder = tmp_path_factory.mktemp("ties") / "results"
+    folder = tmp_path_factory.mktemp("places") / "results"
     options = ("--split", "val", "--limit", "80", "--localizers", "argmax,bilinear", "--out", str(folder))
     code = status(["run", "--methods", "position,hog", *options])
     assert code == 0
@@ -52,8 +52,9 @@ def test_rows_that_cannot_be_told_apart_share_a_place(bench, results):
     assert "simultaneous" in outcome.out
 
 
-def test_without_ties_places_are_by_value(bench, results):
-    outcome = bench("leaderboard", results, "--no-ties")
+@pytest.mark.parametrize("option", ["--no-places", "--no-ties"])
+def test_untested_places_are_by_value(bench, results, option):
+    outcome = bench("leaderboard", results, option)
     assert [row["#"] for row in rows_of(outcome.out)] == ["1", "2", "3", "4"]
     assert "simultaneous" not in outcome.out
 
@@ -70,14 +71,14 @@ def test_a_row_of_damaged_predictions_is_not_tested_and_the_others_are(bench, re
     outcome = bench("leaderboard", folder)
     assert outcome.status == 1
     # Once for both localizers of the file.
-    assert "not tested for ties" in outcome.complaint
+    assert "not in the test of places" in outcome.complaint
     assert "predictions.parquet" in outcome.complaint
     rows = rows_of(outcome.out)
     assert [row["#"] for row in rows] == ["1", "2", "3-4", "3-4"]
     assert ["place by value" in row["note"] for row in rows] == [True, True, False, False]
 
 
-def test_without_two_files_that_can_be_read_there_are_no_ties(bench, results, tmp_path):
+def test_without_two_files_that_can_be_read_places_are_by_value(bench, results, tmp_path):
     from shutil import copytree
 
     folder = copytree(results, tmp_path / "copy")
@@ -100,7 +101,7 @@ def test_a_dataset_that_is_not_at_hand_leaves_places_by_value(bench, results, tm
         put_record(path, content)
     outcome = bench("leaderboard", folder)
     assert (outcome.status, outcome.warnings) == (0, [])
-    assert "Places: PCK at alpha 0.10. They are by value alone, not tested for ties." in outcome.out
+    assert "Places: PCK at alpha 0.10. They are by value alone, not tested." in outcome.out
     assert [row["#"] for row in rows_of(outcome.out)] == ["1", "2", "3", "4"]
 
 
@@ -112,6 +113,6 @@ def test_rows_without_their_dataset_have_no_place():
 
     column = Column("birds", "test", 0.1)
     line = Row("a", "none", "argmax", "none", "Z", cells={("birds", "test"): None})  # type: ignore[dict-item]
-    ties = Ties(None, gone, None, "sd4match", "image")  # type: ignore[arg-type]
-    assert ties([line, replace(line, method="b")], [column]) is None
-    assert ties.problems == []
+    finder = PlaceFinder(None, gone, None, "sd4match", "image")  # type: ignore[arg-type]
+    assert finder([line, replace(line, method="b")], [column]) is None
+    assert finder.problems == []

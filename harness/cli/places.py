@@ -1,0 +1,29 @@
+"""Places of leaderboards' rows, for the commands that print them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.plugins.host import Host
+
+if TYPE_CHECKING:
+    from harness.scoring.rescore import Rescorer
+    from harness.tables.places import PlaceFinder
+    from harness.tables.view import View
+
+
+def with_places(host: Host, view: View, folder: Path, rescorer: Rescorer) -> tuple[View, PlaceFinder]:
+    """The view with what finds the places of a results folder's rows; its problems are known afterwards."""
+    from harness.scoring.criteria import make_criterion
+    from harness.tables.places import PlaceFinder
+
+    finder = PlaceFinder(folder, rescorer.split, partial(make_criterion, host), view.protocol, view.averaging)
+    return replace(view, find_places=finder), finder
+
+
+def place_warnings(finder: PlaceFinder) -> list[str]:
+    """A line for each file for which rows could not be tested."""
+    return [f"not in the test of places: {problem}" for problem in dict.fromkeys(finder.problems)]
