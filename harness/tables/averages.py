@@ -26,10 +26,12 @@ def order_sentence(groups: Sequence[Sequence[Row]], columns: Sequence[Column], v
     """
     examples: dict[Averaging, str] = {}
     for averaging in AVERAGINGS:
+        # By the view's own, rows are in order.
+        if averaging == view.averaging:
+            continue
         for rows in groups:
             measured = [row for row in rows if not row.is_reported]
-            example = _example(measured, columns, view.protocol, averaging)
-            if example and averaging != view.averaging:
+            if example := _example(measured, columns, view.protocol, averaging):
                 examples.setdefault(averaging, example)
     if not examples:
         return ""

@@ -24,7 +24,7 @@ from harness.scoring.points import select_points
 from harness.scoring.protocols import ORIGINAL, PADDED, SD4MATCH
 from harness.scoring.scores import score_points
 from harness.scoring.truth import truth_of
-from harness.specs import ImagePair, ProtocolSpec
+from harness.specs import AVERAGINGS, ImagePair, ProtocolSpec
 
 FED = Size(768, 768)
 
@@ -238,6 +238,33 @@ def test_per_image_and_per_point() -> None:
     image, point = found["all", "image", 0.1], found["all", "point", 0.1]
     assert (image.pck, point.pck) == (50, 25)
     assert (image.pairs, image.keypoints) == (point.pairs, point.keypoints) == (2, 4)
+
+
+def test_all_four_averages() -> None:
+    """Three pairs of cats with 2, 8 and 5 points, of which 0, 8 and 1 are right, and a dog's 4 of 5."""
+    index = make_index({"a": 2, "b": 8, "c": 5, "d": 5}, categories={"d": "dog"})
+    found = scored(index, {"a": [50] * 2, "b": [0] * 8, "c": [0, 50, 50, 50, 50], "d": [0, 0, 0, 0, 50]})
+
+    def numbers(name: str) -> list[float]:
+        return [found[name, averaging, 0.1].pck for averaging in AVERAGINGS]
+
+    # (0 + 100 + 20 + 80) / 4; 13 / 20; (40 + 80) / 2; (9 / 15 + 4 / 5) / 2.
+    assert numbers("all") == [50, 65, 60, 70]
+    assert numbers("category=cat") == [40, 60, 40, 60]
+    assert numbers("category=dog") == [80, 80, 80, 80]
+    # Pairs of an even number of points are cats alone, and the others one of each category.
+    assert numbers("viewpoint=0") == [50, 80, 50, 80]
+    assert numbers("viewpoint=1") == [50, 50, 50, 50]
+    assert {(score.pairs, score.keypoints) for key, score in found.items() if key[0] == "all"} == {(4, 20)}
+
+
+def test_pairs_without_a_category_are_one_category_more() -> None:
+    index = make_index({"a": 1, "b": 2, "c": 4}, categories={"b": "", "c": ""})
+    found = scored(index, {"a": [0], "b": [0, 50], "c": [50, 50, 50, 50]})
+    assert {key[0] for key in found if "=" in key[0]} == {"category=cat", "viewpoint=0", "viewpoint=1"}
+    # Of 100 for the cat and 25 (per image) or 1 of 6 (per point) for the rest.
+    assert found["all", "category-image", 0.1].pck == 62.5
+    assert found["all", "category-point", 0.1].pck == pytest.approx(700 / 12)
 
 
 def test_absent_points_are_not_counted() -> None:

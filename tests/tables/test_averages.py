@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import types
 
 import pytest
 from support.made_up_records import a_record
+from support.photos import make_photos, read_list, write_list
+from support.results import rewrite_predictions
 from support.views import table_of, view_of
 
 import harness.cli
@@ -13,6 +16,7 @@ from harness.errors import UserError
 from harness.hookspecs import hookimpl
 from harness.plugins.loading import load_plugins
 from harness.records.folders import write_record
+from harness.records.predictions import read_predictions
 from harness.report.series import series_by_split
 from harness.scoring.protocols import BUILTIN
 from harness.specs import AVERAGINGS, ProtocolSpec
@@ -118,7 +122,7 @@ def test_rows_of_one_method_are_told_apart_by_what_they_differ_in():
 def test_rows_without_a_place_and_averages_that_a_record_lacks_do_not_count():
     limited = averaged("wide", WIDE, stored=5)
     assert "differently" not in table_of(leaderboard, [limited, averaged("even", EVEN)]).caption
-    records = [of_before("wide", WIDE), averaged("even", EVEN)]
+    records = [of_before("even", EVEN), averaged("wide", WIDE)]
     assert "differently" not in table_of(leaderboard, records).caption
     swapped = [of_before("wide", {**WIDE, "point": 90.0}), averaged("even", EVEN)]
     assert "per point, `wide` stands above `even`." in table_of(leaderboard, swapped).caption
@@ -260,3 +264,60 @@ def test_asking_for_what_records_of_before_lack_is_one_line(bench, tmp_path):
         assert "no record has this average under protocol sd4match" in done.complaint
         # By default it is there: these are the protocol's own.
         assert bench(*command).status == 0
+
+
+def make_pairs(folder):
+    """A `folder` dataset of the four pairs of docs/tables.md: their numbers of points are 2, 8, 5 and 5."""
+    photos = make_photos(folder)
+    content = read_list(photos)
+    pairs = content["pairs"][:4]
+    for pair, count, category in zip(pairs, (2, 8, 5, 5), ("cat", "cat", "cat", "dog"), strict=True):
+        points = [[10 + 4 * number, 20] for number in range(count)]
+        pair.update(source_points=points, target_points=points, category=category)
+    write_list(photos, {**content, "pairs": pairs})
+    return photos
+
+
+def put_right(folder, counts):
+    """Puts predictions in a cell's folder: of each pair's points, the first so many are right."""
+    table = read_predictions(folder / "predictions.parquet").to_pylist()
+    pair_ids = list(dict.fromkeys(row["pair_id"] for row in table))
+    for pair_id, count in zip(pair_ids, counts, strict=True):
+        rows = [row for row in table if row["pair_id"] == pair_id]
+        for number, row in enumerate(rows):
+            # Beyond a tenth of the box's 50 pixels, if wrong.
+            row.update(x=10.0 + 4 * number + 30 * (number >= count), y=20.0)
+    rewrite_predictions(folder, table)
+
+
+def test_from_predictions_to_tables_and_differences(bench, tmp_path):
+    """Every number of the example on the page, through every command that prints one."""
+    data = ("--datasets", f"folder={make_pairs(tmp_path / 'photos')}")
+    out = tmp_path / "r"
+    alphas = ("--alphas", "0.1")
+    methods = ("--methods", "position,hog", "--localizers", "argmax")
+    assert bench("run", *methods, *data, *alphas, "--out", out).status == 0
+    for method, counts in (("hog", (0, 8, 1, 4)), ("position", (0, 8, 4, 2))):
+        (folder,) = out.glob(f"*-{method}.*")
+        put_right(folder, counts)
+    done = bench("rescore", out, *data, *alphas)
+    assert done.status == 0, done.err
+    for averaging in AVERAGINGS:
+        done = bench("leaderboard", out, "--averaging", averaging, "--format", "json")
+        numbers = {row["method"]: row["pck"] for row in json.loads(done.out) if row["slice"] == "all"}
+        assert numbers == {"hog": WIDE[averaging], "position": EVEN[averaging]}
+        done = bench("leaderboard", out, "--averaging", averaging, *data)
+        assert done.status == 0, done.err
+        hog, position = WIDE[averaging], EVEN[averaging]
+        better, worse = ("hog", "position") if hog > position else ("position", "hog")
+        assert done.out.index(f"| {better} ") < done.out.index(f"| {worse} ")
+        assert f"`{worse}` stands above `{better}`." in done.out
+        assert all(f"{pck:.1f}" in done.out for pck in (hog, position))
+        options = ("--averaging", averaging, "--format", "json", "--localizer", "argmax")
+        done = bench("compare", f"{out}:hog", f"{out}:position", *options, *data)
+        (whole,) = [row for row in json.loads(done.out)["differences"] if row["slice"] == "all"]
+        assert (whole["averaging"], whole["difference"]) == (averaging, pytest.approx(position - hog))
+        assert (whole["pck_a"], whole["pck_b"]) == (pytest.approx(hog), pytest.approx(position))
+    page = tmp_path / "page.html"
+    assert bench("report", out, "-o", page, *data).status == 0
+    assert "`hog` stands above `position`." in page.read_text()
