@@ -93,7 +93,8 @@ def test_doctor_finds_nothing(bench, method):
 
 
 def test_a_run_without_arguments_is_marked_tiny(bench, tmp_path):
-    done = bench("run", "--methods", "dift", "--limit", 8, "--ensemble", 1, "--out", tmp_path)
+    few = ("--limit", 8, "--ensemble", 1, "--batch-size", 1)
+    done = bench("run", "--methods", "dift", *few, "--out", tmp_path)
     assert done.status == 0, done.err
     assert "tiny-stable-diffusion@" in done.out
     record = the_record(tmp_path)

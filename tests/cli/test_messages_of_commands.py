@@ -72,7 +72,8 @@ def test_characters_that_the_terminal_lacks_are_replaced(encoding):
 
 
 def test_small_weights_on_photos_are_said_once(bench, photos, tmp_path):
-    run = ("run", "--methods", "dinov2,dinov1", "--limit", 1, "--out", tmp_path / "r")
+    few = ("--limit", 1, "--batch-size", 1)
+    run = ("run", "--methods", "dinov2,dinov1", *few, "--out", tmp_path / "r")
     done = bench(*run, "--datasets", f"folder={photos}")
     (line,) = (line for line in done.err.splitlines() if "tiny-dino" in line)
     assert line.startswith("bench: small weights: tiny-dino knows the pictures of shapes alone, so ")
