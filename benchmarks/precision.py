@@ -32,6 +32,7 @@ from harness.messages import counted
 from harness.plugins.host import Host
 from harness.plugins.loading import load_plugins
 from harness.records.folders import RECORD, read_record
+from harness.records.predictions import PREDICTIONS
 from harness.records.runs import StoredCell
 from harness.records.schema import Record
 from harness.running.plan import plan
@@ -42,8 +43,9 @@ from harness.running.run_cell import run_cell
 from harness.scoring.comparison import Comparison, Side, compare
 from harness.scoring.criteria import make_criterion
 from harness.scoring.pck import threshold_length
-from harness.scoring.points import read_points
+from harness.scoring.points import read_cell, read_points
 from harness.scoring.protocols import frame_of
+from harness.scoring.sources import Predicted
 from harness.scoring.truth import truth_of
 from harness.sweep import DatasetChoice, Sweep
 from harness.tables.differences import differences
@@ -156,7 +158,7 @@ def rows(question: Question, host: Host, method: str) -> Iterator[list[str]]:
     same_basis = not method.startswith("sd-dino")
     for precision in HALVES:
         half_side = Side(stored[precision], localizer, measured)
-        comparison = compare(full_side, half_side, truth_of(full.index))
+        comparison = compare(full_side, half_side, *map(_predicted, (full, cells[precision])))
         lines = [line for line in differences([comparison], "image")[0] if line["slice"] == "all"]
         if precision == HALVES[0]:
             # The row of single precision itself, with PCK instead of differences.
@@ -178,6 +180,11 @@ def rows(question: Question, host: Host, method: str) -> Iterator[list[str]]:
             f"{difference.cosines:.1e}",
         ]
         click.echo(f"bench: {method} {precision}: {100 * apart.moved:.1f} % moved", err=True)
+
+
+def _predicted(cell: ResolvedCell) -> Predicted:
+    predictions = read_cell(cell.folder, read_record(cell.folder / RECORD))
+    return Predicted(cell.folder / PREDICTIONS, predictions, truth_of(cell.index))
 
 
 def _interval(line: Mapping[str, Any]) -> str:

@@ -23,11 +23,10 @@ from harness.errors import BenchError, SeveralErrors, UserError
 from harness.plugins.host import Host
 
 if TYPE_CHECKING:
-    from harness.datasets.splits import SplitIndex
     from harness.records.runs import Run, StoredCell
     from harness.scoring.comparison import Comparison, Side
     from harness.scoring.criteria import Criterion
-    from harness.scoring.rescore import Rescorer
+    from harness.scoring.sources import Predicted, Sources
     from harness.specs import Averaging
     from harness.tables.differences import Format
 
@@ -127,7 +126,7 @@ def compare(host: Host, arguments: CompareArguments) -> int:
     --protocols shows what the choice of protocol alone does to the same predictions.
     """
     from harness.records.runs import read_run
-    from harness.scoring.rescore import Rescorer
+    from harness.scoring.sources import Sources
     from harness.tables.differences import render_differences
 
     arguments.check()
@@ -136,11 +135,11 @@ def compare(host: Host, arguments: CompareArguments) -> int:
     damaged: list[str] = []
     for run in runs:
         damaged += run.damaged
-    rescorer = Rescorer(host, arguments.data_root, arguments.datasets or ())
+    sources = Sources(host, arguments.data_root, arguments.datasets or ())
     comparisons: list[Comparison] = []
     for cell_a, cell_b in cell_pairs:
         try:
-            comparisons += _compare_cells(host, rescorer, cell_a, cell_b, arguments)
+            comparisons += _compare_cells(host, sources, cell_a, cell_b, arguments)
         except BenchError as error:
             # The other cells are compared all the same.
             damaged.append(str(error))
@@ -171,19 +170,18 @@ def _pair_cells(runs: Sequence[Run]) -> tuple[list[tuple[StoredCell, StoredCell]
 
 
 def _compare_cells(
-    host: Host, rescorer: Rescorer, cell_a: StoredCell, cell_b: StoredCell, arguments: CompareArguments
+    host: Host, sources: Sources, cell_a: StoredCell, cell_b: StoredCell, arguments: CompareArguments
 ) -> list[Comparison]:
     """A comparison for each pair of sides. Raises `BenchError` where the cells cannot be compared."""
     from harness.scoring.comparison import compare as compare_sides
-    from harness.scoring.truth import truth_of
 
-    truth = truth_of(_split_index(rescorer, cell_a, cell_b))
+    predicted_a, predicted_b = _read_both(sources, cell_a, cell_b)
     sides = _sides(host, cell_a, cell_b, arguments)
-    return [compare_sides(side_a, side_b, truth) for side_a, side_b in sides]
+    return [compare_sides(side_a, side_b, predicted_a, predicted_b) for side_a, side_b in sides]
 
 
-def _split_index(rescorer: Rescorer, cell_a: StoredCell, cell_b: StoredCell) -> SplitIndex:
-    """The split that both cells were run on. Raises `UserError` where they were run on different data."""
+def _read_both(sources: Sources, cell_a: StoredCell, cell_b: StoredCell) -> tuple[Predicted, Predicted]:
+    """The predictions of both cells. Raises `BenchError` where they are damaged or of different data."""
     records = (cell_a.record, cell_b.record)
     manifests = [record.provenance.manifest for record in records if record.provenance]
     if len(set(manifests)) > 1:
@@ -192,7 +190,10 @@ def _split_index(rescorer: Rescorer, cell_a: StoredCell, cell_b: StoredCell) -> 
             f"{cell_a.record.cell.id} and {cell_b.record.cell.id} were run on different data of one name "
             f"(manifests {digests}); run one of them again"
         )
-    return rescorer.split(cell_a.record)
+    predicted_a = sources.read(cell_a.folder, cell_a.record, prefers_named=True)
+    if cell_a.folder == cell_b.folder:
+        return predicted_a, predicted_a
+    return predicted_a, sources.read(cell_b.folder, cell_b.record, prefers_named=True)
 
 
 def _sides(

@@ -150,7 +150,7 @@ _TABLE_HELP = "; ".join(f"{kind.name}: {kind.description}" for kind in KINDS)
     default=True,
     show_default=True,
     help="overall: places with intervals, by a test of all differences; else by value alone. "
-    "Reads predictions and the dataset's annotations.",
+    "Reads predictions; the dataset's annotations where their files are of an earlier version.",
 )
 @click.option("--ties/--no-ties", default=True, hidden=True, help="The name of before for --places.")
 @click.option(
@@ -167,7 +167,7 @@ def leaderboard(host: Host, arguments: LeaderboardArguments) -> int:
 
     Best in bold and second underlined, per column and supervision group.
     """
-    from harness.scoring.rescore import Rescorer
+    from harness.scoring.sources import Sources
 
     kind = CATALOGUE[arguments.table]
     view = arguments.view()
@@ -183,8 +183,8 @@ def leaderboard(host: Host, arguments: LeaderboardArguments) -> int:
     protocol = choose_protocol(records, arguments.protocol)
     averaging = choose_averaging(records, protocol, arguments.averaging, host.protocols)
     view = replace(view, protocol=protocol, averaging=averaging)
-    rescorer = Rescorer(host, arguments.data_root, arguments.dataset_places)
-    tested_view, finder = with_places(host, view, arguments.folder, rescorer)
+    sources = Sources(host, arguments.data_root, arguments.dataset_places)
+    tested_view, finder = with_places(host, view, arguments.folder, sources)
     # Rows of CSV and JSON have no rank: reading predictions for them would be work for nothing.
     if arguments.finds_places and arguments.format_ not in ("csv", "json"):
         view = tested_view

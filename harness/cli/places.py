@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 from harness.plugins.host import Host
 
 if TYPE_CHECKING:
-    from harness.scoring.rescore import Rescorer
+    from harness.scoring.sources import Sources
     from harness.tables.places import PlaceFinder
     from harness.tables.view import View
 
 
-def with_places(host: Host, view: View, folder: Path, rescorer: Rescorer) -> tuple[View, PlaceFinder]:
+def with_places(host: Host, view: View, folder: Path, sources: Sources) -> tuple[View, PlaceFinder]:
     """The view with what finds the places of a results folder's rows; its problems are known afterwards."""
     from harness.scoring.criteria import make_criterion
     from harness.tables.places import PlaceFinder
 
-    finder = PlaceFinder(folder, rescorer.split, partial(make_criterion, host), view.protocol, view.averaging)
+    finder = PlaceFinder(folder, sources.read, partial(make_criterion, host), view.protocol, view.averaging)
     return replace(view, find_places=finder), finder
 
 

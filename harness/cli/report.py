@@ -68,7 +68,7 @@ def report(host: Host, arguments: ReportArguments) -> int:
     """
     from harness.files import check_place
     from harness.report.page import make_page, write_page
-    from harness.scoring.rescore import Rescorer
+    from harness.scoring.sources import Sources
     from harness.tables.papers import read_reported
     from harness.tables.view import View, choose_averaging, choose_protocol
 
@@ -85,8 +85,8 @@ def report(host: Host, arguments: ReportArguments) -> int:
         reported=read_reported() if arguments.reported else None,
     )
     view.check(records)
-    rescorer = Rescorer(host, arguments.data_root, arguments.datasets or ())
-    page = make_page(records, damaged, arguments.folder, view, arguments.title, host, rescorer)
+    sources = Sources(host, arguments.data_root, arguments.datasets or ())
+    page = make_page(records, damaged, arguments.folder, view, arguments.title, host, sources)
     write_page(page, arguments.out)
     print_warnings((*page.absent, *page.damaged))
     click.echo(str(arguments.out))

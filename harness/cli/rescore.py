@@ -63,11 +63,13 @@ class RescoreArguments:
 def rescore(host: Host, arguments: RescoreArguments) -> int:
     """Score stored predictions under other protocols, alphas or thresholds, without a model."""
     from harness.scoring.rescore import Rescorer
+    from harness.scoring.sources import Sources
 
     folder = arguments.folder
     records, damaged = read_results(folder)
     print_warnings(damaged)
-    rescorer = Rescorer(host, arguments.data_root, arguments.datasets or (), print_warning)
+    sources = Sources(host, arguments.data_root, arguments.datasets or ())
+    rescorer = Rescorer(host, sources, print_warning)
     rescored: list[Rescored] = []
     mistakes: list[str] = []
     # A cell that failed or is not applicable has no predictions.

@@ -318,7 +318,7 @@ def _tables(
     host: Host, arguments: RunArguments, cells: Sequence[Cell], records: Sequence[Record]
 ) -> list[Table]:
     """A leaderboard for each protocol, then a table for each axis that was swept, for each protocol."""
-    from harness.scoring.rescore import Rescorer
+    from harness.scoring.sources import Sources
     from harness.tables.catalogue import CATALOGUE
     from harness.tables.view import View, choose_protocol, own_averaging
 
@@ -328,7 +328,7 @@ def _tables(
         localizers.update(cell.localizers)
     prompts = arguments.prompts or ()
     places = [name for name in arguments.datasets if "=" in name]
-    rescorer = Rescorer(host, arguments.data_root, places)
+    sources = Sources(host, arguments.data_root, places)
     views, finders = [], []
     for protocol in _protocols_with_scores(records, arguments.protocols):
         name = choose_protocol(records, protocol)
@@ -340,7 +340,7 @@ def _tables(
             prompts=prompts,
         )
         # As 'bench leaderboard' does: the same records have the same places in both.
-        view, finder = with_places(host, view, arguments.out, rescorer)
+        view, finder = with_places(host, view, arguments.out, sources)
         views.append(view)
         finders.append(finder)
     kinds = [("overall", views)]

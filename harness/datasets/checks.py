@@ -62,7 +62,7 @@ def check_pair(pair: ImagePair, pair_id: str, read_size: SizeReader | None = Non
         keypoint_ids=tuple(pair.keypoint_ids),
         source_box=check_box(where, "source_box", pair.source_box),
         target_box=check_box(where, "target_box", pair.target_box),
-        labels=_check_labels(where, pair.labels),
+        labels=check_labels(where, pair.labels),
     )
 
 
@@ -198,8 +198,8 @@ def _check_names(where: str, names: object, source_count: int, target_count: int
         raise DataError(f"{where}: keypoint id '{twice}' occurs twice; give each point its own")
 
 
-def _check_labels(where: str, labels: object) -> dict[str, Scalar]:
-    """Returns a pair's labels without those that are null, which are absent."""
+def check_labels(where: str, labels: object) -> dict[str, Scalar]:
+    """Returns a pair's labels without those that are null, which are absent. Raises `DataError`."""
     if not isinstance(labels, Mapping):
         raise DataError(f"{where}: labels are {_kind(labels)}, not an object")
     checked: dict[str, Scalar] = {}

@@ -1,7 +1,8 @@
 """Files of predictions: tables of points, their reading, writing and merging.
 
 A file is sealed: its metadata hold the cell it belongs to and a hash of everything in it. Reading a damaged
-or foreign file is an error. Files of earlier versions have no seal and are read without one.
+or foreign file is an error. Files of earlier versions have no seal, or no truth beside the predictions
+(`harness.records.truth_columns`), and are read without.
 """
 
 from __future__ import annotations
@@ -17,6 +18,14 @@ from harness.errors import UserError
 from harness.files import read_whole, replacing
 from harness.messages import first_line
 from harness.records.folders import FRESH, SHARDS, folder_name
+from harness.records.truth_columns import (
+    BOX_COLUMNS,
+    TRUTH,
+    has_truth,
+    truth_hash,
+    truth_types,
+    without_truth,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,7 +49,7 @@ _PLANNED = b"planned"
 """Key of the number of pairs that the run which wrote a shard was to predict."""
 
 _SEAL = b"sha256"
-"""Key of the hash of rows, fingerprints and cell."""
+"""Key of the hash of rows, fingerprints, cell and truth."""
 
 
 class FilePredictions(NamedTuple):
@@ -163,7 +172,6 @@ def _read(path: Path, sha256: str, is_newer_fine: bool) -> FilePredictions:
         # pattern.
         table = pq.read_table(io.BytesIO(content))
         metadata = table.schema.metadata or {}
-        fingerprints = fingerprints_of(table)
         table = _checked(table)
     # Everything that pyarrow raises for a damaged file, and bad text in its metadata.
     except (OSError, pa.ArrowException, KeyError, ValueError, TypeError, OverflowError) as error:
@@ -171,7 +179,6 @@ def _read(path: Path, sha256: str, is_newer_fine: bool) -> FilePredictions:
             f"{path}: not readable as predictions ({first_line(error)}); "
             "remove the file and run the cell again"
         ) from error
-    table = _add_fingerprints(table, fingerprints)
     owner = metadata.get(_CELL, b"").decode(errors="replace")
     cell = _cell_of(path)
     if _SEAL in metadata and owner != cell:
@@ -187,15 +194,17 @@ def _checked(table: pa.Table) -> pa.Table:
     """The columns of predictions. Raises `KeyError`, `ValueError` or `TypeError` where they are others."""
     import pyarrow as pa
 
-    table = table.select([*KEY_COLUMNS, *NUMBER_COLUMNS]).combine_chunks()
-    for name, kind in (
-        *((name, pa.string()) for name in KEY_COLUMNS),
-        *((name, pa.float64()) for name in NUMBER_COLUMNS),
-    ):
+    types = dict.fromkeys(KEY_COLUMNS, pa.string()) | dict.fromkeys(NUMBER_COLUMNS, pa.float64())
+    metadata = {_FINGERPRINTS: json.dumps(dict(sorted(fingerprints_of(table).items())))}
+    if has_truth(table):
+        types |= truth_types()
+        metadata[TRUTH] = (table.schema.metadata or {})[TRUTH]
+    table = table.select(list(types)).combine_chunks().replace_schema_metadata(metadata)
+    for name, kind in types.items():
         column = table[name]
         if column.type != kind:
             raise TypeError(f"column {name} is of type {column.type}, not {kind}")
-        if column.null_count:
+        if column.null_count and name not in BOX_COLUMNS:
             raise TypeError(f"column {name} has rows without a value")
     # Text that is no UTF-8 is found here, and not where somebody looks at it.
     table.validate(full=True)
@@ -260,10 +269,13 @@ def _select_localizers(table: pa.Table, fingerprints: Mapping[str, str] | None) 
 
 
 def merge_tables(tables: Iterable[pa.Table]) -> pa.Table:
-    """Merges the rows of several tables, each key once, sorted; the first table to have a key wins."""
+    """Merges the predictions of several tables, each key once, sorted; the first table to have a key wins.
+
+    The truth is left behind: some tables may have it, and others not.
+    """
     import pyarrow as pa
 
-    tables = list(tables)  # gone through twice
+    tables = [without_truth(table) for table in tables]
     fingerprints: dict[str, str] = {}
     for table in tables:
         fingerprints |= fingerprints_of(table)
@@ -293,7 +305,7 @@ def fingerprints_of(table: pa.Table) -> dict[str, str]:
 def _add_fingerprints(table: pa.Table, fingerprints: Mapping[str, str]) -> pa.Table:
     # Sorted, since equal rows must give equal bytes.
     text = json.dumps(dict(sorted(fingerprints.items())))
-    return table.replace_schema_metadata({_FINGERPRINTS: text})
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), _FINGERPRINTS: text})
 
 
 def _cell_of(path: Path) -> str:
@@ -302,7 +314,7 @@ def _cell_of(path: Path) -> str:
 
 
 def _content_hash(table: pa.Table, cell: str) -> str:
-    """Hash of a table's rows, the fingerprints kept with it and its cell."""
+    """Hash of a table's rows, the fingerprints kept with it, its cell, and its truth where it has it."""
     import pyarrow.compute as pc
 
     digest = hashlib.sha256(json.dumps([cell, sorted(fingerprints_of(table).items())]).encode())
@@ -312,4 +324,6 @@ def _content_hash(table: pa.Table, cell: str) -> str:
         digest.update("".join(table[name].to_pylist()).encode())
     for name in NUMBER_COLUMNS:
         digest.update(table[name].to_numpy().astype("<f8").tobytes())
+    if has_truth(table):
+        digest.update(truth_hash(table).encode())
     return digest.hexdigest()

@@ -27,7 +27,7 @@ from harness.tables.view import View
 
 if TYPE_CHECKING:
     from harness.plugins.host import Host
-    from harness.scoring.rescore import Rescorer
+    from harness.scoring.sources import Sources
 
 MOST_METHODS = 10
 """Most series of one gallery: pairs are chosen for every two of them."""
@@ -119,7 +119,7 @@ def make_galleries(
     view: View,
     folder: Path,
     host: Host,
-    rescorer: Rescorer,
+    sources: Sources,
     images: ImageStore,
 ) -> GalleryResult:
     """Makes a gallery of each split whose dataset is at hand; they share the images' bytes evenly."""
@@ -131,7 +131,7 @@ def make_galleries(
         reserved = all_bytes * (len(splits) - number - 1) // len(splits)
         images.bytes_left -= reserved
         try:
-            index, manifest = _read_split(split, rescorer)
+            index, manifest = _read_split(split, sources)
             rule = make_criterion(host, view.protocol, [split.alpha])
         except (UserError, DataError) as error:
             problems.absent.append(f"{split.short_title}: no pairs shown: {error}")
@@ -147,7 +147,7 @@ def make_galleries(
     )
 
 
-def _read_split(split: SplitSeries, rescorer: Rescorer) -> tuple[SplitIndex, str | None]:
+def _read_split(split: SplitSeries, sources: Sources) -> tuple[SplitIndex, str | None]:
     """Reads the data that the first possible record of a split was run on.
 
     Returns:
@@ -163,7 +163,7 @@ def _read_split(split: SplitSeries, rescorer: Rescorer) -> tuple[SplitIndex, str
     # Series may have run on different data of one name; only those of one manifest can share a gallery.
     for manifest, record in by_manifest.items():
         try:
-            return rescorer.split(record), manifest
+            return sources.split(record), manifest
         except UserError as error:
             problem = problem or error
     raise problem or UserError(f"{split.short_title}: no record")

@@ -32,7 +32,7 @@ from harness.tables.view import View, named
 
 if TYPE_CHECKING:
     from harness.plugins.host import Host
-    from harness.scoring.rescore import Rescorer
+    from harness.scoring.sources import Sources
 
 MOST_BYTES = 4_800_000
 """A page is kept below this: images take the bytes that the rest leaves."""
@@ -79,7 +79,7 @@ def make_page(
     view: View,
     title: str | None,
     host: Host,
-    rescorer: Rescorer,
+    sources: Sources,
 ) -> Page:
     """Makes the page of a results folder.
 
@@ -93,7 +93,7 @@ def make_page(
     records, view, names = named(records, view)
     figure_sections = sections(records, view)
     splits = series_by_split(records, view)
-    finder = PlaceFinder(folder, rescorer.split, partial(make_criterion, host), view.protocol, view.averaging)
+    finder = PlaceFinder(folder, sources.read, partial(make_criterion, host), view.protocol, view.averaging)
     content: dict[str, Any] = {
         "title": title or f"Semantic correspondence: {name}",
         "folder": name,
@@ -112,7 +112,7 @@ def make_page(
     bytes_without_galleries = len(_render(content).encode()) + FIRST_BYTES * len(splits)
     bytes_left = min(GALLERY_BYTES, MOST_BYTES - bytes_without_galleries)
     images = ImageStore(max(0, bytes_left))
-    result = make_galleries(splits, view, folder, host, rescorer, images)
+    result = make_galleries(splits, view, folder, host, sources, images)
     unusable = tuple(dict.fromkeys((*result.damaged, *finder.problems)))
     # `plain` keeps only the last part of a path: with the folder's name for the folder, that names the cell.
     for line in (*damaged, *unusable):

@@ -31,6 +31,7 @@ from harness.running.stored import Stored, read_stored
 from harness.scoring.criteria import criteria_of, merge_criteria
 from harness.scoring.thresholds import Measures, applicable, unscorable_pairs
 from harness.scoring.truth import truth_of
+from harness.scoring.truth_columns import add_truth
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -197,14 +198,15 @@ def _gather_predictions(resolved: ResolvedCell, work: Work, sha256: str) -> tupl
         The predictions, and the file's sha256.
 
     Raises:
-        BenchError: there are none.
+        BenchError: there are none, or a picture is missing since.
     """
     stored = read_stored(resolved, sha256)
     if not any(table.num_rows for table in stored.tables):
         raise _nothing_predicted(resolved, work)
-    predictions = merge_tables(stored.tables)
+    predictions = add_truth(merge_tables(stored.tables), truth_of(resolved.index))
     path = resolved.folder / PREDICTIONS
-    if stored.is_one_file:
+    # A file of an earlier version is written again, with the truth that it lacks.
+    if stored.is_one_file and predictions.equals(stored.tables[0], check_metadata=True):
         return predictions, file_sha256(path)
     return predictions, write_table(path, predictions)
 

@@ -15,10 +15,11 @@ from harness.records.slices import category_of
 from harness.scoring.correctness import correct_keypoints, image_numbers
 from harness.scoring.criteria import Criterion
 from harness.scoring.pck import count_per_pair
-from harness.scoring.points import Points, read_points
+from harness.scoring.points import Points
 from harness.scoring.scores import slices_of
+from harness.scoring.sources import Predicted
 from harness.scoring.thresholds import kind_of, lacking_pairs
-from harness.scoring.truth import Truth
+from harness.scoring.truth import Truth, are_equal
 from harness.specs import NO_PROMPT, Averaging
 
 SIDE_KEYS = ("method", "prompt", "localizer", "backbone", "protocol", "cell", "status")
@@ -133,19 +134,26 @@ class Comparison:
         return tuple(notes)
 
 
-def compare(side_a: Side, side_b: Side, truth: Truth) -> Comparison:
+def compare(side_a: Side, side_b: Side, predicted_a: Predicted, predicted_b: Predicted) -> Comparison:
     """Counts the keypoints that either side has right.
 
+    Args:
+        predicted_a, predicted_b: of the sides' cells.
+
     Raises:
-        UserError: if predictions are damaged, or the sides have no pair in common that can be scored.
+        UserError: if predictions are damaged, or of different data, or the sides have no pair in common that
+            can be scored.
     """
-    points_a = read_points(truth, side_a.cell.folder, side_a.cell.record, side_a.localizer)
-    points_b = read_points(truth, side_b.cell.folder, side_b.cell.record, side_b.localizer)
+    points_a, points_b = predicted_a.points(side_a.localizer), predicted_b.points(side_b.localizer)
+    # From here on that of A serves B as well.
+    truth = predicted_a.truth
     # One run may be limited, or have failed pairs: only what both predicted can be compared.
     common = [pair_id for pair_id in points_a if pair_id in points_b]
     names = f"{side_a.cell.record.cell.id} and {side_b.cell.record.cell.id}"
     if not common:
         raise UserError(f"{names}: no pair was predicted in both; run the cells again without --limit")
+    if not are_equal(truth, predicted_b.truth, common):
+        raise UserError(f"{names} were run on different data of one name; run one of them again")
     criteria = (side_a.criterion, side_b.criterion)
     lacking = {pair_id: reason for item in criteria for pair_id, reason in _lacking(truth, item).items()}
     pair_ids = tuple(pair_id for pair_id in common if pair_id not in lacking)

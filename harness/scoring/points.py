@@ -162,10 +162,7 @@ class _Rows:
         # The other columns would be copied for nothing.
         columns = predictions.select(["pair_id", "keypoint_id", "x", "y"])
         self.table = columns.filter(pc.equal(predictions["localizer"], localizer))
-        pairs = _numbers_in(self.table["pair_id"], truth.number_of)
-        names = _numbers_in(self.table["keypoint_id"], truth.number_of_name)
-        # As `Truth.keys` has them.
-        keys = np.where((pairs < 0) | (names < 0), -1, pairs * len(truth.number_of_name) + names)
+        pairs, keys = pairs_and_keys(truth, self.table)
         self.order = np.argsort(keys, kind="stable")
         self.has_rows = np.zeros(len(truth.pair_ids), dtype=bool)
         self.has_rows[pairs[pairs >= 0]] = True
@@ -186,6 +183,15 @@ class _Rows:
         for row in np.flatnonzero(self._pairs < 0):
             problems[pair_ids[row]] = "is none of the split"
         return dict(sorted(problems.items()))
+
+
+def pairs_and_keys(truth: Truth, rows: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+    """Returns (rows,) the number of each row's pair, and its point's number in `Truth.keys`; -1 where the
+    truth has no such pair or point name.
+    """
+    pairs = _numbers_in(rows["pair_id"], truth.number_of)
+    names = _numbers_in(rows["keypoint_id"], truth.number_of_name)
+    return pairs, np.where((pairs < 0) | (names < 0), -1, pairs * len(truth.number_of_name) + names)
 
 
 def _numbers_in(column: pa.ChunkedArray, numbers: Mapping[str, int]) -> np.ndarray:

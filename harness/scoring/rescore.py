@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.datasets.splits import SplitIndex, Splits
 from harness.errors import DamagedResult, UserError
 from harness.messages import OncePerSubject
 from harness.plugins.host import Host
 from harness.records.folders import RECORD, lock_folder, read_record, write_record
-from harness.records.predictions import PREDICTIONS, predicted_tasks
+from harness.records.predictions import predicted_tasks
 from harness.records.schema import Record
 from harness.scoring.criteria import (
     averagings_of,
@@ -21,36 +20,26 @@ from harness.scoring.criteria import (
     merge_criteria,
     protocol_name,
 )
-from harness.scoring.points import read_cell
 from harness.scoring.scores import score_all
+from harness.scoring.sources import Predicted, Sources
 from harness.scoring.thresholds import Measures, applicable, in_order, merge_reasons, protocol_failures
-from harness.scoring.truth import Truth, truth_of
-from harness.sweep import DatasetChoice
 
 
 class Rescorer:
-    """Rescores records, reading each split once.
+    """Rescores records, without a dataset where their files have the truth.
 
     Args:
-        places: `NAME=PATH` for datasets that are not in their usual folder below `data_root`.
         warn: called with a message about something that stops nothing.
     """
 
     def __init__(
         self,
         host: Host,
-        data_root: Path,
-        places: Sequence[str] = (),
+        sources: Sources,
         warn: Callable[[str], None] = lambda message: None,
     ) -> None:
-        self._host = host
+        self._host, self._sources = host, sources
         self._warn = OncePerSubject(warn)
-        self._choices: dict[str, list[DatasetChoice]] = {}
-        for choice in map(DatasetChoice.parse, places):
-            if not choice.path:
-                raise UserError(f"--datasets {choice.name}: expected NAME=PATH, the place of a dataset")
-            self._choices.setdefault(host.datasets[choice.name].name, []).append(choice)
-        self._splits = Splits(host.datasets, data_root)
 
     def rescore(
         self,
@@ -69,11 +58,11 @@ class Rescorer:
             threshold: what alpha multiplies; None for the dataset's own.
 
         Raises:
-            UserError: if the dataset is missing or not the one the cell was run on, or a protocol is unknown.
+            UserError: if a dataset is needed and missing, or is not the one the cell was run on, or a
+                protocol is unknown.
             DamagedResult: if the predictions are damaged or not those of the record.
             BenchError: if another process is running the cell.
         """
-        truth = truth_of(self.split(record))
         folder = results / record.cell.id
         # A run of this cell at the same moment would write predictions that the scores do not fit.
         with lock_folder(folder, self._warn):
@@ -84,32 +73,11 @@ class Rescorer:
             names = protocols or sorted({protocol_name(item.protocol.name) for item in earlier})
             suffix = f"[threshold={threshold}]" if threshold else ""
             requested = [make_criterion(self._host, name + suffix, alphas) for name in dict.fromkeys(names)]
-            measures = applicable(truth, merge_criteria(requested, earlier))
-            rescored = _rescored(truth, folder, record, measures)
+            predicted = self._sources.read(folder, record, prefers_named=True)
+            measures = applicable(predicted.truth, merge_criteria(requested, earlier))
+            rescored = _rescored(predicted, record, measures)
             write_record(folder, rescored)
         return Rescored(rescored, tuple(criterion.protocol.name for criterion in requested))
-
-    def split(self, record: Record) -> SplitIndex:
-        """The split a record was run on, from the first folder that has it; each folder is read once.
-
-        Raises:
-            UserError: if the dataset is in none of the folders, or differs from the one the record was run
-                on.
-        """
-        name = record.cell.dataset.partition(":")[0]
-        manifest = record.provenance.manifest if record.provenance else None
-        unlike: list[SplitIndex] = []
-        for choice in self._choices.get(name) or [DatasetChoice(name)]:
-            index = self._splits.read(choice, record.cell.split)
-            # Lists of the user's own may differ in nothing but their name and threshold.
-            if manifest in (None, index.manifest) and index.label == record.cell.dataset:
-                return index
-            unlike.append(index)
-        raise UserError(
-            f"{record.cell.id}: dataset {record.cell.dataset} differs from the one it was run on "
-            f"(manifest {unlike[0].manifest[:12]}, the record has {(manifest or 'none')[:12]}); "
-            f"name the right place with --datasets {name}=PATH, or run the cell again"
-        )
 
 
 class Rescored(NamedTuple):
@@ -128,20 +96,19 @@ class Rescored(NamedTuple):
         return [name for name in self.protocols if name not in self.record.not_applicable]
 
 
-def _rescored(truth: Truth, folder: Path, record: Record, measures: Measures) -> Record:
+def _rescored(predicted: Predicted, record: Record, measures: Measures) -> Record:
     """A record with the scores, and the failures of single protocols, that follow from its predictions."""
     criteria = measures.criteria
+    truth, predictions = predicted.truth, predicted.predictions
     try:
-        predictions = read_cell(folder, record)
-        fed = record.cell.input_size
-        scores, thresholds = score_all(truth, predictions, criteria, fed, folder / PREDICTIONS)
+        scores, thresholds = score_all(truth, predictions, criteria, record.cell.input_size, predicted.path)
     except UserError as error:
         raise DamagedResult(str(error)) from error
-    predicted: dict[str, list[str]] = {}
+    localizers: dict[str, list[str]] = {}
     for pair_id, localizer in sorted(predicted_tasks(predictions)):
-        predicted.setdefault(pair_id, []).append(localizer)
+        localizers.setdefault(pair_id, []).append(localizer)
     lasting = [failure for failure in record.failures if failure.protocol is None]
-    failures = in_order([*lasting, *protocol_failures(truth, predicted, criteria)])
+    failures = in_order([*lasting, *protocol_failures(truth, localizers, criteria)])
     changes = {
         "status": "partial" if failures else "ok",
         "scores": scores,

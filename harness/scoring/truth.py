@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -127,6 +127,30 @@ class Truth:
             target = self.target(pair_id)
             problems[pair_id] = threshold_problem(kind, target.box, target.points)
         return problems
+
+
+def are_equal(truth: Truth, other: Truth, pair_ids: Sequence[str]) -> bool:
+    """Says whether two truths say the same of some pairs that both have."""
+    if truth is other:
+        return True
+    one, two = truth.numbers(pair_ids), other.numbers(pair_ids)
+    if truth.threshold != other.threshold or not np.array_equal(truth.counts[one], other.counts[two]):
+        return False
+    rows_one, rows_two = truth.rows(one), other.rows(two)
+    return (
+        np.array_equal(truth.points[rows_one], other.points[rows_two])
+        and np.array_equal(truth.sizes[one], other.sizes[two])
+        and np.array_equal(truth.boxes[one], other.boxes[two], equal_nan=True)
+        and all(
+            (truth.categories[a], truth.labels[a], truth.identify(a))
+            == (other.categories[b], other.labels[b], other.identify(b))
+            for a, b in zip(one.tolist(), two.tolist(), strict=True)
+        )
+        and all(
+            truth.keypoint_ids[a] == other.keypoint_ids[b]
+            for a, b in zip(rows_one.tolist(), rows_two.tolist(), strict=True)
+        )
+    )
 
 
 def extents(corners: np.ndarray, counts: np.ndarray) -> np.ndarray:

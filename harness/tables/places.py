@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness.datasets.splits import SplitIndex
-from harness.errors import BenchError
 from harness.records.schema import Record
 from harness.scoring.criteria import Criterion
 from harness.scoring.ranks import rank_estimates
+from harness.scoring.sources import Predicted
 from harness.specs import Averaging
 from harness.tables.columns import Column, Split, ranking_columns
 from harness.tables.row import Places, Row
@@ -22,7 +21,7 @@ class PlaceFinder:
     def __init__(
         self,
         folder: Path,
-        split: Callable[[Record], SplitIndex],
+        read: Callable[[Path, Record], Predicted],
         criterion: Callable[[str, Sequence[float]], Criterion],
         protocol: str,
         averaging: Averaging,
@@ -30,11 +29,12 @@ class PlaceFinder:
         """
         Args:
             folder: the results folder.
-            split: finds the split of a record. Raises `UserError` where it is not at hand.
+            read: (a cell's folder, record) -> its predictions with the truth. Raises `UserError` where a
+                dataset is needed and not at hand, and `DamagedResult` where they are damaged.
             criterion: (protocol, alphas) -> what counts as correct.
         """
-        self._split, self._averaging = split, averaging
-        self._counter = RowCounter(folder, criterion, protocol)
+        self._averaging = averaging
+        self._counter = RowCounter(folder, read, criterion, protocol)
 
     @property
     def problems(self) -> list[str]:
@@ -44,25 +44,21 @@ class PlaceFinder:
     def __call__(self, rows: Sequence[Row], columns: Sequence[Column]) -> Places | None:
         """The place of each row; None where data are missing, or fewer than two rows have predictions.
 
-        A missing dataset leaves no line in `problems`: a table can do without.
+        A dataset that is needed and missing leaves no line in `problems`: a table can do without.
         """
         alphas: dict[Split, list[float]] = {}
         for column in ranking_columns(columns):
             split = (column.dataset, column.split)
             alphas.setdefault(split, []).append(column.alpha)
-        try:
-            indices = {split: self._split(rows[0].cells[split]) for split in alphas}
-        except BenchError:
-            return None
         counts = []
-        for split, index in indices.items():
+        for split, split_alphas in alphas.items():
             records = [row.cells[split] for row in rows]
-            counts.append(self._counter.count_rows(records, rows, index, alphas[split]))
+            counts.append(self._counter.count_rows(records, rows, split_alphas))
         tested = [number for number in range(len(rows)) if all(number in counted for counted in counts)]
         if len(tested) < 2:
             return None
         counts_of_tested = [[counted[number] for number in tested] for counted in counts]
-        estimates = estimate_rows(list(indices.values()), counts_of_tested, self._averaging)
+        estimates = estimate_rows(counts_of_tested, self._averaging)
         ranks = rank_estimates(estimates)
         # A row that cannot be tested keeps the place that its number gives it.
         best = list(range(1, len(rows) + 1))

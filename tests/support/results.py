@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from harness.records.predictions import prediction_table, write_table
+from harness.records.predictions import prediction_table, read_predictions, write_table
 from harness.records.seal import SEAL, seal_of
+from harness.records.truth_columns import without_truth
 
 
 def predictions(results: Path) -> dict[str, bytes]:
@@ -36,6 +37,14 @@ def rewrite_predictions(folder: Path, rows: list[dict]) -> None:
         info = record["localizers"][score["localizer"]]
         score.update({key: min(score[key], info[key]) for key in ("pairs", "keypoints")})
     put_record(folder / "record.json", record)
+
+
+def strip_truth(results: Path) -> None:
+    """Makes the files of predictions those of an earlier version, without the truth beside each point."""
+    for path in results.glob("*/predictions.parquet"):
+        record = json.loads((path.parent / "record.json").read_text())
+        record["predictions_sha256"] = write_table(path, without_truth(read_predictions(path)))
+        put_record(path.parent / "record.json", record)
 
 
 def put_record(path: Path, content: dict) -> None:

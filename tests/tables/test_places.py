@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from support.results import put_record
+from support.results import put_record, strip_truth
 
 from harness.tables.columns import Column
 from harness.tables.places import PlaceFinder
@@ -99,6 +101,7 @@ def test_a_dataset_that_is_not_at_hand_leaves_places_by_value(bench, results, tm
         content = json.loads(path.read_text())
         content["provenance"]["manifest"] = "0" * 64
         put_record(path, content)
+    strip_truth(folder)
     outcome = bench("leaderboard", folder)
     assert (outcome.status, outcome.warnings) == (0, [])
     assert "Places: PCK at alpha 0.10. They are by value alone, not tested." in outcome.out
@@ -108,11 +111,12 @@ def test_a_dataset_that_is_not_at_hand_leaves_places_by_value(bench, results, tm
 def test_rows_without_their_dataset_have_no_place():
     from harness.errors import UserError
 
-    def gone(record):
+    def gone(folder, record):
         raise UserError("no dataset here")
 
     column = Column("birds", "test", 0.1)
-    line = Row("a", "none", "argmax", "none", "Z", cells={("birds", "test"): None})  # type: ignore[dict-item]
-    finder = PlaceFinder(None, gone, None, "sd4match", "image")  # type: ignore[arg-type]
+    record = SimpleNamespace(cell=SimpleNamespace(id="a"), provenance=None)
+    line = Row("a", "none", "argmax", "none", "Z", cells={("birds", "test"): record})  # type: ignore[dict-item]
+    finder = PlaceFinder(Path(), gone, None, "sd4match", "image")  # type: ignore[arg-type]
     assert finder([line, replace(line, method="b")], [column]) is None
     assert finder.problems == []
