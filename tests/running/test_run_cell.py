@@ -16,6 +16,7 @@ from support.photos import make_photos
 from support.results import predictions, the_record
 
 from harness.records.folders import read_record
+from harness.records.truth_columns import TRUTH_COLUMNS
 
 
 def rows(path):
@@ -128,7 +129,8 @@ def test_predictions_are_sorted_and_have_the_promised_columns(bench, photos, tmp
     )
     (path,) = (tmp_path / "r").glob("*/predictions.parquet")
     table = rows(path)
-    assert list(table.columns) == ["pair_id", "keypoint_id", "localizer", "x", "y", "score"]
+    promised = ["pair_id", "keypoint_id", "localizer", "x", "y", "score"]
+    assert list(table.columns) == [*promised, *TRUTH_COLUMNS]
     keys = list(table[["pair_id", "keypoint_id", "localizer"]].itertuples(index=False, name=None))
     assert keys == sorted(keys)
     assert len(set(keys)) == len(keys) == 12 * 5 * 2
