@@ -21,7 +21,7 @@ from harness.datasets.folder import Folder
 from harness.frames import Frame, Size
 from harness.hookspecs import hookimpl
 from harness.plugins.loading import load_plugins
-from harness.specs import FeatureMap, ImageRequest, MakeContext
+from harness.specs import AVERAGINGS, FeatureMap, ImageRequest, MakeContext
 
 
 def commands() -> Iterator[tuple[str, str]]:
@@ -115,7 +115,8 @@ def test_the_example_reporter_reports(bench, tmp_path, monkeypatch):
     (folder,) = (path.parent for path in (tmp_path / "r").glob("*/record.json"))
     first, *scores = log.getvalue().splitlines()
     assert first == f"shapes position: 600 pairs, in {folder}"
-    assert len(scores) == 6
+    # Three thresholds by each of the averages.
+    assert len(scores) == 3 * len(AVERAGINGS)
     assert all(line.startswith(f"{folder.name},bilinear,") for line in scores)
 
 
