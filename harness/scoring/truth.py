@@ -9,11 +9,11 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from harness.datasets.checks import LEAST_LENGTH, threshold_problem
+from harness.datasets.checks import LEAST_LENGTH, check_text, threshold_problem
 from harness.datasets.images import MIRRORED
 from harness.datasets.splits import SplitIndex, Target
 from harness.frames import Size
-from harness.specs import Scalar, Threshold
+from harness.specs import ImageSource, Scalar, Threshold
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class Truth:
         categories: P names.
         labels: P times the dataset's own difficulty labels.
         identify: number of a pair -> identities of source and target picture, by content, the same for a
-            picture and its mirror image. Raises `DataError` where a picture is missing.
+            picture and its mirror image. Raises `DataError` where a picture is missing or has none.
     """
 
     dataset: str
@@ -188,8 +188,7 @@ def truth_of(index: SplitIndex) -> Truth:
 
     def identify(number: int) -> tuple[str, str]:
         pair = pairs[number]
-        # By content, not by name: PF-WILLOW has a hundred names of seventy pictures.
-        return pair.source.identity().removesuffix(MIRRORED), pair.target.identity().removesuffix(MIRRORED)
+        return _identity(pair.pair_id, pair.source), _identity(pair.pair_id, pair.target)
 
     lacks: set[Threshold] = set()
     if pairs and all(pair.target_box is None for pair in pairs):
@@ -211,6 +210,12 @@ def truth_of(index: SplitIndex) -> Truth:
         labels=tuple(parse_labels(labels_text(pair.labels)) for pair in pairs),
         identify=identify,
     )
+
+
+def _identity(pair_id: str, image: ImageSource) -> str:
+    # By content, not by name: PF-WILLOW has a hundred names of seventy pictures.
+    identity = image.identity().removesuffix(MIRRORED)
+    return check_text(f"pair {pair_id}", "the identity of a picture", identity)
 
 
 def labels_text(labels: Mapping[str, Scalar]) -> str:

@@ -9,10 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from support.photos import draw
 
-from harness.datasets.images import MIRRORED
+from harness.datasets.images import MIRRORED, ImageFile
 from harness.datasets.splits import SplitIndex
-from harness.errors import UserError
+from harness.errors import DataError, UserError
 from harness.frames import Size
 from harness.records.predictions import PREDICTIONS, prediction_table, read_predictions, write_table
 from harness.records.truth_columns import TRUTH, TRUTH_COLUMNS, without_truth
@@ -140,6 +141,34 @@ def test_a_picture_and_its_mirror_image_are_one(tmp_path):
     numbers = image_numbers(stored, stored.pair_ids)
     assert len(np.unique(numbers)) == 4
     assert numbers.tolist() == image_numbers(truth_of(index), stored.pair_ids).tolist()
+
+
+def test_names_of_one_content_are_one_picture(tmp_path):
+    """As PF-WILLOW has the same files in several of its classes; and each file may be used mirrored."""
+    (tmp_path / "again").mkdir()
+    for name in ("one.png", "two.png", "again/one.png"):
+        draw(tmp_path / name, seed=int("two" in name))
+    one, two, again = (
+        ImageFile(name, tmp_path / name, mirror=name.startswith("again"))
+        for name in ("one.png", "two.png", "again/one.png")
+    )
+    pairs = {"1": a_pair("1", 1, source=one, target=two), "2": a_pair("2", 2, source=two, target=again)}
+    index = SplitIndex("photos", "val", tuple(pairs), pairs, {}, "image")
+    path = write_with_truth(tmp_path, index)
+    for name in ("one.png", "two.png", "again/one.png"):
+        (tmp_path / name).unlink()
+    (a, b), (b_again, a_again) = image_numbers(stored_truth(path), ["1", "2"]).tolist()
+    assert (a, b) == (a_again, b_again)
+    assert a != b
+    hashes = set(read_predictions(path)["source_image"].to_pylist())
+    assert {len(text) for text in hashes} == {64}
+
+
+@pytest.mark.parametrize("identity", ["", MIRRORED, "a\nb"])
+def test_a_picture_without_identity_is_told_before_a_file_is_written(identity):
+    index = a_split(source=Picture(identity))
+    with pytest.raises(DataError, match="pair C: the identity of a picture"):
+        add_truth(predictions_of(index), truth_of(index))
 
 
 def test_scores_are_the_same_to_the_last_bit(tmp_path):
