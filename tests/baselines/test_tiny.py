@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from support.made_up_splits import a_split
 from support.results import the_record
 from transformers import CLIPTextModel
 
@@ -195,12 +196,14 @@ def test_patches_of_padded_pictures_are_found_in_stretched_ones():
 
 def test_differences_are_paired():
     generator = np.random.default_rng(0)
+    # Of 400 images, each in one pair.
+    index = a_split([(2 * number, 2 * number + 1) for number in range(200)])
     base = generator.uniform(0, 0.6, 200)
-    mean, low, high = difference(base + 0.1, base)
+    mean, low, high = difference(base + 0.1, base, index)
     assert (mean, low, high) == pytest.approx((10, 10, 10))
     scores = base + generator.normal(0.05, 0.1, 200)
     scores[3] = np.nan
-    mean, low, high = difference(scores, base)
+    mean, low, high = difference(scores, base, index)
     assert low < 5 < high
     assert low < mean < high
     assert high - low < 4
