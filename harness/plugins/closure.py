@@ -13,9 +13,9 @@ from pathlib import Path
 from harness.plugins.code_files import file_digest, named_files, package_files
 from harness.plugins.module_files import (
     ModuleFile,
+    ModuleFinder,
     find_distribution,
     find_module,
-    installed_distributions,
     is_site_folder,
     submodules,
 )
@@ -80,7 +80,7 @@ def code_hash(*modules: str) -> str:
 
 
 def _closure(roots: Iterable[str], own: Collection[str], folders: Sequence[str]) -> Code:
-    code = Code()
+    code, finder = Code(), ModuleFinder(folders)
     waiting = list(roots)
     seen: set[str] = set()
     while waiting:
@@ -88,21 +88,21 @@ def _closure(roots: Iterable[str], own: Collection[str], folders: Sequence[str])
         if name in seen:
             continue
         seen.add(name)
-        module = find_module(name, folders)
+        module = finder.find(name)
         if module is None:
             continue
         # An import runs the packages above first.
         waiting.append(name.rpartition(".")[0])
-        owners = installed_distributions(module)
+        owners = finder.owners(module)
         if owners and set(own).isdisjoint(owners):
             code.distributions.update(owners)
             code.places.update(map(Path, module.folders or filter(None, [module.file])))
         elif module.file is not None:
-            waiting.extend(_add_module(code, module, module.file, folders))
+            waiting.extend(_add_module(code, module, module.file, finder))
     return code
 
 
-def _add_module(code: Code, module: ModuleFile, file: Path, folders: Sequence[str]) -> list[str]:
+def _add_module(code: Code, module: ModuleFile, file: Path, finder: ModuleFinder) -> list[str]:
     """Adds a module's hash. Returns the names that it imports."""
     code.add(module.name, file)
     if file.suffix != ".py":
@@ -111,10 +111,10 @@ def _add_module(code: Code, module: ModuleFile, file: Path, folders: Sequence[st
     for text, path in named_files(source.texts, file.parent):
         code.add(f"{module.name}: {text}", path)
     code.folders.update(source.folders)
-    return list(_imported_names(module, source, folders))
+    return list(_imported_names(module, source, finder))
 
 
-def _imported_names(module: ModuleFile, source: Source, folders: Sequence[str]) -> Iterator[str]:
+def _imported_names(module: ModuleFile, source: Source, finder: ModuleFinder) -> Iterator[str]:
     """Names of all modules that a module might import; some may be functions or classes."""
     for statement in source.imports:
         # `from harness import match` brings the whole evaluation; every plugin imports `harness`.
@@ -124,7 +124,7 @@ def _imported_names(module: ModuleFile, source: Source, folders: Sequence[str]) 
         if not base:
             continue
         yield base
-        package = find_module(base, folders)
+        package = finder.find(base)
         if package is None or not package.folders:
             continue
         if statement.prefix is not None or "*" in statement.names:

@@ -45,21 +45,50 @@ class ModuleFile:
         return self.file.parents[depth]
 
 
-def find_module(name: str, first: Sequence[str] = ()) -> ModuleFile | None:
-    """Finds a module; None for one that is not there, or has no file.
+class ModuleFinder:
+    """Finds modules, and who installed them: each is looked for once.
 
     Args:
         first: folders to look in before this process's search path.
     """
-    parent, _, _ = name.rpartition(".")
-    if not parent:
-        if name in sys.stdlib_module_names:
+
+    def __init__(self, first: Sequence[str] = ()) -> None:
+        self._first = first
+        self._modules: dict[str, ModuleFile | None] = {}
+        self._owners: dict[tuple[str, Path | None], tuple[str, ...]] = {}
+
+    def find(self, name: str) -> ModuleFile | None:
+        """Finds a module; None for one that is not there, or has no file."""
+        if name not in self._modules:
+            self._modules[name] = self._look_for(name)
+        return self._modules[name]
+
+    def _look_for(self, name: str) -> ModuleFile | None:
+        parent, _, _ = name.rpartition(".")
+        if not parent:
+            if name in sys.stdlib_module_names:
+                return None
+            return _module_file(name, PathFinder.find_spec(name, self._first) or _find_top(name))
+        package = self.find(parent)
+        if package is None or not package.folders:
             return None
-        return _module_file(name, PathFinder.find_spec(name, first) or _find_top(name))
-    package = find_module(parent, first)
-    if package is None or not package.folders:
-        return None
-    return _module_file(name, PathFinder.find_spec(name, package.folders))
+        return _module_file(name, PathFinder.find_spec(name, package.folders))
+
+    def owners(self, module: ModuleFile) -> tuple[str, ...]:
+        """Names of the distributions that pip installed a module from.
+
+        Empty for a module that lies elsewhere, such as that of an editable install, and for one that
+        somebody copied among the installed ones.
+        """
+        key = module.name.partition(".")[0], module.root
+        if key not in self._owners:
+            self._owners[key] = tuple(_installed_from(*key))
+        return self._owners[key]
+
+
+def find_module(name: str) -> ModuleFile | None:
+    """Finds a module on this process's search path; None for one that is not there, or has no file."""
+    return ModuleFinder().find(name)
 
 
 def submodules(module: ModuleFile, prefix: str = "") -> Iterator[str]:
@@ -113,20 +142,11 @@ def _module_file(name: str, spec: ModuleSpec | None) -> ModuleFile | None:
     return ModuleFile(name, file, folders) if file or folders else None
 
 
-def installed_distributions(module: ModuleFile) -> tuple[str, ...]:
-    """Names of the distributions that pip installed a module from.
-
-    Empty for a module that lies elsewhere, such as that of an editable install, and for one that somebody
-    copied among the installed ones.
-    """
-    root = module.root
-    top = module.name.partition(".")[0]
-    owners: list[str] = []
+def _installed_from(top: str, root: Path | None) -> Iterator[str]:
     for name in sorted(set(_distributions().get(top, ()))):
         found = find_distribution(name)
         if root is not None and found is not None and _is_installed_in(found, root):
-            owners.append(name)
-    return tuple(owners)
+            yield name
 
 
 def find_distribution(name: str) -> Distribution | None:
