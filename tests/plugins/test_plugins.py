@@ -58,8 +58,8 @@ def test_listing_shows_loaded_and_failed_plugins(shell_bench):
     )
 
 
-def test_a_plugin_brings_extractor_localizer_prompt_and_dataset(shell_bench, tmp_path):
-    done = shell_bench(
+def test_a_plugin_brings_extractor_localizer_prompt_and_dataset(plugin_bench, tmp_path):
+    done = plugin_bench(
         *("run", "--methods", "toy,position", "--datasets", "toy-squares", "--prompts", "toy-shout,empty"),
         *("--localizers", "argmax,toy-centre", "--out", tmp_path / "r"),
     )
