@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -30,17 +31,28 @@ def package_versions() -> dict[str, str]:
     """Versions of Python and of the packages that numbers may depend on."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
+        installed = _package_version(package)
+        if installed is not None:
+            versions[package] = installed
     return versions
 
 
+# Of a process's life: what it has imported stays what it was.
+@cache
+def _package_version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+# Asked for by every cell, and three processes of git.
+@cache
 def source_state() -> tuple[str | None, bool | None]:
     """Commit of this package's source, and whether the source differs from it.
 
-    Both are None where the source is not in a git checkout of its own.
+    Both are None where the source is not in a git checkout of its own. The answer of the first call holds for
+    the process.
     """
     path = Path(__file__).resolve()
     root = path.parent.parent
