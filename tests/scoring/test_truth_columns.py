@@ -54,7 +54,7 @@ def a_pair(pair_id: str, number: int, **changes: object) -> ImagePair:
         Picture(f"picture{number % 4}"),  # type: ignore[arg-type]
         Picture(target),  # type: ignore[arg-type]
         Size(90, 40),
-        Size(40 + 10 * (number % 3), 40),
+        Size(40 + 10 * (number % 3), 40 + number),
         ("cat", "dog")[number % 2],
         random.uniform(1, 30, (3, 2)),
         points,
@@ -247,6 +247,10 @@ def put(number: int, value: object):
     return change
 
 
+def rotate(values: list) -> None:
+    values.append(values.pop(0))
+
+
 def put_all(value: object, keeps_null: bool = False):
     def change(values: list) -> None:
         values[:] = [None if keeps_null and each is None else value for each in values]
@@ -347,9 +351,11 @@ def test_the_seal_covers_the_truth(tmp_path, column):
     path = write_with_truth(tmp_path, a_split())
     table = pq.read_table(path)
     other = {"string": "x", "double": 0.25, "int64": 3}[str(table[column].type)]
-    pq.write_table(changed(table, column, put(2, other)), path)
-    with pytest.raises(UserError, match="its rows are not those that were written"):
-        read_predictions(path)
+    # Another value, and the same values in other rows.
+    for change in (put(2, other), rotate):
+        pq.write_table(changed(table, column, change), path)
+        with pytest.raises(UserError, match="its rows are not those that were written"):
+            read_predictions(path)
 
 
 def test_the_seal_covers_whether_a_box_is_there_and_what_is_said_of_the_split(tmp_path):
