@@ -23,7 +23,8 @@ def test_a_methods_own_value_given_again(bench, photos, tmp_path, with_extractor
 
 def test_a_prompt_that_is_chosen_in_several_ways(bench, tmp_path):
     out = tmp_path / "r"
-    run = ("run", "--methods", "sd4match-single", "--limit", "1", "--ensemble", "1", "--out", out)
+    few = ("--limit", 1, "--batch-size", 1, "--ensemble", 1)
+    run = ("run", "--methods", "sd4match-single", *few, "--out", out)
     bench(*run)
     assert "shapes sd4match-single" in bench(*run, "--trained-on", "shapes").err
     assert len(list(out.glob("*/record.json"))) == 1

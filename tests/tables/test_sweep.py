@@ -107,7 +107,19 @@ def test_a_value_without_a_localizer_to_show_has_no_row():
 def test_on_the_command_line(bench, tmp_path):
     out = tmp_path / "r"
     done = bench(
-        "run", "--methods", "dift", "--limit", 2, "--ensemble", 1, "--timestep", "50,100", "--out", out
+        "run",
+        "--methods",
+        "dift",
+        "--limit",
+        2,
+        "--batch-size",
+        1,
+        "--ensemble",
+        1,
+        "--timestep",
+        "50,100",
+        "--out",
+        out,
     )
     assert done.status == 0, done.err
     table = bench("leaderboard", out, "--table", "timesteps")
@@ -176,7 +188,9 @@ def test_a_page_has_a_table_for_each_parameter_with_several_values():
 
 def test_run_and_leaderboard_print_the_sweep_of_a_parameter(bench, tmp_path):
     out = tmp_path / "r"
-    done = bench("run", "--methods", "dift", "--limit", 2, "--ensemble", "1,2", "--out", out)
+    done = bench(
+        *("run", "--methods", "dift", "--limit", 2, "--batch-size", 1, "--ensemble", "1,2", "--out", out)
+    )
     assert done.status == 0, done.err
     table = bench("leaderboard", out, "--table", "sweep", "--by", "ensemble")
     assert table.out in done.out
