@@ -131,6 +131,19 @@ def test_what_is_read_is_what_the_dataset_says(tmp_path):
         )
 
 
+def test_the_order_of_rows_does_not_matter(tmp_path):
+    index = a_split()
+    table = read_predictions(write_with_truth(tmp_path, index))
+    shuffled = table.take(np.random.default_rng(0).permutation(table.num_rows))
+    truth, stored = truth_of(index), truth_in(shuffled, tmp_path)
+    assert stored is not None
+    assert are_equal(truth, stored, truth.pair_ids)
+    expected = select_points(truth, table, "near", tmp_path)
+    points = select_points(stored, shuffled, "near", tmp_path)
+    assert points.pair_ids == expected.pair_ids
+    assert points.coordinates.tolist() == expected.coordinates.tolist()
+
+
 def test_a_picture_and_its_mirror_image_are_one(tmp_path):
     index = a_split()
     stored = stored_truth(write_with_truth(tmp_path, index))
