@@ -16,7 +16,7 @@ from harness.cli.options import (
     number_range,
     typed_arguments,
 )
-from harness.cli.places import place_warnings, with_places
+from harness.cli.places import place_warnings, with_places, with_seed_intervals
 from harness.cli.terminal import print_warning, print_warnings, stdout_format
 from harness.errors import UserError
 from harness.messages import listed
@@ -185,9 +185,10 @@ def leaderboard(host: Host, arguments: LeaderboardArguments) -> int:
     view = replace(view, protocol=protocol, averaging=averaging)
     sources = Sources(host, arguments.data_root, arguments.dataset_places)
     tested_view, finder = with_places(host, view, arguments.folder, sources)
-    # Rows of CSV and JSON have no rank: reading predictions for them would be work for nothing.
-    if arguments.finds_places and arguments.format_ not in ("csv", "json"):
-        view = tested_view
+    # Rows of CSV and JSON have no rank and one seed: reading predictions for them would be work for nothing.
+    if arguments.format_ not in ("csv", "json"):
+        view = tested_view if arguments.finds_places else view
+        view = with_seed_intervals(host, view, arguments.folder, sources)
     tables = kind.tables(records, view)
     print_warnings(place_warnings(finder))
     chosen = [arguments.filter(table) for table in tables]

@@ -24,6 +24,14 @@ def with_places(host: Host, view: View, folder: Path, sources: Sources) -> tuple
     return replace(view, find_places=finder), finder
 
 
+def with_seed_intervals(host: Host, view: View, folder: Path, sources: Sources) -> View:
+    """The view with what finds the intervals of rows of several seeds in a results folder."""
+    from harness.scoring.criteria import make_criterion
+    from harness.tables.seed_intervals import SeedIntervals
+
+    return replace(view, seed_intervals=SeedIntervals(folder, sources.read, partial(make_criterion, host)))
+
+
 def place_warnings(finder: PlaceFinder) -> list[str]:
     """A line for each file for which rows could not be tested."""
     return [f"not in the test of places: {problem}" for problem in dict.fromkeys(finder.problems)]

@@ -25,7 +25,7 @@ from harness.cli.options import (
     warn_of_large_alphas,
     weights,
 )
-from harness.cli.places import place_warnings, with_places
+from harness.cli.places import place_warnings, with_places, with_seed_intervals
 from harness.cli.terminal import TerminalReporter, print_warnings, stdout_format
 from harness.errors import UserError
 from harness.messages import counted
@@ -341,6 +341,7 @@ def _tables(
         )
         # As 'bench leaderboard' does: the same records have the same places in both.
         view, finder = with_places(host, view, arguments.out, sources)
+        view = with_seed_intervals(host, view, arguments.out, sources)
         views.append(view)
         finders.append(finder)
     kinds = [("overall", views)]

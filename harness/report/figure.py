@@ -13,6 +13,7 @@ from harness.report.chart_style import Curve, Value
 from harness.report.charts import legend_sample
 from harness.report.redact import plain
 from harness.report.series import Series, SplitSeries, measure_text, sample_size_text
+from harness.tables.seeds import DRAWN_TOGETHER
 from harness.tables.table import Table
 from harness.tables.text import alpha_text, number_text
 from harness.tables.view import View
@@ -90,6 +91,7 @@ def figure_caption(
     drawn: int,
     details: str,
     scores: Sequence[Score] | None = None,
+    seeds: Sequence[int] | None = None,
 ) -> str:
     """Sentences below a chart.
 
@@ -98,10 +100,16 @@ def figure_caption(
         drawn: number of series in the chart; they are the first of the split's.
         details: sentences about this kind of chart.
         scores: numbers whose n is given; those over all pairs by default.
+        seeds: number of seeds of each; those of the series by default.
     """
     if scores is None:
         scores = split.slice_scores()
-    sentences = [f"{measure_text(split, view, alpha)}. {sample_size_text(scores)}. {details}"]
+    if seeds is None:
+        seeds = [len(series.seeds) for series in split.series]
+    size = sample_size_text(scores, seeds)
+    sentences = [f"{measure_text(split, view, alpha)}. {size}. {details}"]
+    if max(seeds, default=1) > 1:
+        sentences.append(f"Of several seeds, the mean is drawn; for its interval, {DRAWN_TOGETHER}.")
     if len(split.series) > drawn:
         selection = f"The first {drawn} of {len(split.series)} series are drawn"
         sentences.append(f"{selection}; the numbers below have all.")
@@ -161,8 +169,9 @@ def numbers_table(
 
 
 def _sample_size(series: Series) -> str:
-    """`600 pairs, 5,739 keypoints` of a series' first number over all pairs, or a dash."""
+    """`600 pairs, 5,739 keypoints, 1 seed` of a series' first number over all pairs, or a dash."""
     for (slice_name, _), score in series.scores.items():
         if slice_name == "all":
-            return f"{counted(score.pairs, 'pair')}, {counted(score.keypoints, 'keypoint')}"
+            size = f"{counted(score.pairs, 'pair')}, {counted(score.keypoints, 'keypoint')}"
+            return f"{size}, {counted(len(series.seeds), 'seed')}"
     return "–"

@@ -250,7 +250,7 @@ def _pairs_sentence(split: SplitSeries, cards: int, pairs: int) -> str:
 def _methods_sentences(
     split: SplitSeries, candidates: Sequence[Series], comparable: Sequence[Series]
 ) -> list[str]:
-    """The methods that cannot be chosen in the gallery, in up to two sentences."""
+    """The methods that cannot be chosen in the gallery, and of which seed points are, in some sentences."""
     sentences = []
     if len(split.series) > len(candidates):
         sentences.append(f"The first {len(candidates)} of {len(split.series)} series can be chosen.")
@@ -260,6 +260,8 @@ def _methods_sentences(
             names.append(series.name)
     if names:
         sentences.append(f"Run on other data of this name, and so not among them: {', '.join(names)}.")
+    if any(len(series.seeds) > 1 for series in comparable):
+        sentences.append("Of a series of several seeds, the points are those of the first.")
     return sentences
 
 

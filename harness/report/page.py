@@ -26,6 +26,7 @@ from harness.scoring.criteria import make_criterion
 from harness.tables.catalogue import page_tables
 from harness.tables.names import Names
 from harness.tables.places import PlaceFinder
+from harness.tables.seed_intervals import SeedIntervals
 from harness.tables.table import Table
 from harness.tables.text import averaging_text
 from harness.tables.view import View, named
@@ -91,6 +92,8 @@ def make_page(
     name = folder.resolve().name or "results"
     # From all records: a table or a chart of some has the names that they have in the whole folder.
     records, view, names = named(records, view)
+    intervals = SeedIntervals(folder, sources.read, partial(make_criterion, host))
+    view = replace(view, seed_intervals=intervals)
     figure_sections = sections(records, view)
     splits = series_by_split(records, view)
     finder = PlaceFinder(folder, sources.read, partial(make_criterion, host), view.protocol, view.averaging)

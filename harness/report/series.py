@@ -8,10 +8,11 @@ from functools import cached_property
 
 from harness.messages import counted
 from harness.records.coverage import coverage_notes
-from harness.records.schema import Record, Score, status_text
+from harness.records.schema import Record, Score
 from harness.report.redact import plain
 from harness.tables.columns import RANKING_ALPHA
 from harness.tables.names import Names
+from harness.tables.seeds import SeedMean, merge_seeds
 from harness.tables.text import alpha_text, averaging_text, split_name
 from harness.tables.view import View, named
 
@@ -31,9 +32,11 @@ SeriesKey = tuple[str, str, str, str]
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """One record's numbers by one localizer.
+    """Numbers by one localizer, of one record or the mean of several seeds'.
 
     Attributes:
+        record: the first seed's.
+        seeds: those behind its numbers.
         localizer: as its predictions name it.
         localizer_name: as tables name it, with the options that set it apart.
         label: the method, distinct from others of its name.
@@ -51,6 +54,7 @@ class Series:
     note: str
     scores: Mapping[tuple[str, float], Score]
     style: int = 0
+    seeds: tuple[int, ...] = (0,)
 
     @property
     def key(self) -> SeriesKey:
@@ -171,15 +175,14 @@ def _with_styles(splits: Sequence[SplitSeries]) -> list[SplitSeries]:
 def _split_series(records: Sequence[Record], names: Names, view: View) -> SplitSeries:
     series_list: list[Series] = []
     left_out: list[str] = []
-    for record in records:
-        record_series = _record_series(record, names, view)
-        series_list += record_series
-        if not record_series and (reason := _reason_left_out(record, view)):
+    cell_differences: list[str] = []
+    for mean in merge_seeds(records, view, names, is_by_slice=True):
+        record = mean.record
+        mean_series = _mean_series(mean, names, view)
+        series_list += mean_series
+        if not mean_series and (reason := _reason_left_out(mean, view)):
             left_out.append(plain(f"{record.cell.label} ({reason})"))
-
-    cell_differences = []
-    for record in records:
-        for reason in names.reasons_of(record):
+        for reason in (*names.reasons_of(record), *mean.remarks):
             cell_differences.append(plain(f"{record.cell.label}: {reason}"))
     alpha = _chart_alpha(series_list)
     return SplitSeries(
@@ -188,7 +191,7 @@ def _split_series(records: Sequence[Record], names: Names, view: View) -> SplitS
         alpha=alpha,
         series=rank_series(distinguish_names(series_list), alpha),
         left_out=tuple(left_out),
-        differences=tuple(cell_differences),
+        differences=tuple(dict.fromkeys(cell_differences)),
         threshold=_threshold_text(series_list, view.protocol),
     )
 
@@ -217,7 +220,9 @@ def _threshold_text(series_list: Sequence[Series], protocol: str) -> str:
     return " or ".join(lengths)
 
 
-def _record_series(record: Record, names: Names, view: View) -> list[Series]:
+def _mean_series(mean: SeedMean, names: Names, view: View) -> list[Series]:
+    record = mean.record
+    seeds = tuple(member.cell.seed for member in mean.members)
     by_localizer: dict[str, dict[tuple[str, float], Score]] = {}
     for score in record.scores:
         if view.shows(score):
@@ -229,14 +234,17 @@ def _record_series(record: Record, names: Names, view: View) -> list[Series]:
         note = "; ".join(notes)
         name = names.localizer(record, localizer)
         # Predictions and data are found by the names in the folder.
-        series_list.append(Series(names.original(record), localizer, name, label, label, note, scores))
+        original = names.original(record)
+        series = Series(original, localizer, name, label, label, note, scores, seeds=seeds)
+        series_list.append(series)
     return series_list
 
 
-def _reason_left_out(record: Record, view: View) -> str:
-    """The reason why a record has no series; empty where its numbers are left out by the user's choice."""
+def _reason_left_out(mean: SeedMean, view: View) -> str:
+    """The reason why records have no series; empty where its numbers are left out by the user's choice."""
+    record = mean.record
     if not record.scores:
-        return status_text(record)
+        return mean.status
     protocols = sorted({score.protocol for score in record.scores})
     if view.protocol in protocols:
         return "; ".join(view.lacking(record))
@@ -299,11 +307,15 @@ def measure_text(split: SplitSeries, view: View, alpha: float | None) -> str:
     return f"{measure} in percent on {split.title}; {protocol}, mean {averaging_text(view.averaging)}"
 
 
-def sample_size_text(scores: Sequence[Score]) -> str:
-    """`n = 600 pairs, 5,739 keypoints`; ranges where series differ."""
+def sample_size_text(scores: Sequence[Score], seeds: Sequence[int]) -> str:
+    """`n = 600 pairs, 5,739 keypoints, 1 seed`; ranges where series differ.
+
+    Args:
+        seeds: number of seeds of each series.
+    """
     pairs = _range_text([score.pairs for score in scores], "pair")
     keypoints = _range_text([score.keypoints for score in scores], "keypoint")
-    return f"n = {pairs}, {keypoints}"
+    return f"n = {pairs}, {keypoints}, {_range_text(seeds, 'seed')}"
 
 
 def _range_text(numbers: Sequence[int], unit: str) -> str:

@@ -74,7 +74,7 @@ def _sweeps(split: SplitSeries) -> list[_Sweep]:
     by_method: dict[tuple[str, ...], dict[int, Series]] = {}
     for series in split.series:
         cell = series.record.cell
-        method = (_label(series), cell.prompt, series.localizer_name, cell.backbone, str(cell.seed))
+        method = (_label(series), cell.prompt, series.localizer_name, cell.backbone)
         # By way of a text: to the type checker a parameter may be of any kind.
         timestep = int(str(cell.params[TIMESTEP]))
         by_method.setdefault(method, {})[timestep] = series
@@ -128,6 +128,7 @@ def _timestep_figure(split: SplitSeries, view: View, sweeps: Sequence[_Sweep], k
         drawn=len(drawn),
         details=f"Error bars: {INTERVALS}.",
         scores=scores,
+        seeds=[len(series.seeds) for sweep in sweeps for series in sweep.points.values()],
     )
     chart = f"Line chart, PCK against the timestep on {split.title}"
     return Figure(

@@ -72,15 +72,18 @@ def _means(
 
 
 def _number(row: Row, column: Column, protocol: str, averaging: Averaging) -> float | None:
-    """A row's PCK in a column by any average, in percent; None where its record does not have it."""
-    record = row.cells.get((column.dataset, column.split))
-    if record is None:
-        return None
+    """A row's PCK in a column by any average, in percent; None where a record of it lacks it."""
+    records = row.cells.get((column.dataset, column.split), ())
     wanted = (row.own_localizer, column.slice, averaging, protocol, column.alpha)
-    for score in record.scores:
-        if wanted == (score.localizer, score.slice, score.averaging, score.protocol, score.alpha):
-            return score.pck
-    return None
+    numbers = []
+    for record in records:
+        for score in record.scores:
+            if wanted == (score.localizer, score.slice, score.averaging, score.protocol, score.alpha):
+                numbers.append(score.pck)
+    # A mean over some of the seeds would be that of another row.
+    if not numbers or len(numbers) < len(records):
+        return None
+    return sum(numbers) / len(numbers)
 
 
 def _distinct_names(row: Row, other_row: Row) -> tuple[str, str]:

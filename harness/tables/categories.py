@@ -12,6 +12,7 @@ from harness.tables.columns import Column, Split, split_of
 from harness.tables.marks import group_breaks, mark_best, supervision_order
 from harness.tables.reported import all_tidy_rows, measured_rows, reported_rows
 from harness.tables.row import Row
+from harness.tables.seeds import tell_seeds
 from harness.tables.table import Table
 from harness.tables.text import alpha_text, split_name
 from harness.tables.tuning import tuned_on_text
@@ -70,9 +71,10 @@ def _table(records: Sequence[Record], measured: Sequence[Row], whole: Column, vi
         if set(row.values) != {whole}:
             rows.append(row)
     rows.sort(key=lambda row: _order(row, whole, view))
+    rows, seeds = tell_seeds(rows)
     titles = [category_of(column.slice) or column.slice for column in columns]
     return Table(
-        caption=" ".join(_caption(records, rows, columns, view)),
+        caption=" ".join(_caption(records, rows, columns, view, seeds)),
         header=(*_NAMES, *titles, "note"),
         rows=tuple(_texts(row, columns) for row in rows),
         tidy=all_tidy_rows(records, view, whole.dataset),
@@ -93,14 +95,14 @@ def _order(row: Row, whole: Column, view: View) -> tuple[object, ...]:
 
 
 def _caption(
-    records: Sequence[Record], rows: Sequence[Row], columns: Sequence[Column], view: View
+    records: Sequence[Record], rows: Sequence[Row], columns: Sequence[Column], view: View, seeds: str
 ) -> list[str]:
     whole = columns[-1]
     return [
         numbers_caption(records, view),
         f"Alpha {alpha_text(whole.alpha)}; {split_name(whole.dataset, whole.split)}; a column a category.",
         _sizes_text(rows, columns),
-        *filter(None, [order_sentence(_groups(rows), [whole], view)]),
+        *filter(None, [seeds, order_sentence(_groups(rows), [whole], view)]),
         *trust_sentences(records, []),
         *reported_sentences(rows, view),
     ]

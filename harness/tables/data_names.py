@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from harness.records.coverage import coverage_notes
 from harness.records.schema import Record
 from harness.tables.columns import Split, split_of
+from harness.tables.text import seedless_label
 
 _MARK = " (manifest "
 """Begins the end of a name that tells data of one name apart."""
@@ -92,7 +93,7 @@ def _main(manifests: Mapping[str, Sequence[Record]]) -> str | None:
 
 
 def _row(record: Record) -> tuple[str, str, str]:
-    return record.cell.label, record.cell.prompt, record.cell.backbone
+    return seedless_label(record), record.cell.prompt, record.cell.backbone
 
 
 def _is_whole(record: Record) -> bool:

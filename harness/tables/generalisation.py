@@ -18,6 +18,7 @@ from harness.tables.data_names import plain_dataset
 from harness.tables.marks import group_breaks, mark_best, supervision_order
 from harness.tables.reported import all_tidy_rows, measured_rows, reported_columns, reported_rows
 from harness.tables.row import Row
+from harness.tables.seeds import tell_seeds
 from harness.tables.table import Table
 from harness.tables.tuning import tuned_on_text
 from harness.tables.view import Selection, View, named
@@ -39,9 +40,10 @@ def generalisation(records: Sequence[Record], view: View) -> Table:
         columns = sorted([*columns, *reported_columns(columns, view)])
     rows = [*measured_rows(records, view), *reported_rows(columns, view)]
     rows.sort(key=lambda row: _order(row, view))
+    rows, seeds = tell_seeds(rows)
     titles = [column.title for column in columns]
     return Table(
-        caption=" ".join(_caption(records, view, rows, columns)),
+        caption=" ".join(_caption(records, view, rows, columns, seeds)),
         header=(*_NAMES, *titles, "pairs", "note"),
         rows=tuple(_texts(row, columns) for row in rows),
         tidy=all_tidy_rows(records, view),
@@ -65,9 +67,9 @@ def _order(row: Row, view: View) -> tuple[object, ...]:
 
 
 def _caption(
-    records: Sequence[Record], view: View, rows: Sequence[Row], columns: Sequence[Column]
+    records: Sequence[Record], view: View, rows: Sequence[Row], columns: Sequence[Column], seeds: str
 ) -> list[str]:
-    sentences = [numbers_caption(records, view), *trust_sentences(records, [])]
+    sentences = [numbers_caption(records, view), *filter(None, [seeds]), *trust_sentences(records, [])]
     fields = itertools.product(rows, columns)
     if any(itertools.starmap(_is_at_home, fields)):
         sentences.append(f"{_AT_HOME}: trained on this dataset.")

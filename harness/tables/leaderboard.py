@@ -20,6 +20,7 @@ from harness.tables.marks import mark_best
 from harness.tables.ranking import Ranking, rank_rows
 from harness.tables.reported import all_tidy_rows, measured_rows, reported_columns, reported_rows
 from harness.tables.row import Places, Row
+from harness.tables.seeds import DRAWN_TOGETHER, seeds_text, tell_seeds
 from harness.tables.table import Mark, Table
 from harness.tables.text import NOTHING, alpha_text, split_name
 from harness.tables.tuning import tuned_on_text
@@ -27,7 +28,7 @@ from harness.tables.view import View, named
 
 _NAMES = ("#", "method", "prompt", "localizer", "backbone")
 
-_DETAILS = ("sup.", "t", "ensemble", "trained on", "tuned on", "pairs", "s/pair")
+_DETAILS = ("sup.", "t", "ensemble", "trained on", "tuned on", "seeds", "pairs", "s/pair")
 
 _PLACES = (
     "Places are 95 % intervals, which hold for all rows together: a row at 1-3 may be the best, and at most "
@@ -62,6 +63,10 @@ def leaderboard(records: Sequence[Record], view: View) -> Table:
         names.aside,
         ranks_reported=view.ranks_reported,
     )
+    seeds = ""
+    if not view.has_details:
+        # There is no column of seeds.
+        ranking, seeds = _with_seeds(ranking)
     places = _tested_places(ranking.ranked, ranking.columns, view)
     if places:
         ranking = _with_test_remarks(ranking, places)
@@ -75,7 +80,7 @@ def leaderboard(records: Sequence[Record], view: View) -> Table:
     for number, row in zip(numbers, rows, strict=True):
         texts.append(_texts(number, row, columns, view))
     table = Table(
-        caption=" ".join(_caption(records, view, ranking, are_tested=places is not None)),
+        caption=" ".join(_caption(records, view, ranking, seeds, are_tested=places is not None)),
         header=_header(columns, view),
         rows=tuple(texts),
         tidy=all_tidy_rows(records, view),
@@ -100,6 +105,14 @@ def _with_test_remarks(ranking: Ranking, places: Places) -> Ranking:
     return replace(ranking, ranked=ranked)
 
 
+def _with_seeds(ranking: Ranking) -> tuple[Ranking, str]:
+    """The ranking whose rows say their seeds where they differ in it, and a sentence for the caption."""
+    rows, sentence = tell_seeds(ranking.rows)
+    placed, measured = len(ranking.ranked), len(ranking.ranked) + len(ranking.unranked)
+    told = replace(ranking, ranked=rows[:placed], unranked=rows[placed:measured], reported=rows[measured:])
+    return told, sentence
+
+
 def _marks(ranking: Ranking, columns: Sequence[Column], view: View) -> dict[tuple[int, int], Mark]:
     """Best and second among the rows with places, and among reported ones: (row, column) -> mark."""
     rows = ranking.rows
@@ -119,9 +132,11 @@ def _tested_places(ranked: Sequence[Row], columns: Sequence[Column], view: View)
     return view.find_places(ranked, columns)
 
 
-def _caption(records: Sequence[Record], view: View, ranking: Ranking, *, are_tested: bool) -> list[str]:
-    """The caption's sentences; `are_tested`: whether rows were tested."""
-    sentences = [numbers_caption(records, view)]
+def _caption(
+    records: Sequence[Record], view: View, ranking: Ranking, seeds: str, *, are_tested: bool
+) -> list[str]:
+    """The caption's sentences; `seeds`: the one on these; `are_tested`: whether rows were tested."""
+    sentences = [numbers_caption(records, view), *filter(None, [seeds])]
     if not ranking.ranked and ranking.lacking:
         sentences.append(_NO_PLACES)
     elif view.has_details and ranking.ranked:
@@ -135,6 +150,8 @@ def _caption(records: Sequence[Record], view: View, ranking: Ranking, *, are_tes
     elif view.find_places and len(ranking.ranked) > 1:
         sentences.append(_BY_VALUE)
     if view.has_details:
+        if any(count > 1 for row in ranking.rows for count in row.seeds.values()):
+            sentences.append(f"Rows of several seeds are their mean; {DRAWN_TOGETHER}.")
         sentences += trust_sentences(records, ranking.rows)
     return [*sentences, *reported_sentences(ranking.rows, view)]
 
@@ -179,7 +196,8 @@ def _texts(number: str, row: Row, columns: Sequence[Column], view: View) -> tupl
 def _details(row: Row) -> tuple[str, ...]:
     parameters = [str(row.params.get(name, "")) for name in ("timestep", "ensemble")]
     texts = (row.supervision, *parameters, row.trained_on)
-    return (*map(text_or_dash, texts), tuned_on_text(row.tuned_on), pairs_text(row), _seconds_text(row))
+    runs = (seeds_text(row.seeds), pairs_text(row), _seconds_text(row))
+    return (*map(text_or_dash, texts), tuned_on_text(row.tuned_on), *runs)
 
 
 def _seconds_text(row: Row) -> str:

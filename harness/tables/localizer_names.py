@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from harness.records.schema import Record
 from harness.specs import Scalar
 from harness.sweep import format_value
+from harness.tables.text import seedless_label
 
 Key = tuple[str, str]
 """(cell id, localizer)"""
@@ -67,12 +68,12 @@ def name_localizers(records: Sequence[Record]) -> LocalizerNames:
     for record in records:
         if record.provenance is None:
             continue
-        cell = record.cell
+        cell, label = record.cell, seedless_label(record)
         for name in record.localizers:
             version = record.provenance.plugins.get(f"localizer {name}")
             # Of an earlier run of the cell, whose plugins the record does not name any more.
             if version is not None:
-                versions = groups.setdefault((cell.label, cell.prompt, cell.backbone, name), {})
+                versions = groups.setdefault((label, cell.prompt, cell.backbone, name), {})
                 versions.setdefault(version, []).append(record)
     names: dict[Key, str] = {}
     reasons: dict[Key, str] = {}

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.records.schema import Record
-from harness.tables.text import label_with
+from harness.tables.text import label_with, label_without
 
 PRECISION = "precision"
 
@@ -70,11 +70,18 @@ def _labels_with_precision(records: Sequence[Record]) -> dict[str, str]:
 
 
 def _groups(records: Sequence[Record], labels: Mapping[str, str], *, by_split: bool) -> list[list[Record]]:
-    """Records of one label, prompt and backbone, on one split or on all; groups of one are left out."""
+    """Records of one label, prompt and backbone, on one split or, of all seeds, on all.
+
+    Groups of one are left out.
+    """
     groups: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
         cell = record.cell
-        key: tuple[str, ...] = (labels[cell.id], cell.prompt, cell.backbone)
+        label = labels[cell.id]
+        # Seeds of one code are one row: a version is one of all of them.
+        if cell.seed and not by_split:
+            label = label_without(label, "seed")
+        key: tuple[str, ...] = (label, cell.prompt, cell.backbone)
         if by_split:
             key += (cell.dataset, cell.split)
         groups.setdefault(key, []).append(record)

@@ -150,6 +150,7 @@ class ReportedNumbers:
             "source": "reported",
             "trained_on": method.trained_on,
             "tuned_on": None,
+            "seed": None,
         }
 
 

@@ -36,7 +36,7 @@ _ROW_HEADS = ("#", "method")
 _WORDS = ("note", "prompt", "localizer", "backbone", "trained on", "tuned on", "sup.", "method")
 """Columns of words, flush left wherever they stand."""
 
-_SETTINGS = ("sup.", "t", "ensemble", "trained on", "tuned on", "pairs")
+_SETTINGS = ("sup.", "t", "ensemble", "trained on", "tuned on", "seeds", "pairs")
 """Columns behind the numbers that need not be repeated where all rows agree."""
 
 _MARKS_SENTENCE = re.compile(r" ?Bold: best of [^.]*; underlined: second\.")

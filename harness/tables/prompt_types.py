@@ -6,14 +6,16 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from harness.messages import counted
 from harness.records.coverage import ranking_notes
-from harness.records.schema import Record, status_text
+from harness.records.schema import Record
 from harness.specs import NO_PROMPT
 from harness.tables.captions import numbers_caption, reported_caption
 from harness.tables.columns import Column, Split, column_of, split_of
 from harness.tables.names import Names
 from harness.tables.papers import ReportedMethod, ReportedNumbers, citation
 from harness.tables.reported import all_tidy_rows, foreign_notes, measured_rows
+from harness.tables.seeds import SeedMean, merge_seeds, seeds_sentence
 from harness.tables.table import Table
 from harness.tables.text import NOTHING, alpha_text, split_name
 from harness.tables.view import Selection, View, named
@@ -28,6 +30,8 @@ class _Row:
 
     texts: dict[tuple[str, str], str] = field(default_factory=dict)
     """(prompt, dataset) -> number."""
+    seeds: dict[tuple[str, str], int] = field(default_factory=dict)
+    """(prompt, dataset) -> seeds that the number is the mean of."""
     backbones: dict[str, None] = field(default_factory=dict)
     """In order of appearance."""
     notes: list[str] = field(default_factory=list)
@@ -43,12 +47,16 @@ def prompt_types(records: Sequence[Record], view: View) -> Table:
     alpha = view.one_alpha(records)
     records, view, names = named(records, view)
     rows: dict[_RowKey, _Row] = {}
-    for record in records:
-        _add_record(record, rows, view, alpha, names)
+    means = merge_seeds(records, view, names)
+    for mean in means:
+        _add_mean(mean, rows, view, alpha, names)
+    seeds = [count for row in rows.values() for count in row.seeds.values()]
+    for row in rows.values():
+        row.notes += _seeds_notes(row, min(seeds, default=1))
     datasets = list(dict.fromkeys(_dataset_name(record) for record in records))
     prompts = _order_prompts(records, view)
     columns = [(prompt, dataset) for dataset, prompt in itertools.product(datasets, prompts)]
-    caption = [numbers_caption(records, view)]
+    caption = [numbers_caption(records, view), *filter(None, [seeds_sentence(seeds)])]
     if view.reported:
         # After the measured columns are known: they decide which datasets' numbers are shown.
         reported = _reported_rows(view.reported, alpha, set(datasets))
@@ -105,14 +113,14 @@ def _order_prompts(records: Sequence[Record], view: View) -> list[str]:
     return sorted(order, key=lambda name: name == NO_PROMPT)
 
 
-def _add_record(record: Record, rows: dict[_RowKey, _Row], view: View, alpha: float, names: Names) -> None:
-    """Adds a record's numbers to its rows.
+def _add_mean(mean: SeedMean, rows: dict[_RowKey, _Row], view: View, alpha: float, names: Names) -> None:
+    """Adds numbers to their rows.
 
     A record without numbers leaves only the reason, as a note in the first row of its method.
     """
-    cell = record.cell
+    record, cell = mean.record, mean.record.cell
     if not record.scores:
-        reason = f"{cell.prompt} on {_dataset_name(record)}: {status_text(record)}"
+        reason = f"{cell.prompt} on {_dataset_name(record)}: {mean.status}"
         _first_row(rows, record).notes.append(reason)
         return
     for localizer in dict.fromkeys(score.localizer for score in record.scores):
@@ -126,10 +134,21 @@ def _add_record(record: Record, rows: dict[_RowKey, _Row], view: View, alpha: fl
             *names.reasons_of(record, localizer),
         ]
         if view.score_of(record, localizer, alpha):
-            text, remarks = _number_text(record, localizer, view, alpha)
+            text, remarks = _number_text(mean, localizer, view, alpha)
+            row.seeds[cell.prompt, _dataset_name(record)] = len(mean.members)
             row.texts[cell.prompt, _dataset_name(record)] = text
             notes += remarks
-        row.notes += [f"{cell.prompt}: {note}" for note in notes]
+        notes += [f"{cell.dataset}: {remark}" for remark in mean.remarks]
+        row.notes += [f"{cell.prompt}: {note}" for note in dict.fromkeys(notes)]
+
+
+def _seeds_notes(row: _Row, usual: int) -> list[str]:
+    """A note for each number of more seeds than usual."""
+    notes = []
+    for (prompt, dataset), count in row.seeds.items():
+        if count != usual:
+            notes.append(f"{prompt}: {dataset}: {counted(count, 'seed')}")
+    return notes
 
 
 def _first_row(rows: dict[_RowKey, _Row], record: Record) -> _Row:
@@ -141,12 +160,12 @@ def _first_row(rows: dict[_RowKey, _Row], record: Record) -> _Row:
     return rows.setdefault((cell.label, NOTHING, cell.features), _Row())
 
 
-def _number_text(record: Record, localizer: str, view: View, alpha: float) -> tuple[str, Sequence[str]]:
-    """A record's number by one localizer, with what a paper claimed, and remarks on that."""
-    # One record and one localizer are one row of the leaderboard, which knows claims and their remarks.
+def _number_text(mean: SeedMean, localizer: str, view: View, alpha: float) -> tuple[str, Sequence[str]]:
+    """A number by one localizer, with what a paper claimed, and remarks on that and on seeds."""
+    # One mean and one localizer are one row of the leaderboard, which knows claims and their remarks.
     localizer_view = replace(view, localizers=[localizer])
-    (row,) = measured_rows([record], localizer_view)
-    return row.text(column_of(record, alpha)), row.remarks
+    (row,) = measured_rows(mean.members, localizer_view)
+    return row.text(column_of(mean.record, alpha)), row.remarks
 
 
 def _texts(key: _RowKey, row: _Row, columns: Sequence[tuple[str, str]]) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ class Row:
         values: column -> number.
         pairs: split -> pairs behind its numbers.
         seconds: split -> seconds per pair, for features and points, of the run that computed them.
-        cells: split -> the record that the numbers are from.
+        cells: split -> the records that the numbers are from, one of each seed, in order of seed.
         notes: why the row cannot be compared with others; empty where it can.
         remarks: what else is to be said.
         stored_localizer: the localizer as predictions name it; empty where that is its name in the table.
@@ -42,7 +42,7 @@ class Row:
     values: Mapping[Column, Score] = field(default_factory=dict)
     pairs: Mapping[Split, int] = field(default_factory=dict)
     seconds: Mapping[Split, float] = field(default_factory=dict)
-    cells: Mapping[Split, Record] = field(default_factory=dict)
+    cells: Mapping[Split, tuple[Record, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     is_reported: bool = False
@@ -54,6 +54,11 @@ class Row:
     def own_localizer(self) -> str:
         """The localizer as predictions and papers name it."""
         return self.stored_localizer or self.localizer
+
+    @property
+    def seeds(self) -> Mapping[Split, int]:
+        """Split -> number of seeds that its numbers are the mean of."""
+        return {split: len(records) for split, records in self.cells.items()}
 
     @property
     def key(self) -> tuple[str, ...]:

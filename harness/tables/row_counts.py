@@ -26,12 +26,14 @@ class RowCounts(NamedTuple):
 
     Attributes:
         pair_ids: P pairs.
-        right: (P,) correct keypoints, mean over alphas.
+        seeds: S seeds, in order.
+        right: (S, P) correct keypoints under each seed, mean over alphas.
         total: (P,) keypoints.
         truth: that of the pairs.
     """
 
     pair_ids: tuple[str, ...]
+    seeds: tuple[int, ...]
     right: np.ndarray
     total: np.ndarray
     truth: Truth
@@ -62,39 +64,58 @@ class RowCounter:
         self.problems: list[str] = []
 
     def count_rows(
-        self, records: Sequence[Record], rows: Sequence[Row], alphas: Sequence[float]
+        self, records: Sequence[Sequence[Record]], rows: Sequence[Row], alphas: Sequence[float]
     ) -> dict[int, RowCounts]:
         """Number of row -> what it has right on one split.
 
         A row that cannot be tested adds to `problems`, unless it is for want of a dataset.
 
         Args:
-            records: that of each row on this split.
+            records: those of each row on this split, one of each seed.
         """
         counts: dict[int, RowCounts] = {}
-        for number, (record, row) in enumerate(zip(records, rows, strict=True)):
+        for number, (of_row, row) in enumerate(zip(records, rows, strict=True)):
             try:
-                _check_same_data(record, records[0])
-                predicted = self._read(self._folder / record.cell.id, record)
+                runs = [self._read_run(record, records[0][0]) for record in of_row]
             except DamagedResult as error:
                 self.problems.append(str(error))
                 continue
             except UserError:
                 continue
             try:
-                counts[number] = self._count(predicted, record, row.own_localizer, alphas)
+                counts[number] = self._count_seeds(runs, of_row, row.own_localizer, alphas)
             except BenchError as error:
                 self.problems.append(str(error))
         # Paired: all rows must have been run on the same pairs.
         usual = Counter(each.pair_ids for each in counts.values()).most_common(1)
         for number, each in list(counts.items()):
             if each.pair_ids != usual[0][0]:
-                folder = self._folder / records[number].cell.id
+                folder = self._folder / records[number][0].cell.id
                 self.problems.append(
                     f"{folder}: has predictions of other pairs than most; run the cell again"
                 )
                 del counts[number]
         return counts
+
+    def _read_run(self, record: Record, first: Record) -> Predicted:
+        _check_same_data(record, first)
+        return self._read(self._folder / record.cell.id, record)
+
+    def _count_seeds(
+        self, runs: Sequence[Predicted], records: Sequence[Record], localizer: str, alphas: Sequence[float]
+    ) -> RowCounts:
+        counts = [
+            self._count(predicted, record, localizer, alphas)
+            for predicted, record in zip(runs, records, strict=True)
+        ]
+        for record, counted in zip(records, counts, strict=True):
+            if counted.pair_ids != counts[0].pair_ids:
+                raise UserError(
+                    f"{self._folder / record.cell.id}: has predictions of other pairs than seed "
+                    f"{records[0].cell.seed}; run the cell again"
+                )
+        seeds = tuple(record.cell.seed for record in records)
+        return counts[0]._replace(seeds=seeds, right=np.concatenate([counted.right for counted in counts]))
 
     def _count(
         self, predicted: Predicted, record: Record, localizer: str, alphas: Sequence[float]
@@ -105,7 +126,7 @@ class RowCounter:
             folder = self._folder / record.cell.id
             raise UserError(f"{folder}: no pair of localizer {localizer} can be scored; rescore the cell")
         right, total = count_correct(truth, points, criterion, record.cell.input_size)
-        return RowCounts(tuple(points), right.mean(axis=1), total, truth)
+        return RowCounts(tuple(points), (record.cell.seed,), right.mean(axis=1)[None], total, truth)
 
 
 def _check_same_data(record: Record, first: Record) -> None:
@@ -116,18 +137,27 @@ def _check_same_data(record: Record, first: Record) -> None:
 
 
 def estimate_rows(counts: Sequence[Sequence[RowCounts]], averaging: Averaging) -> Estimates:
-    """The mean over splits of each row's score, as places are given by.
+    """The mean over splits of each row's score, and over its seeds, as places are given by.
 
     Args:
         counts: of each split, those of each row.
     """
+    row_seeds = [
+        sorted({seed for of_row in rows for seed in of_row.seeds}) for rows in zip(*counts, strict=True)
+    ]
+    # One axis for all rows: under one seed, two methods are given the same noise.
+    seeds = sorted({seed for of_row in row_seeds for seed in of_row})
+    has_seed = np.array([[seed in of_row for of_row in row_seeds] for seed in seeds])
     numerators, denominators, identities, strata = [], [], [], []
     stratum_weights: list[float] = []
     for of_rows in counts:
-        pair_ids, _, total, truth = of_rows[0]
+        pair_ids, _, _, total, truth = of_rows[0]
         categories = [truth.categories[number] for number in truth.numbers(pair_ids)]
         weighting = weigh_pairs(averaging, total, categories)
-        rights = np.stack([counted.right for counted in of_rows], axis=1)
+        # (seeds, P, rows); zero under seeds that a row does not have.
+        rights = np.zeros((len(seeds), len(total), len(of_rows)))
+        for number, counted in enumerate(of_rows):
+            rights[has_seed[:, number], :, number] = _by_seed(counted, row_seeds[number])
         numerators.append(rights / weighting.divisor[:, None])
         denominators.append(np.tile(weighting.weight[:, None], len(of_rows)))
         # Splits may share images, as two lists of pairs of the same pictures do.
@@ -136,9 +166,28 @@ def estimate_rows(counts: Sequence[Sequence[RowCounts]], averaging: Averaging) -
         count = int(weighting.strata.max()) + 1
         stratum_weights += [1 / count] * count
     return estimate(
-        np.concatenate(numerators),
+        np.concatenate(numerators, axis=1),
         np.concatenate(denominators),
         number_images(identities),
         np.concatenate(strata),
         np.array(stratum_weights),
+        has_seed,
     )
+
+
+def _by_seed(counts: RowCounts, seeds: Sequence[int]) -> np.ndarray:
+    """Returns (seeds, P) correct keypoints under each of a row's seeds, of which this split may lack some.
+
+    Those that it lacks stand at the mean of the others, which are moved away from it by as much as keeps the
+    variance of the mean over seeds.
+    """
+    own = len(counts.seeds)
+    if own == len(seeds):
+        return counts.right
+    mean = counts.right.mean(axis=0)
+    right = np.tile(mean, (len(seeds), 1))
+    if own > 1:
+        growth = np.sqrt(len(seeds) * (len(seeds) - 1) / (own * (own - 1)))
+        has_own = np.isin(seeds, counts.seeds)
+        right[has_own] += growth * (counts.right - mean)
+    return right

@@ -6,17 +6,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from harness.records.coverage import ranking_notes
-from harness.records.schema import Record, Score, seconds_per_pair, status_text
+from harness.records.schema import Record, Score
 from harness.tables.columns import Column, column_of, split_of
 from harness.tables.names import Names
 from harness.tables.row import Row
+from harness.tables.seeds import SeedMean, merge_seeds
 from harness.tables.text import NOTHING
 from harness.tables.tuning import merged_tuned_on, tuning_remarks
 from harness.tables.view import View, named
 
 
 def rows_of(records: Sequence[Record], view: View) -> list[Row]:
-    """One row per method, prompt, localizer, backbone and training data, over all datasets.
+    """One row per method, prompt, localizer, backbone and training data, over all datasets and seeds.
 
     A cell without the view's protocol has the numbers of another one, and a note that says so; a cell without
     numbers has a row with the reason. So has one on other data than those that rows are ranked on, where it
@@ -24,18 +25,19 @@ def rows_of(records: Sequence[Record], view: View) -> list[Row]:
     """
     records, view, names = named(records, view)
     merged: dict[tuple[str, ...], Row] = {}
-    for record in records:
-        for row in _rows_of_record(record, view, names):
+    for mean in merge_seeds(records, view, names):
+        for row in _rows_of_mean(mean, view, names):
             key = row.key
             # What is wrong with data that were mended since is no fault of the row on the present data.
-            if row.notes and split_of(record) in names.aside:
-                key = (*key, *split_of(record))
+            if row.notes and split_of(mean.record) in names.aside:
+                key = (*key, *split_of(mean.record))
             earlier = merged.get(key)
             merged[key] = _merge(earlier, row) if earlier else row
     return list(merged.values())
 
 
-def _rows_of_record(record: Record, view: View, names: Names) -> Iterator[Row]:
+def _rows_of_mean(mean: SeedMean, view: View, names: Names) -> Iterator[Row]:
+    record = mean.record
     cell = record.cell
     split = (cell.dataset, cell.split)
     bare = Row(
@@ -49,10 +51,10 @@ def _rows_of_record(record: Record, view: View, names: Names) -> Iterator[Row]:
         tuned_on=cell.tuned_on,
     )
     if not record.scores:
-        reasons = [status_text(record), *names.reasons_of(record)]
+        reasons = [mean.status, *names.reasons_of(record)]
         yield replace(bare, notes=tuple(f"{cell.dataset}: {reason}" for reason in reasons))
         return
-    seconds = seconds_per_pair(record)
+    seconds = mean.seconds
     for localizer in sorted({score.localizer for score in record.scores}):
         if not view.shows_localizer(localizer):
             continue
@@ -69,8 +71,8 @@ def _rows_of_record(record: Record, view: View, names: Names) -> Iterator[Row]:
         protocol, values = _numbers(record, localizer, view)
         lacking = view.lacking(record, localizer, protocol)
         notes = [*ranking_notes(record, localizer, protocol), *lacking, *reasons]
-        remarks = list(tuning_remarks(record))
-        if record.provenance and record.provenance.is_mixed:
+        remarks = [*tuning_remarks(record), *(f"{cell.dataset}: {remark}" for remark in mean.remarks)]
+        if mean.is_mixed:
             remarks.append(f"{cell.dataset}: predictions made in several environments")
         if protocol != view.protocol:
             notes.append(f"protocol {protocol}")
@@ -82,7 +84,7 @@ def _rows_of_record(record: Record, view: View, names: Names) -> Iterator[Row]:
             pairs={split: max(score.pairs for score in values.values())} if values else {},
             seconds={} if seconds is None else {split: seconds},
             # Predictions and data are found by the names in the folder.
-            cells={split: names.original(record)},
+            cells={split: tuple(map(names.original, mean.members))},
             notes=tuple(notes),
             remarks=tuple(remarks),
         )

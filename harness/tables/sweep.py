@@ -10,12 +10,14 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from harness.errors import UserError
+from harness.messages import counted
 from harness.records.coverage import ranking_notes
-from harness.records.schema import Record, Score, status_text
+from harness.records.schema import Record, Score
 from harness.specs import Scalar
 from harness.sweep import format_value
 from harness.tables.captions import numbers_caption
 from harness.tables.columns import Split, split_of
+from harness.tables.seeds import merge_seeds, seeds_sentence
 from harness.tables.table import Table
 from harness.tables.text import alpha_text, label_without, number_text, split_name
 from harness.tables.tidy import tidy_rows
@@ -48,7 +50,9 @@ def sweep(records: Sequence[Record], view: View) -> Table:
     alpha = view.one_alpha(records)
     curves: dict[_Curve, dict[Scalar, Score]] = {}
     notes: dict[Scalar, list[tuple[_Curve, str]]] = {}
-    for record in records:
+    seeds: dict[tuple[Scalar, _Curve], int] = {}
+    for mean in merge_seeds(records, view, names):
+        record = mean.record
         value = record.cell.params[parameter]
         for localizer in filter(view.shows_localizer, record.localizers):
             curve = _curve_of(record, names.localizer(record, localizer), parameter)
@@ -57,12 +61,17 @@ def sweep(records: Sequence[Record], view: View) -> Table:
             scores = curves.setdefault(curve, {})
             if score := view.score_of(record, localizer, alpha):
                 scores[value] = score
+                seeds[value, curve] = len(mean.members)
             reasons = [*view.lacking(record, localizer), *names.reasons_of(record, localizer)]
+            reasons += [f"{record.cell.dataset}: {remark}" for remark in mean.remarks]
             for note in (*ranking_notes(record, localizer, view.protocol), *reasons):
                 value_notes.append((curve, note))
         if not record.scores:
             curve = _curve_of(record, "", parameter)
-            notes.setdefault(value, []).append((curve, status_text(record)))
+            notes.setdefault(value, []).append((curve, mean.status))
+    for (value, curve), count in seeds.items():
+        if count != min(seeds.values()):
+            notes[value].append((curve, counted(count, "seed")))
     heads = _heads(list(curves))
     datasets = dict.fromkeys(curve.dataset for curve in curves)
     rows = []
@@ -75,7 +84,9 @@ def sweep(records: Sequence[Record], view: View) -> Table:
     localizer = f"; localizer {next(iter(localizers))}" if len(localizers) == 1 else ""
     choice = f"Alpha {alpha_text(alpha)}; {', '.join(datasets)}{localizer}; a row for each {parameter}."
     return Table(
-        caption=f"{numbers_caption(records, view)} {choice}",
+        caption=" ".join(
+            filter(None, [numbers_caption(records, view), seeds_sentence(seeds.values()), choice])
+        ),
         header=(parameter, *heads.values(), "note"),
         rows=tuple(rows),
         tidy=tuple(tidy_rows(records, view)),

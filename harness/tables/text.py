@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.records.schema import Score
+from harness.records.schema import Record, Score
 from harness.specs import Averaging
 
 NOTHING = "–"
@@ -84,3 +84,8 @@ def label_without(label: str, name: str) -> str:
     if not changes:
         return f"{method}{behind}"
     return f"{method}[{','.join(changes)}]{behind}"
+
+
+def seedless_label(record: Record) -> str:
+    """A record's label without its seed: `dift[seed=1]` is `dift`."""
+    return label_without(record.cell.label, "seed") if record.cell.seed else record.cell.label

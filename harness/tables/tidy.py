@@ -60,6 +60,7 @@ def _tidy_row(record: Record, score: Score | None) -> TidyRow:
         "source": "measured",
         "trained_on": record.cell.trained_on or "",
         "tuned_on": tidy_tuned_on(record.cell.tuned_on),
+        "seed": record.cell.seed,
     }
     if score is None:
         return row

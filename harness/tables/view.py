@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,6 +16,10 @@ from harness.tables.names import Names, make_names
 if TYPE_CHECKING:
     from harness.tables.papers import ReportedNumbers
     from harness.tables.row import FindPlaces
+
+FindSeedIntervals = Callable[[Sequence[Record], str, Sequence[Score]], "list[Score] | str"]
+"""(stored records of the seeds, localizer, mean scores of one protocol and average) -> the scores with
+intervals over images and seeds, or the reason why there are none."""
 
 MAIN_PROTOCOL = "sd4match"
 """The paper's protocol, and the default."""
@@ -42,6 +46,7 @@ class View:
         reported: numbers that papers printed, shown beside the measured ones; None for none.
         ranks_reported: whether reported numbers are ranked and marked among the measured ones.
         names: those of the records' methods, data and localizers; None to make them of the records shown.
+        seed_intervals: finds the intervals of rows of several seeds; None for none.
     """
 
     protocol: str = MAIN_PROTOCOL
@@ -55,6 +60,7 @@ class View:
     reported: ReportedNumbers | None = None
     ranks_reported: bool = False
     names: Names | None = None
+    seed_intervals: FindSeedIntervals | None = None
 
     def check(self, records: Sequence[Record]) -> None:
         """Raises `UserError` for a threshold or localizer that no record has: the table would be empty."""

@@ -34,7 +34,7 @@ PROMISED = (
         "low",
         "high",
     ),
-    *("pairs", "keypoints", "failed", "backbone", "status", "source", "trained_on", "tuned_on"),
+    *("pairs", "keypoints", "failed", "backbone", "status", "source", "trained_on", "tuned_on", "seed"),
 )
 
 
@@ -49,7 +49,7 @@ def test_tidy_rows_have_the_promised_keys():
         [a_record(), a_failed_record(), a_record("half", stored=4), a_record("torn", stored=9, failed=1)]
     )
     assert TIDY_KEYS == PROMISED
-    assert len(PROMISED) == 20
+    assert len(PROMISED) == 21
     assert all(tuple(row) == PROMISED for row in rows)
     assert len(rows) == 3 * 2 * 2 * 2 + 1
 
@@ -140,6 +140,7 @@ def test_csv_and_json_have_the_same_rows():
         "pairs": int,
         "keypoints": int,
         "failed": int,
+        "seed": int,
     }
     for a, b in zip(from_csv, from_json, strict=True):
         for key in PROMISED:

@@ -15,7 +15,7 @@ from harness.cli import status
 from harness.records.folders import RECORD, write_record
 from harness.tables.table import FORMATS
 
-DETAILS = ["sup.", "t", "ensemble", "trained on", "tuned on", "pairs", "s/pair"]
+DETAILS = ["sup.", "t", "ensemble", "trained on", "tuned on", "seeds", "pairs", "s/pair"]
 
 
 @pytest.fixture(scope="module")

@@ -116,7 +116,7 @@ def test_rows_without_their_dataset_have_no_place():
 
     column = Column("birds", "test", 0.1)
     record = SimpleNamespace(cell=SimpleNamespace(id="a"), provenance=None)
-    line = Row("a", "none", "argmax", "none", "Z", cells={("birds", "test"): record})  # type: ignore[dict-item]
+    line = Row("a", "none", "argmax", "none", "Z", cells={("birds", "test"): (record,)})  # type: ignore[dict-item]
     finder = PlaceFinder(Path(), gone, None, "sd4match", "image")  # type: ignore[arg-type]
     assert finder([line, replace(line, method="b")], [column]) is None
     assert finder.problems == []

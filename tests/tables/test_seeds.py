@@ -1,0 +1,330 @@
+"""Rows of several seeds: means, intervals over images and seeds, places, and what is said of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import shutil
+import types
+
+import numpy as np
+import pytest
+import torch
+from support.extractors import small_map
+from support.made_up_records import a_failed_record, a_record, a_timestep_record, with_provenance
+from support.views import table_of, view_of
+
+import harness.cli
+from harness.cli import status
+from harness.hookspecs import hookimpl
+from harness.plugins.loading import load_plugins
+from harness.records.folders import read_record, write_record
+from harness.report.series import series_by_split
+from harness.specs import ExtractorSpec
+from harness.tables.categories import per_category
+from harness.tables.generalisation import generalisation
+from harness.tables.leaderboard import leaderboard
+from harness.tables.prompt_types import prompt_types
+from harness.tables.row_counts import RowCounts, _by_seed
+from harness.tables.sweep import sweep
+
+PAIRS = 40
+
+NOISE = {0: 0.0, 1: 0.3, 2: 3.0}
+"""Seed -> spread of the noise on the features of `wild`: its seeds differ much."""
+
+
+def at_seed(record, seed):
+    """The record as the cell of this seed."""
+    label = record.cell.label
+    if seed:
+        label = f"{label[:-1]},seed={seed}]" if label.endswith("]") else f"{label}[seed={seed}]"
+    changes = {"seed": seed, "label": label, "id": f"{record.cell.id}-{seed}"}
+    return record.model_copy(update={"cell": record.cell.model_copy(update=changes)})
+
+
+def seeds_of(method, values, **options):
+    """A cell for each seed: seed -> PCK at 0.05; at 0.10 it is ten more."""
+    return [at_seed(a_record(method, pck, **options), seed) for seed, pck in values.items()]
+
+
+def rows_of(table):
+    return [dict(zip(table.header, row, strict=True)) for row in table.rows]
+
+
+def the_row(records, **choices):
+    (row,) = rows_of(table_of(leaderboard, records, has_details=True, **choices))
+    return row
+
+
+def test_seeds_of_one_method_are_one_row_with_their_mean():
+    records = [*seeds_of("mine", {0: 50.0, 1: 53.0, 2: 59.0}), a_record("other", 40.0)]
+    table = table_of(leaderboard, records, has_details=True)
+    mine, other = rows_of(table)
+    assert (mine["method"], mine["birds @0.10"], mine["seeds"]) == ("mine", "64.0", "3 seeds")
+    assert (other["method"], other["birds @0.10"], other["seeds"]) == ("other", "50.0 ±4.5", "1 seed")
+    assert "Rows of several seeds are their mean; images and seeds are drawn together." in table.caption
+
+
+def test_the_order_of_records_does_not_matter():
+    records = [*seeds_of("mine", {0: 50.1, 1: 53.2, 2: 59.3}), *seeds_of("other", {2: 40.0, 0: 41.3})]
+    texts = set()
+    for order in itertools.permutations(records):
+        table = table_of(leaderboard, order, has_details=True)
+        texts.add((table.caption, table.rows))
+    assert len(texts) == 1
+
+
+def test_one_seed_that_is_not_0_is_named():
+    row = the_row(seeds_of("mine", {1: 50.0}))
+    assert (row["method"], row["birds @0.10"], row["seeds"]) == ("mine", "60.0 ±4.5", "1 seed")
+    assert row["note"] == "birds: seed 1"
+    assert row["#"] == "1"
+
+
+def test_datasets_may_have_other_numbers_of_seeds():
+    records = [*seeds_of("mine", {0: 50.0, 1: 60.0}), *seeds_of("mine", {0: 20.0}, dataset="fish")]
+    assert the_row(records)["seeds"] == "2 seeds; fish 1 seed"
+    table = table_of(leaderboard, records)
+    assert "Each number is of 1 seed, or the mean of as many as its note says" in table.caption
+    assert rows_of(table)[0]["note"] == "2 seeds; fish 1 seed"
+
+
+def test_a_seed_of_other_pairs_is_left_out_and_told():
+    whole, rest = seeds_of("mine", {0: 50.0, 1: 60.0}), seeds_of("mine", {2: 10.0}, stored=4)
+    row = the_row([*rest, *whole])
+    assert (row["#"], row["birds @0.10"], row["seeds"]) == ("1", "65.0", "2 seeds")
+    assert row["note"].startswith("birds: seed 2 left out: limited to 4 of 10 pairs")
+
+
+def test_seeds_of_the_same_part_are_averaged_and_not_ranked():
+    row = the_row(seeds_of("mine", {0: 50.0, 1: 60.0}, stored=4))
+    assert (row["#"], row["birds @0.10"], row["seeds"]) == ("", "65.0", "2 seeds")
+    assert row["note"].startswith("birds: limited to 4 of 10 pairs")
+
+
+def test_a_failed_seed_is_left_out_and_told():
+    records = [*seeds_of("mine", {0: 50.0, 2: 60.0}), at_seed(a_failed_record("mine"), 1)]
+    row = the_row(records)
+    assert (row["birds @0.10"], row["seeds"]) == ("65.0", "2 seeds")
+    assert row["note"] == "birds: seed 1 left out: failed: no & <such> 5_% thing"
+
+
+def test_seeds_that_all_failed_are_one_row_with_the_reason():
+    row = the_row([at_seed(a_failed_record("mine"), seed) for seed in (0, 1)])
+    assert (row["method"], row["seeds"]) == ("mine", "–")
+    assert row["note"] == "birds: failed: no & <such> 5_% thing"
+
+
+def test_a_seed_without_the_protocol_is_left_out_and_told():
+    records = [*seeds_of("mine", {0: 50.0, 1: 60.0}), *seeds_of("mine", {2: 1.0}, protocols=("padded",))]
+    row = the_row(records, protocol="sd4match")
+    assert (row["birds @0.10"], row["seeds"]) == ("65.0", "2 seeds")
+    assert "seed 2 left out: no protocol sd4match; 'bench rescore' adds it" in row["note"]
+
+
+def test_a_seed_of_other_parameters_is_left_out_and_told():
+    records = seeds_of("mine", {0: 50.0, 1: 60.0})
+    other = records[1].cell.model_copy(update={"params": {"level": "up"}})
+    row = the_row([records[0], records[1].model_copy(update={"cell": other})])
+    assert (row["birds @0.10"], row["seeds"]) == ("60.0 ±4.5", "1 seed")
+    assert row["note"] == "birds: seed 1 left out: other parameters"
+
+
+def test_seeds_of_other_code_are_another_row():
+    records = seeds_of("mine", {0: 50.0, 1: 60.0, 2: 62.0})
+    made = [
+        with_provenance(record, extractor=code, started=started)
+        for record, code, started in zip(
+            records, ("mine 1", "mine 2", "mine 2"), ("2026-01", "2026-02", "2026-03"), strict=True
+        )
+    ]
+    new, old = rows_of(table_of(leaderboard, made, has_details=True))
+    assert (new["method"], new["birds @0.10"], new["seeds"]) == ("mine", "71.0", "2 seeds")
+    assert old["method"].startswith("mine (older version ")
+    assert (old["#"], old["birds @0.10"], old["seeds"]) == ("", "60.0 ±4.5", "1 seed")
+
+
+def test_other_tables_have_the_same_rows():
+    records = seeds_of("mine", {0: 50.0, 1: 60.0})
+    for table in (
+        *per_category(records, view_of(records)),
+        table_of(prompt_types, records),
+        table_of(generalisation, records),
+        table_of(leaderboard, records),
+    ):
+        (row,) = table.rows
+        assert "65.0" in row
+        assert "Each number is the mean of 2 seeds; images and seeds are drawn together." in table.caption
+    (split,) = series_by_split(records, view_of(records))
+    (series,) = split.series
+    assert (series.name, series.seeds, series.pck(0.1)) == ("mine", (0, 1), 65.0)
+
+
+def test_tables_without_a_column_of_seeds_say_where_they_differ():
+    records = [*seeds_of("mine", {0: 50.0, 1: 60.0}), a_record("mine", 30.0, prompt="category")]
+    table = table_of(prompt_types, records)
+    assert "Each number is of 1 seed, or the mean of as many as its note says" in table.caption
+    assert rows_of(table)[0]["none"] == "65.0"
+    assert rows_of(table)[0]["note"] == "none: birds: 2 seeds"
+
+
+def test_a_sweep_has_the_mean_over_seeds_at_each_value():
+    cells = {50: (20.0, 30.0), 100: (40.0,)}
+    records = []
+    for step, values in cells.items():
+        for seed, pck in enumerate(values):
+            records.append(at_seed(a_timestep_record("dift", step, pck), seed))
+    table = table_of(sweep, records)
+    assert table.header == ("timestep", "dift", "note")
+    assert table.rows == (("50", "35.0", "dift: 2 seeds"), ("100", "50.0 ±4.5", ""))
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """`wild` and `position`, of three seeds, and `plain` of one, as whole cells."""
+    folder = tmp_path_factory.mktemp("seeds") / "results"
+
+    def wild(requests):
+        for request in requests:
+            features = small_map(request)
+            random = np.random.default_rng([request.seed, int(request.identity[:8], 16)])
+            noise = random.normal(0, NOISE[request.seed], tuple(features.data.shape))
+            features.data.add_(torch.from_numpy(noise.astype(np.float32)))
+            yield features
+
+    extractors = {
+        "wild": lambda requests: list(wild(requests)),
+        "plain": lambda requests: [small_map(request) for request in requests],
+    }
+    module = types.ModuleType("mine")
+    specs = [
+        ExtractorSpec(
+            name=name,
+            make=lambda context, extract=extract: types.SimpleNamespace(extract=extract),
+            image_size=(48, 48),
+        )
+        for name, extract in extractors.items()
+    ]
+    module.bench_extractors = hookimpl(lambda: specs)
+
+    def load(blocked=()):
+        host = load_plugins(blocked, points=[])
+        host.load("mine", "mine", "1", lambda: module)
+        return host
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(harness.cli, "load_plugins", load)
+        options = ("--split", "val", "--limit", str(PAIRS), "--localizers", "argmax", "--out", str(folder))
+        assert status(["run", "--methods", "wild,position", "--seeds", "0,1,2", *options]) == 0
+        assert status(["run", "--methods", "plain", *options]) == 0
+    for path in folder.glob("*/record.json"):
+        record = read_record(path)
+        counts = record.counts.model_copy(update={"pairs": PAIRS, "official": None})
+        write_record(path.parent, record.model_copy(update={"counts": counts}))
+    return folder
+
+
+def printed(out):
+    """(method, localizer) -> row."""
+    lines = [line for line in out.splitlines() if line.startswith("|")]
+    header, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
+    return {row[1]: dict(zip(header, row, strict=True)) for row in rows}
+
+
+def scores_of(folder, method, alpha=0.1):
+    """Seed -> the recorded score over all pairs, of the protocol's own average."""
+    scores = {}
+    for path in folder.glob("*/record.json"):
+        record = read_record(path)
+        for score in record.scores:
+            is_wanted = (score.slice, score.averaging, score.alpha) == ("all", "image", alpha)
+            if is_wanted and record.cell.method == method:
+                scores[record.cell.seed] = score
+    return scores
+
+
+def number_and_half(text):
+    number, _, half = text.replace("*", "").replace("<ins>", "").replace("</ins>", "").partition(" ±")
+    return float(number), float(half)
+
+
+def test_intervals_are_over_images_and_seeds(bench, results):
+    outcome = bench("leaderboard", results)
+    assert outcome.status == 0, outcome.err
+    rows = printed(outcome.out)
+    wild = scores_of(results, "wild")
+    number, half = number_and_half(rows["wild"]["shapes/val @0.10"])
+    assert number == round(np.mean([score.pck for score in wild.values()]), 1)
+    # No seed knows how others would differ.
+    assert half > max((score.high - score.low) / 2 for score in wild.values())
+    # Seeds that are all the same say no more than one, and no less.
+    same = scores_of(results, "position")[0]
+    expected = round(same.pck, 1), round((same.high - same.low) / 2, 1)
+    assert number_and_half(rows["position"]["shapes/val @0.10"]) == expected
+    assert [rows[name]["seeds"] for name in ("wild", "position", "plain")] == ["3 seeds", "3 seeds", "1 seed"]
+    assert all(row["#"] for row in rows.values())
+
+
+def test_a_row_whose_seeds_differ_has_a_wider_place(bench, results, tmp_path):
+    three = printed(bench("leaderboard", results).out)
+    folder = shutil.copytree(results, tmp_path / "one")
+    # Of `wild`, the seed that is all noise; of `position`, any.
+    for path in folder.glob("*"):
+        is_other = "wild" in path.name and "seed-2" not in path.name
+        if is_other or "position-seed" in path.name:
+            shutil.rmtree(path)
+    one = printed(bench("leaderboard", folder).out)
+    assert [row["seeds"] for row in one.values()] == ["1 seed"] * 3
+    assert three["position"]["shapes/val @0.10"] == one["position"]["shapes/val @0.10"]
+
+    def ends(row):
+        best, _, worst = row["#"].partition("-")
+        return int(best), int(worst or best)
+
+    assert "seed 2" in one["wild"]["note"]
+    # From three seeds that differ so much nobody knows where their mean lies.
+    assert ends(three["wild"]) == (1, 3)
+    assert ends(one["wild"]) in ((2, 3), (3, 3))
+
+
+def test_rows_whose_predictions_cannot_be_read_have_no_interval_and_say_so(bench, results, tmp_path):
+    folder = shutil.copytree(results, tmp_path / "torn")
+    next(folder.glob("*wild-seed-1*/predictions.parquet")).write_bytes(b"PAR1")
+    outcome = bench("leaderboard", folder)
+    assert outcome.status == 1
+    rows = printed(outcome.out)
+    assert "±" not in rows["wild"]["shapes/val @0.10"]
+    assert "no ± over seeds: " in rows["wild"]["note"]
+    assert "place by value" in rows["wild"]["note"]
+    assert "±" in rows["position"]["shapes/val @0.10"]
+
+
+def test_files_for_machines_have_each_seed(bench, results):
+    rows = list(csv.DictReader(io.StringIO(bench("leaderboard", results, "--format", "csv").out)))
+    assert list(rows[0])[-1] == "seed"
+    seeds = {(row["method"], row["seed"]) for row in rows if row["method"].startswith("wild")}
+    assert seeds == {("wild", "0"), ("wild[seed=1]", "1"), ("wild[seed=2]", "2")}
+
+
+def test_a_page_draws_means_and_lists_each_cell(bench, results, tmp_path):
+    page = tmp_path / "page.html"
+    assert bench("report", results, "--out", page).status == 0
+    text = page.read_text()
+    assert "40 pairs, " in text
+    assert "keypoints, 1 to 3 seeds." in text
+    assert (
+        "Of several seeds, the mean is drawn; for its interval, images and seeds are drawn together." in text
+    )
+    assert "Of a series of several seeds, the points are those of the first." in text
+    assert "wild[seed=2]" in text
+
+
+def test_seeds_that_a_split_lacks_keep_its_mean_and_the_variance_over_seeds():
+    random = np.random.default_rng(0)
+    right = random.normal(size=(2, 5))
+    filled = _by_seed(RowCounts(("a",) * 5, (0, 2), right, np.ones(5), None), (0, 1, 2, 3))
+    assert filled.mean(axis=0) == pytest.approx(right.mean(axis=0))
+    assert filled.var(axis=0, ddof=1) / 4 == pytest.approx(right.var(axis=0, ddof=1) / 2)
+    assert filled[[1, 3]] == pytest.approx(np.tile(right.mean(axis=0), (2, 1)))
