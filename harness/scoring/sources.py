@@ -65,14 +65,18 @@ class Sources:
             DamagedResult: the file is damaged, or not that of the record.
             UserError: a dataset is needed and missing, or not the one that the cell was run on.
         """
+        path = folder / PREDICTIONS
+        if not path.exists():
+            # Records alone, as some are handed on, lack both: a table does without, and says nothing.
+            self.split(record)
         try:
             predictions = read_cell(folder, record)
-            truth = _truth_of_file(folder / PREDICTIONS, record, predictions)
+            truth = _truth_of_file(path, record, predictions)
         except UserError as error:
             raise DamagedResult(str(error)) from error
         if truth is None or (prefers_named and _dataset_of(record) in self._choices):
             truth = truth_of(self.split(record))
-        return Predicted(folder / PREDICTIONS, predictions, truth)
+        return Predicted(path, predictions, truth)
 
     def split(self, record: Record) -> SplitIndex:
         """The split a record was run on, from the first folder that has it; each folder is read once.
