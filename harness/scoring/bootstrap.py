@@ -168,7 +168,12 @@ class Estimates:
         is_by_dyad = images.twice < images.independent / 4
         image_scale = _ratio_root(target, np.where(is_by_dyad, 0, images.twice))
         dyad_scale = np.where(is_by_dyad, _ratio_root(target, images.independent), 0)
-        freedom = np.where(images.robust > images.independent, images.image_freedom, images.dyad_freedom)
+        # Few pairs that share no images are fewer draws than their images.
+        freedom = np.where(
+            images.robust > images.independent,
+            np.minimum(images.image_freedom, images.dyad_freedom),
+            images.dyad_freedom,
+        )
         # What differs between seeds by their pairs alone, through images, is in `target` already.
         between = (self.seeds**2).sum(axis=0)
         within = np.zeros_like(between)
