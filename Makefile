@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= results
 
-.PHONY: demo test bench bench-precision lint clean
+.PHONY: demo test bench bench-precision bench-coverage bench-leaderboard lint clean
 
 demo: .venv/installed
 	$(BIN)/bench run --methods sd4match-cpm,dift --out $(OUT)
@@ -17,6 +17,12 @@ bench: .venv/developed
 
 bench-precision: .venv/developed
 	$(BIN)/python benchmarks/precision.py $(ARGS)
+
+bench-coverage: .venv/developed
+	$(BIN)/python benchmarks/interval_coverage.py $(ARGS)
+
+bench-leaderboard: .venv/developed
+	$(BIN)/python benchmarks/leaderboard.py $(ARGS)
 
 lint: .venv/developed
 	$(BIN)/ruff check .

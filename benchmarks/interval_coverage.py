@@ -245,14 +245,20 @@ def count_ranks(graph: Graph, levels: tuple[float, ...], repetitions: int, seed:
     show_default=True,
     help="Whose graphs, separated by commas.",
 )
-@click.option("--ranks", "rank_repetitions", type=click.IntRange(min=0), default=400, show_default=True)
+@click.option(
+    "--slow-repetitions",
+    type=click.IntRange(min=0),
+    default=400,
+    show_default=True,
+    help="Of what is simulated one experiment at a time: places, and categories drawn.",
+)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Also written here.")
-def main(repetitions: int, datasets: str, rank_repetitions: int, out: Path | None) -> None:
+def main(repetitions: int, datasets: str, slow_repetitions: int, out: Path | None) -> None:
     """Count how often printed intervals hold the truth."""
     began = time.monotonic()
     graphs = [GRAPHS[name]() for name in datasets.split(",")]
     parts = [_head(graphs, repetitions)]
-    for part in _tables(graphs, repetitions, rank_repetitions):
+    for part in _tables(graphs, repetitions, slow_repetitions):
         parts.append(part)
         click.echo(part + "\n")
         if out:
@@ -271,7 +277,7 @@ def _head(graphs: Sequence[Graph], repetitions: int) -> str:
     return "\n\n".join(lines)
 
 
-def _tables(graphs: Sequence[Graph], repetitions: int, rank_repetitions: int) -> Iterator[str]:
+def _tables(graphs: Sequence[Graph], repetitions: int, slow_repetitions: int) -> Iterator[str]:
     for graph in graphs:
         rows = []
         columns: list[str] = []
@@ -281,19 +287,21 @@ def _tables(graphs: Sequence[Graph], repetitions: int, rank_repetitions: int) ->
             rows.append([design, *(str(each) for each in covered.values())])
             click.echo(f"{graph.name}: {rows[-1]}", err=True)
         yield f"## {graph.name}\n\n" + report.plain(["variance of a pair's share", *columns], rows)
-    rows = []
-    for graph in graphs:
-        drawn = cover_drawn_categories(graph, rank_repetitions) if rank_repetitions else {}
-        rows.append([graph.name, *(str(each) for each in drawn.values())])
-    yield "## Categories drawn with the images\n\n" + report.plain(["as many as", *AVERAGINGS], rows)
     small = [graph for graph in graphs if len(graph.images) <= _SMALL]
-    yield "## Seeds\n\n" + _seed_table(small, repetitions)
-    if rank_repetitions:
-        yield f"## Places, {rank_repetitions} experiments\n\n" + _rank_table(small, rank_repetitions)
+    if small:
+        yield "## Seeds\n\n" + _seed_table(small, repetitions)
+    if small and slow_repetitions:
+        title = "## Categories drawn with the images"
+        rows = []
+        for graph in small:
+            drawn = cover_drawn_categories(graph, slow_repetitions)
+            rows.append([graph.name, *(str(each) for each in drawn.values())])
+        yield f"{title}, {slow_repetitions} experiments\n\n" + report.plain(["as many as", *AVERAGINGS], rows)
+        yield f"## Places, {slow_repetitions} experiments\n\n" + _rank_table(small, slow_repetitions)
 
 
 _SMALL = 1000
-"""Pairs up to which seeds and places are simulated: the others would take hours and gigabytes."""
+"""Pairs up to which all else is simulated: with more it would take hours."""
 
 
 def _seed_table(graphs: Sequence[Graph], repetitions: int) -> str:

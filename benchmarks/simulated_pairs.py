@@ -7,7 +7,9 @@ share of a category is the normal distribution's of its level over the root of a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -35,7 +37,7 @@ class Model:
     couple: float = 0.0
     spread: float = 0.0
 
-    @property
+    @cached_property
     def image_variance(self) -> float:
         """Variance of what an image adds, beside 1 of the keypoint."""
         if not self.image_share or not self.ends:
@@ -99,28 +101,40 @@ def simulate(
     Args:
         levels: of each method, added to that of the model.
     """
-    shape = (int(graph.images.max()) + 1, repetitions)
-    couples, of_couple = np.unique(np.sort(graph.images, axis=1), axis=0, return_inverse=True)
-    common_image = random.standard_normal(shape, dtype=np.float32)
-    common_couple = random.standard_normal((len(couples), repetitions), dtype=np.float32)
-    kinds = int(graph.categories.max()) + 1
-    # Fixed, in an order that has nothing to do with their sizes.
-    steps = np.random.default_rng(0).permutation(ndtri((np.arange(kinds) + 0.5) / kinds))
-    root = np.sqrt(model.total)
-    base = float(ndtri(model.pck)) * root
     right, truth = [], []
+    for level, luck in zip(levels, simulate_luck(graph, model, repetitions, random, levels), strict=True):
+        right.append(random.binomial(graph.keypoints[:, None], ndtr(luck.astype(np.float64))))
+        truth.append(ndtr(_levels(graph, model, level) / np.sqrt(model.total)))
+    return Simulated(right, truth)
+
+
+def simulate_luck(
+    graph: Graph, model: Model, repetitions: int, random: np.random.Generator, levels: tuple[float, ...]
+) -> Iterator[np.ndarray]:
+    """Yields for each method (P, K): a keypoint is right with the normal distribution's probability of it."""
+    images = (int(graph.images.max()) + 1, repetitions)
+    couples, of_couple = np.unique(np.sort(graph.images, axis=1), axis=0, return_inverse=True)
+    common_image = random.standard_normal(images, dtype=np.float32)
+    common_couple = random.standard_normal((len(couples), repetitions), dtype=np.float32)
     for level in levels:
-        of_pair = (base + level + model.spread * steps)[graph.categories]
-        luck = np.repeat(of_pair[:, None], repetitions, axis=1).astype(np.float32)
+        luck = np.repeat(_levels(graph, model, level)[:, None], repetitions, axis=1).astype(np.float32)
         if model.image_variance:
             image = np.sqrt(model.image_variance) * _blend(common_image, random)
             for end in range(model.ends):
                 luck += image[graph.images[:, end]]
         if model.couple:
             luck += (np.sqrt(model.couple) * _blend(common_couple, random))[of_couple.reshape(-1)]
-        right.append(random.binomial(graph.keypoints[:, None], ndtr(luck.astype(np.float64))))
-        truth.append(ndtr(of_pair / root))
-    return Simulated(right, truth)
+        yield luck
+
+
+def _levels(graph: Graph, model: Model, level: float) -> np.ndarray:
+    """(P,) of each pair's category."""
+    kinds = int(graph.categories.max()) + 1
+    # Fixed, in an order that has nothing to do with their sizes.
+    steps = np.random.default_rng(0).permutation(ndtri((np.arange(kinds) + 0.5) / kinds))
+    base = float(ndtri(model.pck)) * np.sqrt(model.total) + level
+    levels: np.ndarray = (base + model.spread * steps)[graph.categories]
+    return levels
 
 
 def _blend(common: np.ndarray, random: np.random.Generator) -> np.ndarray:

@@ -219,9 +219,10 @@ def _check_texts(rows: _Rows, texts: Mapping[str, Sequence[str]]) -> None:
         texts: column -> text of each pair.
     """
     for name, of_pairs in texts.items():
-        # Most pairs share theirs with others.
-        for text in sorted(set(of_pairs)):
-            where = f"pair {rows.pair_ids[of_pairs.index(text)]}"
+        # Most pairs share theirs with others: the first that has it is named.
+        first = {text: number for number, text in reversed(list(enumerate(of_pairs)))}
+        for text in sorted(first):
+            where = f"pair {rows.pair_ids[first[text]]}"
             if name != "labels":
                 check_text(where, name, text)
                 continue

@@ -1,4 +1,4 @@
-"""The dyadic variance and the intervals from it, against computations that are made from their definitions."""
+"""The dyadic variance, and intervals from it, against computations made from their definitions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def double_sum(parts, of_pair):
 
 
 def growth_of(weights, of_pair):
-    """The root of what residuals are grown by: images' squared parts of the weights, less those of couples."""
+    """What residuals are grown by: from images' squared parts of all weights, less those of couples."""
     total = weights.sum()
     of_image = [weights[(of_pair == image).any(axis=1)].sum() / total for image in np.unique(of_pair)]
     couples = np.sort(of_pair, axis=1)
