@@ -9,7 +9,7 @@ from pathlib import Path
 from shutil import copytree
 
 import pytest
-from support.photos import make_photos
+from support.photos import make_photos, read_list, write_list
 from support.results import predictions
 
 from harness.records.folders import RECORD
@@ -23,6 +23,24 @@ def finished(tmp_path_factory) -> Path:
 
     folder = tmp_path_factory.mktemp("finished")
     make_photos(folder / "photos", images=3)
+    assert status([*run_words(folder), "--out", str(folder / "r")]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished_with_intervals(tmp_path_factory) -> Path:
+    """As `finished`, of ten photos, the fewest that have intervals, in as many pairs."""
+    from harness.cli import status
+
+    folder = tmp_path_factory.mktemp("intervals")
+    photos = make_photos(folder / "photos", images=10)
+    content = read_list(photos)
+    # From each photo to the next one, and from the last to the first.
+    content["pairs"] = [content["pairs"][number] for number in (*range(0, 81, 10), 81)]
+    # No method may have the same share of all pairs.
+    for pair in content["pairs"][::3]:
+        pair["target_points"][0][0] += 25
+    write_list(photos, content)
     assert status([*run_words(folder), "--out", str(folder / "r")]) == 0
     return folder
 
@@ -165,7 +183,9 @@ def numbers_in(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("damage", [*OF_RECORDS, *OF_PREDICTIONS])
-def test_rescore_leaderboard_and_report_agree(bench, finished, results, tmp_path, damage):
+def test_rescore_leaderboard_and_report_agree(bench, finished_with_intervals, tmp_path, damage):
+    finished = finished_with_intervals
+    results = copytree(finished / "r", tmp_path / "r")
     data = ("--datasets", f"folder={finished / 'photos'}")
     expected = numbers_of(bench("leaderboard", finished / "r", *data).out)
     assert len(expected) > 0

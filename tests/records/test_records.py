@@ -141,7 +141,10 @@ DAMAGE = [
     (change_score(pairs=7), "contradicts itself: score of argmax, sd4match, @0.05, all: 7 pairs"),
     (change_score(pck=101.0), "contradicts itself: score of argmax, sd4match, @0.05, all: a percentage"),
     (change_score(low=9.0, high=8.0), "contradicts itself: score of argmax, sd4match, @0.05, all: the inter"),
-    (change_score(low=None), "contradicts itself: score of argmax, sd4match, @0.05, all: an interval has"),
+    (
+        change_score(low=9.0, high=None),
+        "contradicts itself: score of argmax, sd4match, @0.05, all: an interval has",
+    ),
     (change_score(localizer="mine"), "contradicts itself: score of mine, sd4match, @0.05, all: the record"),
     (
         lambda path: edit(path, lambda content: content["scores"].append(content["scores"][0])),
