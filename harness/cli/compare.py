@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from harness.scoring.sources import Predicted, Sources
     from harness.specs import Averaging
     from harness.tables.differences import Format
+    from harness.tables.names import Names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +144,7 @@ def compare(host: Host, arguments: CompareArguments) -> int:
         except BenchError as error:
             # The other cells are compared all the same.
             damaged.append(str(error))
+    comparisons = _join_seeds(comparisons)
     # Both runs may lie in one folder, and cells of one missing dataset have the same problem.
     damaged = list(dict.fromkeys(damaged))
     if not comparisons:
@@ -152,6 +154,28 @@ def compare(host: Host, arguments: CompareArguments) -> int:
     text = render_differences(comparisons, arguments.averaging, arguments.top, format)
     click.echo(text, nl=False)
     return int(bool(damaged))
+
+
+def _join_seeds(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """The comparisons with those of one code that differ in the seed alone as one."""
+    from harness.records.labels import seedless_label
+    from harness.scoring.comparison import join_seeds
+    from harness.tables.names import make_names
+
+    # Within each run: what sets the two apart is no difference between seeds.
+    names_a = make_names([cell.record for each in comparisons for cell in each.cells_a])
+    names_b = make_names([cell.record for each in comparisons for cell in each.cells_b])
+
+    def side_key(side: Side, names: Names) -> tuple[str, ...]:
+        (record,) = names.rename([side.cell.record])
+        cell = record.cell
+        method = (seedless_label(record), cell.prompt, cell.backbone, cell.trained_on or "")
+        localizer = names.localizer(record, side.localizer)
+        return (*method, localizer, side.criterion.protocol.name, cell.dataset, cell.split)
+
+    return join_seeds(
+        comparisons, lambda each: (side_key(each.side_a, names_a), side_key(each.side_b, names_b))
+    )
 
 
 def _pair_cells(runs: Sequence[Run]) -> tuple[list[tuple[StoredCell, StoredCell]], list[str]]:

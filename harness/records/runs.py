@@ -12,6 +12,7 @@ from pathlib import Path
 
 from harness.errors import SeveralErrors, UserError, unknown_name
 from harness.records.folders import RECORD, read_record, record_paths
+from harness.records.labels import seedless_label
 from harness.records.results import nothing_finished
 from harness.records.schema import Record, status_text
 from harness.records.unfinished import unfinished_cells
@@ -32,11 +33,18 @@ class StoredCell:
         return cell.label if cell.prompt == NO_PROMPT else f"{cell.label}/{cell.prompt}"
 
     @property
+    def own_names(self) -> frozenset[str]:
+        """Names of this method as it was run, with and without its seed."""
+        labels = (self.record.cell.label, seedless_label(self.record))
+        prompt = self.record.cell.prompt
+        return frozenset((*labels, *(f"{label}/{prompt}" for label in labels if prompt != NO_PROMPT)))
+
+    @property
     def names(self) -> frozenset[str]:
         """All names that a user may write for this cell."""
         cell = self.record.cell
         names: set[str] = set()
-        for method in (cell.label, cell.method):
+        for method in (cell.label, seedless_label(self.record), cell.method):
             names.update((method, f"{method}/{cell.prompt}"))
         return frozenset(names)
 
@@ -157,8 +165,9 @@ def _read_cells(
 def _select(cells: Sequence[StoredCell], method: str | None) -> Sequence[StoredCell]:
     if method is None:
         return cells
-    # `dift` is the cell of this name, before those of the method with something changed, `dift[timestep=50]`.
-    exact = [cell for cell in cells if method in (cell.record.cell.label, cell.name)]
+    # `dift` are the cells of this name, of any seed, before those of the method with something changed,
+    # `dift[timestep=50]`.
+    exact = [cell for cell in cells if method in cell.own_names]
     return exact or [cell for cell in cells if method in cell.names]
 
 

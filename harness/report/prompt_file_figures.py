@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from harness.messages import counted
+from harness.records.labels import label_without
 from harness.records.schema import Record
 from harness.report import charts
 from harness.report.figure import (
@@ -20,7 +21,6 @@ from harness.report.figure import (
 from harness.report.redact import plain
 from harness.report.series import Series, SplitSeries, rank_series, series_by_split
 from harness.report.slice_figures import MOST_ROWS
-from harness.tables.text import label_without
 from harness.tables.view import View
 
 _PROMPT_FILE = re.compile(r"prompt-file=([^,\]]+)")

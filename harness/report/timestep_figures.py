@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from harness.records.labels import label_without
 from harness.records.schema import Record, Score
 from harness.report import charts
 from harness.report.chart_style import MOST_SERIES, Curve
@@ -19,7 +20,7 @@ from harness.report.figure import (
 )
 from harness.report.series import Series, SeriesKey, SplitSeries, distinguish_names, series_by_split
 from harness.tables.table import Table
-from harness.tables.text import alpha_text, label_without, number_text
+from harness.tables.text import alpha_text, number_text
 from harness.tables.view import TIMESTEP, View
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from harness.errors import UserError
 from harness.messages import counted, listed
 from harness.records.coverage import coverage_notes
+from harness.records.labels import label_without
 from harness.records.runs import StoredCell
 from harness.records.slices import category_of
 from harness.scoring.correctness import correct_keypoints, image_numbers
@@ -75,15 +76,16 @@ class Side:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Two sides, called A and B in print, on the pairs that both have.
+    """Two sides, called A and B in print, on the pairs that both have, under one or several seeds.
 
     Attributes:
-        side_a, side_b: A and B, under criteria of equal alphas.
+        side_a, side_b: A and B, under criteria of equal alphas; of several seeds, those of the first.
+        cells_a, cells_b: the sides' cells, one of each of S seeds, in order of seed.
         pair_ids: P pairs, in order of name.
         left_out: numbers of pairs that only A has, and that only B has.
         unscorable: number of pairs of both that lack a criterion's threshold.
-        right: (2, P, K) correct keypoints of each side at each of K alphas.
-        only: (2, P, K) keypoints that only this side has right.
+        right: (S, 2, P, K) correct keypoints of each side under each seed, at each of K alphas.
+        only: (S, 2, P, K) keypoints that only this side has right.
         total: (P,) keypoints.
         images: (P, 2) numbers of source and target image; an image and its mirror image are one.
         categories: of each pair.
@@ -92,6 +94,8 @@ class Comparison:
 
     side_a: Side
     side_b: Side
+    cells_a: tuple[StoredCell, ...]
+    cells_b: tuple[StoredCell, ...]
     pair_ids: tuple[str, ...]
     left_out: tuple[int, int]
     unscorable: int
@@ -101,6 +105,24 @@ class Comparison:
     images: np.ndarray
     categories: Sequence[str]
     slices: Mapping[str, np.ndarray]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The S seeds."""
+        return tuple(cell.record.cell.seed for cell in self.cells_a)
+
+    @property
+    def seed(self) -> int | None:
+        """The seed; None where there are several."""
+        return self.seeds[0] if len(self.seeds) == 1 else None
+
+    @property
+    def cell_ids(self) -> tuple[str, str]:
+        """Ids of A's and of B's cells, those of several seeds joined by `+`."""
+        ids_a, ids_b = (
+            "+".join(cell.record.cell.id for cell in cells) for cells in (self.cells_a, self.cells_b)
+        )
+        return ids_a, ids_b
 
     @property
     def alphas(self) -> tuple[float, ...]:
@@ -172,16 +194,53 @@ def compare(side_a: Side, side_b: Side, predicted_a: Predicted, predicted_b: Pre
     return Comparison(
         side_a=side_a,
         side_b=side_b,
+        cells_a=(side_a.cell,),
+        cells_b=(side_b.cell,),
         pair_ids=pair_ids,
         left_out=left_out,
         unscorable=len(common) - len(pair_ids),
-        right=np.stack([right_a, right_b]),
-        only=np.stack([only_a, only_b]),
+        right=np.stack([right_a, right_b])[None],
+        only=np.stack([only_a, only_b])[None],
         total=total,
         images=image_numbers(truth, pair_ids),
         categories=[truth.categories[number] for number in truth.numbers(pair_ids)],
         slices=_slices(truth, pair_ids),
     )
+
+
+def join_seeds(comparisons: Sequence[Comparison], key: Callable[[Comparison], Hashable]) -> list[Comparison]:
+    """The comparisons with those that differ in the seed alone as one, each in the place of its first.
+
+    Those of other pairs, or with other notes, stay apart: a mean over them would be of no set of pairs.
+
+    Args:
+        key: what comparisons must have in common besides.
+    """
+    groups: dict[Hashable, list[Comparison]] = {}
+    for comparison in comparisons:
+        basis = (comparison.pair_ids, comparison.left_out, comparison.notes)
+        groups.setdefault((key(comparison), basis), []).append(comparison)
+    return [_join(sorted(group, key=lambda each: each.seeds)) for group in groups.values()]
+
+
+def _join(comparisons: Sequence[Comparison]) -> Comparison:
+    first = comparisons[0]
+    if len(comparisons) == 1:
+        return first
+    return replace(
+        first,
+        side_a=_without_seed(first.side_a),
+        side_b=_without_seed(first.side_b),
+        cells_a=tuple(cell for each in comparisons for cell in each.cells_a),
+        cells_b=tuple(cell for each in comparisons for cell in each.cells_b),
+        right=np.concatenate([each.right for each in comparisons]),
+        only=np.concatenate([each.only for each in comparisons]),
+    )
+
+
+def _without_seed(side: Side) -> Side:
+    label, _ = side.names
+    return replace(side, label=label_without(label, "seed") if side.cell.record.cell.seed else label)
 
 
 def _lacking(truth: Truth, criterion: Criterion) -> Mapping[str, str]:

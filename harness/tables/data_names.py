@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.records.coverage import coverage_notes
+from harness.records.labels import seedless_label
 from harness.records.schema import Record
 from harness.tables.columns import Split, split_of
-from harness.tables.text import seedless_label
 
 _MARK = " (manifest "
 """Begins the end of a name that tells data of one name apart."""

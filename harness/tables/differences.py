@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -23,6 +23,7 @@ from harness.scoring.pck import percent
 from harness.specs import Averaging
 from harness.tables.columns import RANKING_ALPHA
 from harness.tables.plain import terminal_width, wrap_text
+from harness.tables.seeds import DRAWN_TOGETHER, seeds_text
 from harness.tables.table import Table, TidyRow
 from harness.tables.text import NOTHING, alpha_text, averaging_text, split_name
 
@@ -36,12 +37,13 @@ KEYS = (
     *(f"{key}_b" for key in SIDE_KEYS),
     *("pck_a", "pck_b", "difference", "low", "high", "p", "p_holm"),
     *("only_a", "only_b", "p_mcnemar", "p_mcnemar_holm"),
-    *("pairs", "keypoints", "images", "left_out_a", "left_out_b"),
+    *("pairs", "keypoints", "images", "left_out_a", "left_out_b", "seeds"),
 )
 """Columns of the CSV and keys of the JSON differences.
 
 `pck`, `difference`, `low` and `high` are in percent (points); `only` counts keypoints that this side alone
-has right; `left_out` counts pairs that this side alone has.
+has right, under all seeds together; `left_out` counts pairs that this side alone has. `seed` is empty where
+there are several, whose cells are joined by `+`.
 """
 
 _HEADER = (
@@ -93,13 +95,13 @@ def _rows(comparison: Comparison, averaging: Averaging) -> list[TidyRow]:
     rows: list[TidyRow] = []
     for column, (name, number) in enumerate(columns):
         in_slice = comparison.slices[name]
-        only_a = int(comparison.only[0, in_slice, number].sum())
-        only_b = int(comparison.only[1, in_slice, number].sum())
+        only_a = int(comparison.only[:, 0, in_slice, number].sum())
+        only_b = int(comparison.only[:, 1, in_slice, number].sum())
         p_value = float(difference.p[column])
         row: TidyRow = {
             "dataset": cell.dataset,
             "split": cell.split,
-            "seed": cell.seed,
+            "seed": comparison.seed,
             "averaging": averaging,
             "slice": name,
             "alpha": comparison.alphas[number],
@@ -113,13 +115,15 @@ def _rows(comparison: Comparison, averaging: Averaging) -> list[TidyRow]:
             "p_holm": None,
             "only_a": only_a,
             "only_b": only_b,
-            "p_mcnemar": mcnemar(only_a, only_b),
+            # The same keypoint under another seed is no other keypoint.
+            "p_mcnemar": mcnemar(only_a, only_b) if len(comparison.seeds) == 1 else None,
             "p_mcnemar_holm": None,
             "pairs": int(in_slice.sum()),
             "keypoints": int(comparison.total[in_slice].sum()),
             "images": len(np.unique(comparison.images[in_slice])),
             "left_out_a": comparison.left_out[0],
             "left_out_b": comparison.left_out[1],
+            "seeds": len(comparison.seeds),
         }
         rows.append(row)
     return rows
@@ -128,21 +132,21 @@ def _rows(comparison: Comparison, averaging: Averaging) -> list[TidyRow]:
 def _pck_and_difference(comparison: Comparison, averaging: Averaging) -> tuple[np.ndarray, Interval]:
     """PCK of both sides, (2, columns) from 0 to 1, and their difference with interval and p-value.
 
-    Columns are slices times alphas, the alphas of the first slice first.
+    Both are means over seeds. Columns are slices times alphas, the alphas of the first slice first.
     """
     inside = np.stack(list(comparison.slices.values()), axis=1).astype(np.float64)
     weighting = weigh_pairs(averaging, comparison.total, comparison.categories)
     share = comparison.right / weighting.divisor[:, None]
-    # (2, P, slices, alphas) -> (2, P, columns)
-    shares = share[:, :, None, :] * inside[None, :, :, None]
-    shares = shares.reshape(2, len(comparison.total), -1)
+    # (S, 2, P, slices, alphas) -> (S, 2, P, columns)
+    shares = share[:, :, :, None, :] * inside[:, :, None]
+    shares = shares.reshape(*share.shape[:3], -1)
     weights = np.repeat(inside * weighting.weight[:, None], len(comparison.alphas), axis=1)
 
     def estimate_shares(numerators: np.ndarray) -> Estimates:
         return estimate(numerators, weights, comparison.images, weighting.strata)
 
-    pck = np.stack([estimate_shares(side).value for side in shares])
-    return pck, estimate_shares(shares[1] - shares[0]).draws().interval()
+    pck = np.stack([estimate_shares(shares[:, side]).value for side in (0, 1)])
+    return pck, estimate_shares(shares[:, 1] - shares[:, 0]).draws().interval()
 
 
 def _side_values(comparison: Comparison) -> dict[str, str]:
@@ -151,6 +155,7 @@ def _side_values(comparison: Comparison) -> dict[str, str]:
     for letter, side in (("a", comparison.side_a), ("b", comparison.side_b)):
         for key, value in side.keys.items():
             values[f"{key}_{letter}"] = value
+    values["cell_a"], values["cell_b"] = comparison.cell_ids
     return values
 
 
@@ -163,7 +168,7 @@ def most_changed_pairs(comparison: Comparison, top: int) -> list[TidyRow]:
     number = len(alphas) - 1
     if RANKING_ALPHA in alphas:
         number = alphas.index(RANKING_ALPHA)
-    right_a, right_b = comparison.right[:, :, number]
+    right_a, right_b = comparison.right[:, :, :, number].mean(axis=0)
     share = (right_b - right_a) / comparison.total
     pair_ids = comparison.pair_ids
 
@@ -182,9 +187,9 @@ def most_changed_pairs(comparison: Comparison, top: int) -> list[TidyRow]:
         row: TidyRow = {
             "dataset": cell.dataset,
             "split": cell.split,
-            "seed": cell.seed,
-            "cell_a": cell.id,
-            "cell_b": comparison.side_b.cell.record.cell.id,
+            "seed": comparison.seed,
+            "cell_a": comparison.cell_ids[0],
+            "cell_b": comparison.cell_ids[1],
             "protocol_a": comparison.side_a.criterion.protocol.name,
             "protocol_b": comparison.side_b.criterion.protocol.name,
             "alpha": alphas[number],
@@ -235,11 +240,15 @@ def render_differences(
         sections = [wrap_text(sections[0].strip(), terminal_width()) + "\n"]
     least = least_adjusted(all_rows)
     for (title_a, title_b), numbers in groups.items():
+        seeds = {}
+        for number in numbers:
+            cell = comparisons[number].side_a.cell.record.cell
+            seeds[cell.dataset, cell.split] = len(comparisons[number].seeds)
         texts: list[tuple[str, ...]] = []
         for number in numbers:
             texts += [_texts(comparisons[number], row, least) for row in tables[number]]
         # Two spaces before the line break: markdown keeps it.
-        caption = f"A: {title_a}  \nB: {title_b}"
+        caption = f"A: {title_a}  \nB: {title_b}  \n{_seeds_sentence(seeds)}"
         if note := _averaging_note(comparisons[numbers[0]], asked, is_only=len(averagings) == 1):
             caption = f"{caption}  \n{note}"
         table = Table(caption, _HEADER, tuple(texts), names=2)
@@ -250,6 +259,21 @@ def render_differences(
             table = _pairs_table(comparisons[number], pairs[number])
             sections.append(table.render(format))
     return "\n".join(sections)
+
+
+def _seeds_sentence(seeds: Mapping[tuple[str, str], int]) -> str:
+    """`1 seed.`, or how a table of several is to be read.
+
+    Args:
+        seeds: split -> number of seeds.
+    """
+    text = seeds_text(seeds)
+    if max(seeds.values()) == 1:
+        return f"{text}."
+    return (
+        f"{text}: PCK is their mean, and {DRAWN_TOGETHER}. A : B adds them up; McNemar's test is left out, "
+        "as it would count each keypoint several times."
+    )
 
 
 def _averaging_note(comparison: Comparison, asked: Averaging | None, *, is_only: bool) -> str:

@@ -7,10 +7,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.records.labels import seedless_label
 from harness.records.schema import Record
 from harness.specs import Scalar
 from harness.sweep import format_value
-from harness.tables.text import seedless_label
 
 Key = tuple[str, str]
 """(cell id, localizer)"""

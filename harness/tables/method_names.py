@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.records.labels import label_with, label_without
 from harness.records.schema import Record
-from harness.tables.text import label_with, label_without
 
 PRECISION = "precision"
 

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
+from harness.records.labels import label_without
 from harness.records.schema import Score
 from harness.specs import AVERAGINGS, NO_PROMPT, Averaging
 from harness.tables.columns import Column
 from harness.tables.method_names import PRECISION
 from harness.tables.row import Row
 from harness.tables.table import TidyRow
-from harness.tables.text import NOTHING, label_without
+from harness.tables.text import NOTHING
 
 FOLDER = Path(__file__).parent / "reported_numbers"
 """The printed numbers, one file per table, with an index that says what each is."""

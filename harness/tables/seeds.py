@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from harness.messages import counted
 from harness.records.coverage import coverage_notes
+from harness.records.labels import seedless_label
 from harness.records.schema import Record, Score, seconds_per_pair, status_text
-from harness.tables.text import NOTHING, seedless_label, split_name
+from harness.tables.text import NOTHING, split_name
 from harness.tables.tuning import merged_tuned_on
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from harness.errors import UserError
 from harness.messages import counted
 from harness.records.coverage import ranking_notes
+from harness.records.labels import label_without
 from harness.records.schema import Record, Score
 from harness.specs import Scalar
 from harness.sweep import format_value
@@ -19,7 +20,7 @@ from harness.tables.captions import numbers_caption
 from harness.tables.columns import Split, split_of
 from harness.tables.seeds import merge_seeds, seeds_sentence
 from harness.tables.table import Table
-from harness.tables.text import alpha_text, label_without, number_text, split_name
+from harness.tables.text import alpha_text, number_text, split_name
 from harness.tables.tidy import tidy_rows
 from harness.tables.view import TIMESTEP, Selection, View, named
 

@@ -210,7 +210,8 @@ def test_csv_has_the_same_rows_as_json(compare, results):
 def test_markdown_says_what_is_compared(compare, results):
     lines = compare(f"{results}:position", f"{results}:hog").out.splitlines()
     assert "A: position (bilinear, backbone none, protocol sd4match)  " in lines
-    assert "B: hog (argmax, backbone none, protocol sd4match)" in lines
+    assert "B: hog (argmax, backbone none, protocol sd4match)  " in lines
+    assert "1 seed." in lines
     (header,) = [line for line in lines if "McNemar" in line and line.startswith("|")]
     assert [title.strip() for title in header.split("|")[1:-1]][:7] == [
         "dataset",

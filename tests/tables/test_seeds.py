@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import json
 import shutil
 import types
 
@@ -13,6 +14,7 @@ import pytest
 import torch
 from support.extractors import small_map
 from support.made_up_records import a_failed_record, a_record, a_timestep_record, with_provenance
+from support.results import rewrite_predictions
 from support.views import table_of, view_of
 
 import harness.cli
@@ -20,9 +22,11 @@ from harness.cli import status
 from harness.hookspecs import hookimpl
 from harness.plugins.loading import load_plugins
 from harness.records.folders import read_record, write_record
+from harness.records.predictions import read_predictions
 from harness.report.series import series_by_split
 from harness.specs import ExtractorSpec
 from harness.tables.categories import per_category
+from harness.tables.differences import _pck_and_difference
 from harness.tables.generalisation import generalisation
 from harness.tables.leaderboard import leaderboard
 from harness.tables.prompt_types import prompt_types
@@ -319,6 +323,103 @@ def test_a_page_draws_means_and_lists_each_cell(bench, results, tmp_path):
     )
     assert "Of a series of several seeds, the points are those of the first." in text
     assert "wild[seed=2]" in text
+
+
+def compared(bench, results, run_a, run_b, *options):
+    """The rows over all pairs at 0.10, and what was said on stderr."""
+    outcome = bench("compare", f"{results}:{run_a}", f"{results}:{run_b}", "--format", "json", *options)
+    assert outcome.status == 0, outcome.err
+    rows = json.loads(outcome.out)["differences"]
+    return [row for row in rows if row["slice"] == "all" and row["alpha"] == 0.1], outcome.warnings
+
+
+def test_runs_of_several_seeds_are_compared_once(bench, results):
+    (row,), warnings = compared(bench, results, "wild", "position")
+    assert warnings == []
+    assert (row["method_a"], row["method_b"]) == ("wild", "position")
+    assert (row["seed"], row["seeds"]) == (None, 3)
+    means = []
+    for method in ("wild", "position"):
+        scores = scores_of(results, method)
+        means.append(np.mean([scores[seed].pck for seed in (0, 1, 2)]))
+    assert [row["pck_a"], row["pck_b"]] == pytest.approx(means)
+    assert row["difference"] == pytest.approx(means[1] - means[0])
+    assert [cell.split(".")[0] for cell in row["cell_a"].split("+")] == [
+        f"shapes-val-wild{end}" for end in ("", "-seed-1", "-seed-2")
+    ]
+    assert row["p_mcnemar"] is row["p_mcnemar_holm"] is None
+    (single,), _ = compared(bench, results, "wild[seed=1]", "position[seed=1]")
+    assert (single["method_a"], single["seed"], single["seeds"]) == ("wild[seed=1]", 1, 1)
+    assert single["p_mcnemar"] is not None
+
+
+@pytest.mark.parametrize("shifts", [(0, 0, 0), (0, 1, 4)])
+def test_a_difference_is_as_sure_as_its_seeds_agree(shifts):
+    random = np.random.default_rng(3)
+    images = random.permuted(np.tile(np.arange(30), (80, 1)), axis=1)[:, :2]
+    right = np.stack([np.full(80, 4), random.integers(3, 6, 80)])
+    runs = [right + np.array([[0], [shift]]) for shift in shifts]
+
+    def width(runs):
+        pairs = types.SimpleNamespace(
+            right=np.stack(runs)[..., None].astype(float),
+            total=np.full(80, 10),
+            images=images,
+            categories=["cat"] * 80,
+            slices={"all": np.ones(80, dtype=bool)},
+            alphas=(0.1,),
+        )
+        pck, difference = _pck_and_difference(pairs, "image")
+        shares = np.mean(runs, axis=0).mean(axis=1) / 10
+        assert pck[:, 0] == pytest.approx(shares)
+        assert difference.value == pytest.approx(shares[1] - shares[0])
+        return float(difference.high[0] - difference.low[0])
+
+    if any(shifts):
+        assert width(runs) > 5 * width(runs[:1])
+    else:
+        assert width(runs) == pytest.approx(width(runs[:1]))
+
+
+def test_exchanged_runs_of_several_seeds_have_the_opposite_difference(bench, results):
+    (row,), _ = compared(bench, results, "wild", "position")
+    (back,), _ = compared(bench, results, "position", "wild")
+    assert [back["difference"], back["low"], back["high"]] == pytest.approx(
+        [-row["difference"], -row["high"], -row["low"]], abs=1.0
+    )
+
+
+def test_equal_runs_of_several_seeds_differ_by_exactly_nothing(bench, results):
+    (row,), _ = compared(bench, results, "wild", "wild")
+    assert [row[key] for key in ("difference", "low", "high", "only_a", "only_b")] == [0, 0, 0, 0, 0]
+
+
+def test_seeds_that_one_run_lacks_are_left_out_and_told(bench, results):
+    (row,), warnings = compared(bench, results, "wild", "plain")
+    assert (row["seed"], row["seeds"]) == (0, 1)
+    assert [("seed-1" in line, "seed-2" in line) for line in warnings] == [(True, False), (False, True)]
+
+
+def test_protocols_are_compared_over_seeds(bench, results, tmp_path):
+    folder = shutil.copytree(results, tmp_path / "rescored")
+    assert bench("rescore", folder, "--protocols", "sd4match,original").status == 0
+    done = bench("compare", f"{folder}:wild", "--protocols", "sd4match,original", "--format", "md")
+    assert done.status == 0, done.err
+    assert "3 seeds: PCK is their mean, and images and seeds are drawn together." in done.out
+    assert "A: wild (argmax" in done.out
+
+
+def test_seeds_of_other_pairs_are_compared_apart(bench, results, tmp_path):
+    folder = shutil.copytree(results, tmp_path / "limited")
+    (cell,) = folder.glob("*wild-seed-1*")
+    rows = read_predictions(cell / "predictions.parquet").to_pylist()
+    kept = set(sorted({row["pair_id"] for row in rows})[:20])
+    rewrite_predictions(cell, [row for row in rows if row["pair_id"] in kept])
+    rows, _ = compared(bench, folder, "wild", "position")
+    assert [(row["method_a"], row["seed"], row["seeds"], row["pairs"]) for row in rows] == [
+        ("wild", None, 2, PAIRS),
+        ("wild[seed=1]", 1, 1, 20),
+    ]
 
 
 def test_seeds_that_a_split_lacks_keep_its_mean_and_the_variance_over_seeds():
