@@ -185,12 +185,19 @@ def leaderboard(host: Host, arguments: LeaderboardArguments) -> int:
     view = replace(view, protocol=protocol, averaging=averaging)
     sources = Sources(host, arguments.data_root, arguments.dataset_places)
     tested_view, finder = with_places(host, view, arguments.folder, sources)
-    # Rows of CSV and JSON have no rank and one seed: reading predictions for them would be work for nothing.
-    if arguments.format_ not in ("csv", "json"):
-        view = tested_view if arguments.finds_places else view
+    if kind.has_predictions and not arguments.finds_places:
+        raise UserError(f"--table {kind.name} is made of what --no-places leaves out; give one of them")
+    is_for_people = arguments.format_ not in ("csv", "json")
+    # Most rows of CSV and JSON have no place and one seed: reading predictions would be work for nothing.
+    if kind.has_predictions or (is_for_people and arguments.finds_places):
+        view = tested_view
+    if is_for_people:
         view = with_seed_intervals(host, view, arguments.folder, sources)
-    tables = kind.tables(records, view)
-    print_warnings(place_warnings(finder))
+    try:
+        tables = kind.tables(records, view)
+    finally:
+        # They may be why there is no table.
+        print_warnings(place_warnings(finder))
     chosen = [arguments.filter(table) for table in tables]
     click.echo(render_tables(chosen, arguments.format_ or stdout_format()), nl=False)
     # The tables are printed all the same; the status says that something is missing from them.

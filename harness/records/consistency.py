@@ -104,6 +104,8 @@ def _of_score(score: Score, info: LocalizerInfo) -> Iterator[str]:
         percentages += [score.low, score.high]
     if min(percentages) < 0 or max(percentages) > 100:
         yield "a percentage is not from 0 to 100"
+    if score.images is not None and not 1 <= score.images <= 2 * score.pairs:
+        yield f"{score.images} images in {score.pairs} pairs"
     if score.pairs > info.pairs or score.keypoints > info.keypoints:
         yield (
             f"{score.pairs} pairs and {score.keypoints} keypoints, of {info.pairs} and {info.keypoints} "

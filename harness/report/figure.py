@@ -13,12 +13,13 @@ from harness.report.chart_style import Curve, Value
 from harness.report.charts import legend_sample
 from harness.report.redact import plain
 from harness.report.series import Series, SplitSeries, measure_text, sample_size_text
+from harness.tables.intervals import OLD_SENTENCE, has_old, interval_sentences, number_text, size_text
 from harness.tables.seeds import DRAWN_TOGETHER
 from harness.tables.table import Table
-from harness.tables.text import alpha_text, number_text
+from harness.tables.text import alpha_text
 from harness.tables.view import View
 
-INTERVALS = "the 95 % bootstrap interval over image pairs"
+INTERVALS = "the 95 % interval by bootstrap over images"
 """The meaning of error bars."""
 
 NUMBERS_BELOW = "the numbers are in the table below."
@@ -113,6 +114,9 @@ def figure_caption(
     if len(split.series) > drawn:
         selection = f"The first {drawn} of {len(split.series)} series are drawn"
         sentences.append(f"{selection}; the numbers below have all.")
+    drawn_scores = [score for series in split.series[:drawn] for score in series.scores.values()]
+    if has_old([*scores, *drawn_scores]):
+        sentences.append(OLD_SENTENCE)
     if split.left_out:
         sentences.append(f"Not drawn: {'; '.join(split.left_out)}.")
     if split.differences:
@@ -127,7 +131,7 @@ def figure_legend(
     entries = []
     for number, series in enumerate(series_list):
         sample = legend_sample(series.style, kind, f"{key}-key{number}")
-        entries.append(LegendEntry(sample, series.title))
+        entries.append(LegendEntry(sample, series.legend_title))
     return tuple(entries)
 
 
@@ -159,19 +163,26 @@ def numbers_table(
         heading: title of the first column.
     """
     rows = []
+    shown: list[Score] = []
     for series in series_list:
-        numbers = []
-        for _, slice_name, alpha in columns:
-            numbers.append(number_text(series.score(slice_name, alpha)))
+        scores = [series.score(slice_name, alpha) for _, slice_name, alpha in columns]
+        numbers = [number_text(score) for score in scores]
+        shown += filter(None, scores)
         rows.append((series.name, *numbers, _sample_size(series), series.note))
     titles = [title for title, _, _ in columns]
+    caption = numbers_table_caption(caption, shown)
     return Table(caption=caption, header=(heading, *titles, "n", "note"), rows=tuple(rows), names=1)
 
 
+def numbers_table_caption(caption: str, scores: Sequence[Score]) -> str:
+    """The caption of a figure's numbers with sentences on their intervals."""
+    return " ".join([f"{caption}.", *interval_sentences({"": scores})])
+
+
 def _sample_size(series: Series) -> str:
-    """`600 pairs, 5,739 keypoints, 1 seed` of a series' first number over all pairs, or a dash."""
+    """`600 pairs of 298 images, 5,739 keypoints, 1 seed` of the first number over all pairs, or a dash."""
     for (slice_name, _), score in series.scores.items():
         if slice_name == "all":
-            size = f"{counted(score.pairs, 'pair')}, {counted(score.keypoints, 'keypoint')}"
+            size = f"{size_text([score])}, {counted(score.keypoints, 'keypoint')}"
             return f"{size}, {counted(len(series.seeds), 'seed')}"
     return "–"

@@ -11,6 +11,7 @@ from harness.records.coverage import coverage_notes
 from harness.records.schema import Record, Score
 from harness.report.redact import plain
 from harness.tables.columns import RANKING_ALPHA
+from harness.tables.intervals import OLD_MARK, has_old
 from harness.tables.names import Names
 from harness.tables.seeds import SeedMean, merge_seeds
 from harness.tables.text import alpha_text, averaging_text, split_name
@@ -67,9 +68,20 @@ class Series:
         return f"{self.name} ({self.note})" if self.note else self.name
 
     @property
+    def legend_title(self) -> str:
+        """The title, marked where error bars are of a record of before."""
+        return f"{self.name}{self.mark} ({self.note})" if self.note else f"{self.name}{self.mark}"
+
+    @property
     def axis_label(self) -> str:
-        """Name and note on two lines, for a chart's axis."""
-        return f"{self.name}\n{self.note}" if self.note else self.name
+        """Name, marked likewise, and note on two lines, for a chart's axis."""
+        name = f"{self.name}{self.mark}"
+        return f"{name}\n{self.note}" if self.note else name
+
+    @property
+    def mark(self) -> str:
+        """The mark of numbers whose intervals are of a record of before, where there are some."""
+        return OLD_MARK if has_old(self.scores.values()) else ""
 
     @property
     def alphas(self) -> tuple[float, ...]:
@@ -308,12 +320,15 @@ def measure_text(split: SplitSeries, view: View, alpha: float | None) -> str:
 
 
 def sample_size_text(scores: Sequence[Score], seeds: Sequence[int]) -> str:
-    """`n = 600 pairs, 5,739 keypoints, 1 seed`; ranges where series differ.
+    """`n = 600 pairs of 298 images, 5,739 keypoints, 1 seed`; ranges where series differ.
 
     Args:
         seeds: number of seeds of each series.
     """
     pairs = _range_text([score.pairs for score in scores], "pair")
+    # Records of before do not say it.
+    if images := [score.images for score in scores if score.images]:
+        pairs = f"{pairs} of {_range_text(images, 'image')}"
     keypoints = _range_text([score.keypoints for score in scores], "keypoint")
     return f"n = {pairs}, {keypoints}, {_range_text(seeds, 'seed')}"
 

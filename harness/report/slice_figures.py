@@ -22,7 +22,8 @@ from harness.report.figure import (
 )
 from harness.report.redact import plain
 from harness.report.series import SplitSeries
-from harness.tables.text import alpha_text, number_text
+from harness.tables.intervals import number_text
+from harness.tables.text import alpha_text
 from harness.tables.view import View
 
 MOST_BARS = 4

@@ -17,10 +17,12 @@ from harness.report.figure import (
     count_series,
     figure_caption,
     figure_legend,
+    numbers_table_caption,
 )
 from harness.report.series import Series, SeriesKey, SplitSeries, distinguish_names, series_by_split
+from harness.tables.intervals import number_text
 from harness.tables.table import Table
-from harness.tables.text import alpha_text, number_text
+from harness.tables.text import alpha_text
 from harness.tables.view import TIMESTEP, View
 
 
@@ -146,9 +148,12 @@ def _timestep_figure(split: SplitSeries, view: View, sweeps: Sequence[_Sweep], k
 def _steps_table(sweeps: Sequence[_Sweep], steps: Sequence[int], alpha: float) -> Table:
     """A row for each timestep, a column for each method."""
     rows = []
+    shown: list[Score] = []
     for step in steps:
-        numbers = [number_text(sweep.score(step, alpha)) for sweep in sweeps]
+        scores = [sweep.score(step, alpha) for sweep in sweeps]
+        shown += filter(None, scores)
+        numbers = [number_text(score) for score in scores]
         rows.append((str(step), *numbers, ""))
     titles = [sweep.head.title for sweep in sweeps]
-    caption = f"PCK in percent at alpha {alpha_text(alpha)}"
+    caption = numbers_table_caption(f"PCK in percent at alpha {alpha_text(alpha)}", shown)
     return Table(caption, (TIMESTEP, *titles, "note"), tuple(rows), names=1)

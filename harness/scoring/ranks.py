@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.scoring.bootstrap import LEVEL, Estimates
+from harness.scoring.bootstrap import LEVEL, Estimates, quantile_factor
 
 POWER = 0.8
 """Share of experiments in which a difference of the detectable size is found."""
@@ -76,6 +76,17 @@ def detectable_difference(error: np.ndarray, critical: np.ndarray | float) -> np
 
     least: np.ndarray = error * (critical + float(ndtri(POWER)))
     return least
+
+
+def detectable_estimates(estimates: Estimates) -> np.ndarray:
+    """The least true value of each estimate that `POWER` of all experiments like this one tell from zero.
+
+    (K,); NaN where the spread is not known, and where there is none: equal predictions tell nothing of it.
+    """
+    spread = estimates.spread
+    critical = quantile_factor(spread.freedom, (1 + LEVEL) / 2)
+    least = detectable_difference(np.sqrt(spread.variance), critical)
+    return np.where(estimates.is_known & (spread.variance > 0), least, np.nan)
 
 
 def _differences_from(row: int, rows: int) -> np.ndarray:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from harness.records.schema import Provenance, Record
+from harness.records.schema import Provenance, Record, Score
 from harness.scoring.criteria import protocol_name
 from harness.scoring.protocols import BUILTIN
+from harness.tables.columns import Column
+from harness.tables.intervals import interval_sentences
 from harness.tables.row import Row
-from harness.tables.text import NOTHING, averaging_text
+from harness.tables.text import NOTHING, averaging_text, split_name
 from harness.tables.view import View
 
 MARKS = (
@@ -17,20 +19,32 @@ MARKS = (
 )
 
 
-def numbers_caption(records: Sequence[Record], view: View) -> str:
-    """Two sentences on a table's numbers: unit, protocol, averaging, interval; and what alpha multiplies."""
+def numbers_caption(records: Sequence[Record], view: View, scores: Iterable[tuple[Column, Score]]) -> str:
+    """Sentences on a table's numbers: unit, protocol and averaging; what alpha multiplies; intervals.
+
+    Args:
+        scores: the numbers that are printed with their intervals.
+    """
     protocol = view.protocol
     frame = ""
     # The stretched frame has the size that an extractor was fed, and extractors differ in it.
     if _frame_of(records, protocol) == "stretched":
         frame = f" in the frame each extractor was fed{_sizes_text(records)}"
-    caption = (
-        f"PCK in percent at alpha, protocol {protocol}{frame}, mean {averaging_text(view.averaging)}, "
-        "± half the 95 % bootstrap interval over image pairs."
-    )
+    sentences = [
+        f"PCK in percent at alpha, protocol {protocol}{frame}, mean {averaging_text(view.averaging)}."
+    ]
     if threshold := _threshold_text(records, protocol):
-        return f"{caption} Alpha multiplies the target's size ({threshold})."
-    return caption
+        sentences.append(f"Alpha multiplies the target's size ({threshold}).")
+    scores_of: dict[str, list[Score]] = {}
+    for column, score in scores:
+        scores_of.setdefault(split_name(column.dataset, column.split), []).append(score)
+    return " ".join([*sentences, *interval_sentences(scores_of)])
+
+
+def row_scores(rows: Iterable[Row], columns: Sequence[Column]) -> Iterator[tuple[Column, Score]]:
+    """The measured numbers of rows in some columns."""
+    for row in rows:
+        yield from row.scores(columns)
 
 
 def _sizes_text(records: Sequence[Record]) -> str:

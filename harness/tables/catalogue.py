@@ -11,6 +11,7 @@ from harness.tables.categories import category_selections, per_category
 from harness.tables.generalisation import generalisation, generalisation_selections
 from harness.tables.leaderboard import leaderboard
 from harness.tables.prompt_types import prompt_selections, prompt_types
+from harness.tables.row_differences import difference_selections, row_differences
 from harness.tables.sweep import (
     parameter_records,
     sweep,
@@ -52,6 +53,7 @@ class TableKind:
             them.
         no_reported: why it cannot show reported numbers; empty where it can.
         has_parameter: whether `View.parameter` chooses its rows.
+        has_predictions: whether all of its numbers, those for machines too, are made from predictions.
     """
 
     name: str
@@ -65,6 +67,7 @@ class TableKind:
     is_ranked: bool = True
     no_reported: str = ""
     has_parameter: bool = False
+    has_predictions: bool = False
 
     def check(self, view: View) -> None:
         """Raises `UserError` for a view that does not go with this table."""
@@ -105,6 +108,15 @@ KINDS = (
         key="leaderboard",
         description="methods ranked",
         make=leaderboard,
+    ),
+    TableKind(
+        name="differences",
+        title="Differences",
+        description="a row for each couple of methods: are they told apart",
+        make=row_differences,
+        select=difference_selections,
+        no_reported="papers print no predictions, and a difference to a printed number cannot be tested",
+        has_predictions=True,
     ),
     TableKind(
         name="prompt-types",

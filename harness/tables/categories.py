@@ -7,7 +7,13 @@ from collections.abc import Sequence
 from harness.records.schema import Record
 from harness.records.slices import category_of
 from harness.tables.averages import order_sentence
-from harness.tables.captions import numbers_caption, reported_sentences, text_or_dash, trust_sentences
+from harness.tables.captions import (
+    numbers_caption,
+    reported_sentences,
+    row_scores,
+    text_or_dash,
+    trust_sentences,
+)
 from harness.tables.columns import Column, Split, split_of
 from harness.tables.marks import group_breaks, mark_best, supervision_order
 from harness.tables.reported import all_tidy_rows, measured_rows, reported_rows
@@ -99,7 +105,8 @@ def _caption(
 ) -> list[str]:
     whole = columns[-1]
     return [
-        numbers_caption(records, view),
+        # Categories are printed without intervals.
+        numbers_caption(records, view, row_scores(rows, [whole])),
         f"Alpha {alpha_text(whole.alpha)}; {split_name(whole.dataset, whole.split)}; a column a category.",
         _sizes_text(rows, columns),
         *filter(None, [seeds, order_sentence(_groups(rows), [whole], view)]),

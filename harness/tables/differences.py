@@ -14,12 +14,20 @@ from typing import Literal
 
 import numpy as np
 
+from harness.messages import counted
 from harness.records.slices import category_of
 from harness.scoring.averages import weigh_pairs
-from harness.scoring.bootstrap import LEAST_P, RESAMPLES, Estimates, Interval, estimate
+from harness.scoring.bootstrap import (
+    LEAST_IMAGES,
+    LEAST_P,
+    RESAMPLES,
+    Estimates,
+    estimate,
+)
 from harness.scoring.comparison import SIDE_KEYS, Comparison
 from harness.scoring.paired import holm, mcnemar
 from harness.scoring.pck import percent
+from harness.scoring.ranks import detectable_estimates
 from harness.specs import Averaging
 from harness.tables.columns import RANKING_ALPHA
 from harness.tables.plain import terminal_width, wrap_text
@@ -35,19 +43,19 @@ KEYS = (
     *("dataset", "split", "seed", "averaging", "slice", "alpha"),
     *(f"{key}_a" for key in SIDE_KEYS),
     *(f"{key}_b" for key in SIDE_KEYS),
-    *("pck_a", "pck_b", "difference", "low", "high", "p", "p_holm"),
+    *("pck_a", "pck_b", "difference", "low", "high", "detectable", "p", "p_holm"),
     *("only_a", "only_b", "p_mcnemar", "p_mcnemar_holm"),
     *("pairs", "keypoints", "images", "left_out_a", "left_out_b", "seeds"),
 )
 """Columns of the CSV and keys of the JSON differences.
 
-`pck`, `difference`, `low` and `high` are in percent (points); `only` counts keypoints that this side alone
-has right, under all seeds together; `left_out` counts pairs that this side alone has. `seed` is empty where
-there are several, whose cells are joined by `+`.
+`pck`, `difference`, `low`, `high` and `detectable` are in percent (points); `only` counts keypoints that this
+side alone has right, under all seeds together; `left_out` counts pairs that this side alone has. `seed` is
+empty where there are several, whose cells are joined by `+`.
 """
 
 _HEADER = (
-    *("dataset", "category", "alpha", "A", "B", "B − A", "95 %", "p"),
+    *("dataset", "category", "alpha", "A", "B", "B − A", "95 %", "finds", "p"),
     *("A : B", "p McNemar", "pairs", "keypoints", "note"),
 )
 
@@ -84,7 +92,9 @@ def differences(comparisons: Sequence[Comparison], asked: Averaging | None) -> l
 
 def _rows(comparison: Comparison, averaging: Averaging) -> list[TidyRow]:
     """The rows of one comparison, without adjusted p-values."""
-    pck, difference = _pck_and_difference(comparison, averaging)
+    pck, estimates = _pck_and_difference(comparison, averaging)
+    difference = estimates.draws().interval()
+    detectable = detectable_estimates(estimates)
     # With few images, the tails of Student's distribution reach beyond any possible difference.
     low = np.clip(difference.low, -1, 1)
     high = np.clip(difference.high, -1, 1)
@@ -111,6 +121,7 @@ def _rows(comparison: Comparison, averaging: Averaging) -> list[TidyRow]:
             "difference": _percent(difference.value[column]),
             "low": _percent(low[column]),
             "high": _percent(high[column]),
+            "detectable": _percent(detectable[column]),
             "p": None if np.isnan(p_value) else p_value,
             "p_holm": None,
             "only_a": only_a,
@@ -129,8 +140,8 @@ def _rows(comparison: Comparison, averaging: Averaging) -> list[TidyRow]:
     return rows
 
 
-def _pck_and_difference(comparison: Comparison, averaging: Averaging) -> tuple[np.ndarray, Interval]:
-    """PCK of both sides, (2, columns) from 0 to 1, and their difference with interval and p-value.
+def _pck_and_difference(comparison: Comparison, averaging: Averaging) -> tuple[np.ndarray, Estimates]:
+    """PCK of both sides, (2, columns) from 0 to 1, and their difference.
 
     Both are means over seeds. Columns are slices times alphas, the alphas of the first slice first.
     """
@@ -146,7 +157,7 @@ def _pck_and_difference(comparison: Comparison, averaging: Averaging) -> tuple[n
         return estimate(numerators, weights, comparison.images, weighting.strata)
 
     pck = np.stack([estimate_shares(shares[:, side]).value for side in (0, 1)])
-    return pck, estimate_shares(shares[:, 1] - shares[:, 0]).draws().interval()
+    return pck, estimate_shares(shares[:, 1] - shares[:, 0])
 
 
 def _side_values(comparison: Comparison) -> dict[str, str]:
@@ -235,7 +246,7 @@ def render_differences(
         titles = (comparison.side_a.title, comparison.side_b.title)
         groups.setdefault(titles, []).append(number)
     averagings = {asked or comparison.averaging for comparison in comparisons}
-    sections = [_caption(averagings, len(all_rows))]
+    sections = [_caption(averagings, all_rows)]
     if format == "text":
         sections = [wrap_text(sections[0].strip(), terminal_width()) + "\n"]
     least = least_adjusted(all_rows)
@@ -289,24 +300,30 @@ def _averaging_note(comparison: Comparison, asked: Averaging | None, *, is_only:
     return "" if is_only else f"Both: mean {averaging}."
 
 
-def _caption(averagings: Collection[Averaging], tests: int) -> str:
+def _caption(averagings: Collection[Averaging], rows: Sequence[TidyRow]) -> str:
     """A sentence or two on each column.
 
     Args:
         averagings: those of the tables.
-        tests: number of p-values of a kind.
+        rows: those of all tables.
     """
     average = "means as each table says"
     if len(averagings) == 1:
         (averaging,) = averagings
         average = f"mean {averaging_text(averaging)}"
-    noun = "test" if tests == 1 else "tests"
+    tested = sum(row["p"] is not None for row in rows)
+    tests = f"{counted(tested, 'test')} of a kind"
+    without = ""
+    if tested < len(rows):
+        tests = f"{counted(tested, 'test')} by bootstrap and {counted(len(rows), 'test')} by McNemar"
+        without = f" Fewer than {LEAST_IMAGES} images give none of them."
     return (
         f"PCK in percent, {average}, and B − A in percentage points on the pairs that both have. "
         f"95 %, p: bootstrap over images ({RESAMPLES:,} draws), since pairs share images. "
+        f"finds: the least true difference that four of five such comparisons tell from zero.{without} "
         "A : B: keypoints that one alone has right, with McNemar's exact test, "
         "which takes them as independent and is too sure where those of one pair are not. "
-        f"p are adjusted (Holm) for {tests} {noun} of a kind; <: the draws can give none smaller.\n"
+        f"p are adjusted (Holm) for {tests}; <: the draws can give none smaller.\n"
     )
 
 
@@ -339,6 +356,7 @@ def _texts(comparison: Comparison, row: TidyRow, least: float) -> tuple[str, ...
         _number(row["pck_b"]),
         _number(row["difference"], "+"),
         interval,
+        _number(row["detectable"]),
         p_text(row["p_holm"], least),
         f"{row['only_a']} : {row['only_b']}",
         p_text(row["p_mcnemar_holm"]),

@@ -10,6 +10,7 @@ from harness.tables.captions import (
     numbers_caption,
     pairs_text,
     reported_sentences,
+    row_scores,
     text_or_dash,
     trust_sentences,
 )
@@ -69,7 +70,8 @@ def _order(row: Row, view: View) -> tuple[object, ...]:
 def _caption(
     records: Sequence[Record], view: View, rows: Sequence[Row], columns: Sequence[Column], seeds: str
 ) -> list[str]:
-    sentences = [numbers_caption(records, view), *filter(None, [seeds]), *trust_sentences(records, [])]
+    numbers = numbers_caption(records, view, row_scores(rows, columns))
+    sentences = [numbers, *filter(None, [seeds]), *trust_sentences(records, [])]
     fields = itertools.product(rows, columns)
     if any(itertools.starmap(_is_at_home, fields)):
         sentences.append(f"{_AT_HOME}: trained on this dataset.")

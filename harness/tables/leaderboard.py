@@ -12,11 +12,14 @@ from harness.tables.captions import (
     numbers_caption,
     pairs_text,
     reported_sentences,
+    row_scores,
     text_or_dash,
     trust_sentences,
 )
 from harness.tables.columns import Column, ranking_columns
 from harness.tables.marks import mark_best
+from harness.tables.names import Names
+from harness.tables.place_captions import place_sentences, place_text
 from harness.tables.ranking import Ranking, rank_rows
 from harness.tables.reported import all_tidy_rows, measured_rows, reported_columns, reported_rows
 from harness.tables.row import Places, Row
@@ -29,11 +32,6 @@ from harness.tables.view import View, named
 _NAMES = ("#", "method", "prompt", "localizer", "backbone")
 
 _DETAILS = ("sup.", "t", "ensemble", "trained on", "tuned on", "seeds", "pairs", "s/pair")
-
-_PLACES = (
-    "Places are 95 % intervals, which hold for all rows together: a row at 1-3 may be the best, and at most "
-    "two may be above it (bootstrap over images, simultaneous intervals of all differences)."
-)
 
 _NO_PLACES = (
     "No places: rows lack columns, as their notes say, and no two methods have all of them. "
@@ -56,18 +54,12 @@ def leaderboard(records: Sequence[Record], view: View) -> Table:
     records, view, names = named(records, view)
     measured = view.columns(records)
     columns = [*measured, *reported_columns(measured, view)]
-    ranking = rank_rows(
-        measured_rows(records, view),
-        reported_rows(columns, view),
-        measured,
-        names.aside,
-        ranks_reported=view.ranks_reported,
-    )
+    ranking = ranking_of(records, view, names)
     seeds = ""
     if not view.has_details:
         # There is no column of seeds.
         ranking, seeds = _with_seeds(ranking)
-    places = _tested_places(ranking.ranked, ranking.columns, view)
+    places = tested_places(ranking, view)
     if places:
         ranking = _with_test_remarks(ranking, places)
     rows = ranking.rows
@@ -80,7 +72,7 @@ def leaderboard(records: Sequence[Record], view: View) -> Table:
     for number, row in zip(numbers, rows, strict=True):
         texts.append(_texts(number, row, columns, view))
     table = Table(
-        caption=" ".join(_caption(records, view, ranking, seeds, are_tested=places is not None)),
+        caption=" ".join(_caption(records, view, ranking, seeds, places)),
         header=_header(columns, view),
         rows=tuple(texts),
         tidy=all_tidy_rows(records, view),
@@ -100,7 +92,7 @@ def _with_test_remarks(ranking: Ranking, places: Places) -> Ranking:
     """The ranking; a row that was not tested says so."""
     ranked = list(ranking.ranked)
     for number in places.untested:
-        remarks = (*ranked[number].remarks, "place by value: its predictions cannot be read")
+        remarks = (*ranked[number].remarks, "place by value: its predictions cannot be scored here")
         ranked[number] = replace(ranked[number], remarks=remarks)
     return replace(ranking, ranked=ranked)
 
@@ -122,31 +114,48 @@ def _marks(ranking: Ranking, columns: Sequence[Column], view: View) -> dict[tupl
     return {(marked[row], column): mark for (row, column), mark in marks.items()}
 
 
-def _tested_places(ranked: Sequence[Row], columns: Sequence[Column], view: View) -> Places | None:
-    """The places of rows; None where they are not asked for or cannot be tested."""
-    if view.find_places is None or len(ranked) < 2:
+def ranking_of(records: Sequence[Record], view: View, names: Names) -> Ranking:
+    """The rows of named records and of papers, in order.
+
+    Args:
+        names: those of the records.
+    """
+    columns = view.columns(records)
+    return rank_rows(
+        measured_rows(records, view),
+        reported_rows([*columns, *reported_columns(columns, view)], view),
+        columns,
+        names.aside,
+        ranks_reported=view.ranks_reported,
+    )
+
+
+def tested_places(ranking: Ranking, view: View) -> Places | None:
+    """The places of ranked rows; None where they are not asked for or cannot be tested."""
+    if view.find_places is None or len(ranking.ranked) < 2:
         return None
     # Papers print no predictions, and a difference to a printed number cannot be tested.
-    if any(row.is_reported for row in ranked):
+    if any(row.is_reported for row in ranking.ranked):
         return None
-    return view.find_places(ranked, columns)
+    return view.find_places(ranking.ranked, ranking.columns)
 
 
 def _caption(
-    records: Sequence[Record], view: View, ranking: Ranking, seeds: str, *, are_tested: bool
+    records: Sequence[Record], view: View, ranking: Ranking, seeds: str, places: Places | None
 ) -> list[str]:
-    """The caption's sentences; `seeds`: the one on these; `are_tested`: whether rows were tested."""
-    sentences = [numbers_caption(records, view), *filter(None, [seeds])]
+    """The caption's sentences; `seeds`: the one on these; `places` are None where rows were not tested."""
+    scores = row_scores(ranking.rows, view.columns(records))
+    sentences = [numbers_caption(records, view, scores), *filter(None, [seeds])]
     if not ranking.ranked and ranking.lacking:
         sentences.append(_NO_PLACES)
     elif view.has_details and ranking.ranked:
-        sentences.append(f"Places: {_ranking_text(ranking.columns, view.columns(records))}.")
+        sentences.append(f"Places: {mean_text(ranking.columns, view.columns(records))}.")
     if sentence := order_sentence([ranking.ranked], ranking.columns, view):
         sentences.append(sentence)
     if ranking.ranked and ranking.lacking:
         sentences.append(_LACKING)
-    if are_tested:
-        sentences.append(_PLACES)
+    if places:
+        sentences += place_sentences(places)
     elif view.find_places and len(ranking.ranked) > 1:
         sentences.append(_BY_VALUE)
     if view.has_details:
@@ -156,7 +165,7 @@ def _caption(
     return [*sentences, *reported_sentences(ranking.rows, view)]
 
 
-def _ranking_text(columns: Sequence[Column], all_columns: Sequence[Column]) -> str:
+def mean_text(columns: Sequence[Column], all_columns: Sequence[Column]) -> str:
     """The number that rows are in order of: `mean of PCK at alpha 0.10`, and on which data where not on all.
 
     Args:
@@ -172,11 +181,6 @@ def _ranking_text(columns: Sequence[Column], all_columns: Sequence[Column]) -> s
     if len(ranking) > 1:
         return f"mean of {number}"
     return number
-
-
-def place_text(best: int, worst: int) -> str:
-    """`2`, or `1-3`."""
-    return str(best) if best == worst else f"{best}-{worst}"
 
 
 def _header(columns: Sequence[Column], view: View) -> tuple[str, ...]:

@@ -152,6 +152,8 @@ class ReportedNumbers:
             "trained_on": method.trained_on,
             "tuned_on": None,
             "seed": None,
+            "images": None,
+            "interval": None,
         }
 
 

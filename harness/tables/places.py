@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from harness.records.schema import Record
 from harness.scoring.criteria import Criterion
-from harness.scoring.ranks import rank_estimates
+from harness.scoring.pck import percent
+from harness.scoring.ranks import Ranks, rank_estimates
 from harness.scoring.sources import Predicted
 from harness.specs import Averaging
 from harness.tables.columns import Column, Split, ranking_columns
-from harness.tables.row import Places, Row
+from harness.tables.row import Places, Row, RowDifference
 from harness.tables.row_counts import RowCounter, estimate_rows
 
 
@@ -35,6 +39,7 @@ class PlaceFinder:
         """
         self._averaging = averaging
         self._counter = RowCounter(folder, read, criterion, protocol)
+        self._known: dict[tuple[object, ...], Places | None] = {}
 
     @property
     def problems(self) -> list[str]:
@@ -46,6 +51,13 @@ class PlaceFinder:
 
         A dataset that is needed and missing leaves no line in `problems`: a table can do without.
         """
+        # Several tables of a page have the same rows: their predictions are read once.
+        key = (*((row.own_localizer, *_cell_ids(row)) for row in rows), *columns)
+        if key not in self._known:
+            self._known[key] = self._find(rows, columns)
+        return self._known[key]
+
+    def _find(self, rows: Sequence[Row], columns: Sequence[Column]) -> Places | None:
         alphas: dict[Split, list[float]] = {}
         for column in ranking_columns(columns):
             split = (column.dataset, column.split)
@@ -66,4 +78,41 @@ class PlaceFinder:
         for number, row in enumerate(tested):
             best[row] = tested[ranks.best[number] - 1] + 1
             worst[row] = tested[ranks.worst[number] - 1] + 1
-        return Places(best, worst, frozenset(range(len(rows))).difference(tested))
+        return Places(
+            best,
+            worst,
+            frozenset(range(len(rows))).difference(tested),
+            _differences(ranks, tested),
+            sum(len(of_split[0].pair_ids) for of_split in counts_of_tested),
+            int(estimates.image_counts.min()),
+        )
+
+
+def _cell_ids(row: Row) -> list[str]:
+    return [record.cell.id for records in row.cells.values() for record in records]
+
+
+def _differences(ranks: Ranks, tested: Sequence[int]) -> list[RowDifference]:
+    """The differences of all couples of tested rows, the upper one's with all others first.
+
+    Args:
+        tested: the row behind each rank.
+    """
+    differences = []
+    for first, second in itertools.combinations(range(len(tested)), 2):
+        low, high = ranks.low[first, second], ranks.high[first, second]
+        detectable = ranks.detectable[first, second]
+        is_known = not np.isnan(low)
+        differences.append(
+            RowDifference(
+                tested[first],
+                tested[second],
+                percent(float(ranks.difference[first, second])),
+                # No two scores are further apart.
+                percent(max(float(low), -1)) if is_known else None,
+                percent(min(float(high), 1)) if is_known else None,
+                # Rows of equal predictions leave no spread to tell it from.
+                percent(float(detectable)) if is_known and detectable > 0 else None,
+            )
+        )
+    return differences

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.messages import counted
 from harness.records.coverage import ranking_notes
-from harness.records.schema import Record
+from harness.records.schema import Record, Score
 from harness.specs import NO_PROMPT
 from harness.tables.captions import numbers_caption, reported_caption
 from harness.tables.columns import Column, Split, column_of, split_of
@@ -56,7 +56,8 @@ def prompt_types(records: Sequence[Record], view: View) -> Table:
     datasets = list(dict.fromkeys(_dataset_name(record) for record in records))
     prompts = _order_prompts(records, view)
     columns = [(prompt, dataset) for dataset, prompt in itertools.product(datasets, prompts)]
-    caption = [numbers_caption(records, view), *filter(None, [seeds_sentence(seeds)])]
+    scores = [(column_of(mean.record, alpha), score) for mean, score in _shown_scores(means, view, alpha)]
+    caption = [numbers_caption(records, view, scores), *filter(None, [seeds_sentence(seeds)])]
     if view.reported:
         # After the measured columns are known: they decide which datasets' numbers are shown.
         reported = _reported_rows(view.reported, alpha, set(datasets))
@@ -81,6 +82,14 @@ def prompt_types(records: Sequence[Record], view: View) -> Table:
         tidy=all_tidy_rows(records, view),
         names=3,
     )
+
+
+def _shown_scores(means: Sequence[SeedMean], view: View, alpha: float) -> Iterator[tuple[SeedMean, Score]]:
+    """The numbers that the table has."""
+    for mean in means:
+        for localizer in filter(view.shows_localizer, mean.record.localizers):
+            if score := view.score_of(mean.record, localizer, alpha):
+                yield mean, score
 
 
 def _has_claim(row: _Row) -> bool:

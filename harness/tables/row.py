@@ -9,7 +9,8 @@ from typing import NamedTuple
 from harness.records.schema import Record, Score
 from harness.specs import Scalar
 from harness.tables.columns import Column, Split, ranking_columns
-from harness.tables.text import NOTHING, difference_text, number_text
+from harness.tables.intervals import number_text
+from harness.tables.text import NOTHING, difference_text
 
 
 @dataclass(frozen=True)
@@ -80,16 +81,49 @@ class Row:
         total = sum(self.values[column].pck for column in ranking)
         return total / max(len(ranking), 1)
 
+    def scores(self, columns: Sequence[Column]) -> list[tuple[Column, Score]]:
+        """The numbers in these columns that were measured."""
+        if self.is_reported:
+            return []
+        return [(column, self.values[column]) for column in columns if column in self.values]
+
     def text(self, column: Column, *, interval: bool = True) -> str:
         """`50.7 ±1.0`, or `50.7 ±1.0 (−2.2)` where a paper claimed 52.9; an en dash without a number."""
         score = self.values.get(column)
         if score is None:
             return NOTHING
-        number = number_text(score) if interval else f"{score.pck:.1f}"
+        # Papers print no intervals.
+        has_interval = interval and not self.is_reported
+        number = number_text(score) if has_interval else f"{score.pck:.1f}"
         claim = self.claims.get(column)
         if claim is None:
             return number
         return f"{number} ({difference_text(score.pck - claim)})"
+
+
+class RowDifference(NamedTuple):
+    """What sets two tested rows apart, in percentage points.
+
+    Attributes:
+        above, below: their numbers, from 0, in the order of the table.
+        points: mean of the one above less that of the other.
+        low, high: ends of the 95 % interval that holds for all differences together; None with too few
+            images.
+        detectable: least true difference that four of five such comparisons find; None likewise, and for
+            rows that are equal on every pair.
+    """
+
+    above: int
+    below: int
+    points: float
+    low: float | None
+    high: float | None
+    detectable: float | None
+
+    @property
+    def is_found(self) -> bool:
+        """Says whether the rows are told apart."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
 class Places(NamedTuple):
@@ -98,11 +132,16 @@ class Places(NamedTuple):
     Attributes:
         best, worst: ends of each row's interval.
         untested: numbers of the rows that could not be tested; their place is by value alone.
+        differences: those of all couples of tested rows.
+        pairs, images: what the tested rows were compared on.
     """
 
     best: Sequence[int]
     worst: Sequence[int]
     untested: frozenset[int] = frozenset()
+    differences: Sequence[RowDifference] = ()
+    pairs: int = 0
+    images: int = 0
 
 
 FindPlaces = Callable[[Sequence[Row], Sequence[Column]], Places | None]

@@ -17,10 +17,11 @@ from harness.records.schema import Record, Score
 from harness.specs import Scalar
 from harness.sweep import format_value
 from harness.tables.captions import numbers_caption
-from harness.tables.columns import Split, split_of
+from harness.tables.columns import Column, Split, column_of, split_of
+from harness.tables.intervals import number_text
 from harness.tables.seeds import merge_seeds, seeds_sentence
 from harness.tables.table import Table
-from harness.tables.text import alpha_text, number_text, split_name
+from harness.tables.text import alpha_text, split_name
 from harness.tables.tidy import tidy_rows
 from harness.tables.view import TIMESTEP, Selection, View, named
 
@@ -50,6 +51,7 @@ def sweep(records: Sequence[Record], view: View) -> Table:
     records = records_with(records, parameter)
     alpha = view.one_alpha(records)
     curves: dict[_Curve, dict[Scalar, Score]] = {}
+    shown: list[tuple[Column, Score]] = []
     notes: dict[Scalar, list[tuple[_Curve, str]]] = {}
     seeds: dict[tuple[Scalar, _Curve], int] = {}
     for mean in merge_seeds(records, view, names):
@@ -63,6 +65,7 @@ def sweep(records: Sequence[Record], view: View) -> Table:
             if score := view.score_of(record, localizer, alpha):
                 scores[value] = score
                 seeds[value, curve] = len(mean.members)
+                shown.append((column_of(record, alpha), score))
             reasons = [*view.lacking(record, localizer), *names.reasons_of(record, localizer)]
             reasons += [f"{record.cell.dataset}: {remark}" for remark in mean.remarks]
             for note in (*ranking_notes(record, localizer, view.protocol), *reasons):
@@ -86,7 +89,7 @@ def sweep(records: Sequence[Record], view: View) -> Table:
     choice = f"Alpha {alpha_text(alpha)}; {', '.join(datasets)}{localizer}; a row for each {parameter}."
     return Table(
         caption=" ".join(
-            filter(None, [numbers_caption(records, view), seeds_sentence(seeds.values()), choice])
+            filter(None, [numbers_caption(records, view, shown), seeds_sentence(seeds.values()), choice])
         ),
         header=(parameter, *heads.values(), "note"),
         rows=tuple(rows),

@@ -23,7 +23,7 @@ Mark = Literal["best", "second"]
 TIDY_KEYS = (
     *("method", "prompt", "localizer", "dataset", "split", "protocol", "averaging", "alpha", "slice"),
     *("pck", "low", "high", "pairs", "keypoints", "failed", "backbone", "status", "source"),
-    *("trained_on", "tuned_on", "seed"),
+    *("trained_on", "tuned_on", "seed", "images", "interval"),
 )
 """Columns of the CSV and JSON leaderboards."""
 
@@ -48,7 +48,7 @@ _TEX_NAMES = {
 }
 """Characters that a backslash alone does not escape."""
 
-_TEX_SYMBOLS = {"±": r"$\pm$", "−": "$-$", "–": "--", "†": r"$\dagger$", "≥": r"$\geq$"}
+_TEX_SYMBOLS = {"±": r"$\pm$", "−": "$-$", "–": "--", "†": r"$\dagger$", "‡": r"$\ddagger$", "≥": r"$\geq$"}
 """Characters of our tables that LaTeX lacks, or has in a font that not every installation has."""
 
 # Private characters of Unicode: no name holds them, and tabulate's escaping leaves them alone.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.records.schema import Score
 from harness.specs import Averaging
 
 NOTHING = "–"
@@ -25,15 +24,6 @@ _AVERAGING_TEXTS: Mapping[Averaging, str] = {
 def averaging_text(averaging: Averaging) -> str:
     """An average in words, which follow `mean`: `per image`."""
     return _AVERAGING_TEXTS[averaging]
-
-
-def number_text(score: Score | None) -> str:
-    """`50.7 ±1.0`, or an en dash."""
-    if score is None:
-        return NOTHING
-    if score.low is None or score.high is None:
-        return f"{score.pck:.1f}"
-    return f"{score.pck:.1f} ±{(score.high - score.low) / 2:.1f}"
 
 
 def difference_text(points: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from harness.records.schema import Record, Score
+from harness.tables.intervals import interval_kind
 from harness.tables.table import TIDY_KEYS, TidyRow
 from harness.tables.tuning import tidy_tuned_on
 from harness.tables.view import View
@@ -61,6 +62,8 @@ def _tidy_row(record: Record, score: Score | None) -> TidyRow:
         "trained_on": record.cell.trained_on or "",
         "tuned_on": tidy_tuned_on(record.cell.tuned_on),
         "seed": record.cell.seed,
+        "images": None,
+        "interval": None,
     }
     if score is None:
         return row
@@ -78,4 +81,6 @@ def _tidy_row(record: Record, score: Score | None) -> TidyRow:
         "keypoints": score.keypoints,
         "failed": record.failed_pairs(score.localizer, score.protocol),
         "status": record.coverage(score.localizer, score.protocol),
+        "images": score.images,
+        "interval": interval_kind(score),
     }

@@ -179,7 +179,7 @@ def numbers_of(text: str) -> set[str]:
 
 def numbers_in(text: str) -> set[str]:
     # Bold and underlined numbers are marked.
-    return set(re.findall(r"\d+\.\d ±\d+\.\d", re.sub(r"\*|<[^>]*>", "", text)))
+    return set(re.findall(r"\d+\.\d (?:±\d+\.\d|–)", re.sub(r"\*|<[^>]*>", "", text)))
 
 
 @pytest.mark.parametrize("damage", [*OF_RECORDS, *OF_PREDICTIONS])

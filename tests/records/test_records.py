@@ -142,8 +142,16 @@ DAMAGE = [
     (change_score(pck=101.0), "contradicts itself: score of argmax, sd4match, @0.05, all: a percentage"),
     (change_score(low=9.0, high=8.0), "contradicts itself: score of argmax, sd4match, @0.05, all: the inter"),
     (
-        change_score(low=9.0, high=None),
+        change_score(low=None, high=9.0),
         "contradicts itself: score of argmax, sd4match, @0.05, all: an interval has",
+    ),
+    (
+        change_score(images=0),
+        "contradicts itself: score of argmax, sd4match, @0.05, all: 0 images in 6 pairs",
+    ),
+    (
+        change_score(images=13),
+        "contradicts itself: score of argmax, sd4match, @0.05, all: 13 images in 6 pairs",
     ),
     (change_score(localizer="mine"), "contradicts itself: score of mine, sd4match, @0.05, all: the record"),
     (

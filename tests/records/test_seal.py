@@ -75,7 +75,7 @@ def with_scores(**changes):
     scores = []
     for name, (pairs, keypoints) in sizes.items():
         for averaging, pck in zip(("image", "point"), numbers[name], strict=True):
-            values = {"slice": name, "pck": pck, "pairs": pairs, "keypoints": keypoints}
+            values = {"slice": name, "pck": pck, "pairs": pairs, "keypoints": keypoints, "images": None}
             scores.append(templates[averaging].model_copy(update=values))
     return record.model_copy(update={"scores": scores})
 

@@ -60,7 +60,7 @@ def test_numbers_sort_as_numbers_and_dashes_last(visit, page_file, tmp_path):
     )
     texts = iter(["9.5 ±1.0", "–", "10.5 ±9.0", "1,000.0"])
     # The first column of numbers of each row.
-    row = r'(<td class="n">)(?:<\w+>)?\d+\.\d(?: ±[^<]*)?(?:</(?:strong|u)>)?((?:(?!</tr>).)*</tr>)'
+    row = r'(<td class="n">)(?:<\w+>)?\d+\.\d(?: [±–][^<]*)?(?:</(?:strong|u)>)?((?:(?!</tr>).)*</tr>)'
     body = re.sub(row, lambda found: found[1] + next(texts) + found[2], body, flags=re.DOTALL)
     (tmp_path / "page.html").write_text(start + body + end, encoding="utf-8")
     page = visit(file=tmp_path / "page.html")

@@ -43,7 +43,7 @@ def test_the_page_has_everything_that_there_are_records_of(report, finished_run)
         "provenance",
     ]
     assert {row[1] for row in table_rows(page, "leaderboard")} == {"hog", "position"}
-    assert "n = 20 pairs, 100 keypoints" in page
+    assert "n = 20 pairs of 5 images, 100 keypoints" in page
     assert page.count("<figcaption>") == page.count("<figure ") == 4
     for caption in re.findall(r"<figcaption>(.*?)</figcaption>", page):
         assert "in percent" in caption
@@ -65,7 +65,7 @@ def test_what_papers_printed_stands_beside_it_when_asked(report, finished_run):
 def test_five_images_tell_no_rows_apart(report, finished_run):
     _, page = report(finished_run / "r")
     assert [row[0] for row in table_rows(page, "leaderboard")] == ["1-2", "1-2"]
-    assert "Places are 95 % intervals" in page
+    assert "The rows share their places: 20 pairs of 5 images cannot tell them apart" in page
 
 
 def test_the_same_command_gives_the_same_bytes(report, finished_run):

@@ -33,6 +33,7 @@ def a_record(
             low=None if pairs < 2 else max(0.0, pck - 4 + 10 * number),
             high=None if pairs < 2 else min(100.0, pck + 5 + 10 * number),
             pairs=stored,
+            images=2 * stored,
             keypoints=5 * stored,
         )
         for localizer, protocol, averaging, (number, alpha), part in product(

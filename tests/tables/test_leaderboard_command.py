@@ -69,11 +69,13 @@ def test_leaderboard_has_the_numbers_that_run_printed(bench, photos, results):
         [cell.replace("**", "") for cell in row]
         for row in cells_of_markdown(re.sub("</?ins>", "", bench("leaderboard", results).out))
     ]
-    # Places of a run are by value alone: the first column is left out.
-    columns = [shown[0].index(title) for title in printed[0][1:]]
+    columns = [shown[0].index(title) for title in printed[0]]
     assert [[row[column] for column in columns] for row in (shown[0], *shown[2:])] == [
-        row[1:] for row in (printed[0], *printed[2:])
+        printed[0],
+        *printed[2:],
     ]
+    # Of five photos no method is told from another.
+    assert [row[0] for row in printed[2:]] == ["1-2", "1-2"]
     assert shown[0][8:] == [*DETAILS, "note"]
 
 
@@ -281,15 +283,16 @@ def test_datasets_can_be_chosen(bench, tmp_path):
     for record in (a_record("a", 10.0), a_record("a", 20.0, dataset="cars"), a_record("b", 70.0)):
         (tmp_path / record.cell.id).mkdir()
         write_record(tmp_path / record.cell.id, record)
-    whole = bench("leaderboard", tmp_path)
+    # There are no predictions to test.
+    whole = bench("leaderboard", tmp_path, "--no-places")
     assert "No places: " in whole.out
     page = tmp_path / "page.html"
     bench("report", tmp_path, "--output", page)
     assert "No places: " in page.read_text(encoding="utf-8")
-    chosen = bench("leaderboard", tmp_path, "--datasets", "birds")
+    chosen = bench("leaderboard", tmp_path, "--no-places", "--datasets", "birds")
     assert (chosen.status, "cars" in chosen.out) == (0, False)
     assert [row[:2] for row in cells_of_markdown(chosen.out)[2:]] == [["1", "b"], ["2", "a"]]
-    both = bench("leaderboard", tmp_path, "--datasets", "birds/test,cars")
+    both = bench("leaderboard", tmp_path, "--no-places", "--datasets", "birds/test,cars")
     assert both.out == whole.out
     tidy = json.loads(bench("leaderboard", tmp_path, "--datasets", "cars", "--format", "json").out)
     assert {row["dataset"] for row in tidy} == {"cars"}

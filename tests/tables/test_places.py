@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+from support.made_up_records import a_record
 from support.results import put_record, strip_truth
 
 from harness.tables.columns import Column
@@ -115,8 +115,8 @@ def test_rows_without_their_dataset_have_no_place():
         raise UserError("no dataset here")
 
     column = Column("birds", "test", 0.1)
-    record = SimpleNamespace(cell=SimpleNamespace(id="a"), provenance=None)
-    line = Row("a", "none", "argmax", "none", "Z", cells={("birds", "test"): (record,)})  # type: ignore[dict-item]
+    cells = {("birds", "test"): (a_record("a", 10.0),)}
+    line = Row("a", "none", "argmax", "none", "Z", cells=cells)
     finder = PlaceFinder(Path(), gone, None, "sd4match", "image")  # type: ignore[arg-type]
     assert finder([line, replace(line, method="b")], [column]) is None
     assert finder.problems == []

@@ -66,7 +66,7 @@ def test_seeds_of_one_method_are_one_row_with_their_mean():
     records = [*seeds_of("mine", {0: 50.0, 1: 53.0, 2: 59.0}), a_record("other", 40.0)]
     table = table_of(leaderboard, records, has_details=True)
     mine, other = rows_of(table)
-    assert (mine["method"], mine["birds @0.10"], mine["seeds"]) == ("mine", "64.0", "3 seeds")
+    assert (mine["method"], mine["birds @0.10"], mine["seeds"]) == ("mine", "64.0 –", "3 seeds")
     assert (other["method"], other["birds @0.10"], other["seeds"]) == ("other", "50.0 ±4.5", "1 seed")
     assert "Rows of several seeds are their mean; images and seeds are drawn together." in table.caption
 
@@ -98,20 +98,20 @@ def test_datasets_may_have_other_numbers_of_seeds():
 def test_a_seed_of_other_pairs_is_left_out_and_told():
     whole, rest = seeds_of("mine", {0: 50.0, 1: 60.0}), seeds_of("mine", {2: 10.0}, stored=4)
     row = the_row([*rest, *whole])
-    assert (row["#"], row["birds @0.10"], row["seeds"]) == ("1", "65.0", "2 seeds")
+    assert (row["#"], row["birds @0.10"], row["seeds"]) == ("1", "65.0 –", "2 seeds")
     assert row["note"].startswith("birds: seed 2 left out: limited to 4 of 10 pairs")
 
 
 def test_seeds_of_the_same_part_are_averaged_and_not_ranked():
     row = the_row(seeds_of("mine", {0: 50.0, 1: 60.0}, stored=4))
-    assert (row["#"], row["birds @0.10"], row["seeds"]) == ("", "65.0", "2 seeds")
+    assert (row["#"], row["birds @0.10"], row["seeds"]) == ("", "65.0 –", "2 seeds")
     assert row["note"].startswith("birds: limited to 4 of 10 pairs")
 
 
 def test_a_failed_seed_is_left_out_and_told():
     records = [*seeds_of("mine", {0: 50.0, 2: 60.0}), at_seed(a_failed_record("mine"), 1)]
     row = the_row(records)
-    assert (row["birds @0.10"], row["seeds"]) == ("65.0", "2 seeds")
+    assert (row["birds @0.10"], row["seeds"]) == ("65.0 –", "2 seeds")
     assert row["note"] == "birds: seed 1 left out: failed: no & <such> 5_% thing"
 
 
@@ -124,7 +124,7 @@ def test_seeds_that_all_failed_are_one_row_with_the_reason():
 def test_a_seed_without_the_protocol_is_left_out_and_told():
     records = [*seeds_of("mine", {0: 50.0, 1: 60.0}), *seeds_of("mine", {2: 1.0}, protocols=("padded",))]
     row = the_row(records, protocol="sd4match")
-    assert (row["birds @0.10"], row["seeds"]) == ("65.0", "2 seeds")
+    assert (row["birds @0.10"], row["seeds"]) == ("65.0 –", "2 seeds")
     assert "seed 2 left out: no protocol sd4match; 'bench rescore' adds it" in row["note"]
 
 
@@ -145,7 +145,7 @@ def test_seeds_of_other_code_are_another_row():
         )
     ]
     new, old = rows_of(table_of(leaderboard, made, has_details=True))
-    assert (new["method"], new["birds @0.10"], new["seeds"]) == ("mine", "71.0", "2 seeds")
+    assert (new["method"], new["birds @0.10"], new["seeds"]) == ("mine", "71.0 –", "2 seeds")
     assert old["method"].startswith("mine (older version ")
     assert (old["#"], old["birds @0.10"], old["seeds"]) == ("", "60.0 ±4.5", "1 seed")
 
@@ -159,7 +159,7 @@ def test_other_tables_have_the_same_rows():
         table_of(leaderboard, records),
     ):
         (row,) = table.rows
-        assert "65.0" in row
+        assert "65.0 –" in row
         assert "Each number is the mean of 2 seeds; images and seeds are drawn together." in table.caption
     (split,) = series_by_split(records, view_of(records))
     (series,) = split.series
@@ -170,7 +170,7 @@ def test_tables_without_a_column_of_seeds_say_where_they_differ():
     records = [*seeds_of("mine", {0: 50.0, 1: 60.0}), a_record("mine", 30.0, prompt="category")]
     table = table_of(prompt_types, records)
     assert "Each number is of 1 seed, or the mean of as many as its note says" in table.caption
-    assert rows_of(table)[0]["none"] == "65.0"
+    assert rows_of(table)[0]["none"] == "65.0 –"
     assert rows_of(table)[0]["note"] == "none: birds: 2 seeds"
 
 
@@ -182,7 +182,7 @@ def test_a_sweep_has_the_mean_over_seeds_at_each_value():
             records.append(at_seed(a_timestep_record("dift", step, pck), seed))
     table = table_of(sweep, records)
     assert table.header == ("timestep", "dift", "note")
-    assert table.rows == (("50", "35.0", "dift: 2 seeds"), ("100", "50.0 ±4.5", ""))
+    assert table.rows == (("50", "35.0 –", "dift: 2 seeds"), ("100", "50.0 ±4.5", ""))
 
 
 @pytest.fixture(scope="module")
@@ -307,7 +307,7 @@ def test_rows_whose_predictions_cannot_be_read_have_no_interval_and_say_so(bench
 
 def test_files_for_machines_have_each_seed(bench, results):
     rows = list(csv.DictReader(io.StringIO(bench("leaderboard", results, "--format", "csv").out)))
-    assert list(rows[0])[-1] == "seed"
+    assert "seed" in rows[0]
     seeds = {(row["method"], row["seed"]) for row in rows if row["method"].startswith("wild")}
     assert seeds == {("wild", "0"), ("wild[seed=1]", "1"), ("wild[seed=2]", "2")}
 

@@ -18,7 +18,7 @@ from harness.tables.leaderboard import leaderboard
 from harness.tables.marks import mark_best
 from harness.tables.papers import read_reported
 from harness.tables.prompt_types import prompt_types
-from harness.tables.row import Places, Row
+from harness.tables.row import Places, Row, RowDifference
 from harness.tables.table import Table, render_tables
 from harness.tables.text import difference_text
 
@@ -179,14 +179,20 @@ def test_pairs_of_several_datasets_stand_in_their_order():
 
 def test_places_have_intervals():
     records = [of("a", 50.0), of("b", 49.0), of("c", 20.0)]
-    table = table_of(
-        leaderboard,
-        records,
-        has_details=True,
-        find_places=lambda lines, columns: Places([1, 1, 3], [2, 2, 3]),
-    )
+    differences = [
+        RowDifference(0, 1, 1.0, -2.0, 4.0, 4.0),
+        RowDifference(0, 2, 30.0, 20.0, 40.0, 10.0),
+        RowDifference(1, 2, 29.0, 20.0, 38.0, 9.0),
+    ]
+    places = Places([1, 1, 3], [2, 2, 3], frozenset(), differences, 600, 298)
+    table = table_of(leaderboard, records, has_details=True, find_places=lambda lines, columns: places)
     assert [row["#"] for row in rows_of(table)] == ["1-2", "1-2", "3"]
-    assert "simultaneous" in table.caption
+    assert (
+        "Places are 95 % intervals, which hold for all rows together: a row at 1-2 may be the best, and has "
+        "at most 1 row above it (bootstrap over images, 600 pairs of 298 images; simultaneous intervals of "
+        "all differences). Two rows are told apart in four of five such comparisons where they truly differ "
+        "by 9.0 points or more (4.0 to 10.0, by the rows)."
+    ) in table.caption
     untested = table_of(leaderboard, records, has_details=True, find_places=lambda lines, columns: None)
     assert [row["#"] for row in rows_of(untested)] == ["1", "2", "3"]
     assert "by value alone, not tested" in untested.caption

@@ -1,0 +1,66 @@
+"""What captions say of places: what they mean, and the least difference that they could have found."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from harness.messages import counted
+from harness.scoring.bootstrap import LEAST_IMAGES
+from harness.tables.row import Places, RowDifference
+
+
+def place_text(best: int, worst: int) -> str:
+    """`2`, or `1-3`."""
+    return str(best) if best == worst else f"{best}-{worst}"
+
+
+def place_sentences(places: Places) -> list[str]:
+    """Sentences on the places of tested rows."""
+    if not are_known(places):
+        return [
+            f"The rows share their places: {compared_text(places)} cannot tell them apart "
+            f"({LEAST_IMAGES} images at least)."
+        ]
+    return [
+        f"Places are 95 % intervals, which hold for all rows together: {_example(places)} "
+        f"(bootstrap over images, {compared_text(places)}; simultaneous intervals of all differences).",
+        *detectable_sentences(places.differences),
+    ]
+
+
+def are_known(places: Places) -> bool:
+    """Says whether there were images enough to tell rows apart."""
+    return any(difference.low is not None for difference in places.differences)
+
+
+def compared_text(places: Places) -> str:
+    """`600 pairs of 298 images`."""
+    return f"{counted(places.pairs, 'pair')} of {counted(places.images, 'image')}"
+
+
+def detectable_sentences(differences: Sequence[RowDifference]) -> list[str]:
+    """A sentence on the least true difference that would have been found; none where it is unknown."""
+    sizes = [each.detectable for each in differences if each.detectable is not None]
+    if not sizes:
+        return []
+    least, middle, most = (f"{size:.1f}" for size in (min(sizes), statistics.median(sizes), max(sizes)))
+    spread = f" ({least} to {most}, by the rows)" if least != most else ""
+    return [
+        "Two rows are told apart in four of five such comparisons where they truly differ by "
+        f"{middle} points or more{spread}."
+    ]
+
+
+def _example(places: Places) -> str:
+    """What a place says, by the first that is no single number."""
+    for best, worst in zip(places.best, places.worst, strict=True):
+        if best < worst:
+            place = place_text(best, worst)
+            if best == 1:
+                return (
+                    f"a row at {place} may be the best, and has at most {counted(worst - 1, 'row')} above it"
+                )
+            above = f"{best - 1} to {counted(worst - 1, 'row')}"
+            return f"a row at {place} has {above} above it"
+    return "every row is told apart from each other"
