@@ -57,8 +57,10 @@ def rows_of(table):
     return [dict(zip(table.header, row, strict=True)) for row in table.rows]
 
 
-def the_row(records, **choices):
-    (row,) = rows_of(table_of(leaderboard, records, has_details=True, **choices))
+def the_row(records, method=None, **choices):
+    """The only row, or the only one of a method."""
+    rows = rows_of(table_of(leaderboard, records, has_details=True, **choices))
+    (row,) = [row for row in rows if method in (None, row["method"])]
     return row
 
 
@@ -126,6 +128,29 @@ def test_a_seed_without_the_protocol_is_left_out_and_told():
     row = the_row(records, protocol="sd4match")
     assert (row["birds @0.10"], row["seeds"]) == ("65.0 –", "2 seeds")
     assert "seed 2 left out: no protocol sd4match; 'bench rescore' adds it" in row["note"]
+
+
+def test_a_number_that_one_seed_lacks_is_none_of_the_row():
+    records = [*seeds_of("mine", {0: 50.0}), *seeds_of("mine", {1: 60.0}, alphas=(0.05,))]
+    row = the_row([*records, a_record("other", 40.0), a_record("third", 41.0)], method="mine")
+    assert (row["#"], row["birds @0.05"], row["birds @0.10"]) == ("", "55.0", "–")
+    assert row["note"] == "no birds @0.10"
+
+
+def test_other_averages_are_means_over_seeds_that_all_have_them():
+    # Per point, each is one more than per image: nothing is ordered differently.
+    mine, other = seeds_of("mine", {0: 50.0, 1: 60.0}), a_record("other", 54.9)
+    lowered = [
+        score.model_copy(update={"pck": 1.0}) if score.averaging == "point" else score
+        for score in mine[1].scores
+    ]
+    low = mine[1].model_copy(update={"scores": lowered})
+    sentence = "Another average orders rows differently"
+    assert sentence not in table_of(leaderboard, [*mine, other]).caption
+    assert sentence in table_of(leaderboard, [mine[0], low, other]).caption
+    without = [score for score in mine[0].scores if score.averaging != "point"]
+    short = mine[0].model_copy(update={"scores": without})
+    assert sentence not in table_of(leaderboard, [short, low, other]).caption
 
 
 def test_a_seed_of_other_parameters_is_left_out_and_told():
@@ -305,6 +330,17 @@ def test_rows_whose_predictions_cannot_be_read_have_no_interval_and_say_so(bench
     assert "±" in rows["position"]["shapes/val @0.10"]
 
 
+def test_recorded_means_that_are_not_those_of_predictions_get_no_interval(bench, results, tmp_path):
+    folder = shutil.copytree(results, tmp_path / "changed")
+    (path,) = folder.glob("*wild-seed-1*")
+    record = read_record(path / "record.json")
+    scores = [score.model_copy(update={"pck": 1.5}) for score in record.scores]
+    write_record(path, record.model_copy(update={"scores": scores}))
+    rows = printed(bench("leaderboard", folder).out)
+    assert "±" not in rows["wild"]["shapes/val @0.10"]
+    assert "no ± over seeds: scores are not those of the predictions; 'bench rescore'" in rows["wild"]["note"]
+
+
 def test_files_for_machines_have_each_seed(bench, results):
     rows = list(csv.DictReader(io.StringIO(bench("leaderboard", results, "--format", "csv").out)))
     assert "seed" in rows[0]
@@ -411,10 +447,11 @@ def test_protocols_are_compared_over_seeds(bench, results, tmp_path):
 
 def test_seeds_of_other_pairs_are_compared_apart(bench, results, tmp_path):
     folder = shutil.copytree(results, tmp_path / "limited")
-    (cell,) = folder.glob("*wild-seed-1*")
-    rows = read_predictions(cell / "predictions.parquet").to_pylist()
-    kept = set(sorted({row["pair_id"] for row in rows})[:20])
-    rewrite_predictions(cell, [row for row in rows if row["pair_id"] in kept])
+    # Both sides of this seed: none has a pair alone.
+    for cell in folder.glob("*seed-1*"):
+        rows = read_predictions(cell / "predictions.parquet").to_pylist()
+        kept = set(sorted({row["pair_id"] for row in rows})[:20])
+        rewrite_predictions(cell, [row for row in rows if row["pair_id"] in kept])
     rows, _ = compared(bench, folder, "wild", "position")
     assert [(row["method_a"], row["seed"], row["seeds"], row["pairs"]) for row in rows] == [
         ("wild", None, 2, PAIRS),
