@@ -17,6 +17,7 @@ from harness.cli.options import (
     typed_arguments,
     warn_of_large_alphas,
 )
+from harness.cli.places import with_places, with_seed_intervals
 from harness.cli.terminal import print_warning, print_warnings, stdout_format
 from harness.errors import BenchError, SeveralErrors, UserError
 from harness.messages import failed_pairs
@@ -25,6 +26,7 @@ from harness.records.results import read_results
 
 if TYPE_CHECKING:
     from harness.scoring.rescore import Rescored
+    from harness.scoring.sources import Sources
     from harness.tables.table import Table
 
 
@@ -90,7 +92,8 @@ def rescore(host: Host, arguments: RescoreArguments) -> int:
     if lacking and not any(item.scored for item in rescored):
         raise SeveralErrors(f"{line}; choose another --threshold" for line in lacking)
     print_warnings((*lacking, *failed))
-    texts = [table.render(stdout_format()) for table in _tables(host, rescored, arguments.alphas)]
+    tables = _tables(host, rescored, arguments.alphas, folder, sources)
+    texts = [table.render(stdout_format()) for table in tables]
     # Each text ends with a line break of its own.
     click.echo("\n".join(texts), nl=False)
     if mistakes:
@@ -121,7 +124,9 @@ def _lines(rescored: Sequence[Rescored]) -> tuple[list[str], list[str]]:
     return lacking, failed
 
 
-def _tables(host: Host, rescored: Sequence[Rescored], alphas: Sequence[float] | None) -> list[Table]:
+def _tables(
+    host: Host, rescored: Sequence[Rescored], alphas: Sequence[float] | None, folder: Path, sources: Sources
+) -> list[Table]:
     """A table for each protocol that was asked for: numbers of two protocols cannot be compared."""
     from harness.tables.leaderboard import leaderboard
     from harness.tables.view import View, own_averaging
@@ -133,5 +138,7 @@ def _tables(host: Host, rescored: Sequence[Rescored], alphas: Sequence[float] | 
     tables = []
     for name in protocols:
         averaging = own_averaging(records, name, host.protocols)
-        tables.append(leaderboard(records, View(name, averaging, alphas)))
+        # As 'bench leaderboard' does; predictions that cannot be read are told already.
+        view, _ = with_places(host, View(name, averaging, alphas), folder, sources)
+        tables.append(leaderboard(records, with_seed_intervals(host, view, folder, sources)))
     return tables

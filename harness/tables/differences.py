@@ -29,7 +29,7 @@ from harness.scoring.paired import holm, mcnemar
 from harness.scoring.pck import percent
 from harness.scoring.ranks import detectable_estimates
 from harness.specs import Averaging
-from harness.tables.columns import RANKING_ALPHA
+from harness.tables.changed_pairs import changed_pairs_table, most_changed_pairs, number_cell
 from harness.tables.plain import terminal_width, wrap_text
 from harness.tables.seeds import DRAWN_TOGETHER, seeds_text
 from harness.tables.table import Table, TidyRow
@@ -58,9 +58,6 @@ _HEADER = (
     *("dataset", "category", "alpha", "A", "B", "B − A", "95 %", "finds", "p"),
     *("A : B", "p McNemar", "pairs", "keypoints", "note"),
 )
-
-# The last column is one of notes, as in every table; pairs have none.
-_PAIRS_HEADER = ("pair", "keypoints", "A", "B", "B − A", "")
 
 
 def differences(comparisons: Sequence[Comparison], asked: Averaging | None) -> list[list[TidyRow]]:
@@ -170,50 +167,6 @@ def _side_values(comparison: Comparison) -> dict[str, str]:
     return values
 
 
-def most_changed_pairs(comparison: Comparison, top: int) -> list[TidyRow]:
-    """The pairs whose PCK differs most, at alpha 0.10 or else at the largest, in percent.
-
-    In order of the difference, largest first, then of its keypoints, then of the pair's id; at most `top`.
-    """
-    alphas = comparison.alphas
-    number = len(alphas) - 1
-    if RANKING_ALPHA in alphas:
-        number = alphas.index(RANKING_ALPHA)
-    right_a, right_b = comparison.right[:, :, :, number].mean(axis=0)
-    share = (right_b - right_a) / comparison.total
-    pair_ids = comparison.pair_ids
-
-    def order(pair: int) -> tuple[float, float, str]:
-        keypoints = abs(right_b[pair] - right_a[pair])
-        return -abs(share[pair]), -keypoints, pair_ids[pair]
-
-    cell = comparison.side_a.cell.record.cell
-    rows: list[TidyRow] = []
-    pairs = sorted(range(len(pair_ids)), key=order)
-    for pair in pairs[:top]:
-        # In order of size: the pairs behind this one did not change either.
-        if not share[pair]:
-            break
-        total = comparison.total[pair]
-        row: TidyRow = {
-            "dataset": cell.dataset,
-            "split": cell.split,
-            "seed": comparison.seed,
-            "cell_a": comparison.cell_ids[0],
-            "cell_b": comparison.cell_ids[1],
-            "protocol_a": comparison.side_a.criterion.protocol.name,
-            "protocol_b": comparison.side_b.criterion.protocol.name,
-            "alpha": alphas[number],
-            "pair": pair_ids[pair],
-            "keypoints": int(total),
-            "pck_a": _percent(right_a[pair] / total),
-            "pck_b": _percent(right_b[pair] / total),
-            "difference": _percent(share[pair]),
-        }
-        rows.append(row)
-    return rows
-
-
 def _percent(fraction: float) -> float | None:
     """In percent; None for NaN."""
     if np.isnan(fraction):
@@ -267,7 +220,7 @@ def render_differences(
         if not top:
             continue
         for number in numbers:
-            table = _pairs_table(comparisons[number], pairs[number])
+            table = changed_pairs_table(comparisons[number], pairs[number])
             sections.append(table.render(format))
     return "\n".join(sections)
 
@@ -347,16 +300,16 @@ def _texts(comparison: Comparison, row: TidyRow, least: float) -> tuple[str, ...
         note = "; ".join(comparison.notes)
     interval = NOTHING
     if row["low"] is not None:
-        interval = f"{_number(row['low'], '+')} to {_number(row['high'], '+')}"
+        interval = f"{number_cell(row['low'], '+')} to {number_cell(row['high'], '+')}"
     return (
         split_name(str(row["dataset"]), str(row["split"])),
         category_of(str(row["slice"])) or str(row["slice"]),
         alpha_text(float(str(row["alpha"]))),
-        _number(row["pck_a"]),
-        _number(row["pck_b"]),
-        _number(row["difference"], "+"),
+        number_cell(row["pck_a"]),
+        number_cell(row["pck_b"]),
+        number_cell(row["difference"], "+"),
         interval,
-        _number(row["detectable"]),
+        number_cell(row["detectable"]),
         p_text(row["p_holm"], least),
         f"{row['only_a']} : {row['only_b']}",
         p_text(row["p_mcnemar_holm"]),
@@ -364,32 +317,6 @@ def _texts(comparison: Comparison, row: TidyRow, least: float) -> tuple[str, ...
         str(row["keypoints"]),
         note,
     )
-
-
-def _pairs_table(comparison: Comparison, rows: Sequence[TidyRow]) -> Table:
-    """The pairs that changed most, one a row."""
-    if not rows:
-        return Table(f"No pair of {comparison.where} changed.", _PAIRS_HEADER, (), names=1)
-    texts = []
-    for row in rows:
-        pck_a = _number(row["pck_a"])
-        pck_b = _number(row["pck_b"])
-        difference = _number(row["difference"], "+")
-        texts.append((str(row["pair"]), str(row["keypoints"]), pck_a, pck_b, difference, ""))
-    alpha = alpha_text(float(str(rows[0]["alpha"])))
-    caption = f"Pairs of {comparison.where} that changed most, PCK@{alpha}:"
-    return Table(caption, _PAIRS_HEADER, tuple(texts), names=1)
-
-
-def _number(value: object, sign: Literal["", "+"] = "") -> str:
-    """One decimal; a number that rounds to zero has no sign."""
-    if value is None:
-        return NOTHING
-    rounded = round(float(str(value)), 1)
-    # Python prints -0.0 with its sign.
-    if not rounded:
-        return "0.0"
-    return f"{rounded:{sign}.1f}"
 
 
 def p_text(value: object, least: float = 0.0) -> str:

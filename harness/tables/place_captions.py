@@ -63,4 +63,4 @@ def _example(places: Places) -> str:
                 )
             above = f"{best - 1} to {counted(worst - 1, 'row')}"
             return f"a row at {place} has {above} above it"
-    return "every row is told apart from each other"
+    return "every row is told apart from every other"

@@ -124,6 +124,8 @@ def test_a_run_differs_from_itself_by_exactly_nothing(compare, results):
         assert row["cell_a"] == row["cell_b"]
         assert [row[key] for key in ("difference", "low", "high", "only_a", "only_b")] == [0, 0, 0, 0, 0]
         assert [row[key] for key in ("p", "p_holm", "p_mcnemar", "p_mcnemar_holm")] == [1, 1, 1, 1]
+        # Equal predictions say nothing of the spread.
+        assert row["detectable"] is None
     assert rows_of(done, "pairs") == []
     assert "No pair of folder:photos/test changed." in compare(results, results).out
 
@@ -330,10 +332,12 @@ def test_pairs_that_one_run_lacks_are_left_out_and_counted(compare, results):
 def test_a_single_pair_has_no_interval(compare, results):
     limit(cell(results, "hog"), 1)
     done = compare(f"{results}:hog", f"{results}:position", "--format", "json")
-    assert [(row["low"], row["high"], row["p"], row["p_holm"]) for row in rows_of(done)] == [
-        (None, None, None, None)
-    ] * 3
-    assert compare(f"{results}:hog", f"{results}:position").status == 0
+    keys = ("low", "high", "detectable", "p", "p_holm")
+    assert [[row[key] for key in keys] for row in rows_of(done)] == [[None] * 5] * 3
+    shown = compare(f"{results}:hog", f"{results}:position")
+    assert shown.status == 0
+    assert "Fewer than 10 images give none of them." in shown.out
+    assert "for 0 tests by bootstrap and 3 tests by McNemar" in shown.out
 
 
 def test_no_pair_in_common(compare, results):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from harness.scoring.bootstrap import estimate
-from harness.scoring.ranks import rank_estimates
+from harness.scoring.ranks import detectable_estimates, rank_estimates
 
 
 def rows_of(seed, levels, images=60, pairs=200, noise=0.2):
@@ -35,6 +35,27 @@ def test_equal_rows_share_their_ranks_and_differ_by_nothing():
     assert ranks.best.tolist() == [1, 2, 2, 4]
     assert ranks.worst.tolist() == [1, 3, 3, 4]
     assert (ranks.low[1, 2], ranks.high[1, 2]) == (0, 0)
+
+
+def test_a_detectable_difference_is_found_in_four_of_five_experiments():
+    """Of 300 experiments whose true difference is the one that the first says it finds."""
+    shares, of_pair = rows_of(0, [0, 0], images=40, pairs=120)
+    size = detectable_estimates(estimate(shares[:, :1] - shares[:, 1:], np.ones((120, 1)), of_pair))[0]
+    found = 0
+    for seed in range(300):
+        shares, of_pair = rows_of(seed, [size, 0], images=40, pairs=120)
+        done = estimate(shares[:, :1] - shares[:, 1:], np.ones((120, 1)), of_pair).draws().interval()
+        found += bool(done.low[0] > 0)
+    # The size is itself an estimate, and so is the share.
+    assert 0.65 < found / 300 < 0.92
+
+
+def test_equal_columns_and_few_images_have_no_detectable_difference():
+    shares, of_pair = rows_of(0, [0, 0])
+    nothing = estimate(np.zeros((200, 1)), np.ones((200, 1)), of_pair)
+    assert np.isnan(detectable_estimates(nothing)).all()
+    few = estimate(shares[:20, :1], np.ones((20, 1)), of_pair[:20] % 8)
+    assert np.isnan(detectable_estimates(few)).all()
 
 
 def test_ties_need_not_be_transitive():

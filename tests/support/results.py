@@ -36,6 +36,8 @@ def rewrite_predictions(folder: Path, rows: list[dict]) -> None:
     for score in record["scores"]:
         info = record["localizers"][score["localizer"]]
         score.update({key: min(score[key], info[key]) for key in ("pairs", "keypoints")})
+        if score["images"]:
+            score["images"] = min(score["images"], 2 * score["pairs"])
     put_record(folder / "record.json", record)
 
 

@@ -10,6 +10,7 @@ import pytest
 from support.made_up_records import a_record
 from support.results import put_record, strip_truth
 
+from harness.records.predictions import read_predictions, write_table
 from harness.tables.columns import Column
 from harness.tables.places import PlaceFinder
 from harness.tables.row import Row
@@ -120,3 +121,116 @@ def test_rows_without_their_dataset_have_no_place():
     finder = PlaceFinder(Path(), gone, None, "sd4match", "image")  # type: ignore[arg-type]
     assert finder([line, replace(line, method="b")], [column]) is None
     assert finder.problems == []
+
+
+def copy_of(results, folder, method, name):
+    """A copy of the results in which the cell of a method stands a second time under another name."""
+    from shutil import copytree
+
+    copytree(results, folder)
+    (source,) = folder.glob(f"*{method}*")
+    target = copytree(source, folder / source.name.replace(method, name))
+    content = json.loads((target / "record.json").read_text())
+    content["cell"] |= {"id": target.name, "method": name, "label": name}
+    path = target / "predictions.parquet"
+    # A file says which cell it is of: it is written anew.
+    content["predictions_sha256"] = write_table(path, read_predictions(source / path.name))
+    put_record(target / "record.json", content)
+    return folder
+
+
+def test_identical_runs_share_their_places_and_differ_by_nothing(bench, results, tmp_path):
+    folder = copy_of(results, tmp_path / "copy", "hog", "twin")
+    shown = bench("leaderboard", folder, "--localizers", "argmax")
+    places = {row["method"]: row["#"] for row in rows_of(shown.out)}
+    assert places == {"hog": "1-2", "twin": "1-2", "position": "3"}
+    done = bench("leaderboard", folder, "--localizers", "argmax", "--table", "differences")
+    assert done.status == 0
+    first, second, third = rows_of(done.out)
+    assert (first["above"], first["below"]) == ("hog, 1-2", "twin, 1-2")
+    assert [first[key] for key in ("difference", "95 %", "finds", "told apart")] == [
+        *("0.0", "0.0 to 0.0", "–", "no")
+    ]
+    assert [row["told apart"] for row in (second, third)] == ["yes", "yes"]
+    assert "2 of 3 couples of rows told apart" in done.out
+    assert "80 pairs of" in done.out
+
+
+def test_differences_for_machines_are_all_of_them(bench, results):
+    people = bench("leaderboard", results, "--table", "differences")
+    rows = json.loads(bench("leaderboard", results, "--table", "differences", "--format", "json").out)
+    assert len(rows) == len(rows_of(people.out)) == 6
+    for row in rows:
+        assert row["low"] <= row["difference"] <= row["high"]
+        assert row["is_found"] is (row["low"] > 0)
+        assert row["difference"] >= 0
+    csv = bench("leaderboard", results, "--table", "differences", "--format", "csv").out
+    assert csv.splitlines()[0].split(",") == list(rows[0])
+    assert len(csv.splitlines()) == 7
+
+
+def test_differences_without_a_test_are_refused(bench, results):
+    refused = bench("leaderboard", results, "--table", "differences", "--no-places")
+    assert (refused.status, refused.out) == (2, "")
+    alone = bench("leaderboard", results, "--table", "differences", "--localizers", "argmax", "--alphas", "7")
+    assert alone.status == 2
+
+
+def test_of_many_rows_neighbours_and_the_first_are_shown():
+    from itertools import combinations
+
+    from support.made_up_records import a_record
+
+    from harness.tables.row import Places, RowDifference
+    from harness.tables.row_differences import row_differences
+    from harness.tables.view import View
+
+    records = [a_record(f"m{number}", 90.0 - number, identity=f"{number:012}") for number in range(8)]
+    differences = [
+        RowDifference(a, b, b - a, b - a - 2.5, b - a + 2.5, 3.0) for a, b in combinations(range(8), 2)
+    ]
+    places = Places([1] * 8, [8] * 8, frozenset(), differences, 600, 298)
+    table = row_differences(records, View(find_places=lambda rows, columns: places))
+    assert len(table.rows) == 7 + 6
+    assert len(table.tidy) == 28
+    assert "Shown: 13 of 28 couples" in table.caption
+    assert "15 of 28 couples of rows told apart" in table.caption
+
+
+def counts_of(results, localizer="argmax"):
+    """The numbers of `hog` and `position` right on each pair."""
+    from functools import partial
+
+    from harness.plugins.loading import load_plugins
+    from harness.records.results import read_results
+    from harness.scoring.criteria import make_criterion
+    from harness.scoring.sources import Sources
+    from harness.tables.row_counts import RowCounter
+
+    host = load_plugins()
+    records, _ = read_results(results)
+    rows = [Row(record.cell.method, "none", localizer, "none", "Z") for record in records]
+    counter = RowCounter(results, Sources(host, Path()).read, partial(make_criterion, host), "sd4match")
+    counts = counter.count_rows([(record,) for record in records], rows, [0.1])
+    assert counter.problems == []
+    return [counts[number] for number in range(len(rows))]
+
+
+def test_places_do_not_depend_on_the_order_of_rows(results):
+    from harness.scoring.ranks import rank_estimates
+    from harness.tables.row_counts import estimate_rows
+
+    counts = [*counts_of(results), *counts_of(results, "bilinear")]
+    ranks = rank_estimates(estimate_rows([counts], "image"))
+    turned = rank_estimates(estimate_rows([counts[::-1]], "image"))
+    assert turned.best.tolist() == ranks.best.tolist()[::-1]
+    assert turned.worst.tolist() == ranks.worst.tolist()[::-1]
+
+
+def test_datasets_that_share_their_images_are_drawn_together(results):
+    from harness.tables.row_counts import estimate_rows
+
+    counts = counts_of(results)
+    alone = estimate_rows([counts], "image").spread.variance
+    # The same pairs twice over are no more evidence.
+    assert estimate_rows([counts, counts], "image").spread.variance == pytest.approx(alone)
