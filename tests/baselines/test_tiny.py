@@ -7,14 +7,12 @@ import json
 import numpy as np
 import pytest
 import torch
-from support.made_up_splits import a_split
 from support.results import the_record
 from transformers import CLIPTextModel
 
 from baselines.stable_diffusion.text_encoder import TextEncoder
 from baselines.tiny.captions import PLAIN, caption, write_tokenizer
 from baselines.tiny.loop import Schedule, train
-from baselines.tiny.measure import difference
 from baselines.tiny.text import REACH, initialize, train_text
 from baselines.tiny.vit import FED, GRID, PATCH, patch_coordinates
 from baselines.weights import BUNDLED
@@ -192,18 +190,3 @@ def test_patches_of_padded_pictures_are_found_in_stretched_ones():
     # Of a picture twice as wide as high, half of the square's patches lie on it.
     assert is_inside[0].float().mean() == pytest.approx(0.5, abs=0.06)
     assert is_inside[1].all()
-
-
-def test_differences_are_paired():
-    generator = np.random.default_rng(0)
-    # Of 400 images, each in one pair.
-    index = a_split([(2 * number, 2 * number + 1) for number in range(200)])
-    base = generator.uniform(0, 0.6, 200)
-    mean, low, high = difference(base + 0.1, base, index)
-    assert (mean, low, high) == pytest.approx((10, 10, 10))
-    scores = base + generator.normal(0.05, 0.1, 200)
-    scores[3] = np.nan
-    mean, low, high = difference(scores, base, index)
-    assert low < 5 < high
-    assert low < mean < high
-    assert high - low < 4
