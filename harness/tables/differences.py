@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 import numpy as np
@@ -31,7 +31,7 @@ from harness.scoring.ranks import detectable_estimates
 from harness.specs import Averaging
 from harness.tables.changed_pairs import changed_pairs_table, most_changed_pairs, number_cell
 from harness.tables.plain import terminal_width, wrap_text
-from harness.tables.seeds import DRAWN_TOGETHER, seeds_text
+from harness.tables.seeds import compared_seeds_sentence
 from harness.tables.table import Table, TidyRow
 from harness.tables.text import NOTHING, alpha_text, averaging_text, split_name
 
@@ -212,7 +212,7 @@ def render_differences(
         for number in numbers:
             texts += [_texts(comparisons[number], row, least) for row in tables[number]]
         # Two spaces before the line break: markdown keeps it.
-        caption = f"A: {title_a}  \nB: {title_b}  \n{_seeds_sentence(seeds)}"
+        caption = f"A: {title_a}  \nB: {title_b}  \n{compared_seeds_sentence(seeds)}"
         if note := _averaging_note(comparisons[numbers[0]], asked, is_only=len(averagings) == 1):
             caption = f"{caption}  \n{note}"
         table = Table(caption, _HEADER, tuple(texts), names=2)
@@ -223,21 +223,6 @@ def render_differences(
             table = changed_pairs_table(comparisons[number], pairs[number])
             sections.append(table.render(format))
     return "\n".join(sections)
-
-
-def _seeds_sentence(seeds: Mapping[tuple[str, str], int]) -> str:
-    """`1 seed.`, or how a table of several is to be read.
-
-    Args:
-        seeds: split -> number of seeds.
-    """
-    text = seeds_text(seeds)
-    if max(seeds.values()) == 1:
-        return f"{text}."
-    return (
-        f"{text}: PCK is their mean, and {DRAWN_TOGETHER}. A : B adds them up; McNemar's test is left out, "
-        "as it would count each keypoint several times."
-    )
 
 
 def _averaging_note(comparison: Comparison, asked: Averaging | None, *, is_only: bool) -> str:

@@ -84,9 +84,9 @@ def _reasons_without(scores: Iterable[Score]) -> list[str]:
     reasons = set()
     for score in scores:
         if interval_kind(score) is None:
-            # Of a record of before, only a single pair has none.
-            is_few = score.images is None or score.images < LEAST_IMAGES
-            # Notes say where the predictions of several seeds are not at hand.
+            # Of a record of before, only a single pair has none; or several seeds, whose predictions are not
+            # at hand, as a note says.
+            is_few = score.pairs < 2 if score.images is None else score.images < LEAST_IMAGES
             alike = "all pairs have the same score, or a note says why"
             reasons.add("there are fewer than ten images" if is_few else alike)
     return sorted(reasons, reverse=True)

@@ -273,6 +273,21 @@ def seeds_sentence(counts: Iterable[int]) -> str:
     return f"{text}; {DRAWN_TOGETHER}." if max(counts) > 1 else f"{text}."
 
 
+def compared_seeds_sentence(seeds: Mapping[tuple[str, str], int]) -> str:
+    """A sentence on the seeds of compared runs: `1 seed.`, or how numbers of several are to be read.
+
+    Args:
+        seeds: split -> number of seeds.
+    """
+    text = seeds_text(seeds)
+    if max(seeds.values()) == 1:
+        return f"{text}."
+    return (
+        f"{text}: PCK is their mean, and {DRAWN_TOGETHER}. A : B adds them up; McNemar's test is left out, "
+        "as it would count each keypoint several times."
+    )
+
+
 def tell_seeds(rows: Sequence[Row]) -> tuple[list[Row], str]:
     """Rows of a table that has no column of seeds, and a sentence on these for its caption.
 

@@ -246,8 +246,8 @@ def test_commands_follow_a_plugins_protocol(bench, with_protocol, photos, tmp_pa
     done = bench("compare", f"{out}:hog", f"{out}:position", *protocols, "--top", "0", *data)
     head, first, second = done.out.split("A: ")
     assert "PCK in percent, means as each table says, and" in head
-    assert "protocol pointwise)  \nBoth: mean per point.\n" in first
-    assert "protocol sd4match)  \nBoth: mean per image.\n" in second
+    assert "protocol pointwise)  \n1 seed.  \nBoth: mean per point.\n" in first
+    assert "protocol sd4match)  \n1 seed.  \nBoth: mean per image.\n" in second
     done = bench("compare", f"{out}:hog", *protocols, "--top", "0", *data)
     assert "PCK in percent, mean per point, and" in done.out
     assert "Both: mean per point, as of A's protocol; that of B's is mean per image.\n" in done.out
