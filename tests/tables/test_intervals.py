@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from shutil import copytree
 
 import pytest
 from support.made_up_records import a_record, a_timestep_record
+from support.markdown import cells_of_markdown
 from support.photos import make_photos
 from support.results import put_record, strip_truth
 
-from harness.cli import status
 from harness.records.schema import Record
 from harness.report.figures import sections
 from harness.tables.catalogue import CATALOGUE
@@ -124,8 +125,8 @@ def test_a_record_of_before_loses_its_mark_when_it_is_scored_anew(bench, tmp_pat
     photos = make_photos(tmp_path / "photos", images=12)
     results = tmp_path / "r"
     data = ("--datasets", f"folder={photos}")
-    run = ["run", "--methods", "position,hog", *data, "--localizers", "argmax", "--out", str(results)]
-    assert status(run) == 0
+    run = bench("run", "--methods", "position,hog", *data, "--localizers", "argmax", "--out", results)
+    assert run.status == 0
     old = copytree(results, tmp_path / "old")
     for path in old.glob("*/record.json"):
         content = json.loads(path.read_text())
@@ -142,3 +143,11 @@ def test_a_record_of_before_loses_its_mark_when_it_is_scored_anew(bench, tmp_pat
     after = bench("leaderboard", old, *data)
     assert "‡" not in after.out
     assert after.out == bench("leaderboard", results, *data).out
+    # What a run prints has the same places, numbers and intervals.
+    printed, shown = (
+        [re.sub("</?ins>|[*]", "", cell) for row in cells_of_markdown(out)[2:] for cell in row[:8]]
+        for out in (run.out, after.out)
+    )
+    assert printed == shown
+    assert "simultaneous" in run.out
+    assert "simultaneous" in after.out
