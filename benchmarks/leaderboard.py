@@ -99,7 +99,8 @@ def tabulate_costs(graph: Graph, rows: int, repeats: int) -> list[list[str]]:
             if title == "leaderboard":
                 # Waiting for what else the machine does is not the command's doing.
                 is_met = best.processor_seconds < TARGET_SECONDS and best.megabytes < TARGET_MEGABYTES
-                verdict = f"under {TARGET_SECONDS} s of the processor and {TARGET_MEGABYTES:,} MB: {'met' if is_met else 'MISSED'}"
+                limits = f"under {TARGET_SECONDS} s of the processor and {TARGET_MEGABYTES:,} MB"
+                verdict = f"{limits}: {'met' if is_met else 'MISSED'}"
             numbers = [report.seconds(best.seconds), report.seconds(best.processor_seconds)]
             table.append([title, *numbers, f"{best.megabytes:.0f}", verdict])
             click.echo(" ".join(table[-1]), err=True)
