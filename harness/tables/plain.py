@@ -180,7 +180,9 @@ def _without_constant_columns(layout: _Layout) -> tuple[_Layout, str]:
         # Numbers belong to their row however alike they are.
         is_setting = (column < layout.names and title not in _ROW_HEADS) or title in _SETTINGS
         if is_setting and len(layout.rows) > 1 and len(values) == 1:
-            texts.append(f"{title} {values.pop()}")
+            value = values.pop()
+            # `3 seeds` says what it is.
+            texts.append(value if title == "seeds" else f"{title} {value}")
         else:
             kept.append(column)
     sentence = f"All rows: {', '.join(texts)}." if texts else ""

@@ -73,6 +73,12 @@ def test_seeds_of_one_method_are_one_row_with_their_mean():
     assert "Rows of several seeds are their mean; images and seeds are drawn together." in table.caption
 
 
+def test_a_terminal_says_once_what_all_rows_have():
+    records = [*seeds_of("mine", {0: 50.0, 1: 53.0}), *seeds_of("other", {0: 40.0, 1: 41.0})]
+    text = table_of(leaderboard, records, has_details=True).render("text")
+    assert ", 2 seeds, " in " ".join(text.split())
+
+
 def test_the_order_of_records_does_not_matter():
     records = [*seeds_of("mine", {0: 50.1, 1: 53.2, 2: 59.3}), *seeds_of("other", {2: 40.0, 0: 41.3})]
     texts = set()
