@@ -40,8 +40,6 @@ _NO_PLACES = (
 
 _LACKING = "Rows without a place that lack columns may be better than those above them."
 
-_BY_VALUE = "They are by value alone, not tested."
-
 
 def leaderboard(records: Sequence[Record], view: View) -> Table:
     """Methods as rows, datasets and alphas as columns.
@@ -148,16 +146,16 @@ def _caption(
     sentences = [numbers_caption(records, view, scores), *filter(None, [seeds])]
     if not ranking.ranked and ranking.lacking:
         sentences.append(_NO_PLACES)
-    elif view.has_details and ranking.ranked:
-        sentences.append(f"Places: {mean_text(ranking.columns, view.columns(records))}.")
+    if len(ranking.ranked) > 1:
+        number = mean_text(ranking.columns, view.columns(records))
+        if places:
+            sentences += place_sentences(places, number, sentences[0])
+        else:
+            sentences.append(f"Places are by the value of {number} alone, not tested.")
     if sentence := order_sentence([ranking.ranked], ranking.columns, view):
         sentences.append(sentence)
     if ranking.ranked and ranking.lacking:
         sentences.append(_LACKING)
-    if places:
-        sentences += place_sentences(places)
-    elif view.find_places and len(ranking.ranked) > 1:
-        sentences.append(_BY_VALUE)
     if view.has_details:
         if any(count > 1 for row in ranking.rows for count in row.seeds.values()):
             sentences.append(f"Rows of several seeds are their mean; {DRAWN_TOGETHER}.")

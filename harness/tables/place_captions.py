@@ -15,16 +15,23 @@ def place_text(best: int, worst: int) -> str:
     return str(best) if best == worst else f"{best}-{worst}"
 
 
-def place_sentences(places: Places) -> list[str]:
-    """Sentences on the places of tested rows."""
+def place_sentences(places: Places, number: str, said: str) -> list[str]:
+    """Sentences on the places of tested rows.
+
+    Args:
+        number: what rows are in order of: `PCK at alpha 0.10`.
+        said: the caption's sentences so far; images and pairs that stand there are not told again.
+    """
+    drawn = compared_text(places)
     if not are_known(places):
         return [
-            f"The rows share their places: {compared_text(places)} cannot tell them apart "
+            f"Rows are in order of {number} and share their places: {drawn} cannot tell them apart "
             f"({LEAST_IMAGES} images at least)."
         ]
+    source = "" if f"bootstrap over images, {drawn}." in said else f" (bootstrap over images, {drawn})"
     return [
-        f"Places are 95 % intervals, which hold for all rows together: {_example(places)} "
-        f"(bootstrap over images, {compared_text(places)}; simultaneous intervals of all differences).",
+        f"Places are by {number}, as 95 % intervals that hold for all rows together{source}: "
+        f"{_example(places)}.",
         *detectable_sentences(places.differences),
     ]
 
@@ -46,10 +53,7 @@ def detectable_sentences(differences: Sequence[RowDifference]) -> list[str]:
         return []
     least, middle, most = (f"{size:.1f}" for size in (min(sizes), statistics.median(sizes), max(sizes)))
     spread = f" ({least} to {most}, by the rows)" if least != most else ""
-    return [
-        "Two rows are told apart in four of five such comparisons where they truly differ by "
-        f"{middle} points or more{spread}."
-    ]
+    return [f"Four of five such comparisons find a true difference of {middle} points{spread}."]
 
 
 def _example(places: Places) -> str:

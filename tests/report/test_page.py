@@ -65,7 +65,7 @@ def test_what_papers_printed_stands_beside_it_when_asked(report, finished_run):
 def test_five_images_tell_no_rows_apart(report, finished_run):
     _, page = report(finished_run / "r")
     assert [row[0] for row in table_rows(page, "leaderboard")] == ["1-2", "1-2"]
-    assert "The rows share their places: 20 pairs of 5 images cannot tell them apart" in page
+    assert "share their places: 20 pairs of 5 images cannot tell them apart" in page
 
 
 def test_the_same_command_gives_the_same_bytes(report, finished_run):

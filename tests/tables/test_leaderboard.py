@@ -240,7 +240,7 @@ def test_a_method_alone_with_every_dataset_has_no_place():
     ]
     table = table_of(leaderboard, records, has_details=True)
     assert "No places: rows lack columns, as their notes say" in table.caption
-    assert "Places:" not in table.caption
+    assert "Places are" not in table.caption
     assert not table.marks
     # `bench run` prints the table without details.
     assert "No places: " in table_of(leaderboard, records).caption

@@ -52,7 +52,7 @@ def test_rows_that_cannot_be_told_apart_share_a_place(bench, results):
     assert places["hog", "bilinear"] in ("2", "1-2")
     # The same predictions twice over: whatever is between them is chance.
     assert places["position", "argmax"] == places["position", "bilinear"] == "3-4"
-    assert "simultaneous" in outcome.out
+    assert "95 % intervals that hold for all rows together" in outcome.out
 
 
 @pytest.mark.parametrize("option", ["--no-places", "--no-ties"])
@@ -105,7 +105,7 @@ def test_a_dataset_that_is_not_at_hand_leaves_places_by_value(bench, results, tm
     strip_truth(folder)
     outcome = bench("leaderboard", folder)
     assert (outcome.status, outcome.warnings) == (0, [])
-    assert "Places: PCK at alpha 0.10. They are by value alone, not tested." in outcome.out
+    assert "Places are by the value of PCK at alpha 0.10 alone, not tested." in outcome.out
     assert [row["#"] for row in rows_of(outcome.out)] == ["1", "2", "3", "4"]
 
 
