@@ -39,6 +39,9 @@ LEAST_IMAGES = 10
 LEAST_P = 2 / (RESAMPLES + 1)
 """The least p-value that so many draws can give: the true one may be smaller."""
 
+_NO_ERROR = 1e-12
+"""A smaller standard error is that of adding up."""
+
 _CHUNK = 500
 """Draws at a time, to bound memory."""
 
@@ -62,7 +65,8 @@ class Draws(NamedTuple):
     Attributes:
         value: (K,)
         deviations: (RESAMPLES, K), to be added to `value`.
-        is_known: (K,) bool: False where too few images, or a single pair of them, leave the spread unknown.
+        is_known: (K,) bool: False where too few images, a single pair of them, or pairs that are all alike
+            leave the spread unknown.
     """
 
     value: np.ndarray
@@ -203,9 +207,14 @@ class Estimates:
 
     @property
     def is_known(self) -> np.ndarray:
-        """(K,) bool: whether there are images enough to tell the spread."""
+        """(K,) bool: whether the spread can be told: from images enough, whose pairs are not all alike.
+
+        Pairs that all have the same difference say nothing of how others would differ; without any difference
+        predictions are equal, and so would be others.
+        """
         is_enough = self.image_counts >= LEAST_IMAGES
-        return np.asarray(is_enough & (self.sums.dyad_counts.sum(axis=0) >= 2))
+        is_alike = (self.spread.variance < _NO_ERROR**2) & (np.abs(self.value) > _NO_ERROR)
+        return np.asarray(is_enough & ~is_alike & (self.sums.dyad_counts.sum(axis=0) >= 2))
 
 
 def estimate(

@@ -26,7 +26,7 @@ def place_sentences(places: Places, number: str, said: str) -> list[str]:
     if not are_known(places):
         return [
             f"Rows are in order of {number} and share their places: {drawn} cannot tell them apart "
-            f"({LEAST_IMAGES} images at least)."
+            f"({unknown_text(places)})."
         ]
     source = "" if f"bootstrap over images, {drawn}." in said else f" (bootstrap over images, {drawn})"
     return [
@@ -37,8 +37,15 @@ def place_sentences(places: Places, number: str, said: str) -> list[str]:
 
 
 def are_known(places: Places) -> bool:
-    """Says whether there were images enough to tell rows apart."""
+    """Says whether some two rows could be told apart: with images enough, which do not all say the same."""
     return any(difference.low is not None for difference in places.differences)
+
+
+def unknown_text(places: Places) -> str:
+    """Why no two rows can be told apart."""
+    if places.images < LEAST_IMAGES:
+        return f"{LEAST_IMAGES} images at least"
+    return "two rows differ by the same on all pairs, which tells nothing of others"
 
 
 def compared_text(places: Places) -> str:

@@ -11,7 +11,7 @@ from harness.records.schema import Record
 from harness.tables.captions import text_or_dash
 from harness.tables.columns import ranking_columns
 from harness.tables.leaderboard import mean_text, ranking_of, tested_places
-from harness.tables.place_captions import are_known, compared_text, place_text
+from harness.tables.place_captions import are_known, compared_text, place_text, unknown_text
 from harness.tables.ranking import Ranking
 from harness.tables.row import Places, Row, RowDifference
 from harness.tables.table import Table, TidyRow
@@ -101,7 +101,7 @@ def _caption(
             "finds: the least true difference that four of five such comparisons tell apart."
         )
     else:
-        sentences.append(f"No intervals: {compared_text(places)} are too few.")
+        sentences.append(f"No intervals of {compared_text(places)}: {unknown_text(places)}.")
     if shown < couples:
         sentences.append(
             f"Shown: {shown} of {couples} couples, those of neighbours and those with the first row; "

@@ -111,3 +111,17 @@ def test_a_difference_of_the_detectable_size_is_found_four_times_in_five():
         ranks = ranks_of(*rows_of(seed, [0, size], images=80, pairs=300))
         found += bool(ranks.low[1, 0] > 0)
     assert found / 300 == pytest.approx(0.8, abs=0.1)
+
+
+def test_rows_that_differ_by_the_same_on_all_pairs_are_not_told_apart():
+    """Such pairs say nothing of how others would differ; a row that does differ has its intervals as ever."""
+    _, of_pair = rows_of(1, [0, 0])
+    random = np.random.default_rng(0)
+    shares = np.stack([np.full(200, 0.7), np.full(200, 0.4), random.random(200) / 10], axis=1)
+    ranks = ranks_of(shares, of_pair)
+    assert np.isnan([ranks.low[0, 1], ranks.high[0, 1], ranks.detectable[0, 1]]).all()
+    assert (ranks.best.tolist(), ranks.worst.tolist()) == ([1, 1, 3], [2, 2, 3])
+    alike = estimate(shares[:, :1] - shares[:, 1:2], np.ones((200, 1)), of_pair)
+    interval = alike.draws().interval()
+    assert np.isnan([interval.low, interval.high, interval.p, detectable_estimates(alike)]).all()
+    assert interval.value == pytest.approx(0.3)
