@@ -254,7 +254,10 @@ def _caption(averagings: Collection[Averaging], rows: Sequence[TidyRow]) -> str:
     without = ""
     if tested < len(rows):
         tests = f"{counted(tested, 'test')} by bootstrap and {counted(len(rows), 'test')} by McNemar"
-        without = f" Fewer than {LEAST_IMAGES} images, or pairs that all have the same difference, give none of these."
+        without = (
+            f" Fewer than {LEAST_IMAGES} images, or pairs that all have the same difference, "
+            "give none of these."
+        )
     return (
         f"PCK in percent, {average}, and B − A in percentage points on the pairs that both have. "
         f"95 %, p: bootstrap over images ({RESAMPLES:,} draws), since pairs share images. "
