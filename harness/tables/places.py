@@ -16,7 +16,10 @@ from harness.scoring.sources import Predicted
 from harness.specs import Averaging
 from harness.tables.columns import Column, Split, ranking_columns
 from harness.tables.row import Places, Row, RowDifference
-from harness.tables.row_counts import RowCounter, estimate_rows
+from harness.tables.row_counts import RowCounter, RowCounts, average_counts, estimate_rows
+
+_ROUNDING = 1e-6
+"""Percent by which a recorded score may differ from that of predictions."""
 
 
 class PlaceFinder:
@@ -58,19 +61,17 @@ class PlaceFinder:
         return self._known[key]
 
     def _find(self, rows: Sequence[Row], columns: Sequence[Column]) -> Places | None:
-        alphas: dict[Split, list[float]] = {}
+        columns_of: dict[Split, list[Column]] = {}
         for column in ranking_columns(columns):
-            split = (column.dataset, column.split)
-            alphas.setdefault(split, []).append(column.alpha)
-        counts = []
-        for split, split_alphas in alphas.items():
-            records = [row.cells[split] for row in rows]
-            counts.append(self._counter.count_rows(records, rows, split_alphas))
+            columns_of.setdefault((column.dataset, column.split), []).append(column)
+        counts = [self._count(rows, split, of_split) for split, of_split in columns_of.items()]
         tested = [number for number in range(len(rows)) if all(number in counted for counted in counts)]
         if len(tested) < 2:
             return None
         counts_of_tested = [[counted[number] for number in tested] for counted in counts]
-        estimates = estimate_rows(counts_of_tested, self._averaging)
+        # Rows are ordered by the mean of their columns: a split weighs as much as it has of them.
+        weights = [float(len(of_split)) for of_split in columns_of.values()]
+        estimates = estimate_rows(counts_of_tested, self._averaging, weights)
         ranks = rank_estimates(estimates)
         # A row that cannot be tested keeps the place that its number gives it.
         best = list(range(1, len(rows) + 1))
@@ -86,6 +87,18 @@ class PlaceFinder:
             sum(len(of_split[0].pair_ids) for of_split in counts_of_tested),
             int(estimates.image_counts.min()),
         )
+
+    def _count(self, rows: Sequence[Row], split: Split, columns: Sequence[Column]) -> dict[int, RowCounts]:
+        """Number of row -> what it has right on one split, of rows whose records say the same of it."""
+        records = [row.cells[split] for row in rows]
+        counts = self._counter.count_rows(records, rows, [column.alpha for column in columns])
+        for number, of_row in list(counts.items()):
+            recorded = sum(rows[number].values[column].pck for column in columns) / len(columns)
+            # Rows stand in the order of recorded scores: the place of others would be that of another row.
+            if abs(100 * average_counts(of_row, self._averaging) - recorded) > _ROUNDING:
+                self._counter.tell_stale(records[number][0])
+                del counts[number]
+        return counts
 
 
 def _cell_ids(row: Row) -> list[str]:

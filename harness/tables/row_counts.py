@@ -97,6 +97,13 @@ class RowCounter:
                 del counts[number]
         return counts
 
+    def tell_stale(self, record: Record) -> None:
+        """Adds to `problems` a row whose scores do not follow from its predictions."""
+        self.problems.append(
+            f"{self._folder / record.cell.id}: scores are not those of the predictions; "
+            "'bench rescore' makes them anew"
+        )
+
     def _read_run(self, record: Record, first: Record) -> Predicted:
         _check_same_data(record, first)
         return self._read(self._folder / record.cell.id, record)
@@ -136,12 +143,25 @@ def _check_same_data(record: Record, first: Record) -> None:
         raise DamagedResult(f"{record.cell.id}: was run on other data than its neighbours")
 
 
-def estimate_rows(counts: Sequence[Sequence[RowCounts]], averaging: Averaging) -> Estimates:
+def average_counts(counts: RowCounts, averaging: Averaging) -> float:
+    """The score, from 0 to 1, that a row has on one split: mean over its alphas and seeds."""
+    categories = [counts.truth.categories[number] for number in counts.truth.numbers(counts.pair_ids)]
+    weighting = weigh_pairs(averaging, counts.total, categories)
+    top = np.bincount(weighting.strata, counts.right.mean(axis=0) / weighting.divisor)
+    return float((top / np.bincount(weighting.strata, weighting.weight)).mean())
+
+
+def estimate_rows(
+    counts: Sequence[Sequence[RowCounts]], averaging: Averaging, split_weights: Sequence[float] | None = None
+) -> Estimates:
     """The mean over splits of each row's score, and over its seeds, as places are given by.
 
     Args:
         counts: of each split, those of each row.
+        split_weights: of each split in the mean; None for equal ones.
     """
+    if split_weights is None:
+        split_weights = [1.0] * len(counts)
     row_seeds = [
         sorted({seed for of_row in rows for seed in of_row.seeds}) for rows in zip(*counts, strict=True)
     ]
@@ -150,7 +170,7 @@ def estimate_rows(counts: Sequence[Sequence[RowCounts]], averaging: Averaging) -
     has_seed = np.array([[seed in of_row for of_row in row_seeds] for seed in seeds])
     numerators, denominators, identities, strata = [], [], [], []
     stratum_weights: list[float] = []
-    for of_rows in counts:
+    for of_rows, split_weight in zip(counts, split_weights, strict=True):
         pair_ids, _, _, total, truth = of_rows[0]
         categories = [truth.categories[number] for number in truth.numbers(pair_ids)]
         weighting = weigh_pairs(averaging, total, categories)
@@ -164,7 +184,7 @@ def estimate_rows(counts: Sequence[Sequence[RowCounts]], averaging: Averaging) -
         identities += image_identities(truth, pair_ids)
         strata.append(weighting.strata + len(stratum_weights))
         count = int(weighting.strata.max()) + 1
-        stratum_weights += [1 / count] * count
+        stratum_weights += [split_weight / count] * count
     return estimate(
         np.concatenate(numerators, axis=1),
         np.concatenate(denominators),

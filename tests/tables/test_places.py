@@ -234,3 +234,58 @@ def test_datasets_that_share_their_images_are_drawn_together(results):
     alone = estimate_rows([counts], "image").spread.variance
     # The same pairs twice over are no more evidence.
     assert estimate_rows([counts, counts], "image").spread.variance == pytest.approx(alone)
+
+
+def test_a_row_whose_scores_are_not_those_of_its_predictions_is_not_tested(bench, results, tmp_path):
+    from shutil import copytree
+
+    folder = copytree(results, tmp_path / "copy")
+    (path,) = folder.glob("*hog*/record.json")
+    content = json.loads(path.read_text())
+    for score in content["scores"]:
+        # Below the rows of the other method: predictions would give it the place of one of those.
+        if score["localizer"] == "argmax" and score["pck"] > 1:
+            score.update(pck=score["pck"] - 1, low=0, high=100)
+    put_record(path, content)
+    outcome = bench("leaderboard", folder)
+    assert outcome.status == 1
+    assert "scores are not those of the predictions; 'bench rescore' makes them anew" in outcome.complaint
+    notes = {(row["method"], row["localizer"]): row["note"] for row in rows_of(outcome.out)}
+    assert [key for key, note in notes.items() if "place by value" in note] == [("hog", "argmax")]
+    assert bench("rescore", folder).status == 0
+    assert bench("leaderboard", folder).status == 0
+
+
+def test_a_split_of_more_columns_weighs_as_much_as_rows_are_ordered_by(results):
+    from harness.records.results import read_results
+
+    finder = finder_of(results)
+    records, _ = read_results(results)
+    rows = []
+    columns = [Column(name, "val", alpha) for name, alpha in (("a", 0.05), ("a", 0.15), ("b", 0.05))]
+    for record in records:
+        scores = {
+            score.alpha: score
+            for score in record.scores
+            if (score.localizer, score.slice, score.averaging) == ("argmax", "all", "image")
+        }
+        values = {column: scores[column.alpha] for column in columns}
+        cells = {("a", "val"): (record,), ("b", "val"): (record,)}
+        rows.append(Row(record.cell.method, "none", "argmax", "none", "Z", values=values, cells=cells))
+    rows.sort(key=lambda row: -row.mean(columns))
+    places = finder(rows, columns)
+    assert finder.problems == []
+    (difference,) = places.differences
+    assert difference.points == pytest.approx(rows[0].mean(columns) - rows[1].mean(columns))
+
+
+def finder_of(results):
+    from functools import partial
+
+    from harness.plugins.loading import load_plugins
+    from harness.scoring.criteria import make_criterion
+    from harness.scoring.sources import Sources
+
+    host = load_plugins()
+    read = Sources(host, Path()).read
+    return PlaceFinder(results, read, partial(make_criterion, host), "sd4match", "image")
