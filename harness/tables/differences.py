@@ -250,10 +250,12 @@ def _caption(averagings: Collection[Averaging], rows: Sequence[TidyRow]) -> str:
         (averaging,) = averagings
         average = f"mean {averaging_text(averaging)}"
     tested = sum(row["p"] is not None for row in rows)
+    by_mcnemar = sum(row["p_mcnemar"] is not None for row in rows)
     tests = f"{counted(tested, 'test')} of a kind"
+    if tested != by_mcnemar:
+        tests = f"{counted(tested, 'test')} by bootstrap and {counted(by_mcnemar, 'test')} by McNemar"
     without = ""
     if tested < len(rows):
-        tests = f"{counted(tested, 'test')} by bootstrap and {counted(len(rows), 'test')} by McNemar"
         without = (
             f" Fewer than {LEAST_IMAGES} images, or pairs that all have the same difference, "
             "give none of these."
