@@ -22,6 +22,9 @@ from typing import Any, Literal, NamedTuple, TypeVar
 Points = TypeVar("Points", bound=Any)
 """(..., 2) numpy array or torch tensor of (x, y)."""
 
+FARTHEST = 1e9
+"""Pixels from the picture's corner beyond which a coordinate is no place in a picture, but a fault."""
+
 
 @dataclass(frozen=True)
 class PatchGrid:

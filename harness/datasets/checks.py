@@ -17,7 +17,7 @@ import numpy as np
 from harness.datasets.decoding import require_file, size_in_pixels
 from harness.datasets.images import ImageFile
 from harness.errors import DataError
-from harness.frames import Size
+from harness.frames import FARTHEST, Size
 from harness.specs import ImagePair, ImageSource, Scalar, Threshold
 
 LEAST_LENGTH = 1e-6
@@ -84,7 +84,8 @@ def check_box(where: str, what: str, box: object) -> Box | None:
     """Returns a box (x1, y1, x2, y2), None where there is none.
 
     Raises:
-        DataError: it has other than four finite numbers, no area, or its corners are not in order.
+        DataError: it has other than four finite numbers, no area, its corners are not in order or beyond any
+            picture.
     """
     if box is None:
         return None
@@ -94,11 +95,14 @@ def check_box(where: str, what: str, box: object) -> Box | None:
         raise DataError(f"{where}: {what} must be [x1, y1, x2, y2] in pixels")
     x1, y1, x2, y2 = numbers
     # Not `<`: a corner that is not a number must be refused, too.
-    if not (x2 - x1 >= LEAST_LENGTH and y2 - y1 >= LEAST_LENGTH) or math.isinf(x2 - x1 + y2 - y1):
+    if not (x2 - x1 >= LEAST_LENGTH and y2 - y1 >= LEAST_LENGTH):
         raise DataError(
             f"{where}: {what} [{x1:g}, {y1:g}, {x2:g}, {y2:g}] is empty; "
             "it is [x1, y1, x2, y2] with x2 > x1 and y2 > y1"
         )
+    # Every prediction would be within a share of so long a side.
+    if max(map(abs, numbers)) > FARTHEST:
+        raise DataError(f"{where}: {what} [{x1:g}, {y1:g}, {x2:g}, {y2:g}] is far beyond any picture")
     return x1, y1, x2, y2
 
 
@@ -178,6 +182,8 @@ def _check_points(where: str, what: str, points: object) -> np.ndarray:
     numbers = points.astype(np.float64)
     if np.isinf(numbers).any():
         raise DataError(f"{where}: {what} has an infinite coordinate; a point that is not there is NaN")
+    if (np.abs(numbers) > FARTHEST).any():
+        raise DataError(f"{where}: {what} has a coordinate far beyond any picture")
     return numbers
 
 

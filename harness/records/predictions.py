@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from harness.errors import UserError
 from harness.files import read_whole, replacing
+from harness.frames import FARTHEST
 from harness.messages import first_line
 from harness.records.folders import FRESH, SHARDS, folder_name
 from harness.records.truth_columns import (
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PREDICTIONS = "predictions.parquet"
-
-FARTHEST = 1e9
-"""Pixels from the picture's corner beyond which a coordinate is no prediction, but a fault."""
 
 KEY_COLUMNS = ("pair_id", "keypoint_id", "localizer")
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.errors import ExtractionError
+from harness.frames import FARTHEST
 from harness.isolation.origin import remember_origin
-from harness.records.predictions import FARTHEST
 from harness.specs import FeatureMap, Localizer, Located, is_batch_localizer
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ import numpy as np
 from harness.datasets.checks import LEAST_LENGTH, check_labels, check_text
 from harness.errors import DataError, UserError
 from harness.files import parse_json
+from harness.frames import FARTHEST
 from harness.messages import listed
 from harness.records.truth_columns import (
     BOX_COLUMNS,
@@ -168,7 +169,7 @@ class _Rows:
         """Returns (P,) the number of each pair; NaN where it has none. Raises like `texts`.
 
         Raises:
-            ValueError: also where a number is not finite.
+            ValueError: also where a number is not finite, or beyond any picture.
         """
         return self._of_pairs(column, self._numbers(column))
 
@@ -183,6 +184,7 @@ class _Rows:
         numbers: np.ndarray = self._predictions[column].to_numpy()
         is_wrong = self._predictions[column].is_valid().to_numpy() & ~np.isfinite(numbers)
         self._refuse(is_wrong, f"its {column} is not finite")
+        self._refuse(np.abs(numbers) > FARTHEST, f"its {column} is far beyond any picture")
         return numbers
 
     def _checked(self, column: str, values: np.ndarray, rows: np.ndarray, owners: np.ndarray) -> np.ndarray:
