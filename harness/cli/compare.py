@@ -123,7 +123,8 @@ class CompareArguments:
 def compare(host: Host, arguments: CompareArguments) -> int:
     """The paired difference B - A of two runs, from stored predictions, without a model.
 
-    A RUN is a results folder, the id of a cell or its beginning, or DIR:method[/prompt]. One RUN with several
+    A RUN is a results folder, the id of a cell or its beginning, or DIR:method[/prompt], which is all seeds
+    of it together (one: 'DIR:method[seed=1]'). One RUN with several
     --protocols shows what the choice of protocol alone does to the same predictions.
     """
     from harness.records.runs import read_run

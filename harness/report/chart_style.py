@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import nan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -139,17 +140,20 @@ def interval_lengths(values: Sequence[Value]) -> list[list[float]] | None:
     """Lengths (2, N) of intervals below and above their values.
 
     Returns:
-        Zeros where a value has no interval; None where no value has one.
+        NaN where a value has no interval, so that nothing is drawn: ends without a line would look like one
+        that is known to the point. None where no value has one.
     """
     if all(value.low is None for value in values):
         return None
     below, above = [], []
     for value in values:
-        low = value.pck if value.low is None else value.low
-        high = value.pck if value.high is None else value.high
+        if value.low is None or value.high is None:
+            below.append(nan)
+            above.append(nan)
+            continue
         # matplotlib refuses negative lengths.
-        below.append(max(0.0, value.pck - low))
-        above.append(max(0.0, high - value.pck))
+        below.append(max(0.0, value.pck - value.low))
+        above.append(max(0.0, value.high - value.pck))
     return [below, above]
 
 

@@ -22,6 +22,9 @@ from harness.tables.view import View
 INTERVALS = "the 95 % interval by bootstrap over images"
 """The meaning of error bars."""
 
+SLICE_INTERVALS = f"{INTERVALS}; none below ten images"
+"""The same of slices, which may be small."""
+
 NUMBERS_BELOW = "the numbers are in the table below."
 """End of an accessible name."""
 
@@ -116,7 +119,7 @@ def figure_caption(
         sentences.append(f"{selection}; the numbers below have all.")
     drawn_scores = [score for series in split.series[:drawn] for score in series.scores.values()]
     if has_old([*scores, *drawn_scores]):
-        sentences.append(OLD_SENTENCE)
+        sentences.append(f"But {OLD_SENTENCE}")
     if split.left_out:
         sentences.append(f"Not drawn: {'; '.join(split.left_out)}.")
     if split.differences:

@@ -11,6 +11,7 @@ from harness.report.chart_style import MOST_SERIES
 from harness.report.figure import (
     INTERVALS,
     NUMBERS_BELOW,
+    SLICE_INTERVALS,
     Figure,
     chart_curve,
     count_series,
@@ -108,7 +109,7 @@ def category_figure(split: SplitSeries, view: View, key: str) -> Figure:
     slices = _category_slices(categories)
     drawn = split.series[:MOST_BARS]
     curves = slice_curves(drawn, slices, split.alpha)
-    details = f"Error bars: {INTERVALS}."
+    details = f"Error bars: {SLICE_INTERVALS}."
     caption = figure_caption(split, view, split.alpha, drawn=len(drawn), details=details)
     return Figure(
         key=key,
@@ -142,7 +143,7 @@ def difficulty_figure(split: SplitSeries, view: View, key: str) -> Figure:
             selection = f"the first {MOST_VALUES} of {len(values)} values are drawn"
             sentences.append(f"{plain(name)}: {selection}; the numbers below have all.")
     titles = [plain(name) for name in labels]
-    details = f"Across: the dataset's own labels, with n in pairs. Bars: {INTERVALS}."
+    details = f"Across: the dataset's own labels, with n in pairs. Bars: {SLICE_INTERVALS}."
     caption = figure_caption(split, view, split.alpha, drawn=len(drawn), details=details)
     chart = f"Chart with {counted(len(labels), 'panel')} ({', '.join(titles)})"
     return Figure(

@@ -111,6 +111,20 @@ def test_charts_are_svg_that_can_stand_beside_each_other():
     assert "&lt;b&gt;" in drawings[1]
 
 
+def test_a_value_without_interval_has_no_error_bar():
+    """Not even its two ends, which would say that it is known to the point."""
+    with_interval, without = Value(10.0, 8.0, 12.0), Value(10.0, None, None)
+
+    def count_marks(*values: Value) -> tuple[int, int]:
+        curve = Curve(0, list(values))
+        bars = charts.bar_chart(["a", "b"], [curve], "bars")
+        line = charts.curve_chart([0.1, 0.2], [curve], "alpha", ["a", "b"], "line")
+        return bars.count("<use"), line.count("<use")
+
+    bars, line = count_marks(with_interval, without)
+    assert count_marks(with_interval, with_interval) == (bars + 2, line + 2)
+
+
 def test_charts_do_not_depend_on_the_users_settings(monkeypatch):
     import matplotlib as mpl
 
