@@ -164,7 +164,7 @@ def _caption(
 
 
 def mean_text(columns: Sequence[Column], all_columns: Sequence[Column]) -> str:
-    """The number that rows are in order of: `mean of PCK at alpha 0.10`, and on which data where not on all.
+    """The number that rows are in order of: `the mean of PCK at alpha 0.10`, with the data where not all are.
 
     Args:
         columns: those that rows are ranked on.
@@ -172,12 +172,12 @@ def mean_text(columns: Sequence[Column], all_columns: Sequence[Column]) -> str:
     """
     ranking = ranking_columns(columns)
     alphas = dict.fromkeys(alpha_text(column.alpha) for column in ranking)
-    number = f"PCK at alpha {', '.join(alphas)}"
+    number = f"PCK at alpha {listed(list(alphas))}"
     if len(columns) < len(all_columns):
         data = dict.fromkeys(split_name(column.dataset, column.split) for column in ranking)
         number = f"{number} on {listed(list(data))}"
     if len(ranking) > 1:
-        return f"mean of {number}"
+        return f"the mean of {number}"
     return number
 
 

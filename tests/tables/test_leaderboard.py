@@ -200,6 +200,16 @@ def test_rows_are_ranked_by_the_headline_alpha():
     assert [(row["#"], row["method"]) for row in rows] == [("1", "high"), ("2", "middle"), ("3", "low")]
 
 
+def test_a_caption_says_what_places_are_by():
+    records = [
+        a_record(name, pck, dataset=data)
+        for name, pck in (("a", 50.0), ("b", 40.0))
+        for data in ("birds", "cars")
+    ]
+    number = "Places are by the value of the mean of PCK at alpha 0.10 alone, not tested."
+    assert number in table_of(leaderboard, records).caption
+
+
 def test_limited_failed_and_foreign_rows_are_marked_and_not_ranked():
     rows = rows_of(
         [
