@@ -201,6 +201,22 @@ def test_places_have_intervals():
         assert "Places are by the value of PCK at alpha 0.10 alone, not tested." in untested.caption
 
 
+@pytest.mark.parametrize(
+    ("images", "reason"),
+    [
+        (9, "10 images at least"),
+        (10, "two rows differ by the same on all pairs, which tells nothing of others"),
+    ],
+)
+def test_rows_that_nothing_tells_apart_share_their_places_for_a_reason(images, reason):
+    places = Places([1, 1], [2, 2], frozenset(), [RowDifference(0, 1, 30.0, None, None, None)], 20, images)
+    table = table_of(leaderboard, [of("a", 50.0), of("b", 20.0)], find_places=lambda lines, columns: places)
+    assert (
+        "Rows are in order of PCK at alpha 0.10 and share their places: "
+        f"20 pairs of {images} images cannot tell them apart ({reason})."
+    ) in table.caption
+
+
 def test_a_caption_says_once_what_intervals_and_places_are_drawn_from():
     records = [of("a", 50.0), of("b", 20.0)]
     differences = [RowDifference(0, 1, 30.0, 20.0, 40.0, 10.0)]
