@@ -44,7 +44,7 @@ def are_known(places: Places) -> bool:
 def unknown_text(places: Places) -> str:
     """Why no two rows can be told apart."""
     if places.images < LEAST_IMAGES:
-        return f"{LEAST_IMAGES} images at least"
+        return f"it takes {LEAST_IMAGES} images at least"
     return "two rows differ by the same on all pairs, which tells nothing of others"
 
 

@@ -204,7 +204,7 @@ def test_places_have_intervals():
 @pytest.mark.parametrize(
     ("images", "reason"),
     [
-        (9, "10 images at least"),
+        (9, "it takes 10 images at least"),
         (10, "two rows differ by the same on all pairs, which tells nothing of others"),
     ],
 )
