@@ -194,7 +194,7 @@ class Estimates:
     def draws(self, seed: int = 0) -> Draws:
         """Draws images and seeds with replacement; the same ones for each column."""
         spread = self.spread
-        tails = _tails(spread.freedom)
+        tails = tail_factors(spread.freedom)
         by_image = self.sums.of_image(self.dyads) * (spread.image_scale * tails)
         deviations = _deviations(by_image, seed)
         is_by_dyad = spread.dyad_scale > 0
@@ -301,7 +301,7 @@ def quantile_factor(freedom: np.ndarray, share: float) -> np.ndarray:
     return np.asarray(stdtrit(np.maximum(freedom, 1), share))
 
 
-def _tails(freedom: np.ndarray) -> np.ndarray:
+def tail_factors(freedom: np.ndarray) -> np.ndarray:
     """Student's quantile over the normal one, since the spread of few clusters is uncertain itself.
 
     Cameron and Miller (2015, JHR 50).

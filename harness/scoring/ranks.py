@@ -3,10 +3,11 @@
 Rows are scored on the same pairs, so their errors are correlated and their differences are better known than
 they are themselves. All differences are drawn together, and the interval of each is as many standard errors
 wide as the largest of all draws' deviations needs (maximum statistic; Romano and Wolf 2005, Econometrica 73):
-in 95 % of all experiments every one of them holds the true difference. A row's rank is then at best one more
-than the number of rows that are above it beyond doubt, and at worst the number of rows that are not below it
-(Mogstad, Romano, Shaikh and Wilhelm 2024, Review of Economic Studies 91). Ranks of the draws themselves would
-be too sure of rows that are nearly equal.
+in 95 % of all experiments every one of them holds the true difference. The maximum is that of deviations on
+the normal scale, and each interval has its own Student's quantile at that level: a difference that few images
+tell of lengthens no other. A row's rank is then at best one more than the number of rows that are above it
+beyond doubt, and at worst the number of rows that are not below it (Mogstad, Romano, Shaikh and Wilhelm 2024,
+Review of Economic Studies 91). Ranks of the draws themselves would be too sure of rows that are nearly equal.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.scoring.bootstrap import LEVEL, Estimates, quantile_factor
+from harness.scoring.bootstrap import LEVEL, Estimates, quantile_factor, tail_factors
 
 POWER = 0.8
 """Share of experiments in which a difference of the detectable size is found."""
@@ -40,8 +41,10 @@ class Ranks(NamedTuple):
 
 def rank_estimates(estimates: Estimates, seed: int = 0) -> Ranks:
     """Ranks the columns of estimates on the same pairs, the largest first."""
+    from scipy.special import ndtr
+
     rows = len(estimates.value)
-    errors = np.zeros((rows, rows))
+    errors, freedom = np.zeros((rows, rows)), np.ones((rows, rows))
     # The deviation that most exceeds its standard error, in each draw.
     largest = np.zeros(0)
     for row in range(rows - 1):
@@ -49,13 +52,17 @@ def rank_estimates(estimates: Estimates, seed: int = 0) -> Ranks:
         error = np.sqrt(contrast.spread.variance)
         error = np.where(contrast.is_known, error, np.nan)
         errors[row, row + 1 :] = errors[row + 1 :, row] = error
+        freedom[row, row + 1 :] = freedom[row + 1 :, row] = contrast.spread.freedom
         # Rows of equal predictions differ by nothing in every draw.
         is_tested = error > 0
         if is_tested.any():
-            deviations = np.abs(contrast.draws(seed).deviations[:, is_tested]) / error[is_tested]
-            most = deviations.max(axis=1)
+            # On the normal scale: a difference that is known by few images would lengthen all others.
+            scale = (error * tail_factors(contrast.spread.freedom))[is_tested]
+            most = (np.abs(contrast.draws(seed).deviations[:, is_tested]) / scale).max(axis=1)
             largest = np.maximum(largest, most) if len(largest) else most
-    critical = float(np.quantile(largest, LEVEL)) if len(largest) else 0.0
+    normal = float(np.quantile(largest, LEVEL)) if len(largest) else 0.0
+    # Few seeds have draws with shorter tails than the normal distribution's: at least as long as the draws.
+    critical = np.maximum(quantile_factor(freedom, float(ndtr(normal))), normal * tail_factors(freedom))
     # Rounded, so that no rank depends on the order of adding.
     difference = np.round(estimates.value[:, None] - estimates.value[None, :], 12)
     low = difference - critical * errors

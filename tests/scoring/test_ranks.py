@@ -125,3 +125,28 @@ def test_rows_that_differ_by_the_same_on_all_pairs_are_not_told_apart():
     interval = alike.draws().interval()
     assert np.isnan([interval.low, interval.high, interval.p, detectable_estimates(alike)]).all()
     assert interval.value == pytest.approx(0.3)
+
+
+def test_a_difference_that_few_images_tell_of_lengthens_no_other():
+    random = np.random.default_rng(3)
+    # Ten categories: one of a single pair, which alone sets the second row apart from the first.
+    images, categories = [[0, 1]], [0]
+    for category in range(1, 10):
+        for _ in range(40):
+            images.append((2 + 20 * category + random.choice(20, 2, replace=False)).tolist())
+            categories.append(category)
+    of_pair = np.array(images)
+    hardness = random.normal(0, 0.1, of_pair.max() + 1)[of_pair].sum(axis=1)
+    first, third, fourth = (
+        level + hardness + random.normal(0, 0.1, len(of_pair)) for level in (0.5, 0.44, 0.38)
+    )
+    second = first.copy()
+    second[0] -= 0.1
+    shares = np.stack([first, second, third, fourth], axis=1)
+    ranks = rank_estimates(estimate(shares, np.ones_like(shares), of_pair, np.array(categories)))
+    alone = shares[:, 2:]
+    ranks_alone = rank_estimates(estimate(alone, np.ones_like(alone), of_pair, np.array(categories)))
+    length = ranks.high[2, 3] - ranks.low[2, 3]
+    # As much longer as six differences in place of one need.
+    assert length < 2 * (ranks_alone.high[0, 1] - ranks_alone.low[0, 1])
+    assert ranks.high[0, 1] - ranks.low[0, 1] > 3 * length
