@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from harness.scoring.comparison import Comparison
 from harness.scoring.pck import percent
 from harness.tables.columns import RANKING_ALPHA
 from harness.tables.table import Table, TidyRow
-from harness.tables.text import NOTHING, alpha_text
+from harness.tables.text import NOTHING, alpha_text, difference_text
 
 # The last column is one of notes, as in every table; pairs have none.
 _PAIRS_HEADER = ("pair", "keypoints", "A", "B", "B − A", "")
@@ -67,19 +66,19 @@ def changed_pairs_table(comparison: Comparison, rows: Sequence[TidyRow]) -> Tabl
     for row in rows:
         pck_a = number_cell(row["pck_a"])
         pck_b = number_cell(row["pck_b"])
-        difference = number_cell(row["difference"], "+")
+        difference = difference_cell(row["difference"])
         texts.append((str(row["pair"]), str(row["keypoints"]), pck_a, pck_b, difference, ""))
     alpha = alpha_text(float(str(rows[0]["alpha"])))
     caption = f"Pairs of {comparison.where} that changed most, PCK@{alpha}:"
     return Table(caption, _PAIRS_HEADER, tuple(texts), names=1)
 
 
-def number_cell(value: object, sign: Literal["", "+"] = "") -> str:
-    """One decimal; a number that rounds to zero has no sign."""
-    if value is None:
-        return NOTHING
-    rounded = round(float(str(value)), 1)
-    # Python prints -0.0 with its sign.
-    if not rounded:
-        return "0.0"
-    return f"{rounded:{sign}.1f}"
+def number_cell(value: object) -> str:
+    """One decimal, or an en dash."""
+    # Less than nothing is what adding up leaves of nothing: Python prints -0.0 with its sign.
+    return NOTHING if value is None else f"{round(float(str(value)), 1) + 0.0:.1f}"
+
+
+def difference_cell(value: object) -> str:
+    """`+1.2`, `−2.2`, `0.0`, or an en dash."""
+    return NOTHING if value is None else difference_text(float(str(value)))

@@ -29,7 +29,12 @@ from harness.scoring.paired import holm, mcnemar
 from harness.scoring.pck import percent
 from harness.scoring.ranks import detectable_estimates
 from harness.specs import Averaging
-from harness.tables.changed_pairs import changed_pairs_table, most_changed_pairs, number_cell
+from harness.tables.changed_pairs import (
+    changed_pairs_table,
+    difference_cell,
+    most_changed_pairs,
+    number_cell,
+)
 from harness.tables.plain import terminal_width, wrap_text
 from harness.tables.seeds import compared_seeds_sentence
 from harness.tables.table import Table, TidyRow
@@ -290,14 +295,14 @@ def _texts(comparison: Comparison, row: TidyRow, least: float) -> tuple[str, ...
         note = "; ".join(comparison.notes)
     interval = NOTHING
     if row["low"] is not None:
-        interval = f"{number_cell(row['low'], '+')} to {number_cell(row['high'], '+')}"
+        interval = f"{difference_cell(row['low'])} to {difference_cell(row['high'])}"
     return (
         split_name(str(row["dataset"]), str(row["split"])),
         category_of(str(row["slice"])) or str(row["slice"]),
         alpha_text(float(str(row["alpha"]))),
         number_cell(row["pck_a"]),
         number_cell(row["pck_b"]),
-        number_cell(row["difference"], "+"),
+        difference_cell(row["difference"]),
         interval,
         number_cell(row["detectable"]),
         p_text(row["p_holm"], least),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 
 import pytest
@@ -327,6 +328,12 @@ def test_pairs_that_one_run_lacks_are_left_out_and_counted(compare, results):
             "ok",
         )
     assert {row["pairs"] for row in found if row["slice"] == "all"} == {8}
+
+
+def test_differences_have_the_minus_sign_of_other_tables(compare, results):
+    done = compare(f"{results}:position", f"{results}:hog")
+    assert re.search(r"\| +−\d", done.out)
+    assert not re.search(r"[ |]-\d", done.out)
 
 
 def test_a_single_pair_has_no_interval(compare, results):
