@@ -14,7 +14,17 @@ from pathlib import Path
 import click
 import numpy as np
 import report
-from pair_graphs import Graph, drawn_from_mixed, parts_of, pf_pascal, pf_willow, shapes, spair_71k
+from pair_graphs import (
+    Graph,
+    drawn_from_mixed,
+    few_sources,
+    parts_of,
+    pf_pascal,
+    pf_willow,
+    shapes,
+    spair_71k,
+    star,
+)
 from simulated_pairs import Model, Simulated, simulate
 
 from harness.scoring.averages import weigh_pairs
@@ -28,6 +38,9 @@ GRAPHS: dict[str, Callable[[], Graph]] = {
     "pf-willow": pf_willow,
     "spair-71k": spair_71k,
 }
+
+UNEVEN_GRAPHS: dict[str, Callable[[], Graph]] = {"star": star, "few-sources": few_sources}
+"""Of pairs that a few images decide; simulated where `--datasets` names them."""
 
 SPREAD = 0.8
 """Of categories' levels: PCKs from about 10 to 90 %."""
@@ -243,7 +256,7 @@ def count_ranks(graph: Graph, levels: tuple[float, ...], repetitions: int, seed:
     "--datasets",
     default=",".join(GRAPHS),
     show_default=True,
-    help="Whose graphs, separated by commas.",
+    help="Whose graphs, separated by commas; also star and few-sources, which a few images decide.",
 )
 @click.option(
     "--slow-repetitions",
@@ -256,7 +269,7 @@ def count_ranks(graph: Graph, levels: tuple[float, ...], repetitions: int, seed:
 def main(repetitions: int, datasets: str, slow_repetitions: int, out: Path | None) -> None:
     """Count how often printed intervals hold the truth."""
     began = time.monotonic()
-    graphs = [GRAPHS[name]() for name in datasets.split(",")]
+    graphs = [(GRAPHS | UNEVEN_GRAPHS)[name]() for name in datasets.split(",")]
     parts = [_head(graphs, repetitions)]
     for part in _tables(graphs, repetitions, slow_repetitions):
         parts.append(part)

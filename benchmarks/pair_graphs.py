@@ -151,6 +151,26 @@ def _graph(
     return Graph(name, np.array(pairs), np.array(categories), keypoints)
 
 
+def star() -> Graph:
+    """200 pairs, one image in half of them: what the intervals are not made for."""
+    random = np.random.default_rng(5)
+    others = np.arange(1, 81)
+    with_center = [(0, int(image)) for image in random.permutation(np.tile(others, 2))[:100]]
+    without = [tuple(random.choice(others, 2, replace=False).tolist()) for _ in range(100)]
+    return _of_one_category("star", with_center + without, random)
+
+
+def few_sources() -> Graph:
+    """40 pairs of four source images, each target in one: as few as decide, though 44 images are counted."""
+    random = np.random.default_rng(6)
+    return _of_one_category("few-sources", [(number % 4, 4 + number) for number in range(40)], random)
+
+
+def _of_one_category(name: str, pairs: Sequence[tuple[int, ...]], random: np.random.Generator) -> Graph:
+    keypoints = random.integers(FEWEST, MOST + 1, len(pairs))
+    return Graph(name, np.array(pairs), np.zeros(len(pairs), dtype=np.int64), keypoints)
+
+
 def parts_of(graph: Graph) -> Iterator[tuple[str, np.ndarray]]:
     """Yields slices of a graph, (P,) bool: a category of the usual size, and its pairs up to ten images."""
     counts = np.bincount(graph.categories)

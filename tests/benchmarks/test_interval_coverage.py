@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from interval_coverage import AS_IF_INDEPENDENT, Coverage, SeedModel, count_ranks, cover, cover_seeds, main
-from pair_graphs import SPAIR_71K, drawn_from_mixed, parts_of, pf_pascal, pf_willow, spair_71k
+from pair_graphs import (
+    SPAIR_71K,
+    drawn_from_mixed,
+    few_sources,
+    parts_of,
+    pf_pascal,
+    pf_willow,
+    spair_71k,
+    star,
+)
 from simulated_pairs import Model, simulate
 
 
@@ -91,3 +100,13 @@ def test_the_command_writes_every_table(tmp_path):
         "Places, 1 experiments",
     ):
         assert f"## {title}\n" in text
+
+
+def test_a_few_images_that_decide_are_where_intervals_are_too_short():
+    model = Model(image_share=0.2)
+    for graph in (star(), few_sources()):
+        covered = cover(graph, model, 200)
+        # As the documentation says.
+        assert 0.6 < covered["image"].held < 0.95
+    center = star().images == 0
+    assert center.any(axis=1).mean() == 0.5
