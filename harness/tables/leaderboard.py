@@ -33,9 +33,12 @@ _NAMES = ("#", "method", "prompt", "localizer", "backbone")
 
 _DETAILS = ("sup.", "t", "ensemble", "trained on", "tuned on", "seeds", "pairs", "s/pair")
 
-_NO_PLACES = (
-    "No places: rows lack columns, as their notes say, and no two methods have all of them. "
-    "`bench leaderboard --datasets NAME` gives places on one dataset."
+_NO_PLACES = "No places: rows lack columns, as their notes say, and no two methods have all of them."
+
+_ON_ONE_DATASET = "`bench leaderboard --datasets NAME` gives places on one dataset."
+
+_ON_ONE_ALPHA = (
+    "`bench leaderboard --alphas A` gives places at one threshold; `bench rescore` adds thresholds."
 )
 
 _LACKING = "Rows without a place that lack columns may be better than those above them."
@@ -145,7 +148,8 @@ def _caption(
     scores = row_scores(ranking.rows, view.columns(records))
     sentences = [numbers_caption(records, view, scores), *filter(None, [seeds])]
     if not ranking.ranked and ranking.lacking:
-        sentences.append(_NO_PLACES)
+        splits = {(column.dataset, column.split) for column in ranking.columns}
+        sentences += [_NO_PLACES, _ON_ONE_DATASET if len(splits) > 1 else _ON_ONE_ALPHA]
     if len(ranking.ranked) > 1:
         number = mean_text(ranking.columns, view.columns(records))
         if places:

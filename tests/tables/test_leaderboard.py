@@ -362,3 +362,12 @@ def test_the_protocol_of_most_records_is_the_tables():
     ]
     assert "protocol original," in table_of(leaderboard, records).caption
     assert "protocol sd4match " in table_of(leaderboard, [*records, a_record("d")]).caption
+
+
+def test_rows_of_one_dataset_that_lack_thresholds_are_told_how_to_get_places():
+    records = [a_record("a", 10.0, alphas=(0.05, 0.1)), a_record("b", 20.0, alphas=(0.05,))]
+    caption = table_of(leaderboard, records).caption
+    assert "`bench leaderboard --alphas A` gives places at one threshold" in caption
+    assert "--datasets" not in caption
+    elsewhere = [a_record("a", 10.0), a_record("a", 10.0, dataset="cars"), a_record("b", 20.0)]
+    assert "--datasets NAME` gives places on one dataset" in table_of(leaderboard, elsewhere).caption
