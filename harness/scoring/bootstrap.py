@@ -150,15 +150,16 @@ class Estimates:
         Args:
             weights: (K, L), for L of them.
         """
-        # A sum has the fewest seeds of what it is made of, whose spread is known least.
-        used = np.where(weights != 0, self.seed_counts[:, None], np.iinfo(np.int64).max)
+        # A sum has the fewest seeds of what it is made of, whose spread is known least; one seed has none.
+        is_spread = (weights != 0) & (self.seed_counts[:, None] > 1)
+        used = np.where(is_spread, self.seed_counts[:, None], self.seed_counts.max())
         return Estimates(
             self.value @ weights,
             self.dyads,
             self.sums.contrast(weights),
             tuple(residual.contrast(weights) for residual in self.residuals),
             self.seeds @ weights,
-            used.min(axis=0),
+            np.where(is_spread.any(axis=0), used.min(axis=0), 1),
             np.repeat(self.image_counts.min(), weights.shape[1]),
         )
 

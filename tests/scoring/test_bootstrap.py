@@ -315,3 +315,15 @@ def test_seeds_that_a_column_lacks_do_not_count():
     alone = estimate(shares[:1, :, 1:], np.ones((100, 1)), of_pair)
     assert both.value[1] == pytest.approx(alone.value[0])
     assert both.spread.variance[1] == pytest.approx(alone.spread.variance[0])
+
+
+def test_a_row_of_one_seed_does_not_make_the_spread_of_several_less_known():
+    """Differences of rows of five, three and one seed: the seeds of those that have several count."""
+    shares, of_pair = seeded(7, 5, 40, 100, 0.2)
+    shares = shares[:, :, :4]
+    has_seed = np.ones((5, 4), dtype=bool)
+    has_seed[3:, 1] = has_seed[1:, 2:] = False
+    shares = np.where(has_seed[:, None, :], shares, 0)
+    estimates = estimate(shares, np.ones((100, 4)), of_pair, has_seed=has_seed)
+    weights = np.array([[1, -1, 0, 0], [1, 0, -1, 0], [0, 0, 1, -1]]).T.astype(float)
+    assert estimates.contrast(weights).seed_counts.tolist() == [3, 5, 1]
