@@ -86,7 +86,7 @@ SPAIR_FAULTS = {
     "box without width": ({"trg_bndbox": [11, 27, 11, 30]}, "target_box [11, 27, 11, 30] is empty"),
     "box swapped": ({"trg_bndbox": [55, 40, 5, 5]}, "target_box [55, 40, 5, 5] is empty"),
     "box NaN": ({"trg_bndbox": [float("nan"), 5, 55, 40]}, "is empty"),
-    "box infinite": ({"trg_bndbox": [5, 5, float("inf"), 40]}, "is empty"),
+    "box infinite": ({"trg_bndbox": [5, 5, float("inf"), 40]}, "is far beyond any picture"),
     "box hair's breadth": ({"trg_bndbox": [5, 5, 5 + 1e-300, 40]}, "is empty"),
     "box of three": ({"src_bndbox": [5, 5, 55]}, "src_bndbox must be [x1, y1, x2, y2]"),
     "box object": ({"src_bndbox": {"x1": 1, "y1": 2, "x2": 3, "y2": 4}}, "src_bndbox must be"),

@@ -149,5 +149,5 @@ def test_a_record_of_before_loses_its_mark_when_it_is_scored_anew(bench, tmp_pat
         for out in (run.out, after.out)
     )
     assert printed == shown
-    assert "simultaneous" in run.out
-    assert "simultaneous" in after.out
+    assert "hold for all rows together" in run.out
+    assert "hold for all rows together" in after.out
