@@ -97,9 +97,8 @@ def tabulate_costs(graph: Graph, rows: int, repeats: int) -> list[list[str]]:
             best = Cost(*(min(values) for values in zip(*costs, strict=True)))
             verdict = ""
             if title == "leaderboard":
-                # Waiting for what else the machine does is not the command's doing.
-                is_met = best.processor_seconds < TARGET_SECONDS and best.megabytes < TARGET_MEGABYTES
-                limits = f"under {TARGET_SECONDS} s of the processor and {TARGET_MEGABYTES:,} MB"
+                is_met = best.seconds < TARGET_SECONDS and best.megabytes < TARGET_MEGABYTES
+                limits = f"under {TARGET_SECONDS} s and {TARGET_MEGABYTES:,} MB"
                 verdict = f"{limits}: {'met' if is_met else 'MISSED'}"
             numbers = [report.seconds(best.seconds), report.seconds(best.processor_seconds)]
             table.append([title, *numbers, f"{best.megabytes:.0f}", verdict])
