@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -38,3 +38,20 @@ def weigh_pairs(averaging: Averaging, total: np.ndarray, categories: Sequence[st
     if averaging in ("image", "category-image"):
         return Weighting(total, ones, strata)
     return Weighting(ones, total.astype(np.float64), strata)
+
+
+def slice_columns(
+    right: np.ndarray, slices: Mapping[str, np.ndarray], weighting: Weighting
+) -> tuple[np.ndarray, np.ndarray]:
+    """Numerators, (..., P, columns), and denominators, (P, columns), of an average in each slice.
+
+    Columns are slices times alphas, the alphas of the first slice first.
+
+    Args:
+        right: (..., P, alphas) correct keypoints of each pair.
+        slices: name -> (P,) bool.
+    """
+    inside = np.stack(list(slices.values()), axis=1).astype(np.float64)
+    share = right / weighting.divisor[:, None]
+    numerators = (share[..., None, :] * inside[:, :, None]).reshape(*right.shape[:-1], -1)
+    return numerators, np.repeat(inside * weighting.weight[:, None], right.shape[-1], axis=1)

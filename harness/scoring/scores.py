@@ -13,7 +13,7 @@ import numpy as np
 from harness.frames import Size
 from harness.records.schema import Score
 from harness.records.slices import CATEGORY, shown_labels, slice_name
-from harness.scoring.averages import weigh_pairs
+from harness.scoring.averages import slice_columns, weigh_pairs
 from harness.scoring.bootstrap import estimate
 from harness.scoring.correctness import count_correct, image_numbers, scorable_points
 from harness.scoring.criteria import Criterion
@@ -142,14 +142,10 @@ def _scores(
         right, total: (P, alphas) correct keypoints and (P,) keypoints of each pair.
     """
     shares: dict[tuple[str, str, float], _Share] = {}
-    inside = np.stack(list(pairs.slices.values()), axis=1).astype(np.float64)
     counts = pairs.count_images()
     for averaging in AVERAGINGS:
         weighting = weigh_pairs(averaging, total, pairs.categories)
-        # (P, slices, alphas) -> (P, columns), the alphas of the first slice first.
-        share = right / weighting.divisor[:, None]
-        numerators = (share[:, None, :] * inside[:, :, None]).reshape(len(total), -1)
-        weights = np.repeat(inside * weighting.weight[:, None], len(criterion.alphas), axis=1)
+        numerators, weights = slice_columns(right, pairs.slices, weighting)
         estimates = estimate(numerators, weights, pairs.images, weighting.strata)
         low, high = estimates.draws().share_interval()
         keys = itertools.product(pairs.slices, criterion.alphas)

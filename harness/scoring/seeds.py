@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.errors import UserError
 from harness.frames import Size
-from harness.scoring.averages import weigh_pairs
+from harness.scoring.averages import slice_columns, weigh_pairs
 from harness.scoring.bootstrap import estimate
 from harness.scoring.correctness import count_correct, image_numbers, scorable_points
 from harness.scoring.criteria import Criterion
@@ -63,11 +63,7 @@ def score_seeds(
     images = image_numbers(truth, pair_ids)
     categories = [truth.categories[number] for number in truth.numbers(pair_ids)]
     weighting = weigh_pairs(averaging, total, categories)
-    share = right / weighting.divisor[:, None]
-    masks = np.stack(list(inside.values()), axis=1).astype(np.float64)
-    # (S, P, slices, alphas) -> (S, P, columns), the alphas of the first slice first.
-    numerators = (share[:, :, None, :] * masks[:, :, None]).reshape(*right.shape[:2], -1)
-    weights = np.repeat(masks * weighting.weight[:, None], len(criterion.alphas), axis=1)
+    numerators, weights = slice_columns(right, inside, weighting)
     estimates = estimate(numerators, weights, images, weighting.strata)
     low, high = estimates.draws().share_interval()
     scores: dict[tuple[str, float], SeedScore] = {}

@@ -16,7 +16,7 @@ import numpy as np
 
 from harness.messages import counted
 from harness.records.slices import category_of
-from harness.scoring.averages import weigh_pairs
+from harness.scoring.averages import slice_columns, weigh_pairs
 from harness.scoring.bootstrap import (
     LEAST_IMAGES,
     LEAST_P,
@@ -147,13 +147,8 @@ def _pck_and_difference(comparison: Comparison, averaging: Averaging) -> tuple[n
 
     Both are means over seeds. Columns are slices times alphas, the alphas of the first slice first.
     """
-    inside = np.stack(list(comparison.slices.values()), axis=1).astype(np.float64)
     weighting = weigh_pairs(averaging, comparison.total, comparison.categories)
-    share = comparison.right / weighting.divisor[:, None]
-    # (S, 2, P, slices, alphas) -> (S, 2, P, columns)
-    shares = share[:, :, :, None, :] * inside[:, :, None]
-    shares = shares.reshape(*share.shape[:3], -1)
-    weights = np.repeat(inside * weighting.weight[:, None], len(comparison.alphas), axis=1)
+    shares, weights = slice_columns(comparison.right, comparison.slices, weighting)
 
     def estimate_shares(numerators: np.ndarray) -> Estimates:
         return estimate(numerators, weights, comparison.images, weighting.strata)
