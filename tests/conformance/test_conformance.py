@@ -134,5 +134,6 @@ def test_another_folder_is_read_where_the_environment_names_one(tmp_path):
         cwd=HERE.parents[1],
     )
     assert run.returncode == 1
-    assert "FAILED tests/conformance" in run.stdout
-    assert "window_softmax" in run.stdout.splitlines()[-1]
+    failed = [line for line in run.stdout.splitlines() if line.startswith("FAILED ")]
+    assert len(failed) == 1
+    assert "test_agrees_with_the_authors_code[window_softmax]" in failed[0]
