@@ -61,7 +61,8 @@ def test_links_between_pages_lead_somewhere():
 
 @pytest.mark.parametrize("kind", ["json", "csv"])
 def test_example_lists_of_own_photos_can_be_read(kind, tmp_path):
-    (tmp_path / f"pairs.{kind}").write_text(blocks(ROOT / "docs" / "own-data.md", kind)[0], encoding="utf-8")
+    page = ROOT / "docs" / "guides" / "own-data.md"
+    (tmp_path / f"pairs.{kind}").write_text(blocks(page, kind)[0], encoding="utf-8")
     for name in ("robin_a.jpg", "robin_b.jpg"):
         PIL.Image.new("RGB", (320, 280)).save(tmp_path / name)
     pair = Folder(tmp_path, "test")[0]
@@ -74,7 +75,7 @@ def test_example_lists_of_own_photos_can_be_read(kind, tmp_path):
 def test_the_page_on_plugins_names_every_hook():
     from harness import hookspecs
 
-    page = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "guides" / "plugin.md").read_text(encoding="utf-8")
     hooks = [name for name, value in vars(hookspecs).items() if callable(value) and name.startswith("bench_")]
     assert len(hooks) > 8
     for name in hooks:
@@ -83,7 +84,7 @@ def test_the_page_on_plugins_names_every_hook():
 
 def test_example_extractor_works():
     namespace = {}
-    exec(blocks(ROOT / "docs" / "plugins.md", "python")[0], namespace)
+    exec(blocks(ROOT / "docs" / "guides" / "extractor.md", "python")[0], namespace)
     (spec,) = namespace["bench_extractors"]()
     request = ImageRequest(PIL.Image.new("RGB", (90, 60), (255, 0, 51)), "an image", "cat")
     (one,) = spec.make(MakeContext()).extract([request])
@@ -94,7 +95,7 @@ def test_example_extractor_works():
 
 def test_example_localizer_works():
     namespace = {}
-    exec(blocks(ROOT / "docs" / "plugins.md", "python")[1], namespace)
+    exec(blocks(ROOT / "docs" / "guides" / "localizer.md", "python")[0], namespace)
     (spec,) = namespace["bench_localizers"]()
     frame = Frame.stretched(Size(200, 100), Size(64, 64))
     one = FeatureMap(torch.rand(3, 4, 4), frame)
@@ -102,9 +103,8 @@ def test_example_localizer_works():
 
 
 def test_the_example_reporter_reports(bench, tmp_path, monkeypatch):
-    (example,) = [
-        block for block in blocks(ROOT / "docs" / "plugins.md", "python") if "bench_cell_started" in block
-    ]
+    page = ROOT / "docs" / "guides" / "reporter.md"
+    (example,) = [block for block in blocks(page, "python") if "bench_cell_started" in block]
     log = io.StringIO()
     module = types.ModuleType("reporter")
     # As on the page, with a file of its own in the place of stderr.

@@ -1,4 +1,6 @@
-"""The user's own photos: a folder of pictures with `pairs.json` or `pairs.csv` (schema in docs/own-data.md).
+"""The user's own photos: a folder of pictures with `pairs.json` or `pairs.csv`.
+
+The schema is in docs/guides/own-data.md.
 
 Paths are relative to the list's folder, points are (x, y) in pixels of the pictures as stored, (0, 0) being
 the top left corner.
@@ -40,7 +42,7 @@ class Folder:
         threshold, self._rows = own_list.threshold, own_list.rows
         _check_ids(path, self._rows)
         if not self._rows:
-            raise UserError(f"{path}: has no pairs; docs/own-data.md shows the format")
+            raise UserError(f"{path}: has no pairs; docs/guides/own-data.md shows the format")
         boxless = [row.pair_id for row in self._rows if row.target_box is None]
         if threshold == "box" and boxless:
             raise UserError(
@@ -120,7 +122,9 @@ def _content(row: Row) -> tuple[object, ...]:
 
 def _find_list(path: Path) -> Path:
     """The list of pairs: the file itself, or the list in a folder. Raises `UserError`."""
-    advice = "name the list or its folder as '--datasets folder=PATH' (docs/own-data.md shows the format)"
+    advice = (
+        "name the list or its folder as '--datasets folder=PATH' (docs/guides/own-data.md shows the format)"
+    )
     try:
         if path.is_file():
             if path.suffix.lower() in _SUFFIXES:
@@ -162,5 +166,6 @@ SPEC = DatasetSpec(
     name="folder",
     open=Folder,
     threshold="image",
-    description="your own photos with pairs.json or pairs.csv: --datasets folder=PATH (docs/own-data.md)",
+    description="your own photos with pairs.json or pairs.csv: --datasets folder=PATH "
+    "(docs/guides/own-data.md)",
 )

@@ -1,4 +1,4 @@
-"""The user's own lists, `pairs.json` and `pairs.csv`, read strictly (schema in docs/own-data.md).
+"""The user's own lists, `pairs.json` and `pairs.csv`, read strictly (schema in docs/guides/own-data.md).
 
 A mistake in a list is a `UserError`: it stops a run before it begins.
 """
@@ -94,7 +94,9 @@ def _read_json(path: Path) -> OwnList:
     with _at(str(path)):
         content = read_annotation(path, "mend the list")
     if not isinstance(content, dict) or not isinstance(content.get("pairs"), list):
-        raise UserError(f"{path}: needs an object with a list 'pairs'; docs/own-data.md shows the format")
+        raise UserError(
+            f"{path}: needs an object with a list 'pairs'; docs/guides/own-data.md shows the format"
+        )
     _refuse_unknown_keys(str(path), content, _LIST_KEYS)
     name, threshold = content.get("name"), content.get("threshold")
     if threshold is not None and threshold not in get_args(Threshold):

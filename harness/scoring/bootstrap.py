@@ -15,7 +15,7 @@ of its images' counts, and has no ratios that blow up in small slices.
 Such draws count a pair's own variance once for each of its images. The dyadic cluster-robust variance
 (Aronow, Samii and Assenova 2015, Political Analysis 23, after Cameron, Gelbach and Miller 2011, JBES 29)
 takes one of them off; draws are scaled to it, and never below the variance of independent pairs, as chance
-could make it. How often such intervals hold the truth: docs/statistics.md.
+could make it. How often such intervals hold the truth: docs/explanation/statistics.md.
 """
 
 from __future__ import annotations

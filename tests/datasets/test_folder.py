@@ -425,7 +425,7 @@ def test_a_place_that_is_not_there(run, tmp_path):
     done = run(tmp_path / "nowhere")
     assert done.status == 2
     assert f"there is no such folder or file: {tmp_path / 'nowhere'}" in done.complaint
-    assert "docs/own-data.md" in done.complaint
+    assert "docs/guides/own-data.md" in done.complaint
 
 
 def test_a_list_may_have_any_name(bench, photos, tmp_path):

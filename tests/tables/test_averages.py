@@ -29,7 +29,7 @@ from harness.tables.view import choose_averaging
 PROTOCOLS = {protocol.name: protocol for protocol in BUILTIN}
 
 # Of three pairs of cats with 2, 8 and 5 points and one pair of dogs with 5, `wide` has 0, 8, 1 and 4 right,
-# and `even` 0, 8, 4 and 2: see docs/tables.md.
+# and `even` 0, 8, 4 and 2: see docs/reference/tables.md.
 WIDE = {"image": 50.0, "point": 65.0, "category-image": 60.0, "category-point": 70.0}
 
 EVEN = {"image": 55.0, "point": 70.0, "category-image": 50.0, "category-point": 60.0}
@@ -269,7 +269,7 @@ def test_asking_for_what_records_of_before_lack_is_one_line(bench, tmp_path):
 
 
 def make_pairs(folder):
-    """A `folder` dataset of the four pairs of docs/tables.md: their numbers of points are 2, 8, 5 and 5."""
+    """A `folder` dataset of the four pairs of docs/reference/tables.md, which have 2, 8, 5 and 5 points."""
     photos = make_photos(folder)
     content = read_list(photos)
     pairs = content["pairs"][:4]
