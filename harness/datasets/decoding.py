@@ -1,10 +1,10 @@
 """From a picture's file to 8-bit RGB, by one rule for every format and depth.
 
-The rule, which docs/guides/own-data.md states for users: pictures of 8 bits or fewer are converted as Pillow
-does, without transparency. Grey of 16 bits is divided by 257 and rounded, grey floats from 0 to 1 are
-multiplied by 255 and rounded, and of colours of 16 bits the upper 8 bits are taken. Everything else is refused
-by the name of its mode, and so is a picture of 16 bits whose brightest value leaves the upper two bits unused:
-it holds 14, 12 or 8 bits, and how many cannot be known.
+The rule, which docs/guides/own-data.md states for users: pictures of 8 bits or fewer are converted as
+Pillow does, without transparency. Grey of 16 bits is divided by 257 and rounded, grey floats from 0 to 1
+are multiplied by 255 and rounded, and of colours of 16 bits the upper 8 bits are taken. Everything else is
+refused by the name of its mode, and so is a picture of 16 bits whose brightest value leaves the upper two
+bits unused: it holds 14, 12 or 8 bits, and how many cannot be known.
 """
 
 from __future__ import annotations
