@@ -126,3 +126,13 @@ def listed(items: Sequence[str]) -> str:
 def failed_pairs(count: int) -> str:
     """`1 pair failed`, `12 pairs failed`."""
     return f"{counted(count, 'pair')} failed"
+
+
+def bytes_text(size: int | None) -> str:
+    """`5.21 GB`, in the decimal units of disks and downloads; a dash where the size is not known."""
+    if size is None:
+        return "–"
+    for unit, scale in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= scale:
+            return f"{size / scale:.3g} {unit}"
+    return f"{size} B"

@@ -12,7 +12,7 @@ import click
 from harness.cli.options import weights_root
 from harness.cli.progress import ProgressBar
 from harness.errors import SeveralErrors, UserError
-from harness.messages import one_line
+from harness.messages import bytes_text, one_line
 from harness.plugins.host import Host
 from harness.specs import WeightSource
 
@@ -66,7 +66,7 @@ def list_(host: Host, weights_root: Path | None, as_json: bool) -> None:
     rows = []
     for source, state in states:
         origin = state.origin or _addresses(source)
-        size = _size_text(state.size)
+        size = bytes_text(state.size)
         rows.append((source.name, state.state, size, source.stand_in or "", origin, _location(state)))
     header = ("source", "state", "size", "with tiny", "from", "place")
     alignment = ("left", "left", "right", "left", "left", "left")
@@ -131,16 +131,6 @@ def _addresses(source: WeightSource) -> str:
     for file in source.downloads:
         addresses.append(file.url)
     return ", ".join(addresses)
-
-
-def _size_text(size: int | None) -> str:
-    """Bytes, in the decimal units of disks and downloads."""
-    if size is None:
-        return "–"
-    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size >= scale:
-            return f"{size / scale:.3g} {unit}"
-    return f"{size} B"
 
 
 @weights.command("verify", short_help="Compare every file's hash.")
