@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from harness.api.leaderboard_tables import LeaderboardArguments, make_leaderboard
 from harness.cli.options import (
     CommaList,
     DatasetList,
@@ -16,99 +15,10 @@ from harness.cli.options import (
     number_range,
     typed_arguments,
 )
-from harness.cli.places import place_warnings, with_places, with_seed_intervals
-from harness.cli.terminal import print_warning, print_warnings, stdout_format
-from harness.errors import UserError
-from harness.messages import listed
+from harness.cli.terminal import print_warning, stdout_format
 from harness.plugins.host import Host
-from harness.records.results import read_results
-from harness.records.unfinished import unfinished_cells
 from harness.tables.catalogue import CATALOGUE, KINDS
-from harness.tables.columns import split_of
-from harness.tables.names import make_names
-from harness.tables.papers import read_reported
-from harness.tables.table import FORMATS, Format, Table, filter_tidy, render_tables
-from harness.tables.text import split_name
-from harness.tables.view import View, choose_averaging, choose_protocol
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from harness.records.schema import Record
-    from harness.specs import Averaging
-
-
-@dataclass(frozen=True, kw_only=True)
-class LeaderboardArguments:
-    """Arguments and options of `bench leaderboard` after parsing; help texts say what each is for."""
-
-    folder: Path
-    format_: Format | None
-    table: str
-    parameter: str | None
-    protocol: str | None
-    averaging: Averaging | None
-    alphas: tuple[float, ...] | None
-    localizers: tuple[str, ...] | None
-    reported: bool
-    rank_reported: bool
-    places: bool
-    ties: bool
-    datasets: tuple[str, ...] | None
-    data_root: Path
-
-    def view(self) -> View:
-        """The options that say what a table shows, without a protocol and its average: the records decide."""
-        reported = None
-        if self.reported or self.rank_reported:
-            reported = read_reported()
-        return View(
-            alphas=self.alphas,
-            localizers=self.localizers,
-            parameter=self.parameter,
-            has_details=True,
-            reported=reported,
-            ranks_reported=self.rank_reported,
-        )
-
-    @property
-    def finds_places(self) -> bool:
-        """Says whether rows are tested; `--no-ties` is the name of before for `--no-places`."""
-        return self.places and self.ties
-
-    @property
-    def dataset_places(self) -> list[str]:
-        """Those of --datasets that say where a dataset is: `NAME=PATH`."""
-        return [text for text in self.datasets or () if "=" in text]
-
-    def choose(self, records: Sequence[Record]) -> list[Record]:
-        """The records of the datasets that --datasets names without a path; all where it names none.
-
-        Raises:
-            UserError: no record is of a dataset that is named.
-        """
-        wanted = [text for text in self.datasets or () if "=" not in text]
-        for name in wanted:
-            if not any(_is_of(record, name) for record in records):
-                there = sorted({split_name(*split_of(record)) for record in records})
-                raise UserError(f"--datasets {name}: no record is of it; they are of {listed(there)}")
-        return [record for record in records if not wanted or any(_is_of(record, name) for name in wanted)]
-
-    def filter(self, table: Table) -> Table:
-        """The table with only those tidy rows that the options name, or all where they name none."""
-        wanted = {
-            "protocol": self.protocol and [self.protocol],
-            "averaging": self.averaging and [self.averaging],
-            "alpha": self.alphas,
-        }
-        return filter_tidy(table, wanted)
-
-
-def _is_of(record: Record, name: str) -> bool:
-    """Says whether a record is of `ap-10k`, `ap-10k/val`, `folder:birds`, or `folder` for any of its name."""
-    dataset, split = split_of(record)
-    return name in {dataset, split_name(dataset, split), f"{dataset}/{split}", dataset.partition(":")[0]}
-
+from harness.tables.table import FORMATS, render_tables
 
 _TABLE_HELP = "; ".join(f"{kind.name}: {kind.description}" for kind in KINDS)
 
@@ -167,38 +77,7 @@ def leaderboard(host: Host, arguments: LeaderboardArguments) -> int:
 
     Best in bold and second underlined, per column and supervision group.
     """
-    from harness.scoring.sources import Sources
-
-    kind = CATALOGUE[arguments.table]
-    view = arguments.view()
-    kind.check(view)
-    stored, damaged = read_results(arguments.folder)
-    print_warnings(damaged)
-    for cell in unfinished_cells(arguments.folder, stored):
-        print_warning(cell.describe())
-    # From all records, though some tables show a part of them.
-    view = replace(view, names=make_names(stored))
-    records = kind.relevant(arguments.choose(stored), arguments.parameter)
-    view.check(records)
-    protocol = choose_protocol(records, arguments.protocol)
-    averaging = choose_averaging(records, protocol, arguments.averaging, host.protocols)
-    view = replace(view, protocol=protocol, averaging=averaging)
-    sources = Sources(host, arguments.data_root, arguments.dataset_places)
-    tested_view, finder = with_places(host, view, arguments.folder, sources)
-    if kind.has_predictions and not arguments.finds_places:
-        raise UserError(f"--table {kind.name} is made of what --no-places leaves out; give one of them")
-    is_for_people = arguments.format_ not in ("csv", "json")
-    # Most rows of CSV and JSON have no place and one seed: reading predictions would be work for nothing.
-    if kind.has_predictions or (is_for_people and arguments.finds_places):
-        view = tested_view
-    if is_for_people:
-        view = with_seed_intervals(host, view, arguments.folder, sources)
-    try:
-        tables = kind.tables(records, view)
-    finally:
-        # They may be why there is no table.
-        print_warnings(place_warnings(finder))
-    chosen = [arguments.filter(table) for table in tables]
-    click.echo(render_tables(chosen, arguments.format_ or stdout_format()), nl=False)
+    made = make_leaderboard(host, arguments, print_warning)
+    click.echo(render_tables(made.tables, arguments.format_ or stdout_format()), nl=False)
     # The tables are printed all the same; the status says that something is missing from them.
-    return int(bool(damaged or finder.problems))
+    return int(not made.is_complete)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.options import learned_prompt, merge_overrides, parameter_settings, typed_arguments, weights
+from harness.api.overrides import merge_overrides
+from harness.cli.options import learned_prompt, parameter_settings, typed_arguments, weights
 from harness.cli.terminal import print_warning
 from harness.errors import UserError
 from harness.messages import counted

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,7 +15,7 @@ from harness.errors import UserError
 from harness.messages import listed
 from harness.plugins.host import Host
 from harness.running.parameters import IntegerRule, read_integers
-from harness.specs import AVERAGINGS, Scalar, read_alpha
+from harness.specs import AVERAGINGS, read_alpha
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[tuple[Any, ...]]
@@ -206,25 +206,6 @@ def parameter_settings(command: Command) -> Command:
         help="Any parameter of a method and its values: stride=0.5,1 or layer=1..9:2 "
         "('bench list methods --json' has parameters, defaults and descriptions). Repeatable.",
     )(command)
-
-
-def merge_overrides(
-    settings: Mapping[str, tuple[str, ...]], short: Mapping[str, tuple[int, ...] | None]
-) -> dict[str, tuple[Scalar, ...]]:
-    """--set and the options that are short for it, as one mapping from parameter to values.
-
-    Raises:
-        UserError: a parameter is given in both ways.
-    """
-    # Texts are read as numbers later, by the default of the parameter in each method.
-    overrides: dict[str, tuple[Scalar, ...]] = {**settings}
-    for name, values in short.items():
-        if not values:
-            continue
-        if name in settings:
-            raise UserError(f"--{name} and --set {name} set the same parameter; give one of them")
-        overrides[name] = values
-    return overrides
 
 
 def positive(text: str) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.api.places import with_places, with_seed_intervals
 from harness.cli.options import (
     CommaList,
     data_root,
@@ -17,7 +18,6 @@ from harness.cli.options import (
     typed_arguments,
     warn_of_large_alphas,
 )
-from harness.cli.places import with_places, with_seed_intervals
 from harness.cli.terminal import print_warning, print_warnings, stdout_format
 from harness.errors import BenchError, SeveralErrors, UserError
 from harness.messages import failed_pairs

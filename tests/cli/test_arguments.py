@@ -6,11 +6,24 @@ from dataclasses import fields
 
 import pytest
 
+from harness.api.leaderboard_tables import LeaderboardArguments
+from harness.api.run_arguments import RunArguments
+from harness.api.run_differences import CompareArguments
+from harness.cli.compare import compare
+from harness.cli.leaderboard import leaderboard
 from harness.cli.match import MatchArguments, match
-from harness.cli.run import RunArguments, run
+from harness.cli.run import run
 
 
-@pytest.mark.parametrize(("command", "arguments"), [(run, RunArguments), (match, MatchArguments)])
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        (run, RunArguments),
+        (match, MatchArguments),
+        (leaderboard, LeaderboardArguments),
+        (compare, CompareArguments),
+    ],
+)
 def test_fields_are_the_options(command, arguments):
     options = {parameter.name for parameter in command.params if parameter.expose_value}
     assert {field.name for field in fields(arguments)} == options

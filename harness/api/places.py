@@ -1,4 +1,4 @@
-"""Places of leaderboards' rows, for the commands that print them."""
+"""Places of leaderboards' rows, for whoever shows them."""
 
 from __future__ import annotations
 

@@ -1,0 +1,119 @@
+"""The options of a run, and the sweep and the run's options that they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.api.overrides import merge_overrides
+from harness.errors import UserError
+from harness.plugins.host import Host
+from harness.sweep import DatasetChoice, Sweep
+
+if TYPE_CHECKING:
+    from harness.running.resources import RunOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunArguments:
+    """The options of `bench run` after parsing. The help text of each says what it is for."""
+
+    methods: tuple[str, ...]
+    datasets: tuple[str, ...]
+    split: str | None
+    prompts: tuple[str, ...] | None
+    localizers: tuple[str, ...] | None
+    protocols: tuple[str, ...]
+    alphas: tuple[float, ...] | None
+    timestep: tuple[int, ...] | None
+    ensemble: tuple[int, ...] | None
+    settings: dict[str, tuple[str, ...]]
+    train_timestep: bool
+    prompt_files: tuple[str, ...]
+    trained_on: str | None
+    seed: tuple[int, ...]
+    limit: int | None
+    weights: tuple[str, ...]
+    weights_root: Path | None
+    device: str
+    precision: str
+    compile: bool
+    batch_size: int
+    cache_bytes: int
+    cache: Path | None
+    workers: int | None
+    fresh: bool
+    out: Path
+    data_root: Path
+
+    def sweep(self) -> Sweep:
+        """The part that says which cells are run.
+
+        Raises:
+            UserError: a --prompt-file has no path, or a parameter is set twice.
+        """
+        short = {"timestep": self.timestep, "ensemble": self.ensemble}
+        return Sweep(
+            methods=self.methods,
+            datasets=tuple(map(DatasetChoice.parse, self.datasets)),
+            prompts=self.prompts,
+            localizers=self.localizers,
+            split=self.split,
+            seeds=self.seed,
+            overrides=merge_overrides(self.settings, short),
+            prompt_files=_parse_prompt_files(self.prompt_files),
+            trained_on=self.trained_on,
+            train_timestep=self.train_timestep,
+        )
+
+    def run_options(self, host: Host) -> RunOptions:
+        """The part that says how cells are run.
+
+        Raises:
+            UserError: the device, a protocol or weights are not there.
+        """
+        from harness.environment import device_name, require_compiler
+        from harness.features.prefetch import default_workers
+        from harness.running.resources import RunOptions
+        from harness.scoring.criteria import make_criterion
+        from harness.weights.choice import WeightChoice
+
+        criteria = []
+        # A protocol that is named twice is scored once.
+        for name in dict.fromkeys(self.protocols):
+            criteria.append(make_criterion(host, name, self.alphas))
+        device = device_name(self.device)
+        if self.compile:
+            # Without a compiler every pair would fail, one after another.
+            require_compiler(device)
+        workers = self.workers
+        if workers is None:
+            workers = default_workers(device)
+        return RunOptions(
+            data_root=self.data_root,
+            out=self.out,
+            criteria=tuple(criteria),
+            device=device,
+            precision=self.precision,
+            compiled=self.compile,
+            batch_size=self.batch_size,
+            limit=self.limit,
+            weights=WeightChoice.parse(host, self.weights, self.weights_root),
+            cache_bytes=self.cache_bytes,
+            cache=self.cache,
+            workers=workers,
+            fresh=self.fresh,
+        )
+
+
+def _parse_prompt_files(texts: Sequence[str]) -> dict[str, tuple[Path, ...]]:
+    """The values of --prompt-file by method. Raises `UserError` for one that is not METHOD=PATH."""
+    files: dict[str, tuple[Path, ...]] = {}
+    for text in texts:
+        name, _, path = text.partition("=")
+        if not (name and path):
+            raise UserError(f"--prompt-file {text}: expected METHOD=PATH")
+        files[name] = (*files.get(name, ()), Path(path).expanduser())
+    return files
