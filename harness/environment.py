@@ -71,7 +71,7 @@ def hardware(device: str) -> dict[str, str]:
 
     facts = {
         "machine": platform.machine(),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": str(os.cpu_count()),
         "system": platform.system(),
     }
@@ -82,7 +82,8 @@ def hardware(device: str) -> dict[str, str]:
     return facts
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The processor's name, as far as the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

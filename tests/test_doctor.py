@@ -392,31 +392,3 @@ def test_a_localizer_of_a_plugin(bench, monkeypatch, made, declared, check, mark
     assert done.status == (mark == "✗")
     assert found[check][0] == mark
     assert detail in found[check][1]
-
-
-def test_the_installation_is_looked_over_where_no_method_is_named(bench, tmp_path):
-    done = bench("doctor", "--device", "cpu", "--data-root", tmp_path)
-    found = findings(done.out)
-    assert done.status == 0
-    assert found["device"][0] == "✓"
-    assert found["weights tiny-dino"][0] == "✓"
-    assert found["weights stable-diffusion-2-1"] == (
-        "–",
-        "absent; 'bench weights fetch stable-diffusion-2-1'",
-    )
-    assert found["dataset shapes"] == ("✓", "bundled")
-    assert found["dataset pf-willow"] == ("–", "absent; 'bench data fetch pf-willow'")
-
-
-def test_a_plugin_that_does_not_load_is_a_fault_of_the_installation(bench, tmp_path, monkeypatch):
-    def load(blocked=()):
-        host = load_plugins(blocked, points=[])
-        host.load("mine", "mine", "1", lambda: importlib.import_module("no_such_module_anywhere"))
-        return host
-
-    monkeypatch.setattr(harness.cli, "load_plugins", load)
-    done = bench("doctor", "--device", "cpu", "--data-root", tmp_path)
-    assert done.status == 1
-    mark, detail = findings(done.out)["plugin 'mine' (mine 1)"]
-    assert mark == "✗"
-    assert "No module named 'no_such_module_anywhere'" in detail

@@ -1,77 +1,71 @@
-"""The installation, looked over: plugins, device, weights and datasets. Nothing is computed."""
+"""The installation, looked over: a text for a report of a fault. Nothing is computed, written or fetched."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 
-from harness.datasets.presence import dataset_presence
-from harness.doctor.checks import Finding
-from harness.environment import device_name, hardware, package_versions
-from harness.errors import BenchError
-from harness.messages import one_line
+from harness.doctor.entries import Entry, Result, Section
+from harness.doctor.machine import machine
+from harness.doctor.privacy import without_names
+from harness.doctor.readiness import dataset_entries, method_entries, weight_entries
+from harness.doctor.software import software
+from harness.doctor.storage import Folders, storage
+from harness.doctor.variables import variables
+from harness.messages import printable
 from harness.plugins.host import Host
-from harness.specs import DatasetSpec, WeightSource
-from harness.weights.places import find_weights
+from harness.plugins.registry import Plugin
+from harness.weights.choice import WeightChoice
 
 
-def examine_installation(
-    host: Host, device: str, data_root: Path, weights_root: Path | None
-) -> Iterator[Finding]:
+@dataclass(frozen=True)
+class InstallationRequest:
+    """What the user would run with.
+
+    Attributes:
+        device: as the user named it, such as `auto`.
+        weights: the user's own files for weight sources, and where fetched ones lie.
+    """
+
+    folders: Folders
+    device: str = "auto"
+    weights: WeightChoice = field(default_factory=WeightChoice)
+
+
+def examine_installation(host: Host, request: InstallationRequest) -> Iterator[Section]:
     """Looks over what methods need. What is not there yet is no fault; what does not work is.
 
-    Args:
-        device: as the user named it, such as `auto`.
-        data_root: folder that holds the datasets' own folders.
-        weights_root: folder of fetched weights; None for the usual one.
+    Home folders are written as `~`, and secrets are not told: the text is meant for strangers.
     """
-    yield _device(device)
-    for plugin in host.plugins:
-        result = "failed" if plugin.status == "failed" else "skipped"
-        if plugin.status == "loaded":
-            # Of a loaded one the reason is a clash of names, which stops those names alone.
-            result = "warned" if plugin.reason else "ok"
-        detail = f"{plugin.status}: {plugin.reason}" if plugin.reason else plugin.status
-        yield Finding(plugin.origin, result, detail)  # type: ignore[arg-type]
-    for source in host.weight_sources.values():
-        yield _weights(source, weights_root)
-    yield Finding("data root", "ok" if data_root.is_dir() else "skipped", str(data_root.absolute()))
-    for spec in host.datasets.values():
-        if spec.name != "folder":
-            yield _dataset(spec, data_root / spec.home)
+    folders = request.folders
+    # First, since it imports torch in the quicker way; plugins import it, too.
+    machine_entries = list(machine(request.device))
+    methods, needs = method_entries(host, request.weights)
+    sections = {
+        "versions": software(),
+        "machine": machine_entries,
+        "environment variables": variables(os.environ),
+        "folders": storage(folders),
+        "plugins": map(_plugin, host.plugins),
+        "weights": weight_entries(host, folders.weights_root, needs),
+        "datasets": dataset_entries(host, folders.data_root),
+        "methods": methods,
+    }
+    for title, entries in sections.items():
+        yield Section(title, [_for_strangers(entry) for entry in entries])
 
 
-def _device(name: str) -> Finding:
-    versions = package_versions()
-    try:
-        device = device_name(name)
-    except BenchError as error:
-        return Finding("device", "failed", str(error))
-    parts = hardware(device)
-    detail = f"{device} ({parts.get('gpu') or parts.get('processor', '')}), torch {versions.get('torch')}"
-    return Finding("device", "ok", detail)
+def _for_strangers(entry: Entry) -> Entry:
+    """A line without names of the user, and without characters that a terminal would obey."""
+    detail = without_names(printable(entry.detail))
+    return replace(entry, name=printable(entry.name), detail=detail, remedy=without_names(entry.remedy))
 
 
-def _weights(source: WeightSource, root: Path | None) -> Finding:
-    label = f"weights {source.name}"
-    try:
-        place = find_weights(source, root)
-    except Exception as error:  # noqa: BLE001 - a plugin's own way to look must not hide the other sources
-        hint = "" if source.locate else f"; 'bench weights fetch {source.name}'"
-        reason = one_line(error) if source.locate else "absent"
-        return Finding(label, "skipped", reason + hint)
-    return Finding(label, "ok", f"{place.kind}: {place.path}")
-
-
-def _dataset(spec: DatasetSpec, folder: Path) -> Finding:
-    label = f"dataset {spec.name}"
-    try:
-        presence = dataset_presence(spec, folder)
-    except Exception as error:  # noqa: BLE001 - one dataset of a plugin must not hide the others
-        return Finding(label, "failed", one_line(error))
-    if presence.state in ("present", "bundled"):
-        return Finding(label, "ok", presence.state)
-    if presence.state == "absent":
-        hint = f"; 'bench data fetch {spec.name}'" if spec.files else ""
-        return Finding(label, "skipped", f"absent{hint}")
-    return Finding(label, "warned", f"{presence.state}: {presence.missing[0]}")
+def _plugin(plugin: Plugin) -> Entry:
+    result: Result = "failed" if plugin.status == "failed" else "skipped"
+    if plugin.status == "loaded":
+        # Of a loaded one the reason is a clash of names, which stops those names alone.
+        result = "warned" if plugin.reason else "ok"
+    detail = f"{plugin.distribution} {plugin.version}, {plugin.status}"
+    return Entry(plugin.name, f"{detail}: {plugin.reason}" if plugin.reason else detail, result)
