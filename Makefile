@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= results
 
-.PHONY: demo test bench bench-precision bench-coverage bench-leaderboard lint clean
+.PHONY: demo test test-docs docs docs-reference bench bench-precision bench-coverage bench-leaderboard lint clean
 
 demo: .venv/installed
 	$(BIN)/bench run --methods sd4match-cpm,dift --out $(OUT)
@@ -11,6 +11,18 @@ demo: .venv/installed
 # One process for each core, up to four, and one thread each: most tests are too small for more.
 test: .venv/developed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
+# Every block of code on the pages, as written.
+test-docs: .venv/documented
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --config-file tests/documentation/pytest.ini --numprocesses auto --maxprocesses 4 --dist loadfile
+
+# The pages as a site, in build/docs. A link that leads nowhere is an error, as is any other warning.
+docs: .venv/documented
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --quiet -d build/doctrees docs build/docs
+
+# Pages of the reference that are written by a program.
+docs-reference: .venv/developed
+	$(BIN)/python -m tools.reference
 
 bench: .venv/developed
 	$(BIN)/python benchmarks/bench.py $(ARGS)
@@ -37,6 +49,10 @@ lint: .venv/developed
 
 .venv/developed: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+.venv/documented: .venv/developed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
 	touch $@
 
 clean:

@@ -12,7 +12,7 @@ import click
 import PIL.Image
 import pytest
 import torch
-from support.pages import PAGES, blocks
+from support.pages import PAGES, anchors, blocks, prose
 from support.paths import ROOT
 
 import harness.cli
@@ -55,8 +55,25 @@ def test_every_command_line_on_a_page_parses(page, line):
 
 def test_links_between_pages_lead_somewhere():
     for page in PAGES:
-        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
+        for link in re.findall(r"\]\(([^) ]+)\)", prose(page)):
+            if re.match(r"https?:|mailto:", link):
+                continue
+            target, _, anchor = link.partition("#")
+            path = page.parent / target if target else page
+            assert path.exists(), f"{page.name}: {link}"
+            if anchor and path.suffix == ".md":
+                assert anchor in anchors(path), f"{page.name}: {link}"
+
+
+def test_every_page_is_in_the_contents():
+    docs = ROOT / "docs"
+    listed = {docs / "index.md"}
+    contents = re.compile(r"^```\{toctree\}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    for page in docs.rglob("*.md"):
+        for block in contents.findall(page.read_text(encoding="utf-8")):
+            entries = [line for line in block.splitlines() if line and not line.startswith(":")]
+            listed |= {(page.parent / f"{entry}.md").resolve() for entry in entries}
+    assert listed == set(docs.rglob("*.md"))
 
 
 @pytest.mark.parametrize("kind", ["json", "csv"])

@@ -30,7 +30,7 @@ class ImageSource(Protocol):
 
     @property
     def name(self) -> str:
-        """The dataset's identifier, by class and name: `cat-2008_000591`. Two names may be one picture."""
+        """The identifier, by class and name, such as `cat-2008_000591`. Two names may be one picture."""
 
     def identity(self) -> str:
         """Hash of the picture's content, plus a mark if it is mirrored: the key of caches and noise.
