@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import functools
-import os
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from harness.api.lists import cut_paths, large_alphas_question, split_at_commas
 from harness.errors import UserError
-from harness.messages import listed
 from harness.plugins.host import Host
 from harness.running.parameters import IntegerRule, read_integers
 from harness.specs import AVERAGINGS, read_alpha
@@ -62,7 +60,7 @@ class CommaList(_ParamType):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[Any, ...]:
-        items = value if isinstance(value, list | tuple) else _split_at_commas(str(value))
+        items = value if isinstance(value, list | tuple) else split_at_commas(str(value))
         converted = []
         try:
             for item in items:
@@ -87,16 +85,8 @@ def warn_of_large_alphas(
     ctx: click.Context, param: click.Parameter, alphas: tuple[float, ...] | None
 ) -> tuple[float, ...] | None:
     """Asks about thresholds above 1, at which a point may miss by more than the whole object: percent?"""
-    large = [alpha for alpha in alphas or () if alpha > 1]
-    if large:
-        values = listed([f"{alpha:g}" for alpha in large])
-        fractions = listed([f"{alpha / 100:g}" for alpha in large])
-        verb = "was" if len(large) == 1 else "were"
-        click.echo(
-            f"bench: --alphas {values}: above 1, where a point may miss by more than the whole length; "
-            f"{verb} {fractions} meant?",
-            err=True,
-        )
+    if question := large_alphas_question(alphas or ()):
+        click.echo(f"bench: --alphas {question}", err=True)
     return alphas
 
 
@@ -107,28 +97,9 @@ class DatasetList(CommaList):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[Any, ...]:
         if isinstance(value, str):
-            for path in _cut_paths(_split_at_commas(value)):
+            for path in cut_paths(split_at_commas(value)):
                 self.fail(f'{path} has a comma: write the path in double quotes, NAME="{path}"', param, ctx)
         return super().convert(value, param, ctx)
-
-
-def _cut_paths(parts: Sequence[str]) -> Iterator[str]:
-    """Yields paths that are there with a comma in their name, and were cut at it."""
-    for start, part in enumerate(parts):
-        path = part.partition("=")[2]
-        for end in range(start + 2, len(parts) + 1):
-            whole = ",".join([path, *parts[start + 1 : end]])
-            # Not `Path.exists`, which raises for a name that is too long.
-            if path and os.path.exists(whole) and not os.path.exists(path):  # noqa: PTH110
-                yield whole
-
-
-def _split_at_commas(text: str) -> list[str]:
-    """The parts between commas, without the double quotes that keep some commas together."""
-    if text.count('"') % 2:
-        # No pair of quotes: a name may well have one.
-        return text.split(",")
-    return [part.replace('"', "") for part in re.findall(r'(?:"[^"]*"|[^",])+', text)]
 
 
 class NumberList(CommaList):
