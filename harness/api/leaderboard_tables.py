@@ -1,4 +1,4 @@
-"""The tables of a results folder, from records alone."""
+"""The tables of results folders, from records alone."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from harness.api.places import place_warnings, with_places, with_seed_intervals
 from harness.errors import UserError
 from harness.messages import listed
 from harness.plugins.host import Host
-from harness.records.results import read_results
-from harness.records.unfinished import unfinished_cells
+from harness.records.joining import read_folders
 from harness.tables.catalogue import CATALOGUE
 from harness.tables.columns import split_of
 from harness.tables.names import make_names
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 class LeaderboardArguments:
     """Arguments and options of `bench leaderboard` after parsing; help texts say what each is for."""
 
-    folder: Path
+    folders: tuple[Path, ...]
     format_: Format | None
     table: str
     parameter: str | None
@@ -100,7 +99,7 @@ def _is_of(record: Record, name: str) -> bool:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Tables of a results folder.
+    """Tables of results folders.
 
     Attributes:
         is_complete: whether every record could be read and every row tested.
@@ -111,33 +110,31 @@ class Leaderboard:
 
 
 def make_leaderboard(host: Host, arguments: LeaderboardArguments, warn: Callable[[str], None]) -> Leaderboard:
-    """Makes the tables of a results folder.
+    """Makes the tables of results folders.
 
     Args:
         warn: is called with a line for all that is missing from the tables.
 
     Raises:
-        UserError: there is nothing in the folder, or options do not go together.
+        UserError: there is nothing in the folders, or options do not go together.
     """
     from harness.scoring.sources import Sources
 
     kind = CATALOGUE[arguments.table]
     view = arguments.view()
     kind.check(view)
-    stored, damaged = read_results(arguments.folder)
-    for line in damaged:
+    results = read_folders(arguments.folders)
+    for line in results.warnings():
         warn(line)
-    for cell in unfinished_cells(arguments.folder, stored):
-        warn(cell.describe())
     # From all records, though some tables show a part of them.
-    view = replace(view, names=make_names(stored))
-    records = kind.relevant(arguments.choose(stored), arguments.parameter)
+    view = replace(view, names=make_names(results.records, results.reasons))
+    records = kind.relevant(arguments.choose(results.records), arguments.parameter)
     view.check(records)
     protocol = choose_protocol(records, arguments.protocol)
     averaging = choose_averaging(records, protocol, arguments.averaging, host.protocols)
     view = replace(view, protocol=protocol, averaging=averaging)
     sources = Sources(host, arguments.data_root, arguments.dataset_places)
-    tested_view, finder = with_places(host, view, arguments.folder, sources)
+    tested_view, finder = with_places(host, view, results.folder_of, sources)
     if kind.has_predictions and not arguments.finds_places:
         raise UserError(f"--table {kind.name} is made of what --no-places leaves out; give one of them")
     is_for_people = arguments.format_ not in ("csv", "json")
@@ -145,7 +142,7 @@ def make_leaderboard(host: Host, arguments: LeaderboardArguments, warn: Callable
     if kind.has_predictions or (is_for_people and arguments.finds_places):
         view = tested_view
     if is_for_people:
-        view = with_seed_intervals(host, view, arguments.folder, sources)
+        view = with_seed_intervals(host, view, results.folder_of, sources)
     try:
         tables = kind.tables(records, view)
     finally:
@@ -153,4 +150,4 @@ def make_leaderboard(host: Host, arguments: LeaderboardArguments, warn: Callable
         for line in place_warnings(finder):
             warn(line)
     chosen = [arguments.filter(table) for table in tables]
-    return Leaderboard(chosen, not (damaged or finder.problems))
+    return Leaderboard(chosen, results.is_complete and not finder.problems)

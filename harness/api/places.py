@@ -4,32 +4,34 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.plugins.host import Host
 
 if TYPE_CHECKING:
+    from harness.records.folders import FindFolder
     from harness.scoring.sources import Sources
     from harness.tables.places import PlaceFinder
     from harness.tables.view import View
 
 
-def with_places(host: Host, view: View, folder: Path, sources: Sources) -> tuple[View, PlaceFinder]:
-    """The view with what finds the places of a results folder's rows; its problems are known afterwards."""
+def with_places(host: Host, view: View, folder_of: FindFolder, sources: Sources) -> tuple[View, PlaceFinder]:
+    """The view with what finds the places of rows; its problems are known afterwards."""
     from harness.scoring.criteria import make_criterion
     from harness.tables.places import PlaceFinder
 
-    finder = PlaceFinder(folder, sources.read, partial(make_criterion, host), view.protocol, view.averaging)
+    finder = PlaceFinder(
+        folder_of, sources.read, partial(make_criterion, host), view.protocol, view.averaging
+    )
     return replace(view, find_places=finder), finder
 
 
-def with_seed_intervals(host: Host, view: View, folder: Path, sources: Sources) -> View:
-    """The view with what finds the intervals of rows of several seeds in a results folder."""
+def with_seed_intervals(host: Host, view: View, folder_of: FindFolder, sources: Sources) -> View:
+    """The view with what finds the intervals of rows of several seeds."""
     from harness.scoring.criteria import make_criterion
     from harness.tables.seed_intervals import SeedIntervals
 
-    return replace(view, seed_intervals=SeedIntervals(folder, sources.read, partial(make_criterion, host)))
+    return replace(view, seed_intervals=SeedIntervals(folder_of, sources.read, partial(make_criterion, host)))
 
 
 def place_warnings(finder: PlaceFinder) -> list[str]:

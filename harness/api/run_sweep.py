@@ -60,6 +60,7 @@ def _tables(
     reporter: Reporter,
 ) -> list[Table]:
     """A leaderboard for each protocol, then a table for each axis that was swept, for each protocol."""
+    from harness.records.folders import cell_folders
     from harness.scoring.sources import Sources
     from harness.tables.catalogue import CATALOGUE
     from harness.tables.view import View, choose_protocol, own_averaging
@@ -71,6 +72,7 @@ def _tables(
     prompts = arguments.prompts or ()
     places = [name for name in arguments.datasets if "=" in name]
     sources = Sources(host, arguments.data_root, places)
+    folder_of = cell_folders(arguments.out)
     views, finders = [], []
     for protocol in _protocols_with_scores(records, arguments.protocols):
         name = choose_protocol(records, protocol)
@@ -82,8 +84,8 @@ def _tables(
             prompts=prompts,
         )
         # As 'bench leaderboard' does: the same records have the same places in both.
-        view, finder = with_places(host, view, arguments.out, sources)
-        view = with_seed_intervals(host, view, arguments.out, sources)
+        view, finder = with_places(host, view, folder_of, sources)
+        view = with_seed_intervals(host, view, folder_of, sources)
         views.append(view)
         finders.append(finder)
     kinds = [("overall", views)]

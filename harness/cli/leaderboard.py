@@ -1,8 +1,6 @@
-"""`bench leaderboard`: the tables of a results folder, from records alone."""
+"""`bench leaderboard`: the tables of results folders, from records alone."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import click
 
@@ -13,6 +11,7 @@ from harness.cli.options import (
     averaging_option,
     data_root,
     number_range,
+    results_folders,
     typed_arguments,
 )
 from harness.cli.terminal import print_warning, stdout_format
@@ -24,7 +23,7 @@ _TABLE_HELP = "; ".join(f"{kind.name}: {kind.description}" for kind in KINDS)
 
 
 @click.command("leaderboard")
-@click.argument("folder", type=click.Path(path_type=Path), default=Path("results"))
+@results_folders
 @click.option(
     "--format",
     "format_",
@@ -73,8 +72,9 @@ _TABLE_HELP = "; ".join(f"{kind.name}: {kind.description}" for kind in KINDS)
 @data_root
 @typed_arguments(LeaderboardArguments)
 def leaderboard(host: Host, arguments: LeaderboardArguments) -> int:
-    """The tables of a results folder.
+    """The tables of a results folder, or of several together.
 
+    A cell that several folders have is shown once; copies that differ are told, and not ranked.
     Best in bold and second underlined, per column and supervision group.
     """
     made = make_leaderboard(host, arguments, print_warning)

@@ -222,6 +222,17 @@ def data_root(command: Command) -> Command:
     )(command)
 
 
+def results_folders(command: Command) -> Command:
+    """Adds the argument `folders`: one results folder or several; `results` where none is named."""
+    return click.argument(
+        "folders",
+        nargs=-1,
+        metavar="[FOLDER]...",
+        type=click.Path(path_type=Path),
+        callback=lambda ctx, param, folders: folders or (Path("results"),),
+    )(command)
+
+
 def learned_prompt(command: Command) -> Command:
     """Adds --prompt-file and --trained-on, for commands that use one learned prompt."""
     trained_on = click.option(

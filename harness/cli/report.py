@@ -14,11 +14,12 @@ from harness.cli.options import (
     data_root,
     dataset_folders,
     number_range,
+    results_folders,
     typed_arguments,
 )
 from harness.cli.terminal import print_warnings
 from harness.plugins.host import Host
-from harness.records.results import read_results
+from harness.records.joining import read_folders
 
 if TYPE_CHECKING:
     from harness.specs import Averaging
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 class ReportArguments:
     """Arguments and options of `bench report` after parsing; help texts say what each is for."""
 
-    folder: Path
+    folders: tuple[Path, ...]
     out: Path
     title: str | None
     protocol: str | None
@@ -41,7 +42,7 @@ class ReportArguments:
 
 
 @click.command("report")
-@click.argument("folder", type=click.Path(path_type=Path), default=Path("results"))
+@results_folders
 @click.option(
     "-o",
     "--output",
@@ -52,7 +53,7 @@ class ReportArguments:
     show_default=True,
     help="The page; takes the place of one of that name.",
 )
-@click.option("--title", help="The page's heading; the folder's name otherwise.")
+@click.option("--title", help="The page's heading; the folders' names otherwise.")
 @click.option("--protocol", help="The page's protocol; sd4match where records have it.")
 @averaging_option("The protocol's own unless said.")
 @click.option("--alphas", type=CommaList(number_range), metavar="A,B", help="Only these thresholds.")
@@ -62,7 +63,7 @@ class ReportArguments:
 @data_root
 @typed_arguments(ReportArguments)
 def report(host: Host, arguments: ReportArguments) -> int:
-    """One self-contained page of a results folder: tables, charts, and pairs with their points.
+    """One self-contained page of results folders: tables, charts, and pairs with their points.
 
     The page needs no network and no other file. Pairs are shown where the dataset is at hand.
     """
@@ -74,8 +75,9 @@ def report(host: Host, arguments: ReportArguments) -> int:
 
     # Before the work: a page that cannot be written is refused at once.
     check_place(arguments.out)
-    records, damaged = read_results(arguments.folder)
-    print_warnings(damaged)
+    results = read_folders(arguments.folders)
+    print_warnings(results.problems())
+    records = results.records
     protocol = choose_protocol(records, arguments.protocol)
     view = View(
         protocol,
@@ -86,8 +88,8 @@ def report(host: Host, arguments: ReportArguments) -> int:
     )
     view.check(records)
     sources = Sources(host, arguments.data_root, arguments.datasets or ())
-    page = make_page(records, damaged, arguments.folder, view, arguments.title, host, sources)
+    page = make_page(results, view, arguments.title, host, sources)
     write_page(page, arguments.out)
     print_warnings((*page.absent, *page.damaged))
     click.echo(str(arguments.out))
-    return int(bool(damaged or page.damaged))
+    return int(bool(page.damaged) or not results.is_complete)

@@ -22,6 +22,7 @@ from harness.cli.terminal import print_warning, print_warnings, stdout_format
 from harness.errors import BenchError, SeveralErrors, UserError
 from harness.messages import failed_pairs
 from harness.plugins.host import Host
+from harness.records.folders import cell_folders
 from harness.records.results import read_results
 
 if TYPE_CHECKING:
@@ -135,10 +136,11 @@ def _tables(
     for item in rescored:
         protocols |= dict.fromkeys(item.scored)
     records = [item.record for item in rescored]
+    folder_of = cell_folders(folder)
     tables = []
     for name in protocols:
         averaging = own_averaging(records, name, host.protocols)
         # As 'bench leaderboard' does; predictions that cannot be read are told already.
-        view, _ = with_places(host, View(name, averaging, alphas), folder, sources)
-        tables.append(leaderboard(records, with_seed_intervals(host, view, folder, sources)))
+        view, _ = with_places(host, View(name, averaging, alphas), folder_of, sources)
+        tables.append(leaderboard(records, with_seed_intervals(host, view, folder_of, sources)))
     return tables

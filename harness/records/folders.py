@@ -24,6 +24,10 @@ FRESH = "fresh"
 """Shards of a run that computes a finished cell anew, until all of it is there."""
 
 
+FindFolder = Callable[[Record], Path]
+"""Record -> the folder of its cell."""
+
+
 def write_record(folder: Path, record: Record) -> None:
     """Puts `record.json` in place, whole and sealed."""
     sealed = record.model_copy(update={SEAL: seal_of(_as_json(record))})
@@ -92,6 +96,11 @@ def _refused_record(path: Path, content: bytes, refusal: pydantic.ValidationErro
 
 def _damaged_record(path: Path, problem: str) -> UserError:
     return UserError(f"{path}: {problem}; remove this file and run the cell again, its predictions are kept")
+
+
+def cell_folders(folder: Path) -> FindFolder:
+    """What finds the cells of one results folder."""
+    return lambda record: folder / record.cell.id
 
 
 def record_paths(folder: Path) -> list[Path]:

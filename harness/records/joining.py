@@ -154,17 +154,31 @@ class Results:
         return [cell.chosen.record for cell in self.cells.values()]
 
     @property
-    def conflicting(self) -> list[JoinedCell]:
-        """Cells of which copies contradict each other."""
-        return [cell for cell in self.cells.values() if cell.conflicts]
+    def reasons(self) -> dict[str, str]:
+        """Cell id -> why its numbers are not ranked: copies differ by more than rounding."""
+        reasons = {}
+        for cell_id, cell in self.cells.items():
+            if cell.conflicts and not cell.is_rounding:
+                names = listed(list(dict.fromkeys(copy.folder.parent.name for copy in cell.copies)))
+                reasons[cell_id] = f"copies in {names} differ"
+        return reasons
+
+    @property
+    def is_complete(self) -> bool:
+        """Says whether every record could be read, and no copies of a cell contradict each other."""
+        return not (self.damaged or self.reasons)
 
     def folder_of(self, record: Record) -> Path:
         """The folder of a record's cell."""
         return self.cells[record.cell.id].chosen.folder
 
-    def describe(self) -> list[str]:
-        """A line for each cell whose copies are not equal."""
-        return list(itertools.chain.from_iterable(cell.describe() for cell in self.cells.values()))
+    def problems(self) -> list[str]:
+        """A line for each damaged record, and for each cell whose copies are not equal."""
+        return [*self.damaged, *itertools.chain.from_iterable(map(JoinedCell.describe, self.cells.values()))]
+
+    def warnings(self) -> list[str]:
+        """The problems, and a line for each cell that was begun and not finished."""
+        return [*self.problems(), *(cell.describe() for cell in self.unfinished())]
 
     def unfinished(self) -> list[Unfinished]:
         """Cells that were begun in a folder, and are finished in none."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from harness.datasets.splits import SplitIndex
 from harness.errors import BenchError, DataError, UserError
 from harness.messages import counted
+from harness.records.folders import FindFolder
 from harness.records.schema import Record
 from harness.report.image_store import ImageStore
 from harness.report.redact import plain
@@ -82,11 +82,11 @@ class _SplitData:
     """The data of a split, and the rule by which its points are correct.
 
     Attributes:
-        folder: the results folder.
+        folder_of: finds the folder of a cell.
         manifest: hash of the data, None where the record does not say on which data it was run.
     """
 
-    folder: Path
+    folder_of: FindFolder
     index: SplitIndex
     manifest: str | None
     rule: Criterion
@@ -117,7 +117,7 @@ class _SeriesPredictions:
 def make_galleries(
     splits: Sequence[SplitSeries],
     view: View,
-    folder: Path,
+    folder_of: FindFolder,
     host: Host,
     sources: Sources,
     images: ImageStore,
@@ -136,7 +136,7 @@ def make_galleries(
         except (UserError, DataError) as error:
             problems.absent.append(f"{split.short_title}: no pairs shown: {error}")
         else:
-            gallery = _make_gallery(split, _SplitData(folder, index, manifest, rule), images, problems)
+            gallery = _make_gallery(split, _SplitData(folder_of, index, manifest, rule), images, problems)
             if gallery:
                 galleries.append(gallery)
         images.bytes_left += reserved
@@ -293,7 +293,7 @@ def _read_predictions(series: Series, data: _SplitData) -> _SeriesPredictions:
     """Reads a series' predictions. Raises `UserError` where they are damaged."""
     cell = series.record.cell
     truth = truth_of(data.index)
-    stored = read_points(truth, data.folder / cell.id, series.record, series.localizer)
+    stored = read_points(truth, data.folder_of(series.record), series.record, series.localizer)
     points = scorable_points(truth, stored, data.rule)
     if not points:
         return _SeriesPredictions(series, {}, {})

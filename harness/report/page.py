@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError
 from harness.files import check_place, replacing
+from harness.messages import listed
+from harness.records.joining import Results
 from harness.records.schema import Record
-from harness.records.unfinished import unfinished_cells
+from harness.records.unfinished import Unfinished
 from harness.report import summary
 from harness.report.card import draw_card, first_cards
 from harness.report.figures import Section, sections
@@ -24,7 +26,7 @@ from harness.report.redact import plain
 from harness.report.series import series_by_split
 from harness.scoring.criteria import make_criterion
 from harness.tables.catalogue import page_tables
-from harness.tables.names import Names
+from harness.tables.names import Names, make_names
 from harness.tables.places import PlaceFinder
 from harness.tables.seed_intervals import SeedIntervals
 from harness.tables.table import Table
@@ -74,32 +76,32 @@ def write_page(page: Page, path: Path) -> None:
 
 
 def make_page(
-    records: Sequence[Record],
-    damaged: Sequence[str],
-    folder: Path,
+    results: Results,
     view: View,
     title: str | None,
     host: Host,
     sources: Sources,
 ) -> Page:
-    """Makes the page of a results folder.
+    """Makes the page of results folders.
 
     Args:
-        records: those that can be read, in order of id.
-        damaged: a line for each that cannot.
-        title: the page's heading; the folder's name otherwise.
+        title: the page's heading; the folders' names otherwise.
     """
-    name = folder.resolve().name or "results"
+    folder_names = [folder.resolve().name or "results" for folder in results.folders]
+    name = listed(folder_names)
     # From all records: a table or a chart of some has the names that they have in the whole folder.
-    records, view, names = named(records, view)
-    intervals = SeedIntervals(folder, sources.read, partial(make_criterion, host))
+    names = make_names(results.records, results.reasons)
+    records, view, names = named(results.records, replace(view, names=names))
+    intervals = SeedIntervals(results.folder_of, sources.read, partial(make_criterion, host))
     view = replace(view, seed_intervals=intervals)
     figure_sections = sections(records, view)
     splits = series_by_split(records, view)
-    finder = PlaceFinder(folder, sources.read, partial(make_criterion, host), view.protocol, view.averaging)
+    finder = PlaceFinder(
+        results.folder_of, sources.read, partial(make_criterion, host), view.protocol, view.averaging
+    )
     content: dict[str, Any] = {
         "title": title or f"Semantic correspondence: {name}",
-        "folder": name,
+        "folders": folder_names,
         "view": view,
         "averaging": averaging_text(view.averaging),
         "problems": [],
@@ -109,17 +111,17 @@ def make_page(
         "numbers": _numbers_tables(figure_sections),
         "galleries": [],
         "pictures": [],
-        **_summary_content(records, names, folder),
+        **_summary_content(records, names, results.unfinished()),
     }
     # Galleries get the bytes that a page without them leaves: it is rendered twice.
     bytes_without_galleries = len(_render(content).encode()) + FIRST_BYTES * len(splits)
     bytes_left = min(GALLERY_BYTES, MOST_BYTES - bytes_without_galleries)
     images = ImageStore(max(0, bytes_left))
-    result = make_galleries(splits, view, folder, host, sources, images)
+    result = make_galleries(splits, view, results.folder_of, host, sources, images)
     unusable = tuple(dict.fromkeys((*result.damaged, *finder.problems)))
     # `plain` keeps only the last part of a path: with the folder's name for the folder, that names the cell.
-    for line in (*damaged, *unusable):
-        content["problems"].append(plain(line.replace(str(folder), name)))
+    for line in (*results.problems(), *unusable):
+        content["problems"].append(plain(_with_names(line, results.folders, folder_names)))
     content["absent"] = [plain(line) for line in result.absent]
     for number, gallery in enumerate(result.galleries, start=1):
         content["galleries"].append(_gallery_content(gallery, f"gallery{number}"))
@@ -127,9 +129,17 @@ def make_page(
     return Page(_render(content), result.absent, unusable)
 
 
-def _summary_content(records: Sequence[Record], names: Names, folder: Path) -> dict[str, Any]:
+def _with_names(line: str, folders: Sequence[Path], names: Sequence[str]) -> str:
+    """The line with a folder's name in place of its path."""
+    for folder, name in zip(folders, names, strict=True):
+        line = line.replace(str(folder), name)
+    return line
+
+
+def _summary_content(
+    records: Sequence[Record], names: Names, waiting: Sequence[Unfinished]
+) -> dict[str, Any]:
     """Everything that the template shows of cells, failures and provenance."""
-    waiting = unfinished_cells(folder, records)
     cells = summary.cells_table(records, names, waiting)
     failures = summary.failures_table(records)
     failures_table = None

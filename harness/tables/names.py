@@ -53,15 +53,20 @@ class Names:
         return [self.reasons[key] for key in keys if key in self.reasons]
 
 
-def make_names(records: Sequence[Record]) -> Names:
-    """Names the records of a results folder, or of several that stand in one table."""
+def make_names(records: Sequence[Record], reasons: Mapping[str, str] | None = None) -> Names:
+    """Names the records of a results folder, or of several that stand in one table.
+
+    Args:
+        reasons: cell id -> why its numbers are not ranked, for what the records do not show.
+    """
     originals = _without_copies(records)
     data = name_data(list(originals.values()))
     on_data = [_with_cell(record, dataset=data.names.get(cell_id)) for cell_id, record in originals.items()]
     methods = name_methods(on_data)
-    reasons: dict[tuple[str, str], str] = {}
-    for cell_id, reason in methods.reasons.items():
-        reasons[cell_id, _EVERY] = reason
+    reasons_of_cells = {**methods.reasons}
+    for cell_id, reason in (reasons or {}).items():
+        reasons_of_cells[cell_id] = "; ".join([*filter(None, [methods.reasons.get(cell_id)]), reason])
+    every = {(cell_id, _EVERY): reason for cell_id, reason in reasons_of_cells.items()}
     renamed = {}
     for cell_id, record in originals.items():
         renamed[cell_id] = _with_cell(
@@ -72,7 +77,7 @@ def make_names(records: Sequence[Record]) -> Names:
     names = {}
     for key in {**options, **localizers.names}:
         names[key] = options.get(key, key[1]) + localizers.names.get(key, "")
-    return Names(originals, renamed, names, {**reasons, **localizers.reasons}, data.aside)
+    return Names(originals, renamed, names, {**every, **localizers.reasons}, data.aside)
 
 
 def _without_copies(records: Sequence[Record]) -> dict[str, Record]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.records.folders import FindFolder
 from harness.records.schema import Record
 from harness.scoring.criteria import Criterion
 from harness.scoring.pck import percent
@@ -27,7 +28,7 @@ class PlaceFinder:
 
     def __init__(
         self,
-        folder: Path,
+        folder_of: FindFolder,
         read: Callable[[Path, Record], Predicted],
         criterion: Callable[[str, Sequence[float]], Criterion],
         protocol: str,
@@ -35,13 +36,13 @@ class PlaceFinder:
     ) -> None:
         """
         Args:
-            folder: the results folder.
+            folder_of: finds the folder of a cell.
             read: (a cell's folder, record) -> its predictions with the truth. Raises `UserError` where a
                 dataset is needed and not at hand, and `DamagedResult` where they are damaged.
             criterion: (protocol, alphas) -> what counts as correct.
         """
         self._averaging = averaging
-        self._counter = RowCounter(folder, read, criterion, protocol)
+        self._counter = RowCounter(folder_of, read, criterion, protocol)
         self._known: dict[tuple[object, ...], Places | None] = {}
 
     @property

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from harness.errors import BenchError, DamagedResult, UserError
+from harness.records.folders import FindFolder
 from harness.records.schema import Record
 from harness.scoring.averages import weigh_pairs
 from harness.scoring.bootstrap import Estimates, estimate
@@ -48,19 +49,20 @@ class RowCounter:
 
     def __init__(
         self,
-        folder: Path,
+        folder_of: FindFolder,
         read: Callable[[Path, Record], Predicted],
         criterion: Callable[[str, Sequence[float]], Criterion],
         protocol: str,
     ) -> None:
         """
         Args:
-            folder: the results folder.
+            folder_of: finds the folder of a cell.
             read: (a cell's folder, record) -> its predictions with the truth. Raises `UserError` where a
                 dataset is needed and not at hand, and `DamagedResult` where they are damaged.
             criterion: (protocol, alphas) -> what counts as correct.
         """
-        self._folder, self._read, self._criterion, self._protocol = folder, read, criterion, protocol
+        self._folder_of, self._read = folder_of, read
+        self._criterion, self._protocol = criterion, protocol
         self.problems: list[str] = []
 
     def count_rows(
@@ -90,7 +92,7 @@ class RowCounter:
         usual = Counter(each.pair_ids for each in counts.values()).most_common(1)
         for number, each in list(counts.items()):
             if each.pair_ids != usual[0][0]:
-                folder = self._folder / records[number][0].cell.id
+                folder = self._folder_of(records[number][0])
                 self.problems.append(
                     f"{folder}: has predictions of other pairs than most; run the cell again"
                 )
@@ -100,13 +102,13 @@ class RowCounter:
     def tell_stale(self, record: Record) -> None:
         """Adds to `problems` a row whose scores do not follow from its predictions."""
         self.problems.append(
-            f"{self._folder / record.cell.id}: scores are not those of the predictions; "
+            f"{self._folder_of(record)}: scores are not those of the predictions; "
             "'bench rescore' makes them anew"
         )
 
     def _read_run(self, record: Record, first: Record) -> Predicted:
         _check_same_data(record, first)
-        return self._read(self._folder / record.cell.id, record)
+        return self._read(self._folder_of(record), record)
 
     def _count_seeds(
         self, runs: Sequence[Predicted], records: Sequence[Record], localizer: str, alphas: Sequence[float]
@@ -118,7 +120,7 @@ class RowCounter:
         for record, counted in zip(records, counts, strict=True):
             if counted.pair_ids != counts[0].pair_ids:
                 raise UserError(
-                    f"{self._folder / record.cell.id}: has predictions of other pairs than seed "
+                    f"{self._folder_of(record)}: has predictions of other pairs than seed "
                     f"{records[0].cell.seed}; run the cell again"
                 )
         seeds = tuple(record.cell.seed for record in records)
@@ -130,7 +132,7 @@ class RowCounter:
         truth, criterion = predicted.truth, self._criterion(self._protocol, alphas)
         points = scorable_points(truth, predicted.points(localizer), criterion)
         if not points:
-            folder = self._folder / record.cell.id
+            folder = self._folder_of(record)
             raise UserError(f"{folder}: no pair of localizer {localizer} can be scored; rescore the cell")
         right, total = count_correct(truth, points, criterion, record.cell.input_size)
         return RowCounts(tuple(points), (record.cell.seed,), right.mean(axis=1)[None], total, truth)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.errors import BenchError
+from harness.records.folders import FindFolder
 from harness.records.schema import Record, Score
 from harness.scoring.criteria import Criterion
 from harness.scoring.pck import percent
@@ -23,18 +24,18 @@ class SeedIntervals:
 
     def __init__(
         self,
-        folder: Path,
+        folder_of: FindFolder,
         read: Callable[[Path, Record], Predicted],
         criterion: Callable[[str, Sequence[float]], Criterion],
     ) -> None:
         """
         Args:
-            folder: the results folder.
+            folder_of: finds the folder of a cell.
             read: (a cell's folder, record) -> its predictions with the truth. Raises `BenchError` where it
                 cannot.
             criterion: (protocol, alphas) -> what counts as correct.
         """
-        self._folder, self._read, self._criterion = folder, read, criterion
+        self._folder_of, self._read, self._criterion = folder_of, read, criterion
         # Tables and charts of a page ask for the same rows again and again.
         self._known: dict[tuple[object, ...], dict[tuple[str, float], SeedScore] | str] = {}
 
@@ -54,7 +55,7 @@ class SeedIntervals:
         key = (ids, localizer, protocol, averaging, alphas, slices)
         if key not in self._known:
             try:
-                cells = [self._read(self._folder / record.cell.id, record) for record in records]
+                cells = [self._read(self._folder_of(record), record) for record in records]
                 runs = [(predicted.truth, predicted.points(localizer)) for predicted in cells]
                 criterion = self._criterion(protocol, alphas)
                 fed = records[0].cell.input_size

@@ -57,7 +57,7 @@ def change_record(folder: Path, change) -> None:
 def test_equal_copies_are_one_cell(two):
     results = read_folders(two)
     assert len(results.cells) == 2
-    assert not results.describe() and not results.damaged
+    assert not results.warnings()
     assert all(results.folder_of(record).parent == two[0] for record in results.records)
 
 
@@ -65,13 +65,13 @@ def test_one_folder_under_two_names_is_one(two, tmp_path):
     (tmp_path / "link").symlink_to(two[0])
     results = read_folders([two[0], tmp_path / "link", two[0]])
     assert results.folders == (two[0],)
-    assert not results.describe()
+    assert not results.warnings()
 
 
 def test_copies_without_hash_in_their_records_are_compared_by_points(two):
     for folder in two:
         change_record(cell_folder(folder), lambda record: record.update(predictions_sha256=""))
-    assert not read_folders(two).describe()
+    assert not read_folders(two).warnings()
 
 
 @pytest.mark.parametrize("order", [["limited", "whole"], ["whole", "limited"]])
@@ -80,7 +80,7 @@ def test_of_a_part_and_the_whole_the_whole_is_chosen_and_told(finished, order):
     cell = next(cell for cell in results.cells.values() if len(cell.copies) == 2)
     assert cell.chosen.folder.parent == finished / "whole"
     assert cell.is_whole and not cell.conflicts
-    (line,) = results.describe()
+    (line,) = results.warnings()
     assert line == (
         f"{cell.id}: {finished / 'whole'} has more of it than {finished / 'limited'}; "
         f"the table shows {finished / 'whole'}'s"
@@ -91,7 +91,7 @@ def test_copies_that_each_have_what_the_other_lacks_are_told(finished):
     results = read_folders([finished / "limited", finished / "other"])
     (cell,) = results.cells.values()
     assert not cell.is_whole and not cell.conflicts
-    (line,) = results.describe()
+    (line,) = results.warnings()
     assert "have predictions that the other lacks" in line and "'bench merge'" in line
     assert str(finished / "limited") in line and str(finished / "other") in line
 
@@ -100,9 +100,10 @@ def test_copies_that_each_have_what_the_other_lacks_are_told(finished):
 def test_copies_that_differ_name_both_folders_and_how_much(two, pixels, is_rounding):
     move_points(cell_folder(two[1]), pixels)
     results = read_folders(two)
-    (cell,) = results.conflicting
+    (cell,) = [cell for cell in results.cells.values() if cell.conflicts]
     assert cell.is_rounding == is_rounding
-    (line,) = results.describe()
+    assert list(results.reasons.values()) == ([] if is_rounding else ["copies in a and b differ"])
+    (line,) = results.warnings()
     assert line.startswith(f"{cell.id}: {two[0]} and {two[1]} differ in ")
     assert f"by up to {pixels:.3g} px; the table shows {two[0]}'s" in line
     assert cell.chosen.folder.parent == two[0]
@@ -112,7 +113,7 @@ def test_copies_of_other_options_of_a_localizer_differ(two):
     change_record(
         cell_folder(two[1]), lambda record: record["localizers"]["bilinear"].update(options={"k": 2})
     )
-    (line,) = read_folders(two).describe()
+    (line,) = read_folders(two).warnings()
     assert "have other options of bilinear" in line
 
 
@@ -124,7 +125,7 @@ def test_equal_predictions_have_the_scores_of_both_records(two):
 
     change_record(cell_folder(two[1]), rename)
     results = read_folders(two)
-    assert not results.describe()
+    assert not results.warnings()
     (record,) = [record for record in results.records if record.cell.method == "position"]
     assert {score.protocol for score in record.scores} == {"sd4match", "original"}
     assert record.thresholds["original"] == "box"
@@ -132,14 +133,14 @@ def test_equal_predictions_have_the_scores_of_both_records(two):
 
 def test_equal_predictions_with_other_scores_of_one_protocol_are_told(two):
     change_record(cell_folder(two[1]), lambda record: record["scores"][0].update(pck=1.0, low=0.5, high=1.5))
-    (line,) = read_folders(two).describe()
+    (line,) = read_folders(two).warnings()
     assert "other scores of protocol sd4match; 'bench rescore'" in line
 
 
 def test_a_copy_that_cannot_be_read_is_told(two):
     (cell_folder(two[1]) / "predictions.parquet").unlink()
     change_record(cell_folder(two[1]), lambda record: record.update(predictions_sha256="0" * 64))
-    (line,) = read_folders(two).describe()
+    (line,) = read_folders(two).warnings()
     assert "cannot be compared" in line and "is not there" in line
 
 

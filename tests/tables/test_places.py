@@ -10,6 +10,7 @@ import pytest
 from support.made_up_records import a_record
 from support.results import put_record, strip_truth
 
+from harness.records.folders import cell_folders
 from harness.records.predictions import read_predictions, write_table
 from harness.tables.columns import Column
 from harness.tables.places import PlaceFinder
@@ -118,7 +119,7 @@ def test_rows_without_their_dataset_have_no_place():
     column = Column("birds", "test", 0.1)
     cells = {("birds", "test"): (a_record("a", 10.0),)}
     line = Row("a", "none", "argmax", "none", "Z", cells=cells)
-    finder = PlaceFinder(Path(), gone, None, "sd4match", "image")  # type: ignore[arg-type]
+    finder = PlaceFinder(cell_folders(Path()), gone, None, "sd4match", "image")  # type: ignore[arg-type]
     assert finder([line, replace(line, method="b")], [column]) is None
     assert finder.problems == []
 
@@ -210,7 +211,9 @@ def counts_of(results, localizer="argmax"):
     host = load_plugins()
     records, _ = read_results(results)
     rows = [Row(record.cell.method, "none", localizer, "none", "Z") for record in records]
-    counter = RowCounter(results, Sources(host, Path()).read, partial(make_criterion, host), "sd4match")
+    counter = RowCounter(
+        cell_folders(results), Sources(host, Path()).read, partial(make_criterion, host), "sd4match"
+    )
     counts = counter.count_rows([(record,) for record in records], rows, [0.1])
     assert counter.problems == []
     return [counts[number] for number in range(len(rows))]
@@ -288,4 +291,4 @@ def finder_of(results):
 
     host = load_plugins()
     read = Sources(host, Path()).read
-    return PlaceFinder(results, read, partial(make_criterion, host), "sd4match", "image")
+    return PlaceFinder(cell_folders(results), read, partial(make_criterion, host), "sd4match", "image")
