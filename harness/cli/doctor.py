@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,8 @@ from harness.errors import UserError
 from harness.plugins.host import Host
 
 if TYPE_CHECKING:
-    from harness.doctor.checks import Finding
     from harness.doctor.entries import Entry, Section
+    from harness.doctor.findings import Finding
     from harness.weights.choice import WeightChoice
 
 _MARKS = {"": " ", "ok": "✓", "failed": "✗", "skipped": "–", "warned": "!"}
@@ -27,7 +27,7 @@ _MARKS = {"": " ", "ok": "✓", "failed": "✗", "skipped": "–", "warned": "!"
 class DoctorArguments:
     """Options of `bench doctor`, named as they are on the command line."""
 
-    method: str | None
+    name: str | None
     weights: tuple[str, ...]
     weights_root: Path | None
     device: str
@@ -38,8 +38,8 @@ class DoctorArguments:
     as_json: bool
 
 
-@click.command("doctor", short_help="Check the installation, or a method's contract.")
-@click.argument("method", required=False)
+@click.command("doctor", short_help="Check the installation, or a plugin's contract.")
+@click.argument("name", required=False)
 @options.weights
 @click.option(
     "--device", default="auto", show_default=True, help="Torch device; auto takes a GPU if there is one."
@@ -49,15 +49,18 @@ class DoctorArguments:
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Without METHOD: results folder to look at, results/ if left out.",
+    help="Without NAME: results folder to look at, results/ if left out.",
 )
-@click.option("--cache", type=click.Path(path_type=Path), help="Without METHOD: cache folder to look at.")
+@click.option("--cache", type=click.Path(path_type=Path), help="Without NAME: cache folder to look at.")
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
 @options.typed_arguments(DoctorArguments)
 def doctor(host: Host, arguments: DoctorArguments) -> int:
-    """Check a method's contract on the bundled pictures; without METHOD, the installation.
+    """Check the contract of a method, localizer, prompt or dataset; without NAME, the installation.
 
-    With METHOD: shapes, layout, frame, scope, determinism, the localizer's grid, and an image against itself.
+    With NAME, on the bundled pictures: shapes, layout, frame, scope, determinism, the localizer's grid, and an
+    image against itself; of a localizer its grid and its predictions, of a prompt its values, of a dataset
+    (NAME=PATH where it lies elsewhere) its pairs and pictures.
+
     Without: versions, this machine, environment variables, folders and caches, plugins, weights, datasets,
     and which methods would run. That text is meant for reports of faults: home folders are written as ~, and
     secrets are not shown. Nothing is computed, written or fetched.
@@ -68,55 +71,22 @@ def doctor(host: Host, arguments: DoctorArguments) -> int:
     from harness.weights.choice import WeightChoice
 
     choice = WeightChoice.parse(host, arguments.weights, arguments.weights_root)
-    if arguments.method is None:
+    if arguments.name is None:
         return _look_over(host, arguments, choice)
     if arguments.out or arguments.cache:
         option = "--out" if arguments.out else "--cache"
-        raise UserError(f"{option}: is looked at without METHOD; leave {arguments.method} or {option} out")
-    findings = list(_examine(host, arguments, arguments.method, choice))
+        raise UserError(f"{option}: is looked at without NAME; leave {arguments.name} or {option} out")
+    from harness.doctor.examine import Circumstances, examine
+
+    circumstances = Circumstances(arguments.device, choice, arguments.localizer, arguments.data_root)
+    subject, findings = examine(host, arguments.name, circumstances)
     for finding in findings:
         print_traceback(finding.traceback)
     if arguments.as_json:
         _print_json([dataclasses.asdict(finding) for finding in findings])
     else:
-        _print_findings(host.methods[arguments.method].name, findings)
+        _print_findings(subject, findings)
     return int(any(finding.result == "failed" for finding in findings))
-
-
-def _examine(host: Host, arguments: DoctorArguments, method: str, choice: WeightChoice) -> Iterator[Finding]:
-    """Makes every check of a method's contract."""
-    from harness.doctor.checks import examine_method
-    from harness.environment import device_name
-    from harness.running.resources import Resources, RunOptions
-    from harness.specs import NO_PROMPT, MakeContext
-    from harness.weights.learned import find_learned_file, prompt_weight_names
-
-    recipe = host.methods[method]
-    extractor = host.extractors[recipe.extractor]
-    torch_device = device_name(arguments.device)
-    resources = Resources(
-        host, RunOptions(data_root=Path(), out=Path(), criteria=(), device=torch_device, weights=choice)
-    )
-    prompt = learned = None
-    source_names = list(extractor.weights)
-    if recipe.prompt != NO_PROMPT:
-        prompt = host.prompts[recipe.prompt]
-        source_names += prompt_weight_names(prompt, None)
-    sources = resources.weights(source_names)
-    if prompt:
-        learned = find_learned_file(prompt, sources)
-    # Pictures that come with the package, and weights by default: the check needs no download.
-    dataset = host.datasets["shapes"].open(Path(), "test")
-    context = MakeContext(
-        device=torch_device,
-        params={**extractor.params, **recipe.params},
-        weights={name: source.path for name, source in sources.items()},
-        categories=("cat",),
-        prompt_file=learned.path if learned else None,
-    )
-    # Two pairs far apart in the list: neighbours would share their category.
-    pairs = [dataset[0], dataset[len(dataset) // 2]]
-    return examine_method(host, recipe.name, pairs, context, arguments.localizer)
 
 
 def _print_findings(subject: str, findings: Sequence[Finding]) -> None:
@@ -132,7 +102,7 @@ def _look_over(host: Host, arguments: DoctorArguments, choice: WeightChoice) -> 
     from harness.doctor.storage import Folders
 
     if arguments.localizer:
-        raise UserError("--localizer: is checked with a method; give METHOD, too ('bench list methods')")
+        raise UserError("--localizer: is checked with a method; give NAME, too ('bench list methods')")
     folders = Folders(
         arguments.out or Path("results"), arguments.data_root, arguments.cache, arguments.weights_root
     )

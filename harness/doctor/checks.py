@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import pickle
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
+from harness.doctor.findings import CHEAP, Failed, Finding, Skipped, Warned, check_import, make_checks
 from harness.doctor.layout import RIGHT
-from harness.doctor.subject import Failed, Skipped, Subject
-from harness.errors import BenchError
+from harness.doctor.subject import Subject
 from harness.features.extraction import check_feature_map
 from harness.features.requests import PromptUse
 from harness.frames import Size
 from harness.isolation.guarded import without_guard
-from harness.isolation.origin import traceback_of
-from harness.messages import one_line, whole_message
+from harness.messages import one_line
 from harness.plugins.host import Host
 from harness.specs import (
     NO_PROMPT,
@@ -40,20 +37,6 @@ BATCH_TOLERANCE = 0.01
 """Original pixels by which rounding moves predictions."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """Result of one check."""
-
-    check: str
-    result: Literal["ok", "failed", "skipped", "warned"]
-    detail: str = ""
-    traceback: str = ""
-
-
-class _Warned(BenchError):
-    """A check that says how good the features are, and not that they are wrong."""
-
-
 def examine_method(
     host: Host, method: str, pairs: Sequence[ImagePair], context: MakeContext, localizer: str | None = None
 ) -> Iterator[Finding]:
@@ -67,40 +50,21 @@ def examine_method(
     Raises:
         UserError: the method or the localizer is unknown.
     """
-    subject = Subject(host, method, pairs, context, localizer)
-    for name, check in CHECKS.items():
-        try:
-            yield Finding(name, "ok", check(subject))
-        except Skipped as error:
-            yield Finding(name, "skipped", str(error))
-        except _Warned as error:
-            yield Finding(name, "warned", str(error))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's error is the finding
-            traceback = "" if isinstance(error, Failed) else traceback_of(error)
-            yield Finding(name, "failed", whole_message(error), traceback)
-
-
-HEAVY = ("torch", "pandas", "transformers", "diffusers")
-"""Packages that importing a plugin must not import."""
+    recipe = host.methods[method]
+    subject = Subject(
+        host,
+        recipe,
+        host.extractors[recipe.extractor],
+        host.localizers[localizer or recipe.localizer],
+        host.extractors.origin(host.extractors[recipe.extractor].name),
+        pairs,
+        context,
+    )
+    yield from make_checks(CHECKS, subject)
 
 
 def _check_import(subject: Subject) -> str:
-    plugin = subject.host.extractors.origin(subject.spec.name)
-    module = getattr(subject.host.manager.get_plugin(plugin.name), "__name__", None)
-    if module is None:
-        raise Skipped("the plugin is not a module")
-    # In a process of its own: this one has imported torch already.
-    code = f"import sys, {module}; print(','.join(name for name in {HEAVY} if name in sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    if done.returncode:
-        # The last line of a traceback is the error itself.
-        problem = done.stderr.strip().splitlines()[-1]
-        raise Failed(f"import {module} fails in a fresh process: {problem}")
-    # The import may print, too.
-    lines = done.stdout.strip().splitlines()
-    if lines and lines[-1]:
-        raise Failed(f"import {module} imports {lines[-1]}; import it in make")
-    return str(module)
+    return check_import(subject.host, subject.plugin)
 
 
 def _check_make(subject: Subject) -> str:
@@ -144,7 +108,7 @@ def _check_layout(subject: Subject) -> str:
             f"PCK would be {layout.best:.0f} if {layout.remedy}"
         )
     if layout.pck < RIGHT:
-        raise _Warned(
+        raise Warned(
             f"weak: features do not change most where the picture is changed (PCK@0.1 of {layout.pck:.0f})"
         )
     return f"right way round: a changed place is found with PCK@0.1 of {layout.pck:.0f}"
@@ -236,7 +200,7 @@ def _check_many(subject: Subject) -> str:
         raise Skipped(f"'{name}' takes one pair at a time")
     tasks = []
     for pair, (source, target) in zip(subject.pairs, subject.maps, strict=True):
-        tasks.append((source, target, _spread_points(pair.source_size)))
+        tasks.append((source, target, spread_points(pair.source_size)))
     are_equal, distance = checks.batch_differences(batch_localizer, localizer, tasks)
     if not are_equal:
         raise Failed(f"predictions of '{name}' for a pair depend on the other pairs of the batch")
@@ -253,7 +217,7 @@ def _check_itself(subject: Subject) -> str:
     pair = subject.pairs[0]
     twin = replace(pair, target=pair.source, target_size=pair.source_size)
     source, target = subject.extract([twin])[0]
-    size, points = pair.source_size, _spread_points(pair.source_size)
+    size, points = pair.source_size, spread_points(pair.source_size)
     predicted = subject.localizer()(source, target, points).points.double().cpu()
     pck, largest = _pck(predicted, points, size)
     if pck == 100:
@@ -275,8 +239,8 @@ def _check_itself(subject: Subject) -> str:
             )
     by_argmax, _ = _pck(Argmax()(source, target, points).points.double().cpu(), points, size)
     if by_argmax > pck:
-        raise _Warned(f"'{name}' finds its own points with PCK@0.1 of {pck:.0f}, argmax with {by_argmax:.0f}")
-    raise _Warned(f"weak: PCK@0.1 of the image is {pck:.0f}, so its features do not tell all places apart")
+        raise Warned(f"'{name}' finds its own points with PCK@0.1 of {pck:.0f}, argmax with {by_argmax:.0f}")
+    raise Warned(f"weak: PCK@0.1 of the image is {pck:.0f}, so its features do not tell all places apart")
 
 
 def _pck(predicted: torch.Tensor, points: torch.Tensor, size: Size) -> tuple[float, float]:
@@ -287,8 +251,15 @@ def _pck(predicted: torch.Tensor, points: torch.Tensor, size: Size) -> tuple[flo
     return 100 * float((errors <= 0.1).double().mean()), float(errors.max())
 
 
+LOCALIZER_CHECKS: Mapping[str, Callable[[Subject], str]] = {
+    "the localizer reads the grid that it declares": _check_grid,
+    "the localizer predicts the same for one pair and for many": _check_many,
+    "an image matched with itself has PCK@0.1 of 100": _check_itself,
+}
+"""Checks of the localizer, which hold whatever the extractor is."""
+
 CHECKS: Mapping[str, Callable[[Subject], str]] = {
-    "the plugin's import is cheap": _check_import,
+    CHEAP: _check_import,
     "the extractor can be made": _check_make,
     "feature maps are (C, h, w), finite, of the request's image": _check_maps,
     "the feature map lies the right way round": _check_layout,
@@ -297,14 +268,12 @@ CHECKS: Mapping[str, Callable[[Subject], str]] = {
     "features do not depend on the batch": _check_batch,
     "features do not depend on the category, as the scope says": _check_scope,
     "features are the same whether `prepare` ran ahead or not": _check_prepare,
-    "the localizer reads the grid that it declares": _check_grid,
-    "the localizer predicts the same for one pair and for many": _check_many,
-    "an image matched with itself has PCK@0.1 of 100": _check_itself,
+    **LOCALIZER_CHECKS,
 }
 """Checks in their order: each returns a detail, or raises with one."""
 
 
-def _spread_points(size: Size) -> torch.Tensor:
+def spread_points(size: Size) -> torch.Tensor:
     """(25, 2) points spread over the middle of an image, in original pixels."""
     import torch
 

@@ -8,44 +8,47 @@ from functools import cached_property
 from typing import cast
 
 from harness.doctor import pictures
+from harness.doctor.findings import Failed, Skipped
 from harness.doctor.layout import Layout, find_layout
-from harness.errors import BenchError
 from harness.features.requests import PromptUse
 from harness.plugins.host import Host
+from harness.plugins.registry import Plugin
 from harness.specs import (
+    ExtractorSpec,
     FeatureMap,
     ImageExtractor,
     ImagePair,
     ImageRequest,
     Localizer,
+    LocalizerSpec,
     MakeContext,
+    MethodSpec,
     PairExtractor,
 )
 
 
-class Failed(BenchError):
-    """A check that the method does not pass."""
-
-
-class Skipped(BenchError):
-    """A check that does not apply."""
-
-
 class Subject:
-    """The method that is examined, with its extractor and prompt once they are made."""
+    """The method that is examined, with its extractor and prompt once they are made.
+
+    Args:
+        spec: the method's extractor.
+        plugin: the plugin that brought what is examined.
+        pairs: two pairs of pictures to try it on.
+        context: given to the `make` of the extractor and of the prompt.
+    """
 
     def __init__(
         self,
         host: Host,
-        method: str,
+        method: MethodSpec,
+        spec: ExtractorSpec,
+        localizer: LocalizerSpec,
+        plugin: Plugin,
         pairs: Sequence[ImagePair],
         context: MakeContext,
-        localizer: str | None,
     ) -> None:
         self.host, self.pairs, self.context = host, pairs, context
-        self.method = host.methods[method]
-        self.localizer_spec = host.localizers[localizer or self.method.localizer]
-        self.spec = host.extractors[self.method.extractor]
+        self.method, self.spec, self.localizer_spec, self.plugin = method, spec, localizer, plugin
         self.extractor: ImageExtractor | PairExtractor | None = None
         self.prompt: PromptUse | None = None
 

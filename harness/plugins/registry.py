@@ -126,12 +126,16 @@ class Registry(Mapping[str, Spec], Generic[Spec]):
         """The plugin that brought a spec. Raises `KeyError`."""
         return self._origins[name]
 
+    def is_own(self, name: str) -> bool:
+        """Says whether a plugin brought a spec of this very name with this hook."""
+        return name in self._specs
+
     def __getitem__(self, name: str) -> Spec:
         if clash := self._clashes.get(name.casefold()):
             raise UserError(clash)
         spec = self._find(name)
         if spec is None:
-            raise UserError(f"{unknown_name(self.kind, name, self)}{self._missing_plugins()}")
+            raise UserError(f"{unknown_name(self.kind, name, self)}{self.missing_plugins()}")
         return spec
 
     def _find(self, name: str) -> Spec | None:
@@ -167,7 +171,7 @@ class Registry(Mapping[str, Spec], Generic[Spec]):
     def _all(self) -> Mapping[str, Spec]:
         return self._specs
 
-    def _missing_plugins(self) -> str:
+    def missing_plugins(self) -> str:
         """Names the plugins that are not loaded and might have brought a spec, in a few words."""
         absent: dict[Status, list[Plugin]] = {"failed": [], "shadowed": [], "blocked": []}
         for plugin in self._plugins:

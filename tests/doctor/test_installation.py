@@ -277,8 +277,8 @@ def test_a_limit_of_memory_is_told(tmp_path, monkeypatch):
     ("arguments", "problem"),
     [
         (("--localizer", "argmax"), "--localizer: is checked with a method"),
-        (("position", "--out", "results"), "--out: is looked at without METHOD"),
-        (("position", "--cache", "results"), "--cache: is looked at without METHOD"),
+        (("position", "--out", "results"), "--out: is looked at without NAME"),
+        (("position", "--cache", "results"), "--cache: is looked at without NAME"),
         (("--weights", "papr"), "--weights papr: expected tiny, paper or NAME=PATH"),
     ],
 )

@@ -1,0 +1,124 @@
+"""Whatever a name stands for, examined: the one path of `bench doctor NAME` and of `harness.testing`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.datasets.splits import dataset_folder
+from harness.doctor.checks import examine_method
+from harness.doctor.dataset import examine_dataset
+from harness.doctor.findings import Finding
+from harness.doctor.localizer import examine_localizer
+from harness.doctor.prompt import examine_prompt
+from harness.environment import device_name
+from harness.errors import UserError, unknown_name
+from harness.plugins.host import Host
+from harness.plugins.registry import Registry
+from harness.running.resources import Resources, RunOptions
+from harness.specs import NO_PROMPT, ImagePair, MakeContext, PromptSpec, Scalar
+from harness.sweep import DatasetChoice
+from harness.weights.choice import WeightChoice
+from harness.weights.learned import find_learned_file, prompt_weight_names
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What is examined with.
+
+    Attributes:
+        device: as the user named it, such as `auto`.
+        localizer: the one to try a method with; None for the method's own.
+        data_root: folder that holds the datasets' own folders.
+    """
+
+    device: str = "auto"
+    weights: WeightChoice = field(default_factory=WeightChoice)
+    localizer: str | None = None
+    data_root: Path = Path("data")
+
+
+def examine(host: Host, name: str, circumstances: Circumstances) -> tuple[str, list[Finding]]:
+    """Examines a method or extractor, else the localizer, prompt or dataset of that name.
+
+    Returns:
+        The kind and the name, for the head of a table, and the findings.
+
+    Raises:
+        UserError: nothing has that name, or weights that it needs are missing.
+    """
+    if name in host.methods or name in host.extractors:
+        return f"method {name}", examine_kind(host, "method", name, circumstances)
+    others: Mapping[str, Registry[Any]] = {
+        "localizer": host.localizers,
+        "prompt": host.prompts,
+        "dataset": host.datasets,
+    }
+    for kind, registry in others.items():
+        # A dataset may be named with its folder, as `birds=my/birds`.
+        if (name if kind != "dataset" else DatasetChoice.parse(name).name) in registry:
+            return f"{kind} {name}", examine_kind(host, kind, name, circumstances)
+    known = {*host.methods, *host.extractors, *host.localizers, *host.prompts, *host.datasets}
+    error = unknown_name("method, localizer, prompt or dataset", name, known)
+    # One that failed might have brought it.
+    raise UserError(f"{error}{host.methods.missing_plugins()}")
+
+
+def examine_kind(host: Host, kind: str, name: str, circumstances: Circumstances) -> list[Finding]:
+    """Examines a `method`, `localizer`, `prompt` or `dataset`. Raises like `examine`."""
+    if kind == "dataset":
+        choice = DatasetChoice.parse(name)
+        spec = host.datasets[choice.name]
+        return list(examine_dataset(host, spec.name, dataset_folder(spec, choice, circumstances.data_root)))
+    if kind == "localizer":
+        return list(examine_localizer(host, name, _pairs(host)))
+    if kind == "prompt":
+        prompt = host.prompts[name]
+        params: dict[str, Scalar] = {}
+        for extractor in host.extractors.values():
+            if prompt.kind in extractor.prompt_kinds:
+                params = dict(extractor.params)
+                break
+        context = _context(host, circumstances, (), prompt, {**params, **prompt.params})
+        return list(examine_prompt(host, name, _pairs(host), context))
+    recipe = host.methods[name]
+    extractor = host.extractors[recipe.extractor]
+    own_prompt = None if recipe.prompt == NO_PROMPT else host.prompts[recipe.prompt]
+    context = _context(
+        host, circumstances, extractor.weights, own_prompt, {**extractor.params, **recipe.params}
+    )
+    return list(examine_method(host, recipe.name, _pairs(host), context, circumstances.localizer))
+
+
+def _pairs(host: Host) -> list[ImagePair]:
+    """Two pairs of pictures that come with the package, so that nothing need be downloaded."""
+    dataset = host.datasets["shapes"].open(Path(), "test")
+    # Far apart in the list: neighbours would share their category.
+    return [dataset[0], dataset[len(dataset) // 2]]
+
+
+def _context(
+    host: Host,
+    circumstances: Circumstances,
+    source_names: Iterable[str],
+    prompt: PromptSpec | None,
+    params: dict[str, Scalar],
+) -> MakeContext:
+    """A context with the weights of an extractor and of a prompt. Raises `UserError` where one is missing."""
+    names = [*source_names, *(prompt_weight_names(prompt, None) if prompt else ())]
+    device = device_name(circumstances.device)
+    options = RunOptions(
+        data_root=Path(), out=Path(), criteria=(), device=device, weights=circumstances.weights
+    )
+    sources = Resources(host, options).weights(names)
+    learned = find_learned_file(prompt, sources) if prompt else None
+    return MakeContext(
+        device=device,
+        params=params,
+        weights={name: source.path for name, source in sources.items()},
+        categories=("cat",),
+        prompt_scope=prompt.scope if prompt else "image",
+        prompt_file=learned.path if learned else None,
+    )
