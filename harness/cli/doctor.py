@@ -57,9 +57,9 @@ class DoctorArguments:
 def doctor(host: Host, arguments: DoctorArguments) -> int:
     """Check the contract of a method, localizer, prompt or dataset; without NAME, the installation.
 
-    With NAME, on the bundled pictures: shapes, layout, frame, scope, determinism, the localizer's grid,
-    and an image against itself; of a localizer its grid and its predictions, of a prompt its values, of a dataset
-    (NAME=PATH where it lies elsewhere) its pairs and pictures.
+    With NAME, on the bundled pictures: shapes, layout, frame, scope, determinism, the localizer's grid, and
+    an image against itself; of a localizer its grid and its predictions, of a prompt its values, of a
+    dataset (NAME=PATH where it lies elsewhere) its pairs and pictures.
 
     Without: versions, this machine, environment variables, folders and caches, plugins, weights, datasets,
     and which methods would run. That text is meant for reports of faults: home folders are written as ~, and
