@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= results
 
-.PHONY: demo test test-docs docs docs-reference bench bench-precision bench-coverage bench-leaderboard lint clean
+.PHONY: demo test test-docs test-wheel docs docs-reference bench bench-precision bench-coverage bench-leaderboard lint clean
 
 demo: .venv/installed
 	$(BIN)/bench run --methods sd4match-cpm,dift --out $(OUT)
@@ -23,6 +23,10 @@ docs: .venv/documented
 # Pages of the reference that are written by a program.
 docs-reference: .venv/developed
 	$(BIN)/python -m tools.reference
+
+# The package as strangers get it: wheel and sdist, installed and run without the source.
+test-wheel: .venv/developed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/installation
 
 bench: .venv/developed
 	$(BIN)/python benchmarks/bench.py $(ARGS)
