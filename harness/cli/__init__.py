@@ -29,6 +29,7 @@ _COMMANDS = {
     "compare": "harness.cli.compare:compare",
     "rescore": "harness.cli.rescore:rescore",
     "report": "harness.cli.report:report",
+    "merge": "harness.cli.merge:merge",
     "data": "harness.cli.data:data",
     "weights": "harness.cli.weights:weights",
 }

@@ -28,6 +28,14 @@ FindFolder = Callable[[Record], Path]
 """Record -> the folder of its cell."""
 
 
+class DamagedRecord(UserError):
+    """A `record.json` that can be read and is not as it was written: to be removed and made again."""
+
+
+class CellIsRunning(BenchError):
+    """Another process works in a cell's folder."""
+
+
 def write_record(folder: Path, record: Record) -> None:
     """Puts `record.json` in place, whole and sealed."""
     sealed = record.model_copy(update={SEAL: seal_of(_as_json(record))})
@@ -94,8 +102,10 @@ def _refused_record(path: Path, content: bytes, refusal: pydantic.ValidationErro
     return _damaged_record(path, f"{field}: {problem['msg']}")
 
 
-def _damaged_record(path: Path, problem: str) -> UserError:
-    return UserError(f"{path}: {problem}; remove this file and run the cell again, its predictions are kept")
+def _damaged_record(path: Path, problem: str) -> DamagedRecord:
+    return DamagedRecord(
+        f"{path}: {problem}; remove this file and run the cell again, its predictions are kept"
+    )
 
 
 def cell_folders(folder: Path) -> FindFolder:
@@ -145,7 +155,8 @@ def lock_folder(folder: Path, warn: Callable[[str, str], None]) -> Iterator[None
         warn: called with a subject and a message where the file system has no locks: the work goes on.
 
     Raises:
-        BenchError: another process works in the folder.
+        CellIsRunning: another process works in the folder.
+        BenchError: it cannot be locked.
     """
     # The folder itself is locked: no lock file that a killed run would leave behind.
     handle = os.open(folder, os.O_RDONLY)
@@ -153,7 +164,7 @@ def lock_folder(folder: Path, warn: Callable[[str, str], None]) -> Iterator[None
         try:
             is_locked = try_lock(handle)
         except BlockingIOError as error:
-            raise BenchError(
+            raise CellIsRunning(
                 f"{folder}: another process is running this cell; wait for it, or choose another --out"
             ) from error
         except OSError as error:

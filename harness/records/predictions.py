@@ -271,9 +271,25 @@ def merge_tables(tables: Iterable[pa.Table]) -> pa.Table:
 
     The truth is left behind: some tables may have it, and others not.
     """
+    return _merge([without_truth(table) for table in tables])
+
+
+def merge_with_truth(tables: Sequence[pa.Table]) -> pa.Table:
+    """Merges as `merge_tables` does, with the truth of all rows, which every table has.
+
+    Raises:
+        ValueError: the tables say different things of the split as a whole.
+    """
+    facts = {(table.schema.metadata or {})[TRUTH] for table in tables}
+    if len(facts) > 1:
+        raise ValueError("their files say different things of the split")
+    merged = _merge(tables)
+    return merged.replace_schema_metadata({**merged.schema.metadata, TRUTH: facts.pop()})
+
+
+def _merge(tables: Sequence[pa.Table]) -> pa.Table:
     import pyarrow as pa
 
-    tables = [without_truth(table) for table in tables]
     fingerprints: dict[str, str] = {}
     for table in tables:
         fingerprints |= fingerprints_of(table)

@@ -75,7 +75,7 @@ class Rescorer:
             requested = [make_criterion(self._host, name + suffix, alphas) for name in dict.fromkeys(names)]
             predicted = self._sources.read(folder, record, prefers_named=True)
             measures = applicable(predicted.truth, merge_criteria(requested, earlier))
-            rescored = _rescored(predicted, record, measures)
+            rescored = with_scores(predicted, record, measures)
             write_record(folder, rescored)
         return Rescored(rescored, tuple(criterion.protocol.name for criterion in requested))
 
@@ -96,8 +96,11 @@ class Rescored(NamedTuple):
         return [name for name in self.protocols if name not in self.record.not_applicable]
 
 
-def _rescored(predicted: Predicted, record: Record, measures: Measures) -> Record:
-    """A record with the scores, and the failures of single protocols, that follow from its predictions."""
+def with_scores(predicted: Predicted, record: Record, measures: Measures) -> Record:
+    """A record with the scores, and the failures of single protocols, that follow from its predictions.
+
+    Raises `DamagedResult` where the predictions do not fit the truth.
+    """
     criteria = measures.criteria
     truth, predictions = predicted.truth, predicted.predictions
     try:

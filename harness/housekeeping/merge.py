@@ -1,0 +1,318 @@
+"""Several results folders as one: every cell of any of them, put together where several have parts of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from harness.errors import BenchError, UserError
+from harness.files import read_whole, replacing
+from harness.housekeeping.joined_record import join_records
+from harness.housekeeping.parts import Part, read_part
+from harness.housekeeping.same_cell import check_identity, check_predictions, check_truth
+from harness.messages import OncePerSubject, counted, listed
+from harness.plugins.host import Host
+from harness.records.folders import (
+    FRESH,
+    RECORD,
+    SHARDS,
+    lock_folder,
+    read_record,
+    record_paths,
+    write_record,
+)
+from harness.records.predictions import PREDICTIONS, merge_tables, merge_with_truth, write_table
+from harness.records.results import nothing_finished
+from harness.records.schema import Record
+from harness.records.truth_columns import has_truth
+from harness.records.unfinished import unfinished_cells
+from harness.scoring.criteria import Criterion, criteria_of, merge_criteria, protocol_name
+from harness.scoring.rescore import with_scores
+from harness.scoring.sources import Predicted, Sources
+from harness.scoring.thresholds import applicable
+from harness.scoring.truth import Truth, truth_of
+from harness.scoring.truth_columns import add_truth, truth_in
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Preference = Literal["first", "newest"]
+"""Whose predictions count where several parts of a cell have other ones for the same pair."""
+
+
+@dataclass(frozen=True)
+class MergedCell:
+    """What became of a cell.
+
+    Attributes:
+        name: of its folder.
+        origins: results folders that have it.
+        done: `copied`, `merged`, or `there already` with all of it.
+        record: its record in the merged folder.
+    """
+
+    name: str
+    origins: tuple[Path, ...]
+    done: Literal["copied", "merged", "there already"]
+    record: Record
+
+
+@dataclass
+class Merged:
+    """What became of all cells.
+
+    Attributes:
+        cells: those that stand in the merged folder now.
+        problems: a line for each cell that could not be merged, in whole or in part.
+        notes: a line for each thing that was left out and is no fault.
+    """
+
+    cells: list[MergedCell] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def merge_folders(
+    host: Host,
+    folders: Sequence[Path],
+    out: Path,
+    sources: Sources,
+    preference: Preference | None = None,
+    progress: Callable[[int, int], None] = lambda done, cells: None,
+) -> Merged:
+    """Merges results folders into one, cell by cell; the folders stay as they are.
+
+    Each cell is written whole or not at all. Cells that `out` has already take part, so that the same command
+    may be given again.
+
+    Args:
+        sources: finds the datasets of predictions of early versions, which do not hold the truth.
+        preference: None refuses cells whose parts have other predictions for one pair.
+        progress: called with the number of cells done and of all.
+
+    Raises:
+        UserError: a folder is not there, has no cell, is named twice, or is the one to write to.
+    """
+    _check_folders(folders, out)
+    merged = Merged()
+    by_digest = _find_cells([out, *folders] if out.is_dir() else folders)
+    for folder in folders:
+        merged.notes += _left_out(folder)
+    merger = _Merger(host, out, sources, preference, merged)
+    for number, places in enumerate(by_digest.values()):
+        progress(number, len(by_digest))
+        try:
+            merger.merge_cell(places)
+        except BenchError as error:
+            merged.problems.append(str(error))
+    return merged
+
+
+def _check_folders(folders: Sequence[Path], out: Path) -> None:
+    homes: dict[Path, Path] = {}
+    for folder in folders:
+        # Raises where the folder is not there.
+        if not record_paths(folder):
+            raise UserError("; ".join(nothing_finished(folder)))
+        home = folder.resolve()
+        if home in homes:
+            raise UserError(f"{folder}: is {homes[home]}, which is named already; name each folder once")
+        homes[home] = folder
+    if out.resolve() in homes:
+        raise UserError(f"--out {out}: is one of the folders to merge, which stay as they are; name another")
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out}: is not a folder; name another")
+    if (out / RECORD).exists():
+        raise UserError(f"--out {out}: is the folder of one cell; name a results folder")
+
+
+def _find_cells(folders: Sequence[Path]) -> dict[str, list[Path]]:
+    """Cells by the hash at the end of their ids: folder of the cell in each results folder that has it.
+
+    The words before the hash say how the user asked for it, and may differ.
+    """
+    by_digest: dict[str, list[Path]] = {}
+    for folder in folders:
+        for path in record_paths(folder):
+            by_digest.setdefault(path.parent.name.rpartition(".")[2], []).append(path.parent)
+    return by_digest
+
+
+def _left_out(folder: Path) -> list[str]:
+    """Lines on work in a results folder that is not finished, and so is not merged."""
+    lines = []
+    for cell in unfinished_cells(folder, []):
+        lines.append(f"{folder / cell.name}: not finished, {cell.progress}; left out")
+    for path in record_paths(folder):
+        if any((path.parent / name).exists() for name in (SHARDS, FRESH)):
+            lines.append(
+                f"{path.parent}: a later run of it has not come to its end; what that has so far is left out"
+            )
+    return lines
+
+
+class _Merger:
+    """Merges one cell after another."""
+
+    def __init__(
+        self, host: Host, out: Path, sources: Sources, preference: Preference | None, merged: Merged
+    ) -> None:
+        self._host, self._out, self._sources = host, out, sources
+        self._preference, self._merged = preference, merged
+        self._warn = OncePerSubject(merged.notes.append)
+
+    def merge_cell(self, places: Sequence[Path]) -> None:
+        """Puts a cell into the merged folder.
+
+        Args:
+            places: the cell's folders, that of the merged folder first where it is there.
+
+        Raises:
+            BenchError: parts cannot be read, do not belong together, or cannot be written.
+        """
+        parts = self._read_parts(places)
+        if not parts:
+            return
+        target = self._out / parts[0].record.cell.id
+        there = parts[0] if parts[0].home == self._out else None
+        with_numbers = [part for part in parts if part.predictions is not None]
+        if len(parts) > len(with_numbers) > 0:
+            self._note_failed([part for part in parts if part.predictions is None])
+        chosen = with_numbers or parts
+        check_identity(chosen)
+        # Copies of one cell, and cells that failed, have nothing to put together.
+        if not with_numbers or all(part.record == chosen[0].record for part in chosen):
+            done = self._copy(chosen[0], target, there)
+            record = read_record(target / RECORD)
+        else:
+            record, done = self._join(chosen, target, there)
+        origins = tuple(part.home for part in parts if part.home != self._out)
+        self._merged.cells.append(MergedCell(target.name, origins, done, record))
+
+    def _read_parts(self, places: Sequence[Path]) -> list[Part]:
+        """The parts that can be read; of the others, a line each.
+
+        Raises `BenchError` where the merged folder's own cannot.
+        """
+        parts: list[Part] = []
+        for folder in places:
+            is_target = folder.parent == self._out
+            try:
+                parts.append(read_part(folder, self._warn, is_target=is_target))
+            except BenchError as error:
+                if is_target:
+                    raise
+                self._merged.problems.append(str(error))
+        return parts
+
+    def _note_failed(self, parts: Sequence[Part]) -> None:
+        for part in parts:
+            if part.home != self._out:
+                self._merged.notes.append(f"{part.folder}: {part.record.status} there; left out")
+
+    def _copy(
+        self, part: Part, target: Path, there: Part | None
+    ) -> Literal["copied", "merged", "there already"]:
+        if part is there and part.is_whole:
+            return "there already"
+        if target.name != part.folder.name or not part.is_whole:
+            # The predictions' seal has the name of the cell's folder.
+            return self._join([part], target, there)[1]
+        contents = {RECORD: read_whole(part.folder / RECORD)}
+        if part.predictions is not None:
+            contents[PREDICTIONS] = read_whole(part.folder / PREDICTIONS)
+        target.mkdir(parents=True, exist_ok=True)
+        with lock_folder(target, self._warn):
+            # The record last: without it a cell counts as none.
+            for name in (PREDICTIONS, RECORD):
+                if name in contents:
+                    with replacing(target / name) as file:
+                        file.write(contents[name])
+        return "copied"
+
+    def _join(
+        self, parts: Sequence[Part], target: Path, there: Part | None
+    ) -> tuple[Record, Literal["merged", "there already"]]:
+        """Puts parts of a cell together, scores all of it and writes it."""
+        if self._preference is None:
+            check_predictions(parts)
+        elif self._preference == "newest":
+            parts = sorted(parts, key=lambda part: part.started, reverse=True)
+        truths = _Truths(self._sources)
+        check_truth(parts, truths.of_part)
+        predictions = truths.merge(parts)
+        draft = join_records(parts, predictions, target.name)
+        path = target / PREDICTIONS
+        truth = truth_in(predictions, path)
+        assert truth is not None
+        measures = applicable(truth, self._criteria(parts))
+        record = with_scores(Predicted(path, predictions, truth), draft, measures)
+        if there and there.is_whole and _is_same(there, record, predictions):
+            return there.record, "there already"
+        target.mkdir(parents=True, exist_ok=True)
+        with lock_folder(target, self._warn):
+            sha256 = write_table(path, predictions)
+            record = record.model_copy(update={"predictions_sha256": sha256})
+            write_record(target, record)
+        return record, "merged"
+
+    def _criteria(self, parts: Sequence[Part]) -> tuple[Criterion, ...]:
+        """Protocols and alphas of all parts. A protocol that no plugin brings here is told."""
+        criteria: tuple[Criterion, ...] = ()
+        gone: set[str] = set()
+        for part in parts:
+            criteria = merge_criteria(criteria, criteria_of(part.record, self._host))
+            gone |= {score.protocol for score in part.record.scores}
+        gone = {name for name in gone if protocol_name(name) not in self._host.protocols}
+        if gone:
+            self._merged.problems.append(
+                f"{parts[0].record.cell.id}: no plugin here brings protocol {listed(sorted(gone))}, so its "
+                "scores are left out; install the plugin and merge again"
+            )
+        return criteria
+
+
+class _Truths:
+    """The truth of parts: in their files, or in the dataset for files of early versions."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._known: dict[int, Truth] = {}
+
+    def of_part(self, part: Part) -> Truth:
+        """The truth of a part's pairs. Raises `BenchError` where it is damaged, or not at hand."""
+        if id(part) not in self._known:
+            truth = truth_in(part.predictions, part.folder / PREDICTIONS)
+            self._known[id(part)] = truth or truth_of(self._sources.split(part.record))
+        return self._known[id(part)]
+
+    def merge(self, parts: Sequence[Part]) -> pa.Table:
+        """The predictions of all parts with their truth; those of the first part that has a pair count."""
+        tables = [part.predictions for part in parts]
+        if all(map(has_truth, tables)):
+            try:
+                return merge_with_truth(tables)
+            except ValueError as error:
+                raise UserError(f"{parts[0].record.cell.id}: {error}; run the cell again") from error
+        whole = next(part for part in parts if not has_truth(part.predictions))
+        return add_truth(merge_tables(tables), self.of_part(whole))
+
+
+def _is_same(there: Part, record: Record, predictions: pa.Table) -> bool:
+    """Says whether a cell of the merged folder has all of what would be written: a second merge is none."""
+    if there.predictions is None or not there.predictions.equals(predictions, check_metadata=True):
+        return False
+    ignored: Mapping[str, object] = {"provenance": None, "sealed": "", "predictions_sha256": ""}
+    return there.record.model_copy(update=ignored) == record.model_copy(update=ignored)
+
+
+def coverage_text(record: Record) -> str:
+    """`600 of 600 pairs`; the status of a cell without numbers."""
+    if record.counts is None or not record.localizers:
+        return record.status
+    pairs = max(info.pairs for info in record.localizers.values())
+    text = f"{pairs:,} of {counted(record.counts.pairs - record.counts.excluded, 'pair')}"
+    failed = max(info.failed for info in record.localizers.values())
+    return f"{text}, {failed:,} failed" if failed else text
