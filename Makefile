@@ -18,7 +18,8 @@ test-docs: .venv/documented
 
 # The pages as a site, in build/docs. A link that leads nowhere is an error, as is any other warning.
 docs: .venv/documented
-	$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --quiet -d build/doctrees docs build/docs
+	rm -rf build/docs
+	$(BIN)/python -m sphinx --fresh-env --fail-on-warning --keep-going --nitpicky --quiet -d build/doctrees docs build/docs
 
 # Pages of the reference that are written by a program.
 docs-reference: .venv/developed

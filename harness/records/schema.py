@@ -29,13 +29,19 @@ class CellInfo(_Model):
     id: str
     """The name of the cell's folder."""
     method: str
+    """Name of the recipe, as `--methods` takes it."""
     label: str
     """The method, with the parameters the user set: what tables print."""
     extractor: str
+    """Name of the feature extractor."""
     prompt: str
+    """Prompt type; `none` where the extractor takes none."""
     dataset: str
+    """Name of the dataset, as tables print it."""
     split: str
+    """Split of the dataset."""
     seed: int
+    """Seed of all noise."""
     params: dict[str, Scalar]
     """The extractor's parameters."""
     backbone: str
@@ -45,15 +51,18 @@ class CellInfo(_Model):
     features: str = ""
     """The same for the extractor's weights alone: equal in cells that differ in their prompt only."""
     supervision: str
+    """What was tuned: `Z` nothing on labels, `I` with image-level labels or pairs, `K` with keypoints."""
     trained_on: str | None = None
+    """Data that weights or prompt were fitted to; null where there were none."""
     tuned_on: tuple[str, ...] | None = None
     """Data on which free choices were made, each as `DATASET/SPLIT`, `not stated` or `user's choice`; empty
     where nothing was chosen on data. Null in records of before it was recorded."""
     fed: tuple[pydantic.PositiveInt, pydantic.PositiveInt] | None
-    """Width and height in pixels of the image the extractor was fed: the frame of protocol `sd4match`. None
+    """Width and height in pixels of the image the extractor was fed: the frame of protocol `sd4match`. Null
     where method and prompt do not fit together: the size follows from the weights, and none were looked
     for."""
     notes: str = ""
+    """Where the recipe follows its authors, and where it cannot."""
 
     @property
     def input_size(self) -> Size:
@@ -67,9 +76,11 @@ class LocalizerInfo(_Model):
     """Options of one localizer, and the number of pairs it has predicted."""
 
     options: dict[str, Scalar]
+    """Option -> value."""
     pairs: pydantic.NonNegativeInt
     """Pairs with predictions."""
     keypoints: pydantic.NonNegativeInt
+    """Keypoints of these pairs."""
     failed: pydantic.NonNegativeInt
     """Pairs that raised, so that there is no prediction."""
 
@@ -78,9 +89,13 @@ class Score(_Model):
     """One number of a table."""
 
     localizer: str
+    """The localizer whose points are counted."""
     protocol: str
+    """The protocol: the frame of errors, and the length that alpha multiplies."""
     averaging: Averaging
+    """What is averaged: shares of images or keypoints, of all pairs or within each category first."""
     alpha: Annotated[pydantic.FiniteFloat, pydantic.Field(gt=0)]
+    """Share of that length up to which a point is correct."""
     slice: str
     """`all`, `category=cat`, `viewpoint=2` ..."""
     pck: pydantic.FiniteFloat
@@ -89,20 +104,25 @@ class Score(_Model):
     """Lower end of the 95 % interval by bootstrap over images, in percent; null with fewer than ten images,
     and where all pairs have the same share."""
     high: pydantic.FiniteFloat | None
+    """Its upper end, in percent."""
     pairs: pydantic.NonNegativeInt
+    """Pairs of the slice that have a score."""
     images: pydantic.NonNegativeInt | None = None
     """Different images of the pairs, by content. Null in records of earlier versions, whose intervals take
     pairs as independent and are too narrow."""
     keypoints: pydantic.NonNegativeInt
+    """Keypoints of these pairs."""
 
 
 class Failure(_Model):
     """A pair that raised."""
 
     pair_id: str
+    """Name of the pair."""
     localizer: str | None
     """The localizer that failed, null where there were no features to locate in."""
     error: str
+    """The error, in one line."""
     localizers: list[str] = []
     """Where `localizer` is null: those that have no prediction of the pair for this reason, or, with a
     protocol, whose prediction cannot be scored. Empty in older records, where it is all of them."""
@@ -143,6 +163,7 @@ class Stage(_Model):
     """Cost of one stage of the last run."""
 
     seconds: Annotated[pydantic.FiniteFloat, pydantic.Field(ge=0)]
+    """Time by the clock."""
     peak_memory_bytes: pydantic.NonNegativeInt
     """High-water mark of the process's memory when the stage ended."""
 
@@ -166,18 +187,26 @@ class EarlierRun(_Model):
     computed_pairs: pydantic.NonNegativeInt
     """Pairs that they extracted features for."""
     versions: dict[str, str]
+    """Package that numbers may depend on, or `python` -> its version."""
     commit: str | None
+    """Commit of the package's source, where it is a git checkout."""
     dirty: bool | None
+    """True where the package's source differs from that commit."""
     hardware: dict[str, str]
+    """Processor, cores, threads, system and, where one was used, the GPU."""
     device: str
+    """Torch device."""
     compiled: bool = False
+    """True where `--compile` was given."""
     batch_size: pydantic.PositiveInt
+    """Images, or pairs, computed at once."""
 
 
 class Provenance(_Model):
     """Software, data, weights and machine that the numbers came from."""
 
     versions: dict[str, str]
+    """Package that numbers may depend on, or `python` -> its version."""
     commit: str | None
     """Commit of the package's source, where it is a git checkout."""
     dirty: bool | None
@@ -192,19 +221,25 @@ class Provenance(_Model):
     manifest: str
     """Hash of the dataset split: pairs, points, boxes and the pictures' content."""
     hardware: dict[str, str]
+    """Processor, cores, threads, system and, where one was used, the GPU."""
     precision: str
+    """Of the networks: `fp32`, `bf16` or `fp16`."""
     compiled: bool = False
     """True where `--compile` was given; older records have no such field."""
     device: str
+    """Torch device."""
     batch_size: pydantic.PositiveInt
+    """Images, or pairs, computed at once."""
     started: str
     """UTC."""
     computed_pairs: pydantic.NonNegativeInt
     """Pairs that the last run extracted features for; `stages` speaks of those."""
     stages: dict[str, Stage]
+    """Stage (`load`, `extract`, `locate`, `score`) -> its cost."""
     cache: dict[str, CacheUse] = {}
     """Folder below that of `--cache` -> its use."""
     gpu_peak_memory_bytes: pydantic.NonNegativeInt | None
+    """High-water mark of PyTorch's memory on the GPU; null without one."""
     earlier_runs: list[EarlierRun] = []
     """Earlier runs that computed predictions, oldest first; those of one environment are one entry."""
 
@@ -224,18 +259,26 @@ class Error(_Model):
     """The error that made a cell fail as a whole."""
 
     type: str
+    """The error's class."""
     message: str
+    """Its message, in one line."""
     traceback: str
+    """As Python prints it, cut where it is long."""
 
 
 class Record(_Model):
     """All that a finished cell leaves behind besides its predictions."""
 
     schema_: int = pydantic.Field(default=SCHEMA, alias="schema")
+    """Number of this schema; a record with a larger one is refused."""
     status: Status
+    """`partial`: some pairs failed; `failed`: all did; `not-applicable`: method and prompt do not fit."""
     cell: CellInfo
+    """What was run."""
     counts: Counts | None = None
+    """Pairs of the split; null where the cell failed as a whole or is not applicable."""
     localizers: dict[str, LocalizerInfo] = {}
+    """Localizer -> its options and counts."""
     thresholds: dict[str, str] = {}
     """Protocol -> what its alpha multiplies."""
     frames: dict[str, str] = {}
@@ -243,10 +286,13 @@ class Record(_Model):
     averagings: dict[str, Averaging] = {}
     """Protocol -> the average that its authors print; records from before it have no such field."""
     scores: list[Score] = []
+    """All numbers that tables show."""
     failures: list[Failure] = []
+    """Pairs that failed, one entry for each cause."""
     tracebacks: dict[str, str] = {}
     """Kind and place of an error, `KeyError, file.py:12` -> traceback of the first failure of that cause."""
     error: Error | None = None
+    """Why the cell failed as a whole; null where it did not."""
     reason: str = ""
     """Reason why the cell is not applicable."""
     not_applicable: dict[str, str] = {}
@@ -256,6 +302,7 @@ class Record(_Model):
     sealed: str = ""
     """Hash of all the rest as it was written; empty in older records, and before a record is written."""
     provenance: Provenance | None = None
+    """Where the numbers come from; null where there are none."""
 
     def failed_pairs(self, localizer: str, protocol: str = "") -> int:
         """Number of pairs without a prediction by a localizer, or without a score under a protocol."""

@@ -178,9 +178,7 @@ def test_type_checkers_see_its_types(place, elsewhere):
     (mark,) = (place / "lib").glob("python*/site-packages/harness/py.typed")
     mark.rename(mark.with_name("no.typed"))
     try:
-        blind = run(
-            sys.executable, *words, "--python-executable", place / "bin" / "python", folder=elsewhere
-        )
+        blind = run(sys.executable, *words, "--python-executable", place / "bin" / "python", folder=elsewhere)
     finally:
         mark.with_name("no.typed").rename(mark)
     assert "import-untyped" in blind.stdout
