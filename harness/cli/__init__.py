@@ -32,6 +32,7 @@ _COMMANDS = {
     "merge": "harness.cli.merge:merge",
     "data": "harness.cli.data:data",
     "weights": "harness.cli.weights:weights",
+    "new-plugin": "harness.cli.new_plugin:new_plugin",
 }
 """Command -> its function, as `module:name`. The module is imported when the command is called."""
 
