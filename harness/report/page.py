@@ -179,7 +179,7 @@ def _small_table(table: Table, key: str, title: str) -> HtmlTable:
 def _tables(records: Sequence[Record], view: View, finder: PlaceFinder) -> list[HtmlTable]:
     """The leaderboard, and the other tables that there are records of."""
     entries = page_tables(records, replace(view, has_details=True, find_places=finder))
-    return [make_html_table(table, key, title) for key, title, table in entries]
+    return [make_html_table(table, key, title, arranged=True) for key, title, table in entries]
 
 
 def _gallery_content(gallery: Gallery, key: str) -> dict[str, Any]:

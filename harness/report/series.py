@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import count
 
 from harness.messages import counted
 from harness.records.coverage import coverage_notes
@@ -44,7 +45,7 @@ class Series:
         name: the label and whatever else sets it apart among the series it stands with, without its note.
         note: `limited to 60 of 250 pairs` or another reason why it cannot be compared; else empty.
         scores: (slice, alpha) -> number.
-        style: number of its colour, marker and line, on the whole page.
+        style: number of its method's colour, marker and line, on the whole page.
     """
 
     record: Record
@@ -169,19 +170,40 @@ def series_by_split(records: Sequence[Record], view: View) -> list[SplitSeries]:
 
 
 def _with_styles(splits: Sequence[SplitSeries]) -> list[SplitSeries]:
-    """The splits with one style for each series on all of them; the first ones differ most."""
+    """The splits with one style for each method on all of them; the first ones differ most.
+
+    Series of one label that stand in one chart, with two prompts, say, differ in style; those that never do
+    share one.
+    """
     keys: dict[SeriesKey, None] = {}
     # By rank, not split by split: charts draw the first few of each.
     for rank in range(max([len(split.series) for split in splits], default=0)):
         for split in splits:
             if rank < len(split.series):
                 keys[split.series[rank].key] = None
-    styles = {key: number for number, key in enumerate(keys)}
+    numbers = _numbers_within_labels(splits, list(keys))
+    styles: dict[tuple[str, int], int] = {}
+    for key in keys:
+        styles.setdefault((key[0], numbers[key]), len(styles))
     styled = []
     for split in splits:
-        series = tuple(replace(each, style=styles[each.key]) for each in split.series)
-        styled.append(replace(split, series=series))
+        series = [replace(each, style=styles[each.label, numbers[each.key]]) for each in split.series]
+        styled.append(replace(split, series=tuple(series)))
     return styled
+
+
+def _numbers_within_labels(splits: Sequence[SplitSeries], keys: Sequence[SeriesKey]) -> dict[SeriesKey, int]:
+    """Numbers series of each label from 0, such that no two of one split have the same number."""
+    together: dict[SeriesKey, set[SeriesKey]] = {}
+    for split in splits:
+        split_keys = {series.key for series in split.series}
+        for key in split_keys:
+            together.setdefault(key, set()).update(split_keys)
+    numbers: dict[SeriesKey, int] = {}
+    for key in keys:
+        taken = {numbers[near] for near in together[key] if near[0] == key[0] and near in numbers}
+        numbers[key] = next(number for number in count() if number not in taken)
+    return numbers
 
 
 def _split_series(records: Sequence[Record], names: Names, view: View) -> SplitSeries:

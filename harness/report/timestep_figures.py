@@ -54,7 +54,8 @@ def timestep_figures(records: Sequence[Record], view: View) -> Iterator[Figure]:
         if sweeps:
             entries.append((split, sweeps))
     # Behind those of the page's series: a sweep is another thing than one of its points.
-    first = len({series.key for split in series_by_split(records, view) for series in split.series})
+    page_styles = [series.style for split in series_by_split(records, view) for series in split.series]
+    first = max(page_styles, default=-1) + 1
     styles: dict[SeriesKey, int] = {}
     for _, sweeps in entries:
         for sweep in sweeps:

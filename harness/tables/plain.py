@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from harness.messages import printable
+from harness.tables.constant_columns import distinct_heads, split_constant_columns
 
 _STYLES = {"best": "\x1b[1m", "second": "\x1b[4m"}
 
@@ -30,14 +31,8 @@ _PADDING = 2
 _NARROWEST_NAME = 10
 """Characters that a wrapped column of names has at least."""
 
-_ROW_HEADS = ("#", "method")
-"""Columns that stand in each part of a table, also where all rows have the same there."""
-
 _WORDS = ("note", "prompt", "localizer", "backbone", "trained on", "tuned on", "sup.", "method")
 """Columns of words, flush left wherever they stand."""
-
-_SETTINGS = ("sup.", "t", "ensemble", "trained on", "tuned on", "seeds", "pairs")
-"""Columns behind the numbers that need not be repeated where all rows agree."""
 
 _MARKS_SENTENCE = re.compile(r" ?Bold: best of [^.]*; underlined: second\.")
 """The captions' sentence on marks, which means nothing where there are none."""
@@ -174,18 +169,7 @@ def _notes_below(layout: _Layout) -> tuple[_Layout, list[str]]:
 
 def _without_constant_columns(layout: _Layout) -> tuple[_Layout, str]:
     """The layout without columns in which all rows have one text, and a sentence with those texts."""
-    kept, texts = [], []
-    for column, title in enumerate(layout.header):
-        values = {row[column] for row in layout.rows}
-        # Numbers belong to their row however alike they are.
-        is_setting = (column < layout.names and title not in _ROW_HEADS) or title in _SETTINGS
-        if is_setting and len(layout.rows) > 1 and len(values) == 1:
-            value = values.pop()
-            # `3 seeds` says what it is.
-            texts.append(value if title == "seeds" else f"{title} {value}")
-        else:
-            kept.append(column)
-    sentence = f"All rows: {', '.join(texts)}." if texts else ""
+    kept, sentence = split_constant_columns(layout.header, layout.rows, layout.names)
     return layout.columns(kept), sentence
 
 
@@ -196,7 +180,7 @@ def _parts(layout: _Layout, width: int) -> list[_Layout]:
     """
     if layout.width <= width:
         return [layout]
-    heads = _distinct_heads(layout)
+    heads = distinct_heads(layout.header, layout.rows, layout.names)
     others = [column for column in range(layout.names) if column not in heads]
     numbers = list(range(layout.names, len(layout.header)))
     layout = replace(layout.columns([*heads, *numbers, *others]), names=len(heads))
@@ -215,19 +199,6 @@ def _parts(layout: _Layout, width: int) -> list[_Layout]:
         parts[-1].append(column)
         free -= needed
     return [layout.columns([*heads, *part]) for part in parts]
-
-
-def _distinct_heads(layout: _Layout) -> list[int]:
-    """Columns of names that tell the rows apart: place and method first, then as few others as needed."""
-    names = range(layout.names)
-    heads = [column for column in names if layout.header[column] in _ROW_HEADS] or [0]
-    for column in names:
-        texts = {tuple(row[head] for head in heads if layout.header[head] != "#") for row in layout.rows}
-        if len(texts) == len(layout.rows):
-            break
-        if column not in heads:
-            heads.append(column)
-    return sorted(heads)
 
 
 def _wrap_names(layout: _Layout, room: int) -> _Layout:
