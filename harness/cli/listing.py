@@ -17,16 +17,21 @@ KINDS = ("methods", "datasets", "prompts", "localizers", "protocols")
 
 
 @click.command("list")
-@click.argument("kind", type=click.Choice(KINDS))
-@click.option("--json", "as_json", is_flag=True, help="A JSON list of objects.")
+@click.argument("kind", type=click.Choice(KINDS), required=False)
+@click.option("--json", "as_json", is_flag=True, help="JSON: a list of objects; without KIND one for each.")
 @click.pass_obj
-def list_(host: Host, kind: str, as_json: bool) -> None:
-    """List methods, datasets, prompts, localizers or protocols."""
-    rows = [_fields(host, kind, name) for name in getattr(host, kind)]
+def list_(host: Host, kind: str | None, as_json: bool) -> None:
+    """List methods, datasets, prompts, localizers or protocols; without KIND all of them."""
+    kinds = (kind,) if kind else KINDS
+    rows = {each: [_fields(host, each, name) for name in getattr(host, each)] for each in kinds}
     if as_json:
-        click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        click.echo(json.dumps(rows[kind] if kind else rows, indent=1, ensure_ascii=False))
         return
-    _print_columns([(str(row["name"]), str(row["description"])) for row in rows])
+    for number, each in enumerate(kinds):
+        if not kind:
+            click.echo(f"\n{each}" if number else each)
+        columns = [(str(row["name"]), str(row["description"])) for row in rows[each]]
+        _print_columns(columns, indent="" if kind else "  ")
 
 
 @click.command("plugins")
@@ -97,8 +102,8 @@ def _plain(value: object) -> object:
     return json.loads(json.dumps(value, default=str))
 
 
-def _print_columns(rows: Sequence[Sequence[str]]) -> None:
+def _print_columns(rows: Sequence[Sequence[str]], indent: str = "") -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         texts = [text.ljust(width) for text, width in zip(row, widths, strict=True)]
-        click.echo("  ".join(texts).rstrip())
+        click.echo(f"{indent}{'  '.join(texts)}".rstrip())

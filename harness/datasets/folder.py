@@ -16,7 +16,7 @@ import numpy as np
 from harness.datasets.checks import remembering_sizes
 from harness.datasets.images import ImageFile
 from harness.datasets.lists import find_picture
-from harness.datasets.own_lists import Row, read_own_list
+from harness.datasets.own_lists import Row, example_of, read_own_list
 from harness.errors import DataError, UserError
 from harness.frames import Size
 from harness.messages import counted
@@ -42,7 +42,7 @@ class Folder:
         threshold, self._rows = own_list.threshold, own_list.rows
         _check_ids(path, self._rows)
         if not self._rows:
-            raise UserError(f"{path}: has no pairs; docs/guides/own-data.md shows the format")
+            raise UserError(f"{path}: has no pairs; {example_of(path)}")
         boxless = [row.pair_id for row in self._rows if row.target_box is None]
         if threshold == "box" and boxless:
             raise UserError(
@@ -122,9 +122,7 @@ def _content(row: Row) -> tuple[object, ...]:
 
 def _find_list(path: Path) -> Path:
     """The list of pairs: the file itself, or the list in a folder. Raises `UserError`."""
-    advice = (
-        "name the list or its folder as '--datasets folder=PATH' (docs/guides/own-data.md shows the format)"
-    )
+    advice = f"name the list or its folder as '--datasets folder=PATH'; {example_of(Path('pairs.json'))}"
     try:
         if path.is_file():
             if path.suffix.lower() in _SUFFIXES:
@@ -166,6 +164,5 @@ SPEC = DatasetSpec(
     name="folder",
     open=Folder,
     threshold="image",
-    description="your own photos with pairs.json or pairs.csv: --datasets folder=PATH "
-    "(docs/guides/own-data.md)",
+    description="your own photos with pairs.json or pairs.csv: --datasets folder=PATH",
 )

@@ -38,6 +38,22 @@ _BOX_COLUMNS = ("target_x1", "target_y1", "target_x2", "target_y2")
 NO_CATEGORY = "object"
 """What a prompt calls the object of a pair without a category."""
 
+EXAMPLE = (
+    '{"pairs": [{"source": "a.jpg", "target": "b.jpg", '
+    '"source_points": [[120, 80]], "target_points": [[90, 60]]}]}'
+)
+"""A list as short as can be, for messages: the pages are not at hand wherever this package is installed."""
+
+CSV_EXAMPLE = ",".join(("source", "target", *_POINT_COLUMNS))
+"""The first row of the same list as CSV."""
+
+
+def example_of(path: Path) -> str:
+    """A list like the user's as short as can be, as the end of a message."""
+    if path.suffix.lower() == ".csv":
+        return f"such a list has a row for each point, below {CSV_EXAMPLE}"
+    return f"such a list is {EXAMPLE}"
+
 
 @dataclass(frozen=True, eq=False)
 class Row:
@@ -94,9 +110,7 @@ def _read_json(path: Path) -> OwnList:
     with _at(str(path)):
         content = read_annotation(path, "mend the list")
     if not isinstance(content, dict) or not isinstance(content.get("pairs"), list):
-        raise UserError(
-            f"{path}: needs an object with a list 'pairs'; docs/guides/own-data.md shows the format"
-        )
+        raise UserError(f"{path}: needs an object with a list 'pairs'; {example_of(path)}")
     _refuse_unknown_keys(str(path), content, _LIST_KEYS)
     name, threshold = content.get("name"), content.get("threshold")
     if threshold is not None and threshold not in get_args(Threshold):

@@ -11,6 +11,7 @@ from support.photos import draw, make_photos, photo_list, read_list, write_list
 from support.results import the_record
 
 from harness.datasets.folder import Folder
+from harness.datasets.own_lists import CSV_EXAMPLE, EXAMPLE, example_of, read_own_list
 from harness.errors import BenchError
 
 HEADER = (
@@ -425,7 +426,19 @@ def test_a_place_that_is_not_there(run, tmp_path):
     done = run(tmp_path / "nowhere")
     assert done.status == 2
     assert f"there is no such folder or file: {tmp_path / 'nowhere'}" in done.complaint
-    assert "docs/guides/own-data.md" in done.complaint
+    assert EXAMPLE in done.complaint
+
+
+def test_the_example_in_messages_is_a_list(tmp_path):
+    file = tmp_path / "pairs.json"
+    file.write_text(EXAMPLE, encoding="utf-8")
+    (row,) = read_own_list(file).rows
+    assert row.target_points.tolist() == [[90, 60]]
+    table_file = tmp_path / "pairs.csv"
+    table_file.write_text(f"{CSV_EXAMPLE}\na.jpg,b.jpg,120,80,90,60\n", encoding="utf-8")
+    (same,) = read_own_list(table_file).rows
+    assert same.target_points.tolist() == [[90, 60]]
+    assert CSV_EXAMPLE in example_of(table_file)
 
 
 def test_a_list_may_have_any_name(bench, photos, tmp_path):

@@ -58,6 +58,16 @@ def test_listing_shows_loaded_and_failed_plugins(shell_bench):
     )
 
 
+def test_without_a_kind_everything_is_listed(bench):
+    lines = bench("list").out.splitlines()
+    titles = [line for line in lines if line and not line.startswith(" ")]
+    assert titles == ["methods", "datasets", "prompts", "localizers", "protocols"]
+    assert any(line.startswith("  position  ") for line in lines)
+    objects = json.loads(bench("list", "--json").out)
+    assert list(objects) == titles
+    assert objects["methods"] == json.loads(bench("list", "methods", "--json").out)
+
+
 def test_a_plugin_brings_extractor_localizer_prompt_and_dataset(plugin_bench, tmp_path):
     done = plugin_bench(
         *("run", "--methods", "toy,position", "--datasets", "toy-squares", "--prompts", "toy-shout,empty"),
