@@ -11,6 +11,14 @@ class BenchError(Exception):
     """An error with a message for the user, printed without a traceback."""
 
 
+class BenchWarning(UserWarning):
+    """What the commands print to stderr beside a result, as a warning of Python's functions.
+
+    A cell that failed, data that are not whole, weights that are of no use for photos: the result stands all
+    the same. `warnings.simplefilter("error", harness.errors.BenchWarning)` makes errors of them.
+    """
+
+
 class UserError(BenchError):
     """The request cannot be met as it stands (unknown name, missing file, bad option): exit status 2."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from harness.api.overrides import merge_overrides
 from harness.errors import UserError
 from harness.plugins.host import Host
+from harness.specs import Scalar
 from harness.sweep import DatasetChoice, Sweep
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class RunArguments:
     alphas: tuple[float, ...] | None
     timestep: tuple[int, ...] | None
     ensemble: tuple[int, ...] | None
-    settings: dict[str, tuple[str, ...]]
+    settings: Mapping[str, tuple[Scalar, ...]]
     train_timestep: bool
     prompt_files: tuple[str, ...]
     trained_on: str | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,9 @@ from harness.sweep import Cell, format_value
 if TYPE_CHECKING:
     from harness.records.schema import Record
     from harness.running.engine import Reporter
+    from harness.tables.places import PlaceFinder
     from harness.tables.table import Table
+    from harness.tables.view import View
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,18 @@ class RunOutcome:
     """The cells of a run when it is over.
 
     Attributes:
-        tables: a leaderboard for each protocol, then a table for each axis that was swept, for each protocol.
+        leaderboards: protocol -> its table.
+        others: a table for each axis that was swept, for each protocol.
     """
 
     records: Sequence[Record]
-    tables: Sequence[Table]
+    leaderboards: Mapping[str, Table]
+    others: Sequence[Table]
+
+    @property
+    def tables(self) -> list[Table]:
+        """All tables, in the order in which they are printed."""
+        return [*self.leaderboards.values(), *self.others]
 
     @property
     def has_failures(self) -> bool:
@@ -49,27 +58,51 @@ def run_sweep(host: Host, arguments: RunArguments, reporter: Reporter) -> RunOut
     from harness.running.engine import run_cells
 
     records = run_cells(host, cells, arguments.run_options(host), reporter)
-    return RunOutcome(records, _tables(host, arguments, cells, records, reporter))
+    return _outcome(host, arguments, cells, records, reporter)
 
 
-def _tables(
+def _outcome(
     host: Host,
     arguments: RunArguments,
     cells: Sequence[Cell],
     records: Sequence[Record],
     reporter: Reporter,
-) -> list[Table]:
-    """A leaderboard for each protocol, then a table for each axis that was swept, for each protocol."""
+) -> RunOutcome:
+    """A leaderboard for each protocol, and a table for each axis that was swept, for each protocol."""
+    from harness.tables.catalogue import CATALOGUE
+
+    views, finders = _views(host, arguments, cells, records)
+    kinds = []
+    if len(set(arguments.prompts or ())) > 1:
+        kinds.append(("prompt-types", views))
+    for parameter in _swept_parameters(cells, arguments.sweep().overrides):
+        sweep_views = [replace(view, parameter=parameter) for view in views]
+        kinds.append(("sweep", sweep_views))
+    leaderboards: dict[str, Table] = {}
+    for view in views:
+        (leaderboards[view.protocol],) = CATALOGUE["overall"].tables(records, view)
+    others: list[Table] = []
+    for name, kind_views in kinds:
+        for view in kind_views:
+            others += CATALOGUE[name].tables(records, view)
+    for finder in finders:
+        for line in place_warnings(finder):
+            reporter.warn(line)
+    return RunOutcome(records, leaderboards, others)
+
+
+def _views(
+    host: Host, arguments: RunArguments, cells: Sequence[Cell], records: Sequence[Record]
+) -> tuple[list[View], list[PlaceFinder]]:
+    """A view for each protocol, and what finds the places of its rows."""
     from harness.records.folders import cell_folders
     from harness.scoring.sources import Sources
-    from harness.tables.catalogue import CATALOGUE
     from harness.tables.view import View, choose_protocol, own_averaging
 
     # Records may hold the numbers of other localizers, from earlier runs.
     localizers: set[str] = set()
     for cell in cells:
         localizers.update(cell.localizers)
-    prompts = arguments.prompts or ()
     places = [name for name in arguments.datasets if "=" in name]
     sources = Sources(host, arguments.data_root, places)
     folder_of = cell_folders(arguments.out)
@@ -81,27 +114,14 @@ def _tables(
             own_averaging(records, name, host.protocols),
             alphas=arguments.alphas,
             localizers=sorted(localizers),
-            prompts=prompts,
+            prompts=arguments.prompts or (),
         )
         # As 'bench leaderboard' does: the same records have the same places in both.
         view, finder = with_places(host, view, folder_of, sources)
         view = with_seed_intervals(host, view, folder_of, sources)
         views.append(view)
         finders.append(finder)
-    kinds = [("overall", views)]
-    if len(set(prompts)) > 1:
-        kinds.append(("prompt-types", views))
-    for parameter in _swept_parameters(cells, arguments.sweep().overrides):
-        sweep_views = [replace(view, parameter=parameter) for view in views]
-        kinds.append(("sweep", sweep_views))
-    tables: list[Table] = []
-    for name, kind_views in kinds:
-        for view in kind_views:
-            tables += CATALOGUE[name].tables(records, view)
-    for finder in finders:
-        for line in place_warnings(finder):
-            reporter.warn(line)
-    return tables
+    return views, finders
 
 
 def _swept_parameters(cells: Sequence[Cell], parameters: Iterable[str]) -> list[str]:

@@ -110,6 +110,7 @@ def match(
         trained_on: of the learned prompts there are, the one trained on this dataset.
         weights: values of `--weights`: `tiny` (the default), `paper` or `NAME=PATH`.
         weights_root: folder of fetched weights; None for the usual one.
+        seed: of the noise that the method draws, if it does.
         device: a torch device; `auto` takes a GPU if there is one.
         precision: `fp32`, `bf16` or `fp16`.
 

@@ -264,11 +264,15 @@ def filter_tidy(table: Table, wanted: Mapping[str, Sequence[object] | None]) -> 
 def render_tables(tables: Sequence[Table], format: Format) -> str:
     """Several tables in one text; as CSV and JSON, the rows of all of them once."""
     if format in ("csv", "json"):
-        # A row may stand behind several tables. Keyed by its text, since a dict has no hash.
-        rows: dict[str, TidyRow] = {}
-        for table in tables:
-            for row in table.tidy:
-                rows[json.dumps(row)] = row
-        all_tidy = tuple(rows.values())
-        return Table("", (), (), all_tidy, columns=tables[0].columns).render(format)
+        return Table("", (), (), joined_tidy_rows(tables), columns=tables[0].columns).render(format)
     return "\n".join(table.render(format) for table in tables)
+
+
+def joined_tidy_rows(tables: Sequence[Table]) -> tuple[TidyRow, ...]:
+    """The tidy rows of several tables, each once: a row may stand behind several of them."""
+    # Keyed by its text, since a dict has no hash.
+    rows: dict[str, TidyRow] = {}
+    for table in tables:
+        for row in table.tidy:
+            rows[json.dumps(row)] = row
+    return tuple(rows.values())

@@ -1,0 +1,116 @@
+"""Shows the user of Python's functions how a run goes, and all that is to be said."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from harness.api.cell_lines import cell_lines
+from harness.errors import BenchWarning
+from harness.messages import printable
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from tqdm import tqdm
+
+    from harness.records.schema import Record
+    from harness.running.run_cell import Progress
+    from harness.sweep import Cell
+
+_LOG = logging.getLogger(__name__)
+
+_OURS = str(Path(__file__).parents[1]) + os.sep
+
+_LOG_SECONDS = 10.0
+"""Seconds between two states of a bar that nobody watches."""
+
+
+def warn(line: str) -> None:
+    """Issues a line as a `BenchWarning` at the line of the user's code that called us.
+
+    Each time, also where the same was said before: a cell of a notebook that is run again may fail again.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_OURS):
+        frame = frame.f_back
+    file, number = ("harness", 1) if frame is None else (frame.f_code.co_filename, frame.f_lineno)
+    # With a registry of its own: Python's default filter is silent about what a line has said already.
+    warnings.warn_explicit(printable(line), BenchWarning, file, number, registry={})
+
+
+class NoticeReporter:
+    """A `harness.running.engine.Reporter` for Python: a bar on stderr, warnings, and a log.
+
+    What is to be warned of while a cell runs waits for its end: a warning that a filter makes an error of
+    would fail the cell in place of its caller.
+
+    Args:
+        has_progress: whether there is a bar.
+    """
+
+    def __init__(self, *, has_progress: bool) -> None:
+        self._has_progress = has_progress
+        self._bar: tqdm[NoReturn] | None = None
+        self._is_running = False
+        self._waiting: list[str] = []
+
+    @contextmanager
+    def cell_started(self, cell: Cell, number: int, cells: int) -> Iterator[Progress]:
+        """Shows how far the cell is while it runs."""
+        from tqdm import tqdm
+
+        is_watched = sys.stderr.isatty() or "ipykernel" in sys.modules
+        self._is_running = True
+        try:
+            # Text in place of widgets, which need a package of their own in notebooks.
+            with tqdm(
+                desc=f"{number}/{cells} {cell.label}",
+                unit="pair",
+                file=sys.stderr,
+                leave=False,
+                mininterval=0.1 if is_watched else _LOG_SECONDS,
+                disable=not self._has_progress,
+            ) as self._bar:
+                yield self._show
+        finally:
+            self._is_running = False
+
+    def _show(self, cell_id: str, done: int, total: int) -> None:
+        del cell_id
+        if self._bar is not None:
+            self._bar.total = total
+            self._bar.update(done - self._bar.n)
+
+    def cell_step(self, text: str) -> None:
+        """Shows behind the bar what the cell is at."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(text)
+
+    def cell_finished(self, record: Record) -> None:
+        """Warns of each kind of failure in a cell, and of what waited for its end."""
+        waiting, self._waiting = self._waiting, []
+        for text in waiting:
+            warn(text)
+        for line in cell_lines(record):
+            if not line.is_traceback:
+                warn(line.text)
+            elif os.environ.get("BENCH_DEBUG", "") not in ("", "0"):
+                print(line.text.rstrip(), file=sys.stderr)  # noqa: T201 - the user asked for it
+
+    def warn(self, message: str) -> None:
+        """Issues a warning."""
+        if self._is_running:
+            self._waiting.append(message)
+        else:
+            warn(message)
+
+    def inform(self, message: str) -> None:
+        """Writes a line to the log."""
+        _LOG.info("%s", printable(message))

@@ -1,0 +1,233 @@
+"""`harness.run`: methods on datasets, as `bench run` does it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.api import values
+from harness.api.lists import large_alphas_question
+from harness.api.notices import NoticeReporter, warn
+from harness.api.run_arguments import RunArguments
+from harness.api.values import FilePath, Integers, Numbers, Texts
+from harness.plugins.loading import load_plugins
+from harness.running.parameters import SHORT_NAMES, IntegerRule
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from harness.api.run_sweep import RunOutcome
+    from harness.plugins.host import Host
+
+
+def run(
+    methods: Texts,
+    datasets: Texts = "shapes",
+    *,
+    split: str | None = None,
+    prompts: Texts | None = None,
+    localizers: Texts | None = None,
+    protocols: Texts = "sd4match",
+    alphas: Numbers | None = None,
+    timestep: Integers | None = None,
+    ensemble: Integers | None = None,
+    params: Mapping[str, Any] | None = None,
+    train_timestep: bool = False,
+    prompt_files: Mapping[str, Any] | None = None,
+    trained_on: str | None = None,
+    seeds: Integers = 0,
+    limit: int | None = None,
+    weights: Texts = (),
+    weights_root: FilePath | None = None,
+    device: str = "auto",
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32",
+    compile: bool = False,
+    batch_size: int = 8,
+    cache_gb: float = 4.0,
+    cache: FilePath | None = None,
+    workers: int | None = None,
+    fresh: bool = False,
+    out: FilePath = "results",
+    data_root: FilePath | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Runs methods on datasets, as `bench run` does, and returns their leaderboard.
+
+    Cells that are finished in the results folder are not computed again; an interrupted one goes on where it
+    stopped. Lists are a text, a text with commas, or a list of texts; numbers likewise.
+
+    Args:
+        methods: names of `bench list methods`.
+        datasets: names of `bench list datasets`, or `NAME=PATH`, as `folder=my/photos`.
+        split: one split for all datasets; None for each one's default.
+        prompts, localizers: names of `bench list`; None for each method's own.
+        protocols: those to score under.
+        alphas: thresholds; None for each protocol's own.
+        timestep, ensemble: values to sweep, such as `[50, 261]` or `"0..500:100"`; None for the method's own.
+        params: any parameters of the methods, each with one value or several: `{"layer": [9, 11]}`.
+        train_timestep: whether learned prompts are used at the timestep that they were tuned at.
+        prompt_files: method -> file of a learned prompt of your own, or several.
+        trained_on: of the learned prompts there are, those trained on this dataset.
+        seeds: one or several.
+        limit: only so many pairs of each split, spread over the categories.
+        weights: `tiny` (the default), `paper` or `NAME=PATH`, or a list of these. A text is one of them.
+        weights_root: folder of fetched weights; None for the usual one.
+        device: a torch device; `auto` takes a GPU if there is one.
+        precision: `fp32`, `bf16` or `fp16`.
+        compile: whether networks are compiled.
+        batch_size: images, or pairs, computed at once.
+        cache_gb: memory in GB for features that are kept.
+        cache: folder that keeps latents and the like for later runs.
+        workers: processes that decode pictures ahead; None for up to 4 beside a GPU and none on a CPU.
+        fresh: whether finished cells are computed anew.
+        out: the results folder.
+        data_root: the folder that holds the datasets' own; None for BENCH_DATA_ROOT, or `data`.
+        progress: whether a bar on stderr shows how far the run is.
+
+    Returns:
+        The table that the command prints, numbers as floats: a row for each method, prompt and localizer, a
+        column for each dataset and threshold, `NAME ±` with half the 95 % interval, a note. With several
+        protocols, their tables one below the other, with a column `protocol`. `frame.attrs["caption"]` says
+        what the numbers are, `frame.attrs["cells"]` has the cells' folders. A cell that failed keeps its row,
+        with the reason in the note, and is told in a `harness.errors.BenchWarning`.
+
+    Raises:
+        UserError: a name is unknown, a value is wrong, or data or weights are missing; in one line.
+    """
+    host = load_plugins()
+    arguments = read_run_arguments(
+        methods=methods,
+        datasets=datasets,
+        split=split,
+        prompts=prompts,
+        localizers=localizers,
+        protocols=protocols,
+        alphas=alphas,
+        timestep=timestep,
+        ensemble=ensemble,
+        params=params,
+        train_timestep=train_timestep,
+        prompt_files=prompt_files,
+        trained_on=trained_on,
+        seeds=seeds,
+        limit=limit,
+        weights=weights,
+        weights_root=weights_root,
+        device=device,
+        precision=precision,
+        compile=compile,
+        batch_size=batch_size,
+        cache_gb=cache_gb,
+        cache=cache,
+        workers=workers,
+        fresh=fresh,
+        out=out,
+        data_root=data_root,
+    )
+    return run_to_frame(host, arguments, has_progress=progress)
+
+
+def read_run_arguments(
+    *,
+    methods: Texts,
+    datasets: Texts,
+    split: str | None = None,
+    prompts: Texts | None = None,
+    localizers: Texts | None = None,
+    protocols: Texts = "sd4match",
+    alphas: Numbers | None = None,
+    timestep: Integers | None = None,
+    ensemble: Integers | None = None,
+    params: Mapping[str, Any] | None = None,
+    train_timestep: bool = False,
+    prompt_files: Mapping[str, Any] | None = None,
+    trained_on: str | None = None,
+    seeds: Integers = 0,
+    limit: int | None = None,
+    weights: Texts = (),
+    weights_root: FilePath | None = None,
+    device: str = "auto",
+    precision: str = "fp32",
+    compile: bool = False,
+    batch_size: int = 8,
+    cache_gb: float = 4.0,
+    cache: FilePath | None = None,
+    workers: int | None = None,
+    fresh: bool = False,
+    out: FilePath = "results",
+    data_root: FilePath | None = None,
+) -> RunArguments:
+    """The arguments of `run` as the command has its options. Raises `UserError` for a wrong value."""
+    thresholds = values.read_alphas("alphas", alphas) if alphas is not None else None
+    if question := large_alphas_question(thresholds or ()):
+        warn(f"alphas {question}")
+    short = {}
+    for name, given in (("timestep", timestep), ("ensemble", ensemble)):
+        short[name] = None if given is None else values.read_whole_numbers(name, given, SHORT_NAMES[name])
+    return RunArguments(
+        methods=values.read_texts("methods", methods),
+        datasets=values.read_datasets("datasets", datasets),
+        split=split,
+        prompts=_read_optional("prompts", prompts),
+        localizers=_read_optional("localizers", localizers),
+        protocols=values.read_texts("protocols", protocols),
+        alphas=thresholds,
+        timestep=short["timestep"],
+        ensemble=short["ensemble"],
+        settings=values.read_settings("params", params or {}),
+        train_timestep=train_timestep,
+        prompt_files=values.read_paths("prompt_files", prompt_files or {}),
+        trained_on=trained_on,
+        seed=values.read_whole_numbers("seeds", seeds, IntegerRule()),
+        limit=None if limit is None else values.read_count("limit", limit, least=1),
+        weights=read_weights(weights),
+        weights_root=values.read_path(weights_root) if weights_root else None,
+        device=str(device),
+        precision=values.read_choice("precision", precision, ("fp32", "bf16", "fp16")),
+        compile=compile,
+        batch_size=values.read_count("batch_size", batch_size, least=1),
+        cache_bytes=values.read_gigabytes("cache_gb", cache_gb),
+        cache=values.read_path(cache) if cache else None,
+        workers=None if workers is None else values.read_count("workers", workers, least=0),
+        fresh=fresh,
+        out=values.read_path(out),
+        data_root=values.read_data_root(data_root),
+    )
+
+
+def read_weights(value: Texts) -> tuple[str, ...]:
+    """Values of `--weights`. A text is one of them: a path may have commas."""
+    if isinstance(value, str):
+        return (value,)
+    weights = tuple(value)
+    return values.read_texts("weights", weights) if weights else ()
+
+
+def _read_optional(name: str, value: Texts | None) -> tuple[str, ...] | None:
+    return None if value is None else values.read_texts(name, value)
+
+
+def run_to_frame(host: Host, arguments: RunArguments, *, has_progress: bool) -> pd.DataFrame:
+    """Runs a sweep and returns its leaderboard, as `run` describes it."""
+    from harness.api.run_sweep import run_sweep
+
+    outcome = run_sweep(host, arguments, NoticeReporter(has_progress=has_progress))
+    frame = _frame_of_outcome(outcome)
+    frame.attrs["cells"] = [str(arguments.out / record.cell.id) for record in outcome.records]
+    return frame
+
+
+def _frame_of_outcome(outcome: RunOutcome) -> pd.DataFrame:
+    """The leaderboards of all protocols, one below the other."""
+    import pandas as pd
+
+    from harness.api.frames import frame_of
+
+    frames = {protocol: frame_of(table) for protocol, table in outcome.leaderboards.items()}
+    if len(frames) == 1:
+        return next(iter(frames.values()))
+    for protocol, frame in frames.items():
+        frame.insert(0, "protocol", protocol)
+    joined = pd.concat(frames.values(), ignore_index=True)
+    joined.attrs["caption"] = " ".join(frame.attrs["caption"] for frame in frames.values())
+    return joined
