@@ -30,6 +30,7 @@ _COMMANDS = {
     "rescore": "harness.cli.rescore:rescore",
     "report": "harness.cli.report:report",
     "merge": "harness.cli.merge:merge",
+    "clean": "harness.cli.clean:clean",
     "data": "harness.cli.data:data",
     "weights": "harness.cli.weights:weights",
     "new-plugin": "harness.cli.new_plugin:new_plugin",

@@ -237,7 +237,7 @@ class _Merger:
     ) -> tuple[Record, Literal["merged", "there already"]]:
         """Puts parts of a cell together, scores all of it and writes it."""
         if self._preference is None:
-            check_predictions(parts)
+            self._merged.notes += check_predictions(parts)
         elif self._preference == "newest":
             parts = sorted(parts, key=lambda part: part.started, reverse=True)
         truths = _Truths(self._sources)

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from harness.errors import UserError
 from harness.housekeeping.parts import Part
-from harness.messages import counted, listed
-from harness.records.predictions import KEY_COLUMNS, NUMBER_COLUMNS, fingerprints_of
+from harness.messages import listed
+from harness.records.copies import compare_tables
+from harness.records.predictions import fingerprints_of
 from harness.records.schema import Record
 from harness.scoring.truth import Truth, are_equal
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 def check_identity(parts: Sequence[Part]) -> None:
@@ -30,9 +25,8 @@ def check_identity(parts: Sequence[Part]) -> None:
     first = parts[0]
     for part in parts[1:]:
         left, right = _aspects(first.record), _aspects(part.record)
-        differing = [
-            name for name in left if None not in (left[name], right[name]) and left[name] != right[name]
-        ]
+        known = [name for name in left if None not in (left[name], right[name])]
+        differing = [name for name in known if left[name] != right[name]]
         if differing:
             raise UserError(
                 f"{first.record.cell.id}: {first.home} and {part.home} differ in {listed(differing)}, so "
@@ -40,10 +34,19 @@ def check_identity(parts: Sequence[Part]) -> None:
             )
         changed = _changed_localizers(first, part)
         if changed:
+            # Whatever is preferred: pairs of two versions must not stand under one name.
             raise UserError(
-                f"{first.record.cell.id}: localizer {listed(changed)} was another in {part.home} than in "
-                f"{first.home} (its options, code or files); run one of them again"
+                f"{first.record.cell.id}: {first.home} and {part.home} have predictions of other versions of "
+                f"{listed(changed)} (options, code or files); run one of them again"
             )
+
+
+def _changed_localizers(left: Part, right: Part) -> list[str]:
+    """Localizers that both parts have predictions of, and that are not the same in both."""
+    if left.predictions is None or right.predictions is None:
+        return []
+    ours, theirs = fingerprints_of(left.predictions), fingerprints_of(right.predictions)
+    return sorted(name for name in ours.keys() & theirs.keys() if ours[name] != theirs[name])
 
 
 def _aspects(record: Record) -> dict[str, object]:
@@ -70,46 +73,24 @@ def _aspects(record: Record) -> dict[str, object]:
     }
 
 
-def _changed_localizers(left: Part, right: Part) -> list[str]:
-    """Localizers that both parts have predictions of, and that are not the same in both."""
-    if left.predictions is None or right.predictions is None:
-        return []
-    ours, theirs = fingerprints_of(left.predictions), fingerprints_of(right.predictions)
-    return sorted(name for name in ours.keys() & theirs.keys() if ours[name] != theirs[name])
-
-
-def check_predictions(parts: Sequence[Part]) -> None:
+def check_predictions(parts: Sequence[Part]) -> list[str]:
     """Checks that parts have the same predictions of what several of them have predicted.
 
+    Returns:
+        A line for each two that differ by no more than floating-point rounding, as two machines may.
+
     Raises:
-        UserError: in one line how many pairs differ, and by how many pixels at most.
+        UserError: in one line, what two of them differ in.
     """
+    notes = []
     for left, right in combinations(parts, 2):
-        assert left.predictions is not None
-        assert right.predictions is not None
-        pairs, distance, first = _difference(left.predictions, right.predictions)
-        if pairs:
-            raise UserError(
-                f"{left.record.cell.id}: {left.home} and {right.home} predict other points for "
-                f"{counted(pairs, 'pair')} that both have, up to {distance:.3g} pixels apart (the first: "
-                f"{first}); --prefer newest or --prefer first takes one of them"
-            )
-
-
-def _difference(left: pa.Table, right: pa.Table) -> tuple[int, float, str]:
-    """Number of pairs of which two tables have other predictions, the largest distance, and the first."""
-    import pyarrow as pa
-
-    columns = [*KEY_COLUMNS, *NUMBER_COLUMNS]
-    tables = [table.select(columns).replace_schema_metadata(None) for table in (left, right)]
-    aggregates = [(name, how) for name in NUMBER_COLUMNS for how in ("min", "max")]
-    rows = pa.concat_tables(tables).group_by(list(KEY_COLUMNS)).aggregate(aggregates)
-    spans = {name: rows[f"{name}_max"].to_numpy() - rows[f"{name}_min"].to_numpy() for name in NUMBER_COLUMNS}
-    is_other = np.any([span != 0 for span in spans.values()], axis=0)
-    if not is_other.any():
-        return 0, 0.0, ""
-    pair_ids = sorted(set(rows["pair_id"].filter(pa.array(is_other)).to_pylist()))
-    return len(pair_ids), float(np.hypot(spans["x"], spans["y"]).max()), pair_ids[0]
+        kinship = compare_tables(left.predictions, right.predictions)
+        line = f"{left.record.cell.id}: {left.home} and {right.home} {kinship.reason}"
+        if kinship.is_rounding:
+            notes.append(f"{line}, which is rounding; the points of {left.home} count")
+        elif kinship.kind == "different":
+            raise UserError(f"{line}; --prefer newest or --prefer first takes those of one of them")
+    return notes
 
 
 def check_truth(parts: Sequence[Part], truth_of_part: Callable[[Part], Truth]) -> None:

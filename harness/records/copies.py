@@ -58,7 +58,7 @@ def kinship(first: StoredCell, second: StoredCell) -> Kinship:
             tables.append(read_predictions(path, sha256=cell.record.predictions_sha256))
         except UserError as error:
             return Kinship("unknown", f"cannot be compared: {error}")
-    found = _compare_tables(*tables)
+    found = compare_tables(*tables)
     return _same_unless_scores_differ(first, second) if found.kind == "same" else found
 
 
@@ -92,7 +92,8 @@ def score_key(score: Score) -> tuple[object, ...]:
     return tuple(getattr(score, name) for name in names)
 
 
-def _compare_tables(first: pa.Table, second: pa.Table) -> Kinship:
+def compare_tables(first: pa.Table, second: pa.Table) -> Kinship:
+    """Compares the predictions of two copies of a cell."""
     import numpy as np
 
     own, other = fingerprints_of(first), fingerprints_of(second)

@@ -101,11 +101,11 @@ def test_a_merge_that_was_killed_is_finished_by_the_next(bench, parts, cell, tmp
     assert plain(tmp_path / "c" / cell.name / RECORD) == plain(cell / RECORD)
 
 
-def shift_first(cell: Path) -> None:
+def shift_first(cell: Path, by: float) -> None:
     """Another prediction of one point, as another machine may make it."""
     rows = read_predictions(cell / PREDICTIONS)
     table = rows.set_column(
-        rows.column_names.index("x"), "x", [[rows["x"][0].as_py() + 0.25, *rows["x"][1:].to_pylist()]]
+        rows.column_names.index("x"), "x", [[rows["x"][0].as_py() + by, *rows["x"][1:].to_pylist()]]
     )
     record = json.loads((cell / RECORD).read_text())
     record["predictions_sha256"] = write_table(cell / PREDICTIONS, table)
@@ -117,7 +117,7 @@ def differing(results, cell, tmp_path):
     """A copy of the results, of a later run, that differs in one point."""
     shutil.copytree(results, tmp_path / "other")
     other = tmp_path / "other" / cell.name
-    shift_first(other)
+    shift_first(other, 0.25)
     record = json.loads((other / RECORD).read_text())
     record["provenance"]["started"] = "2099-01-01T00:00:00+00:00"
     put_record(other / RECORD, record)
@@ -128,10 +128,19 @@ def test_other_predictions_of_one_pair_are_refused(bench, results, differing, ce
     done = bench("merge", results, differing, "-o", tmp_path / "c")
     assert done.status == 1
     (line,) = [line for line in done.warnings if cell.name in line]
-    assert f"{results} and {differing} predict other points for 1 pair" in line
-    assert "up to 0.25 pixels apart" in line
+    assert f"{results} and {differing} differ in 1 of 60 points, by up to 0.25 px; --prefer newest or" in line
     assert not (tmp_path / "c" / cell.name).exists()
     assert len(list((tmp_path / "c").iterdir())) == 1, "the other cell is merged all the same"
+
+
+def test_rounding_is_told_and_stops_nothing(bench, results, cell, tmp_path):
+    shutil.copytree(results, tmp_path / "other")
+    shift_first(tmp_path / "other" / cell.name, 1e-6)
+    done = bench("merge", results, tmp_path / "other", "-o", tmp_path / "c")
+    assert done.status == 0
+    assert f"by up to 1e-06 px, which is rounding; the points of {results} count" in done.err
+    merged = tmp_path / "c" / cell.name / PREDICTIONS
+    assert merged.read_bytes() == (cell / PREDICTIONS).read_bytes()
 
 
 @pytest.mark.parametrize(("preference", "number"), [("first", 0), ("newest", 1)])
@@ -178,6 +187,22 @@ def test_parts_of_other_data_or_code_are_refused(bench, parts, cell, tmp_path, c
     done = bench("merge", *parts, "-o", tmp_path / "c")
     assert done.status == 1
     assert f"{parts[0]} and {parts[1]} differ in {named}" in done.complaint
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("options", [(), ("--prefer", "newest")])
+def test_versions_of_a_localizer_are_not_mixed(bench, parts, cell, tmp_path, options):
+    target = parts[1] / cell.name
+    table = read_predictions(target / PREDICTIONS)
+    fingerprints = table.schema.metadata[b"localizers"].replace(b"code ", b"code 0", 1)
+    assert fingerprints != table.schema.metadata[b"localizers"]
+    changed = table.replace_schema_metadata({**table.schema.metadata, b"localizers": fingerprints})
+    record = json.loads((target / RECORD).read_text())
+    record["predictions_sha256"] = write_table(target / PREDICTIONS, changed)
+    put_record(target / RECORD, record)
+    done = bench("merge", *parts, "-o", tmp_path / "c", *options)
+    assert done.status == 1
+    assert "predictions of other versions of" in done.complaint
     assert not (tmp_path / "c").exists()
 
 
