@@ -26,9 +26,9 @@ from harness.specs import AVERAGINGS, FeatureMap, ImageRequest, MakeContext
 
 def commands() -> Iterator[tuple[str, str]]:
     for page in PAGES:
-        for block in blocks(page, ""):
-            for line in block.splitlines():
-                words = line.split("#")[0].strip()
+        for block in blocks(page, "") + blocks(page, "console"):
+            for line in block.replace("\\\n", "").splitlines():
+                words = line.removeprefix("$ ").split("#")[0].strip()
                 if re.match(r"(\.venv/bin/)?bench ", words):
                     yield page.name, words.removeprefix(".venv/bin/")
 
