@@ -39,8 +39,7 @@ def split_commands(source: str) -> list[Command]:
 
 
 def is_same(expected: list[str], output: str) -> bool:
-    """Says whether an output is what a page shows. `...` stands for any text, alone on a line for any lines."""
-    # Line breaks are kept out of `...` within a line.
+    """Says whether an output is what a page shows; `...` is any text, alone on a line any lines."""
     pattern = []
     for line in "\n".join(expected).strip().splitlines():
         if line.strip() == "...":
