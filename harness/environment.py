@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import subprocess
@@ -23,6 +24,8 @@ PACKAGES = (
     "pillow",
     "pluggy",
 )
+
+_LOG = logging.getLogger(__name__)
 
 SOURCES = ("harness", "baselines", "sd4match_plugin")
 
@@ -113,12 +116,15 @@ def device_name(name: str) -> str:
         import torch
 
     if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        chosen = "cuda" if torch.cuda.is_available() else "cpu"
+        _LOG.info("device: %s, chosen by --device auto", chosen)
+        return chosen
     try:
         # Only a tensor shows whether the device is there: `torch.device` checks the spelling alone.
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UserError(f"--device {name}: {str(error).splitlines()[0]}; 'cpu' always works") from error
+    _LOG.info("device: %s", name)
     return name
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import errno
 import io
 import os
@@ -13,8 +12,12 @@ from typing import NoReturn
 
 import click
 
-from harness.cli.debugging import VARIABLE, is_debugging, print_traceback
-from harness.errors import BenchError, SeveralErrors, UserError
+from harness.cli.anywhere import parse_anywhere, show_anywhere_options
+from harness.cli.debugging import is_debugging, print_traceback
+from harness.cli.examples import examples
+from harness.cli.terminal import wants_colours
+from harness.cli.verbosity import showing
+from harness.errors import BenchError, SeveralErrors
 from harness.messages import printable
 from harness.plugins.host import Host
 from harness.plugins.loading import load_plugins
@@ -71,10 +74,14 @@ def _host(ctx: click.Context) -> Host:
 @click.group(
     cls=_Bench,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="--no-plugin NAME, anywhere on the command line, keeps a plugin from being loaded; "
-    "so does BENCH_BLOCK=NAME,NAME. --debug, likewise, prints the traceback of each error; so does "
-    "BENCH_DEBUG=1.",
+    epilog=examples(
+        "bench run --methods position,hog --limit 60",
+        "bench leaderboard results",
+        "bench run --help",
+        note="The options above can stand anywhere on the command line.",
+    ),
 )
+@show_anywhere_options
 @click.version_option(package_name="correspondence-bench", prog_name="bench")
 def bench() -> None:
     """Measure semantic correspondence: any feature extractor on every dataset, in comparable tables."""
@@ -107,16 +114,17 @@ def status(arguments: Sequence[str]) -> int:
 
 def _run(arguments: Sequence[str]) -> int:
     # Before anything is loaded: a blocked plugin is not even imported.
-    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, prog="bench", exit_on_error=False)
-    early.add_argument("--no-plugin", action="append", default=[], metavar="NAME")
-    early.add_argument("--debug", action="store_true")
-    try:
-        options, remaining = early.parse_known_args(list(arguments))
-    except argparse.ArgumentError as error:
-        raise UserError(f"--no-plugin: {error.message}; name a plugin that 'bench plugins' lists") from error
-    is_debugging.set(options.debug or os.environ.get(VARIABLE, "") not in ("", "0"))
-    host = load_plugins(blocked=options.no_plugin)
-    result = bench.main(args=remaining, prog_name="bench", standalone_mode=False, obj=host)
+    options = parse_anywhere(arguments)
+    is_debugging.set(options.is_debugging)
+    with showing(options.verbosity):
+        host = load_plugins(blocked=options.blocked)
+        result = bench.main(
+            args=list(options.remaining),
+            prog_name="bench",
+            standalone_mode=False,
+            obj=host,
+            color=wants_colours(),
+        )
     # Commands that cannot fail return None, which means success.
     if isinstance(result, int):
         return result

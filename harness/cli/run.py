@@ -26,6 +26,7 @@ from harness.cli.options import (
     weights,
 )
 from harness.cli.terminal import TerminalReporter, stdout_format
+from harness.cli.verbosity import print_information
 from harness.errors import UserError
 from harness.messages import counted
 from harness.plugins.host import Host
@@ -186,7 +187,7 @@ def run(host: Host, arguments: RunArguments) -> int:
     texts = [table.render(stdout_format()) for table in outcome.tables]
     # Each text ends with a line break of its own.
     click.echo("\n".join(texts), nl=False)
-    click.echo(_closing_line(arguments.out, outcome.records), err=True)
+    print_information(_closing_line(arguments.out, outcome.records))
     return int(outcome.has_failures)
 
 
@@ -195,6 +196,6 @@ def _closing_line(out: Path, records: Sequence[Record]) -> str:
     folder = shlex.quote(str(out))
     cells = counted(len(records), "cell")
     return (
-        f"bench: {cells} in {out}; next: 'bench leaderboard {folder}' for tables of all that is there, "
+        f"{cells} in {out}; next: 'bench leaderboard {folder}' for tables of all that is there, "
         f"'bench report {folder} -o report.html' for a page with charts and pairs"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import click
 from harness.api.cell_lines import cell_lines
 from harness.cli.debugging import print_traceback
 from harness.cli.progress import ProgressBar
+from harness.cli.verbosity import print_information, print_step
 from harness.messages import printable
 
 if TYPE_CHECKING:
@@ -26,14 +28,22 @@ class TerminalReporter:
     def __init__(self) -> None:
         # One for all cells: the lines of a log become rarer as the run goes on.
         self._bar = ProgressBar("pair")
+        self._title = ""
 
     @contextmanager
     def cell_started(self, cell: Cell, number: int, cells: int) -> Iterator[Progress]:
         """Shows how far the cell is while it runs."""
         title = f"{number}/{cells} {cell.label}"
+        self._title = title
         with self._bar as bar:
-            bar.show(f"{title}: weights and first features", 0, None)
+            bar.show(title, 0, None)
             yield lambda _, done, total: bar.show(title, done, total)
+
+    def cell_step(self, text: str) -> None:
+        """Shows behind the bar what the cell is at."""
+        if text:
+            print_step(f"{self._title}: {text}")
+        self._bar.note(text)
 
     def cell_finished(self, record: Record) -> None:
         """Prints one line for each kind of failure in a cell."""
@@ -46,6 +56,10 @@ class TerminalReporter:
     def warn(self, message: str) -> None:
         """Prints one line."""
         print_warning(message)
+
+    def inform(self, message: str) -> None:
+        """Prints one line, unless the user wants warnings alone."""
+        print_information(message)
 
 
 def print_warnings(lines: Iterable[str]) -> None:
@@ -63,3 +77,10 @@ def print_warning(line: str) -> None:
 def stdout_format() -> Literal["text", "md"]:
     """The format of tables where none is asked for: for a terminal where stdout is one, else markdown."""
     return "text" if sys.stdout.isatty() else "md"
+
+
+def wants_colours() -> bool | None:
+    """Says whether output is styled; None without NO_COLOR and FORCE_COLOR: on a terminal alone."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return True if os.environ.get("FORCE_COLOR") else None

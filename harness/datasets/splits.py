@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ from harness.specs import (
     valid_points,
 )
 from harness.sweep import DatasetChoice
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +165,9 @@ class Splits:
         folder = dataset_folder(spec, choice, self._data_root)
         key = (spec.name, folder, split)
         if key not in self._splits:
-            self._splits[key] = read_split(spec, folder, split)
+            index = self._splits[key] = read_split(spec, folder, split)
+            place = f", in {folder}" if spec.home or choice.path else ", bundled"
+            _LOG.info("dataset %s %s: %s%s", index.label, split, counted(len(index.pair_ids), "pair"), place)
         return self._splits[key]
 
 

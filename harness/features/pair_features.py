@@ -7,7 +7,7 @@ free. It is chosen so that few maps are computed twice (`harness.features.schedu
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import chain
 
@@ -47,6 +47,8 @@ class PairFeatures:
 
     Attributes:
         scope: what the features depend on, through extractor and prompt together.
+        on_batch: called before a batch is computed, with its number of items and that of all batches which
+            the pairs of `order` need, where that is known; each is counted as often as it is computed.
     """
 
     def __init__(
@@ -73,6 +75,8 @@ class PairFeatures:
         self._batches = BatchExtractor(extractor, extractor_scope == "pair", batch_size)
         self._workers, self._pin = workers, pin
         self._uses: Counter[int] | None = None
+        self._needed: int | None = None
+        self.on_batch: Callable[[int, int | None], None] = lambda items, needed: None
 
     def __call__(self, pair: ImagePair) -> tuple[FeatureMap, FeatureMap]:
         """Returns the feature maps of source and target.
@@ -94,6 +98,7 @@ class PairFeatures:
         """
         needs = [self._plan.numbers(pair) for pair in pairs]
         self._uses = Counter(chain.from_iterable(needs))
+        self._needed = sum(1 for _ in self._plan.items_beside(self._uses))
         try:
             done = 0
             # The size of the first maps says how many there is room for.
@@ -113,7 +118,7 @@ class PairFeatures:
                         self._count_uses(needs[number])
         finally:
             # From here on nobody knows which maps are still needed, so none is dropped early.
-            self._uses = None
+            self._uses = self._needed = None
 
     def _lacks_size(self) -> bool:
         """Says whether the order waits for the size of a map; pairs that share no map need no order."""
@@ -161,8 +166,9 @@ class PairFeatures:
         result: Maps | BenchError | None = self._maps.get(key) or self._errors.get(key)
         if result is None:
             # The whole batch, whoever else needs it: a map follows from the images beside it, by rounding.
-            batch = self._plan.batch_number(key)
-            results = _compute(self._plan.batch(batch), self._requests, self._batches)
+            items = self._plan.batch(self._plan.batch_number(key))
+            self.on_batch(len(items), self._needed)
+            results = _compute(items, self._requests, self._batches)
             self._keep(results)
             result = results[key]
         if isinstance(result, BenchError):

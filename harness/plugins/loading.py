@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 from collections.abc import Iterable
 from functools import partial
@@ -13,6 +14,8 @@ from harness.errors import unknown_name
 from harness.plugins.host import Host
 from harness.plugins.registry import BUILTIN
 from harness.version import __version__
+
+_LOG = logging.getLogger(__name__)
 
 DISTRIBUTION = "correspondence-bench"
 
@@ -60,4 +63,7 @@ def load_plugins(blocked: Iterable[str] = (), points: Iterable[EntryPoint] | Non
             host.skip(point.name, *package, "shadowed", shadow)
         else:
             host.load(point.name, *package, point.load, point.value)
+    for plugin in host.plugins:
+        reason = f" ({plugin.reason})" if plugin.reason else ""
+        _LOG.info("%s: %s%s", plugin.origin, plugin.status, reason)
     return host

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 from harness.caching.array_store import make_cache_folder
 from harness.datasets.notes import notes_on_split
-from harness.messages import OncePerSubject, one_line
+from harness.messages import OncePerSubject, bytes_text, counted, one_line
 from harness.plugins.host import Host
 from harness.records.folders import make_results_folder
 from harness.records.schema import Record
@@ -16,9 +17,11 @@ from harness.running.fresh import with_recorded_localizers
 from harness.running.measures import measure_lines
 from harness.running.resolve import ResolvedCell, resolve_cell
 from harness.running.resources import Resources, RunOptions, weight_names
-from harness.running.run_cell import Progress, run_cell
+from harness.running.run_cell import Progress, Reports, run_cell
 from harness.sweep import Cell
 from harness.weights.choice import warn_of_strange_pictures
+
+_LOG = logging.getLogger(__name__)
 
 
 class Reporter(Protocol):
@@ -30,8 +33,14 @@ class Reporter(Protocol):
     def cell_finished(self, record: Record) -> None:
         """Shows how a cell ended."""
 
+    def cell_step(self, text: str) -> None:
+        """Shows what the cell is at, such as `loading weights`; empty where the pairs say it."""
+
     def warn(self, message: str) -> None:
         """Shows a message about something that stops nothing."""
+
+    def inform(self, message: str) -> None:
+        """Shows a message that no number depends on, such as when a cell that was found was computed."""
 
 
 def run_cells(host: Host, cells: Sequence[Cell], options: RunOptions, reporter: Reporter) -> list[Record]:
@@ -52,7 +61,7 @@ def run_cells(host: Host, cells: Sequence[Cell], options: RunOptions, reporter: 
     for line in (*_notes_on_data(resolved), *measure_lines(resolved)):
         reporter.warn(line)
     # Once for all cells: they have one cache and one file system.
-    warn = OncePerSubject(reporter.warn)
+    warn, inform = OncePerSubject(reporter.warn), OncePerSubject(reporter.inform)
     for cell in cells:
         used = resources.weights(weight_names(host, cell)).values()
         if warning := warn_of_strange_pictures(used, cell.dataset.name):
@@ -60,16 +69,30 @@ def run_cells(host: Host, cells: Sequence[Cell], options: RunOptions, reporter: 
     make_results_folder(options.out)
     if options.cache:
         make_cache_folder(options.cache)
+    _log_options(options)
     records: list[Record] = []
     for number, resolved_cell in enumerate(resolved, start=1):
         _call_hook(host, reporter, "bench_cell_started", cell=resolved_cell.summary())
         with reporter.cell_started(resolved_cell.cell, number, len(resolved)) as progress:
-            record = run_cell(resources, resolved_cell, progress, warn)
+            reports = Reports(progress, warn, inform, reporter.cell_step)
+            record = run_cell(resources, resolved_cell, reports)
         reporter.cell_finished(record)
         _call_hook(host, reporter, "bench_cell_finished", cell=resolved_cell.summary(), record=record)
         records.append(record)
     _call_hook(host, reporter, "bench_run_finished", records=records)
     return records
+
+
+def _log_options(options: RunOptions) -> None:
+    _LOG.info("results: %s", options.out)
+    disk = f", and on disk in {options.cache}" if options.cache else ""
+    _LOG.info("cache: %s in memory%s", bytes_text(options.cache_bytes), disk)
+    _LOG.info(
+        "computing: %s, batches of %d, %s",
+        options.precision,
+        options.batch_size,
+        counted(options.workers, "process that decodes pictures", "processes that decode pictures"),
+    )
 
 
 def _distinct(resolved: Sequence[ResolvedCell]) -> list[ResolvedCell]:

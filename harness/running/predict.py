@@ -21,6 +21,7 @@ from harness.records.schema import CacheUse, Failure, Stage
 from harness.running.clock import StageClock
 from harness.running.locate import Queue
 from harness.running.resolve import ResolvedCell
+from harness.running.steps import EncodingSteps
 from harness.specs import ImagePair, Localizer, Located, MakeContext, SharedObjects
 
 SHARD_PAIRS = 32
@@ -85,6 +86,7 @@ def predict(
     hand_over: Callable[[Sequence[Prediction]], None],
     progress: Callable[[int], None] | None = None,
     shared: SharedObjects | None = None,
+    step: Callable[[str], None] | None = None,
 ) -> Work:
     """Predicts the points of some pairs of a cell.
 
@@ -97,6 +99,7 @@ def predict(
             is interrupted.
         progress: called with the number of pairs done.
         shared: keeps loaded networks for the next cell; None drops them with this one.
+        step: called with what is being done: `loading weights`, `encoding images 9 to 16 of 57`.
 
     Raises:
         NotApplicable: method and prompt do not fit together.
@@ -104,12 +107,16 @@ def predict(
     """
     started = now()
     clock = StageClock()
+    step = step or (lambda text: None)
     cache = make_cache(resolved)
+    step("loading weights" if resolved.weights.paths else "loading")
     with clock.stage("load"):
         features = make_pair_features(resolved, shared, cache)
         localizers = {name: localizer.make() for name, localizer in resolved.localizers.items()}
     # From here on, so that the peak is that of the work and not of loading.
     _reset_gpu_peak(resolved.options.device)
+    step("")
+    features.on_batch = EncodingSteps(features.scope, step).begin_batch
     predictor = _Predictor(resolved, features, localizers, clock)
     predictor.run(wanted, hand_over, progress or (lambda done: None))
     return Work(

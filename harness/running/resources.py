@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +16,8 @@ from harness.specs import NO_PROMPT, SharedObjects
 from harness.sweep import Cell, DatasetChoice
 from harness.weights.choice import WeightChoice, Weights, resolve_weights
 from harness.weights.learned import prompt_weight_names
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,7 @@ class Resources:
             key = (used.source.name, used.path)
             # A backbone of gigabytes takes seconds to hash: once for all cells that read it.
             if key not in self._hashes:
+                _LOG.info("reading the files of weights %s, for their hashes", used.source.name)
                 self._hashes[key] = used.hashes()
             hashes[name] = self._hashes[key]
         return hashes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -9,7 +10,7 @@ from harness.datasets.selection import predictable_pairs
 from harness.errors import BenchError, DataError, ExtractionError, NotApplicable, UserError
 from harness.files import file_sha256
 from harness.isolation.origin import with_tracebacks
-from harness.messages import failed_pairs
+from harness.messages import bytes_text, failed_pairs
 from harness.records.folders import (
     RECORD,
     lock_folder,
@@ -36,6 +37,8 @@ from harness.scoring.truth_columns import add_truth
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_LOG = logging.getLogger(__name__)
+
 Progress = Callable[[str, int, int], None]
 """Called with a cell's id, pairs done and pairs to do."""
 
@@ -43,26 +46,30 @@ Warn = Callable[[str, str], None]
 """Called with a subject and a message about something that stops nothing."""
 
 
-def run_cell(
-    resources: Resources,
-    resolved: ResolvedCell,
-    progress: Progress | None = None,
-    warn: Warn | None = None,
-) -> Record:
+class Reports(NamedTuple):
+    """Functions that are called while a cell runs; by default they do nothing.
+
+    Attributes:
+        warn: called for each file of the cell that is damaged, in whole or in part, and where something was
+            not written to the cache, or the results folder cannot be locked.
+        inform: called where the cell's numbers, or some of them, are there already.
+        step: called with what the cell is at, such as `loading weights`.
+    """
+
+    progress: Progress = lambda cell, done, total: None
+    warn: Warn = lambda subject, message: None
+    inform: Warn = lambda subject, message: None
+    step: Callable[[str], None] = lambda text: None
+
+
+def run_cell(resources: Resources, resolved: ResolvedCell, reports: Reports | None = None) -> Record:
     """Runs what a cell lacks, scores all of it and writes its record.
 
     Errors of the cell are in its record and not raised. Where another process is running the cell, or its
     folder cannot be made, nothing is written.
-
-    Args:
-        warn: called for each file of the cell that is damaged, in whole or in part, and where something was
-            not written to the cache, or the results folder cannot be locked.
     """
     folder = resolved.folder
-    reports = _Reports(
-        progress or (lambda cell, done, total: None),
-        warn or (lambda subject, message: None),
-    )
+    reports = reports or Reports()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with lock_folder(folder, reports.warn):
@@ -75,14 +82,7 @@ def run_cell(
         return record_of_failure(resolved, error)
 
 
-class _Reports(NamedTuple):
-    """Functions that are called while a cell runs; see `run_cell`."""
-
-    progress: Progress
-    warn: Warn
-
-
-def _run_locked(resources: Resources, resolved: ResolvedCell, reports: _Reports) -> Record:
+def _run_locked(resources: Resources, resolved: ResolvedCell, reports: Reports) -> Record:
     try:
         if resolved.cell.not_applicable:
             raise NotApplicable(resolved.cell.not_applicable)
@@ -95,7 +95,7 @@ def _run_locked(resources: Resources, resolved: ResolvedCell, reports: _Reports)
         return _write_failed(resolved, error)
 
 
-def _complete(resources: Resources, resolved: ResolvedCell, reports: _Reports) -> Record:
+def _complete(resources: Resources, resolved: ResolvedCell, reports: Reports) -> Record:
     """Does the work of a cell that an earlier run has left undone, and writes the record of all of it."""
     path = resolved.folder / RECORD
     earlier = read_record(path) if path.exists() else None
@@ -112,8 +112,9 @@ def _complete(resources: Resources, resolved: ResolvedCell, reports: _Reports) -
         reports.warn(subject, problem)
     missing = _missing_pairs(resolved, stored)
     if found := describe_found(resolved, earlier, len(missing)):
-        reports.warn(title(resolved), found)
+        reports.inform(title(resolved), found)
     work = _work_on(resources, resolved, missing, measures, reports)
+    _log_stages(resolved, work)
     if work.cache_trouble:
         reports.warn(
             f"cache folder {resolved.options.cache}",
@@ -135,7 +136,7 @@ def _work_on(
     resolved: ResolvedCell,
     missing: Mapping[str, list[str]],
     measures: Measures,
-    reports: _Reports,
+    reports: Reports,
 ) -> Work:
     """Predicts the missing pairs and writes a shard of predictions at a time.
 
@@ -152,12 +153,20 @@ def _work_on(
             lambda predictions: write_shard(resolved, predictions),
             lambda done: reports.progress(resolved.id, done, len(wanted)),
             resources.shared,
+            reports.step,
         )
     failures = [
         Failure(pair_id=pair_id, localizer=None, localizers=names, error=unscorable[pair_id])
         for pair_id, names in refused.items()
     ]
     return work.with_failures(failures)
+
+
+def _log_stages(resolved: ResolvedCell, work: Work) -> None:
+    stages = [f"{name} {stage.seconds:.1f} s" for name, stage in work.stages.items()]
+    if stages:
+        peak = max(stage.peak_memory_bytes for stage in work.stages.values())
+        _LOG.info("%s: %s; peak memory %s", title(resolved), ", ".join(stages), bytes_text(peak))
 
 
 def _write_failed(resolved: ResolvedCell, error: BaseException) -> Record:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,6 +19,8 @@ from harness.specs import WeightSource
 from harness.weights.content import files_at, name_refusal
 from harness.weights.places import WeightLocation, find_weights, snapshot_in
 from harness.weights.record import read_record
+
+_LOG = logging.getLogger(__name__)
 
 SETS = ("tiny", "paper")
 
@@ -187,11 +190,19 @@ def resolve_weights(host: Host, choice: WeightChoice, names: Iterable[str]) -> d
     for name in dict.fromkeys(names):
         try:
             weights[name] = _resolve(host, choice, name)
+            _log_origin(weights[name])
         except UserError as error:
             missing[str(error)] = None
     if missing:
         raise SeveralErrors(missing)
     return weights
+
+
+def _log_origin(weights: Weights) -> None:
+    location = weights.location
+    how = {"package": "bundled", "fetched": "fetched", "hub-cache": "in the hub's cache", "own": "your own"}
+    origin = f", from {location.origin}" if location.origin else ""
+    _LOG.info("weights %s: %s, %s%s", weights.source.name, how[location.kind], location.path, origin)
 
 
 def _resolve(host: Host, choice: WeightChoice, name: str) -> Weights:

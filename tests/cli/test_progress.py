@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import sys
+import threading
 
 import harness.cli.progress
 from harness.cli.progress import ProgressBar
+from harness.cli.verbosity import Verbosity, showing
 
 
 class Terminal(io.StringIO):
@@ -55,32 +57,131 @@ def test_a_silenced_process_gets_nothing(monkeypatch):
     with ProgressBar("pair", is_enabled=False) as bar:
         bar.show("dift", 1, 2)
     assert terminal.getvalue() == ""
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    seconds = iter([0.0, 1000.0])
-    with ProgressBar("pair", is_enabled=False, clock=lambda: next(seconds)) as bar:
+    log, clock = open_log(monkeypatch), Clock()
+    with ProgressBar("pair", is_enabled=False, clock=clock) as bar:
+        bar.show("dift", 0, 2)
+        clock.now += 1000
         bar.show("dift", 1, 2)
-    assert sys.stderr.getvalue() == ""
+    assert log.getvalue() == ""
+
+
+def open_log(monkeypatch):
+    """Stands in for a stderr that is no terminal, with the usual time before the first line."""
+    monkeypatch.setattr(harness.cli.progress, "FIRST_LINE", 10.0)
+    # No line but those that the test asks for.
+    monkeypatch.setattr(harness.cli.progress, "PULSE", 1000.0)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    return sys.stderr
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
 
 
 def test_a_log_gets_a_line_now_and_then(monkeypatch):
-    monkeypatch.setattr(harness.cli.progress, "FIRST_LINE", 10.0)
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    # Begun at 0; then one pair a second: lines after 10 s, 20 s later, 40 s later ...
-    seconds = iter(range(1000))
-    with ProgressBar("pair", clock=lambda: float(next(seconds))) as bar:
-        for done in range(1, 101):
+    log, clock = open_log(monkeypatch), Clock()
+    with ProgressBar("pair", clock=clock) as bar:
+        bar.show("1/2 dift", 0, 6000)
+        for done in range(1, 201):
+            clock.now += 1
             bar.show("1/2 dift", done, 6000, "loss 0.5")
-    assert sys.stderr.getvalue().splitlines() == [
-        "bench: 1/2 dift: 10 of 6,000 pairs, loss 0.5",
-        "bench: 1/2 dift: 30 of 6,000 pairs, loss 0.5",
-        "bench: 1/2 dift: 70 of 6,000 pairs, loss 0.5",
+    assert log.getvalue().splitlines() == [
+        "bench: 1/2 dift: 10 of 6,000 pairs, 1.0 pairs/s, 1:39:50 left, loss 0.5",
+        "bench: 1/2 dift: 70 of 6,000 pairs, 1.0 pairs/s, 1:38:50 left, loss 0.5",
+        "bench: 1/2 dift: 130 of 6,000 pairs, 1.0 pairs/s, 1:37:50 left, loss 0.5",
+        "bench: 1/2 dift: 190 of 6,000 pairs, 1.0 pairs/s, 1:36:50 left, loss 0.5",
     ]
 
 
+def test_a_day_of_work_is_some_two_hundred_lines(monkeypatch):
+    log, clock = open_log(monkeypatch), Clock()
+    with ProgressBar("pair", clock=clock) as bar:
+        # A cell of ten minutes each: the lines do not begin anew with each cell.
+        for cell in range(1, 145):
+            for done in range(61):
+                bar.show(f"{cell}/144 dift", done, 60)
+                clock.now += 10
+    lines = log.getvalue().splitlines()
+    assert 100 < len(lines) < 200
+    assert lines[0] == "bench: 1/144 dift: 1 of 60 pairs, 10.0 s a pair, 9:50 left"
+
+
+def test_a_log_says_what_takes_long_before_the_first_pair(monkeypatch):
+    log, clock = open_log(monkeypatch), Clock()
+    with ProgressBar("pair", clock=clock) as bar:
+        bar.show("1/1 dift", 0, None)
+        bar.note("loading weights")
+        for _ in range(75):
+            clock.now += 1
+            bar.pulse()
+        bar.note("encoding images 1 to 8 of 57")
+        clock.now += 60
+        bar.pulse()
+    bar.pulse()
+    assert log.getvalue().splitlines() == [
+        "bench: 1/1 dift: begun 10 s ago, loading weights",
+        "bench: 1/1 dift: begun 1:10 ago, loading weights",
+        "bench: 1/1 dift: begun 2:15 ago, encoding images 1 to 8 of 57",
+    ]
+
+
+def test_the_time_goes_on_while_nothing_is_done(monkeypatch):
+    log = open_log(monkeypatch)
+    monkeypatch.setattr(harness.cli.progress, "FIRST_LINE", 0.0)
+    monkeypatch.setattr(harness.cli.progress, "PULSE", 0.01)
+    called = threading.Event()
+    monkeypatch.setattr(ProgressBar, "pulse", lambda bar: called.set())
+    with ProgressBar("pair") as bar:
+        bar.show("1/1 dift", 0, None)
+        assert called.wait(60)
+        thread = bar._pulse
+    thread.join(60)
+    assert not thread.is_alive()
+    assert log.getvalue().startswith("bench: 1/1 dift: begun 0 s ago")
+
+
+def test_what_was_there_before_is_not_counted_in_the_speed(monkeypatch):
+    log, clock = open_log(monkeypatch), Clock()
+    with ProgressBar("step", clock=clock) as bar:
+        bar.show("sd4match-cpm", 20_000, 30_000)
+        clock.now += 20
+        bar.show("sd4match-cpm", 20_010, 30_000)
+    assert log.getvalue() == ("bench: sd4match-cpm: 20,010 of 30,000 steps, 2.0 s a step, 5:33:00 left\n")
+
+
 def test_a_log_of_a_download_of_unknown_size_counts_bytes(monkeypatch):
-    monkeypatch.setattr(harness.cli.progress, "FIRST_LINE", 10.0)
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    seconds = iter([0.0, 60.0])
-    with ProgressBar("B", clock=lambda: next(seconds)) as bar:
+    log, clock = open_log(monkeypatch), Clock()
+    with ProgressBar("B", clock=clock) as bar:
+        bar.show("a.zip", 0, None)
+        clock.now += 60
         bar.show("a.zip", 123456, None)
-    assert sys.stderr.getvalue() == "bench: a.zip: 123,456 bytes\n"
+    assert log.getvalue() == "bench: a.zip: 123,456 bytes, 0.0 MB/s\n"
+
+
+def test_quiet_shows_no_progress(monkeypatch):
+    log, clock = open_log(monkeypatch), Clock()
+    with showing(Verbosity.QUIET), ProgressBar("pair", clock=clock) as bar:
+        bar.show("dift", 0, 2)
+        clock.now += 1000
+        bar.show("dift", 1, 2)
+    assert log.getvalue() == ""
+    terminal = open_terminal(monkeypatch)
+    with showing(Verbosity.QUIET), ProgressBar("pair") as bar:
+        bar.show("dift", 1, 2)
+    assert terminal.getvalue() == ""
+
+
+def test_verbose_has_lines_on_a_terminal_too(monkeypatch):
+    open_log(monkeypatch)
+    terminal, clock = open_terminal(monkeypatch), Clock()
+    with showing(Verbosity.VERBOSE), ProgressBar("pair", clock=clock) as bar:
+        bar.show("dift", 0, 2)
+        clock.now += 10
+        bar.show("dift", 1, 2)
+    assert terminal.getvalue() == "bench: dift: 1 of 2 pairs, 10.0 s a pair, 10 s left\n"
