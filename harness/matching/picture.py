@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import PIL.Image
 import PIL.ImageDraw
+import PIL.ImageFilter
 import PIL.ImageFont
 import PIL.ImageOps
 
@@ -20,6 +21,12 @@ from harness.specs import NO_PROMPT
 
 NUMBERED = 30
 """Most points that are numbered and listed one by one."""
+
+_OUTLINE_BLUR = 1.5
+"""Standard deviation, in pixels of a panel, of the blur before outlines are looked for: noise has none."""
+
+_OUTLINE_INK = 0.75
+"""Share of ink in the colour of the sharpest outlines."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +101,8 @@ def _draw_points(paper: Paper, images: Sequence[PIL.Image.Image], match: Match, 
     panel_images = list(images)
     titles = [_title("A", match.a.name, match.a_size), _title("B", match.b.name, match.b_size)]
     if heat:
-        panel_images.append(PIL.Image.fromarray(viridis(_share(heat.values))))
-        titles.append("B: cosine similarity to the point of A")
+        panel_images.append(_with_outlines(viridis(_share(heat.values)), images[1]))
+        titles.append("B: cosine similarity to the point of A, and B's outlines")
     panels = paper.add_images(panel_images, titles)
     # There are more points than colours that differ: neighbours in the list have different ones.
     palette = itertools.cycle([_colour(values) for values in OKABE_ITO])
@@ -121,6 +128,27 @@ def _draw_points(paper: Paper, images: Sequence[PIL.Image.Image], match: Match, 
         cells = f"{heat.cells.width} x {heat.cells.height} cells of B"
         label = f"cosine similarity; n = 1 point of A, {cells}; the ring is the place found"
         paper.add_scale(low, high, label)
+
+
+def _with_outlines(colours: np.ndarray, image: PIL.Image.Image) -> PIL.Image.Image:
+    """A heat map with the outlines of the picture that it is of: a peak is seen on what it lies.
+
+    The rest keeps its colour, so that it can be read off the scale.
+
+    Args:
+        colours: (height, width, 3) uint8.
+    """
+    height, width = colours.shape[:2]
+    grey = image.convert("L").resize((width, height), PIL.Image.Resampling.BICUBIC)
+    smooth = np.asarray(grey.filter(PIL.ImageFilter.GaussianBlur(_OUTLINE_BLUR)), dtype=np.float64)
+    steepness = np.hypot(*np.gradient(smooth)) if min(smooth.shape) > 1 else np.zeros_like(smooth)
+    steepest = np.quantile(steepness, 0.99)
+    # Nothing stands out of a picture of one colour.
+    strength = np.clip(steepness / max(steepest, 1.0), 0, 1) ** 1.5 * _OUTLINE_INK
+    # White on dark colours and black on light ones.
+    ink = np.where(colours.mean(axis=2, keepdims=True) < 128, 255.0, 0.0)
+    mixed = colours + (ink - colours) * strength[..., np.newaxis]
+    return PIL.Image.fromarray(mixed.round().astype(np.uint8))
 
 
 def _add_caption(paper: Paper, match: Match, colours: Sequence[Colour]) -> None:

@@ -87,6 +87,21 @@ def test_a_heat_map_shows_where_b_is_similar_with_a_scale():
     assert flat.size == made.size
 
 
+def test_a_heat_map_has_the_outlines_of_b_and_else_its_own_colours():
+    images, one = plain([(20, 20)], [(16, 60)])
+    halves = images[1].copy()
+    halves.paste((255, 255, 255), (0, 0, halves.width // 2, halves.height))
+    size = panel_size(SIZES[1])
+    heat = Heat(np.full((size.height, size.width), -0.25), Size(8, 8))
+    made = [np.asarray(picture((images[0], b), one, heat=heat)).astype(int) for b in (images[1], halves)]
+    left = 2 * (matching_picture.PANEL + 24)
+    # The halves differ beside the map, too: in B itself, left of it.
+    changed = np.abs(made[0] - made[1])[:, left:].max(axis=2) > 0
+    columns = np.nonzero(changed.any(axis=0))[0]
+    assert 0 < len(columns) < size.width / 8
+    assert changed[:, columns.mean().astype(int)].sum() > size.height / 2
+
+
 @pytest.fixture
 def texts(monkeypatch) -> list[str]:
     """Everything written into pictures."""
