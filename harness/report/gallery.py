@@ -21,6 +21,7 @@ from harness.report.series import LENGTHS, Series, SplitSeries
 from harness.scoring.correctness import correct_keypoints, scorable_points
 from harness.scoring.criteria import Criterion, make_criterion
 from harness.scoring.points import read_points
+from harness.scoring.thresholds import threshold_text
 from harness.scoring.truth import truth_of
 from harness.tables.text import alpha_text
 from harness.tables.view import View
@@ -268,8 +269,9 @@ def _methods_sentences(
 def _rule_sentence(data: _SplitData) -> str:
     rule = data.rule
     comparison = "less than" if rule.protocol.strict else "at most"
-    # The user's choice, else the one that the dataset is published with.
-    length = LENGTHS[rule.threshold or data.index.threshold]
+    text = threshold_text(rule, truth_of(data.index))
+    # A protocol's own length is in words already.
+    length = LENGTHS.get(text, text)
     return (
         f"Correct: {comparison} {alpha_text(rule.alphas[0])} times {length} away from the truth, "
         f"protocol {rule.protocol.name}."

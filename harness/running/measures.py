@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from harness.errors import SeveralErrors
 from harness.running.resolve import ResolvedCell
-from harness.scoring.thresholds import applicable, unscorable_line
+from harness.scoring.own_lengths import own_lengths
+from harness.scoring.thresholds import applicable, kind_of, unscorable_line
 from harness.scoring.truth import truth_of
 
 
@@ -25,6 +26,10 @@ def measure_lines(cells: Sequence[ResolvedCell]) -> list[str]:
     for cell in cells:
         truth = truth_of(cell.index)
         measures = applicable(truth, cell.options.criteria)
+        for criterion in measures.criteria:
+            # A threshold of a plugin may be no length in the frame that scores need: told before the work.
+            if callable(kind_of(criterion, truth)):
+                own_lengths(truth, criterion.protocol, cell.info().input_size)
         has_measure = has_measure or bool(measures.criteria)
         for protocol, reason in measures.not_applicable.items():
             lacking[f"protocol {protocol} is not applicable: {reason}"] = None

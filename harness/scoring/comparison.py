@@ -19,7 +19,7 @@ from harness.scoring.pck import count_per_pair
 from harness.scoring.points import Points
 from harness.scoring.scores import slices_of
 from harness.scoring.sources import Predicted
-from harness.scoring.thresholds import kind_of, lacking_pairs
+from harness.scoring.thresholds import lacking_pairs
 from harness.scoring.truth import Truth, are_equal
 from harness.specs import NO_PROMPT, Averaging
 
@@ -244,7 +244,7 @@ def _without_seed(side: Side) -> Side:
 
 
 def _lacking(truth: Truth, criterion: Criterion) -> Mapping[str, str]:
-    return lacking_pairs(truth, kind_of(criterion, truth))
+    return lacking_pairs(truth, criterion)
 
 
 def _correct(

@@ -6,14 +6,15 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from harness.errors import DataError
 from harness.frames import Frame, Size
 from harness.scoring.criteria import Criterion
+from harness.scoring.own_lengths import own_lengths
 from harness.scoring.pck import count_per_pair, distances, is_correct, threshold_length
 from harness.scoring.points import Points
 from harness.scoring.protocols import frame_of
 from harness.scoring.thresholds import kind_of, lacking_pairs
 from harness.scoring.truth import Truth, extents
-from harness.specs import Threshold
 
 
 def correct_keypoints(truth: Truth, points: Points, criterion: Criterion, fed: Size) -> np.ndarray:
@@ -26,14 +27,14 @@ def correct_keypoints(truth: Truth, points: Points, criterion: Criterion, fed: S
     Raises:
         DataError: if a pair lacks the protocol's threshold.
     """
-    protocol, kind = criterion.protocol, kind_of(criterion, truth)
+    protocol = criterion.protocol
     numbers = truth.numbers(points.pair_ids)
     true = truth.points[truth.rows(numbers)]
     errors = np.empty(len(true))
     # Pairs of one size share a frame: the arithmetic is that of one pair, over all of them at once.
     for size, pairs, rows in _by_size(truth.sizes[numbers], points.counts):
         frame = frame_of(protocol, size, fed)
-        lengths = _threshold_lengths(truth, numbers[pairs], kind, frame)
+        lengths = _threshold_lengths(truth, numbers[pairs], criterion, frame, fed)
         distance = distances(protocol, frame, true[rows], points.coordinates[rows])
         errors[rows] = distance / np.repeat(lengths, points.counts[pairs])
     # A relative error does not depend on alpha: measured once, compared with each.
@@ -62,15 +63,31 @@ def _members(kinds: np.ndarray, count: int) -> list[np.ndarray]:
     return np.split(order, np.searchsorted(kinds[order], np.arange(1, count)))
 
 
-def _threshold_lengths(truth: Truth, numbers: np.ndarray, kind: Threshold, frame: Frame) -> np.ndarray:
-    """Returns (pairs,) `threshold_length` of pairs whose target images have one size.
+def _threshold_lengths(
+    truth: Truth, numbers: np.ndarray, criterion: Criterion, frame: Frame, fed: Size
+) -> np.ndarray:
+    """Returns (pairs,) what alpha multiplies on pairs whose target images have one size.
 
     Args:
         numbers: of the pairs.
+        frame: of these pairs.
 
     Raises:
         DataError: if a pair has none.
     """
+    kind = kind_of(criterion, truth)
+    if callable(kind):
+        own: np.ndarray = own_lengths(truth, criterion.protocol, fed)[numbers]
+        for number in numbers[np.isnan(own)]:
+            pair_id = truth.pair_ids[number]
+            name = criterion.protocol.name
+            raise DataError(
+                f"protocol '{name}': its threshold has a length on pair {pair_id} in original pixels, and "
+                "none in the protocol's frame; return None in both or in neither"
+            )
+        return own
+    if not isinstance(kind, str):
+        return np.full(len(numbers), float(kind))
     counts = np.full(len(numbers), 2)
     if kind == "box":
         corners = truth.boxes[numbers].reshape(-1, 2)
@@ -87,7 +104,7 @@ def _threshold_lengths(truth: Truth, numbers: np.ndarray, kind: Threshold, frame
 
 def scorable_points(truth: Truth, points: Points, criterion: Criterion) -> Points:
     """The points of those pairs that can be scored under a criterion."""
-    lacking = lacking_pairs(truth, kind_of(criterion, truth))
+    lacking = lacking_pairs(truth, criterion)
     if not lacking:
         return points
     return points.of_pairs([pair_id for pair_id in points if pair_id not in lacking])

@@ -19,7 +19,7 @@ from harness.scoring.correctness import count_correct, image_numbers, scorable_p
 from harness.scoring.criteria import Criterion
 from harness.scoring.pck import percent
 from harness.scoring.points import Points, select_points
-from harness.scoring.thresholds import kind_of
+from harness.scoring.thresholds import threshold_text
 from harness.scoring.truth import Truth
 from harness.specs import AVERAGINGS
 
@@ -130,7 +130,7 @@ def score_all(
             scores += score_points(truth, localizer_points, localizer, criterion, fed)
     thresholds: dict[str, str] = {}
     for criterion in criteria:
-        thresholds[criterion.protocol.name] = kind_of(criterion, truth)
+        thresholds[criterion.protocol.name] = threshold_text(criterion, truth)
     return scores, thresholds
 
 

@@ -43,7 +43,7 @@ from harness.specs.localizers import (
 )
 from harness.specs.methods import MethodSpec
 from harness.specs.prompts import LearnedFile, LearnedSpec, PairPrompt, Prompt, PromptSpec
-from harness.specs.protocols import ProtocolSpec, read_alpha
+from harness.specs.protocols import ProtocolSpec, TargetInFrame, read_alpha
 from harness.specs.shared import SharedObjects
 from harness.specs.tuning import NOT_STATED
 from harness.specs.weights import Refusal, WeightSource
@@ -89,6 +89,7 @@ __all__ = [
     "Scalar",
     "Scope",
     "SharedObjects",
+    "TargetInFrame",
     "Threshold",
     "ThresholdDataset",
     "Undecoded",

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from harness.errors import UserError
-from harness.specs.common import AVERAGINGS, Averaging
+from harness.specs.common import AVERAGINGS, Averaging, Threshold
+
+if TYPE_CHECKING:
+    import numpy as np
 
 ProtocolFrame = Literal["stretched", "original", "padded"]
 
@@ -24,6 +29,27 @@ def read_alpha(value: float) -> float:
     return float(f"{value:.9g}")
 
 
+@dataclass(frozen=True, eq=False)
+class TargetInFrame:
+    """A target image as the function behind a protocol's threshold is given it, in the protocol's frame.
+
+    Attributes:
+        points: (N, 2) float64, the true points that count, N at least 1, before any clamping.
+        size: width and height of the image; where the frame is padded, of the image without its margins.
+        box: (x1, y1, x2, y2) of the object; None where the dataset has none.
+    """
+
+    points: np.ndarray
+    size: tuple[float, float]
+    box: tuple[float, float, float, float] | None
+
+
+ThresholdFunction = Callable[[TargetInFrame], "float | None"]
+"""Target -> the length that alpha multiplies, in pixels of the protocol's frame; None for one without it."""
+
+OwnThreshold = Threshold | float | ThresholdFunction
+
+
 @dataclass(frozen=True, kw_only=True)
 class ProtocolSpec:
     """The meaning of "correct", as data.
@@ -37,6 +63,11 @@ class ProtocolSpec:
             always computed.
         side: side of the padded square in pixels.
         alphas: the thresholds its authors print.
+        threshold: what alpha multiplies on every dataset: a length of the target that has a name (`box`,
+            `image`, `points`), a number of pixels of the frame, or a function of the target. None leaves it
+            to each dataset, as most papers do.
+        length: the same in words, where it is a function: `the diagonal of the target's box`. Captions and
+            records say it.
     """
 
     name: str
@@ -46,10 +77,14 @@ class ProtocolSpec:
     averaging: Averaging = "image"
     side: int | None = None
     alphas: tuple[float, ...] = (0.05, 0.10, 0.15)
+    threshold: OwnThreshold | None = None
+    length: str = ""
     description: str = ""
 
     def __post_init__(self) -> None:
-        """Raises `UserError` for an unknown frame or average: numbers would be wrong silently."""
+        """Raises `UserError` for an unknown frame or average, or a threshold that is no length: numbers would
+        be wrong silently.
+        """
         frames = get_args(ProtocolFrame)
         if self.frame not in frames:
             raise UserError(
@@ -58,3 +93,25 @@ class ProtocolSpec:
         if self.averaging not in AVERAGINGS:
             known = ", ".join(AVERAGINGS)
             raise UserError(f"protocol '{self.name}': unknown averaging '{self.averaging}'; known: {known}")
+        self._check_threshold()
+        # A list would do as well, but for the caches that a protocol is a key of.
+        object.__setattr__(self, "alphas", tuple(self.alphas))
+
+    def _check_threshold(self) -> None:
+        subject, threshold = f"protocol '{self.name}'", self.threshold
+        if callable(threshold):
+            if not self.length.strip() or not self.length.isprintable():
+                raise UserError(f"{subject}: its threshold is a function; say in `length` what it returns")
+            return
+        if self.length:
+            raise UserError(f"{subject}: `length` describes a threshold that is a function; leave it out")
+        if threshold is None or threshold in get_args(Threshold):
+            return
+        if isinstance(threshold, int | float) and not isinstance(threshold, bool):
+            if math.isfinite(threshold) and threshold > 0:
+                return
+            raise UserError(f"{subject}: threshold is {threshold:g} pixels; it must be positive and finite")
+        raise UserError(
+            f"{subject}: unknown threshold {threshold!r:.40}; known: {', '.join(get_args(Threshold))}, a "
+            "number of pixels, or a function of the target"
+        )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import get_args
 
 from harness.records.schema import Provenance, Record, Score
 from harness.scoring.criteria import protocol_name
 from harness.scoring.protocols import BUILTIN
+from harness.specs import Threshold
 from harness.tables.columns import Column
 from harness.tables.intervals import interval_sentences
 from harness.tables.row import Row
@@ -33,8 +35,8 @@ def numbers_caption(records: Sequence[Record], view: View, scores: Iterable[tupl
     sentences = [
         f"PCK in percent at alpha, protocol {protocol}{frame}, mean {averaging_text(view.averaging)}."
     ]
-    if threshold := _threshold_text(records, protocol):
-        sentences.append(f"Alpha multiplies the target's size ({threshold}).")
+    if sentence := _threshold_sentence(records, protocol):
+        sentences.append(sentence)
     scores_of: dict[str, list[Score]] = {}
     for column, score in scores:
         scores_of.setdefault(split_name(column.dataset, column.split), []).append(score)
@@ -69,17 +71,23 @@ def _frame_of(records: Sequence[Record], protocol: str) -> str | None:
     return frames.get(protocol_name(protocol))
 
 
-def _threshold_text(records: Sequence[Record], protocol: str) -> str:
-    """`pf-pascal: image; ap-10k, spair-71k: box`; empty where no record says it."""
+def _threshold_sentence(records: Sequence[Record], protocol: str) -> str:
+    """What alpha multiplies on each dataset, or on all by the protocol's choice; empty where none says it.
+
+    `Alpha multiplies the target's size (pf-pascal: image; ap-10k, spair-71k: box).`
+    """
     datasets: dict[str, set[str]] = {}
     for record in records:
         if protocol in record.thresholds:
             kind = record.thresholds[protocol]
             datasets.setdefault(kind, set()).add(record.cell.dataset)
+    # A protocol's own length, in words, is the same on all datasets.
+    if len(datasets) == 1 and not datasets.keys() & {*get_args(Threshold)}:
+        return f"Alpha multiplies {next(iter(datasets))}."
     texts = []
     for kind, names in sorted(datasets.items()):
         texts.append(f"{', '.join(sorted(names))}: {kind}")
-    return "; ".join(texts)
+    return f"Alpha multiplies the target's size ({'; '.join(texts)})." if texts else ""
 
 
 def trust_sentences(records: Sequence[Record], rows: Sequence[Row]) -> list[str]:

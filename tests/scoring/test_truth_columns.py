@@ -125,8 +125,8 @@ def test_what_is_read_is_what_the_dataset_says(tmp_path):
         assert (target.size, target.box) == (expected.size, expected.box)
     for kind in THRESHOLDS:
         assert (
-            lacking_pairs(stored, kind)
-            == lacking_pairs(truth, kind)
+            lacking_pairs(stored, Criterion(BUILTIN[0], (0.1,), kind))
+            == lacking_pairs(truth, Criterion(BUILTIN[0], (0.1,), kind))
             == dict(sorted(index.lacking(kind).items()))
         )
 
@@ -230,7 +230,7 @@ def test_a_part_of_a_split_knows_what_the_whole_lacks(tmp_path):
     rows = predictions_of(index).filter(pa.compute.equal(predictions_of(index)["pair_id"], "d"))
     write_table(path, add_truth(rows, truth_of(index)))
     assert not applicable(stored_truth(path), [box]).not_applicable
-    assert list(lacking_pairs(stored_truth(path), "box")) == ["d"]
+    assert list(lacking_pairs(stored_truth(path), box)) == ["d"]
 
 
 def test_a_file_of_an_earlier_version_has_no_truth(tmp_path):
