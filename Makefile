@@ -21,9 +21,10 @@ docs: .venv/documented
 	rm -rf build/docs
 	$(BIN)/python -m sphinx --fresh-env --fail-on-warning --keep-going --nitpicky --quiet -d build/doctrees docs build/docs
 
-# Pages of the reference that are written by a program.
+# Pages of the reference that are written by a program, and llms.txt, the list of all pages.
 docs-reference: .venv/developed
 	$(BIN)/python -m tools.reference
+	$(BIN)/python -m tools.llms
 
 # The package as strangers get it: wheel and sdist, installed and run without the source.
 test-wheel: .venv/developed
