@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from numbers import Real
 from typing import Any
@@ -11,7 +12,9 @@ import numpy as np
 
 from harness.errors import BenchError, UserError
 from harness.frames import Frame, Size
-from harness.isolation.guarded import GuardedFunction
+from harness.isolation.guard import running_code_of
+from harness.isolation.guarded import GuardedFunction, without_guard
+from harness.isolation.origin import remember_origin
 from harness.messages import one_line
 from harness.scoring.protocols import frame_of
 from harness.scoring.truth import Truth
@@ -31,13 +34,20 @@ def own_lengths(truth: Truth, protocol: ProtocolSpec, fed: Size | None) -> np.nd
     Raises:
         UserError: the function raised, or returned what is no length.
     """
+    function = without_guard(protocol.threshold)
     lengths = np.empty(len(truth.pair_ids))
-    for number, pair_id in enumerate(truth.pair_ids):
-        size = Size(*map(int, truth.sizes[number]))
-        frame = frame_of(protocol, size, fed) if fed else Frame.unchanged(size)
-        lengths[number] = _length(protocol, pair_id, _target(truth, number, frame))
+    # Behind the guard once for all pairs: what a call costs there is many times what most functions do.
+    with _guard(protocol.threshold):
+        for number, pair_id in enumerate(truth.pair_ids):
+            size = Size(*map(int, truth.sizes[number]))
+            frame = frame_of(protocol, size, fed) if fed else Frame.unchanged(size)
+            lengths[number] = _length(protocol, function, pair_id, _target(truth, number, frame))
     lengths.setflags(write=False)
     return lengths
+
+
+def _guard(function: object) -> AbstractContextManager[None]:
+    return running_code_of(function.owner) if isinstance(function, GuardedFunction) else nullcontext()
 
 
 def _target(truth: Truth, number: int, frame: Frame) -> TargetInFrame:
@@ -50,14 +60,14 @@ def _target(truth: Truth, number: int, frame: Frame) -> TargetInFrame:
     return TargetInFrame(points, (width, height), None if np.isnan(box).any() else (x1, y1, x2, y2))
 
 
-def _length(protocol: ProtocolSpec, pair_id: str, target: TargetInFrame) -> float:
+def _length(protocol: ProtocolSpec, function: Any, pair_id: str, target: TargetInFrame) -> float:
     """A pair's length, NaN for none. Raises `UserError` as `own_lengths` does."""
-    function: Any = protocol.threshold
     try:
         length: object = function(target)
     except BenchError:
         raise
     except Exception as error:
+        remember_origin(error, _owner_name(protocol.threshold))
         raise UserError(
             f"protocol '{protocol.name}': its threshold failed on pair {pair_id}: {one_line(error)}"
         ) from error
@@ -69,11 +79,16 @@ def _length(protocol: ProtocolSpec, pair_id: str, target: TargetInFrame) -> floa
             return number
     what = f"{length:g}" if isinstance(length, float) else f"{length!r:.40}".replace("\n", " ")
     raise UserError(
-        f"protocol '{protocol.name}'{_plugin_of(function)}: its threshold is {what} on pair {pair_id}; "
+        f"protocol '{protocol.name}'{_plugin_of(protocol.threshold)}: its threshold is {what} on pair {pair_id}; "
         "return a positive number of pixels, or None where the target has no such length"
     )
 
 
+def _owner_name(function: object) -> str:
+    return function.owner.name if isinstance(function, GuardedFunction) else ""
+
+
 def _plugin_of(function: object) -> str:
     """` of plugin 'mine'`, as far as it is known."""
-    return f" of plugin '{function.owner.name}'" if isinstance(function, GuardedFunction) else ""
+    name = _owner_name(function)
+    return f" of plugin '{name}'" if name else ""
