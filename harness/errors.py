@@ -52,12 +52,12 @@ class NotApplicable(BenchError):
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
     """An error for a misspelt name, with the nearest valid ones, or all of them where none is near."""
     names = sorted(known)
-    near = _nearest(name, names)
+    near = nearest_names(name, names)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names) or 'none'}"
     return UserError(f"unknown {kind} '{name}'; {hint}")
 
 
-def _nearest(name: str, names: Iterable[str]) -> list[str]:
+def nearest_names(name: str, names: Iterable[str]) -> list[str]:
     """The valid names that are most like one, at most three; capitals do not count (`DIFT` is `dift`)."""
     by_folded: dict[str, list[str]] = {}
     for valid in names:

@@ -13,6 +13,7 @@ from harness.messages import listed
 from harness.plugins.host import Host
 from harness.records.joining import read_folders
 from harness.tables.catalogue import CATALOGUE
+from harness.tables.column_choice import choose_columns, choose_tidy_columns
 from harness.tables.columns import split_of
 from harness.tables.names import make_names
 from harness.tables.papers import read_reported
@@ -43,6 +44,7 @@ class LeaderboardArguments:
     ties: bool
     datasets: tuple[str, ...] | None
     data_root: Path
+    columns: tuple[str, ...] | None = None
 
     def view(self) -> View:
         """The options that say what a table shows, without a protocol and its average: the records decide."""
@@ -150,4 +152,10 @@ def make_leaderboard(host: Host, arguments: LeaderboardArguments, warn: Callable
         for line in place_warnings(finder):
             warn(line)
     chosen = [arguments.filter(table) for table in tables]
+    if arguments.columns and is_for_people:
+        chosen = choose_columns(chosen, arguments.columns)
+    elif arguments.columns:
+        chosen, lines = choose_tidy_columns(chosen, arguments.columns)
+        for line in lines:
+            warn(line)
     return Leaderboard(chosen, results.is_complete and not finder.problems)

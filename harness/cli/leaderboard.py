@@ -44,6 +44,13 @@ _TABLE_HELP = "; ".join(f"{kind.name}: {kind.description}" for kind in KINDS)
     metavar="NAME",
     help="sweep: the parameter; the only one with several values otherwise.",
 )
+@click.option(
+    "--columns",
+    type=CommaList(),
+    metavar="A,B",
+    help="Only these columns, in this order: method,backbone,shapes@0.10,note; pck is all numbers, a dataset "
+    "all of its thresholds. The caption says what notes and backbones that are left out would have said.",
+)
 @click.option("--protocol", help="The table's protocol; sd4match where records have it.")
 @averaging_option("The protocol's own unless said; csv and json have all unless said.")
 @click.option("--alphas", type=CommaList(number_range), metavar="A,B", help="Only these thresholds.")

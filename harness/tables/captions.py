@@ -21,6 +21,11 @@ MARKS = (
 )
 
 
+MARKED_APART = "Their best and second are marked among themselves."
+
+PAIRS_ORDER = "Pairs and seconds in the order of the datasets."
+
+
 def numbers_caption(records: Sequence[Record], view: View, scores: Iterable[tuple[Column, Score]]) -> str:
     """Sentences on a table's numbers: unit, protocol and averaging; what alpha multiplies; intervals.
 
@@ -94,14 +99,19 @@ def trust_sentences(records: Sequence[Record], rows: Sequence[Row]) -> list[str]
     """Sentences on bold and underlined numbers, and on the columns of pairs and seconds of these rows."""
     sentences = [MARKS]
     if any(len(row.pairs) > 1 for row in rows):
-        sentences.append("Pairs and seconds in the order of the datasets.")
-    if any(row.seconds for row in rows):
-        processors = set()
-        for record in records:
-            if record.provenance:
-                processors.add(_processor(record.provenance))
-        sentences.append(f"s/pair: features and points, on {', '.join(sorted(processors))}.")
-    return sentences
+        sentences.append(PAIRS_ORDER)
+    return [*sentences, *seconds_sentences(records, rows)]
+
+
+def seconds_sentences(records: Sequence[Record], rows: Sequence[Row]) -> list[str]:
+    """A sentence on the column of seconds, where it has any."""
+    if not any(row.seconds for row in rows):
+        return []
+    processors = set()
+    for record in records:
+        if record.provenance:
+            processors.add(_processor(record.provenance))
+    return [f"s/pair: features and points, on {', '.join(sorted(processors))}."]
 
 
 def _processor(provenance: Provenance) -> str:
@@ -131,7 +141,7 @@ def reported_caption(*, has_claims: bool, has_rows: bool, is_marked: bool) -> st
     if has_rows:
         sentences.append("Rows called reported are what papers printed; nobody measured them here.")
         if is_marked:
-            sentences.append("Their best and second are marked among themselves.")
+            sentences.append(MARKED_APART)
     elif not has_claims:
         sentences.append("No paper that is known here printed such numbers.")
     if has_claims:

@@ -9,10 +9,12 @@ from harness.messages import listed
 from harness.records.schema import Record
 from harness.tables.averages import order_sentence
 from harness.tables.captions import (
+    PAIRS_ORDER,
     numbers_caption,
     pairs_text,
     reported_sentences,
     row_scores,
+    seconds_sentences,
     text_or_dash,
     trust_sentences,
 )
@@ -78,6 +80,8 @@ def leaderboard(records: Sequence[Record], view: View) -> Table:
         rows=tuple(texts),
         tidy=all_tidy_rows(records, view),
         names=len(_NAMES),
+        settings=len(_DETAILS) if view.has_details else 0,
+        conditional=_conditional(records, view, ranking, places),
     )
     if not view.has_details:
         # Without the column of supervision, a reader could not see which rows a mark compares.
@@ -147,15 +151,7 @@ def _caption(
     """The caption's sentences; `seeds`: the one on these; `places` are None where rows were not tested."""
     scores = row_scores(ranking.rows, view.columns(records))
     sentences = [numbers_caption(records, view, scores), *filter(None, [seeds])]
-    if not ranking.ranked and ranking.lacking:
-        splits = {(column.dataset, column.split) for column in ranking.columns}
-        sentences += [_NO_PLACES, _ON_ONE_DATASET if len(splits) > 1 else _ON_ONE_ALPHA]
-    if len(ranking.ranked) > 1:
-        number = mean_text(ranking.columns, view.columns(records))
-        if places:
-            sentences += place_sentences(places, number, sentences[0])
-        else:
-            sentences.append(f"Places are by the value of {number} alone, not tested.")
+    sentences += _place_part(records, view, ranking, places)
     if sentence := order_sentence([ranking.ranked], ranking.columns, view):
         sentences.append(sentence)
     if ranking.ranked and ranking.lacking:
@@ -165,6 +161,35 @@ def _caption(
             sentences.append(f"Rows of several seeds are their mean; {DRAWN_TOGETHER}.")
         sentences += trust_sentences(records, ranking.rows)
     return [*sentences, *reported_sentences(ranking.rows, view)]
+
+
+def _place_part(records: Sequence[Record], view: View, ranking: Ranking, places: Places | None) -> list[str]:
+    """The caption's sentences on the column of places."""
+    sentences = []
+    if not ranking.ranked and ranking.lacking:
+        splits = {(column.dataset, column.split) for column in ranking.columns}
+        sentences += [_NO_PLACES, _ON_ONE_DATASET if len(splits) > 1 else _ON_ONE_ALPHA]
+    if len(ranking.ranked) > 1:
+        number = mean_text(ranking.columns, view.columns(records))
+        if places:
+            scores = row_scores(ranking.rows, view.columns(records))
+            sentences += place_sentences(places, number, numbers_caption(records, view, scores))
+        else:
+            sentences.append(f"Places are by the value of {number} alone, not tested.")
+    return sentences
+
+
+def _conditional(
+    records: Sequence[Record], view: View, ranking: Ranking, places: Places | None
+) -> tuple[tuple[frozenset[str], str], ...]:
+    """The caption's sentences that mean nothing without some column (`Table.conditional`)."""
+    on_places = frozenset({"#"})
+    conditional = [(on_places, sentence) for sentence in _place_part(records, view, ranking, places)]
+    conditional.append((on_places, _LACKING))
+    conditional.append((frozenset({"pairs", "s/pair"}), PAIRS_ORDER))
+    on_seconds = frozenset({"s/pair"})
+    conditional += [(on_seconds, sentence) for sentence in seconds_sentences(records, ranking.rows)]
+    return tuple(conditional)
 
 
 def mean_text(columns: Sequence[Column], all_columns: Sequence[Column]) -> str:

@@ -58,6 +58,10 @@ class Texts(Protocol):
         """Number of columns before those with numbers."""
 
     @property
+    def has_notes(self) -> bool:
+        """Whether the last column is one of notes."""
+
+    @property
     def marks(self) -> Mapping[tuple[int, int], str]:
         """(row, column) -> best or second."""
 
@@ -130,7 +134,7 @@ def render_plain(table: Texts, width: int, *, has_colours: bool) -> str:
     layout = _Layout(list(map(printable, table.header)), rows, table.names)
     sections = [wrap_text(caption, width)]
     notes: list[str] = []
-    if not any(row[-1] for row in table.rows):
+    if table.has_notes and not any(row[-1] for row in table.rows):
         layout = layout.columns(range(len(layout.header) - 1))
     if layout.width > width:
         layout, notes = _notes_below(layout)

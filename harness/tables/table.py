@@ -73,11 +73,15 @@ class Table:
         header: column titles.
         rows: texts, one for each column.
         tidy: the same and all further numbers, one a row, for machines.
-        names: number of columns before those with numbers; behind them is one of notes.
-        columns: those of the CSV.
+        names: number of columns before those with numbers.
+        settings: number of columns behind those with numbers, and before the notes.
+        has_notes: whether the last column is one of notes.
+        left: further columns that are flush left.
+        columns: those of the CSV, and keys of the JSON.
         marks: (row, column) -> best or second of its column and group: bold, underlined. Only the first word
             of the text is marked.
         breaks: rows that begin a group.
+        conditional: (titles, sentence of the caption) where the sentence speaks of nothing but these columns.
     """
 
     caption: str
@@ -85,9 +89,18 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     tidy: tuple[TidyRow, ...] = field(repr=False, default=())
     names: int = 5
+    settings: int = 0
+    has_notes: bool = True
+    left: frozenset[int] = frozenset()
     columns: tuple[str, ...] = TIDY_KEYS
     marks: Mapping[tuple[int, int], Mark] = field(repr=False, default_factory=dict)
     breaks: frozenset[int] = frozenset()
+    conditional: tuple[tuple[frozenset[str], str], ...] = field(repr=False, default=())
+
+    @property
+    def number_columns(self) -> range:
+        """The columns with numbers."""
+        return range(self.names, len(self.header) - self.settings - self.has_notes)
 
     def render(self, format: Format) -> str:
         """The table for a terminal, as markdown, CSV, LaTeX, HTML or JSON, ending with a line break."""
@@ -98,27 +111,23 @@ class Table:
         if format == "csv":
             return _render_csv(self.tidy, self.columns)
         if format == "json":
-            return json.dumps(list(self.tidy), indent=1, allow_nan=False) + "\n"
-        has_notes = any(row[-1] for row in self.rows)
-        if format == "tex" and self.rows and not has_notes:
+            rows = [{key: row[key] for key in self.columns} for row in self.tidy]
+            return json.dumps(rows, indent=1, allow_nan=False) + "\n"
+        if format == "tex" and self.rows and self.has_notes and not any(row[-1] for row in self.rows):
             # The width of a page is scarce: a column of notes without notes is left out.
-            rows = tuple(row[:-1] for row in self.rows)
-            table = replace(self, header=self.header[:-1], rows=rows)
-            return table._render_text(format, has_notes=False)
-        return self._render_text(format, has_notes=True)
+            shorter = tuple(row[:-1] for row in self.rows)
+            return replace(self, header=self.header[:-1], rows=shorter, has_notes=False)._render_text(format)
+        return self._render_text(format)
 
-    def _render_text(self, format: Literal["md", "tex", "html"], *, has_notes: bool) -> str:
-        """The table for people.
-
-        Args:
-            has_notes: whether the last column is one of notes.
-        """
+    def _render_text(self, format: Literal["md", "tex", "html"]) -> str:
+        """The table for people."""
         from tabulate import tabulate
 
-        numbers = len(self.header) - self.names - has_notes
-        alignment = ["left"] * self.names + ["right"] * numbers
-        if has_notes:
-            alignment.append("left")
+        last = len(self.header) - 1
+        alignment = []
+        for column in range(len(self.header)):
+            is_left = column < self.names or column in self.left or (self.has_notes and column == last)
+            alignment.append("left" if is_left else "right")
         columns = range(len(self.header))
         texts = []
         for row in range(len(self.rows)):
