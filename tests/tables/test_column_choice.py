@@ -148,7 +148,7 @@ def test_a_terminal_shows_columns_in_any_order(names, width):
     from harness.tables.plain import render_plain
 
     records = [a_record("a"), a_record("b", 40.0, stored=5)]
-    (table,) = choose_columns([table_of(*records)], names.split())
+    (table,) = choose_columns([table_of(*records)], names)
     text = render_plain(table, width, has_colours=False)
     assert all(len(line) <= width for line in text.splitlines())
     if "pck" in names:
