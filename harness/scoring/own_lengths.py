@@ -79,8 +79,8 @@ def _length(protocol: ProtocolSpec, function: Any, pair_id: str, target: TargetI
             return number
     what = f"{length:g}" if isinstance(length, float) else f"{length!r:.40}".replace("\n", " ")
     raise UserError(
-        f"protocol '{protocol.name}'{_plugin_of(protocol.threshold)}: its threshold is {what} on pair {pair_id}; "
-        "return a positive number of pixels, or None where the target has no such length"
+        f"protocol '{protocol.name}'{_plugin_of(protocol.threshold)}: its threshold is {what} on pair "
+        f"{pair_id}; return a positive number of pixels, or None where the target has no such length"
     )
 
 
