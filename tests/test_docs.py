@@ -17,6 +17,7 @@ from support.paths import ROOT
 
 import harness.cli
 from harness.cli import bench as root_command
+from harness.cli.anywhere import parse_anywhere
 from harness.datasets.folder import Folder
 from harness.frames import Frame, Size
 from harness.hookspecs import hookimpl
@@ -41,7 +42,8 @@ def test_readme_shows_the_example_plugin_as_it_is():
 @pytest.mark.parametrize(("page", "line"), list(commands()))
 def test_every_command_line_on_a_page_parses(page, line):
     """Commands, options and choices exist; nothing is run."""
-    words = shlex.split(line)[1:]
+    # Without what can stand anywhere, such as --quiet.
+    words = list(parse_anywhere(shlex.split(line)[1:]).remaining)
     command: click.Command = root_command
     context = click.Context(command, obj=load_plugins())
     while isinstance(command, click.Group) and words[0] not in ("--help", "--version"):

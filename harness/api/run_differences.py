@@ -47,10 +47,10 @@ class CompareArguments:
             )
         localizers = self.localizers or ()
         if len(localizers) > 2:
-            raise UserError("--localizer takes one name for both runs, or one for each")
+            raise UserError("--localizers takes one name for both runs, or one for each")
         if count == 1 and len(localizers) == 2:
             raise UserError(
-                "--localizer takes one name where there is one run; name the run twice to compare localizers"
+                "--localizers takes one name where there is one run; name the run twice to compare localizers"
             )
 
     @property
@@ -247,4 +247,4 @@ def _localizer_of(host: Host, cell: StoredCell, asked: str | None) -> str:
     problem = "predictions by several localizers, none of them the method's own"
     if name:
         problem = f"no predictions by localizer {name}"
-    raise UserError(f"{cell.record.cell.id}: {problem}; choose one with --localizer: {', '.join(names)}")
+    raise UserError(f"{cell.record.cell.id}: {problem}; choose one with --localizers: {', '.join(names)}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.examples import examples
 from harness.cli.options import typed_arguments
 from harness.cli.terminal import print_warning, print_warnings
 from harness.errors import BenchError
@@ -40,7 +41,11 @@ class CleanArguments:
         return tuple(name for name in CATEGORIES if getattr(self, name)) or SAFE
 
 
-@click.command("clean", epilog="Example: bench clean results --old --yes")
+@click.command(
+    "clean",
+    short_help="Remove what is superseded in a results folder.",
+    epilog=examples("bench clean results", "bench clean results --old --yes"),
+)
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("results"))
 @click.option(
     "--old",

@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 
 from harness.api.run_differences import CompareArguments, compare_runs
+from harness.cli.examples import examples
+from harness.cli.option_names import option
 from harness.cli.options import (
     CommaList,
     averaging_option,
@@ -20,15 +22,22 @@ from harness.cli.terminal import print_warning, stdout_format
 from harness.plugins.host import Host
 
 
-@click.command("compare")
+@click.command(
+    "compare",
+    short_help="The paired difference of two runs.",
+    epilog=examples(
+        "bench compare results:dift results:dinov2",
+        "bench compare results:dift --protocols sd4match,original",
+    ),
+)
 @click.argument("runs", nargs=-1, required=True, metavar="RUN_A [RUN_B]")
-@click.option(
+@option(
     "--protocols",
     type=CommaList(),
     metavar="A,B",
     help="Protocols; for one RUN, each is compared with the first.",
 )
-@click.option(
+@option(
     "--alphas",
     type=CommaList(number_range),
     callback=warn_of_large_alphas,
@@ -36,28 +45,26 @@ from harness.plugins.host import Host
     help="Thresholds; those of the records otherwise.",
 )
 @averaging_option("Each protocol's own unless said; of one RUN, that of the first protocol.")
-@click.option(
-    "--localizer",
+@option(
     "--localizers",
-    "localizers",
     type=CommaList(),
     metavar="NAME[,NAME]",
     help="For both, or one each; each method's own otherwise.",
 )
-@click.option(
+@option(
     "--top",
     type=click.IntRange(min=0),
     default=10,
     show_default=True,
     help="How many of the pairs that changed most to show.",
 )
-@click.option(
+@option(
     "--format",
     "format_",
     type=click.Choice(["text", "md", "csv", "json"]),
     help="text on a terminal and md elsewhere unless said; csv: without the pairs.",
 )
-@click.option(
+@option(
     "--results",
     type=click.Path(path_type=Path),
     default=Path("results"),

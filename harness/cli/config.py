@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from harness.cli.option_names import NamedOption
 from harness.cli.options import CommaList, Setting
 from harness.errors import UserError
 
@@ -45,7 +46,8 @@ def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -
 def _keys(option: click.Parameter) -> list[str]:
     """Names of an option in a file: as on the command line, with dashes or underscores."""
     names = []
-    for flag in option.opts:
+    silent = option.silent if isinstance(option, NamedOption) else ()
+    for flag in (*option.opts, *silent):
         names.append(flag.lstrip("-").replace("-", "_"))
     return names
 

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.completion import names_of
+from harness.cli.examples import examples
+from harness.cli.option_names import option
 from harness.cli.options import CommaList, data_root
 from harness.cli.progress import ProgressBar
 from harness.errors import UserError
@@ -39,9 +42,15 @@ def data() -> None:
     """List, download, check and export datasets."""
 
 
-@data.command("list", short_help="Datasets, and where each is expected.")
+@data.command(
+    "list",
+    short_help="Datasets, and where each is expected.",
+    epilog=examples(
+        "bench data list",
+    ),
+)
 @data_root
-@click.option("--json", "as_json", is_flag=True, help="A JSON list of objects.")
+@option("--json", "as_json", is_flag=True, help="A JSON list of objects.")
 @click.pass_obj
 def list_(host: Host, data_root: Path, as_json: bool) -> None:
     """List datasets with their official numbers, where each is expected and whether it is there."""
@@ -117,10 +126,17 @@ def _fields(spec: DatasetSpec, folder: Path, presence: Presence) -> dict[str, ob
     }
 
 
-@data.command("verify", short_help="Check pairs, pictures and numbers.")
-@click.argument("names", nargs=-1, metavar="[NAME | NAME=PATH]...")
-@click.option("--split", help="Only this split; all of them otherwise.")
-@click.option("--json", "as_json", is_flag=True, help="A JSON list of objects, with every fault.")
+@data.command(
+    "verify",
+    short_help="Check pairs, pictures and numbers.",
+    epilog=examples(
+        "bench data verify",
+        "bench data verify pf-willow --data-root data",
+    ),
+)
+@click.argument("names", nargs=-1, metavar="[NAME | NAME=PATH]...", shell_complete=names_of("datasets"))
+@option("--split", help="Only this split; all of them otherwise.")
+@option("--json", "as_json", is_flag=True, help="A JSON list of objects, with every fault.")
 @data_root
 @click.pass_obj
 def verify(host: Host, names: tuple[str, ...], split: str | None, as_json: bool, data_root: Path) -> int:
@@ -231,9 +247,17 @@ def _plain(spec: DatasetSpec, report: SplitReport) -> dict[str, object]:
     }
 
 
-@data.command("fetch")
-@click.argument("names", nargs=-1, required=True, metavar="NAME | NAME=PATH ...")
-@click.option("--keep-archives", is_flag=True, help="Leave archives in place once they are unpacked.")
+@data.command(
+    "fetch",
+    epilog=examples(
+        "bench data fetch pf-willow",
+        "bench data fetch spair-71k --data-root data",
+    ),
+)
+@click.argument(
+    "names", nargs=-1, required=True, metavar="NAME | NAME=PATH ...", shell_complete=names_of("datasets")
+)
+@option("--keep-archives", is_flag=True, help="Leave archives in place once they are unpacked.")
 @data_root
 @click.pass_obj
 def fetch(host: Host, names: tuple[str, ...], keep_archives: bool, data_root: Path) -> None:
@@ -268,18 +292,22 @@ def _describe_file(file: FetchedFile) -> str:
     return f"{file.path} {verb}, {file.size:,} bytes, sha256 {file.sha256}{note}"
 
 
-@data.command("export", short_help="Write the bundled dataset as files.")
-@click.argument("name")
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option(
-    "--split", "splits", type=CommaList(), metavar="A,B", help="Splits to write; all of them otherwise."
+@data.command(
+    "export",
+    short_help="Write the bundled dataset as files.",
+    epilog=examples(
+        "bench data export shapes shapes-files --splits test",
+    ),
 )
-@click.option(
+@click.argument("name", shell_complete=names_of("datasets"))
+@click.argument("folder", type=click.Path(path_type=Path))
+@option("--splits", type=CommaList(), metavar="A,B", help="Splits to write; all of them otherwise.")
+@option(
     "--whole-pixels",
     is_flag=True,
     help="Round points and boxes to whole pixels, for programs that use them as indices.",
 )
-@click.option(
+@option(
     "--voc-only",
     is_flag=True,
     help="Leave out categories that SPair-71k does not have, for programs with a fixed list of names.",

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli import options
+from harness.cli.completion import names_of
 from harness.cli.debugging import print_traceback
+from harness.cli.examples import examples
+from harness.cli.option_names import option
 from harness.errors import UserError
 from harness.plugins.host import Host
 
@@ -38,21 +41,34 @@ class DoctorArguments:
     as_json: bool
 
 
-@click.command("doctor", short_help="Check the installation, or a plugin's contract.")
-@click.argument("name", required=False)
-@options.weights
-@click.option(
-    "--device", default="auto", show_default=True, help="Torch device; auto takes a GPU if there is one."
+@click.command(
+    "doctor",
+    short_help="Check the installation, or a plugin's contract.",
+    epilog=examples(
+        "bench doctor",
+        "bench doctor dift",
+    ),
 )
-@click.option("--localizer", metavar="NAME", help="Localizer to check; the method's own otherwise.")
+@click.argument("name", required=False, shell_complete=names_of("methods"))
+@options.weights
+@option("--device", default="auto", show_default=True, help="Torch device; auto takes a GPU if there is one.")
+@option("--localizer", metavar="NAME", help="Localizer to check; the method's own otherwise.")
 @options.data_root
-@click.option(
-    "--out",
+@option(
+    "--results",
+    "out",
+    old=("--out",),
     type=click.Path(path_type=Path),
     help="Without NAME: results folder to look at, results/ if left out.",
 )
-@click.option("--cache", type=click.Path(path_type=Path), help="Without NAME: cache folder to look at.")
-@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+@option(
+    "--cache-dir",
+    "cache",
+    old=("--cache",),
+    type=click.Path(path_type=Path),
+    help="Without NAME: cache folder to look at.",
+)
+@option("--json", "as_json", is_flag=True, help="The same as JSON.")
 @options.typed_arguments(DoctorArguments)
 def doctor(host: Host, arguments: DoctorArguments) -> int:
     """Check the contract of a method, localizer, prompt or dataset; without NAME, the installation.
@@ -74,8 +90,8 @@ def doctor(host: Host, arguments: DoctorArguments) -> int:
     if arguments.name is None:
         return _look_over(host, arguments, choice)
     if arguments.out or arguments.cache:
-        option = "--out" if arguments.out else "--cache"
-        raise UserError(f"{option}: is looked at without NAME; leave {arguments.name} or {option} out")
+        flag = "--results" if arguments.out else "--cache-dir"
+        raise UserError(f"{flag}: is looked at without NAME; leave {arguments.name} or {flag} out")
     from harness.doctor.examine import Circumstances, examine
 
     circumstances = Circumstances(arguments.device, choice, arguments.localizer, arguments.data_root)

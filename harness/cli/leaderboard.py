@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from harness.api.leaderboard_tables import LeaderboardArguments, make_leaderboard
+from harness.cli.examples import examples
+from harness.cli.option_names import option
 from harness.cli.options import (
     CommaList,
     DatasetList,
@@ -22,54 +24,62 @@ from harness.tables.table import FORMATS, render_tables
 _TABLE_HELP = "; ".join(f"{kind.name}: {kind.description}" for kind in KINDS)
 
 
-@click.command("leaderboard")
+@click.command(
+    "leaderboard",
+    short_help="The tables of results folders.",
+    epilog=examples(
+        "bench leaderboard results",
+        "bench leaderboard results --table per-category --alphas 0.1",
+        "bench leaderboard results --format csv",
+    ),
+)
 @results_folders
-@click.option(
+@option(
     "--format",
     "format_",
     type=click.Choice(FORMATS),
     help="text on a terminal and md elsewhere unless said; "
     "csv and json have all numbers, one a row, whatever the --table.",
 )
-@click.option(
+@option(
     "--table",
     type=click.Choice(tuple(CATALOGUE)),
     default="overall",
     show_default=True,
     help=f"{_TABLE_HELP}.",
 )
-@click.option(
+@option(
     "--by",
     "parameter",
     metavar="NAME",
     help="sweep: the parameter; the only one with several values otherwise.",
 )
-@click.option(
+@option(
     "--columns",
     type=CommaList(),
     metavar="A,B",
     help="Only these columns, in this order: method,backbone,shapes@0.10,note; pck is all numbers, a dataset "
     "all of its thresholds. The caption says what notes and backbones that are left out would have said.",
 )
-@click.option("--protocol", help="The table's protocol; sd4match where records have it.")
+@option("--protocol", help="The table's protocol; sd4match where records have it.")
 @averaging_option("The protocol's own unless said; csv and json have all unless said.")
-@click.option("--alphas", type=CommaList(number_range), metavar="A,B", help="Only these thresholds.")
-@click.option("--localizers", type=CommaList(), metavar="A,B", help="Only these localizers.")
-@click.option(
+@option("--alphas", type=CommaList(number_range), metavar="A,B", help="Only these thresholds.")
+@option("--localizers", type=CommaList(), metavar="A,B", help="Only these localizers.")
+@option(
     "--reported",
     is_flag=True,
     help="Beside them, marked, what papers printed, and how far the measured numbers are from it.",
 )
-@click.option("--rank-reported", is_flag=True, help="The same, ranked among the measured rows.")
-@click.option(
+@option("--rank-reported", is_flag=True, help="The same, ranked among the measured rows.")
+@option(
     "--places/--no-places",
     default=True,
     show_default=True,
     help="overall: places with intervals, by a test of all differences; else by value alone. "
     "Reads predictions; the dataset's annotations where their files are of an earlier version.",
 )
-@click.option("--ties/--no-ties", default=True, hidden=True, help="The name of before for --places.")
-@click.option(
+@option("--ties/--no-ties", default=True, hidden=True, help="The name of before for --places.")
+@option(
     "--datasets",
     type=DatasetList(),
     metavar="NAME,NAME=PATH",

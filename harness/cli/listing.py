@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from harness.cli.examples import examples
 from harness.errors import UserError
 from harness.plugins.host import Host
 from harness.specs import MethodSpec
@@ -16,7 +17,14 @@ from harness.specs import MethodSpec
 KINDS = ("methods", "datasets", "prompts", "localizers", "protocols")
 
 
-@click.command("list")
+@click.command(
+    "list",
+    short_help="List methods, datasets, prompts, localizers, protocols.",
+    epilog=examples(
+        "bench list methods",
+        "bench list datasets --json",
+    ),
+)
 @click.argument("kind", type=click.Choice(KINDS), required=False)
 @click.option("--json", "as_json", is_flag=True, help="JSON: a list of objects; without KIND one for each.")
 @click.pass_obj
@@ -34,7 +42,12 @@ def list_(host: Host, kind: str | None, as_json: bool) -> None:
         _print_columns(columns, indent="" if kind else "  ")
 
 
-@click.command("plugins")
+@click.command(
+    "plugins",
+    epilog=examples(
+        "bench plugins",
+    ),
+)
 @click.option("--json", "as_json", is_flag=True, help="A JSON list of objects.")
 @click.pass_obj
 def plugins(host: Host, as_json: bool) -> None:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.api.overrides import merge_overrides
+from harness.cli.examples import examples
+from harness.cli.option_names import option
 from harness.cli.options import learned_prompt, parameter_settings, typed_arguments, weights
 from harness.cli.terminal import print_warning
 from harness.errors import UserError
@@ -155,45 +157,49 @@ def _expand_user(ctx: click.Context, param: click.Parameter, path: Path | None) 
     return path.expanduser() if path else None
 
 
-@click.command("match", cls=_Command)
+@click.command(
+    "match",
+    cls=_Command,
+    short_help="Find points of one picture in another.",
+    epilog=examples(
+        "bench match a.jpg b.jpg --points 120,80 200,95 --method dift -o matches.png",
+        "bench match a.jpg b.jpg --dense --method dinov2 --weights paper -o dense.png",
+    ),
+)
 @click.argument("a", type=click.Path(path_type=Path))
 @click.argument("b", type=click.Path(path_type=Path))
-@click.option(
+@option(
     "--points",
     type=_Point(),
     multiple=True,
     metavar="X,Y ...",
     help="Points of A in its pixels; several, and repeatable.",
 )
-@click.option("--method", required=True, help="Method ('bench list methods').")
-@click.option("--category", default="", help="What both pictures show, for a prompt that names it.")
-@click.option("--prompt", help="Prompt type; the method's own otherwise.")
-@click.option("--localizer", help="Localizer; the method's own otherwise.")
-@click.option(
-    "--timestep", type=click.IntRange(min=0), help="Diffusion timestep; the method's own otherwise."
-)
-@click.option(
+@option("--method", required=True, help="Method ('bench list methods').")
+@option("--category", default="", help="What both pictures show, for a prompt that names it.")
+@option("--prompt", help="Prompt type; the method's own otherwise.")
+@option("--localizer", help="Localizer; the method's own otherwise.")
+@option("--timestep", type=click.IntRange(min=0), help="Diffusion timestep; the method's own otherwise.")
+@option(
     "--ensemble", type=click.IntRange(min=1), help="Draws of noise to average; the method's own otherwise."
 )
 @parameter_settings
 @learned_prompt
 @weights
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option(
-    "--device", default="auto", show_default=True, help="Torch device; auto takes a GPU if there is one."
-)
-@click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True)
-@click.option("--dense", is_flag=True, help="Paint the correspondence of a grid of points in both pictures.")
-@click.option(
+@option("--seed", type=int, default=0, show_default=True)
+@option("--device", default="auto", show_default=True, help="Torch device; auto takes a GPU if there is one.")
+@option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True)
+@option("--dense", is_flag=True, help="Paint the correspondence of a grid of points in both pictures.")
+@option(
     "--grid",
     type=click.IntRange(2, 100),
     default=16,
     show_default=True,
     help="Points of --dense along the longer side of A.",
 )
-@click.option("--heatmap", is_flag=True, help="Draw how similar B is to the one point given.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option(
+@option("--heatmap", is_flag=True, help="Draw how similar B is to the one point given.")
+@option("--json", "as_json", is_flag=True, help="Print JSON.")
+@option(
     "-o",
     "--out",
     type=click.Path(path_type=Path),

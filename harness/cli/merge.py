@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from harness.cli.examples import examples
+from harness.cli.option_names import option
 from harness.cli.options import data_root, dataset_folders, typed_arguments
 from harness.cli.progress import ProgressBar
 from harness.cli.terminal import print_warning, print_warnings
@@ -32,9 +34,9 @@ class MergeArguments:
     data_root: Path
 
 
-@click.command("merge", epilog=f"Example: {EXAMPLE}")
+@click.command("merge", short_help="Merge results folders into one.", epilog=examples(EXAMPLE))
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FOLDER...")
-@click.option(
+@option(
     "-o",
     "--out",
     required=True,
@@ -42,7 +44,7 @@ class MergeArguments:
     metavar="FOLDER",
     help="Results folder to write to. Cells that it has already take part.",
 )
-@click.option(
+@option(
     "--prefer",
     type=click.Choice(["first", "newest"]),
     help="Whose predictions count where folders have other ones for the same pair: those of --out and of the "

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from harness.cli.examples import examples
 from harness.plugins.host import Host
 from harness.scaffold.catalogue import KINDS
 
@@ -13,7 +14,7 @@ from harness.scaffold.catalogue import KINDS
 @click.command(
     "new-plugin",
     short_help="Begin a plugin of your own.",
-    epilog="Example: bench new-plugin my-vit --kind extractor",
+    epilog=examples("bench new-plugin my-vit", "bench new-plugin my-birds --kind dataset"),
 )
 @click.argument("name")
 @click.option(

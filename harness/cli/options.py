@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from harness.api.lists import cut_paths, large_alphas_question, split_at_commas
+from harness.cli.option_names import option
 from harness.errors import UserError
 from harness.plugins.host import Host
 from harness.running.parameters import IntegerRule, read_integers
@@ -78,7 +79,7 @@ class CommaList(_ParamType):
 
 def averaging_option(help_text: str) -> Callable[[Command], Command]:
     """Makes the option `--averaging`, None where the user says nothing."""
-    return click.option("--averaging", type=click.Choice(AVERAGINGS), help=help_text)
+    return option("--averaging", type=click.Choice(AVERAGINGS), help=help_text)
 
 
 def warn_of_large_alphas(
@@ -167,7 +168,7 @@ def _merge_settings(
 
 def parameter_settings(command: Command) -> Command:
     """Adds --set, as `settings`: parameter -> texts."""
-    return click.option(
+    return option(
         "--set",
         "settings",
         type=Setting(),
@@ -212,7 +213,7 @@ number_range.__name__ = "positive number"
 
 def data_root(command: Command) -> Command:
     """Adds --data-root."""
-    return click.option(
+    return option(
         "--data-root",
         type=click.Path(path_type=Path),
         envvar="BENCH_DATA_ROOT",
@@ -235,12 +236,12 @@ def results_folders(command: Command) -> Command:
 
 def learned_prompt(command: Command) -> Command:
     """Adds --prompt-file and --trained-on, for commands that use one learned prompt."""
-    trained_on = click.option(
+    trained_on = option(
         "--trained-on",
         metavar="DATASET",
         help="Use the learned prompt that was trained on this dataset, bundled or fetched.",
     )
-    prompt_file = click.option(
+    prompt_file = option(
         "--prompt-file", type=click.Path(path_type=Path), help="A learned prompt of your own."
     )
     # The option that is added last comes first in the help.
@@ -249,7 +250,7 @@ def learned_prompt(command: Command) -> Command:
 
 def dataset_folders(command: Command) -> Command:
     """Adds --datasets for commands that read the annotations of finished runs."""
-    return click.option(
+    return option(
         "--datasets",
         type=DatasetList(),
         metavar="NAME=PATH",
@@ -259,7 +260,7 @@ def dataset_folders(command: Command) -> Command:
 
 def weights_root(command: Command) -> Command:
     """Adds --weights-root."""
-    return click.option(
+    return option(
         "--weights-root",
         type=click.Path(path_type=Path),
         help="Folder of fetched weights; correspondence-bench/weights/ in the user's cache otherwise. "
@@ -269,7 +270,7 @@ def weights_root(command: Command) -> Command:
 
 def weights(command: Command) -> Command:
     """Adds --weights and --weights-root."""
-    with_weights = click.option(
+    with_weights = option(
         "--weights",
         multiple=True,
         metavar="tiny|paper|NAME=PATH",

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.examples import examples
+from harness.cli.option_names import option
 from harness.cli.options import (
     CommaList,
     averaging_option,
@@ -41,24 +43,30 @@ class ReportArguments:
     data_root: Path
 
 
-@click.command("report")
+@click.command(
+    "report",
+    short_help="One page with tables, charts and pairs.",
+    epilog=examples(
+        "bench report results -o report.html",
+        "bench report results --reported --title 'Four extractors'",
+    ),
+)
 @results_folders
-@click.option(
+@option(
     "-o",
-    "--output",
     "--out",
-    "out",
+    old=("--output",),
     type=click.Path(path_type=Path),
     default=Path("report.html"),
     show_default=True,
     help="The page; takes the place of one of that name.",
 )
-@click.option("--title", help="The page's heading; the folders' names otherwise.")
-@click.option("--protocol", help="The page's protocol; sd4match where records have it.")
+@option("--title", help="The page's heading; the folders' names otherwise.")
+@option("--protocol", help="The page's protocol; sd4match where records have it.")
 @averaging_option("The protocol's own unless said.")
-@click.option("--alphas", type=CommaList(number_range), metavar="A,B", help="Only these thresholds.")
-@click.option("--localizers", type=CommaList(), metavar="A,B", help="Only these localizers.")
-@click.option("--reported", is_flag=True, help="Beside the measured numbers, marked, what papers printed.")
+@option("--alphas", type=CommaList(number_range), metavar="A,B", help="Only these thresholds.")
+@option("--localizers", type=CommaList(), metavar="A,B", help="Only these localizers.")
+@option("--reported", is_flag=True, help="Beside the measured numbers, marked, what papers printed.")
 @dataset_folders
 @data_root
 @typed_arguments(ReportArguments)

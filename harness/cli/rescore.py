@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.api.places import with_places, with_seed_intervals
+from harness.cli.examples import examples
+from harness.cli.option_names import option
 from harness.cli.options import (
     CommaList,
     data_root,
@@ -43,19 +45,26 @@ class RescoreArguments:
     data_root: Path
 
 
-@click.command("rescore")
+@click.command(
+    "rescore",
+    short_help="Score stored predictions anew, without a model.",
+    epilog=examples(
+        "bench rescore results --protocols original",
+        "bench rescore results --alphas 0.01,0.05,0.1",
+    ),
+)
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("results"))
-@click.option(
+@option(
     "--protocols", type=CommaList(), metavar="A,B", help="Protocols to add; those of each record otherwise."
 )
-@click.option(
+@option(
     "--alphas",
     type=CommaList(number_range),
     callback=warn_of_large_alphas,
     metavar="A,B",
     help="Thresholds; each protocol's own otherwise.",
 )
-@click.option(
+@option(
     "--threshold",
     type=click.Choice(["box", "image", "points"]),
     help="What alpha multiplies, instead of the dataset's own.",

@@ -12,6 +12,8 @@ import click
 from harness.api.run_arguments import RunArguments
 from harness.api.run_sweep import run_sweep
 from harness.cli.config import read_config
+from harness.cli.examples import examples
+from harness.cli.option_names import option
 from harness.cli.options import (
     CommaList,
     DatasetList,
@@ -39,15 +41,21 @@ if TYPE_CHECKING:
 def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str | None) -> Path | None:
     if value is not None and not value.strip():
         # As from an unset variable of a shell: `Path("")` would be the folder that the user is in.
-        raise UserError("--cache: is empty; give a folder")
+        raise UserError("--cache-dir: is empty; give a folder")
     return Path(value).expanduser() if value else None
 
 
-@click.command("run")
-@click.option(
-    "--methods", type=CommaList(), required=True, metavar="A,B", help="Methods ('bench list methods')."
+@click.command(
+    "run",
+    short_help="Run methods on datasets and print the table.",
+    epilog=examples(
+        "bench run --methods position,hog --limit 60",
+        "bench run --methods dift --timesteps 0..500:100 --datasets shapes",
+        "bench run --methods dift --datasets spair-71k --data-root data --weights paper",
+    ),
 )
-@click.option(
+@option("--methods", type=CommaList(), required=True, metavar="A,B", help="Methods ('bench list methods').")
+@option(
     "--datasets",
     type=DatasetList(),
     default="shapes",
@@ -55,12 +63,10 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
     metavar="A,B=PATH",
     help='Datasets, or NAME=PATH; a path with a comma as NAME="PATH".',
 )
-@click.option("--split", help="Split of every dataset; each one's default otherwise.")
-@click.option("--prompts", type=CommaList(), metavar="A,B", help="Prompt types; each method's own otherwise.")
-@click.option(
-    "--localizers", type=CommaList(), metavar="A,B", help="Localizers; each method's own otherwise."
-)
-@click.option(
+@option("--split", help="Split of every dataset; each one's default otherwise.")
+@option("--prompts", type=CommaList(), metavar="A,B", help="Prompt types; each method's own otherwise.")
+@option("--localizers", type=CommaList(), metavar="A,B", help="Localizers; each method's own otherwise.")
+@option(
     "--protocols",
     type=CommaList(),
     default="sd4match",
@@ -68,28 +74,24 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
     metavar="A,B",
     help="Protocols to score under.",
 )
-@click.option(
+@option(
     "--alphas",
     type=CommaList(number_range),
     callback=warn_of_large_alphas,
     metavar="A,B",
     help="Thresholds; each protocol's own otherwise.",
 )
-@click.option(
-    "--timestep",
+@option(
     "--timesteps",
+    "timestep",
     type=NumberList(SHORT_NAMES["timestep"]),
     metavar="T,T|T..T",
     help="Timesteps to sweep: 50,261 or 0..500:100; 0..500 is in steps of 50.",
 )
-@click.option(
-    "--train-timestep", is_flag=True, help="Run learned prompts at the timestep that they were tuned at."
-)
-@click.option(
-    "--ensemble", "--ensembles", type=CommaList(positive), metavar="N,N", help="Ensemble sizes to sweep."
-)
+@option("--train-timestep", is_flag=True, help="Run learned prompts at the timestep that they were tuned at.")
+@option("--ensembles", "ensemble", type=CommaList(positive), metavar="N,N", help="Ensemble sizes to sweep.")
 @parameter_settings
-@click.option(
+@option(
     "--prompt-file",
     "prompt_files",
     multiple=True,
@@ -97,42 +99,38 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
     help="A learned prompt of your own, one cell each: a file of 'bench train', or of SD4Match's release. "
     "Repeatable.",
 )
-@click.option(
+@option(
     "--trained-on",
     metavar="DATASET",
     help="Use the learned prompts that were trained on this dataset, bundled or fetched.",
 )
-@click.option(
-    "--seed",
+@option(
     "--seeds",
+    "seed",
     type=CommaList(int),
     default="0",
     show_default=True,
     metavar="S,S",
     help="Seeds to sweep.",
 )
-@click.option(
+@option(
     "--limit",
     type=click.IntRange(min=1),
     metavar="N",
     help="Only N pairs of each split, spread over the categories.",
 )
 @weights
-@click.option(
-    "--device", default="auto", show_default=True, help="Torch device; auto takes a GPU if there is one."
-)
-@click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True)
-@click.option(
-    "--compile", is_flag=True, help="Compile the networks (torch.compile): minutes once, then faster."
-)
-@click.option(
+@option("--device", default="auto", show_default=True, help="Torch device; auto takes a GPU if there is one.")
+@option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True)
+@option("--compile", is_flag=True, help="Compile the networks (torch.compile): minutes once, then faster.")
+@option(
     "--batch-size",
     type=click.IntRange(min=1),
     default=8,
     show_default=True,
     help="Images, or pairs, computed at once; fewer where memory is short.",
 )
-@click.option(
+@option(
     "--cache-gb",
     "cache_bytes",
     type=gigabytes,
@@ -141,34 +139,36 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
     show_default=True,
     help="Memory in GB for features and latents that are kept; with less, more is computed again.",
 )
-@click.option(
-    "--cache",
+@option(
     "--cache-dir",
+    "cache",
+    old=("--cache",),
     callback=_parse_cache_folder,
     metavar="DIR",
     help="Folder that keeps latents and DINO's features for later runs.",
 )
-@click.option(
+@option(
     "--workers",
     type=click.IntRange(min=0),
     metavar="N",
     help="Processes that decode pictures ahead; up to 4 beside a GPU and none on a CPU otherwise.",
 )
-@click.option(
+@option(
     "--fresh",
     is_flag=True,
     help="Compute finished cells anew, with all localizers that they have; earlier numbers stay until then.",
 )
-@click.option(
+@option(
     "-o",
     "--out",
+    old=("--results",),
     type=click.Path(path_type=Path),
     default=Path("results"),
     show_default=True,
     help="Results folder.",
 )
 @data_root
-@click.option(
+@option(
     "--config",
     type=click.Path(path_type=Path),
     callback=read_config,

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from harness.cli.completion import names_of
+from harness.cli.examples import examples
+from harness.cli.option_names import option
 from harness.cli.options import weights_root
 from harness.cli.progress import ProgressBar
 from harness.errors import SeveralErrors, UserError
@@ -46,9 +49,15 @@ class _State:
     reason: str = ""
 
 
-@weights.command("list", short_help="Sources, and where each is.")
+@weights.command(
+    "list",
+    short_help="Sources, and where each is.",
+    epilog=examples(
+        "bench weights list",
+    ),
+)
 @weights_root
-@click.option("--json", "as_json", is_flag=True, help="A JSON list of objects.")
+@option("--json", "as_json", is_flag=True, help="A JSON list of objects.")
 @click.pass_obj
 def list_(host: Host, weights_root: Path | None, as_json: bool) -> None:
     """List weight sources, where they come from, and whether they are on this machine."""
@@ -133,9 +142,16 @@ def _addresses(source: WeightSource) -> str:
     return ", ".join(addresses)
 
 
-@weights.command("verify", short_help="Compare every file's hash.")
-@click.argument("names", nargs=-1, metavar="[NAME | NAME=PATH]...")
-@click.option("--json", "as_json", is_flag=True, help="A JSON list of objects.")
+@weights.command(
+    "verify",
+    short_help="Compare every file's hash.",
+    epilog=examples(
+        "bench weights verify",
+        "bench weights verify dinov2-base",
+    ),
+)
+@click.argument("names", nargs=-1, metavar="[NAME | NAME=PATH]...", shell_complete=names_of("weight_sources"))
+@option("--json", "as_json", is_flag=True, help="A JSON list of objects.")
 @weights_root
 @click.pass_obj
 def verify(host: Host, names: tuple[str, ...], as_json: bool, weights_root: Path | None) -> int:
@@ -196,9 +212,17 @@ def _show(report: WeightReport) -> None:
         click.echo(f"  {fault}")
 
 
-@weights.command("fetch")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option(
+@weights.command(
+    "fetch",
+    epilog=examples(
+        "bench weights fetch dinov2-base",
+        "bench weights fetch stable-diffusion-2-1 dinov2-base",
+    ),
+)
+@click.argument(
+    "names", nargs=-1, required=True, metavar="NAME...", shell_complete=names_of("weight_sources")
+)
+@option(
     "--from",
     "repository",
     metavar="OWNER/NAME[@REVISION]",
@@ -243,8 +267,13 @@ def _describe_result(source: WeightSource, result: FetchedWeights) -> str:
     return text
 
 
-@weights.command("path")
-@click.argument("name")
+@weights.command(
+    "path",
+    epilog=examples(
+        "bench weights path dinov2-base",
+    ),
+)
+@click.argument("name", shell_complete=names_of("weight_sources"))
 @weights_root
 @click.pass_obj
 def path(host: Host, name: str, weights_root: Path | None) -> None:

@@ -40,7 +40,7 @@ def storage(folders: Folders) -> Iterator[Entry]:
     yield _written("results", folders.out)
     yield _written("temporary files", Path(tempfile.gettempdir()))
     if folders.cache is not None:
-        yield _written("--cache", folders.cache, with_size=True)
+        yield _written("--cache-dir", folders.cache, with_size=True)
     yield _written("fetched weights", weights_root(folders.weights_root), with_size=True)
     yield _read_only("data", folders.data_root)
     yield _read_only("Hugging Face's cache", hub_cache(), with_size=True)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from harness.cli.examples import examples
+from harness.cli.option_names import option
 from harness.cli.options import typed_arguments
 from harness.cli.run import run
 from harness.errors import UserError
@@ -51,22 +53,30 @@ def ablation_command() -> click.Command:
     return _ablation
 
 
-@click.command("ablation", short_help="Tune and compare the variants of sd4match-cpm.")
-@click.option(
+@click.command(
+    "ablation",
+    short_help="Tune and compare the variants of sd4match-cpm.",
+    epilog=examples(
+        "bench ablation --limit-train 20 --steps 10",
+        "bench ablation --dataset pf-pascal --data-root data --weights paper",
+    ),
+)
+@option(
+    "-o",
     "--out",
     type=click.Path(path_type=Path),
     default=Path("prompts/ablation"),
     show_default=True,
     help="Folder of the trainings, one a case.",
 )
-@click.option(
+@option(
     "--results",
     type=click.Path(path_type=Path),
     default=Path("results/ablation"),
     show_default=True,
     help="Results folder of the comparison.",
 )
-@click.option("--test-split", help="Split to compare on; the dataset's own otherwise.")
+@option("--test-split", help="Split to compare on; the dataset's own otherwise.")
 @typed_arguments(AblationArguments)
 def _ablation(host: Host, arguments: AblationArguments) -> int:
     """Tune the six cases of the conditional prompting module in SD4Match's Fig. 3(a), evaluate them and print

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import click
 
+from harness.cli.completion import names_of
+from harness.cli.examples import examples
+from harness.cli.option_names import option
 from harness.cli.options import learned_prompt, typed_arguments, weights
 from harness.errors import UserError
 from harness.plugins.host import Host
@@ -24,10 +27,16 @@ def prompt() -> None:
     """Look at prompts, and pass them on."""
 
 
-@prompt.command("export", short_help="A learned prompt as another file.")
+@prompt.command(
+    "export",
+    short_help="A learned prompt as another file.",
+    epilog=examples(
+        "bench prompt export prompts/sd4match-cpm-shapes/best.safetensors release",
+    ),
+)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("target", type=click.Path(path_type=Path))
-@click.option("--half", is_flag=True, help="In half precision, half as large.")
+@option("--half", is_flag=True, help="In half precision, half as large.")
 def export(file: Path, target: Path, half: bool) -> None:
     """Write the learned prompt FILE to TARGET: a file if it ends in .safetensors, else a folder like those of
     SD4Match's release.
@@ -52,10 +61,17 @@ def export(file: Path, target: Path, half: bool) -> None:
         ) from error
 
 
-@prompt.command("show", short_help="Pictures drawn from a prompt, on one sheet.")
-@click.argument("name")
+@prompt.command(
+    "show",
+    short_help="Pictures drawn from a prompt, on one sheet.",
+    epilog=examples(
+        "bench prompt show sd4match-class --category cat --steps 20",
+        "bench prompt show sd4match-cpm a.jpg b.jpg -o prompt.png",
+    ),
+)
+@click.argument("name", shell_complete=names_of("prompts"))
 @click.argument("images", nargs=-1, type=click.Path(path_type=Path))
-@click.option(
+@option(
     "--category",
     "categories",
     multiple=True,
@@ -63,21 +79,15 @@ def export(file: Path, target: Path, half: bool) -> None:
 )
 @learned_prompt
 @weights
-@click.option(
+@option(
     "--number", type=click.IntRange(min=1), default=4, show_default=True, help="Pictures for each prompt."
 )
-@click.option(
-    "--steps", type=click.IntRange(min=1), default=50, show_default=True, help="Denoising steps (DDIM)."
-)
-@click.option(
-    "--guidance", type=float, default=7.5, show_default=True, help="Classifier-free guidance; 1 is none."
-)
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option(
-    "--device", default="auto", show_default=True, help="Torch device; auto takes a GPU if there is one."
-)
-@click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True)
-@click.option(
+@option("--steps", type=click.IntRange(min=1), default=50, show_default=True, help="Denoising steps (DDIM).")
+@option("--guidance", type=float, default=7.5, show_default=True, help="Classifier-free guidance; 1 is none.")
+@option("--seed", type=int, default=0, show_default=True)
+@option("--device", default="auto", show_default=True, help="Torch device; auto takes a GPU if there is one.")
+@option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True)
+@option(
     "-o",
     "--out",
     type=click.Path(path_type=Path),

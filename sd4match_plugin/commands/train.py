@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from harness.cli.completion import names_of
+from harness.cli.examples import examples
+from harness.cli.option_names import option
 from harness.cli.options import data_root, number_range, typed_arguments, weights
 from harness.cli.progress import ProgressBar
 from harness.cli.terminal import print_warning
@@ -139,12 +142,15 @@ class TrainArguments(SharedArguments):
         )
 
 
-def _setting(name: str, kind: Any, help_: str) -> Callable[[Command], Command]:
-    """An option whose default is the paper's."""
+def _setting(
+    name: str, kind: Any, help_: str, *, flag: str = "", old: Sequence[str] = ()
+) -> Callable[[Command], Command]:
+    """An option whose default is the paper's; `flag` where it is not called as the setting."""
     default = default_setting(name)
-    return click.option(
-        f"--{name.replace('_', '-')}",
+    return option(
+        flag or f"--{name.replace('_', '-')}",
         name,
+        old=old,
         type=kind,
         default=default,
         show_default=bool(default),
@@ -152,23 +158,30 @@ def _setting(name: str, kind: Any, help_: str) -> Callable[[Command], Command]:
     )
 
 
-@click.command("train")
-@click.argument("method")
-@click.option(
+@click.command(
+    "train",
+    short_help="Tune a learned prompt on a dataset.",
+    epilog=examples(
+        "bench train sd4match-class --steps 100 --batch-size 4",
+        "bench train sd4match-cpm --dataset spair-71k --data-root data --weights paper",
+    ),
+)
+@click.argument("method", shell_complete=names_of("methods"))
+@option(
     "--dataset", default="shapes", show_default=True, metavar="NAME|NAME=PATH", help="Dataset to tune on."
 )
-@click.option("--split", help="Split to train on; the dataset's own otherwise.")
-@click.option(
+@option("--split", help="Split to train on; the dataset's own otherwise.")
+@option(
     "--validation-split",
     help="Split that chooses the best prompt; the dataset's own otherwise; 'none' for the newest prompt.",
 )
-@click.option(
+@option(
     "--limit-train",
     type=click.IntRange(min=1),
     metavar="N",
     help="Only N pairs, spread over the categories.",
 )
-@click.option(
+@option(
     "--limit-validation",
     type=click.IntRange(min=1),
     metavar="N",
@@ -177,7 +190,13 @@ def _setting(name: str, kind: Any, help_: str) -> Callable[[Command], Command]:
 @_setting("timestep", click.IntRange(min=0), "Diffusion timestep of the features.")
 @_setting("temperature", number_range, "Of the softmax over the target's positions.")
 @_setting("kernel", click.IntRange(min=1), "Side in positions of the Gaussian around the true one; odd.")
-@_setting("batch", click.IntRange(min=1), "Pairs of one step, over all processes.")
+@_setting(
+    "batch",
+    click.IntRange(min=1),
+    "Pairs of one step, over all processes.",
+    flag="--batch-size",
+    old=("--batch",),
+)
 @_setting("steps", click.IntRange(min=1), "Steps in all.")
 @_setting("rate", number_range, "Adam's learning rate.")
 @_setting("linear_rate", number_range, "Of the linear layers of sd4match-cpm.")
@@ -213,13 +232,13 @@ def _setting(name: str, kind: Any, help_: str) -> Callable[[Command], Command]:
     "Of the frozen networks; the prompt is in single precision.",
 )
 @_setting("seed", _SEEDS, "Of the start, the order of pairs, and all noise.")
-@click.option(
+@option(
     "--validate-every",
     type=click.IntRange(min=1),
     metavar="STEPS",
     help="Once in every pass over the pairs, at most every 500 steps.",
 )
-@click.option(
+@option(
     "--save-every",
     type=click.IntRange(min=1),
     default=100,
@@ -227,30 +246,31 @@ def _setting(name: str, kind: Any, help_: str) -> Callable[[Command], Command]:
     metavar="STEPS",
     help="Steps between checkpoints.",
 )
-@click.option(
+@option(
     "--pairs-at-once",
     type=click.IntRange(min=1),
     metavar="N",
     help="Pairs that pass through the U-Net together; fewer need less memory.",
 )
-@click.option(
+@option(
     "--checkpointing", is_flag=True, help="Compute the U-Net's activations twice instead of keeping them."
 )
 @weights
-@click.option(
-    "--device", default="auto", show_default=True, help="Torch device; auto takes a GPU if there is one."
-)
-@click.option(
+@option("--device", default="auto", show_default=True, help="Torch device; auto takes a GPU if there is one.")
+@option(
+    "-o",
     "--out",
     type=click.Path(path_type=Path),
     help="Folder of this training; prompts/METHOD-DATASET otherwise.",
 )
-@click.option(
-    "--cache",
+@option(
+    "--cache-dir",
+    "cache",
+    old=("--cache",),
     type=click.Path(path_type=Path),
     help="Folder of encoded pictures; 'encoded' beside --out otherwise.",
 )
-@click.option(
+@option(
     "--tensorboard/--no-tensorboard",
     default=None,
     help="Scalars for TensorBoard; written where it is installed.",

@@ -100,7 +100,7 @@ class Settings(pydantic.BaseModel):
         """Raises `UserError` for settings that contradict each other."""
         if self.recipe == "release" and self.batch % RELEASE_PROCESSES:
             raise UserError(
-                f"--batch {self.batch} is not a multiple of the {RELEASE_PROCESSES} processes "
+                f"--batch-size {self.batch} is not a multiple of the {RELEASE_PROCESSES} processes "
                 "of --recipe release"
             )
         if self.kernel % 2 == 0:

@@ -211,7 +211,7 @@ def test_folders_that_cannot_be_written_to(look_over, tmp_path, monkeypatch):
     assert status == 1
     folders = found["folders"]
     assert folders["results"]["detail"] == f"{closed / 'results'}: {closed} must not be written to"
-    assert folders["--cache"]["detail"] == f"{file / 'cache'}: {file} is a file"
+    assert folders["--cache-dir"]["detail"] == f"{file / 'cache'}: {file} is a file"
     assert folders["fetched weights"]["result"] == "failed"
 
 
@@ -277,8 +277,8 @@ def test_a_limit_of_memory_is_told(tmp_path, monkeypatch):
     ("arguments", "problem"),
     [
         (("--localizer", "argmax"), "--localizer: is checked with a method"),
-        (("position", "--out", "results"), "--out: is looked at without NAME"),
-        (("position", "--cache", "results"), "--cache: is looked at without NAME"),
+        (("position", "--out", "results"), "--results: is looked at without NAME"),
+        (("position", "--cache", "results"), "--cache-dir: is looked at without NAME"),
         (("--weights", "papr"), "--weights papr: expected tiny, paper or NAME=PATH"),
     ],
 )

@@ -390,7 +390,7 @@ def test_flags_win_over_the_config_file(bench, photos, tmp_path):
         ("methods = 'position'\ncache-gb = [1]", "cache-gb = [1]: expected one value, not a list"),
         ("methods = 'position'\ncache_bytes = 1", "unknown key 'cache_bytes'; known: "),
         ("methods = 'position'\ncache = true", "cache = True: expected a text or a number"),
-        ("methods = 'position'\ncache = ''", "--cache: is empty; give a folder"),
+        ("methods = 'position'\ncache = ''", "--cache-dir: is empty; give a folder"),
         ("methods = [['position']]", "expected a text or a number, or a list of them"),
         ("limit = 3", "Missing option '--methods'"),
     ],

@@ -270,9 +270,9 @@ def test_cells_that_only_one_run_has_are_named(compare, results, tmp_path):
         (["R:hog", "R/nothing"], "unknown run in R, 'nothing'"),
         (["R:hog", "elsewhere/cell"], "no run 'elsewhere/cell'"),
         (["R:hog", "nowhere"], "no run 'nowhere'"),
-        (["R:hog", "R:position", "--localizer", "argmx"], "choose one with --localizer: argmax, bilinear"),
-        (["R:hog", "R:position", "--localizer", "a,b,c"], "--localizer takes"),
-        (["R:hog", "--protocols", "original,padded", "--localizer", "a,b"], "--localizer takes one"),
+        (["R:hog", "R:position", "--localizer", "argmx"], "choose one with --localizers: argmax, bilinear"),
+        (["R:hog", "R:position", "--localizer", "a,b,c"], "--localizers takes"),
+        (["R:hog", "--protocols", "original,padded", "--localizer", "a,b"], "--localizers takes one"),
         (
             ["R:hog", "R:position", "--protocols", "orignal"],
             "unknown protocol 'orignal'; did you mean original?",
