@@ -1,7 +1,7 @@
 """Draws the pictures of `explanation/frames.md`: `python docs/draw_frames.py [FOLDER]`.
 
-Every place and length comes from `harness.frames` and `harness.scoring`; nothing is put down by hand. They are SVG,
-equal to the byte each time, on a ground of their own, so that they can be read in light and dark.
+Every place and length comes from `harness.frames` and `harness.scoring`; nothing is put down by hand. They are
+SVG, equal to the byte each time, on a ground of their own, so that they can be read in light and dark.
 """
 
 from __future__ import annotations
