@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from baselines import published, sources
+from baselines import citations, published, sources
 from baselines.networks.file_table import DIFFUSERS, TRANSFORMERS
+from harness.citations import HARNESS
 from harness.errors import UserError
 from harness.networks.file_names import tensor_patterns
 from harness.specs import Refusal, RemoteFile, WeightSource
@@ -47,6 +48,9 @@ Some repositories never got safetensors; nothing but tensors is taken from their
 _TO_FOLDER = (
     "diffusers makes the folder of it: StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER)"
 )
+
+_SINGLE_PRECISION = 4
+"""Bytes of a number, as the preferred files have them; of Stable Diffusion: U-Net, VAE and text encoder."""
 
 _PREPROCESSING = ("preprocessor_config.json",)
 
@@ -90,6 +94,8 @@ STABLE_DIFFUSION_2_1_SOURCE = WeightSource(
         ),
     ),
     stand_in=sources.TINY_STABLE_DIFFUSION,
+    download_bytes=_SINGLE_PRECISION * (865_910_724 + 83_653_863 + 340_387_840),
+    citation=citations.STABLE_DIFFUSION,
     description="Stable Diffusion 2-1 for 768 x 768 pixels, v-prediction (DIFT, SD4Match); OpenRAIL++",
 )
 
@@ -113,12 +119,16 @@ STABLE_DIFFUSION_1_5_SOURCE = WeightSource(
     differences=published.comparison(published.STABLE_DIFFUSION_1_5),
     conversion=_TO_FOLDER,
     stand_in=sources.TINY_STABLE_DIFFUSION,
+    download_bytes=_SINGLE_PRECISION * (859_520_964 + 83_653_863 + 123_060_480),
+    citation=citations.STABLE_DIFFUSION,
     description="Stable Diffusion 1-5 for 512 x 512 pixels (SD+DINO); CreativeML OpenRAIL-M",
 )
 
 
-def _transformer(name: str, repository: str, description: str, advice: str = "") -> WeightSource:
-    """Source of a vision transformer as transformers saves it."""
+def _transformer(
+    name: str, repository: str, description: str, parameters: int, citation: str, advice: str = ""
+) -> WeightSource:
+    """Source of a vision transformer as transformers saves it, in single precision."""
     return WeightSource(
         name=name,
         mirrors=(repository,),
@@ -128,23 +138,38 @@ def _transformer(name: str, repository: str, description: str, advice: str = "")
         advice=advice,
         differences=published.comparison_of_transformer(name),
         conversion="'convert_*_to_hf.py' of transformers makes the folder of the authors' own checkpoint",
+        download_bytes=_SINGLE_PRECISION * parameters,
+        citation=citation,
         description=description,
     )
 
 
 VISION_TRANSFORMER_SOURCES = [
-    _transformer(sources.DINOV2, "facebook/dinov2-base", "DINOv2 ViT-B/14 (SD+DINO); Apache-2.0"),
-    _transformer(sources.DINOV1, "facebook/dino-vits8", "DINO ViT-S/8; Apache-2.0"),
+    _transformer(
+        sources.DINOV2,
+        "facebook/dinov2-base",
+        "DINOv2 ViT-B/14 (SD+DINO); Apache-2.0",
+        86_580_480,
+        citations.DINOV2,
+    ),
+    _transformer(
+        sources.DINOV1, "facebook/dino-vits8", "DINO ViT-S/8; Apache-2.0", 21_670_272, citations.DINO
+    ),
     _transformer(
         sources.DINOV3,
         "facebook/dinov3-vitb16-pretrain-lvd1689m",
         "DINOv3 ViT-B/16; DINOv3 licence",
+        85_660_416,
+        citations.DINOV3,
         advice="gated: accept its licence on the hub and log in with 'hf auth login' first",
     ),
     _transformer(
         sources.CLIP_IMAGE_ENCODER,
         "openai/clip-vit-large-patch14-336",
         "CLIP ViT-L/14 at 336 pixels, whose image embedding the implicit captioner reads",
+        # The file has CLIP's text encoder, too.
+        427_944_193,
+        citations.CLIP,
     ),
 ]
 
@@ -158,6 +183,7 @@ CAPTIONER_SOURCE = WeightSource(
         ),
     ),
     stand_in=sources.TINY_CAPTIONER,
+    citation=citations.ODISE,
     description="ODISE (label), whose implicit captioner SD+DINO uses; published with the releases of "
     "github.com/NVlabs/ODISE, NVIDIA source code licence (non-commercial); read with "
     "torch.load(weights_only=True)",
@@ -190,6 +216,7 @@ TINY_SOURCES = [
         locate=_locator("stable-diffusion"),
         files=_PIPELINE,
         optional=_OPTIONAL_IN_PIPELINE,
+        citation=HARNESS,
         description="a small Stable Diffusion, trained on shapes; comes with the package",
     ),
     WeightSource(
@@ -198,6 +225,7 @@ TINY_SOURCES = [
         locate=_locator("dino"),
         files=("config.json", "model.safetensors"),
         optional=_PREPROCESSING,
+        citation=HARNESS,
         description="a small vision transformer, trained on shapes without labels; comes with the package",
     ),
     WeightSource(
@@ -206,6 +234,7 @@ TINY_SOURCES = [
         locate=_locator("captioner"),
         files=("captioner.safetensors",),
         optional=("*.json",),
+        citation=HARNESS,
         description="an implicit captioner for tiny-stable-diffusion; comes with the package",
     ),
 ]

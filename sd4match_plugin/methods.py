@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from baselines.sources import DINOV2, STABLE_DIFFUSION_2_1
+from harness.citations import HARNESS, SD4MATCH
 from harness.specs import (
     LearnedFile,
     LearnedSpec,
@@ -40,6 +41,7 @@ WEIGHTS = (
         # The archive's content is known by the names of its folders alone: see
         # `sd4match_plugin.prompts.find`.
         stand_in="tiny-sd4match-prompts",
+        citation=SD4MATCH,
         description="the prompts that SD4Match's authors tuned for Stable Diffusion 2-1 "
         "on SPair-71k and PF-PASCAL",
     ),
@@ -48,6 +50,7 @@ WEIGHTS = (
         locate=_locate,
         files=("*.safetensors",),
         optional=("*.json",),
+        citation=HARNESS,
         description="prompts tuned on shapes for tiny-stable-diffusion",
     ),
 )
@@ -89,6 +92,7 @@ def _prompt(kind: str, scope: Scope, weights: tuple[str, ...], description: str)
         weights=weights,
         learned=LearnedSpec(source=RELEASE_SOURCE, find=_finder(kind), inspect=_inspector(kind)),
         description=description,
+        citation=SD4MATCH,
     )
 
 
@@ -138,6 +142,7 @@ def _method(kind: str, description: str, notes: str = _NOTES) -> MethodSpec:
         tuned_on=("spair-71k/?",),
         description=description,
         notes=notes,
+        citation=SD4MATCH,
     )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from baselines.networks.pixels import FILTERS, TENSOR_FILTER, stretch_as_tensor
 from baselines.sources import STABLE_DIFFUSION_2_1
+from harness import citations
 from harness.errors import UserError
 from harness.specs import NOT_STATED, ExtractorSpec, FeatureMap, ImageRequest, MakeContext, MethodSpec
 
@@ -241,4 +242,5 @@ METHOD = MethodSpec(
         "original resolution. Its noise is unseeded; here it belongs to (seed, image, timestep, member). "
         "Its t is from a grid search (SD4Match, section 4.4), the data of which are not stated there."
     ),
+    citation=citations.DIFT,
 )

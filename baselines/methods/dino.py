@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 import PIL.Image
 
+from baselines import citations
 from baselines.sources import DINOV1, DINOV2, DINOV3
 from baselines.vit.card import OFFSET_HELP, VitCard
 from harness.frames import PatchGrid
@@ -159,6 +160,7 @@ METHODS = (
             "Differs: of overlapping patches, a query is the one whose centre is nearest."
             + _NO_SETTINGS_STATED
         ),
+        citation=f"{citations.DINO}\n\n{citations.DENSE_VIT_FEATURES}",
     ),
     MethodSpec(
         name="dinov2",
@@ -174,6 +176,7 @@ METHODS = (
             + _NO_SETTINGS_STATED
             + " Others report that SD+DINO's settings do not give its number."
         ),
+        citation=citations.DINOV2,
     ),
     MethodSpec(
         name="dinov3",
@@ -187,5 +190,6 @@ METHODS = (
             "norm, since before it a few channels outweigh all others. On which data "
             "dinov2's layer was chosen is not stated."
         ),
+        citation=citations.DINOV3,
     ),
 )

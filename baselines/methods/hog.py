@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from baselines import citations
 from harness.frames import Frame, Size
 from harness.specs import ExtractorSpec, FeatureMap, ImageRequest, MakeContext, MethodSpec
 
@@ -95,4 +96,5 @@ METHOD = MethodSpec(
         "among eight settings by PCK@0.1 on a third of PF-WILLOW's pairs (they gave 13 to 27), so its "
         "PF-WILLOW numbers flatter it a little."
     ),
+    citation=citations.HOG,
 )

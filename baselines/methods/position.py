@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from harness import citations
 from harness.frames import Frame, Size
 from harness.specs import ExtractorSpec, FeatureMap, ImageRequest, MakeContext, MethodSpec
 
@@ -81,4 +82,5 @@ METHOD = MethodSpec(
     tuned_on=(),
     description="the same position relative to the image: the floor",
     notes="No paper prints this row. It knows neither image.",
+    citation=citations.HARNESS,
 )

@@ -10,6 +10,7 @@ from baselines.methods.dift import PROMPT_KINDS
 from baselines.methods.dino import DINOV2_SIDE
 from baselines.sources import DINOV2, STABLE_DIFFUSION_1_5
 from baselines.vit.card import OFFSET_HELP, VitCard
+from harness.citations import SD_DINO
 from harness.errors import UserError
 from harness.frames import Frame
 from harness.specs import NOT_STATED, ExtractorSpec, FeatureMap, ImageRequest, MakeContext, MethodSpec, Scalar
@@ -201,6 +202,7 @@ METHODS = (
         tuned_on=(NOT_STATED,),
         description="SD+DINO*: the Stable Diffusion 1-5 part of SD+DINO alone",
         notes=_NOTES,
+        citation=SD_DINO,
     ),
     MethodSpec(
         name="sd-dino",
@@ -212,5 +214,6 @@ METHODS = (
         notes=_NOTES
         + " DINOv2: 840 x 840 padded, last block before the final norm; halves normalised and joined, "
         "weights 1 and 1; its positions are interpolated as its authors do (position_offset).",
+        citation=SD_DINO,
     ),
 )

@@ -5,6 +5,7 @@ Prompts are made by `baselines.prompts.implicit_captioner`.
 
 from __future__ import annotations
 
+from baselines.citations import ODISE
 from baselines.sources import CAPTIONER, CLIP_IMAGE_ENCODER
 from harness.specs import MakeContext, Prompt, PromptSpec
 
@@ -22,4 +23,5 @@ PROMPT = PromptSpec(
     make=_make,
     weights=(CAPTIONER, CLIP_IMAGE_ENCODER),
     description="made from the image's own CLIP embedding (ODISE, SD+DINO)",
+    citation=ODISE,
 )

@@ -34,6 +34,7 @@ _COMMANDS = {
     "report": "harness.cli.report:report",
     "merge": "harness.cli.merge:merge",
     "clean": "harness.cli.clean:clean",
+    "cite": "harness.cli.cite:cite",
     "data": "harness.cli.data:data",
     "weights": "harness.cli.weights:weights",
     "new-plugin": "harness.cli.new_plugin:new_plugin",

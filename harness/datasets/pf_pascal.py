@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from harness.citations import PF_PASCAL
 from harness.datasets.checks import Box, check_box, remembering_sizes
 from harness.datasets.images import ImageFile
 from harness.datasets.lists import (
@@ -253,6 +254,7 @@ SPEC = DatasetSpec(
             provides="test_pairs.csv",
         ),
     ),
+    citation=PF_PASCAL,
     description=(
         "20 categories of PASCAL photos; threshold: the target image's longer side. "
         "A third of the test pairs occur in training"

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from harness.citations import PF_WILLOW
 from harness.datasets.checks import remembering_sizes
 from harness.datasets.images import ImageFile
 from harness.datasets.lists import find_file, find_picture, missing_dataset, number_entries, read_csv
@@ -131,8 +132,9 @@ SPEC = DatasetSpec(
             provides="test_pairs.csv",
         ),
     ),
+    citation=PF_WILLOW,
     description=(
-        "900 pairs of 100 photos in 10 groups, 10 points each; "
+        "900 pairs of 70 photos (100 names in 10 groups: 30 recur), 10 points each; "
         "threshold: the larger extent of the target's points"
     ),
 )

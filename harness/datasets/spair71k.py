@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from harness.citations import SPAIR_71K
 from harness.datasets.checks import Box
 from harness.datasets.images import ImageFile
 from harness.datasets.lists import find_picture, missing_dataset, read_annotation, read_text
@@ -114,6 +115,7 @@ SPEC = DatasetSpec(
             provides="Layout/large/test.txt",
         ),
     ),
+    citation=SPAIR_71K,
     description=(
         "18 categories of PASCAL photos with strong changes of view and scale; threshold: the target's box"
     ),

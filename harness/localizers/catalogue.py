@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from harness.citations import DIFT, GEOAWARE, SD4MATCH
 from harness.localizers.make import make_localizer
 from harness.specs import LocalizerSpec
 
@@ -20,6 +21,7 @@ LOCALIZERS = (
         make=partial(make_localizer, "harness.localizers.original_resolution", "ArgmaxOriginal"),
         grid="half-pixel",
         reads="pixel",
+        citation=DIFT,
         description="the most similar pixel at original resolution (DIFT)",
     ),
     LocalizerSpec(
@@ -49,6 +51,7 @@ LOCALIZERS = (
         make=partial(make_localizer, "harness.localizers.on_grid", "KernelSoftmax"),
         options={"sigma": 7.0, "temperature": 0.04, "relative_to": None, "normalize": True},
         grid="corner",
+        citation=SD4MATCH,
         description="soft-argmax around the most similar cell (the SD4Match paper's)",
     ),
     LocalizerSpec(
@@ -57,6 +60,7 @@ LOCALIZERS = (
         options={"window": 7, "temperature": 0.02},
         grid="patch-centre",
         reads="patch",
+        citation=GEOAWARE,
         description="soft-argmax in a window (GeoAware-SC)",
     ),
 )

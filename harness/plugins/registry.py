@@ -226,5 +226,9 @@ def _own_method(extractor: ExtractorSpec) -> MethodSpec:
     """The method that an extractor is by itself."""
     prompt = "empty" if extractor.prompt_kinds else NO_PROMPT
     return MethodSpec(
-        name=extractor.name, extractor=extractor.name, prompt=prompt, description=extractor.description
+        name=extractor.name,
+        extractor=extractor.name,
+        prompt=prompt,
+        description=extractor.description,
+        citation=extractor.citation,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness import citations
 from harness.frames import Frame, Size
 from harness.specs import ProtocolSpec
 
@@ -14,6 +15,7 @@ SD4MATCH = ProtocolSpec(
     averaging="image",
     # As in the published code, which keeps target points this far inside the image.
     clamp=1e-4,
+    citation=citations.SD4MATCH,
     description=(
         "the stretched square the extractor was fed, target points clamped into it, <=, per image "
         "(SD4Match; the default)"
@@ -26,6 +28,7 @@ ORIGINAL = ProtocolSpec(
     strict=False,
     # The published program prints both means, per image and per point; papers compare with the first.
     averaging="image",
+    citation=citations.DIFT,
     description="original pixels, <=, per image (DIFT)",
 )
 
@@ -39,6 +42,7 @@ PADDED = ProtocolSpec(
     # two means of those: over categories (`category-point`), and with the numbers of pairs as weights, which
     # is none of ours.
     averaging="image",
+    citation=f"{citations.GEOAWARE}\n\n{citations.SD_DINO}",
     description="aspect-preserving square of 840 pixels, <, per image (GeoAware-SC; SD+DINO but its mean)",
 )
 

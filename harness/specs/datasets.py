@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeGuard, runtime_checkable
 
 from harness.frames import Size
+from harness.specs.bibtex import check_citation
 from harness.specs.common import RemoteFile, Scalar, Threshold
 
 if TYPE_CHECKING:
@@ -152,6 +153,8 @@ class DatasetSpec:
         counts: split -> official numbers of "pairs", "images" (different names) and "keypoints", as far as
             they are known. A split with another number of pairs is told before a run and not ranked.
         files: downloads of `bench data fetch`.
+        download_bytes: about what a fetch brings, in bytes; None where nobody says it.
+        citation: BibTeX of the paper that brought it, for `bench cite`; empty where there is none.
     """
 
     name: str
@@ -162,4 +165,10 @@ class DatasetSpec:
     prompt_names: Mapping[str, str] = field(default_factory=dict)
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     files: tuple[RemoteFile, ...] = ()
+    download_bytes: int | None = None
     description: str = ""
+    citation: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises `UserError` where the citation is not BibTeX."""
+        check_citation(f"dataset '{self.name}'", self.citation)

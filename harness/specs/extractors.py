@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeGuard, runtime_checkable
 
 from harness.frames import Frame, GridConvention, Size
+from harness.specs.bibtex import check_citation
 from harness.specs.common import Files, Scalar, Scope
 from harness.specs.lengths import lengths, widening
 from harness.specs.shared import SharedObjects
@@ -210,6 +211,7 @@ class ExtractorSpec:
         weights: names of the weight sources it reads.
         files: files that it reads besides. Their content is part of a cell's identity, as that of weight
             sources is; one that is not there is told before the run.
+        citation: BibTeX of its paper, for `bench cite`; empty where there is none.
     """
 
     name: str
@@ -224,6 +226,11 @@ class ExtractorSpec:
     weights: tuple[str, ...] = ()
     files: Files = ()
     description: str = ""
+    citation: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises `UserError` where the citation is not BibTeX."""
+        check_citation(f"extractor '{self.name}'", self.citation)
 
     def fed(self, weights: Mapping[str, Path]) -> Size:
         """Size of the image it is fed.

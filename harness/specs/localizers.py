@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeGuard, get_
 
 from harness.errors import UserError
 from harness.frames import GridConvention, PatchGrid
+from harness.specs.bibtex import check_citation
 from harness.specs.common import Files, Scalar
 from harness.specs.extractors import FeatureMap
 
@@ -75,6 +76,7 @@ class LocalizerSpec:
         reads: the position at which it reads the source's features (`Reading`); `cell` by default.
         files: files that it reads. Predictions belong to their content; one that is not there is told before
             the run.
+        citation: BibTeX of the paper that brought it, for `bench cite`; empty where there is none.
     """
 
     name: str
@@ -84,9 +86,11 @@ class LocalizerSpec:
     reads: Reading = "cell"
     files: Files = ()
     description: str = ""
+    citation: str = ""
 
     def __post_init__(self) -> None:
         """Raises `UserError` for a grid or a reading that does not exist: maps would be misread silently."""
+        check_citation(f"localizer '{self.name}'", self.citation)
         named_grids, _ = get_args(GridConvention)
         grids, readings = get_args(named_grids), get_args(Reading)
         if not isinstance(self.grid, PatchGrid) and self.grid not in grids:

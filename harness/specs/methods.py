@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from harness.specs.bibtex import check_citation
 from harness.specs.common import NO_PROMPT, Scalar
 from harness.specs.tuning import NOT_STATED
 
@@ -27,6 +28,7 @@ class MethodSpec:
             unknown split. Empty where nothing was chosen on data; `NOT_STATED` where its sources do not say.
         notes: the points in which it follows the authors' code, and those in which the code and the paper
             differ.
+        citation: BibTeX of the paper it follows, for `bench cite`; empty where there is none.
     """
 
     name: str
@@ -39,4 +41,9 @@ class MethodSpec:
     trained_on: str | None = None
     tuned_on: tuple[str, ...] = (NOT_STATED,)
     description: str = ""
+    citation: str = ""
     notes: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises `UserError` where the citation is not BibTeX."""
+        check_citation(f"method '{self.name}'", self.citation)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from harness.specs.bibtex import check_citation
 from harness.specs.common import Files, Scalar, Scope
 from harness.specs.extractors import ImageRequest, MakeContext
 from harness.specs.tuning import NOT_STATED
@@ -83,6 +84,7 @@ class PromptSpec:
             of `params`.
         learned: for a prompt that is read from a file, the way to find it where `--prompt-file` does not name
             one.
+        citation: BibTeX of the paper that brought it, for `bench cite`; empty where there is none.
     """
 
     name: str
@@ -94,3 +96,8 @@ class PromptSpec:
     files: Files = ()
     learned: LearnedSpec | None = None
     description: str = ""
+    citation: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises `UserError` where the citation is not BibTeX."""
+        check_citation(f"prompt '{self.name}'", self.citation)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 from harness.errors import UserError
+from harness.specs.bibtex import check_citation
 from harness.specs.common import AVERAGINGS, Averaging, Threshold
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class ProtocolSpec:
             to each dataset, as most papers do.
         length: the same in words, where it is a function: `the diagonal of the target's box`. Captions and
             records say it.
+        citation: BibTeX of the paper whose evaluation it is, for `bench cite`; empty where there is none.
     """
 
     name: str
@@ -80,11 +82,13 @@ class ProtocolSpec:
     threshold: OwnThreshold | None = None
     length: str = ""
     description: str = ""
+    citation: str = ""
 
     def __post_init__(self) -> None:
         """Raises `UserError` for an unknown frame or average, or a threshold that is no length: numbers would
         be wrong silently.
         """
+        check_citation(f"protocol '{self.name}'", self.citation)
         frames = get_args(ProtocolFrame)
         if self.frame not in frames:
             raise UserError(

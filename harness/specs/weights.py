@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.specs.bibtex import check_citation
 from harness.specs.common import RemoteFile, Scalar
 
 
@@ -52,6 +53,8 @@ class WeightSource:
         trained_on: the dataset whose pictures they know, for small networks that were trained on one alone;
             a run on other pictures says so.
         advice: steps of the user before they can be fetched, such as accepting a licence.
+        download_bytes: about what a fetch brings, in bytes; None where nobody says it.
+        citation: BibTeX of the paper that brought the network, for `bench cite`; empty where there is none.
     """
 
     name: str
@@ -68,4 +71,10 @@ class WeightSource:
     stand_in: str | None = None
     trained_on: str = ""
     advice: str = ""
+    download_bytes: int | None = None
     description: str = ""
+    citation: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises `UserError` where the citation is not BibTeX."""
+        check_citation(f"weights '{self.name}'", self.citation)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.citations import HARNESS
 from harness.specs import DatasetSpec, PairDataset
 
 
@@ -23,6 +24,7 @@ SHAPES = DatasetSpec(
         "val": {"pairs": 250, "images": 148, "keypoints": 2_374},
         "train": {"pairs": 6_000, "images": 4_532, "keypoints": 57_066},
     },
+    citation=HARNESS,
     description="10 categories of drawn objects, made from a seed, nothing to download; "
     "threshold: the target's box",
 )
