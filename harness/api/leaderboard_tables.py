@@ -45,6 +45,7 @@ class LeaderboardArguments:
     datasets: tuple[str, ...] | None
     data_root: Path
     columns: tuple[str, ...] | None = None
+    out: Path | None = None
 
     def view(self) -> View:
         """The options that say what a table shows, without a protocol and its average: the records decide."""

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from harness.scoring.criteria import Criterion
     from harness.scoring.sources import Predicted, Sources
     from harness.specs import Averaging
-    from harness.tables.differences import Format
     from harness.tables.names import Names
+    from harness.tables.table import Format
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +34,7 @@ class CompareArguments:
     results: Path
     datasets: tuple[str, ...] | None
     data_root: Path
+    out: Path | None = None
 
     def check(self) -> None:
         """Raises `UserError` for numbers of runs, protocols and localizers that do not go together."""

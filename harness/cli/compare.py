@@ -18,7 +18,8 @@ from harness.cli.options import (
     typed_arguments,
     warn_of_large_alphas,
 )
-from harness.cli.terminal import print_warning, stdout_format
+from harness.cli.table_files import choose_output, out_option
+from harness.cli.terminal import print_warning
 from harness.plugins.host import Host
 
 
@@ -71,6 +72,7 @@ from harness.plugins.host import Host
     show_default=True,
     help="Results folder that is searched for cells given by their id alone.",
 )
+@out_option(".md .csv .json .txt")
 @dataset_folders
 @data_root
 @typed_arguments(CompareArguments)
@@ -81,10 +83,16 @@ def compare(host: Host, arguments: CompareArguments) -> int:
     of it together (one: 'DIR:method[seed=1]'). One RUN with several
     --protocols shows what the choice of protocol alone does to the same predictions.
     """
-    from harness.tables.differences import render_differences
+    from harness.tables.differences import FORMATS, render_differences
 
+    output = choose_output(arguments.format_, arguments.out, FORMATS)
     differences = compare_runs(host, arguments, print_warning)
-    format = arguments.format_ or stdout_format()
-    text = render_differences(differences.comparisons, arguments.averaging, arguments.top, format)
-    click.echo(text, nl=False)
+    text = render_differences(
+        differences.comparisons,
+        arguments.averaging,
+        arguments.top,
+        output.format,
+        is_file=output.path is not None,
+    )
+    output.write(text)
     return int(not differences.is_complete)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
 from harness.api.leaderboard_tables import LeaderboardArguments, make_leaderboard
@@ -16,7 +18,8 @@ from harness.cli.options import (
     results_folders,
     typed_arguments,
 )
-from harness.cli.terminal import print_warning, stdout_format
+from harness.cli.table_files import choose_output, out_option
+from harness.cli.terminal import print_warning
 from harness.plugins.host import Host
 from harness.tables.catalogue import CATALOGUE, KINDS
 from harness.tables.table import FORMATS, render_tables
@@ -86,6 +89,7 @@ _TABLE_HELP = "; ".join(f"{kind.name}: {kind.description}" for kind in KINDS)
     help="NAME: only this dataset, with places of its own. "
     "NAME=PATH: the folder of one that is not below --data-root; it chooses nothing.",
 )
+@out_option(".md .csv .tex .html .json .txt")
 @data_root
 @typed_arguments(LeaderboardArguments)
 def leaderboard(host: Host, arguments: LeaderboardArguments) -> int:
@@ -94,7 +98,8 @@ def leaderboard(host: Host, arguments: LeaderboardArguments) -> int:
     A cell that several folders have is shown once; copies that differ are told, and not ranked.
     Best in bold and second underlined, per column and supervision group.
     """
-    made = make_leaderboard(host, arguments, print_warning)
-    click.echo(render_tables(made.tables, arguments.format_ or stdout_format()), nl=False)
+    output = choose_output(arguments.format_, arguments.out, FORMATS)
+    made = make_leaderboard(host, replace(arguments, format_=output.format), print_warning)
+    output.write(render_tables(made.tables, output.format, is_file=output.path is not None))
     # The tables are printed all the same; the status says that something is missing from them.
     return int(not made.is_complete)

@@ -20,12 +20,14 @@ from harness.cli.options import (
     typed_arguments,
     warn_of_large_alphas,
 )
-from harness.cli.terminal import print_warning, print_warnings, stdout_format
+from harness.cli.table_files import choose_output, out_option
+from harness.cli.terminal import print_warning, print_warnings
 from harness.errors import BenchError, SeveralErrors, UserError
 from harness.messages import failed_pairs
 from harness.plugins.host import Host
 from harness.records.folders import cell_folders
 from harness.records.results import read_results
+from harness.tables.table import FORMATS, Format, render_tables
 
 if TYPE_CHECKING:
     from harness.scoring.rescore import Rescored
@@ -43,6 +45,8 @@ class RescoreArguments:
     threshold: str | None
     datasets: tuple[str, ...] | None
     data_root: Path
+    format_: Format | None
+    out: Path | None
 
 
 @click.command(
@@ -69,6 +73,13 @@ class RescoreArguments:
     type=click.Choice(["box", "image", "points"]),
     help="What alpha multiplies, instead of the dataset's own.",
 )
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(FORMATS),
+    help="text on a terminal and md elsewhere unless said.",
+)
+@out_option(".md .csv .tex .html .json .txt")
 @dataset_folders
 @data_root
 @typed_arguments(RescoreArguments)
@@ -78,6 +89,7 @@ def rescore(host: Host, arguments: RescoreArguments) -> int:
     from harness.scoring.sources import Sources
 
     folder = arguments.folder
+    output = choose_output(arguments.format_, arguments.out, FORMATS)
     records, damaged = read_results(folder)
     print_warnings(damaged)
     sources = Sources(host, arguments.data_root, arguments.datasets or ())
@@ -103,9 +115,8 @@ def rescore(host: Host, arguments: RescoreArguments) -> int:
         raise SeveralErrors(f"{line}; choose another --threshold" for line in lacking)
     print_warnings((*lacking, *failed))
     tables = _tables(host, rescored, arguments.alphas, folder, sources)
-    texts = [table.render(stdout_format()) for table in tables]
-    # Each text ends with a line break of its own.
-    click.echo("\n".join(texts), nl=False)
+    if tables:
+        output.write(render_tables(tables, output.format, is_file=output.path is not None))
     if mistakes:
         # Cells of one missing dataset have the same problem: it is said once.
         raise SeveralErrors(dict.fromkeys(mistakes))

@@ -10,7 +10,6 @@ import itertools
 import json
 import math
 from collections.abc import Collection, Sequence
-from typing import Literal
 
 import numpy as np
 
@@ -35,12 +34,10 @@ from harness.tables.changed_pairs import (
     most_changed_pairs,
     number_cell,
 )
-from harness.tables.plain import terminal_width, wrap_text
+from harness.tables.plain import FILE_WIDTH, terminal_width, wrap_text
 from harness.tables.seeds import compared_seeds_sentence
-from harness.tables.table import Table, TidyRow
+from harness.tables.table import Format, Table, TidyRow
 from harness.tables.text import NOTHING, alpha_text, averaging_text, split_name
-
-Format = Literal["text", "md", "csv", "json"]
 
 FORMATS: tuple[Format, ...] = ("text", "md", "csv", "json")
 
@@ -175,7 +172,12 @@ def _percent(fraction: float) -> float | None:
 
 
 def render_differences(
-    comparisons: Sequence[Comparison], asked: Averaging | None, top: int, format: Format
+    comparisons: Sequence[Comparison],
+    asked: Averaging | None,
+    top: int,
+    format: Format,
+    *,
+    is_file: bool = False,
 ) -> str:
     """Differences, and the `top` pairs that changed most in each comparison.
 
@@ -183,6 +185,7 @@ def render_differences(
 
     Args:
         asked: the average of all differences; None for that of each comparison.
+        is_file: see `Table.render`.
     """
     tables = differences(comparisons, asked)
     pairs = [most_changed_pairs(comparison, top) for comparison in comparisons]
@@ -201,7 +204,7 @@ def render_differences(
     averagings = {asked or comparison.averaging for comparison in comparisons}
     sections = [_caption(averagings, all_rows)]
     if format == "text":
-        sections = [wrap_text(sections[0].strip(), terminal_width()) + "\n"]
+        sections = [wrap_text(sections[0].strip(), FILE_WIDTH if is_file else terminal_width()) + "\n"]
     least = least_adjusted(all_rows)
     for (title_a, title_b), numbers in groups.items():
         seeds = {}
@@ -216,12 +219,12 @@ def render_differences(
         if note := _averaging_note(comparisons[numbers[0]], asked, is_only=len(averagings) == 1):
             caption = f"{caption}  \n{note}"
         table = Table(caption, _HEADER, tuple(texts), names=2)
-        sections.append(table.render(format))
+        sections.append(table.render(format, is_file=is_file))
         if not top:
             continue
         for number in numbers:
             table = changed_pairs_table(comparisons[number], pairs[number])
-            sections.append(table.render(format))
+            sections.append(table.render(format, is_file=is_file))
     return "\n".join(sections)
 
 

@@ -19,6 +19,9 @@ _PLAIN = "\x1b[0m"
 
 _STYLE = re.compile(r"\x1b\[[0-9]*m")
 
+FILE_WIDTH = 100
+"""Characters of a line of a file."""
+
 _NARROWEST = 50
 """Characters that a table takes at least."""
 

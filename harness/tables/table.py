@@ -102,8 +102,16 @@ class Table:
         """The columns with numbers."""
         return range(self.names, len(self.header) - self.settings - self.has_notes)
 
-    def render(self, format: Format) -> str:
-        """The table for a terminal, as markdown, CSV, LaTeX, HTML or JSON, ending with a line break."""
+    def render(self, format: Format, *, is_file: bool = False) -> str:
+        """The table for a terminal, as markdown, CSV, LaTeX, HTML or JSON, ending with a line break.
+
+        Args:
+            is_file: whether it goes to a file, where text has no colours and no terminal's width.
+        """
+        if format == "text" and is_file:
+            from harness.tables.plain import FILE_WIDTH, render_plain
+
+            return render_plain(self, FILE_WIDTH, has_colours=False)
         if format == "text":
             from harness.tables.plain import render_plain, terminal_width, uses_colours
 
@@ -270,11 +278,15 @@ def filter_tidy(table: Table, wanted: Mapping[str, Sequence[object] | None]) -> 
     return replace(table, tidy=rows)
 
 
-def render_tables(tables: Sequence[Table], format: Format) -> str:
-    """Several tables in one text; as CSV and JSON, the rows of all of them once."""
+def render_tables(tables: Sequence[Table], format: Format, *, is_file: bool = False) -> str:
+    """Several tables in one text; as CSV and JSON, the rows of all of them once.
+
+    Args:
+        is_file: see `Table.render`.
+    """
     if format in ("csv", "json"):
         return Table("", (), (), joined_tidy_rows(tables), columns=tables[0].columns).render(format)
-    return "\n".join(table.render(format) for table in tables)
+    return "\n".join(table.render(format, is_file=is_file) for table in tables)
 
 
 def joined_tidy_rows(tables: Sequence[Table]) -> tuple[TidyRow, ...]:
