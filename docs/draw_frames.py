@@ -1,7 +1,7 @@
 """Draws the pictures of `explanation/frames.md`: `python docs/draw_frames.py [FOLDER]`.
 
-Every place and length comes from `harness.frames` and `harness.scoring`; nothing is put down by hand. They are
-SVG, equal to the byte each time, on a ground of their own, so that they can be read in light and dark.
+Every place and length comes from `harness.frames` and `harness.scoring`; nothing is put down by hand. They
+are SVG, equal to the byte each time, on a ground of their own, so that they can be read in light and dark.
 """
 
 from __future__ import annotations
@@ -197,9 +197,7 @@ def _circle(x: float, y: float, radius: float, colour: str, filled: bool = False
     return f'<circle cx="{x:g}" cy="{y:g}" r="{radius:g}" fill="{fill}" stroke="{colour}" stroke-width="2"/>'
 
 
-def _text(
-    x: float, y: float, text: str, size: float = 13, colour: str = INK, weight: str = "normal"
-) -> str:
+def _text(x: float, y: float, text: str, size: float = 13, colour: str = INK, weight: str = "normal") -> str:
     return (
         f'<text x="{x:g}" y="{y:g}" font-size="{size:g}" font-weight="{weight}" fill="{colour}">{text}</text>'
     )
