@@ -149,6 +149,8 @@ def test_it_runs_elsewhere(place, elsewhere):
     assert "position" in page
     reported = succeed(bench, "leaderboard", "results", "--reported", folder=elsewhere)
     assert "NCNet" in reported
+    succeed(bench, "new-plugin", "mine", folder=elsewhere)
+    assert (elsewhere / "bench-mine" / "pyproject.toml").is_file()
 
 
 def test_bundled_weights_and_prompts_come_along(place, elsewhere):
@@ -167,7 +169,7 @@ def test_a_method_with_bundled_weights_runs(place, elsewhere):
 
 
 def test_python_finds_the_installed_package(place, elsewhere):
-    code = "import harness; harness.match; print(harness.__file__)"
+    code = "import harness; [getattr(harness, name) for name in harness.__all__]; print(harness.__file__)"
     assert succeed(place / "bin" / "python", "-c", code, folder=elsewhere).startswith(str(place))
 
 
