@@ -9,6 +9,7 @@ from harness.version import __version__
 
 if TYPE_CHECKING:
     from harness.api.compare import compare, predictions
+    from harness.api.evaluate import evaluate
     from harness.api.leaderboard import leaderboard, scores
     from harness.api.run import run
     from harness.matching.match import match
@@ -17,6 +18,7 @@ __all__ = [
     "BENCH_API",
     "__version__",
     "compare",
+    "evaluate",
     "hookimpl",
     "leaderboard",
     "match",
@@ -32,6 +34,7 @@ def __getattr__(name: str) -> Any:
 
     modules = {
         "compare": "harness.api.compare",
+        "evaluate": "harness.api.evaluate",
         "leaderboard": "harness.api.leaderboard",
         "match": "harness.matching.match",
         "predictions": "harness.api.compare",

@@ -207,11 +207,18 @@ def _read_optional(name: str, value: Texts | None) -> tuple[str, ...] | None:
     return None if value is None else values.read_texts(name, value)
 
 
-def run_to_frame(host: Host, arguments: RunArguments, *, has_progress: bool) -> pd.DataFrame:
-    """Runs a sweep and returns its leaderboard, as `run` describes it."""
+def run_to_frame(
+    host: Host, arguments: RunArguments, *, has_progress: bool, resumes: bool = True
+) -> pd.DataFrame:
+    """Runs a sweep and returns its leaderboard, as `run` describes it.
+
+    Args:
+        resumes: whether what an interrupted run has left of a cell is used.
+    """
     from harness.api.run_sweep import run_sweep
 
-    outcome = run_sweep(host, arguments, NoticeReporter(has_progress=has_progress))
+    reporter = NoticeReporter(has_progress=has_progress)
+    outcome = run_sweep(host, arguments, reporter, resumes=resumes)
     frame = _frame_of_outcome(outcome)
     frame.attrs["cells"] = [str(arguments.out / record.cell.id) for record in outcome.records]
     return frame

@@ -44,11 +44,12 @@ class RunOutcome:
         return any(record.status in ("failed", "partial") for record in self.records)
 
 
-def run_sweep(host: Host, arguments: RunArguments, reporter: Reporter) -> RunOutcome:
+def run_sweep(host: Host, arguments: RunArguments, reporter: Reporter, *, resumes: bool = True) -> RunOutcome:
     """Runs methods on datasets and makes the tables of their cells.
 
     Args:
         reporter: is told how the run goes, and every warning.
+        resumes: whether what an interrupted run has left of a cell is used.
 
     Raises:
         UserError: a name is unknown, options do not go together, or data or weights are missing.
@@ -57,7 +58,8 @@ def run_sweep(host: Host, arguments: RunArguments, reporter: Reporter) -> RunOut
     cells = plan(arguments.sweep(), host)
     from harness.running.engine import run_cells
 
-    records = run_cells(host, cells, arguments.run_options(host), reporter)
+    options = replace(arguments.run_options(host), resumes=resumes)
+    records = run_cells(host, cells, options, reporter)
     return _outcome(host, arguments, cells, records, reporter)
 
 

@@ -39,6 +39,8 @@ class RunOptions:
         cache: folder in which extractor and prompt keep theirs on disk, too; None for memory alone.
         workers: processes that decode pictures ahead.
         fresh: whether finished cells are computed anew, with nothing read from `cache`.
+        resumes: whether what an interrupted run with `fresh` has left of a cell is used; not where nobody
+            knows whether the code is the same still.
     """
 
     data_root: Path
@@ -54,6 +56,7 @@ class RunOptions:
     cache: Path | None = None
     workers: int = 0
     fresh: bool = False
+    resumes: bool = True
 
 
 class Resources:

@@ -84,6 +84,8 @@ def run_cell(resources: Resources, resolved: ResolvedCell, reports: Reports | No
 
 def _run_locked(resources: Resources, resolved: ResolvedCell, reports: Reports) -> Record:
     try:
+        if not resolved.options.resumes:
+            remove_fresh_shards(resolved.folder)
         if resolved.cell.not_applicable:
             raise NotApplicable(resolved.cell.not_applicable)
         return _complete(resources, resolved, reports)

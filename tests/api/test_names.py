@@ -28,7 +28,7 @@ def test_an_unknown_name_is_an_attribute_error():
 def test_every_argument_is_described(name):
     function = getattr(harness, name)
     text = inspect.getdoc(function)
-    described = text.partition("Args:")[2].partition("\n\n")[0]
+    described = text.partition("Args:")[2].partition("\nR")[0]
     for argument in inspect.signature(function).parameters:
         assert re.search(rf"^ +(\w+, )*{argument}[,:]", described, re.MULTILINE), argument
 

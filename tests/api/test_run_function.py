@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -148,6 +149,25 @@ def test_a_failed_cell_keeps_its_row_and_is_warned_of(tmp_path, quiet):
     assert "failed" in frame["note"][0]
     record = json.loads(next(out.glob("*/record.json")).read_text())
     assert record["status"] == "partial"
+
+
+def test_a_warning_of_a_cell_that_is_made_an_error_does_not_fail_the_cell(tmp_path, quiet):
+    (cell,) = harness.run("position", limit=2, out=tmp_path, **quiet).attrs["cells"]
+    file = Path(cell) / "predictions.parquet"
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(BenchWarning, match=r"predictions\.parquet"):
+        harness.run("position", limit=2, out=tmp_path, **quiet)
+    record = json.loads((Path(cell) / "record.json").read_text())
+    assert record["status"] == "ok"
+    assert len(harness.predictions(cell))
+
+
+def test_numbers_that_are_found_are_no_warning(tmp_path, quiet, caplog):
+    caplog.set_level("INFO", logger="harness")
+    first = harness.run("position", limit=2, out=tmp_path, **quiet)
+    again = harness.run("position", limit=2, out=tmp_path, **quiet)
+    assert first.equals(again)
+    assert "found, computed just now" in caplog.text
 
 
 def test_what_was_said_once_is_said_again(quiet):
