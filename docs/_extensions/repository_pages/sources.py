@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import html
 import posixpath
+import re
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -86,10 +87,10 @@ def render_folder(root: Path, path: PurePosixPath) -> RepositoryPage:
             further.append(str(below))
             link = posixpath.relpath(address(root, below), posixpath.join("source", path))
             name = f'<a href="{html.escape(link)}">{name}</a>'
-        says = html.escape(_sentence(child / "__init__.py" if child.is_dir() else child))
+        says = _inline(_sentence(child / "__init__.py" if child.is_dir() else child))
         rows.append(f"<tr><td>{name}</td><td>{says}</td></tr>")
     table = f'<div class="table-wrapper"><table class="docutils"><tbody>{"".join(rows)}</tbody></table></div>'
-    return RepositoryPage(f"{_title(path)}<p>{html.escape(about)}</p>{table}", further=further)
+    return RepositoryPage(f"{_title(path)}<p>{_inline(about)}</p>{table}", further=further)
 
 
 def highlight(code: str, language: str) -> str:
@@ -110,6 +111,11 @@ def _lexer(name: str) -> pygments.lexer.Lexer:
 
 def _title(path: PurePosixPath) -> str:
     return f"<h1><code>{html.escape(str(path))}</code></h1>"
+
+
+def _inline(text: str) -> str:
+    """A sentence of a docstring, with its code as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text, quote=False))
 
 
 def _sentence(file: Path) -> str:
