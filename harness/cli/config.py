@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from harness.cli.config_file import ConfigFile, keep_config
 from harness.cli.option_names import NamedOption
 from harness.cli.options import CommaList, Setting
-from harness.errors import UserError
+from harness.errors import UserError, unknown_name
 
 
 def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
@@ -18,38 +21,70 @@ def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -
     if path is None:
         return
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = tomllib.loads(text)
     except OSError as error:
         raise UserError(f"--config {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise UserError(f"--config {path}: not valid TOML: {error}") from error
-    options = {}
-    for option in ctx.command.params:
-        # A file cannot name another file of options.
-        if option.name != "config":
-            options.update(dict.fromkeys(_keys(option), option))
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(_syntax_message(path, text, str(error))) from error
+    config = ConfigFile(path, text)
+    options = _options_by_key(ctx.command)
     defaults: dict[str, Any] = {}
+    keys: dict[str, str] = {}
     for key, value in content.items():
         known = options.get(key.replace("-", "_"))
         if known is None:
-            raise UserError(f"--config {path}: unknown key '{key}'; known: {', '.join(sorted(options))}")
+            raise UserError(f"{config.place(key)}: {unknown_name('key', key, _shown_keys(ctx.command))}")
+        name = str(known.name)
         # Each option once: of `seed` and `seeds`, one would be lost in silence.
-        if known.name in defaults:
-            raise UserError(f"--config {path}: {key} is set twice, under another name of the option")
+        if name in defaults:
+            raise UserError(
+                f"{config.place(key)}: {key} is set twice, as {keys[name]} before; leave one of them out"
+            )
         try:
-            defaults[str(known.name)] = _convert(known, value)
+            defaults[name], keys[name] = _convert(known, value), key
         except ValueError as error:
-            raise UserError(f"--config {path}: {key} = {value!r}: {error}") from error
+            place = config.place(key)
+            if isinstance(value, dict) and error.args[1:]:
+                # The faulty key of the table.
+                place = config.place(key, error.args[1])
+            raise UserError(f"{place}: {_fault(key, value)}{error.args[0]}") from error
+    settings = tuple(name for name, _ in defaults.get("settings", ()))
+    keep_config(ctx, replace(config, keys=keys, settings=settings))
     ctx.default_map = defaults
 
 
-def _keys(option: click.Parameter) -> list[str]:
-    """Names of an option in a file: as on the command line, with dashes or underscores."""
-    names = []
-    silent = option.silent if isinstance(option, NamedOption) else ()
-    for flag in (*option.opts, *silent):
-        names.append(flag.lstrip("-").replace("-", "_"))
-    return names
+def _syntax_message(path: Path, text: str, problem: str) -> str:
+    """`sweep.toml:3: not valid TOML: Invalid value (column 11)`, where Python says the line."""
+    if position := re.search(r" \(at line (\d+), column (\d+)\)$", problem):
+        return f"{path}:{position[1]}: not valid TOML: {problem[: position.start()]} (column {position[2]})"
+    # A list or a text that is never closed is noticed at the end alone.
+    return f"{path}:{len(text.splitlines())}: not valid TOML: {problem}"
+
+
+def _fault(key: str, value: Any) -> str:
+    """`workers = []: `; of a table, which may be long, its name alone."""
+    return f"[{key}] " if isinstance(value, dict) else f"{key} = {value!r}: "
+
+
+def _options_by_key(command: click.Command) -> dict[str, click.Parameter]:
+    """The options of a command by all of their names in a file; dashes are underscores."""
+    options: dict[str, click.Parameter] = {}
+    for option in command.params:
+        # A file cannot name another file of options.
+        if option.name != "config":
+            silent = option.silent if isinstance(option, NamedOption) else ()
+            for flag in (*option.opts, *silent):
+                options[flag.lstrip("-").replace("-", "_")] = option
+    return options
+
+
+def _shown_keys(command: click.Command) -> list[str]:
+    """The names for a message: as on the command line."""
+    options = (option for option in command.params if option.name != "config")
+    return [flag.removeprefix("--") for option in options for flag in option.opts if flag.startswith("--")]
 
 
 def _table_values(table: Any) -> list[tuple[str, tuple[str, ...]]]:
@@ -65,10 +100,10 @@ def _table_values(table: Any) -> list[tuple[str, tuple[str, ...]]]:
         texts = []
         for item in items:
             if not isinstance(item, str | int | float):
-                raise ValueError(f"{name}: expected a text, a number, true or false, or a list of them")
+                raise ValueError(f"{name}: expected a text, a number, true or false, or a list of them", name)
             texts.append(str(item).strip())
         if not all(texts) or not texts:
-            raise ValueError(f"{name}: has no value")
+            raise ValueError(f"{name}: has no value", name)
         settings.append((name, tuple(texts)))
     return settings
 

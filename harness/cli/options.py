@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from harness.api.lists import cut_paths, large_alphas_question, split_at_commas
+from harness.cli.config_file import keep_flag_settings, place_of
 from harness.cli.option_names import option
 from harness.errors import UserError
 from harness.plugins.host import Host
@@ -87,7 +89,7 @@ def warn_of_large_alphas(
 ) -> tuple[float, ...] | None:
     """Asks about thresholds above 1, at which a point may miss by more than the whole object: percent?"""
     if question := large_alphas_question(alphas or ()):
-        click.echo(f"bench: --alphas {question}", err=True)
+        click.echo(f"bench: {place_of(ctx, str(param.name))}--alphas {question}", err=True)
     return alphas
 
 
@@ -161,6 +163,8 @@ def _merge_settings(
                 f"--set {name}: given more than once; give its values as one list, NAME=VALUE,VALUE"
             )
         merged[name] = values
+    if ctx.get_parameter_source(str(param.name)) is ParameterSource.COMMANDLINE:
+        keep_flag_settings(ctx, tuple(merged))
     # click would drop all of the file's settings as soon as the command line has one.
     from_file = (ctx.default_map or {}).get(str(param.name), ())
     return {**dict(from_file), **merged}

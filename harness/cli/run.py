@@ -12,6 +12,7 @@ import click
 from harness.api.run_arguments import RunArguments
 from harness.api.run_sweep import run_sweep
 from harness.cli.config import read_config
+from harness.cli.config_file import ConfiguredCommand
 from harness.cli.examples import examples
 from harness.cli.option_names import option
 from harness.cli.options import (
@@ -47,6 +48,7 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
 
 @click.command(
     "run",
+    cls=ConfiguredCommand,
     short_help="Run methods on datasets and print the table.",
     epilog=examples(
         "bench run --methods position,hog --limit 60",

@@ -342,12 +342,18 @@ def test_settings_of_a_config_file_and_of_flags(bench, photos, tmp_path):
 @pytest.mark.parametrize(
     ("table", "complaint"),
     [
-        ("set = 'cell=4'", "expected a table of parameters"),
-        ("[set]\ncell = []", "cell: has no value"),
-        ("[set]\ncell = ''", "cell: has no value"),
-        ("[set]\ncell = {a = 1}", "cell: expected a text, a number, true or false, or a list of them"),
-        ("[set]\ncell = 4.5", "--set cell: '4.5' is not a whole number"),
-        ("[set]\ncells = 4", "--set cells: none of hog has a parameter 'cells'; did you mean cell (hog)?"),
+        ("set = 'cell=4'", "2: set = 'cell=4': expected a table of parameters"),
+        ("[set]\ncell = []", "3: [set] cell: has no value"),
+        ("[set]\nblock = 2\ncell = ''", "4: [set] cell: has no value"),
+        (
+            "[set]\ncell = {a = 1}",
+            "3: [set] cell: expected a text, a number, true or false, or a list of them",
+        ),
+        ("[set]\ncell = 4.5", "3: [set] cell: '4.5' is not a whole number"),
+        ("[set]\ncells = 4", "3: [set] cells: none of hog has a parameter 'cells'; did you mean cell (hog)?"),
+        ("set.cells = 4", "2: [set] cells: none of hog has a parameter 'cells'; did you mean cell (hog)?"),
+        ("timestep = 5", "2: --timestep: none of hog has a parameter 'timestep'"),
+        ("[set]\ntimestep = 5", "3: [set] timestep: none of hog has a parameter 'timestep'"),
     ],
 )
 def test_a_wrong_table_of_settings_is_told(bench, tmp_path, table, complaint):
@@ -355,7 +361,21 @@ def test_a_wrong_table_of_settings_is_told(bench, tmp_path, table, complaint):
     config.write_text(f"methods = 'hog'\n{table}\n")
     done = bench("run", "--config", config, "--out", tmp_path / "a")
     assert done.status == 2
-    assert complaint in done.complaint
+    assert done.complaint.startswith(f"bench: {config}:{complaint}")
+
+
+def test_a_wrong_flag_beside_a_file_is_not_the_fault_of_the_file(bench, tmp_path):
+    config = tmp_path / "run.toml"
+    config.write_text("methods = 'hog'\nlimit = 1\n[set]\ncell = 4\n")
+    run = ("run", "--config", config, "--out", tmp_path / "a")
+    assert bench(*run, "--set", "cell=4.5").complaint.startswith(
+        "bench: --set cell: '4.5' is not a whole number"
+    )
+    assert bench(*run, "--limit", "0").complaint.startswith("bench run: Invalid value for '--limit'")
+    config.write_text("methods = 'hog'\nlimit = 1\nalphas = 10\n")
+    done = bench(*run, "--methods", "hgo")
+    assert done.err.endswith("bench: unknown method 'hgo'; did you mean hog?\n")
+    assert f"bench: {config}:3: --alphas 10: above 1" in done.err
 
 
 def test_flags_win_over_the_config_file(bench, photos, tmp_path):
@@ -374,13 +394,17 @@ def test_flags_win_over_the_config_file(bench, photos, tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("method = 'position'", "unknown key 'method'; known: "),
-        ("methods = [", "not valid TOML"),
-        ("methods = 'position'\nlimit = 0", "0 is not in the range x>=1"),
+        ("metods = 'position'", ":1: unknown key 'metods'; did you mean methods"),
+        ("methods = 'position'\nxyz = 1", ":2: unknown key 'xyz'; known: alphas, batch-size, cache-dir, "),
+        ("methods = 'position'\nlimit = [", ":2: not valid TOML: "),
+        ("methods = 'position'\nlimit = 0", ":2: limit: 0 is not in the range x>=1"),
+        ("methods = 'position'\n# seeds\nseed = 1\nseeds = 2", ":4: seeds is set twice, as seed before"),
+        ("methods = [\n 'position',\n]\n\nbatch-size = 'x'", ":5: batch-size: 'x' is not a valid int"),
+        ("localizers = 'argmx'\nmethods = 'position'", ":1: unknown localizer 'argmx'; did you mean argmax"),
         ("methods = 'position'\nlimit = 'many'", "'many' is not a valid integer"),
         ("methods = 'position'\nalphas = [0.1, -1]", "is not a list of positive numbers"),
         ("methods = 'position'\nprecision = 'fp8'", "'fp8' is not one of"),
-        ("methods = 'possition'", "unknown method 'possition'; did you mean position?"),
+        ("methods = 'possition'", ":1: unknown method 'possition'; did you mean position?"),
         ("methods = []", "is empty"),
         ("methods = 'position'\ncompile = 1", "compile = 1: expected true or false"),
         ("methods = 'position'\ncompile = 'yes'", "compile = 'yes': expected true or false"),
@@ -388,9 +412,9 @@ def test_flags_win_over_the_config_file(bench, photos, tmp_path):
         ("methods = 'position'\nworkers = 1.5", "'1.5' is not a valid integer"),
         ("methods = 'position'\nworkers = true", "workers = True: expected a text or a number"),
         ("methods = 'position'\ncache-gb = [1]", "cache-gb = [1]: expected one value, not a list"),
-        ("methods = 'position'\ncache_bytes = 1", "unknown key 'cache_bytes'; known: "),
+        ("methods = 'position'\ncache_bytes = 1", ":2: unknown key 'cache_bytes'; did you mean "),
         ("methods = 'position'\ncache = true", "cache = True: expected a text or a number"),
-        ("methods = 'position'\ncache = ''", "--cache-dir: is empty; give a folder"),
+        ("methods = 'position'\ncache = ''", ":2: --cache-dir: is empty; give a folder"),
         ("methods = [['position']]", "expected a text or a number, or a list of them"),
         ("limit = 3", "Missing option '--methods'"),
     ],
@@ -401,6 +425,7 @@ def test_a_wrong_config_file_is_told_in_one_line(bench, tmp_path, content, messa
     done = bench("run", "--config", config, "--out", tmp_path / "r")
     assert done.status == 2
     assert message in done.complaint
+    assert done.complaint.startswith(f"bench: {config}:") or "Missing option" in message
     assert not (tmp_path / "r").exists()
 
 
