@@ -6,6 +6,7 @@ import platform
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def _requirements() -> Sequence[str]:
     """The packages that this one needs, as `name>=version`. Raises `PackageNotFoundError`."""
     project = _folder() / "pyproject.toml"
     # A clone may have moved on since it was installed.
-    if project.is_file():
+    with suppress(OSError, ValueError, KeyError):
         needed: Sequence[str] = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["dependencies"]
         return needed
     return requires(DISTRIBUTION) or ()

@@ -38,13 +38,21 @@ class Folders:
 def storage(folders: Folders) -> Iterator[Entry]:
     """Lines about folders. One that must be written to and cannot be is a fault; nothing is written."""
     yield _written("results", folders.out)
-    yield _written("temporary files", Path(tempfile.gettempdir()))
+    yield _temporary()
     if folders.cache is not None:
         yield _written("--cache-dir", folders.cache, with_size=True)
     yield _written("fetched weights", weights_root(folders.weights_root), with_size=True)
     yield _read_only("data", folders.data_root)
     yield _read_only("Hugging Face's cache", hub_cache(), with_size=True)
     yield _token()
+
+
+def _temporary() -> Entry:
+    name = "temporary files"
+    try:
+        return _written(name, Path(tempfile.gettempdir()))
+    except OSError as error:  # none of the usual folders can be written to
+        return Entry(name, one_line(error), "failed", "set TMPDIR to a folder that can be written to")
 
 
 def _written(name: str, folder: Path, with_size: bool = False) -> Entry:

@@ -12,7 +12,7 @@ import torch
 from support.paths import ROOT
 
 import harness.cli
-from harness.doctor import machine, privacy, storage
+from harness.doctor import machine, privacy, software, storage
 from harness.environment import source_state
 from harness.plugins.loading import load_plugins
 from harness.version import __version__
@@ -213,6 +213,32 @@ def test_folders_that_cannot_be_written_to(look_over, tmp_path, monkeypatch):
     assert folders["results"]["detail"] == f"{closed / 'results'}: {closed} must not be written to"
     assert folders["--cache-dir"]["detail"] == f"{file / 'cache'}: {file} is a file"
     assert folders["fetched weights"]["result"] == "failed"
+
+
+def test_no_folder_for_temporary_files(look_over, monkeypatch):
+    def refuse():
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(storage.tempfile, "gettempdir", refuse)
+    found, status = look_over()
+    assert status == 1
+    assert found["folders"]["temporary files"]["remedy"].startswith("set TMPDIR")
+
+
+def test_an_installation_without_its_source_knows_what_it_needs(look_over, tmp_path, monkeypatch):
+    monkeypatch.setattr(software, "_folder", lambda: tmp_path)
+    monkeypatch.setattr(
+        software,
+        "requires",
+        lambda name: ["click>=8", "no-such-package>=3 ; python_version > '3'", "ruff>=0.9 ; extra == 'dev'"],
+    )
+    found, status = look_over()
+    assert status == 1
+    versions = found["versions"]
+    assert versions["click"]["result"] == ""
+    assert versions["no-such-package"]["result"] == "failed"
+    assert versions["no-such-package"]["remedy"] == "pip install 'no-such-package>=3'"
+    assert "ruff" not in versions
 
 
 def test_sizes_of_caches_are_of_the_files_and_not_of_links(look_over, home, monkeypatch):
