@@ -18,7 +18,7 @@ from harness.cli.option_names import option
 from harness.cli.options import CommaList, data_root
 from harness.cli.progress import ProgressBar
 from harness.errors import UserError
-from harness.messages import listed
+from harness.messages import bytes_text, listed
 from harness.plugins.host import Host
 from harness.specs import DatasetSpec
 from harness.sweep import DatasetChoice
@@ -53,7 +53,10 @@ def data() -> None:
 @option("--json", "as_json", is_flag=True, help="A JSON list of objects.")
 @click.pass_obj
 def list_(host: Host, data_root: Path, as_json: bool) -> None:
-    """List datasets with their official numbers, where each is expected and whether it is there."""
+    """List datasets with their official numbers, where each is expected and whether it is there.
+
+    A picture may have several names: the 100 of PF-WILLOW are 70 pictures.
+    """
     from harness.datasets.presence import dataset_presence
     from harness.datasets.splits import dataset_folder
 
@@ -70,13 +73,13 @@ def list_(host: Host, data_root: Path, as_json: bool) -> None:
     rows: list[tuple[str, ...]] = []
     for spec, folder, presence in datasets:
         rows += _rows(spec, folder, presence)
-    header = ("dataset", "split", *COUNTS, "state", "place")
+    header = ("dataset", "split", "pairs", "image names", "keypoints", "state", "size", "place")
     # Numbers are texts already, with commas and dashes that tabulate must not read.
     table = tabulate(rows, header, tablefmt="plain", colalign=_ALIGNMENT, disable_numparse=True)
     click.echo(table)
 
 
-_ALIGNMENT = ("left", "left", "right", "right", "right", "left", "left")
+_ALIGNMENT = ("left", "left", "right", "right", "right", "left", "right", "left")
 
 
 def _rows(spec: DatasetSpec, folder: Path, presence: Presence) -> list[tuple[str, ...]]:
@@ -92,10 +95,23 @@ def _rows(spec: DatasetSpec, folder: Path, presence: Presence) -> list[tuple[str
     for number, split in enumerate(spec.splits):
         numbers = _count_texts(spec.counts.get(split, {}))
         if number == 0:
-            rows.append((spec.name, split, *numbers, presence.state, path))
+            rows.append(
+                (spec.name, split, *numbers, presence.state, _size_text(spec, folder, presence), path)
+            )
         else:
-            rows.append(("", split, *numbers, "", ""))
+            rows.append(("", split, *numbers, "", "", ""))
     return rows
+
+
+def _size_text(spec: DatasetSpec, folder: Path, presence: Presence) -> str:
+    """Size on disk of what is there; about what a fetch brings of what is not, where it is known."""
+    if presence.state == "absent":
+        return f"about {bytes_text(spec.download_bytes)} to fetch" if spec.download_bytes else "–"
+    return bytes_text(_size_on_disk(folder)) if spec.home else ""
+
+
+def _size_on_disk(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _count_texts(counts: Mapping[str, int]) -> list[str]:
@@ -121,6 +137,8 @@ def _fields(spec: DatasetSpec, folder: Path, presence: Presence) -> dict[str, ob
         "place": path,
         "state": presence.state,
         "missing": list(presence.missing),
+        "size": _size_on_disk(folder) if spec.home and presence.state != "absent" else None,
+        "download_bytes": spec.download_bytes,
         "files": [file.url for file in spec.files],
         "description": spec.description,
     }
@@ -216,12 +234,14 @@ def _splits(spec: DatasetSpec, split: str | None) -> tuple[str, ...]:
 
 
 def _show(spec: DatasetSpec, reports: Sequence[SplitReport]) -> None:
+    from harness.datasets.verify import COUNT_WORDS
+
     for report in reports:
         title = f"{report.label} {report.split}"
         if report.same_as:
             click.echo(f"{title}: the same as {report.same_as}")
             continue
-        counts = [f"{number:,} {kind}" for kind, number in report.found.items()]
+        counts = [f"{number:,} {COUNT_WORDS.get(kind, kind)}" for kind, number in report.found.items()]
         if report.unreadable:
             counts.insert(1, f"{report.unreadable:,} of them unreadable")
         numbers = ", ".join(counts) or "not read"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,38 +15,18 @@ from harness.cli.option_names import option
 from harness.cli.options import weights_root
 from harness.cli.progress import ProgressBar
 from harness.errors import SeveralErrors, UserError
-from harness.messages import bytes_text, one_line
 from harness.plugins.host import Host
 from harness.specs import WeightSource
 
 if TYPE_CHECKING:
     from harness.weights.fetch import FetchedWeights
+    from harness.weights.presence import WeightPresence
     from harness.weights.verify import WeightReport
 
 
 @click.group("weights")
 def weights() -> None:
     """List, check, download and find the weights of backbones."""
-
-
-@dataclasses.dataclass(frozen=True)
-class _State:
-    """Presence of a source on this machine.
-
-    Attributes:
-        state: `bundled` with a package, `fetched` by this program, in Hugging Face's `hub-cache`,
-            `partly` there or `absent`.
-        place: file or folder; None where a plugin's own function found none.
-        size: bytes of its files.
-        origin: repository or address that it came from.
-        reason: why it cannot be used.
-    """
-
-    state: Literal["bundled", "fetched", "hub-cache", "partly", "absent"]
-    place: Path | None
-    size: int | None = None
-    origin: str = ""
-    reason: str = ""
 
 
 @weights.command(
@@ -60,10 +40,15 @@ class _State:
 @option("--json", "as_json", is_flag=True, help="A JSON list of objects.")
 @click.pass_obj
 def list_(host: Host, weights_root: Path | None, as_json: bool) -> None:
-    """List weight sources, where they come from, and whether they are on this machine."""
+    """List weight sources, where they come from, and whether they are on this machine.
+
+    The size is that of the files that are there; of others about what a fetch brings, where it is known.
+    """
+    from harness.weights.presence import weight_presence
+
     states = []
     for source in host.weight_sources.values():
-        states.append((source, _state(source, weights_root)))
+        states.append((source, weight_presence(source, weights_root)))
     if as_json:
         objects = [_fields(source, state) for source, state in states]
         click.echo(json.dumps(objects, indent=1, ensure_ascii=False))
@@ -75,8 +60,9 @@ def list_(host: Host, weights_root: Path | None, as_json: bool) -> None:
     rows = []
     for source, state in states:
         origin = state.origin or _addresses(source)
-        size = bytes_text(state.size)
-        rows.append((source.name, state.state, size, source.stand_in or "", origin, _location(state)))
+        rows.append(
+            (source.name, state.state, state.size_text, source.stand_in or "", origin, _location(state))
+        )
     header = ("source", "state", "size", "with tiny", "from", "place")
     alignment = ("left", "left", "right", "left", "left", "left")
     # Every field is a text already; tabulate must not read one as a number.
@@ -85,40 +71,19 @@ def list_(host: Host, weights_root: Path | None, as_json: bool) -> None:
     click.echo(f"\n'bench weights fetch SOURCE' puts it into {resolved_root(weights_root) / 'SOURCE'}")
 
 
-def _state(source: WeightSource, root: Path | None) -> _State:
-    from harness.weights.content import files_at, select_files_in
-    from harness.weights.places import find_weights, weights_folder
-
-    try:
-        place = find_weights(source, root)
-        files = files_at(source, place.path)
-        size = sum(file.stat().st_size for file in files.values())
-    except Exception as error:  # noqa: BLE001 - one plugin's own locate must not hide the other sources
-        if source.locate:
-            # A plugin looks for its weights in its own way, not in a folder that could be named here.
-            return _State("absent", None, reason=one_line(error))
-        folder = weights_folder(source, root)
-        is_begun = bool(select_files_in(source, folder).files)
-        state: Literal["partly", "absent"] = "partly" if is_begun else "absent"
-        return _State(state, folder / source.file, reason=one_line(error))
-    kind = place.kind
-    if kind == "package":
-        return _State("bundled", place.path, size, place.origin)
-    return _State(kind, place.path, size, place.origin)  # type: ignore[arg-type]
-
-
-def _fields(source: WeightSource, state: _State) -> dict[str, object]:
+def _fields(source: WeightSource, state: WeightPresence) -> dict[str, object]:
     """A source as `--json` prints it."""
     # A source is one file or a folder of several.
     files = list(source.files)
     if not files and source.file:
         files = [source.file]
-    path = str(state.place) if state.place else None
+    path = str(state.path) if state.path else None
     return {
         "name": source.name,
         "state": state.state,
         "place": path,
         "size": state.size,
+        "download_bytes": state.download,
         "origin": state.origin or None,
         "mirrors": list(source.mirrors),
         "urls": [file.url for file in source.downloads],
@@ -131,8 +96,8 @@ def _fields(source: WeightSource, state: _State) -> dict[str, object]:
     }
 
 
-def _location(state: _State) -> str:
-    return "" if state.state == "absent" else str(state.place)
+def _location(state: WeightPresence) -> str:
+    return "" if state.state == "absent" else str(state.path)
 
 
 def _addresses(source: WeightSource) -> str:

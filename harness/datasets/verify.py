@@ -19,6 +19,9 @@ Progress = Callable[[Sequence[Any]], Iterable[Any]]
 """Yields the items it gets, and may draw a bar."""
 
 
+COUNT_WORDS = {"images": "image names"}
+"""Kind of number -> its word, where that is another: a picture may have several names."""
+
 DRAWN_SAMPLE = 60
 """Pictures of a split that are drawn as a check, where they are made by this package and not stored."""
 
@@ -57,7 +60,8 @@ class SplitReport:
         for kind, number in self.expected.items():
             # Nothing is found in a split that could not be opened: its fault says so already.
             if self.found.get(kind, number) != number:
-                lines.append(f"{self.found[kind]:,} {kind} instead of the official {number:,}")
+                word = COUNT_WORDS.get(kind, kind)
+                lines.append(f"{self.found[kind]:,} {word} instead of the official {number:,}")
         return tuple(lines)
 
     @property

@@ -46,7 +46,7 @@ def cut(path: Path) -> None:
 def test_a_whole_dataset(bench, root):
     done = bench("data", "verify", "pf-willow", "--data-root", root)
     assert (done.status, done.warnings) == (0, [])
-    assert done.out == "pf-willow test: ok (12 pairs, 4 images, 120 keypoints)\n"
+    assert done.out == "pf-willow test: ok (12 pairs, 4 image names, 120 keypoints)\n"
 
 
 def test_missing_and_cut_pictures_are_named_together(bench, root):
@@ -55,10 +55,10 @@ def test_missing_and_cut_pictures_are_named_together(bench, root):
     done = bench("data", "verify", "pf-willow", "--data-root", root)
     assert (done.status, done.warnings) == (1, [])
     lines = done.out.splitlines()
-    numbers = "12 pairs, 6 of them unreadable, 3 images, 60 keypoints"
+    numbers = "12 pairs, 6 of them unreadable, 3 image names, 60 keypoints"
     assert lines[0] == f"pf-willow test: incomplete or changed ({numbers})"
     assert {
-        "  3 images instead of the official 4",
+        "  3 image names instead of the official 4",
         "  60 keypoints instead of the official 120",
     } < set(lines)
     (missing,) = [line for line in lines if str(picture(root, 1)) in line]
@@ -117,7 +117,7 @@ def test_ten_faults_are_told_and_all_are_in_json(bench, photos):
 
 def test_your_own_list_by_its_path(bench, photos):
     done = bench("data", "verify", f"folder={photos / 'pairs.json'}")
-    assert (done.status, done.out) == (0, "folder:photos test: ok (12 pairs, 4 images, 60 keypoints)\n")
+    assert (done.status, done.out) == (0, "folder:photos test: ok (12 pairs, 4 image names, 60 keypoints)\n")
 
 
 def test_only_points_in_both_pictures_are_counted(bench, photos):
@@ -239,7 +239,7 @@ def test_of_the_drawn_dataset_a_sample_is_drawn_and_verify_says_so(bench):
     done = bench("data", "verify", "shapes", "--split", "val")
     assert (done.status, done.err) == (0, "")
     assert done.out == (
-        "shapes val: ok (250 pairs, 148 images, 2,374 keypoints; "
+        "shapes val: ok (250 pairs, 148 image names, 2,374 keypoints; "
         "50 of the images drawn, to see that they can be)\n"
     )
     (report,) = json.loads(bench("data", "verify", "shapes", "--split", "val", "--json").out)

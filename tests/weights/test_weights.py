@@ -773,3 +773,18 @@ def test_a_variant_that_is_not_read_is_named(run, tmp_path):
     (folder / "unet" / "diffusion_pytorch_model.non_ema.safetensors").unlink()
     complaint = run("--methods", "sd-only", "--weights", f"{SD}={folder}").complaint
     assert "there is v2-1.safetensors, which is not read; diffusers makes the folder" in complaint
+
+
+def test_sizes_of_what_is_to_be_fetched_are_told(bench, monkeypatch, tmp_path):
+    monkeypatch.setenv("BENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    absent = listed(bench, "stable-diffusion-2-1")
+    assert (absent["state"], absent["size"], absent["download_bytes"]) == ("absent", None, 5_159_809_708)
+    bundled = listed(bench, "tiny-dino")
+    assert bundled["size"] > 1000
+    assert bundled["download_bytes"] is None
+    lines = bench("weights", "list").out.splitlines()
+    (line,) = [line for line in lines if line.startswith("stable-diffusion-2-1 ")]
+    assert "about 5.16 GB to fetch" in line
+    (line,) = [line for line in lines if line.startswith("odise-captioner ")]
+    assert "–" in line, "nobody says it"
