@@ -780,7 +780,7 @@ def test_sizes_of_what_is_to_be_fetched_are_told(bench, monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     absent = listed(bench, "stable-diffusion-2-1")
     assert (absent["state"], absent["size"], absent["download_bytes"]) == ("absent", None, 5_159_809_708)
-    bundled = listed(bench, "tiny-dino")
+    bundled = listed(bench, "tiny-sd4match-prompts")
     assert bundled["size"] > 1000
     assert bundled["download_bytes"] is None
     lines = bench("weights", "list").out.splitlines()
