@@ -14,7 +14,7 @@ test: .venv/developed
 
 # Every block of code on the pages, as written.
 test-docs: .venv/documented
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --config-file tests/documentation/pytest.ini --rootdir . --numprocesses auto --maxprocesses 4 --dist loadfile tests/documentation README.md docs $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --config-file tests/documentation/pytest.ini --rootdir . --numprocesses auto --maxprocesses 4 --dist loadfile tests/documentation README.md CONTRIBUTING.md docs $(ARGS)
 
 # The pages as a site, in build/docs. A link that leads nowhere is an error, as is any other warning.
 docs: .venv/documented

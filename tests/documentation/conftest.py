@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import inspect
 import io
 import json
 import tempfile
@@ -86,6 +87,7 @@ def _run_python(example: Example, block: Block, shell: Shell) -> None:
     # Line numbers of a traceback are the page's.
     code = compile("\n" * block.line + block.source, example.path, "exec", dont_inherit=True)
     with contextlib.chdir(shell.folder), contextlib.redirect_stdout(printed):
+        exec(inspect.cleandoc(block.names), example.namespace)
         exec(code, example.namespace)
     example.namespace["__output__"] = printed.getvalue()
 

@@ -4,6 +4,7 @@ A reader does not see these comments. Several may stand before one block:
 
     <!-- not run: needs SPair-71k -->          why the block is not run
     <!-- setup: bench run ... -->              a command that is run first, on pages that begin in the middle
+    <!-- with: Mine = object -->               Python that is run first, for names that are not on the page
     <!-- file: bench_mine.py -->               the block is saved under this name in the page's folder
     <!-- exit status: 2 -->                    what the block's last command ends with, where that is not 0
     <!-- output -->                            the block is what the block before it prints
@@ -29,7 +30,7 @@ READ = frozenset({"json", "toml", "csv"})
 SHOWN = frozenset({"text", "bibtex", "yaml", "html", "latex"})
 """Languages of blocks that are shown, and neither run nor read."""
 
-KEYS = frozenset({"not run", "setup", "file", "exit status", "output"})
+KEYS = frozenset({"not run", "setup", "with", "file", "exit status", "output"})
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Block:
         start, end: its place in the page's text.
         reason: why it is not run; None where it is.
         setup: commands that are run before it.
+        names: Python that is run before it.
         file: name under which it is saved; empty where it is not.
         status: exit status of its last command.
         is_output: whether it is what the block before it prints.
@@ -53,6 +55,7 @@ class Block:
     end: int
     reason: str | None = None
     setup: list[str] = field(default_factory=list)
+    names: str = ""
     file: str = ""
     status: int = 0
     is_output: bool = False
@@ -87,8 +90,8 @@ def _read_comments(text: str, line: int) -> dict[str, object]:
             marks["reason"] = value
         elif key == "setup":
             setup.append(value)
-        elif key == "file":
-            marks["file"] = value
+        elif key in ("with", "file"):
+            marks["names" if key == "with" else key] = value
         elif key == "exit status":
             marks["status"] = int(value)
         else:
