@@ -35,6 +35,7 @@ _COMMANDS = {
     "merge": "harness.cli.merge:merge",
     "clean": "harness.cli.clean:clean",
     "cite": "harness.cli.cite:cite",
+    "show": "harness.cli.show:show",
     "data": "harness.cli.data:data",
     "weights": "harness.cli.weights:weights",
     "new-plugin": "harness.cli.new_plugin:new_plugin",
