@@ -109,6 +109,7 @@ def test_begun_weights_and_datasets_are_told(look_over, tmp_path):
     entry = found["weights"]["dinov2-base"]
     assert entry["result"] == "warned"
     assert "lacks model.safetensors" in entry["detail"]
+    assert entry["remedy"] == f"'bench weights fetch dinov2-base --weights-root {folder.parent}'"
     assert status == 0
 
 
@@ -128,12 +129,14 @@ def test_neither_the_users_name_nor_a_secret_is_told(bench, home, monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "http://ada:pass-of-ada@proxy.example:8080")
     monkeypatch.setenv("HF_ENDPOINT", "https://hub.example/a?sig=pass-of-ada")
     monkeypatch.setenv("PYTHONPATH", f"{home}/src:/scratch/ada/lib:/scratch/adaptive")
-    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "4 threads")
+    monkeypatch.setenv("HF_MY_PASSPHRASE", "swordfish")
+    monkeypatch.setenv("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")
     monkeypatch.setenv("PASSWORD", "never-looked-at")
     out = bench("doctor", "--device", "cpu", "--data-root", home / "data", "--out", "/scratch/ada").out
     assert "ada/" not in out
     assert "ada@" not in out
-    for secret in ("hf_aBcD", "4f3c", "pass-of-ada", "never-looked-at"):
+    for secret in ("hf_aBcD", "4f3c", "pass-of-ada", "never-looked-at", "swordfish"):
         assert secret not in out
     rows = [line.split(maxsplit=1) for line in out.splitlines() if line.startswith("    ")]
     shown = dict(row for row in rows if len(row) == 2)
@@ -141,7 +144,8 @@ def test_neither_the_users_name_nor_a_secret_is_told(bench, home, monkeypatch):
     assert shown["HTTPS_PROXY"] == "http://proxy.example:8080"
     assert shown["HF_ENDPOINT"] == "https://hub.example/a"
     assert shown["PYTHONPATH"] == "~/src:/scratch/<user>/lib:/scratch/adaptive"
-    assert shown["TOKENIZERS_PARALLELISM"] == "false"
+    assert shown["TOKENIZERS_PARALLELISM"] == "4 threads"
+    assert shown["HF_HUB_DISABLE_IMPLICIT_TOKEN"] == "1"
     assert shown["hub"] == "token             present"
 
 
