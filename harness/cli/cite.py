@@ -6,11 +6,16 @@ from pathlib import Path
 
 import click
 
+from harness.cli.examples import examples
 from harness.cli.terminal import print_warnings
 from harness.plugins.host import Host
 
 
-@click.command("cite", epilog="Example: bench cite results > benchmark.bib")
+@click.command(
+    "cite",
+    short_help="BibTeX of what results stand on.",
+    epilog=examples("bench cite results > benchmark.bib", "bench cite dift spair-71k"),
+)
 @click.argument("names", nargs=-1, metavar="[RESULTS | NAME]...")
 @click.pass_obj
 def cite(host: Host, names: tuple[str, ...]) -> int:

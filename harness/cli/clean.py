@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.examples import examples
+from harness.cli.option_names import option
 from harness.cli.options import typed_arguments
 from harness.cli.terminal import print_warning, print_warnings
 from harness.errors import BenchError
@@ -47,22 +48,22 @@ class CleanArguments:
     epilog=examples("bench clean results", "bench clean results --old --yes"),
 )
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("results"))
-@click.option(
+@option(
     "--old",
     is_flag=True,
     help="Cells of older code of a method, where the newest version has every one of their pairs.",
 )
-@click.option("--failed", is_flag=True, help="Cells that failed as a whole, without a prediction.")
-@click.option("--temporary", is_flag=True, help="Files that killed commands left behind.")
-@click.option(
+@option("--failed", is_flag=True, help="Cells that failed as a whole, without a prediction.")
+@option("--temporary", is_flag=True, help="Files that killed commands left behind.")
+@option(
     "--unfinished",
     is_flag=True,
     help="Work of runs that were interrupted, which the same 'bench run' would go on with.",
 )
-@click.option(
+@option(
     "--damaged", is_flag=True, help="Cells with a damaged record or damaged predictions, all they have."
 )
-@click.option("-y", "--yes", is_flag=True, help="Remove without a question.")
+@option("-y", "--yes", is_flag=True, help="Remove without a question.")
 @typed_arguments(CleanArguments)
 def clean(host: Host, arguments: CleanArguments) -> int:
     """List what is superseded in a results folder, and remove it with --yes.
