@@ -20,6 +20,7 @@ test-docs: .venv/documented
 docs: .venv/documented
 	rm -rf build/docs
 	$(BIN)/python -m sphinx --fresh-env --fail-on-warning --keep-going --nitpicky --quiet -d build/doctrees docs build/docs
+	$(BIN)/python -m tools.site_links build/docs
 
 # Pages of the reference that are written by a program, and llms.txt, the list of all pages.
 docs-reference: .venv/developed
