@@ -10,13 +10,14 @@ from pathlib import Path
 from harness.datasets.presence import dataset_presence
 from harness.doctor.entries import Entry
 from harness.errors import BenchError
-from harness.messages import bytes_text, listed, one_line
+from harness.messages import listed, one_line
 from harness.plugins.host import Host
 from harness.specs import NO_PROMPT, DatasetSpec, WeightSource
 from harness.weights.choice import SETS, WeightChoice, Weights, resolve_weights
-from harness.weights.content import files_at, select_files_in
+from harness.weights.content import select_files_in
 from harness.weights.learned import find_learned_file, prompt_weight_names
-from harness.weights.places import find_weights, manual_remedy, missing_message, weights_folder
+from harness.weights.places import manual_remedy, missing_message, weights_folder
+from harness.weights.presence import weight_presence
 
 
 def weight_entries(host: Host, root: Path | None, needs: Mapping[str, Sequence[str]]) -> Iterator[Entry]:
@@ -33,27 +34,21 @@ def weight_entries(host: Host, root: Path | None, needs: Mapping[str, Sequence[s
 
 
 def _weight_entry(source: WeightSource, root: Path | None) -> Entry:
-    try:
-        place = find_weights(source, root)
-        size = sum(file.stat().st_size for file in files_at(source, place.path).values())
-    except Exception as error:  # noqa: BLE001 - a plugin's own way to look must not hide the other sources
-        return _absent_weights(source, root, error)
-    kind = "bundled" if place.kind == "package" else place.kind
-    return Entry(source.name, f"{kind}, {bytes_text(size)}, {place.path}", "ok")
-
-
-def _absent_weights(source: WeightSource, root: Path | None, error: Exception) -> Entry:
-    if source.locate or not isinstance(error, BenchError):
-        return Entry(source.name, one_line(error), "skipped" if isinstance(error, BenchError) else "warned")
-    if str(error) != missing_message(source, root):
-        # A folder that is there and is refused, with the reason.
-        return Entry(source.name, one_line(error), "warned")
-    folder = weights_folder(source, root)
-    selected = select_files_in(source, folder)
-    if selected.files:
-        detail = f"partly there: {folder} lacks {listed(selected.missing)}"
+    presence = weight_presence(source, root)
+    if presence.is_there:
+        return Entry(source.name, f"{presence.state}, {presence.size_text}, {presence.path}", "ok")
+    if source.locate:
+        return Entry(source.name, presence.reason, "skipped")
+    if presence.reason != missing_message(source, root):
+        # A folder that is there and is refused, or cannot be read, with the reason.
+        return Entry(source.name, presence.reason, "warned")
+    size = "" if presence.download is None else f", {presence.size_text}"
+    if presence.state == "partly":
+        folder = weights_folder(source, root)
+        lacking = listed(select_files_in(source, folder).missing)
+        detail = f"partly there{size}: {folder} lacks {lacking}"
         return Entry(source.name, detail, "warned", fetch_command(source, root))
-    return Entry(source.name, "absent", "skipped", fetch_command(source, root))
+    return Entry(source.name, f"absent{size}", "skipped", fetch_command(source, root))
 
 
 def fetch_command(source: WeightSource, root: Path | None) -> str:
