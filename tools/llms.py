@@ -18,6 +18,9 @@ ROOT = Path(__file__).parents[1]
 FILE = ROOT / "llms.txt"
 
 SUMMARIES = {
+    "start/photos": "Points of one photo of yours found in another: `bench match` and `harness.match`.",
+    "guides/compare": "Paired differences of two runs, with intervals and tests: `bench compare`.",
+    "explanation/frames": "The frames of the protocols and the grids of feature maps, as pictures.",
     "start/demo": "Two methods on the bundled drawings and networks, and how to read their table.",
     "guides/extractor": "A feature extractor of your own as a plugin of one file, and its check.",
     "guides/localizer": "A localizer of your own: from features of a point and a picture to a point.",
@@ -105,9 +108,9 @@ def _plain(markdown: str) -> str:
 
 
 def _first_sentence(paragraph: str) -> str:
-    sentence = re.split(r"(?<=[.?!])\s+(?=[A-Z`0-9±])", paragraph, maxsplit=1)[0]
+    sentence = re.split(r"(?<=[.?!])(?<!Fig\.)(?<!Figs\.)\s+(?=[A-Z`0-9±])", paragraph, maxsplit=1)[0]
     if len(sentence) <= LONGEST:
-        return sentence
+        return sentence if sentence.endswith((".", "?", "!")) or not sentence else f"{sentence}."
     return sentence[:LONGEST].rsplit(" ", 1)[0].rstrip(",;:") + " …"
 
 

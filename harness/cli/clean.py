@@ -60,9 +60,7 @@ class CleanArguments:
     is_flag=True,
     help="Work of runs that were interrupted, which the same 'bench run' would go on with.",
 )
-@option(
-    "--damaged", is_flag=True, help="Cells with a damaged record or damaged predictions, all they have."
-)
+@option("--damaged", is_flag=True, help="Cells with a damaged record or damaged predictions, all they have.")
 @option("-y", "--yes", is_flag=True, help="Remove without a question.")
 @typed_arguments(CleanArguments)
 def clean(host: Host, arguments: CleanArguments) -> int:

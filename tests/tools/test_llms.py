@@ -38,9 +38,11 @@ def test_a_line_says_a_pages_first_sentence_and_its_headings(tmp_path, monkeypat
     page = tmp_path / "page.md"
     page.write_text(
         "<!-- generated -->\n# `A` page\n\n```\nbench run\n```\n\nFor example,\n\n```\n# no title\n```\n\n"
-        "It has a [link](other.md) and is\nlong, e.g. this. More.\n\n## One\n\n## Two\n",
+        "Fig. 3 has a [link](other.md) and is\nlong, e.g. this. More.\n\n## One\n\n## Two\n",
         encoding="utf-8",
     )
-    assert llms._line(page) == "- [A page](page.md): It has a link and is long, e.g. this. (One; Two)"
+    assert llms._line(page) == "- [A page](page.md): Fig. 3 has a link and is long, e.g. this. (One; Two)"
+    page.write_text("# Page\n\nTwo runs:\n", encoding="utf-8")
+    assert llms._line(page) == "- [Page](page.md): Two runs."
     page.write_text("# Page\n\n" + "word " * 100, encoding="utf-8")
     assert llms._line(page).endswith("word …")
