@@ -18,6 +18,7 @@ from harness.cli.options import (
     typed_arguments,
     warn_of_large_alphas,
 )
+from harness.cli.progress import waiting
 from harness.cli.table_files import choose_output, out_option
 from harness.cli.terminal import print_warning
 from harness.plugins.host import Host
@@ -86,7 +87,8 @@ def compare(host: Host, arguments: CompareArguments) -> int:
     from harness.tables.differences import FORMATS, render_differences
 
     output = choose_output(arguments.format_, arguments.out, FORMATS)
-    differences = compare_runs(host, arguments, print_warning)
+    with waiting("compare"):
+        differences = compare_runs(host, arguments, print_warning)
     text = render_differences(
         differences.comparisons,
         arguments.averaging,

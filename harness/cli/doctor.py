@@ -15,6 +15,7 @@ from harness.cli.completion import names_of
 from harness.cli.debugging import print_traceback
 from harness.cli.examples import examples
 from harness.cli.option_names import option
+from harness.cli.progress import waiting
 from harness.errors import UserError
 from harness.plugins.host import Host
 
@@ -95,7 +96,8 @@ def doctor(host: Host, arguments: DoctorArguments) -> int:
     from harness.doctor.examine import Circumstances, examine
 
     circumstances = Circumstances(arguments.device, choice, arguments.localizer, arguments.data_root)
-    subject, findings = examine(host, arguments.name, circumstances)
+    with waiting(f"doctor {arguments.name}"):
+        subject, findings = examine(host, arguments.name, circumstances)
     for finding in findings:
         print_traceback(finding.traceback)
     if arguments.as_json:

@@ -18,6 +18,7 @@ from harness.cli.options import (
     results_folders,
     typed_arguments,
 )
+from harness.cli.progress import waiting
 from harness.cli.table_files import choose_output, out_option
 from harness.cli.terminal import print_warning
 from harness.plugins.host import Host
@@ -99,7 +100,8 @@ def leaderboard(host: Host, arguments: LeaderboardArguments) -> int:
     Best in bold and second underlined, per column and supervision group.
     """
     output = choose_output(arguments.format_, arguments.out, FORMATS)
-    made = make_leaderboard(host, replace(arguments, format_=output.format), print_warning)
+    with waiting("leaderboard"):
+        made = make_leaderboard(host, replace(arguments, format_=output.format), print_warning)
     output.write(render_tables(made.tables, output.format, is_file=output.path is not None))
     # The tables are printed all the same; the status says that something is missing from them.
     return int(not made.is_complete)

@@ -16,6 +16,7 @@ from harness.api.overrides import merge_overrides
 from harness.cli.examples import examples
 from harness.cli.option_names import option
 from harness.cli.options import learned_prompt, parameter_settings, typed_arguments, weights
+from harness.cli.progress import waiting
 from harness.cli.terminal import print_warning
 from harness.errors import UserError
 from harness.messages import counted
@@ -228,10 +229,11 @@ def match(host: Host, arguments: MatchArguments) -> None:
     if photo_pair.warning:
         print_warning(photo_pair.warning)
     points = dense = None
-    if arguments.points:
-        points = photo_pair.locate(arguments.points)
-    if arguments.dense:
-        dense = photo_pair.locate(photo_pair.grid(arguments.grid))
+    with waiting(f"{arguments.method}: loading weights and encoding both pictures"):
+        if arguments.points:
+            points = photo_pair.locate(arguments.points)
+        if arguments.dense:
+            dense = photo_pair.locate(photo_pair.grid(arguments.grid))
     if arguments.out:
         heat_point = arguments.points[0] if arguments.heatmap else None
         _draw(photo_pair, points, dense, heat_point, arguments.out)

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import click
@@ -26,6 +27,10 @@ SHORTEST_INTERVAL, LONGEST_INTERVAL = 60.0, 600.0
 
 PULSE = 1.0
 """Seconds after which a bar is drawn again, and a log gets the line that is due, though nothing was done."""
+
+
+_WAITING = "{desc}: {elapsed}{postfix}"
+"""Form of a bar of which nothing is known but the time."""
 
 
 class ProgressBar:
@@ -86,6 +91,7 @@ class ProgressBar:
             self._done, self._total = done, total
             # A download's size is often known only after it has begun.
             self._bar.total = total
+            self._bar.bar_format = None if done or total else _WAITING
             self._set_note(note)
             # tqdm counts steps, callers count from the start.
             self._bar.update(done - self._bar.n)
@@ -189,6 +195,7 @@ class ProgressBar:
             # What an earlier run has done is not counted in the speed.
             initial=done,
             total=total,
+            bar_format=None if done or total else _WAITING,
             file=sys.stderr,
             disable=not is_shown,
             # Lines that are printed later would stand below a bar that says nothing any more.
@@ -197,6 +204,14 @@ class ProgressBar:
         if self._is_enabled:
             self._pulse = _Pulse(self)
             self._pulse.start()
+
+
+@contextmanager
+def waiting(title: str) -> Iterator[None]:
+    """Shows for how long something goes on whose steps cannot be counted."""
+    with ProgressBar("step") as bar:
+        bar.show(title, 0, None)
+        yield
 
 
 class _Pulse(threading.Thread):

@@ -19,6 +19,7 @@ from harness.cli.options import (
     results_folders,
     typed_arguments,
 )
+from harness.cli.progress import waiting
 from harness.cli.terminal import print_warnings
 from harness.plugins.host import Host
 from harness.records.joining import read_folders
@@ -96,7 +97,8 @@ def report(host: Host, arguments: ReportArguments) -> int:
     )
     view.check(records)
     sources = Sources(host, arguments.data_root, arguments.datasets or ())
-    page = make_page(results, view, arguments.title, host, sources)
+    with waiting("report"):
+        page = make_page(results, view, arguments.title, host, sources)
     write_page(page, arguments.out)
     print_warnings((*page.absent, *page.damaged))
     click.echo(str(arguments.out))

@@ -20,6 +20,7 @@ from harness.cli.options import (
     typed_arguments,
     warn_of_large_alphas,
 )
+from harness.cli.progress import ProgressBar
 from harness.cli.table_files import choose_output, out_option
 from harness.cli.terminal import print_warning, print_warnings
 from harness.errors import BenchError, SeveralErrors, UserError
@@ -73,7 +74,7 @@ class RescoreArguments:
     type=click.Choice(["box", "image", "points"]),
     help="What alpha multiplies, instead of the dataset's own.",
 )
-@click.option(
+@option(
     "--format",
     "format_",
     type=click.Choice(FORMATS),
@@ -97,7 +98,8 @@ def rescore(host: Host, arguments: RescoreArguments) -> int:
     rescored: list[Rescored] = []
     mistakes: list[str] = []
     # A cell that failed or is not applicable has no predictions.
-    for record in filter(lambda record: record.scores, records):
+    predicted = [record for record in records if record.scores]
+    for record in ProgressBar("cell").wrap(predicted, "rescore"):
         # The other cells are scored all the same.
         try:
             rescored.append(

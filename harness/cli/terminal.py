@@ -8,13 +8,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
-import click
-
 from harness.api.cell_lines import cell_lines
 from harness.cli.debugging import print_traceback
 from harness.cli.progress import ProgressBar
-from harness.cli.verbosity import print_information, print_step
-from harness.messages import printable
+from harness.cli.verbosity import print_information, print_line, print_step
 
 if TYPE_CHECKING:
     from harness.records.schema import Record
@@ -70,8 +67,7 @@ def print_warnings(lines: Iterable[str]) -> None:
 
 def print_warning(line: str) -> None:
     """Prints one line to stderr, after the program's name."""
-    # Names and errors of others are in it.
-    click.echo(f"bench: {printable(line)}", err=True)
+    print_line(line)
 
 
 def stdout_format() -> Literal["text", "md"]:

@@ -6,6 +6,7 @@ stdout is the same at every level: a script that reads a table gets the table.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -40,16 +41,29 @@ def is_verbose() -> bool:
     return _level.get() is Verbosity.VERBOSE
 
 
+def print_line(line: str) -> None:
+    """Prints one line to stderr, after the program's name; a bar that is there goes on below it."""
+    # Names and errors of others are in it.
+    text = f"bench: {printable(line)}"
+    if "tqdm" not in sys.modules:
+        click.echo(text, err=True)
+        return
+    from tqdm import tqdm
+
+    with tqdm.external_write_mode(file=sys.stderr):
+        click.echo(text, err=True)
+
+
 def print_information(line: str) -> None:
     """Prints a line to stderr that no number depends on, such as where the results are."""
     if not is_quiet():
-        click.echo(f"bench: {printable(line)}", err=True)
+        print_line(line)
 
 
 def print_step(line: str) -> None:
     """Prints a line to stderr where the user wants to see each step."""
     if is_verbose():
-        click.echo(f"bench: {printable(line)}", err=True)
+        print_line(line)
 
 
 @contextmanager
@@ -77,5 +91,4 @@ class _StepHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Prints a record."""
         # Warnings name the program themselves, for whoever uses the package without this handler.
-        message = record.getMessage().removeprefix("bench: ")
-        click.echo(f"bench: {printable(message)}", err=True)
+        print_line(record.getMessage().removeprefix("bench: "))

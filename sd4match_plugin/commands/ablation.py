@@ -13,6 +13,7 @@ from harness.cli.examples import examples
 from harness.cli.option_names import option
 from harness.cli.options import typed_arguments
 from harness.cli.run import run
+from harness.cli.verbosity import print_information
 from harness.errors import UserError
 from harness.plugins.host import Host
 from sd4match_plugin.commands.train import SharedArguments, TrainArguments, run_training, train_command
@@ -92,7 +93,7 @@ def _ablation(host: Host, arguments: AblationArguments) -> int:
     prompt_files: list[Path] = []
     failed = 0
     for number, case in enumerate(ABLATION, start=1):
-        click.echo(f"{number}/{len(ABLATION)} {case}", err=True)
+        print_information(f"{number}/{len(ABLATION)} {case}")
         # A case that diverges does not stop the others; its best prompt so far is compared, too.
         failed |= run_training(host, arguments.training(case))
         best = arguments.out / case / BEST

@@ -378,10 +378,7 @@ def _print_warnings(job: Job) -> None:
     if index.broken:
         reason = next(iter(index.broken.values()))
         pairs = counted(len(index.pair_ids), "pair")
-        click.echo(
-            f"bench: {len(index.broken)} of {pairs} cannot be read and are left out; the first: {reason}",
-            err=True,
-        )
+        print_warning(f"{len(index.broken)} of {pairs} cannot be read and are left out; the first: {reason}")
     validation = job.data.validation_index
     lacking = validation.lacking(validation.threshold) if validation else {}
     if lacking:
@@ -392,7 +389,7 @@ def _print_warnings(job: Job) -> None:
         for note in notes_on_split(split) if split else ():
             print_warning(note)
     if validation is None:
-        click.echo("bench: no validation split; the newest prompt counts as the best", err=True)
+        print_warning("no validation split; the newest prompt counts as the best")
 
 
 def _print_result(job: Job, arguments: TrainArguments) -> None:

@@ -7,8 +7,8 @@ import sys
 import threading
 
 import harness.cli.progress
-from harness.cli.progress import ProgressBar
-from harness.cli.verbosity import Verbosity, showing
+from harness.cli.progress import ProgressBar, waiting
+from harness.cli.verbosity import Verbosity, print_line, showing
 
 
 class Terminal(io.StringIO):
@@ -185,3 +185,28 @@ def test_verbose_has_lines_on_a_terminal_too(monkeypatch):
         clock.now += 10
         bar.show("dift", 1, 2)
     assert terminal.getvalue() == "bench: dift: 1 of 2 pairs, 10.0 s a pair, 10 s left\n"
+
+
+def test_a_task_of_unknown_length_shows_the_time_alone(monkeypatch):
+    terminal = open_terminal(monkeypatch)
+    with waiting("report"):
+        pass
+    with ProgressBar("pair") as bar:
+        bar.show("1/1 dift", 0, None)
+        bar.note("loading weights")
+    assert "report: 00:00" in terminal.getvalue()
+    assert "1/1 dift: 00:00, loading weights" in terminal.getvalue()
+    assert "?" not in terminal.getvalue()
+
+
+def test_a_line_is_not_printed_into_a_bar(monkeypatch):
+    terminal = open_terminal(monkeypatch)
+    with ProgressBar("pair") as bar:
+        bar.show("1/1 dift", 1, 2)
+        before = len(terminal.getvalue())
+        print_line("cell.npz: damaged")
+    # The bar is wiped away first: a return, blanks, a return.
+    blank, _, rest = terminal.getvalue()[before:].partition("bench: ")
+    assert blank.strip("\r ") == ""
+    assert len(blank) > 10
+    assert rest.startswith("cell.npz: damaged\n")
