@@ -123,7 +123,13 @@ def device_name(name: str) -> str:
         # Only a tensor shows whether the device is there: `torch.device` checks the spelling alone.
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UserError(f"--device {name}: {str(error).splitlines()[0]}; 'cpu' always works") from error
+        problem = str(error).splitlines()[0]
+        # PyTorch lists two dozen kinds of devices, most of which nobody has.
+        if problem.startswith("Expected one of"):
+            raise UserError(
+                f"--device {name}: no such kind of device; auto, cpu, cuda, cuda:1 or mps"
+            ) from error
+        raise UserError(f"--device {name}: {problem}; 'cpu' always works") from error
     _LOG.info("device: %s", name)
     return name
 

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import click
 
-from harness.cli.anywhere import parse_anywhere, show_anywhere_options
+from harness.cli.anywhere import parse_anywhere, show_anywhere_options, suggested_options
 from harness.cli.debugging import is_debugging, print_traceback
 from harness.cli.examples import examples
 from harness.cli.terminal import wants_colours
@@ -168,6 +168,8 @@ def _print_usage(error: click.ClickException) -> int:
     command = "bench"
     if isinstance(error, click.UsageError) and error.ctx:
         command = error.ctx.command_path
+    if isinstance(error, click.NoSuchOption):
+        error = click.NoSuchOption(error.option_name, possibilities=suggested_options(error), ctx=error.ctx)
     # click lists the choices of an option on several lines.
     message = " ".join(error.format_message().split())
     return _print_error(f"{command}: {message} ('{command} --help' tells more)", error.exit_code or 2)

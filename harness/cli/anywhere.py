@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from harness.cli.debugging import VARIABLE
+from harness.cli.option_names import NamedOption
 from harness.cli.verbosity import Verbosity
 from harness.errors import UserError
 from harness.plugins.host import Host
@@ -57,6 +59,20 @@ def parse_anywhere(arguments: Sequence[str]) -> AnywhereOptions:
         verbosity = Verbosity.VERBOSE
     is_debugging = options.debug or os.environ.get(VARIABLE, "") not in ("", "0")
     return AnywhereOptions(tuple(options.no_plugin), is_debugging, verbosity, tuple(remaining))
+
+
+_NAMES = ("--quiet", "--verbose", "--debug", "--no-plugin")
+
+
+def suggested_options(error: click.NoSuchOption) -> list[str]:
+    """The options that may have been meant: one of those here, or one of the command's that help shows."""
+    if near := difflib.get_close_matches(error.option_name, _NAMES, cutoff=0.75):
+        return near
+    silent: list[str] = []
+    for option in error.ctx.command.params if error.ctx else ():
+        if isinstance(option, NamedOption):
+            silent += option.silent
+    return [name for name in error.possibilities or () if name not in silent]
 
 
 def show_anywhere_options(command: Command) -> Command:

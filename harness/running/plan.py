@@ -89,13 +89,20 @@ def _split(sweep: Sweep, host: Host, choice: DatasetChoice) -> str:
 
 
 def _prompts(sweep: Sweep, host: Host, method: MethodSpec, extractor: ExtractorSpec) -> Sequence[str]:
-    for prompt in sweep.prompts or ():
+    # Tables write `none` for methods without prompts, and so it is typed.
+    prompts = [name for name in sweep.prompts or () if name != NO_PROMPT]
+    for prompt in prompts:
         # Looked up for the error of an unknown name.
         host.prompts[prompt]
     # A method without prompts has one cell, however many prompts the sweep names.
     if not extractor.prompt_kinds:
         return (NO_PROMPT,)
-    return _distinct(sweep.prompts or (method.prompt,))
+    if sweep.prompts and not prompts:
+        raise UserError(
+            f"--prompts {NO_PROMPT}: {method.name} takes a prompt; its own is {method.prompt}, and "
+            "'empty' is the empty text"
+        )
+    return _distinct(prompts or (method.prompt,))
 
 
 def _misfit(host: Host, extractor: ExtractorSpec, prompt: str) -> str:

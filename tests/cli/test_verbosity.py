@@ -89,3 +89,18 @@ def test_colours_follow_the_environment(bench, tmp_path, monkeypatch):
     assert "\x1b[" in bench(*words).out
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b[" not in bench(*words).out
+
+
+@pytest.mark.parametrize(
+    ("words", "suggestion"),
+    [
+        (("run", "--quite", "--methods", "position"), "Did you mean '--quiet'?"),
+        (("list", "methods", "--verbos"), "Did you mean '--verbose'?"),
+        # The names of before are read, and not suggested.
+        (("run", "--methods", "position", "--sed", "1"), "Did you mean one of: '--seeds', '--set'?"),
+    ],
+)
+def test_a_misspelt_option_gets_a_suggestion(bench, words, suggestion):
+    done = bench(*words)
+    assert done.status == 2
+    assert suggestion in done.err

@@ -435,3 +435,17 @@ def test_a_config_file_that_is_not_there(bench, tmp_path):
     assert f"--config {tmp_path / 'none.toml'}: No such file or directory" in done.complaint
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
     assert "not valid TOML" in bench("run", "--config", tmp_path / "binary.toml").complaint
+
+
+def test_none_is_the_prompt_of_methods_without_one():
+    host = load_plugins(points=[])
+
+    def prompts(*names, methods=("position",)):
+        sweep = Sweep(methods=methods, datasets=(DatasetChoice("shapes"),), prompts=names)
+        return [(cell.method, cell.prompt) for cell in plan(sweep, host)]
+
+    assert prompts("none") == [("position", "none")]
+    both = ("position", "dift")
+    assert prompts("none", "empty", methods=both) == [("position", "none"), ("dift", "empty")]
+    with pytest.raises(UserError, match="--prompts none: dift takes a prompt; its own is category"):
+        prompts("none", methods=both)
