@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from harness.cli.option_names import option
 from harness.cli.options import Command
 from harness.cli.terminal import stdout_format
 from harness.cli.verbosity import print_information
@@ -28,11 +29,10 @@ _FORMAT_OF: Mapping[str, Format] = {
 
 def out_option(endings: str) -> Callable[[Command], Command]:
     """Makes the option `--out`, None where the table is printed."""
-    return click.option(
+    return option(
         "-o",
         "--out",
-        "--output",
-        "out",
+        old=("--output",),
         type=click.Path(path_type=Path, allow_dash=True),
         metavar="FILE",
         help=f"Write to this file instead, whole or not at all; its ending says the form: {endings}.",
