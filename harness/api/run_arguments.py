@@ -46,6 +46,7 @@ class RunArguments:
     cache: Path | None
     workers: int | None
     fresh: bool
+    dry_run: bool = False
     out: Path
     data_root: Path
 

@@ -28,12 +28,13 @@ from harness.cli.options import (
     warn_of_large_alphas,
     weights,
 )
-from harness.cli.terminal import TerminalReporter, stdout_format
+from harness.cli.terminal import TerminalReporter, print_warnings, stdout_format
 from harness.cli.verbosity import print_information
 from harness.errors import UserError
 from harness.messages import counted
 from harness.plugins.host import Host
 from harness.running.parameters import SHORT_NAMES
+from harness.running.plan import plan
 
 if TYPE_CHECKING:
     from harness.records.schema import Record
@@ -52,6 +53,7 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
     short_help="Run methods on datasets and print the table.",
     epilog=examples(
         "bench run --methods position,hog --limit 60",
+        "bench run --methods sd4match-cpm,dift --weights paper --datasets spair-71k --dry-run",
         "bench run --methods dift --timesteps 0..500:100 --datasets shapes",
         "bench run --methods dift --datasets spair-71k --data-root data --weights paper",
     ),
@@ -161,6 +163,12 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
     help="Compute finished cells anew, with all localizers that they have; earlier numbers stay until then.",
 )
 @option(
+    "--dry-run",
+    is_flag=True,
+    help="Only say what the run would do: cells, pairs, what is there and what is missing, time and memory "
+    "as far as earlier cells in --out tell. Status 2 where something is missing.",
+)
+@option(
     "-o",
     "--out",
     old=("--results",),
@@ -185,12 +193,26 @@ def run(host: Host, arguments: RunArguments) -> int:
 
     A finished cell is not run again. An interrupted one goes on where it stopped.
     """
+    if arguments.dry_run:
+        return _print_forecast(host, arguments)
     outcome = run_sweep(host, arguments, TerminalReporter())
     texts = [table.render(stdout_format()) for table in outcome.tables]
     # Each text ends with a line break of its own.
     click.echo("\n".join(texts), nl=False)
     print_information(_closing_line(arguments.out, outcome.records))
     return int(outcome.has_failures)
+
+
+def _print_forecast(host: Host, arguments: RunArguments) -> int:
+    """Prints what the run would do, and returns the status with which it would begin."""
+    cells = plan(arguments.sweep(), host)
+    from harness.cli.forecast_text import forecast_text
+    from harness.running.forecast import forecast
+
+    expected = forecast(host, cells, arguments.run_options(host))
+    print_warnings(expected.notes)
+    click.echo(forecast_text(expected))
+    return 2 if expected.missing else 0
 
 
 def _closing_line(out: Path, records: Sequence[Record]) -> str:

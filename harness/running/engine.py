@@ -55,10 +55,10 @@ def run_cells(host: Host, cells: Sequence[Cell], options: RunOptions, reporter: 
     resources = Resources(host, options)
     # All sources at once, so that a user learns of every missing one in one message.
     resources.require_weights(cells)
-    resolved = _distinct([resolve_cell(resources, cell) for cell in cells])
+    resolved = distinct_cells([resolve_cell(resources, cell) for cell in cells])
     if options.fresh:
         resolved = [with_recorded_localizers(resources, cell) for cell in resolved]
-    for line in (*_notes_on_data(resolved), *measure_lines(resolved)):
+    for line in (*notes_on_data(resolved), *measure_lines(resolved)):
         reporter.warn(line)
     # Once for all cells: they have one cache and one file system.
     warn, inform = OncePerSubject(reporter.warn), OncePerSubject(reporter.inform)
@@ -95,7 +95,7 @@ def _log_options(options: RunOptions) -> None:
     )
 
 
-def _distinct(resolved: Sequence[ResolvedCell]) -> list[ResolvedCell]:
+def distinct_cells(resolved: Sequence[ResolvedCell]) -> list[ResolvedCell]:
     """Cells of which none has the numbers of another, as two copies of one prompt file have."""
     by_digest: dict[str, ResolvedCell] = {}
     for cell in resolved:
@@ -103,7 +103,7 @@ def _distinct(resolved: Sequence[ResolvedCell]) -> list[ResolvedCell]:
     return list(by_digest.values())
 
 
-def _notes_on_data(resolved: Sequence[ResolvedCell]) -> list[str]:
+def notes_on_data(resolved: Sequence[ResolvedCell]) -> list[str]:
     """Lines on splits that are not whole, or do not look as they should; one of each kind for a split."""
     # A split is read once and shared by its cells.
     indexes = {id(cell.index): cell.index for cell in resolved}

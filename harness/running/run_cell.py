@@ -112,7 +112,7 @@ def _complete(resources: Resources, resolved: ResolvedCell, reports: Reports) ->
     known = resources.host.localizers
     for subject, problem in describe_damage(resolved, earlier, stored, known).items():
         reports.warn(subject, problem)
-    missing = _missing_pairs(resolved, stored)
+    missing = missing_pairs(resolved, stored)
     if found := describe_found(resolved, earlier, len(missing)):
         reports.inform(title(resolved), found)
     work = _work_on(resources, resolved, missing, measures, reports)
@@ -186,7 +186,7 @@ def _write_failed(resolved: ResolvedCell, error: BaseException) -> Record:
     return record
 
 
-def _missing_pairs(resolved: ResolvedCell, stored: Stored) -> dict[str, list[str]]:
+def missing_pairs(resolved: ResolvedCell, stored: Stored) -> dict[str, list[str]]:
     """Pair -> localizers that have not predicted it yet, in the dataset's order."""
     done: set[tuple[str, str]] = set()
     for table in stored.tables:
