@@ -117,8 +117,22 @@ def test_the_command_writes_both_files(shapes, tmp_path, monkeypatch):
     assert stored["bytes"]["Stable Diffusion 2-1, weights"] == shapes.weight_bytes
 
 
+def stored_counts():
+    return json.loads((ROOT / "results" / "performance" / "reproduction.json").read_text(encoding="utf-8"))
+
+
 def test_the_stored_page_is_of_these_runs():
-    stored = json.loads((ROOT / "results" / "performance" / "reproduction.json").read_text(encoding="utf-8"))
+    stored = stored_counts()
     units = Units(**stored["operations"])
     expected = [reproduction.hours(total(run, units), stored["peak_tflops"], stored["share"]) for run in RUNS]
     assert [run["hours"] for run in stored["runs"]] == pytest.approx(expected)
+
+
+def test_the_page_on_table_2_has_the_counted_times():
+    page = (ROOT / "docs" / "reproduce" / "table2.md").read_text(encoding="utf-8")
+    runs = [run for run in stored_counts()["runs"] if run["item"] == "Table 2"]
+    assert len(runs) == 7
+    for run in runs:
+        method = run["what"].partition(" ")[0]
+        (row,) = (line for line in page.splitlines() if line.startswith("| ") and f"| `{method}` |" in line)
+        assert f"| {reproduction._duration(3600 * run['hours'])} |" in row
