@@ -12,8 +12,9 @@ def test_contract():
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from harness.doctor.examine import Circumstances, examine_kind
@@ -34,6 +35,7 @@ from harness.specs import (
     ProtocolSpec,
     WeightSource,
 )
+from harness.weights.choice import WeightChoice
 
 __all__ = [
     "check_dataset",
@@ -56,11 +58,17 @@ _HOOKS = {
 
 Spec = ExtractorSpec | LocalizerSpec | PromptSpec | MethodSpec | DatasetSpec | ProtocolSpec | WeightSource
 
+OwnWeights = Mapping[str, str | Path]
+
+NO_WEIGHTS: OwnWeights = MappingProxyType({})
+
 _TESTED = "under test"
 """Name of the plugin that is made of what a test hands over."""
 
 
-def check_plugin(plugin: object, *, data_root: str | Path = "data") -> list[Finding]:
+def check_plugin(
+    plugin: object, *, data_root: str | Path = "data", weights: OwnWeights = NO_WEIGHTS
+) -> list[Finding]:
     """Checks all that a plugin brings: its methods, extractors, localizers, prompts and datasets.
 
     It need not be installed. Where it is, what the test hands over is checked and not what is installed.
@@ -68,6 +76,7 @@ def check_plugin(plugin: object, *, data_root: str | Path = "data") -> list[Find
     Args:
         plugin: the module, or the object, that has the hooks.
         data_root: folder that holds the datasets' own folders.
+        weights: weight source -> a file or folder to take in its place, such as a small network for tests.
 
     Returns:
         What was found, with what is weak and what does not apply.
@@ -79,24 +88,26 @@ def check_plugin(plugin: object, *, data_root: str | Path = "data") -> list[Find
     loaded = host.plugins[-1]
     if loaded.reason:
         raise AssertionError(f"plugin {loaded.status}: {loaded.reason}")
+    circumstances = _circumstances(weights, Path(data_root))
     findings: list[Finding] = []
     for kind, name in _brought(host, loaded):
-        findings += _checked(host, kind, name, Circumstances(data_root=Path(data_root)))
+        findings += _checked(host, kind, name, circumstances)
     return findings
 
 
-def check_method(name: str) -> list[Finding]:
+def check_method(name: str, *, weights: OwnWeights = NO_WEIGHTS) -> list[Finding]:
     """Checks a method of an installed plugin by name. Returns and raises as `check_plugin`."""
-    return _checked(load_plugins(), "method", name, Circumstances())
+    return _checked(load_plugins(), "method", name, _circumstances(weights))
 
 
-def check_extractor(spec: ExtractorSpec, *beside: Spec) -> list[Finding]:
+def check_extractor(spec: ExtractorSpec, *beside: Spec, weights: OwnWeights = NO_WEIGHTS) -> list[Finding]:
     """Checks an extractor. Returns and raises as `check_plugin`.
 
     Args:
         beside: other specs that it needs, such as its `WeightSource`.
+        weights: as those of `check_plugin`.
     """
-    return _check_spec("method", spec, beside, Circumstances())
+    return _check_spec("method", spec, beside, _circumstances(weights))
 
 
 def check_localizer(spec: LocalizerSpec) -> list[Finding]:
@@ -104,13 +115,14 @@ def check_localizer(spec: LocalizerSpec) -> list[Finding]:
     return _check_spec("localizer", spec, (), Circumstances())
 
 
-def check_prompt(spec: PromptSpec, *beside: Spec) -> list[Finding]:
+def check_prompt(spec: PromptSpec, *beside: Spec, weights: OwnWeights = NO_WEIGHTS) -> list[Finding]:
     """Checks a prompt type. Returns and raises as `check_plugin`.
 
     Args:
         beside: other specs that it needs, such as its `WeightSource` or the extractor that takes it.
+        weights: as those of `check_plugin`.
     """
-    return _check_spec("prompt", spec, beside, Circumstances())
+    return _check_spec("prompt", spec, beside, _circumstances(weights))
 
 
 def check_dataset(spec: DatasetSpec, folder: str | Path | None = None) -> list[Finding]:
@@ -123,6 +135,11 @@ def check_dataset(spec: DatasetSpec, folder: str | Path | None = None) -> list[F
     # By the place, as the user of a command would name it.
     name = f"{spec.name}={folder}" if folder is not None else spec.name
     return _checked(host, "dataset", name, Circumstances())
+
+
+def _circumstances(weights: OwnWeights, data_root: Path = Path("data")) -> Circumstances:
+    own = {name: Path(path) for name, path in weights.items()}
+    return Circumstances(weights=WeightChoice(own=own), data_root=data_root)
 
 
 def _check_spec(kind: str, spec: Spec, beside: Sequence[Spec], circumstances: Circumstances) -> list[Finding]:

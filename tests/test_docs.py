@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import re
 import shlex
@@ -103,12 +104,18 @@ def test_the_page_on_plugins_names_every_hook():
 
 def test_example_extractor_works():
     namespace = {}
-    exec(blocks(ROOT / "docs" / "guides" / "extractor.md", "python")[0], namespace)
+    example = blocks(ROOT / "docs" / "guides" / "extractor.md", "python")[0]
+    exec(example, namespace)
+    # As the page says.
+    assert len([line for line in example.splitlines() if line]) <= 12
     (spec,) = namespace["bench_extractors"]()
-    request = ImageRequest(PIL.Image.new("RGB", (90, 60), (255, 0, 51)), "an image", "cat")
-    (one,) = spec.make(MakeContext()).extract([request])
-    assert one.data.shape == (3, 16, 16)
-    assert one.data[:, 3, 4].tolist() == pytest.approx([1, 0, 0.2], abs=1e-5)
+    picture = PIL.Image.new("RGB", (90, 60), (255, 0, 51))
+    picture.paste((0, 0, 0), (0, 0, 45, 60))
+    (one,) = spec.make(MakeContext()).extract([ImageRequest(picture, "an image", "cat")])
+    assert one.data.shape == (768, 16, 16)
+    # Red, green and blue of each of the 256 pixels of a cell, left and right.
+    assert one.data[:, 3, 4].tolist() == pytest.approx([-0.5] * 768)
+    assert one.data[::256, 3, 12].tolist() == pytest.approx([0.5, -0.5, -0.3], abs=1e-5)
     assert one.frame.size == spec.fed({})
 
 
@@ -116,9 +123,41 @@ def test_example_localizer_works():
     namespace = {}
     exec(blocks(ROOT / "docs" / "guides" / "localizer.md", "python")[0], namespace)
     (spec,) = namespace["bench_localizers"]()
-    frame = Frame.stretched(Size(200, 100), Size(64, 64))
-    one = FeatureMap(torch.rand(3, 4, 4), frame)
-    assert spec.make()(one, one, torch.zeros(2, 2)).points.tolist() == [[100, 50], [100, 50]]
+    source = FeatureMap(torch.eye(16).reshape(16, 4, 4), Frame.stretched(Size(200, 100), Size(64, 64)))
+    target = FeatureMap(source.data.flip(2), Frame.stretched(Size(40, 80), Size(64, 64)))
+    # In the first row's second cell, which is the third of the mirrored map; the centre of that cell.
+    located = spec.make()(source, target, torch.tensor([[70.0, 10.0]], dtype=torch.float64))
+    x, y = (2.5 * 16 - 0.5) * 40 / 64, (0.5 * 16 - 0.5) * 80 / 64
+    assert located.points.tolist() == [pytest.approx([x, y])]
+    assert located.score.tolist() == [pytest.approx(1)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("extractor", "my-vit"), ("localizer", "nearest"), ("prompt", "close-up"), ("dataset", "houses")],
+)
+def test_pages_show_what_new_plugin_writes(kind, name, bench, tmp_path):
+    page = ROOT / "docs" / "guides" / f"{kind}.md"
+    assert f"bench new-plugin {name}" in page.read_text(encoding="utf-8")
+    assert bench("new-plugin", name, "--kind", kind, "-o", tmp_path / "new").status == 0
+    (module,) = (tmp_path / "new").glob("bench_*.py")
+    assert module.read_text(encoding="utf-8") in blocks(page, "python")
+
+
+def test_the_page_of_hooks_has_every_hook_and_field():
+    from harness import hookspecs, specs
+
+    page = (ROOT / "docs" / "reference" / "hooks.md").read_text(encoding="utf-8")
+    hooks = [name for name in vars(hookspecs) if name.startswith("bench_")]
+    assert [name for name in hooks if f"`{name}(" not in page] == []
+    kinds = [kind for name, kind in vars(specs).items() if name.endswith("Spec") or name == "WeightSource"]
+    assert len(kinds) > 8
+    for kind in kinds:
+        # A learned prompt's spec is a field of another one, and on the page of prompts.
+        if kind is not specs.LearnedSpec:
+            row = re.search(rf"^\| `{kind.__name__}` \|.*$", page, re.MULTILINE).group()
+            names = {field.name for field in dataclasses.fields(kind)} - {"name", "description"}
+            assert {name for name in names if not re.search(rf"`{name}\b", row)} == set(), kind.__name__
 
 
 def test_the_example_reporter_reports(bench, tmp_path, monkeypatch):

@@ -84,6 +84,9 @@ def test_weights_stand_beside_an_extractor(tmp_path):
     spec = ExtractorSpec(name="mine", make=make, image_size=SIZE, weights=("own",))
     assert "unknown weight source 'own'" in failures(check_extractor, spec)
     check_extractor(spec, WeightSource(name="own", locate=lambda: file))
+    remote = WeightSource(name="own", mirrors=("nobody/nothing",), files=("*.bin",))
+    assert "weights own" in failures(check_extractor, spec, remote)
+    check_extractor(spec, remote, weights={"own": tmp_path})
 
 
 def test_a_method_is_checked_by_name():

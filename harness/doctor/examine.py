@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,20 +76,21 @@ def examine_kind(host: Host, kind: str, name: str, circumstances: Circumstances)
         return list(examine_localizer(host, name, _pairs(host)))
     if kind == "prompt":
         prompt = host.prompts[name]
-        params: dict[str, Scalar] = {}
+        defaults: dict[str, Scalar] = {}
         for extractor in host.extractors.values():
             if prompt.kind in extractor.prompt_kinds:
-                params = dict(extractor.params)
+                defaults = dict(extractor.params)
                 break
-        context = _context(host, circumstances, (), prompt, {**params, **prompt.params})
-        return list(examine_prompt(host, name, _pairs(host), context))
+        pairs = _pairs(host)
+        context = _context(host, circumstances, (), prompt, {**defaults, **prompt.params}, pairs)
+        return list(examine_prompt(host, name, pairs, context))
     recipe = host.methods[name]
     extractor = host.extractors[recipe.extractor]
     own_prompt = None if recipe.prompt == NO_PROMPT else host.prompts[recipe.prompt]
-    context = _context(
-        host, circumstances, extractor.weights, own_prompt, {**extractor.params, **recipe.params}
-    )
-    return list(examine_method(host, recipe.name, _pairs(host), context, circumstances.localizer))
+    params = {**extractor.params, **recipe.params}
+    pairs = _pairs(host)
+    context = _context(host, circumstances, extractor.weights, own_prompt, params, pairs)
+    return list(examine_method(host, recipe.name, pairs, context, circumstances.localizer))
 
 
 def _pairs(host: Host) -> list[ImagePair]:
@@ -105,6 +106,7 @@ def _context(
     source_names: Iterable[str],
     prompt: PromptSpec | None,
     params: dict[str, Scalar],
+    pairs: Sequence[ImagePair],
 ) -> MakeContext:
     """A context with the weights of an extractor and of a prompt. Raises `UserError` where one is missing."""
     names = [*source_names, *(prompt_weight_names(prompt, None) if prompt else ())]
@@ -118,7 +120,7 @@ def _context(
         device=device,
         params=params,
         weights={name: source.path for name, source in sources.items()},
-        categories=("cat",),
+        categories=tuple(sorted({pair.category for pair in pairs})),
         prompt_scope=prompt.scope if prompt else "image",
         prompt_file=learned.path if learned else None,
     )
