@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import io
 import re
 import shlex
 import types
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import PIL.Image
 import pytest
 import torch
-from support.pages import PAGES, anchors, blocks, prose
+from support.pages import PAGES, anchors, blocks, prose, saved_blocks
 from support.paths import ROOT
 
 import harness.cli
@@ -26,13 +28,13 @@ from harness.plugins.loading import load_plugins
 from harness.specs import AVERAGINGS, FeatureMap, ImageRequest, MakeContext
 
 
-def commands() -> Iterator[tuple[str, str]]:
+def commands() -> Iterator[tuple[Path, str]]:
     for page in PAGES:
         for block in blocks(page, "") + blocks(page, "console"):
             for line in block.replace("\\\n", "").splitlines():
                 words = line.removeprefix("$ ").split("#")[0].strip()
                 if re.match(r"(\.venv/bin/)?bench ", words):
-                    yield page.name, words.removeprefix(".venv/bin/")
+                    yield page, words.removeprefix(".venv/bin/")
 
 
 def test_readme_shows_the_example_plugin_as_it_is():
@@ -40,9 +42,14 @@ def test_readme_shows_the_example_plugin_as_it_is():
     assert example in blocks(ROOT / "README.md", "python")
 
 
-@pytest.mark.parametrize(("page", "line"), list(commands()))
-def test_every_command_line_on_a_page_parses(page, line):
+@pytest.mark.parametrize(("page", "line"), list(commands()), ids=lambda value: getattr(value, "stem", value))
+def test_every_command_line_on_a_page_parses(page, line, tmp_path, monkeypatch):
     """Commands, options and choices exist; nothing is run."""
+    monkeypatch.chdir(tmp_path)
+    # A file of options is read with the command line.
+    for name, content in saved_blocks(page):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content, encoding="utf-8")
     # Without what can stand anywhere, such as --quiet.
     words = list(parse_anywhere(shlex.split(line)[1:]).remaining)
     command: click.Command = root_command
@@ -77,6 +84,14 @@ def test_every_page_is_in_the_contents():
             entries = [line for line in block.splitlines() if line and not line.startswith(":")]
             listed |= {(page.parent / f"{entry}.md").resolve() for entry in entries}
     assert listed == set(docs.rglob("*.md"))
+
+
+@pytest.mark.parametrize("module", ["harness", "harness.specs", "harness.networks", "harness.testing"])
+def test_every_public_name_has_its_place_in_the_reference(module):
+    folder = ROOT / "docs" / "reference" / "api"
+    page = (folder / f"{module.rpartition('.')[2]}.md").read_text(encoding="utf-8")
+    for name in importlib.import_module(module).__all__:
+        assert f":: {name}\n" in page or f"`{module}.{name}`" in page, name
 
 
 @pytest.mark.parametrize("kind", ["json", "csv"])

@@ -16,6 +16,12 @@ def blocks(page: Path, language: str) -> list[str]:
     return [content for kind, content in fenced if kind == language]
 
 
+def saved_blocks(page: Path) -> list[tuple[str, str]]:
+    """Blocks that a comment before them gives a name (`<!-- file: sweep.toml -->`), by that name."""
+    pattern = r"^<!-- file: (\S+) -->\n```\w*\n(.*?)^```$"
+    return re.findall(pattern, page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
 def prose(page: Path) -> str:
     """Text of a page without its fenced blocks: `[x](y)` in code is no link."""
     return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
