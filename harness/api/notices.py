@@ -45,6 +45,11 @@ def warn(line: str) -> None:
     warnings.warn_explicit(printable(line), BenchWarning, file, number, registry={})
 
 
+def _is_watched() -> bool:
+    """Says whether a bar is drawn again in its place: on a terminal and in a notebook, not in a log."""
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+
 class NoticeReporter:
     """A `harness.running.engine.Reporter` for Python: a bar on stderr, warnings, and a log.
 
@@ -66,7 +71,6 @@ class NoticeReporter:
         """Shows how far the cell is while it runs."""
         from tqdm import tqdm
 
-        is_watched = sys.stderr.isatty() or "ipykernel" in sys.modules
         self._is_running = True
         try:
             # Text in place of widgets, which need a package of their own in notebooks.
@@ -75,7 +79,7 @@ class NoticeReporter:
                 unit="pair",
                 file=sys.stderr,
                 leave=False,
-                mininterval=0.1 if is_watched else _LOG_SECONDS,
+                mininterval=0.1 if _is_watched() else _LOG_SECONDS,
                 disable=not self._has_progress,
             ) as self._bar:
                 yield self._show
@@ -91,7 +95,7 @@ class NoticeReporter:
     def cell_step(self, text: str) -> None:
         """Shows behind the bar what the cell is at."""
         if self._bar is not None:
-            self._bar.set_postfix_str(text)
+            self._bar.set_postfix_str(text, refresh=_is_watched())
 
     def cell_finished(self, record: Record) -> None:
         """Warns of each kind of failure in a cell, and of what waited for its end."""
