@@ -44,6 +44,7 @@ __all__ = [
     "check_method",
     "check_plugin",
     "check_prompt",
+    "check_protocol",
 ]
 
 _HOOKS = {
@@ -69,7 +70,7 @@ _TESTED = "under test"
 def check_plugin(
     plugin: object, *, data_root: str | Path = "data", weights: OwnWeights = NO_WEIGHTS
 ) -> list[Finding]:
-    """Checks all that a plugin brings: its methods, extractors, localizers, prompts and datasets.
+    """Checks all that a plugin brings: its methods, extractors, localizers, prompts, datasets, protocols.
 
     It need not be installed. Where it is, what the test hands over is checked and not what is installed.
 
@@ -123,6 +124,11 @@ def check_prompt(spec: PromptSpec, *beside: Spec, weights: OwnWeights = NO_WEIGH
         weights: as those of `check_plugin`.
     """
     return _check_spec("prompt", spec, beside, _circumstances(weights))
+
+
+def check_protocol(spec: ProtocolSpec) -> list[Finding]:
+    """Checks a protocol. Returns and raises as `check_plugin`."""
+    return _check_spec("protocol", spec, (), Circumstances())
 
 
 def check_dataset(spec: DatasetSpec, folder: str | Path | None = None) -> list[Finding]:
@@ -233,6 +239,7 @@ def _brought(host: Host, plugin: Plugin) -> list[tuple[str, str]]:
         ("localizer", host.localizers),
         ("prompt", host.prompts),
         ("dataset", host.datasets),
+        ("protocol", host.protocols),
     ):
         for name in registry:
             if registry.origin(name).name == plugin.name and not (kind == "method" and name in used):

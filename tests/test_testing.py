@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import types
 
@@ -22,6 +23,7 @@ from harness.specs import (
     Located,
     MethodSpec,
     PromptSpec,
+    ProtocolSpec,
     WeightSource,
 )
 from harness.testing import (
@@ -31,6 +33,7 @@ from harness.testing import (
     check_method,
     check_plugin,
     check_prompt,
+    check_protocol,
 )
 
 SIZE = (64, 48)
@@ -140,6 +143,42 @@ def test_what_a_prompt_does_wrong_is_told(kind, value, problem):
 def test_a_prompt_that_nobody_takes_is_no_fault():
     spec = PromptSpec(name="mine", kind="vector", make=lambda context: lambda category, images: [1.0])
     assert results(check_prompt(spec))["an extractor takes prompts of its kind"] == "warned"
+
+
+def protocol(**fields):
+    return ProtocolSpec(**{"name": "mine", "frame": "original", "strict": True, **fields})
+
+
+@pytest.mark.parametrize(
+    ("fields", "detail"),
+    [
+        ({}, "each dataset's own"),
+        ({"threshold": "image"}, "image"),
+        ({"threshold": 8}, "8 pixels"),
+        (
+            {"threshold": lambda target: target.size[0], "length": "the image's width"},
+            "the image's width: from 96 to 128 pixels on 600 pairs of shapes",
+        ),
+        ({"threshold": lambda target: None, "length": "its head"}, "no pair of shapes has its head"),
+    ],
+)
+def test_a_protocol(fields, detail):
+    found = check_protocol(protocol(**fields))
+    assert detail in {finding.detail for finding in found}
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"threshold": lambda target: -1.0, "length": "a length"}, "its threshold is -1 on pair "),
+        ({"threshold": lambda target: target.head, "length": "a head"}, "has no attribute 'head'"),
+        ({"alphas": (0.1, math.nan)}, "alpha nan is not from"),
+        ({"alphas": ()}, "it has no alpha"),
+        ({"clamp": 60.0}, "PCK@0.05 of the true points themselves is "),
+    ],
+)
+def test_what_a_protocol_does_wrong_is_told(fields, problem):
+    assert problem in failures(check_protocol, protocol(**fields))
 
 
 class Pairs:

@@ -72,11 +72,11 @@ class DoctorArguments:
 @option("--json", "as_json", is_flag=True, help="The same as JSON.")
 @options.typed_arguments(DoctorArguments)
 def doctor(host: Host, arguments: DoctorArguments) -> int:
-    """Check the contract of a method, localizer, prompt or dataset; without NAME, the installation.
+    """Check the contract of a method or another plugin; without NAME, the installation.
 
     With NAME, on the bundled pictures: shapes, layout, frame, scope, determinism, the localizer's grid, and
     an image against itself; of a localizer its grid and its predictions, of a prompt its values, of a
-    dataset (NAME=PATH where it lies elsewhere) its pairs and pictures.
+    dataset (NAME=PATH where it lies elsewhere) its pairs and pictures, of a protocol its threshold.
 
     Without: versions, this machine, environment variables, folders and caches, plugins, weights, datasets,
     and which methods would run. That text is meant for reports of faults: home folders are written as ~, and

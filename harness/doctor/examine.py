@@ -13,6 +13,7 @@ from harness.doctor.dataset import examine_dataset
 from harness.doctor.findings import Finding
 from harness.doctor.localizer import examine_localizer
 from harness.doctor.prompt import examine_prompt
+from harness.doctor.protocol import examine_protocol
 from harness.environment import device_name
 from harness.errors import UserError, unknown_name
 from harness.plugins.host import Host
@@ -41,7 +42,7 @@ class Circumstances:
 
 
 def examine(host: Host, name: str, circumstances: Circumstances) -> tuple[str, list[Finding]]:
-    """Examines a method or extractor, else the localizer, prompt or dataset of that name.
+    """Examines a method or extractor, else the localizer, prompt, dataset or protocol of that name.
 
     Returns:
         The kind and the name, for the head of a table, and the findings.
@@ -55,25 +56,28 @@ def examine(host: Host, name: str, circumstances: Circumstances) -> tuple[str, l
         "localizer": host.localizers,
         "prompt": host.prompts,
         "dataset": host.datasets,
+        "protocol": host.protocols,
     }
     for kind, registry in others.items():
         # A dataset may be named with its folder, as `birds=my/birds`.
         if (name if kind != "dataset" else DatasetChoice.parse(name).name) in registry:
             return f"{kind} {name}", examine_kind(host, kind, name, circumstances)
-    known = {*host.methods, *host.extractors, *host.localizers, *host.prompts, *host.datasets}
-    error = unknown_name("method, localizer, prompt or dataset", name, known)
+    known = {*host.methods, *host.extractors}.union(*others.values())
+    error = unknown_name("method, localizer, prompt, dataset or protocol", name, known)
     # One that failed might have brought it.
     raise UserError(f"{error}{host.methods.missing_plugins()}")
 
 
 def examine_kind(host: Host, kind: str, name: str, circumstances: Circumstances) -> list[Finding]:
-    """Examines a `method`, `localizer`, `prompt` or `dataset`. Raises like `examine`."""
+    """Examines a `method`, `localizer`, `prompt`, `dataset` or `protocol`. Raises like `examine`."""
     if kind == "dataset":
         choice = DatasetChoice.parse(name)
         spec = host.datasets[choice.name]
         return list(examine_dataset(host, spec.name, dataset_folder(spec, choice, circumstances.data_root)))
     if kind == "localizer":
         return list(examine_localizer(host, name, _pairs(host)))
+    if kind == "protocol":
+        return list(examine_protocol(host, name))
     if kind == "prompt":
         prompt = host.prompts[name]
         defaults: dict[str, Scalar] = {}
