@@ -29,6 +29,9 @@ PULSE = 1.0
 """Seconds after which a bar is drawn again, and a log gets the line that is due, though nothing was done."""
 
 
+_JUST_BEGUN = 1.0
+"""Seconds in which there is nothing to say of a task of which nothing is done."""
+
 _WAITING = "{desc}: {elapsed}{postfix}"
 """Form of a bar of which nothing is known but the time."""
 
@@ -134,6 +137,9 @@ class ProgressBar:
         if not self._is_enabled or self._is_drawn():
             return
         now = self._clock()
+        if self._done == self._first and now - self._task_started < _JUST_BEGUN:
+            # There is nothing to say of a task that has just begun.
+            return
         if self._last_line is None:
             is_due = now - self._started >= FIRST_LINE
         else:

@@ -132,8 +132,7 @@ def test_a_log_says_what_takes_long_before_the_first_pair(monkeypatch):
 
 
 def test_the_time_goes_on_while_nothing_is_done(monkeypatch):
-    log = open_log(monkeypatch)
-    monkeypatch.setattr(harness.cli.progress, "FIRST_LINE", 0.0)
+    open_log(monkeypatch)
     monkeypatch.setattr(harness.cli.progress, "PULSE", 0.01)
     called = threading.Event()
     monkeypatch.setattr(ProgressBar, "pulse", lambda bar: called.set())
@@ -143,7 +142,20 @@ def test_the_time_goes_on_while_nothing_is_done(monkeypatch):
         thread = bar._pulse
     thread.join(60)
     assert not thread.is_alive()
-    assert log.getvalue().startswith("bench: 1/1 dift: begun 0 s ago")
+
+
+def test_nothing_is_said_of_a_task_that_has_just_begun(monkeypatch):
+    log, clock = open_log(monkeypatch), Clock()
+    with ProgressBar("image", clock=clock) as bar:
+        bar.show("shapes", 0, 50)
+        clock.now += 9
+        bar.show("shapes", 50, 50)
+        clock.now += 5
+        bar.show("pf-willow", 0, 900)
+        assert log.getvalue() == ""
+        clock.now += 2
+        bar.pulse()
+    assert log.getvalue() == "bench: pf-willow: 0 of 900 images, begun 2 s ago\n"
 
 
 def test_what_was_there_before_is_not_counted_in_the_speed(monkeypatch):
