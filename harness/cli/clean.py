@@ -14,6 +14,7 @@ from harness.cli.examples import examples
 from harness.cli.option_names import option
 from harness.cli.options import typed_arguments
 from harness.cli.terminal import print_warning, print_warnings
+from harness.cli.verbosity import print_information
 from harness.errors import BenchError
 from harness.messages import OncePerSubject, bytes_text, counted, listed
 from harness.plugins.host import Host
@@ -80,11 +81,11 @@ def clean(host: Host, arguments: CleanArguments) -> int:
     if items:
         click.echo(_table(items, chosen))
     if not chosen:
-        print_warning(f"{arguments.folder}: nothing to remove{_others(items)}")
+        print_information(f"{arguments.folder}: nothing to remove{_others(items)}")
         return 0
     amount = f"{counted(len(chosen), 'item')}, {bytes_text(sum(item.size for item in chosen))}"
     if not arguments.yes and not _is_confirmed(f"Remove {amount} from {arguments.folder}?"):
-        print_warning(f"nothing was removed; --yes removes {amount}")
+        print_information(f"nothing was removed; --yes removes {amount}")
         return 0
     problems = []
     for item in chosen:
@@ -93,7 +94,7 @@ def clean(host: Host, arguments: CleanArguments) -> int:
         except BenchError as error:
             problems.append(str(error))
     print_warnings(problems)
-    print_warning(f"{counted(len(chosen) - len(problems), 'item')} removed from {arguments.folder}")
+    print_information(f"{counted(len(chosen) - len(problems), 'item')} removed from {arguments.folder}")
     return int(bool(problems))
 
 

@@ -57,7 +57,9 @@ def _summary(forecast: Forecast) -> str:
     """`2 cells, 1,160 pairs to predict, about 4 min; nothing was run or written`."""
     to_do = [cell for cell in forecast.cells if cell.to_do and not cell.lacks]
     pairs = sum(cell.to_do for cell in to_do)
-    text = f"{counted(len(forecast.cells), 'cell')}, {counted(pairs, 'pair')} to predict"
+    text = counted(len(forecast.cells), "cell")
+    if pairs or not forecast.missing:
+        text += f", {counted(pairs, 'pair')} to predict"
     estimates = [cell.estimate for cell in to_do if cell.estimate]
     if estimates:
         text += f", about {_duration(sum(each.seconds for each in estimates))}"

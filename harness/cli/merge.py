@@ -13,7 +13,8 @@ from harness.cli.examples import examples
 from harness.cli.option_names import option
 from harness.cli.options import data_root, dataset_folders, typed_arguments
 from harness.cli.progress import ProgressBar
-from harness.cli.terminal import print_warning, print_warnings
+from harness.cli.terminal import print_warnings
+from harness.cli.verbosity import print_information
 from harness.messages import counted, listed
 from harness.plugins.host import Host
 
@@ -78,7 +79,7 @@ def merge(host: Host, arguments: MergeArguments) -> int:
     if merged.cells:
         folder = shlex.quote(str(arguments.out))
         cells = counted(len(merged.cells), "cell")
-        print_warning(f"{cells} in {arguments.out}; next: 'bench leaderboard {folder}' for their tables")
+        print_information(f"{cells} in {arguments.out}; next: 'bench leaderboard {folder}' for their tables")
     return int(bool(merged.problems))
 
 

@@ -158,7 +158,9 @@ def _missing_data(resources: Resources, cell: Cell) -> list[Missing]:
         resources.split(cell.dataset, cell.split)
     except UserError as error:
         spec = resources.host.datasets[cell.dataset.name]
-        return [Missing(f"dataset {cell.dataset.in_list}", spec.download_bytes, "; ".join(_lines(error)))]
+        # The name stands before it already.
+        remedy = "; ".join(_lines(error)).removeprefix(f"dataset {spec.name}: ")
+        return [Missing(f"dataset {cell.dataset.in_list}", spec.download_bytes, remedy)]
     return []
 
 
