@@ -37,9 +37,17 @@ def commands() -> Iterator[tuple[Path, str]]:
                     yield page, words.removeprefix(".venv/bin/")
 
 
-def test_readme_shows_the_example_plugin_as_it_is():
+def test_a_page_shows_the_example_plugin_as_it_is():
     example = (ROOT / "examples" / "bench-efficientnet" / "bench_efficientnet.py").read_text(encoding="utf-8")
-    assert example in blocks(ROOT / "README.md", "python")
+    assert example in blocks(ROOT / "docs" / "guides" / "published-network.md", "python")
+
+
+def test_the_readme_is_short_and_its_extractor_is_the_guides():
+    readme = ROOT / "README.md"
+    assert len(readme.read_bytes()) <= 8000
+    (guide, *_) = blocks(ROOT / "docs" / "guides" / "extractor.md", "python")
+    assert guide in blocks(readme, "python")
+    assert len([line for line in guide.splitlines() if line.strip()]) <= 12
 
 
 @pytest.mark.parametrize(("page", "line"), list(commands()), ids=lambda value: getattr(value, "stem", value))
