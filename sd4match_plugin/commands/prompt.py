@@ -12,6 +12,7 @@ from harness.cli.completion import names_of
 from harness.cli.examples import examples
 from harness.cli.option_names import option
 from harness.cli.options import learned_prompt, typed_arguments, weights
+from harness.cli.progress import waiting
 from harness.errors import UserError
 from harness.plugins.host import Host
 from sd4match_plugin.commands.show_arguments import ShowArguments
@@ -115,8 +116,9 @@ def show(host: Host, arguments: ShowArguments) -> None:
         sheet_title,
     )
 
-    loaded = load_prompt(host, arguments, spec, requests)
-    rows = sheet_rows(host, loaded)
+    with waiting(f"{spec.name}: loading weights"):
+        loaded = load_prompt(host, arguments, spec, requests)
+        rows = sheet_rows(host, loaded)
     pictures = [*input_rows(loaded), *draw_rows(loaded, rows, arguments)]
     write_sheet(draw_sheet(pictures, title=sheet_title(loaded, arguments)), arguments.sheet)
     click.echo(str(arguments.sheet))

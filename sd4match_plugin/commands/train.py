@@ -318,6 +318,8 @@ def _prepare(host: Host, request: Request, processes: Processes) -> Job:
     started = datetime.now(UTC).isoformat(timespec="seconds")
     clock = StageClock()
     with ProgressBar("image", is_enabled=processes.is_main) as bar:
+        bar.show(request.method, 0, None)
+        bar.note("reading the dataset and loading weights")
         return make_job(host, request, processes, bar.show, clock, started)
 
 
