@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from harness.errors import SeveralErrors, UserError
+from harness.messages import counted
 from harness.records.folders import RECORD, read_record, record_paths
 from harness.records.schema import Record
 from harness.records.unfinished import unfinished_cells
+
+_LOG = logging.getLogger(__name__)
 
 
 def read_results(folder: Path) -> tuple[list[Record], list[str]]:
@@ -24,6 +28,7 @@ def read_results(folder: Path) -> tuple[list[Record], list[str]]:
             records.append(read_record(path))
         except UserError as error:
             damaged.append(str(error))
+    _LOG.info("results: %s in %s", counted(len(records), "cell"), folder)
     if not records:
         raise SeveralErrors([*damaged, *nothing_finished(folder)])
     return records, damaged
