@@ -17,7 +17,7 @@ sys.path[:0] = [str(ROOT), str(DOCS / "_extensions")]
 from harness.version import __version__  # noqa: E402
 
 project = "correspondence-bench"
-author = "the authors of correspondence-bench"
+author = "The correspondence-bench authors"
 project_copyright = author
 release = version = __version__
 language = "en"
