@@ -5,13 +5,15 @@ It uses the hooks that every plugin uses.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from harness.datasets import folder, pf_pascal, pf_willow, spair71k
 from harness.datasets.shapes.spec import SHAPES
 from harness.features.text_prompts import TEXT_PROMPTS
 from harness.hookspecs import hookimpl
 from harness.localizers.catalogue import LOCALIZERS
 from harness.scoring.protocols import BUILTIN
-from harness.specs import DatasetSpec, LocalizerSpec, PromptSpec, ProtocolSpec
+from harness.specs import DatasetSpec, LocalizerSpec, PromptSpec, ProtocolSpec, ReportedSpec
 
 
 @hookimpl
@@ -36,3 +38,19 @@ def bench_localizers() -> list[LocalizerSpec]:
 def bench_prompts() -> list[PromptSpec]:
     """Prompts that are plain text."""
     return list(TEXT_PROMPTS)
+
+
+@hookimpl
+def bench_reported() -> list[ReportedSpec]:
+    """The numbers that SD4Match's tables print."""
+    index = Path(__file__).parent / "tables" / "reported_numbers" / "index.json"
+    return [
+        ReportedSpec(
+            name="sd4match-tables",
+            file=index,
+            paper="SD4Match (CVPR 2024)",
+            protocol="sd4match",
+            averaging="image",
+            description="Tables 1, 2 and 3 of SD4Match: 20 methods on SPair-71k, PF-PASCAL and PF-WILLOW",
+        )
+    ]

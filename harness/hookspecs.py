@@ -20,6 +20,7 @@ from harness.specs import (
     MethodSpec,
     PromptSpec,
     ProtocolSpec,
+    ReportedSpec,
     WeightSource,
 )
 
@@ -67,6 +68,11 @@ def bench_protocols() -> Iterable[ProtocolSpec]:  # type: ignore[empty-body]
 @hookspec
 def bench_weights() -> Iterable[WeightSource]:  # type: ignore[empty-body]
     """Returns further weight sources."""
+
+
+@hookspec
+def bench_reported() -> Iterable[ReportedSpec]:  # type: ignore[empty-body]
+    """Returns further numbers that papers printed."""
 
 
 @hookspec

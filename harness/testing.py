@@ -33,6 +33,7 @@ from harness.specs import (
     MethodSpec,
     PromptSpec,
     ProtocolSpec,
+    ReportedSpec,
     WeightSource,
 )
 from harness.weights.choice import WeightChoice
@@ -55,9 +56,19 @@ _HOOKS = {
     DatasetSpec: "bench_datasets",
     ProtocolSpec: "bench_protocols",
     WeightSource: "bench_weights",
+    ReportedSpec: "bench_reported",
 }
 
-Spec = ExtractorSpec | LocalizerSpec | PromptSpec | MethodSpec | DatasetSpec | ProtocolSpec | WeightSource
+Spec = (
+    ExtractorSpec
+    | LocalizerSpec
+    | PromptSpec
+    | MethodSpec
+    | DatasetSpec
+    | ProtocolSpec
+    | WeightSource
+    | ReportedSpec
+)
 
 OwnWeights = Mapping[str, str | Path]
 

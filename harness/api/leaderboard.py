@@ -32,7 +32,7 @@ def leaderboard(
     averaging: str | None = None,
     alphas: Numbers | None = None,
     localizers: Texts | None = None,
-    reported: bool = False,
+    reported: bool | FilePath | Iterable[FilePath] = False,
     rank_reported: bool = False,
     places: bool = True,
     datasets: Texts | None = None,
@@ -48,7 +48,8 @@ def leaderboard(
         protocol: the table's protocol; None for sd4match where records have it.
         averaging: kind of average; None for the protocol's own.
         alphas, localizers: only these.
-        reported: whether the numbers that papers printed stand beside the measured ones.
+        reported: whether the numbers that papers printed stand beside the measured ones; CSV files of such
+            numbers, or names of sets (`bench list reported`), instead of all that are known.
         rank_reported: whether they are ranked among the measured rows.
         places: whether rows are told apart by a test, which reads predictions; else by value alone.
         datasets: only these, with places of their own; `NAME=PATH` says where one lies, and chooses nothing.
@@ -141,7 +142,7 @@ def _make_tables(
     data_root: FilePath | None,
     table: str = "overall",
     by: str | None = None,
-    reported: bool = False,
+    reported: bool | FilePath | Iterable[FilePath] = False,
     rank_reported: bool = False,
     places: bool = True,
 ) -> Sequence[Table]:
@@ -157,7 +158,7 @@ def _make_tables(
         averaging=values.read_averaging(averaging),
         alphas=None if alphas is None else values.read_alphas("alphas", alphas),
         localizers=None if localizers is None else values.read_texts("localizers", localizers),
-        reported=reported,
+        reported=_read_reported(reported),
         rank_reported=rank_reported,
         places=places,
         ties=True,
@@ -165,6 +166,15 @@ def _make_tables(
         data_root=values.read_data_root(data_root),
     )
     return make_leaderboard(load_plugins(), arguments, warn).tables
+
+
+def _read_reported(reported: bool | FilePath | Iterable[FilePath]) -> tuple[str, ...]:
+    from harness.api.reported_choice import ALL_KNOWN
+
+    if isinstance(reported, bool):
+        return (ALL_KNOWN,) if reported else ()
+    paths = [reported] if isinstance(reported, str | os.PathLike) else reported
+    return tuple(os.fspath(path) for path in paths)
 
 
 def _read_folders(folders: Folders) -> tuple[Path, ...]:

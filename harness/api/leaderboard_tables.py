@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.api.places import place_warnings, with_places, with_seed_intervals
+from harness.api.reported_choice import ALL_KNOWN, read_chosen
 from harness.errors import UserError
 from harness.messages import listed
 from harness.plugins.host import Host
@@ -16,7 +17,6 @@ from harness.tables.catalogue import CATALOGUE
 from harness.tables.column_choice import choose_columns, choose_tidy_columns
 from harness.tables.columns import split_of
 from harness.tables.names import make_names
-from harness.tables.papers import read_reported
 from harness.tables.table import Format, Table, filter_tidy
 from harness.tables.text import split_name
 from harness.tables.view import View, choose_averaging, choose_protocol
@@ -38,7 +38,7 @@ class LeaderboardArguments:
     averaging: Averaging | None
     alphas: tuple[float, ...] | None
     localizers: tuple[str, ...] | None
-    reported: bool
+    reported: tuple[str, ...]
     rank_reported: bool
     places: bool
     ties: bool
@@ -47,17 +47,17 @@ class LeaderboardArguments:
     columns: tuple[str, ...] | None = None
     out: Path | None = None
 
-    def view(self) -> View:
+    def view(self, host: Host, warn: Callable[[str], None]) -> View:
         """The options that say what a table shows, without a protocol and its average: the records decide."""
-        reported = None
-        if self.reported or self.rank_reported:
-            reported = read_reported()
+        chosen = self.reported
+        if self.rank_reported and not chosen:
+            chosen = (ALL_KNOWN,)
         return View(
             alphas=self.alphas,
             localizers=self.localizers,
             parameter=self.parameter,
             has_details=True,
-            reported=reported,
+            reported=read_chosen(host, chosen, warn),
             ranks_reported=self.rank_reported,
         )
 
@@ -124,7 +124,7 @@ def make_leaderboard(host: Host, arguments: LeaderboardArguments, warn: Callable
     from harness.scoring.sources import Sources
 
     kind = CATALOGUE[arguments.table]
-    view = arguments.view()
+    view = arguments.view(host, warn)
     kind.check(view)
     results = read_folders(arguments.folders)
     for line in results.warnings():

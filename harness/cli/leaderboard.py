@@ -19,6 +19,7 @@ from harness.cli.options import (
     typed_arguments,
 )
 from harness.cli.progress import waiting
+from harness.cli.reported_option import ReportedCommand, reported_option
 from harness.cli.table_files import choose_output, out_option
 from harness.cli.terminal import print_warning
 from harness.plugins.host import Host
@@ -30,11 +31,14 @@ _TABLE_HELP = "; ".join(f"{kind.name}: {kind.description}" for kind in KINDS)
 
 @click.command(
     "leaderboard",
+    cls=ReportedCommand,
     short_help="The tables of results folders.",
     epilog=examples(
         "bench leaderboard results",
         "bench leaderboard results --table per-category --alphas 0.1",
         "bench leaderboard results --format csv",
+        "bench leaderboard results --columns method,spair-71k@0.10 -o table.tex",
+        "bench leaderboard results --reported mine.csv",
     ),
 )
 @results_folders
@@ -69,11 +73,7 @@ _TABLE_HELP = "; ".join(f"{kind.name}: {kind.description}" for kind in KINDS)
 @averaging_option("The protocol's own unless said; csv and json have all unless said.")
 @option("--alphas", type=CommaList(number_range), metavar="A,B", help="Only these thresholds.")
 @option("--localizers", type=CommaList(), metavar="A,B", help="Only these localizers.")
-@option(
-    "--reported",
-    is_flag=True,
-    help="Beside them, marked, what papers printed, and how far the measured numbers are from it.",
-)
+@reported_option
 @option("--rank-reported", is_flag=True, help="The same, ranked among the measured rows.")
 @option(
     "--places/--no-places",

@@ -14,12 +14,12 @@ from harness.errors import UserError
 from harness.plugins.host import Host
 from harness.specs import MethodSpec
 
-KINDS = ("methods", "datasets", "prompts", "localizers", "protocols")
+KINDS = ("methods", "datasets", "prompts", "localizers", "protocols", "reported")
 
 
 @click.command(
     "list",
-    short_help="List methods, datasets, prompts, localizers, protocols.",
+    short_help="List methods, datasets, prompts, localizers, protocols, reported numbers.",
     epilog=examples(
         "bench list methods",
         "bench list datasets --json",
@@ -29,7 +29,7 @@ KINDS = ("methods", "datasets", "prompts", "localizers", "protocols")
 @click.option("--json", "as_json", is_flag=True, help="JSON: a list of objects; without KIND one for each.")
 @click.pass_obj
 def list_(host: Host, kind: str | None, as_json: bool) -> None:
-    """List methods, datasets, prompts, localizers or protocols; without KIND all of them."""
+    """List methods, datasets, prompts, localizers, protocols, reported numbers; without KIND all of them."""
     kinds = (kind,) if kind else KINDS
     rows = {each: [_fields(host, each, name) for name in getattr(host, each)] for each in kinds}
     if as_json:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.api.reported_choice import read_chosen
 from harness.cli.examples import examples
 from harness.cli.option_names import option
 from harness.cli.options import (
@@ -20,7 +21,8 @@ from harness.cli.options import (
     typed_arguments,
 )
 from harness.cli.progress import waiting
-from harness.cli.terminal import print_warnings
+from harness.cli.reported_option import ReportedCommand, reported_option
+from harness.cli.terminal import print_warning, print_warnings
 from harness.plugins.host import Host
 from harness.records.joining import read_folders
 
@@ -39,13 +41,14 @@ class ReportArguments:
     averaging: Averaging | None
     alphas: tuple[float, ...] | None
     localizers: tuple[str, ...] | None
-    reported: bool
+    reported: tuple[str, ...]
     datasets: tuple[str, ...] | None
     data_root: Path
 
 
 @click.command(
     "report",
+    cls=ReportedCommand,
     short_help="One page with tables, charts and pairs.",
     epilog=examples(
         "bench report results -o report.html",
@@ -67,7 +70,7 @@ class ReportArguments:
 @averaging_option("The protocol's own unless said.")
 @option("--alphas", type=CommaList(number_range), metavar="A,B", help="Only these thresholds.")
 @option("--localizers", type=CommaList(), metavar="A,B", help="Only these localizers.")
-@option("--reported", is_flag=True, help="Beside the measured numbers, marked, what papers printed.")
+@reported_option
 @dataset_folders
 @data_root
 @typed_arguments(ReportArguments)
@@ -79,7 +82,6 @@ def report(host: Host, arguments: ReportArguments) -> int:
     from harness.files import check_place
     from harness.report.page import make_page, write_page
     from harness.scoring.sources import Sources
-    from harness.tables.papers import read_reported
     from harness.tables.view import View, choose_averaging, choose_protocol
 
     # Before the work: a page that cannot be written is refused at once.
@@ -93,7 +95,7 @@ def report(host: Host, arguments: ReportArguments) -> int:
         choose_averaging(records, protocol, arguments.averaging, host.protocols),
         arguments.alphas,
         arguments.localizers,
-        reported=read_reported() if arguments.reported else None,
+        reported=read_chosen(host, arguments.reported, print_warning),
     )
     view.check(records)
     sources = Sources(host, arguments.data_root, arguments.datasets or ())

@@ -38,6 +38,7 @@ from harness.specs import (
     MethodSpec,
     PromptSpec,
     ProtocolSpec,
+    ReportedSpec,
     WeightSource,
 )
 
@@ -68,6 +69,7 @@ class Host:
         self.datasets = Registry("bench_datasets", DatasetSpec, self.plugins)
         self.protocols = Registry("bench_protocols", ProtocolSpec, self.plugins)
         self.weight_sources = Registry("bench_weights", WeightSource, self.plugins)
+        self.reported = Registry("bench_reported", ReportedSpec, self.plugins)
         self.commands = Registry("bench_commands", CommandSpec, self.plugins)
         registries: tuple[Registry[Any], ...] = (
             self.extractors,
@@ -77,6 +79,7 @@ class Host:
             self.datasets,
             self.protocols,
             self.weight_sources,
+            self.reported,
             self.commands,
         )
         self.registries: Mapping[str, Registry[Any]] = {registry.hook: registry for registry in registries}

@@ -13,6 +13,9 @@ Status = Literal["loaded", "failed", "blocked", "shadowed"]
 
 Spec = TypeVar("Spec")
 
+_KINDS = {"bench_weights": "weight source", "bench_reported": "set of reported numbers"}
+"""Hook -> singular of what it holds, for messages."""
+
 BUILTIN = {
     "harness": "harness.builtin",
     "baselines": "baselines.plugin",
@@ -82,9 +85,9 @@ class Registry(Mapping[str, Spec], Generic[Spec]):
     @property
     def kind(self) -> str:
         """Singular of what it holds, for messages: `extractor`, `weight source`."""
-        # The only hook that is not called after one of its records.
-        if self.hook == "bench_weights":
-            return "weight source"
+        # Hooks that are not called after one of their records.
+        if self.hook in _KINDS:
+            return _KINDS[self.hook]
         return self.hook.removeprefix("bench_").removesuffix("s")
 
     def add(self, name: str, spec: Spec, plugin: Plugin) -> str:

@@ -9,6 +9,7 @@ from typing import Literal
 from harness.report.redact import plain
 from harness.tables.constant_columns import numbers_first, split_constant_columns
 from harness.tables.table import Mark, Table
+from harness.tables.text import REPORTED
 
 _MENU_COLUMNS = ("sup.", "method", "dataset", "prompt", "localizer", "trained on", "tuned on", "status")
 """Columns that can be filtered by a menu of their values."""
@@ -87,7 +88,7 @@ def make_html_table(
     reported: list[int] = []
     for number, texts in enumerate(table.rows):
         rows.append(_fields(table, number, heading, columns))
-        if plain(texts[heading]).endswith("(reported)"):
+        if plain(texts[heading]).endswith(REPORTED):
             reported.append(number)
     menus = _filter_menus(table, columns, rows) if interactive else ()
     return HtmlTable(

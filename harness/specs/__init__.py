@@ -44,6 +44,7 @@ from harness.specs.localizers import (
 from harness.specs.methods import MethodSpec
 from harness.specs.prompts import LearnedFile, LearnedSpec, PairPrompt, Prompt, PromptSpec
 from harness.specs.protocols import ProtocolSpec, TargetInFrame, read_alpha
+from harness.specs.reported import ReportedSpec
 from harness.specs.shared import SharedObjects
 from harness.specs.tuning import NOT_STATED
 from harness.specs.weights import Refusal, WeightSource
@@ -86,6 +87,7 @@ __all__ = [
     "Reading",
     "Refusal",
     "RemoteFile",
+    "ReportedSpec",
     "Scalar",
     "Scope",
     "SharedObjects",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from harness.messages import listed
 from harness.tables.table import Table
-from harness.tables.text import NOTHING
+from harness.tables.text import NOTHING, REPORTED
 
 _NO_NAMES = ("#", "note", "pairs", "s/pair", "seeds")
 """Columns that set no row apart from another."""
@@ -35,22 +35,25 @@ def left_out_sentences(table: Table, shown: Sequence[int]) -> list[str]:
 
 
 def has_one_group(table: Table) -> bool:
-    """Says whether all marked numbers are of one supervision group."""
+    """Says whether all rows are of one supervision group, so that marks compare all of them."""
     if "sup." not in table.header:
         return True
-    column = table.header.index("sup.")
-    return len({table.rows[row][column] for row, _ in table.marks}) < 2
+    return len(_rows_by_text(table, table.header.index("sup."))) < 2
 
 
 def _labels(table: Table) -> list[str]:
-    """A name of each row: its first name, and as many further ones as set it apart."""
-    columns = [column for column in range(table.names) if table.header[column] not in _NO_NAMES]
-    labels = [""] * len(table.rows)
-    for column in columns:
-        shorter = list(labels)
+    """A name of each row: its first name, and what else sets it apart from others of that name."""
+    settings = set(range(len(table.header))).difference(table.number_columns)
+    columns = [column for column in sorted(settings) if table.header[column] not in _NO_NAMES]
+    labels = [row[columns[0]] if columns else "" for row in table.rows]
+    for column in columns[1:]:
+        texts_of: dict[str, set[str]] = {}
+        for label, row in zip(labels, table.rows, strict=True):
+            texts_of.setdefault(label, set()).add(row[column])
         for number, row in enumerate(table.rows):
-            if column == columns[0] or shorter.count(shorter[number]) > 1:
-                labels[number] = " ".join(filter(None, [shorter[number], row[column]]))
+            # A text that all rows of the name have tells nothing.
+            if len(texts_of[labels[number]]) > 1 and row[column] not in ("", NOTHING):
+                labels[number] = f"{labels[number]} {row[column]}"
     return labels
 
 
@@ -65,7 +68,13 @@ def _rows_by_text(table: Table, column: int) -> dict[str, list[int]]:
 
 def _values_sentence(title: str, table: Table, column: int, labels: Sequence[str]) -> list[str]:
     """`Backbone: none.`, or `Backbone: dift tiny-stable-diffusion@1a2b3c4d; hog and position none.`"""
-    rows = _rows_by_text(table, column)
+    method = table.header.index("method") if "method" in table.header else 0
+    rows = {}
+    for text, numbers in _rows_by_text(table, column).items():
+        # Reported rows are called so, and their notes say the paper.
+        measured = [number for number in numbers if not table.rows[number][method].endswith(REPORTED)]
+        if measured:
+            rows[text] = measured
     if not rows:
         return []
     if len(rows) == 1:

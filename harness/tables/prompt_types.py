@@ -17,11 +17,15 @@ from harness.tables.papers import ReportedMethod, ReportedNumbers, citation
 from harness.tables.reported import all_tidy_rows, foreign_notes, measured_rows
 from harness.tables.seeds import SeedMean, merge_seeds, seeds_sentence
 from harness.tables.table import Table
-from harness.tables.text import NOTHING, alpha_text, split_name
+from harness.tables.text import NOTHING, REPORTED, alpha_text, split_name
 from harness.tables.view import Selection, View, named
 
 _RowKey = tuple[str, str, str]
 """(label, localizer, backbone of the features)"""
+
+
+_Printed = tuple[str, str, str, str]
+"""(method as printed, paper, protocol, average)"""
 
 
 @dataclass
@@ -60,9 +64,7 @@ def prompt_types(records: Sequence[Record], view: View) -> Table:
     caption = [numbers_caption(records, view, scores), *filter(None, [seeds_sentence(seeds)])]
     if view.reported:
         # After the measured columns are known: they decide which datasets' numbers are shown.
-        reported = _reported_rows(view.reported, alpha, set(datasets))
-        for row in reported.values():
-            row.notes += foreign_notes(view, view.reported)
+        reported = _reported_rows(view.reported, view, alpha, set(datasets))
         for row in reported.values():
             columns += row.texts
         # Stable: within a dataset the printed ones follow, and `none` stays last.
@@ -184,37 +186,44 @@ def _texts(key: _RowKey, row: _Row, columns: Sequence[tuple[str, str]]) -> tuple
     return (label, localizer, backbones, *numbers, "; ".join(row.notes))
 
 
-def _reported_rows(reported: ReportedNumbers, alpha: float, datasets: set[str]) -> dict[_RowKey, _Row]:
-    """A row for each method that was printed with several prompts on one of the datasets.
+def _reported_rows(
+    reported: ReportedNumbers, view: View, alpha: float, datasets: set[str]
+) -> dict[_RowKey, _Row]:
+    """A row for each method that a paper printed with several prompts on one of the datasets.
 
     Where no such number is printed for these datasets, the rows are of those printed for others.
     """
-    numbers: dict[tuple[str, str], list[tuple[ReportedMethod, Column]]] = {}
+    numbers: dict[tuple[_Printed, str], list[tuple[ReportedMethod, Column]]] = {}
     for method in reported.methods:
         for column in method.values:
             if column.slice == "all" and column.alpha == alpha and not method.trained_on:
-                key = (method.name, split_name(column.dataset, column.split))
+                printed_as: _Printed = (method.name, method.source, method.protocol, method.averaging)
+                key = (printed_as, split_name(column.dataset, column.split))
                 numbers.setdefault(key, []).append((method, column))
-    keys: list[tuple[str, str]] = []
-    measured_keys: list[tuple[str, str]] = []
-    for (name, dataset), entries in numbers.items():
+    keys: list[tuple[_Printed, str]] = []
+    measured_keys: list[tuple[_Printed, str]] = []
+    for (printed_as, dataset), entries in numbers.items():
         # Under one prompt alone there is nothing to compare.
         if len(entries) < 2:
             continue
-        keys.append((name, dataset))
+        keys.append((printed_as, dataset))
         if dataset in datasets:
-            measured_keys.append((name, dataset))
+            measured_keys.append((printed_as, dataset))
     rows: dict[_RowKey, _Row] = {}
-    for name, dataset in measured_keys or keys:
-        entries = numbers[name, dataset]
+    has_several_papers = len({printed_as[1:] for printed_as, _ in measured_keys or keys}) > 1
+    for printed_as, dataset in measured_keys or keys:
+        entries = numbers[printed_as, dataset]
         method = entries[0][0]
-        row_key = (f"{name} (reported)", method.localizer, method.backbone)
+        # What two papers print of one method are two rows.
+        paper = f" in {', '.join(printed_as[1:])}" if has_several_papers else ""
+        row_key = (f"{method.name}{paper} {REPORTED}", method.localizer, method.backbone)
         row = rows.setdefault(row_key, _Row())
         row.backbones[method.backbone] = None
         for method, column in entries:
             row.texts[method.prompt, dataset] = f"{method.values[column]:.1f}"
-        if citation(entries) not in row.notes:
-            row.notes.append(citation(entries))
+        for note in (citation(entries), *foreign_notes(view, method)):
+            if note not in row.notes:
+                row.notes.append(note)
     return rows
 
 

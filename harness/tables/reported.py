@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from harness.messages import listed
 from harness.records.schema import Record, Score
 from harness.tables.columns import Column
 from harness.tables.data_names import plain_dataset
-from harness.tables.papers import ReportedNumbers, citation
+from harness.tables.papers import ReportedMethod, citation
 from harness.tables.row import Row
 from harness.tables.rows import rows_of
 from harness.tables.table import TidyRow
-from harness.tables.text import NOTHING, averaging_text
+from harness.tables.text import NOTHING, REPORTED, averaging_text
 from harness.tables.tidy import tidy_rows
 from harness.tables.view import View
 
@@ -30,7 +31,6 @@ def reported_rows(columns: Sequence[Column], view: View) -> list[Row]:
     reported = view.reported
     if reported is None:
         return []
-    notes = foreign_notes(view, reported)
     rows = []
     for method in reported.methods:
         localizer = method.localizer
@@ -39,19 +39,19 @@ def reported_rows(columns: Sequence[Column], view: View) -> list[Row]:
         values: dict[Column, Score] = {}
         for column in columns:
             if column in method.values:
-                values[column] = reported.score_of(method, column)
+                values[column] = method.score_of(column)
         if not values:
             continue
         source = citation((method, column) for column in values)
         row = Row(
-            f"{method.name} (reported)",
+            f"{method.name} {REPORTED}",
             method.prompt,
             localizer,
             method.backbone or NOTHING,
             method.supervision,
             method.trained_on,
             values=values,
-            notes=notes,
+            notes=foreign_notes(view, method),
             remarks=(source,),
             is_reported=True,
         )
@@ -65,39 +65,53 @@ def reported_rows(columns: Sequence[Column], view: View) -> list[Row]:
     return sorted(rows, key=order)
 
 
-def foreign_notes(view: View, reported: ReportedNumbers) -> tuple[str, ...]:
+def foreign_notes(view: View, method: ReportedMethod) -> tuple[str, ...]:
     """A note that reported numbers are of another protocol or average than the view; else nothing."""
-    if view.has_averaging_of(reported):
+    if view.has_measure_of(method):
         return ()
-    return (f"protocol {reported.protocol}, mean {averaging_text(reported.averaging)}",)
+    return (f"protocol {method.protocol}, mean {averaging_text(method.averaging)}",)
 
 
 def _add_claims(row: Row, view: View) -> Row:
     """A measured row with the numbers printed for the same method, and a remark where its weights differ.
 
-    A row that cannot be compared, or is of another protocol or averaging, stays as it is.
+    A row that cannot be compared, or is of another protocol or averaging, stays as it is. Of several papers
+    that print a number, the first counts; where there are several papers, the row says which.
     """
     reported = view.reported
-    if reported is None or row.notes or not view.has_averaging_of(reported):
+    if reported is None or row.notes:
         return row
-    methods = [method for method in reported.methods if method.matches(row)]
+    methods = [method for method in reported.methods if method.matches(row) and view.has_measure_of(method)]
     claims: dict[Column, float] = {}
+    claimed: dict[str, ReportedMethod] = {}
     for method in methods:
-        for column, value in method.values.items():
-            if column in row.values:
-                claims[column] = value
+        for column in row.values.keys() & method.values.keys() - claims.keys():
+            claims[column] = method.values[column]
+            claimed.setdefault(method.source, method)
     if not claims:
         return row
-    weights = "+".join(methods[0].weights)
-    is_stated = methods[0].is_stated
     remarks = list(row.remarks)
-    if not is_stated:
+    if len(reported.papers) > 1:
+        remarks.append(f"difference to {listed(list(claimed))}")
+    for method in methods:
+        remarks += _contradictions(method, claims)
+    if not all(method.is_stated for method in claimed.values()):
         remarks.append("settings of the reported number are not stated")
-    if not all(method.has_weights_of(row) for method in methods):
-        # Weights that a paper does not state are those that its method was published with.
-        source = "reported" if is_stated else "published"
-        remarks.append(f"other weights than the {source} {weights}")
-    return replace(row, claims=claims, remarks=tuple(remarks))
+    for method in methods:
+        if not method.has_weights_of(row) and method.source in claimed:
+            # Weights that a paper does not state are those that its method was published with.
+            source = "reported" if method.is_stated else "published"
+            remarks.append(f"other weights than the {source} {'+'.join(method.weights)}")
+    return replace(row, claims=claims, remarks=tuple(dict.fromkeys(remarks)))
+
+
+def _contradictions(method: ReportedMethod, claims: Mapping[Column, float]) -> list[str]:
+    """A remark where a paper printed other numbers for a method than those that its row is compared with."""
+    texts = []
+    for column, value in sorted(method.values.items()):
+        if column.slice == "all" and claims.get(column, value) != value:
+            texts.append(f"{value:.1f} for {column.title}")
+    return [f"{method.source} printed {listed(texts)}"] if texts else []
 
 
 def reported_columns(measured: Sequence[Column], view: View) -> list[Column]:

@@ -23,7 +23,7 @@ Mark = Literal["best", "second"]
 TIDY_KEYS = (
     *("method", "prompt", "localizer", "dataset", "split", "protocol", "averaging", "alpha", "slice"),
     *("pck", "low", "high", "pairs", "keypoints", "failed", "backbone", "status", "source"),
-    *("trained_on", "tuned_on", "seed", "images", "interval"),
+    *("trained_on", "tuned_on", "seed", "images", "interval", "paper"),
 )
 """Columns of the CSV and JSON leaderboards."""
 

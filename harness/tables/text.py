@@ -9,6 +9,9 @@ from harness.specs import Averaging
 NOTHING = "–"
 """Stands where there is no number or name."""
 
+REPORTED = "(reported)"
+"""Ends the name of a row that a paper printed."""
+
 _MOST_WITH_DECIMALS = 1e6
 """Larger numbers have as many digits as they need, in powers of ten."""
 

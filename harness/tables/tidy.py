@@ -64,6 +64,7 @@ def _tidy_row(record: Record, score: Score | None) -> TidyRow:
         "seed": record.cell.seed,
         "images": None,
         "interval": None,
+        "paper": "",
     }
     if score is None:
         return row

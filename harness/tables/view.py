@@ -14,7 +14,7 @@ from harness.tables.columns import RANKING_ALPHA, Column, column_of
 from harness.tables.names import Names, make_names
 
 if TYPE_CHECKING:
-    from harness.tables.papers import ReportedNumbers
+    from harness.tables.papers import ReportedMethod, ReportedNumbers
     from harness.tables.row import FindPlaces
 
 FindSeedIntervals = Callable[[Sequence[Record], str, Sequence[Score]], "list[Score] | str"]
@@ -95,9 +95,9 @@ class View:
             return []
         return [f"{record.cell.dataset}: no {self.averaging} average; 'bench rescore' adds it"]
 
-    def has_averaging_of(self, reported: ReportedNumbers) -> bool:
-        """Says whether reported numbers are of the view's protocol and averaging."""
-        return (self.protocol, self.averaging) == (reported.protocol, reported.averaging)
+    def has_measure_of(self, method: ReportedMethod) -> bool:
+        """Says whether a method's reported numbers are of the view's protocol and averaging."""
+        return (self.protocol, self.averaging) == (method.protocol, method.averaging)
 
     def shows_alpha(self, alpha: float) -> bool:
         """Says whether a threshold is one of those to show."""

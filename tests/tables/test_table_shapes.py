@@ -16,7 +16,7 @@ from harness.tables.columns import Column
 from harness.tables.generalisation import generalisation
 from harness.tables.leaderboard import leaderboard
 from harness.tables.marks import mark_best
-from harness.tables.papers import read_reported
+from harness.tables.paper_files import read_reported
 from harness.tables.prompt_types import prompt_types
 from harness.tables.row import Places, Row, RowDifference
 from harness.tables.table import Table, render_tables

@@ -14,7 +14,7 @@ from harness.records.schema import CellInfo
 from harness.tables.categories import per_category
 from harness.tables.generalisation import generalisation
 from harness.tables.leaderboard import leaderboard
-from harness.tables.papers import read_reported
+from harness.tables.paper_files import read_reported
 from harness.tables.tidy import tidy_rows
 
 
