@@ -12,7 +12,8 @@ from harness.messages import listed
 from harness.plugins.host import Host
 from harness.specs import NO_PROMPT, ExtractorSpec, MethodSpec, PromptSpec, Scope, WeightSource
 from harness.sweep import format_value
-from harness.tables.papers import ReportedNumbers, citation, read_reported
+from harness.tables.paper_files import read_reported
+from harness.tables.papers import ReportedNumbers, citation
 from harness.tables.text import averaging_text
 from harness.weights.presence import weight_presence
 
@@ -33,7 +34,8 @@ def method_card(host: Host, name: str, weights_root: Path | None = None) -> Card
     weights = [_weights_fields(host, source, weights_root) for source in sources]
     reported = read_reported()
     numbers = _reported_fields(reported, method)
-    measure = f"protocol {reported.protocol}, mean {averaging_text(reported.averaging)}"
+    entry = reported.methods[0]
+    measure = f"protocol {entry.protocol}, mean {averaging_text(entry.averaging)}"
     sizes = _image_sizes(host, extractor, weights_root)
     bibtex = "\n\n".join(bibliography(subjects_named(host, method.name)).entries)
     command = _command(method, sources)
@@ -200,8 +202,8 @@ def _reported_fields(reported: ReportedNumbers, method: MethodSpec) -> list[dict
                         "pck": value,
                         "prompt": entry.prompt,
                         "trained_on": entry.trained_on or None,
-                        "protocol": reported.protocol,
-                        "averaging": reported.averaging,
+                        "protocol": entry.protocol,
+                        "averaging": entry.averaging,
                         "source": citation([(entry, column)]),
                     }
                 )
