@@ -33,7 +33,11 @@ WRONG = [
         "unknown threshold 'bbox'; known: box, image, points",
     ),
     ((), "run --methods position --split dev", "dataset shapes has no split 'dev'; it has test, val, train"),
-    ((), "doctor possition", "unknown method 'possition'; did you mean position?"),
+    (
+        (),
+        "doctor possition",
+        "unknown method, localizer, prompt, dataset or protocol 'possition'; did you mean position?",
+    ),
     # Values.
     (RUN, "--alphas 0", "'0' is not a list of positive numbers separated by commas"),
     (RUN, "--alphas -0.1", "is not a list of positive numbers"),
