@@ -36,12 +36,12 @@ def seconds_by_pair() -> dict[str, float]:
         "sd4match: kernel-softmax": ("kernel-softmax", 1280, 48, stretched, None),
         "sd-dino: argmax-patch": ("argmax-patch", 1536, 60, padded, "patch-centre"),
     }
-    times = {what: _points(*shape) for what, shape in shapes.items()}
-    times["sd-dino: principal components"] = _median(_components)
+    times = {what: _time_points(*shape) for what, shape in shapes.items()}
+    times["sd-dino: principal components"] = _median_seconds(_reduce_levels)
     return times
 
 
-def _points(name: str, channels: int, cells: int, frame: Frame, grid: GridConvention | None) -> float:
+def _time_points(name: str, channels: int, cells: int, frame: Frame, grid: GridConvention | None) -> float:
     localizer = next(spec for spec in LOCALIZERS if spec.name == name).make()
     points = torch.rand(POINTS, 2).double() * torch.tensor(ORIGINAL)
     maps = [torch.randn(channels, cells, cells) for _ in range(2)]
@@ -50,16 +50,16 @@ def _points(name: str, channels: int, cells: int, frame: Frame, grid: GridConven
         # New maps, since a map keeps its features' lengths once they are known.
         localizer(*(FeatureMap(data, frame, grid) for data in maps), points)
 
-    return _median(locate)
+    return _median_seconds(locate)
 
 
-def _components() -> None:
+def _reduce_levels() -> None:
     for channels, cells in LEVELS:
         source, target = torch.randn(2, channels, cells, cells)
         principal_components(source, target, COMPONENTS)
 
 
-def _median(call: Callable[[], None]) -> float:
+def _median_seconds(call: Callable[[], None]) -> float:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -74,7 +74,7 @@ def checks(units: Units, sd21: ShapesOnly, sd15: ShapesOnly) -> list[Check]:
     """Counts that can be checked."""
     # Tools that count by layers leave out the two products inside attention.
     with fused_attention():
-        layers_15 = flops_of(sd15.whole_pass)
+        layers_15 = flops_of(sd15.run_whole)
     pair = 2 * (units.encode_21 + units.features_21 + units.dinov2_224) + units.prompt_21
     known_pair = 2 * (units.features_21 - units.prefix_21) + units.prompt_21
     measured = "counted while the program ran, with random weights: results/performance/cpu-sd21-pair.md"

@@ -87,14 +87,14 @@ SPAIR_TEST_PAIRS = (
 CATEGORIES = len(SPAIR_TEST_PAIRS)
 
 
-def _evenly(pairs: int) -> int:
+def _fewest_of_alike(pairs: int) -> int:
     """The fewest pictures where categories are alike, which those of other splits nearly are."""
     return fewest_pictures([math.ceil(pairs / CATEGORIES)] * CATEGORIES)
 
 
 SPAIR_TEST = Split("spair-71k", fewest_pictures(SPAIR_TEST_PAIRS), sum(SPAIR_TEST_PAIRS))
-SPAIR_VALIDATION = Split("spair-71k/val", _evenly(5_384), 5_384)
-SPAIR_TRAINING = Split("spair-71k/trn", _evenly(53_340), 53_340)
+SPAIR_VALIDATION = Split("spair-71k/val", _fewest_of_alike(5_384), 5_384)
+SPAIR_TRAINING = Split("spair-71k/trn", _fewest_of_alike(53_340), 53_340)
 # Counted in the published lists; half of the training's pictures are mirror images.
 PASCAL_TEST = Split("pf-pascal", 506, 299)
 PASCAL_VALIDATION = Split("pf-pascal/val", 521, 308)
@@ -152,14 +152,14 @@ def decoder_states(units: Units, split: Split) -> float:
     return split.pictures * (units.encode_crops_15 + units.states_15)
 
 
-def captioned(units: Units, split: Split) -> float:
+def captioned_states(units: Units, split: Split) -> float:
     """The same with the implicit captioner."""
     return decoder_states(units, split) + split.pictures * units.captioner
 
 
 def sd_dino(units: Units, split: Split) -> float:
     """SD+DINO with its captioner and DINOv2."""
-    return captioned(units, split) + dinov2(units, split)
+    return captioned_states(units, split) + dinov2(units, split)
 
 
 def dinov2(units: Units, split: Split) -> float:
@@ -181,7 +181,7 @@ def _validations(split: Split) -> int:
     return STEPS // max(VALIDATED_EVERY, math.ceil(split.pairs / BATCH))
 
 
-def _validating(trained: Split, by_pair: bool) -> Part:
+def _validation_part(trained: Split, by_pair: bool) -> Part:
     def validate(units: Units, split: Split) -> float:
         maps = 2 * split.pairs if by_pair else split.pictures
         return split.pictures * units.encode_21 + _validations(trained) * maps * units.draw_21
@@ -194,7 +194,7 @@ def _evaluation(item: str, method: str, part: Part, split: Split, times: int = 1
 
 
 def _training(item: str, method: str, trained: Split, validated: Split, times: int = 1) -> Run:
-    validate = _validating(trained, by_pair=method == "sd4match-cpm")
+    validate = _validation_part(trained, by_pair=method == "sd4match-cpm")
     name = trained.name.partition("/")[0]
     parts = ((training, trained), (validate, validated)) * times
     count = "" if times == 1 else f"{times} times "
@@ -226,7 +226,7 @@ RUNS: tuple[Run, ...] = (
         f"sd-dino-star, three prompts on {SPAIR_TEST.name}",
         SPAIR_TEST.pictures,
         SPAIR_TEST.pairs,
-        ((decoder_states, SPAIR_TEST), (decoder_states, SPAIR_TEST), (captioned, SPAIR_TEST)),
+        ((decoder_states, SPAIR_TEST), (decoder_states, SPAIR_TEST), (captioned_states, SPAIR_TEST)),
     ),
     _evaluation("Table 2", "dinov1", dinov1, SPAIR_TEST),
     _evaluation("Table 2", "dinov2", dinov2, SPAIR_TEST),

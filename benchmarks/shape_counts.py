@@ -87,7 +87,7 @@ class ShapesOnly(UNetActivations):
         with torch.no_grad():
             self.run_prefix(self._latents(pictures * draws), 0)
 
-    def whole_pass(self) -> None:
+    def run_whole(self) -> None:
         """The whole U-Net, as when a picture is generated; no run here needs it."""
         with torch.no_grad():
             states = self._empty(1, TOKENS, self.card.text_width)
@@ -210,13 +210,13 @@ class _Peak(TorchDispatchMode):
 
 def peak_of(call: Callable[[], object]) -> int:
     """The most bytes that live at one time during a call on the meta device, attention being fused."""
-    with _counted() as peak:
+    with _peak_counter() as peak:
         call()
     return peak.highest
 
 
 @contextmanager
-def _counted() -> Iterator[_Peak]:
+def _peak_counter() -> Iterator[_Peak]:
     peak = _Peak()
     with fused_attention(), peak:
         yield peak
