@@ -16,8 +16,9 @@ from tools.reference.markdown import NOTE, code, plain, table
 _INTRODUCTION = """# Commands
 
 Every command of `bench` with its options, as `--help` shows them. Where an option has several names, any of
-them may be given. Exit status: 0 done; 1 something failed, and the rest is there; 2 a mistake in the command,
-told in one line.
+them may be given. `--quiet`, `--verbose`, `--debug` and `--no-plugin` go with
+[every command](environment.md). Exit status: 0 done; 1 something failed, and the rest is there; 2 a mistake
+in the command, told in one line.
 """
 
 
