@@ -23,6 +23,7 @@ from shape_counts import ShapesOnly, TransformerShape, peak_of
 from training_memory import fused_attention
 
 from baselines.stable_diffusion.card import DECODER_STATES
+from harness.errors import UserError
 
 LEVEL = "up-block 1"
 DRAWS = 8
@@ -203,7 +204,10 @@ def render(
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder; printed otherwise.")
 def main(sd21: Path, sd15: Path, peak: float, share: float, out: Path | None) -> None:
     """Counts operations, memory and hours."""
-    shapes_21, shapes_15 = ShapesOnly(sd21), ShapesOnly(sd15)
+    try:
+        shapes_21, shapes_15 = ShapesOnly(sd21), ShapesOnly(sd15)
+    except UserError as error:
+        raise click.UsageError(str(error)) from error
     units = count_units(shapes_21, shapes_15)
     sizes = memory(shapes_21, shapes_15)
     rows = _rows(units, peak, share)

@@ -117,6 +117,12 @@ def test_the_command_writes_both_files(shapes, tmp_path, monkeypatch):
     assert stored["bytes"]["Stable Diffusion 2-1, weights"] == shapes.weight_bytes
 
 
+def test_a_folder_that_is_no_stable_diffusion_is_told_in_one_line(tmp_path):
+    outcome = CliRunner().invoke(reproduction.main, [str(tmp_path), str(FOLDER)])
+    assert outcome.exit_code == 2
+    assert "unet/config.json" in outcome.output.splitlines()[-1]
+
+
 def stored_counts():
     return json.loads((ROOT / "results" / "performance" / "reproduction.json").read_text(encoding="utf-8"))
 
