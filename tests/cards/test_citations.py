@@ -10,6 +10,7 @@ import yaml
 from support.made_up_records import a_record, with_provenance
 from support.paths import ROOT
 
+from harness.cards.citing import Subject, bibliography
 from harness.citations import AUTHORS, HARNESS, TITLE
 from harness.errors import UserError
 from harness.plugins.loading import load_plugins
@@ -124,6 +125,20 @@ def test_names_are_cited(bench):
         "tang2023emergent",
     ):
         assert done.out.count(f"{{{key},") == 1
+
+
+def test_two_entries_of_one_key_are_told():
+    subjects = [
+        Subject("method a", "@misc{x2024, title = {A}}", True),
+        Subject("method b", "@misc{x2024, title = {B}}", True),
+        Subject("method c", "@misc{x2024, title = {A}}", True),
+    ]
+    entries = bibliography(subjects)
+    assert list(entries.clashes) == [
+        "method b: its citation has the key x2024 of another entry; rename one",
+    ]
+    assert entries.render().count("x2024") == 2, "both are printed"
+    assert "% method a, method c\n" in entries.render()
 
 
 def test_a_plugin_without_citation_is_told(plugin_bench):

@@ -66,6 +66,8 @@ def test_all_that_is_missing_is_told_at_once(run, tmp_path):
     ):
         assert done.out.count(line) == 1, line
     assert "'bench data fetch spair-71k' downloads it" in done.out
+    (line,) = [line for line in done.out.splitlines() if line.startswith("spair-71k test dift")]
+    assert line.endswith("lacks weights stable-diffusion-2-1, dataset spair-71k")
     assert (
         "nothing runs before all that is missing is there (about 5.51 GB to fetch, and 3 things of"
         in done.out
