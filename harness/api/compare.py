@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from harness.api import values
 from harness.api.lists import large_alphas_question
-from harness.api.notices import warn
 from harness.api.values import FilePath, Numbers, Texts
 from harness.errors import UserError
+from harness.notices import warn
 from harness.plugins.loading import load_plugins
 
 if TYPE_CHECKING:

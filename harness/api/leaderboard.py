@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.api import values
-from harness.api.notices import warn
 from harness.api.values import FilePath, Numbers, Texts
 from harness.errors import UserError
+from harness.notices import warn
 from harness.plugins.loading import load_plugins
 
 if TYPE_CHECKING:

@@ -5,19 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from harness.api.cell_lines import cell_lines
-from harness.errors import BenchWarning
 from harness.messages import printable
+from harness.notices import warn
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from tqdm import tqdm
 
     from harness.records.schema import Record
@@ -26,23 +22,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-_OURS = str(Path(__file__).parents[1]) + os.sep
-
 _LOG_SECONDS = 10.0
 """Seconds between two states of a bar that nobody watches."""
-
-
-def warn(line: str) -> None:
-    """Issues a line as a `BenchWarning` at the line of the user's code that called us.
-
-    Each time, also where the same was said before: a cell of a notebook that is run again may fail again.
-    """
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_OURS):
-        frame = frame.f_back
-    file, number = ("harness", 1) if frame is None else (frame.f_code.co_filename, frame.f_lineno)
-    # With a registry of its own: Python's default filter is silent about what a line has said already.
-    warnings.warn_explicit(printable(line), BenchWarning, file, number, registry={})
 
 
 def _is_watched() -> bool:

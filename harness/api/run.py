@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from harness.api import values
 from harness.api.lists import large_alphas_question
-from harness.api.notices import NoticeReporter, warn
+from harness.api.notices import NoticeReporter
 from harness.api.run_arguments import RunArguments
 from harness.api.values import FilePath, Integers, Numbers, Texts
+from harness.notices import warn
 from harness.plugins.loading import load_plugins
 from harness.running.parameters import SHORT_NAMES, IntegerRule
 

@@ -19,6 +19,7 @@ from harness.frames import Size
 from harness.matching.pair_resources import PairResources, pair_as_split
 from harness.matching.request import MatchRequest, cell_of_request
 from harness.messages import one_line
+from harness.notices import warn
 from harness.plugins.host import Host
 from harness.plugins.loading import load_plugins
 from harness.running.resolve import ResolvedCell, resolve_cell
@@ -114,6 +115,9 @@ def match(
         device: a torch device; `auto` takes a GPU if there is one.
         precision: `fp32`, `bf16` or `fp16`.
 
+    Weights that are of no use for photos, as the bundled ones are, are told in a
+    `harness.errors.BenchWarning`.
+
     Raises:
         BenchError: an image, a point or a name is wrong, weights are missing, or the method failed; in one
             line.
@@ -135,7 +139,10 @@ def match(
         device=device,
         precision=precision,
     )
-    return PhotoPair(load_plugins(), Path(a), Path(b), choice).locate(points)
+    photo_pair = PhotoPair(load_plugins(), Path(a), Path(b), choice)
+    if photo_pair.warning:
+        warn(photo_pair.warning)
+    return photo_pair.locate(points)
 
 
 def _merge_params(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -13,14 +14,12 @@ import PIL.Image
 import pyarrow.parquet as pq
 import pytest
 import torch
-from support.pages import blocks
-from support.paths import ROOT
 from support.photos import draw, write_list
 
 import harness
 from harness.builtin import bench_localizers
 from harness.cli.match import _text
-from harness.errors import BenchError, UserError
+from harness.errors import BenchError, BenchWarning, UserError
 from harness.frames import Frame, Size
 from harness.localizers.cosines import cosines
 from harness.localizers.on_grid import Argmax
@@ -88,7 +87,14 @@ def test_predictions_are_those_of_a_run(pair, bench, method, options):
     points, scores = predictions(
         pair, bench, "--methods", method, *(str(word) for both in given.items() for word in both)
     )
-    found = harness.match("a.png", "b.png", POINTS, method=method, **options)
+    # Of hog and position there are no weights that could be of no use.
+    is_small = method == "dift"
+    with (
+        pytest.warns(BenchWarning, match="the pictures of shapes alone")
+        if is_small
+        else contextlib.nullcontext()
+    ):
+        found = harness.match("a.png", "b.png", POINTS, method=method, **options)
     assert found.found.tolist() == points.tolist()
     assert found.score.astype(np.float32).tolist() == scores.astype(np.float32).tolist()
     assert found.points.tolist() == [list(point) for point in POINTS]
@@ -354,17 +360,6 @@ def test_a_localizer_that_raises_is_one_line(pair, bench, monkeypatch):
 def test_wrong_points(pair, points, complaint):
     with pytest.raises(UserError, match=complaint):
         harness.match("a.png", "b.png", points, method="position")
-
-
-def test_what_the_readme_shows_runs(tmp_path, monkeypatch, capsys):
-    (code,) = (block for block in blocks(ROOT / "README.md", "python") if "harness.match" in block)
-    for seed, name in enumerate(("A.jpg", "B.jpg")):
-        draw(tmp_path / name, seed, (240, 180))
-    monkeypatch.chdir(tmp_path)
-    exec(code, names := {})
-    assert names["found"].found.shape == (2, 2)
-    assert names["found"].backbone.startswith("tiny-stable-diffusion+tiny-dino@")
-    assert capsys.readouterr().out
 
 
 def test_importing_harness_stays_cheap():
