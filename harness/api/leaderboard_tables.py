@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from harness.api.places import place_warnings, with_places, with_seed_intervals
 from harness.api.reported_choice import ALL_KNOWN, read_chosen
-from harness.errors import UserError
+from harness.errors import SeveralErrors, UserError
 from harness.messages import listed
 from harness.plugins.host import Host
-from harness.records.joining import read_folders
+from harness.records.joining import Results, read_folders
 from harness.tables.catalogue import CATALOGUE
 from harness.tables.column_choice import choose_columns, choose_tidy_columns
 from harness.tables.columns import split_of
@@ -24,6 +24,7 @@ from harness.tables.view import View, choose_averaging, choose_protocol
 if TYPE_CHECKING:
     from harness.records.schema import Record
     from harness.specs import Averaging
+    from harness.tables.eval_results import EvalDocument
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,7 @@ class LeaderboardArguments:
     """Arguments and options of `bench leaderboard` after parsing; help texts say what each is for."""
 
     folders: tuple[Path, ...]
-    format_: Format | None
+    format_: Format | Literal["eval-results"] | None
     table: str
     parameter: str | None
     protocol: str | None
@@ -112,17 +113,10 @@ class Leaderboard:
     is_complete: bool
 
 
-def make_leaderboard(host: Host, arguments: LeaderboardArguments, warn: Callable[[str], None]) -> Leaderboard:
-    """Makes the tables of results folders.
-
-    Args:
-        warn: is called with a line for all that is missing from the tables.
-
-    Raises:
-        UserError: there is nothing in the folders, or options do not go together.
-    """
-    from harness.scoring.sources import Sources
-
+def _choose_numbers(
+    host: Host, arguments: LeaderboardArguments, warn: Callable[[str], None]
+) -> tuple[Results, Sequence[Record], View]:
+    """The folders' cells, the records of the table, and the view with a protocol, an average and names."""
     kind = CATALOGUE[arguments.table]
     view = arguments.view(host, warn)
     kind.check(view)
@@ -135,7 +129,62 @@ def make_leaderboard(host: Host, arguments: LeaderboardArguments, warn: Callable
     view.check(records)
     protocol = choose_protocol(records, arguments.protocol)
     averaging = choose_averaging(records, protocol, arguments.averaging, host.protocols)
-    view = replace(view, protocol=protocol, averaging=averaging)
+    return results, records, replace(view, protocol=protocol, averaging=averaging)
+
+
+@dataclass(frozen=True)
+class EvalResults:
+    """Rows of results folders as model hubs publish them.
+
+    Attributes:
+        is_complete: whether every record could be read.
+    """
+
+    documents: Sequence[EvalDocument]
+    is_complete: bool
+
+
+def make_eval_results(
+    host: Host, arguments: LeaderboardArguments, warn: Callable[[str], None]
+) -> EvalResults:
+    """Makes a document for each row that can be compared; reported numbers are never among them.
+
+    Args:
+        warn: is called with a line for each row that is left out.
+
+    Raises:
+        UserError: no row can be exported, or options do not go together.
+    """
+    from harness.scoring.sources import Sources
+    from harness.tables.eval_results import eval_documents
+
+    if arguments.table != "overall" or arguments.columns:
+        raise UserError("--format eval-results: has a form of its own; leave out --table and --columns")
+    measured = replace(arguments, reported=(), rank_reported=False)
+    results, records, view = _choose_numbers(host, measured, warn)
+    sources = Sources(host, arguments.data_root, arguments.dataset_places)
+    view = with_seed_intervals(host, view, results.folder_of, sources)
+    documents, left_out = eval_documents(records, view)
+    if not documents:
+        raise SeveralErrors([*left_out, "no row to export: run whole splits, without --limit"])
+    for line in left_out:
+        warn(line)
+    return EvalResults(documents, results.is_complete)
+
+
+def make_leaderboard(host: Host, arguments: LeaderboardArguments, warn: Callable[[str], None]) -> Leaderboard:
+    """Makes the tables of results folders.
+
+    Args:
+        warn: is called with a line for all that is missing from the tables.
+
+    Raises:
+        UserError: there is nothing in the folders, or options do not go together.
+    """
+    from harness.scoring.sources import Sources
+
+    kind = CATALOGUE[arguments.table]
+    results, records, view = _choose_numbers(host, arguments, warn)
     sources = Sources(host, arguments.data_root, arguments.dataset_places)
     tested_view, finder = with_places(host, view, results.folder_of, sources)
     if kind.has_predictions and not arguments.finds_places:

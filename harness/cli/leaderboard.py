@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import click
 
-from harness.api.leaderboard_tables import LeaderboardArguments, make_leaderboard
+from harness.api.leaderboard_tables import LeaderboardArguments, make_eval_results, make_leaderboard
+from harness.cli.eval_files import check_eval_place, write_eval_documents
 from harness.cli.examples import examples
 from harness.cli.option_names import option
 from harness.cli.options import (
@@ -26,6 +27,9 @@ from harness.plugins.host import Host
 from harness.tables.catalogue import CATALOGUE, KINDS
 from harness.tables.table import FORMATS, render_tables
 
+EVAL_RESULTS = "eval-results"
+"""The format of rows for model hubs, which is no form of a table."""
+
 _TABLE_HELP = "; ".join(f"{kind.name}: {kind.description}" for kind in KINDS)
 
 
@@ -39,15 +43,17 @@ _TABLE_HELP = "; ".join(f"{kind.name}: {kind.description}" for kind in KINDS)
         "bench leaderboard results --format csv",
         "bench leaderboard results --columns method,spair-71k@0.10 -o table.tex",
         "bench leaderboard results --reported mine.csv",
+        "bench leaderboard results --format eval-results -o cards",
     ),
 )
 @results_folders
 @option(
     "--format",
     "format_",
-    type=click.Choice(FORMATS),
+    type=click.Choice((*FORMATS, EVAL_RESULTS)),
     help="text on a terminal and md elsewhere unless said; "
-    "csv and json have all numbers, one a row, whatever the --table.",
+    "csv and json have all numbers, one a row, whatever the --table; eval-results: the model-index of a "
+    "model card for each row, as YAML (-o FOLDER or FILE.yaml).",
 )
 @option(
     "--table",
@@ -99,9 +105,20 @@ def leaderboard(host: Host, arguments: LeaderboardArguments) -> int:
     A cell that several folders have is shown once; copies that differ are told, and not ranked.
     Best in bold and second underlined, per column and supervision group.
     """
+    if arguments.format_ == "eval-results":
+        return _export(host, arguments)
     output = choose_output(arguments.format_, arguments.out, FORMATS)
     with waiting("leaderboard"):
         made = make_leaderboard(host, replace(arguments, format_=output.format), print_warning)
     output.write(render_tables(made.tables, output.format, is_file=output.path is not None))
     # The tables are printed all the same; the status says that something is missing from them.
+    return int(not made.is_complete)
+
+
+def _export(host: Host, arguments: LeaderboardArguments) -> int:
+    """Prints or writes the rows as model hubs publish them."""
+    check_eval_place(arguments.out)
+    with waiting("leaderboard"):
+        made = make_eval_results(host, arguments, print_warning)
+    write_eval_documents(made.documents, arguments.out)
     return int(not made.is_complete)
