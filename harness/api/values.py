@@ -27,6 +27,7 @@ Integers = int | str | Iterable[int | str]
 """The same of whole numbers; a text may be a range, such as `0..500:100`."""
 
 FilePath = str | os.PathLike[str]
+"""A path, as a text or a `pathlib.Path`."""
 
 Default = TypeVar("Default")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import venv
@@ -14,7 +15,7 @@ from typing import NamedTuple
 from support.paths import ROOT
 
 SECONDS = 300
-"""Longer than any command of a page may take."""
+"""Time that a command of a page may take."""
 
 
 class Command(NamedTuple):
@@ -86,7 +87,8 @@ class Shell:
             f"if [ -f {state} ]; then . {state}; fi\n{command}\nstatus=$?\n"
             f'{{ export -p; echo cd "$(printf %q "$PWD")"; }} > {state}; exit $status'
         )
-        done = subprocess.run(
+        # In a group of its own, so that what a command has started can be ended with it.
+        with subprocess.Popen(
             ["bash", "-c", script],
             cwd=self.folder,
             env=self._variables,
@@ -94,10 +96,15 @@ class Shell:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=SECONDS,
-            check=False,
-        )
-        return done.returncode, done.stdout
+            start_new_session=True,
+        ) as process:
+            try:
+                output, _ = process.communicate(timeout=SECONDS)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                output, _ = process.communicate()
+                return process.returncode, f"{output}\nended after {SECONDS} s: too long for a page\n"
+        return process.returncode, output
 
 
 def _make_environment(folder: Path) -> None:
