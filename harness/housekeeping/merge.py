@@ -19,6 +19,7 @@ from harness.records.folders import (
     RECORD,
     SHARDS,
     lock_folder,
+    make_results_folder,
     read_record,
     record_paths,
     write_record,
@@ -223,7 +224,7 @@ class _Merger:
         contents = {RECORD: read_whole(part.folder / RECORD)}
         if part.predictions is not None:
             contents[PREDICTIONS] = read_whole(part.folder / PREDICTIONS)
-        target.mkdir(parents=True, exist_ok=True)
+        self._make_folder(target)
         with lock_folder(target, self._warn):
             # The record last: without it a cell counts as none.
             for name in (PREDICTIONS, RECORD):
@@ -251,12 +252,18 @@ class _Merger:
         record = with_scores(Predicted(path, predictions, truth), draft, measures)
         if there and there.is_whole and _is_same(there, record, predictions):
             return there.record, "there already"
-        target.mkdir(parents=True, exist_ok=True)
+        self._make_folder(target)
         with lock_folder(target, self._warn):
             sha256 = write_table(path, predictions)
             record = record.model_copy(update={"predictions_sha256": sha256})
             write_record(target, record)
         return record, "merged"
+
+    def _make_folder(self, target: Path) -> None:
+        """Makes a cell's folder. Raises `UserError` where the merged folder cannot be written to."""
+        # Not earlier: where no cell can be merged, there is no folder either.
+        make_results_folder(self._out)
+        target.mkdir(exist_ok=True)
 
     def _criteria(self, parts: Sequence[Part]) -> tuple[Criterion, ...]:
         """Protocols and alphas of all parts. A protocol that no plugin brings here is told."""

@@ -284,3 +284,10 @@ def test_wrong_folders_are_told_in_one_line(bench, results, cell, tmp_path):
         done = bench("merge", *arguments)
         assert done.status == 2, problem
         assert problem in done.complaint
+
+
+def test_a_folder_that_cannot_be_made_is_told(bench, results, tmp_path):
+    (tmp_path / "file").write_text("")
+    done = bench("merge", results, "-o", tmp_path / "file" / "c")
+    assert done.status == 1
+    assert "Not a directory; choose another with --out" in done.complaint
