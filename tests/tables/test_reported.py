@@ -13,6 +13,7 @@ from support.made_up_records import a_record
 from support.views import table_of
 
 from harness.errors import UserError
+from harness.plugins.loading import load_plugins
 from harness.records.folders import write_record
 from harness.tables.categories import per_category
 from harness.tables.columns import Column
@@ -253,9 +254,8 @@ def test_a_difference_to_other_weights_is_marked(backbone, note):
 
 
 def test_settings_that_the_paper_does_not_state_are_not_made_up():
-    table = table_of(
-        leaderboard, [measured("dinov2", 40.0, backbone="dinov2-base@1")], has_details=True, reported=REPORTED
-    )
+    record = measured("dinov2", 40.0, localizer="argmax-patch", backbone="dinov2-base@1")
+    table = table_of(leaderboard, [record], has_details=True, reported=REPORTED)
     rows = rows_of(table)
     assert rows[0]["note"] == "settings of the reported number are not stated"
     printed = next(row for row in rows if row["method"] == "DINOv2 (reported)")
@@ -411,3 +411,12 @@ def test_options_that_make_no_sense_together(bench, results, options, message):
     outcome = bench("leaderboard", results, *options)
     assert outcome.status == 2
     assert message in outcome.complaint
+
+
+def test_papers_rows_of_our_methods_have_the_recipes_prompt_and_localizer():
+    """Else no default run has a difference to the printed number behind its own."""
+    methods = load_plugins().methods
+    ours = [row for row in REPORTED.methods if row.method in methods]
+    assert {row.method for row in ours} >= {"dift", "dinov1", "dinov2", "sd-dino", "sd-dino-star"}
+    for row in ours:
+        assert row.localizer == methods[row.method].localizer, row.method
