@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from harness.datasets.images import ImageFile
+from harness.errors import UserError
 from harness.frames import Size
 from harness.hookspecs import hookimpl
 from harness.preprocess import StretchedExtractor
@@ -227,6 +228,15 @@ def test_what_a_dataset_does_wrong_is_told(folder):
     assert "2 pairs" not in failures(check_dataset, dataset(counts={"test": {"pairs": 2}}), folder)
     (folder / "a.png").write_bytes(b"no picture")
     assert "a.png" in failures(check_dataset, dataset(), folder)
+
+
+def test_a_dataset_that_is_not_there_is_told_once(tmp_path):
+    def absent(folder, split):
+        raise UserError(f"{folder} is not there; fetch it")
+
+    text = failures(check_dataset, DatasetSpec(name="mine", open=absent), tmp_path)
+    assert text.splitlines()[0].endswith(": 1 check failed")
+    assert "is not there; fetch it" in text
 
 
 def test_a_dataset_that_differs_each_time(folder):

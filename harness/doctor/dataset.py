@@ -8,7 +8,8 @@ from pathlib import Path
 
 from harness.datasets.splits import read_split
 from harness.datasets.verify import SplitReport, verify_dataset
-from harness.doctor.findings import CHEAP, Failed, Finding, Warned, check_import, make_checks
+from harness.doctor.findings import CHEAP, Failed, Finding, Skipped, Warned, check_import, make_checks
+from harness.errors import UserError
 from harness.messages import counted
 from harness.plugins.host import Host
 from harness.plugins.registry import Plugin
@@ -64,7 +65,13 @@ class _Split:
     check: Callable[[_Subject, str], str]
 
     def __call__(self, subject: _Subject) -> str:
-        return self.check(subject, self.split)
+        try:
+            return self.check(subject, self.split)
+        except UserError as error:
+            # Told once: the checks that need the split are skipped, instead of failing by the same fault.
+            if self.check is _check_faults:
+                raise
+            raise Skipped("it cannot be opened") from error
 
 
 def _check_import(subject: _Subject) -> str:
