@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -72,6 +73,7 @@ def evaluate(
         extractor: one of
 
             - a function of one picture: RGB (PIL) -> (C, h, w) floating-point tensor or array;
+            - a network, as `harness.preprocess.StretchedExtractor(network, size, grid)`;
             - an object with `extract(requests)`, or with `extract_pairs(pairs)`, as a plugin makes it
               (`harness.specs.ImageExtractor` and `PairExtractor`);
             - a class of such objects, which is called with a `MakeContext` where it takes an argument;
@@ -145,7 +147,7 @@ def _spec_of(
         _refuse("the feature maps of an object bring their own", grid=grid)
         default: Literal["image", "pair"] = "image" if has_method(extractor, "extract") else "pair"
         made: Any = extractor
-    elif isinstance(extractor, type) or not callable(extractor):
+    elif isinstance(extractor, type) or not callable(extractor) or _is_network(extractor):
         raise UserError(f"extractor: {_describe(extractor)}")
     else:
         own_scope = None if scope == "image" else scope
@@ -169,10 +171,20 @@ def _describe(extractor: object) -> str:
     if isinstance(extractor, str):
         return f"{extractor!r} is a text; harness.run({extractor!r}) runs a method by its name"
     kind = extractor if isinstance(extractor, type) else type(extractor)
+    if _is_network(extractor):
+        return (
+            f"{kind.__name__} is a network, which knows no pictures; "
+            "harness.preprocess.StretchedExtractor(network, (width, height)) feeds them to it"
+        )
     return (
         f"{kind.__name__} has neither extract nor extract_pairs; give a function of a picture, an object "
         "with extract(requests), or a harness.specs.ExtractorSpec"
     )
+
+
+def _is_network(extractor: object) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(extractor, torch.nn.Module)
 
 
 def _refuse(reason: str, **arguments: object) -> None:

@@ -177,6 +177,7 @@ def test_an_error_is_told_with_its_line(evaluate):
         ("hog", {}, r"extractor: 'hog' is a text; harness.run\('hog'\) runs a method by its name"),
         (3, {}, "extractor: int has neither extract nor extract_pairs"),
         (Frame, {}, "extractor: Frame has neither extract nor extract_pairs"),
+        (torch.nn.Conv2d(3, 4, 2), {}, r"extractor: Conv2d is a network.*StretchedExtractor\(network"),
         (tiny, {"name": "position"}, "name: a method 'position' is installed; give another one"),
         (tiny, {"name": "a,b"}, "extractor: has 'a,b': no command line can say a name with ','"),
         (tiny, {"image_size": 0}, "image_size=0: expected"),
