@@ -19,7 +19,7 @@ KINDS = ("methods", "datasets", "prompts", "localizers", "protocols", "reported"
 
 @click.command(
     "list",
-    short_help="List methods, datasets, prompts, localizers, protocols, reported numbers.",
+    short_help="List methods, datasets, prompts and all other names.",
     epilog=examples(
         "bench list methods",
         "bench list datasets --json",
