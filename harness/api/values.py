@@ -24,7 +24,7 @@ Numbers = float | str | Iterable[float | str]
 """One number, a text with commas, or a sequence of numbers."""
 
 Integers = int | str | Iterable[int | str]
-"""The same of whole numbers; a text may be a range, such as `0..500:100`."""
+"""The same of whole numbers; a text may be a range, such as `0..500`, with a step behind a colon."""
 
 FilePath = str | os.PathLike[str]
 """A path, as a text or a `pathlib.Path`."""
