@@ -73,7 +73,9 @@ class Shell:
             "COLUMNS": "110",
             "XDG_CACHE_HOME": str(folder / "cache"),
             "HF_HUB_OFFLINE": "1",
+            # Nothing is fetched: what a page's own package needs is in the environment below.
             "PIP_NO_INDEX": "1",
+            "PIP_NO_DEPS": "1",
             "PIP_NO_BUILD_ISOLATION": "0",
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         }
