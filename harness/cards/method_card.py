@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 from harness.cards.card import Card, Section
 from harness.cards.citing import bibliography, subjects_named
-from harness.errors import BenchError
+from harness.errors import BenchError, UserError
 from harness.messages import listed
 from harness.plugins.host import Host
-from harness.specs import NO_PROMPT, ExtractorSpec, MethodSpec, PromptSpec, Scope, WeightSource
+from harness.specs import NO_PROMPT, Averaging, ExtractorSpec, MethodSpec, PromptSpec, Scope, WeightSource
 from harness.sweep import format_value
-from harness.tables.paper_files import read_reported
-from harness.tables.papers import ReportedNumbers, citation
+from harness.tables.paper_files import read_methods
+from harness.tables.papers import ReportedMethod, citation
 from harness.tables.text import averaging_text
 from harness.weights.presence import weight_presence
 
@@ -32,10 +33,8 @@ def method_card(host: Host, name: str, weights_root: Path | None = None) -> Card
     sources = _sources(host, extractor, prompt)
     parameters = _parameters(method, extractor)
     weights = [_weights_fields(host, source, weights_root) for source in sources]
-    reported = read_reported()
+    reported, unreadable = _read_known(host)
     numbers = _reported_fields(reported, method)
-    entry = reported.methods[0]
-    measure = f"protocol {entry.protocol}, mean {averaging_text(entry.averaging)}"
     sizes = _image_sizes(host, extractor, weights_root)
     bibtex = "\n\n".join(bibliography(subjects_named(host, method.name)).entries)
     command = _command(method, sources)
@@ -68,7 +67,8 @@ def method_card(host: Host, name: str, weights_root: Path | None = None) -> Card
         Section("parameters (--set NAME=VALUE)", [_parameter_row(each) for each in parameters]),
         Section("weights", [_weights_row(each) for each in weights]),
         Section("notes", text=method.notes),
-        Section(f"reported numbers ({measure})", [_reported_row(each) for each in numbers]),
+        *_reported_sections(numbers),
+        Section("reported numbers that cannot be read", [(line,) for line in unreadable]),
         Section("citation, with this program's own first", text=bibtex, is_verbatim=True),
         Section("to run it", text=command, is_verbatim=True),
     )
@@ -186,10 +186,23 @@ def _image_sizes(host: Host, extractor: ExtractorSpec, root: Path | None) -> dic
     return sizes or {"": "follows from the weights, which are not there"}
 
 
-def _reported_fields(reported: ReportedNumbers, method: MethodSpec) -> list[dict[str, object]]:
+def _read_known(host: Host) -> tuple[list[ReportedMethod], list[str]]:
+    """The printed numbers that the package and plugins bring, and a line for each set that cannot be read."""
+    methods: list[ReportedMethod] = []
+    unreadable = []
+    for name in host.reported:
+        try:
+            methods += read_methods(host.reported[name], host)
+        except UserError as error:
+            # A plugin's damaged file takes nothing from the page but its own numbers.
+            unreadable.append(f"{name}: {error}")
+    return methods, unreadable
+
+
+def _reported_fields(reported: Sequence[ReportedMethod], method: MethodSpec) -> list[dict[str, object]]:
     """Numbers that papers printed for the method, of all pairs of a split."""
     fields = []
-    for entry in reported.methods:
+    for entry in reported:
         if entry.method != method.name:
             continue
         for column, value in sorted(entry.values.items()):
@@ -208,6 +221,16 @@ def _reported_fields(reported: ReportedNumbers, method: MethodSpec) -> list[dict
                     }
                 )
     return fields
+
+
+def _reported_sections(numbers: Sequence[dict[str, object]]) -> list[Section]:
+    """A part for each protocol and average, since papers measure in different ones."""
+    rows: dict[str, list[tuple[str, ...]]] = {}
+    for number in numbers:
+        averaging = averaging_text(cast("Averaging", number["averaging"]))
+        measure = f"protocol {number['protocol']}, mean {averaging}"
+        rows.setdefault(measure, []).append(_reported_row(number))
+    return [Section(f"reported numbers ({measure})", lines) for measure, lines in rows.items()]
 
 
 def _reported_row(number: dict[str, object]) -> tuple[str, ...]:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import types
 
 import pytest
 
+from harness.cards.method_card import method_card
 from harness.cards.show import KINDS
+from harness.hookspecs import hookimpl
 from harness.plugins.loading import load_plugins
+from harness.specs import ReportedSpec
 
 
 @pytest.fixture
@@ -106,3 +110,23 @@ def test_showing_needs_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_numbers_of_another_paper_stand_under_their_own_protocol(tmp_path):
+    path = tmp_path / "lab.csv"
+    path.write_text("method,prompt,spair-71k@0.1\ndift,category,80\n")
+    spec = ReportedSpec(name="lab", file=path, paper="Lab (2026)", protocol="padded", averaging="point")
+    module = types.ModuleType("lab")
+    module.bench_reported = hookimpl(lambda: [spec])
+    host = load_plugins(points=[])
+    host.load("lab", "lab", "1", lambda: module)
+    text = method_card(host, "dift").render()
+    by_measure = dict(part.split("\n", 1) for part in text.split("\n\n") if part.startswith("reported"))
+    lab = by_measure["reported numbers (protocol padded, mean per point)"]
+    assert lab == "  spair-71k test @0.10  80.0  prompt category  Lab (2026)"
+    printed = by_measure["reported numbers (protocol sd4match, mean per image)"]
+    assert "SD4Match (CVPR 2024)" in printed and "Lab" not in printed
+    path.write_text("method,spair-71k@0.1\ndift,180\n")
+    text = method_card(host, "dift").render()
+    assert "Lab (2026)" not in text and "protocol padded" not in text
+    assert "is no PCK in percent" in " ".join(text.split())
