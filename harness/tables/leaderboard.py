@@ -37,6 +37,8 @@ _DETAILS = ("sup.", "t", "ensemble", "trained on", "tuned on", "seeds", "pairs",
 
 _NO_PLACES = "No places: rows lack columns, as their notes say, and no two methods have all of them."
 
+_ALL_NOTED = "No places: every row has a note, which says why it is not ranked."
+
 _ON_ONE_DATASET = "`bench leaderboard --datasets NAME` gives places on one dataset."
 
 _ON_ONE_ALPHA = (
@@ -169,6 +171,8 @@ def _place_part(records: Sequence[Record], view: View, ranking: Ranking, places:
     if not ranking.ranked and ranking.lacking:
         splits = {(column.dataset, column.split) for column in ranking.columns}
         sentences += [_NO_PLACES, _ON_ONE_DATASET if len(splits) > 1 else _ON_ONE_ALPHA]
+    elif not ranking.ranked and ranking.unranked and all(row.notes for row in ranking.unranked):
+        sentences.append(_ALL_NOTED)
     if len(ranking.ranked) > 1:
         number = mean_text(ranking.columns, view.columns(records))
         if places:

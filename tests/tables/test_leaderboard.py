@@ -210,6 +210,15 @@ def test_a_caption_says_what_places_are_by():
     assert number in table_of(leaderboard, records).caption
 
 
+@pytest.mark.parametrize("has_whole_row", [True, False])
+def test_a_caption_says_why_no_row_has_a_place(has_whole_row):
+    records = [a_record("half", 99.0, stored=4), a_failed_record()]
+    if has_whole_row:
+        records.append(a_record("whole", 10.0))
+    reason = "No places: every row has a note, which says why it is not ranked."
+    assert (reason in table_of(leaderboard, records).caption) != has_whole_row
+
+
 def test_limited_failed_and_foreign_rows_are_marked_and_not_ranked():
     rows = rows_of(
         [
