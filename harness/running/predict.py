@@ -116,7 +116,7 @@ def predict(
     # From here on, so that the peak is that of the work and not of loading.
     _reset_gpu_peak(resolved.options.device)
     step("")
-    features.on_batch = EncodingSteps(features.scope, step).begin_batch
+    features.on_batch = EncodingSteps(features.scope, step, len(wanted)).begin_batch
     predictor = _Predictor(resolved, features, localizers, clock)
     predictor.run(wanted, hand_over, progress or (lambda done: None))
     return Work(

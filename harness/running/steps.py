@@ -13,11 +13,14 @@ class EncodingSteps:
     Args:
         scope: of the features; with `pair` they follow from both images.
         step: called with the words.
+        pairs: number of pairs that are wanted. Where they are few of a split, more is encoded than they have,
+            since batches are those of the whole split.
     """
 
-    def __init__(self, scope: Scope, step: Callable[[str], None]) -> None:
+    def __init__(self, scope: Scope, step: Callable[[str], None], pairs: int) -> None:
         self._noun = "pairs" if scope == "pair" else "images"
         self._step = step
+        self._most = pairs if scope == "pair" else 2 * pairs
         self._begun = 0
 
     def begin_batch(self, items: int, needed: int | None) -> None:
@@ -32,4 +35,6 @@ class EncodingSteps:
             text = f"encoding {self._noun} again"
         else:
             text += f" of {needed:,}"
+            if needed > self._most:
+                text += " in whole batches"
         self._step(text)
