@@ -9,7 +9,7 @@ from typing import Any
 from harness.cards.card import Card, Section
 from harness.datasets.presence import dataset_presence
 from harness.datasets.splits import dataset_folder
-from harness.messages import bytes_text, listed
+from harness.messages import bytes_text, counted, listed
 from harness.plugins.host import Host
 from harness.specs import DatasetSpec, WeightSource
 from harness.sweep import DatasetChoice, format_value
@@ -39,7 +39,7 @@ def dataset_card(host: Host, name: str, data_root: Path) -> Card:
     splits = []
     for number, split in enumerate(spec.splits):
         counts = spec.counts.get(split, {})
-        texts = [f"{counts[kind]:,} {_COUNT_WORDS[kind]}" for kind in _COUNT_WORDS if kind in counts]
+        texts = [counted(counts[kind], _COUNT_WORDS[kind]) for kind in _COUNT_WORDS if kind in counts]
         splits.append((split, f"{', '.join(texts) or '–'}{' (the default)' if number == 0 else ''}"))
     words = [f"{category}: {word}" for category, word in spec.prompt_names.items() if word != category]
     command = f"bench run --methods position --datasets {name}"
@@ -66,7 +66,7 @@ def dataset_card(host: Host, name: str, data_root: Path) -> Card:
     return Card(f"dataset {name}: {spec.description}", sections, fields)
 
 
-_COUNT_WORDS = {"pairs": "pairs", "images": "image names", "keypoints": "keypoints"}
+_COUNT_WORDS = {"pairs": "pair", "images": "image name", "keypoints": "keypoint"}
 
 
 def weights_card(host: Host, name: str, weights_root: Path | None) -> Card:

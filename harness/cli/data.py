@@ -235,14 +235,14 @@ def _splits(spec: DatasetSpec, split: str | None) -> tuple[str, ...]:
 
 
 def _show(spec: DatasetSpec, reports: Sequence[SplitReport]) -> None:
-    from harness.datasets.verify import COUNT_WORDS
+    from harness.datasets.verify import count_text
 
     for report in reports:
         title = f"{report.label} {report.split}"
         if report.same_as:
             click.echo(f"{title}: the same as {report.same_as}")
             continue
-        counts = [f"{number:,} {COUNT_WORDS.get(kind, kind)}" for kind, number in report.found.items()]
+        counts = [count_text(kind, number) for kind, number in report.found.items()]
         if report.unreadable:
             counts.insert(1, f"{report.unreadable:,} of them unreadable")
         numbers = ", ".join(counts) or "not read"

@@ -8,6 +8,7 @@ from typing import Literal
 
 from harness.downloads.files import is_present
 from harness.errors import BenchError
+from harness.messages import counted
 from harness.specs import DatasetSpec
 
 
@@ -39,7 +40,7 @@ def _deviations(spec: DatasetSpec, folder: Path) -> tuple[str, ...]:
             lines.append(f"{split}: {error}")
             continue
         if pairs != official:
-            lines.append(f"{split}: {pairs:,} pairs instead of the official {official:,}")
+            lines.append(f"{split}: {counted(pairs, 'pair')} instead of the official {official:,}")
     return tuple(lines)
 
 

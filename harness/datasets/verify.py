@@ -13,14 +13,21 @@ from harness.datasets.shapes.pairs import ShapesImage
 from harness.datasets.splits import SplitIndex, read_split
 from harness.errors import BenchError, DataError, UserError
 from harness.frames import Size
+from harness.messages import counted
 from harness.specs import DatasetSpec, ImageSource
 
 Progress = Callable[[Sequence[Any]], Iterable[Any]]
 """Yields the items it gets, and may draw a bar."""
 
 
-COUNT_WORDS = {"images": "image names"}
-"""Kind of number -> its word, where that is another: a picture may have several names."""
+_COUNT_WORDS = {"pairs": "pair", "images": "image name", "keypoints": "keypoint"}
+"""Kind of number -> what is counted, once: a picture may have several names."""
+
+
+def count_text(kind: str, number: int) -> str:
+    """What was counted, in words: `1 pair`, `298 image names`."""
+    return counted(number, _COUNT_WORDS[kind]) if kind in _COUNT_WORDS else f"{number:,} {kind}"
+
 
 DRAWN_SAMPLE = 60
 """Pictures of a split that are drawn as a check, where they are made by this package and not stored."""
@@ -60,8 +67,7 @@ class SplitReport:
         for kind, number in self.expected.items():
             # Nothing is found in a split that could not be opened: its fault says so already.
             if self.found.get(kind, number) != number:
-                word = COUNT_WORDS.get(kind, kind)
-                lines.append(f"{self.found[kind]:,} {word} instead of the official {number:,}")
+                lines.append(f"{count_text(kind, self.found[kind])} instead of the official {number:,}")
         return tuple(lines)
 
     @property

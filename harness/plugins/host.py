@@ -29,7 +29,7 @@ from harness.messages import one_line
 from harness.plugins.method_checks import check_method
 from harness.plugins.module_files import module_name
 from harness.plugins.names import check_name
-from harness.plugins.registry import BUILTIN, Claim, MethodRegistry, Plugin, Registry, Status
+from harness.plugins.registry import BUILTIN, Claim, DatasetRegistry, MethodRegistry, Plugin, Registry, Status
 from harness.specs import (
     CommandSpec,
     DatasetSpec,
@@ -66,7 +66,7 @@ class Host:
         self.localizers = Registry("bench_localizers", LocalizerSpec, self.plugins)
         self.prompts = Registry("bench_prompts", PromptSpec, self.plugins)
         self.methods = MethodRegistry(self.plugins, self.extractors)
-        self.datasets = Registry("bench_datasets", DatasetSpec, self.plugins)
+        self.datasets = DatasetRegistry("bench_datasets", DatasetSpec, self.plugins)
         self.protocols = Registry("bench_protocols", ProtocolSpec, self.plugins)
         self.weight_sources = Registry("bench_weights", WeightSource, self.plugins)
         self.reported = Registry("bench_reported", ReportedSpec, self.plugins)

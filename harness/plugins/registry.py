@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import ItemsView, Iterator, Mapping, Sequence, ValuesView
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
 from harness.errors import UserError, unknown_name
-from harness.specs import NO_PROMPT, ExtractorSpec, MethodSpec
+from harness.specs import NO_PROMPT, DatasetSpec, ExtractorSpec, MethodSpec
 
 Status = Literal["loaded", "failed", "blocked", "shadowed"]
 
@@ -192,6 +193,19 @@ class Registry(Mapping[str, Spec], Generic[Spec]):
         if absent["blocked"]:
             text += f"; plugins blocked: {', '.join(plugin.name for plugin in absent['blocked'])}"
         return text
+
+
+class DatasetRegistry(Registry[DatasetSpec]):
+    """Datasets; who names a folder in the place of a dataset is told how a folder is named."""
+
+    def __getitem__(self, name: str) -> DatasetSpec:
+        try:
+            return super().__getitem__(name)
+        except UserError as error:
+            # Not `Path.exists`, which raises for a name that is too long.
+            if self._find(name) is None and os.path.exists(name):  # noqa: PTH110
+                raise UserError(f"{error}; for the pictures and pairs in {name}: folder={name}") from None
+            raise
 
 
 class MethodRegistry(Registry[MethodSpec]):

@@ -196,6 +196,15 @@ def test_a_results_folder_that_cannot_be_written_to(bench, photos, tmp_path, mon
     )
 
 
+def test_a_folder_in_the_place_of_a_dataset(bench, photos, nowhere):
+    (nowhere / "birds").symlink_to(photos)
+    for command in ("run --methods position --datasets birds", "data verify birds"):
+        done = bench(*command.split())
+        assert (done.status, done.out) == (2, "")
+        assert "unknown dataset 'birds'; " in done.complaint
+        assert done.complaint.endswith("; for the pictures and pairs in birds: folder=birds")
+
+
 def test_several_sources_of_mistakes_are_told_one_at_a_time(bench):
     done = bench("run", "--methods", "nope", "--datasets", "nope", "--limit", "-1")
     assert done.status == 2

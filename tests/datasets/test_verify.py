@@ -115,6 +115,14 @@ def test_ten_faults_are_told_and_all_are_in_json(bench, photos):
     )
 
 
+def test_a_list_of_a_single_pair(bench, photos):
+    content = read_list(photos)
+    content["pairs"] = content["pairs"][:1]
+    write_list(photos, content)
+    done = bench("data", "verify", f"folder={photos}")
+    assert (done.status, done.out) == (0, "folder:photos test: ok (1 pair, 2 image names, 5 keypoints)\n")
+
+
 def test_your_own_list_by_its_path(bench, photos):
     done = bench("data", "verify", f"folder={photos / 'pairs.json'}")
     assert (done.status, done.out) == (0, "folder:photos test: ok (12 pairs, 4 image names, 60 keypoints)\n")
