@@ -74,6 +74,14 @@ def _options_reason(first: StoredCell, second: StoredCell) -> str:
 
 def _same_unless_scores_differ(first: StoredCell, second: StoredCell) -> Kinship:
     """`same`, unless a number that both records have differs, as those of two versions of a protocol do."""
+    others = second.record.measures
+    for protocol, measure in first.record.measures.items():
+        if others.get(protocol, measure) != measure:
+            # At alphas that one of them lacks, no two numbers show it.
+            return Kinship(
+                "different",
+                f"have scores of two versions of protocol {protocol}; 'bench rescore' makes them anew",
+            )
     known = {score_key(score): score.pck for score in first.record.scores}
     for score in second.record.scores:
         pck = known.get(score_key(score), score.pck)

@@ -121,7 +121,7 @@ def _with_scores_of(record: Record, other: Record) -> Record:
     if list(scores.values()) == record.scores:
         return record
     changes: dict[str, object] = {"scores": list(scores.values())}
-    for name in ("thresholds", "frames", "averagings", "not_applicable"):
+    for name in ("thresholds", "frames", "averagings", "measures", "not_applicable"):
         changes[name] = {**getattr(other, name), **getattr(record, name)}
     own_failures = [failure for failure in other.failures if failure not in record.failures]
     changes["failures"] = [*record.failures, *own_failures]

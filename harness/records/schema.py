@@ -285,6 +285,8 @@ class Record(_Model):
     """Protocol -> frame that its errors are measured in; records from before it have no such field."""
     averagings: dict[str, Averaging] = {}
     """Protocol -> the average that its authors print; records from before it have no such field."""
+    measures: dict[str, str] = {}
+    """Protocol -> hash of its definition and of its threshold's code; absent in older records."""
     scores: list[Score] = []
     """All numbers that tables show."""
     failures: list[Failure] = []

@@ -265,6 +265,7 @@ def _mean_series(mean: SeedMean, names: Names, view: View) -> list[Series]:
     series_list = []
     for localizer, scores in by_localizer.items():
         notes = [*coverage_notes(record, localizer, view.protocol), *names.reasons_of(record, localizer)]
+        notes += view.rule_notes(mean.members)
         note = "; ".join(notes)
         name = names.localizer(record, localizer)
         # Predictions and data are found by the names in the folder.

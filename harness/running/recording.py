@@ -25,6 +25,7 @@ from harness.running.failures import all_failures
 from harness.running.predict import MOST_TRACEBACKS, Work
 from harness.running.resolve import ResolvedCell, files_key, fingerprint_options
 from harness.scoring.criteria import averagings_of, frames_of
+from harness.scoring.measure_hash import measures_of
 from harness.scoring.points import count_predictions
 from harness.scoring.scores import score_all
 from harness.scoring.thresholds import Measures, merge_reasons
@@ -84,6 +85,7 @@ def make_record(
         thresholds=thresholds,
         frames=frames_of(criteria),
         averagings=averagings_of(criteria),
+        measures=measures_of(criteria),
         scores=scores,
         failures=failures,
         tracebacks=_tracebacks(work, earlier) if failures else {},

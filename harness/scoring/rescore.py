@@ -20,6 +20,7 @@ from harness.scoring.criteria import (
     merge_criteria,
     protocol_name,
 )
+from harness.scoring.measure_hash import measures_of
 from harness.scoring.scores import score_all
 from harness.scoring.sources import Predicted, Sources
 from harness.scoring.thresholds import Measures, applicable, in_order, merge_reasons, protocol_failures
@@ -118,6 +119,7 @@ def with_scores(predicted: Predicted, record: Record, measures: Measures) -> Rec
         "thresholds": thresholds,
         "frames": frames_of(criteria),
         "averagings": averagings_of(criteria),
+        "measures": measures_of(criteria),
         "failures": failures,
         "not_applicable": merge_reasons(measures, record),
     }

@@ -10,6 +10,7 @@ from harness.tables.columns import Split
 from harness.tables.data_names import name_data
 from harness.tables.localizer_names import name_localizers, options_names
 from harness.tables.method_names import name_methods
+from harness.tables.protocol_rules import notes_on_rules
 
 _EVERY = ""
 """In place of a localizer's name: what holds for all of them."""
@@ -26,6 +27,7 @@ class Names:
         renamed: cell id -> the record with the label and the dataset that tables print.
         localizers: (cell id, localizer) -> its name in tables, where that differs.
         reasons: (cell id, localizer or empty for all) -> why the numbers are not ranked.
+        rules: (cell id, protocol) -> how its rule of the protocol differs from the newest on the same split.
         aside: splits of data that differ from those that rows are ranked on, by the name in tables.
     """
 
@@ -33,6 +35,7 @@ class Names:
     renamed: Mapping[str, Record]
     localizers: Mapping[tuple[str, str], str]
     reasons: Mapping[tuple[str, str], str]
+    rules: Mapping[tuple[str, str], str]
     aside: frozenset[Split]
 
     def rename(self, records: Sequence[Record]) -> list[Record]:
@@ -77,7 +80,11 @@ def make_names(records: Sequence[Record], reasons: Mapping[str, str] | None = No
     names = {}
     for key in {**options, **localizers.names}:
         names[key] = options.get(key, key[1]) + localizers.names.get(key, "")
-    return Names(originals, renamed, names, {**every, **localizers.reasons}, data.aside)
+    rules = {}
+    for protocol in {name for record in originals.values() for name in record.thresholds}:
+        for cell_id, note in notes_on_rules(list(originals.values()), protocol).items():
+            rules[cell_id, protocol] = note
+    return Names(originals, renamed, names, {**every, **localizers.reasons}, rules, data.aside)
 
 
 def _without_copies(records: Sequence[Record]) -> dict[str, Record]:

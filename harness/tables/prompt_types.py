@@ -142,6 +142,7 @@ def _add_mean(mean: SeedMean, rows: dict[_RowKey, _Row], view: View, alpha: floa
         notes = [
             *ranking_notes(record, localizer, view.protocol),
             *view.lacking(record, localizer),
+            *view.rule_notes(mean.members),
             *names.reasons_of(record, localizer),
         ]
         if view.score_of(record, localizer, alpha):

@@ -44,4 +44,8 @@ def _differences(record: Record, newest: Record, protocol: str) -> str:
         # Records of earlier versions do not say the frame.
         if protocol in values and protocol in present and values[protocol] != present[protocol]:
             texts.append(words.format(values[protocol]))
+    rule, present_rule = record.measures.get(protocol), newest.measures.get(protocol)
+    if not texts and rule and present_rule and rule != present_rule:
+        # How it compares or clamps, or the code of its threshold, which have no words in a record.
+        texts.append("its definition or code was another there")
     return ", ".join(texts)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from harness.records.coverage import ranking_notes
 from harness.records.schema import Record, Score
 from harness.tables.columns import Column, column_of, split_of
 from harness.tables.names import Names
-from harness.tables.protocol_rules import notes_on_rules
 from harness.tables.row import Row
 from harness.tables.seeds import SeedMean, merge_seeds
 from harness.tables.text import NOTHING
@@ -26,9 +25,8 @@ def rows_of(records: Sequence[Record], view: View) -> list[Row]:
     """
     records, view, names = named(records, view)
     merged: dict[tuple[str, ...], Row] = {}
-    rules = notes_on_rules(records, view.protocol)
     for mean in merge_seeds(records, view, names):
-        for row in _rows_of_mean(mean, view, names, rules):
+        for row in _rows_of_mean(mean, view, names):
             key = row.key
             # What is wrong with data that were mended since is no fault of the row on the present data.
             if row.notes and split_of(mean.record) in names.aside:
@@ -38,11 +36,7 @@ def rows_of(records: Sequence[Record], view: View) -> list[Row]:
     return list(merged.values())
 
 
-def _rows_of_mean(mean: SeedMean, view: View, names: Names, rules: Mapping[str, str]) -> Iterator[Row]:
-    """
-    Args:
-        rules: cell id -> how its rule of the view's protocol differs from that of others.
-    """
+def _rows_of_mean(mean: SeedMean, view: View, names: Names) -> Iterator[Row]:
     record = mean.record
     cell = record.cell
     split = (cell.dataset, cell.split)
@@ -83,9 +77,7 @@ def _rows_of_mean(mean: SeedMean, view: View, names: Names, rules: Mapping[str, 
         if protocol != view.protocol:
             notes.append(f"protocol {protocol}")
         else:
-            cells = [member.cell.id for member in mean.members]
-            by_rule = dict.fromkeys(rules[cell_id] for cell_id in cells if cell_id in rules)
-            notes += [f"{cell.dataset}: {note}" for note in by_rule]
+            notes += view.rule_notes(mean.members)
         yield replace(
             bare,
             localizer=names.localizer(record, localizer),

@@ -66,7 +66,8 @@ def sweep(records: Sequence[Record], view: View) -> Table:
                 scores[value] = score
                 seeds[value, curve] = len(mean.members)
                 shown.append((column_of(record, alpha), score))
-            reasons = [*view.lacking(record, localizer), *names.reasons_of(record, localizer)]
+            reasons = [*view.lacking(record, localizer), *view.rule_notes(mean.members)]
+            reasons += names.reasons_of(record, localizer)
             reasons += [f"{record.cell.dataset}: {remark}" for remark in mean.remarks]
             for note in (*ranking_notes(record, localizer, view.protocol), *reasons):
                 value_notes.append((curve, note))

@@ -95,6 +95,15 @@ class View:
             return []
         return [f"{record.cell.dataset}: no {self.averaging} average; 'bench rescore' adds it"]
 
+    def rule_notes(self, records: Sequence[Record]) -> list[str]:
+        """Lines on the records of a cell's seeds that are by an earlier rule of the view's protocol."""
+        rules = self.names.rules if self.names else {}
+        notes: dict[str, None] = {}
+        for record in records:
+            if note := rules.get((record.cell.id, self.protocol)):
+                notes[f"{record.cell.dataset}: {note}"] = None
+        return list(notes)
+
     def has_measure_of(self, method: ReportedMethod) -> bool:
         """Says whether a method's reported numbers are of the view's protocol and averaging."""
         return (self.protocol, self.averaging) == (method.protocol, method.averaging)

@@ -12,7 +12,7 @@ from support.results import put_record, strip_truth, the_record
 import baselines.methods.position
 from harness.specs import ExtractorSpec
 
-SCORED = ("scores", "thresholds", "frames", "averagings", "sealed")
+SCORED = ("scores", "thresholds", "frames", "averagings", "measures", "sealed")
 
 
 @pytest.fixture

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from support.made_up_records import a_record, with_provenance
+from support.made_up_records import a_record, a_timestep_record, with_provenance
 from support.views import table_of
 
 from harness.tables.leaderboard import leaderboard
+from harness.tables.prompt_types import prompt_types
+from harness.tables.sweep import sweep
 
 
 def with_rule(record, day, *, threshold="box", frame="original"):
@@ -44,3 +46,25 @@ def test_other_datasets_and_records_that_do_not_say_it_are_ranked():
     # What alpha multiplies is a dataset's own for most protocols.
     fish = [with_rule(a_record(name, 50.0, dataset="fish"), 3, threshold="image") for name in "ab"]
     assert [note for _, note in rows([*records, *fish]).values()] == ["", ""]
+
+
+def test_what_has_no_words_is_told_by_its_hash_in_every_table():
+    """How a protocol compares and clamps, and the code of its threshold's function."""
+    measures = ({"sd4match": rule} for rule in ("old", "new", "new"))
+    records = [
+        with_rule(a_record(method, 90.0, prompt="empty"), day).model_copy(update={"measures": next(measures)})
+        for day, method in enumerate("abc", start=1)
+    ]
+    words = "birds: by an earlier rule of sd4match: its definition or code was another there; 'bench rescore'"
+    told = rows(records)
+    assert told["a"][0] == "" and told["a"][1].startswith(words)
+    assert {told["b"][1], told["c"][1]} == {""}
+    steps = [a_timestep_record("m", step, 50.0) for step in (1, 2, 3)]
+    swept = [
+        with_rule(step, day).model_copy(update={"measures": records[day - 1].measures})
+        for day, step in enumerate(steps, start=1)
+    ]
+    for table in (table_of(prompt_types, records), table_of(sweep, swept)):
+        assert sum("by an earlier rule of sd4match: its definition" in row[-1] for row in table.rows) == 1
+    before = [record.model_copy(update={"measures": {}}) for record in records[:1]]
+    assert rows([*before, *records[1:]])["a"][1] == ""
