@@ -56,5 +56,5 @@ def _first_kind(host: Host, name: str) -> str:
         host.methods[name]
     except UserError:
         known = {each for registry in KINDS.values() for each in getattr(host, registry)}
-        raise UserError(f"{unknown_name('name', name, known)}{host.methods.missing_plugins()}") from None
+        raise UserError(f"{unknown_name('name', name, known)}{host.methods.missing_plugins(name)}") from None
     return "method"

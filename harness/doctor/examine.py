@@ -64,8 +64,8 @@ def examine(host: Host, name: str, circumstances: Circumstances) -> tuple[str, l
             return f"{kind} {name}", examine_kind(host, kind, name, circumstances)
     known = {*host.methods, *host.extractors}.union(*others.values())
     error = unknown_name("method, localizer, prompt, dataset or protocol", name, known)
-    # One that failed might have brought it.
-    raise UserError(f"{error}{host.methods.missing_plugins()}")
+    # One that failed, or is not installed, might have brought it.
+    raise UserError(f"{error}{host.methods.missing_plugins(name)}")
 
 
 def examine_kind(host: Host, kind: str, name: str, circumstances: Circumstances) -> list[Finding]:

@@ -139,7 +139,7 @@ class Registry(Mapping[str, Spec], Generic[Spec]):
             raise UserError(clash)
         spec = self._find(name)
         if spec is None:
-            raise UserError(f"{unknown_name(self.kind, name, self)}{self.missing_plugins()}")
+            raise UserError(f"{unknown_name(self.kind, name, self)}{self.missing_plugins(name)}")
         return spec
 
     def _find(self, name: str) -> Spec | None:
@@ -175,8 +175,12 @@ class Registry(Mapping[str, Spec], Generic[Spec]):
     def _all(self) -> Mapping[str, Spec]:
         return self._specs
 
-    def missing_plugins(self) -> str:
-        """Names the plugins that are not loaded and might have brought a spec, in a few words."""
+    def missing_plugins(self, name: str) -> str:
+        """Names the plugins that are not loaded and might have brought a spec, in a few words.
+
+        Args:
+            name: of the spec; the folder that `bench new-plugin` makes for it may not be installed.
+        """
         absent: dict[Status, list[Plugin]] = {"failed": [], "shadowed": [], "blocked": []}
         for plugin in self._plugins:
             if plugin.status in absent:
@@ -190,9 +194,20 @@ class Registry(Mapping[str, Spec], Generic[Spec]):
             elif plugins:
                 names = ", ".join(plugin.name for plugin in plugins)
                 text += f"; plugins {status}: {names} ('bench plugins' says why)"
+        text += self._not_installed(name)
         if absent["blocked"]:
             text += f"; plugins blocked: {', '.join(plugin.name for plugin in absent['blocked'])}"
         return text
+
+    def _not_installed(self, name: str) -> str:
+        """Names the folder that `bench new-plugin NAME` made here, where nobody has installed it."""
+        folder = f"bench-{name}"
+        if any(plugin.name == name for plugin in self._plugins):
+            return ""
+        # Not `Path.is_file`, which raises for a name that is too long.
+        if not os.path.isfile(f"{folder}/pyproject.toml"):  # noqa: PTH113
+            return ""
+        return f"; {folder} is here and not installed: python -m pip install --editable {folder}"
 
 
 class DatasetRegistry(Registry[DatasetSpec]):

@@ -107,6 +107,25 @@ def test_what_to_do_next_is_printed(bench, tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("kind", "command"),
+    [
+        ("extractor", "run --methods own-extractor"),
+        ("extractor", "doctor own-extractor"),
+        ("extractor", "show own-extractor"),
+        ("localizer", "run --methods hog --localizers own-localizer"),
+        ("prompt", "run --methods dift --prompts own-prompt"),
+        ("dataset", "run --methods hog --datasets own-dataset"),
+    ],
+)
+def test_who_forgets_to_install_it_is_told(kind, command, written, bench):
+    folder = written(kind)
+    done = bench(*command.split())
+    assert (done.status, done.out) == (2, "")
+    advice = f"; {folder} is here and not installed: python -m pip install --editable {folder}"
+    assert done.complaint.endswith(advice)
+
+
 def test_an_empty_folder_is_filled(bench, tmp_path):
     assert bench("new-plugin", "my-vit", "-o", tmp_path).status == 0
     assert (tmp_path / "bench_my_vit.py").is_file()
