@@ -21,7 +21,8 @@ def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -
     if path is None:
         return
     try:
-        text = path.read_text(encoding="utf-8")
+        # Some editors put a mark before the text that says it is in UTF-8.
+        text = path.read_text(encoding="utf-8-sig")
         content = tomllib.loads(text)
     except OSError as error:
         raise UserError(f"--config {path}: {error.strerror}") from error

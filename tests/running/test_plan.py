@@ -437,6 +437,14 @@ def test_a_config_file_that_is_not_there(bench, tmp_path):
     assert "not valid TOML" in bench("run", "--config", tmp_path / "binary.toml").complaint
 
 
+def test_a_config_file_from_an_editor_that_marks_utf_8_is_read(bench, tmp_path):
+    config = tmp_path / "mine.toml"
+    config.write_bytes(b"\xef\xbb\xbfmethods = 'positoin'\r\n")
+    done = bench("run", "--config", config, "--out", tmp_path / "r")
+    assert done.status == 2
+    assert "did you mean position?" in done.complaint
+
+
 def test_none_is_the_prompt_of_methods_without_one():
     host = load_plugins(points=[])
 
