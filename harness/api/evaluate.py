@@ -16,6 +16,7 @@ from harness.api.values import FilePath, Integers, Numbers, Texts
 from harness.errors import UserError
 from harness.frames import GridConvention
 from harness.plugins.loading import load_plugins
+from harness.plugins.registry import SESSION
 from harness.specs import NO_PROMPT, ExtractorSpec, ImageExtractor, MethodSpec, PairExtractor
 
 if TYPE_CHECKING:
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
 Extractor = ExtractorSpec | ImageExtractor | PairExtractor | type | Callable[[Any], Any]
 """What `evaluate` takes."""
-
-PLUGIN = "python-session"
-"""Name of the plugin that an object stands for, in messages and records."""
 
 NOTES = (
     "An object of a Python session: its code is not kept, and its cells are computed anew each time. The "
@@ -238,7 +236,7 @@ def _load(host: Host, spec: ExtractorSpec, digest: str, prompt: str | None) -> N
         description=spec.description,
     )
     plugin = SessionPlugin(replace(spec, prompt_kinds=kinds), method)
-    host.load(PLUGIN, "an object", digest, lambda: plugin)
+    host.load(SESSION, "an object", digest, lambda: plugin)
     loaded = host.plugins[-1]
     if loaded.status != "loaded":
         raise UserError(f"extractor: {loaded.reason.replace('bench_extractors returned', 'has')}")

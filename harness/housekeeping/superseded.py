@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 from harness.errors import BenchError, UserError
 from harness.housekeeping.cell_folder import CellFolder, cell_folders_in, last_changes, stray_files
+from harness.plugins.registry import SESSION
 from harness.records.folders import (
     RECORD,
     CellIsRunning,
@@ -155,11 +156,16 @@ def _old_versions(cells: Sequence[tuple[CellFolder, Record]]) -> list[Superseded
     """Cells of older code, of which the newest version has every prediction.
 
     Of one row (method, parameters, prompt, weights, data, seed, precision) the newest version stays, and so
-    does every other that has a pair or a localizer which the newest has not.
+    does every other that has a pair or a localizer which the newest has not, and those of objects of a Python
+    session: another version may be other values, such as weights that were trained further, and no command
+    makes it again.
     """
     by_row: dict[str, list[tuple[CellFolder, Record]]] = {}
     for cell, record in cells:
-        if record.scores and record.provenance and (cell.path / PREDICTIONS).exists():
+        provenance = record.provenance
+        if provenance is None or provenance.plugins.get("extractor", "").startswith(f"{SESSION} "):
+            continue
+        if record.scores and (cell.path / PREDICTIONS).exists():
             by_row.setdefault(_row_key(record), []).append((cell, record))
     items = []
     for versions in by_row.values():

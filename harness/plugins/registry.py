@@ -22,6 +22,9 @@ BUILTIN = {
     "baselines": "baselines.plugin",
     "sd4match": "sd4match_plugin.plugin",
 }
+
+SESSION = "python-session"
+"""Name of the plugin that an object of a Python session stands for, in messages and records."""
 """Plugins that come with this distribution: name -> module."""
 
 

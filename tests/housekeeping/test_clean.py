@@ -14,6 +14,7 @@ from support.results import put_record
 
 import harness.housekeeping.removing as removing
 from harness.files import try_lock
+from harness.plugins.registry import SESSION
 from harness.records.folders import RECORD
 from harness.records.predictions import PREDICTIONS, read_predictions, write_table
 
@@ -51,6 +52,16 @@ def test_an_old_version_goes_when_the_user_says_so(bench, results, cell):
     assert bench("clean", results, "--yes").status == 0
     assert names(results) == before
     assert "nothing to remove" in bench("clean", results, "--yes").complaint
+
+
+def test_what_an_object_of_a_session_was_before_stays(bench, results, cell):
+    """It may have had other values, and no command makes its numbers again."""
+    old = older_version(cell)
+    record = json.loads((old / RECORD).read_text())
+    record["provenance"]["plugins"]["extractor"] = f"{SESSION} (an object 0123456789ab)"
+    put_record(old / RECORD, record)
+    assert "nothing to remove" in bench("clean", results, "--yes").complaint
+    assert old.exists()
 
 
 def test_an_old_version_with_more_pairs_stays(bench, results, cell, tmp_path):
