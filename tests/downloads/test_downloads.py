@@ -481,8 +481,9 @@ def test_list_tells_where_datasets_are_expected_and_whether_they_are_there(bench
 
 def test_list_has_a_row_for_each_split(bench, tmp_path):
     rows = [line.split() for line in bench("data", "list", "--data-root", tmp_path).out.splitlines()]
-    assert rows[0] == ["dataset", "split", "pairs", "images", "keypoints", "state", "place"]
-    assert ["pf-willow", "test", "900", "100", "9,000", "absent", str(tmp_path / "pf-willow")] in rows
+    names = ["dataset", "split", "pairs", "image", "names", "keypoints", "state", "size", "place"]
+    assert rows[0] == names
+    assert ["pf-willow", "test", "900", "100", "9,000", "absent", "–", str(tmp_path / "pf-willow")] in rows
     assert ["train", "53,340", "–", "–"] in rows
 
 

@@ -235,7 +235,7 @@ def test_a_truth_of_other_data_is_told(bench, results):
 
 
 def test_the_columns_are_what_the_documentation_says(results):
-    text = (ROOT / "docs" / "reference" / "results-folder.md").read_text()
+    text = (ROOT / "docs" / "reference" / "record.md").read_text()
     table = read_predictions(cell_of(results, "shapes", "hog") / "predictions.parquet")
     assert set(TRUTH_COLUMNS) < set(table.column_names)
     for name in table.column_names:

@@ -12,8 +12,8 @@ from support.paths import ROOT
 PATIENCE = 3600.0
 """Seconds that a test waits for what must come: far more than it takes on the slowest machine."""
 
-INFORMATION = ("; next: 'bench leaderboard ", " the pictures of shapes alone, ")
-"""Words of the lines on stderr that are no warnings: where results are, and what small weights know."""
+INFORMATION = ("; next: 'bench leaderboard ", " the pictures of shapes alone, ", " checks every picture")
+"""Words of the lines on stderr that are no warnings: what comes next, and what small weights know."""
 
 
 @dataclass(frozen=True)
