@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= results
 
-.PHONY: demo test test-docs test-wheel docs docs-reference bench bench-precision bench-coverage bench-leaderboard lint clean
+.PHONY: demo test test-survival test-docs test-wheel docs docs-reference bench bench-precision bench-coverage bench-leaderboard lint clean
 
 demo: .venv/installed
 	$(BIN)/bench run --methods sd4match-cpm,dift --out $(OUT)
@@ -11,6 +11,10 @@ demo: .venv/installed
 # One process for each core, up to four, and one thread each: most tests are too small for more.
 test: .venv/developed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
+# What may happen to a command, and what is left: kills, full disks, clocks, two runs at once. Some minutes.
+test-survival: .venv/developed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --config-file tests/survival/pytest.ini --rootdir . --numprocesses auto --maxprocesses 4 --dist loadfile tests/survival $(ARGS)
 
 # Every block of code on the pages, as written.
 test-docs: .venv/documented

@@ -1,0 +1,38 @@
+"""SIGKILL, SIGTERM and SIGINT at random instants of `bench run`."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from killing import Scene, every_kill, read_results
+from support.photos import make_photos
+from support.trainings import make_workspace
+
+WORDS = (
+    *("run", "--methods", "position,dinov2", "--datasets", "folder=photos", "--weights", "dinov2-base=vit"),
+    *("--localizers", "argmax,soft-argmax", "--cache-dir", "cache", "--out", "results"),
+)
+
+
+@pytest.fixture(scope="module")
+def beginning(start):
+    """Photos, 56 pairs of them, and a small DINO: two shards for each cell."""
+    make_workspace(start)
+    make_photos(start / "photos", images=8)
+    return start
+
+
+@pytest.fixture(scope="module")
+def scene(warm, beginning, tmp_path_factory):
+    warm.warm_up(*WORDS, folder=_copy(beginning, tmp_path_factory.mktemp("warm-up")))
+    return Scene(warm, beginning, WORDS, lambda folder: read_results(folder / "results"))
+
+
+def _copy(folder, target):
+    return shutil.copytree(folder, target, dirs_exist_ok=True)
+
+
+@every_kill
+def test_a_killed_run_goes_on_to_the_same_bytes(scene, instants, tmp_path, number, count):
+    scene.check(scene.draw(number, count, instants), tmp_path / "killed")
