@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -40,6 +41,48 @@ class DataError(BenchError):
 
 class DamagedResult(BenchError):
     """A finished cell's files are damaged: the cell fails, the others are still shown."""
+
+
+class NotWritten(BenchError, OSError):
+    """A file or folder could not be written, moved or removed, as on a full disk.
+
+    What was done before is kept, and nothing half-written stands under the file's name.
+
+    Args:
+        number: the system's `errno`.
+        reason: the system's words for it.
+        path: the file or folder, as the user knows it.
+
+    Attributes:
+        kept: what is kept, and what goes on from it; stands at the end of the message.
+    """
+
+    def __init__(self, number: int, reason: str, path: str) -> None:
+        super().__init__(number, reason, path)
+        self.kept = ""
+
+    def __str__(self) -> str:
+        advice = _WRITING_ADVICE.get(self.errno or 0, "make it writable or choose another folder")
+        return "; ".join(filter(None, (f"{self.filename}: {self.strerror}", advice, self.kept)))
+
+
+_ROOM = "make room or choose another folder"
+
+_WRITING_ADVICE = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: "make room within your quota or choose another folder",
+    errno.EFBIG: "raise the limit on the size of files ('ulimit -f'), or choose a folder on another disk",
+    errno.EIO: "look after the disk, or choose a folder on another one",
+    errno.ENOENT: "its folder is gone; make it again or choose another",
+    errno.ESTALE: "its folder is gone; make it again or choose another",
+    errno.ENOTDIR: "a file is where its folder should be; move it away or choose another folder",
+    errno.EISDIR: "a folder is where the file should be; move it away or choose another name",
+    errno.EMFILE: "raise the limit on open files ('ulimit -n')",
+    errno.ENFILE: "the machine has too many open files; end other programs",
+    errno.ENOMEM: "the machine has no memory left; end other programs",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
+"""What a user can do about an error in writing, by its number."""
 
 
 class NotApplicable(BenchError):

@@ -7,12 +7,12 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from harness.errors import UserError
+from harness.errors import NotWritten, UserError
 
 MOST_LINKS = 4
 """Links to folders, one inside the folder of another, that a listing follows."""
@@ -50,25 +50,76 @@ def _paths_below(folder: Path, levels: int | None, links: int, above: frozenset[
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Opens a binary file that replaces `path` when the block ends; on an error nothing changes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # In the same folder: a rename within one file system is atomic.
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    temporary = Path(name)
+def writing(path: Path) -> Iterator[None]:
+    """Names what is being written where the system refuses it.
+
+    Args:
+        path: file or folder. The system's own error has a temporary name, the folder above, or none.
+
+    Raises:
+        NotWritten: in place of any error of the system; errors of libraries have no number and are left.
+    """
     try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp's files are for their owner alone; this one gets the rights of any new file.
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    except BaseException:  # an interruption, too, must not leave the temporary file behind
-        with suppress(OSError):
-            temporary.unlink()
+        yield
+    except NotWritten:
         raise
-    sync_folder(path.parent)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise NotWritten(error.errno, error.strerror or type(error).__name__, str(path)) from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Opens a binary file that replaces `path` when the block ends; on an error nothing changes.
+
+    Libraries that write through the file's number or in threads lose the system's error: what they make is
+    for a buffer in memory, and this is for its bytes.
+
+    Raises:
+        NotWritten: the system refuses it.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # In the same folder: a rename within one file system is atomic.
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            # mkstemp's files are for their owner alone; this one gets the rights of any new file.
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+        except BaseException:  # an interruption, too, must not leave the temporary file behind
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+        sync_folder(path.parent)
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder and those above it, unless it is there. Raises `NotWritten`."""
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def remove_files(paths: Iterable[Path]) -> None:
+    """Removes files; those that are gone already are no error. Raises `NotWritten`."""
+    for path in paths:
+        with writing(path):
+            path.unlink(missing_ok=True)
+
+
+def put_file(path: Path, content: bytes) -> None:
+    """Puts a user's file in place, whole or not at all. Raises `UserError` where it cannot be written."""
+    target = check_place(path)
+    try:
+        with replacing(target) as file:
+            file.write(content)
+    except NotWritten as error:
+        raise UserError(str(error)) from error
 
 
 def check_place(path: Path) -> Path:

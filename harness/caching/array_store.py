@@ -7,6 +7,7 @@ at the same time: they write the same bytes.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -65,11 +66,10 @@ class Store:
         if not self.trouble:
             try:
                 self._put(identity, array)
-            except IsADirectoryError:
-                # Somebody's folder where this file belongs: the other files can be written.
-                return array
             except OSError as error:
-                self.trouble = _reason(error)
+                # Somebody's folder where this file belongs: the other files can be written.
+                if error.errno != errno.EISDIR:
+                    self.trouble = _reason(error)
         return array
 
     def missing(self, identities: Iterable[str]) -> list[str]:
@@ -92,16 +92,12 @@ class Store:
             progress: called with pictures done and pictures to do.
 
         Raises:
-            UserError: the cache's folder cannot be written.
+            NotWritten: the cache's folder cannot be written; what was computed before is there.
             ValueError: a computed array has another shape.
         """
         missing = self.missing(identities)
         for number, identity in enumerate(missing, start=1):
-            array = compute(identity)
-            try:
-                self._put(identity, array)
-            except OSError as error:
-                raise _unwritable(self.folder.parent, error) from error
+            self._put(identity, compute(identity))
             progress(number, len(missing))
         return len(missing)
 
@@ -169,11 +165,7 @@ def make_cache_folder(root: Path) -> None:
         with tempfile.TemporaryFile(dir=root):
             pass
     except OSError as error:
-        raise _unwritable(root, error) from error
-
-
-def _unwritable(root: Path, error: OSError) -> UserError:
-    return UserError(f"cache folder {root}: {_reason(error)}; choose another with --cache")
+        raise UserError(f"cache folder {root}: {_reason(error)}; choose another with --cache") from error
 
 
 def _reason(error: OSError) -> str:

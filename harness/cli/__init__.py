@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import io
-import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -15,9 +12,10 @@ import click
 from harness.cli.anywhere import parse_anywhere, show_anywhere_options, suggested_options
 from harness.cli.debugging import is_debugging, print_traceback
 from harness.cli.examples import examples
+from harness.cli.streams import OutputLost, discard, prepare_streams
 from harness.cli.terminal import wants_colours
 from harness.cli.verbosity import showing
-from harness.errors import BenchError, SeveralErrors
+from harness.errors import BenchError, NotWritten, SeveralErrors
 from harness.messages import printable
 from harness.plugins.host import Host
 from harness.plugins.loading import load_plugins
@@ -41,10 +39,6 @@ _COMMANDS = {
     "new-plugin": "harness.cli.new_plugin:new_plugin",
 }
 """Command -> its function, as `module:name`. The module is imported when the command is called."""
-
-
-_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM)
-"""Errors of a disk that is full or must not be written to: the user can mend these."""
 
 
 class _Bench(click.Group):
@@ -93,20 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs `bench` and exits: 0 done, 1 a cell failed, 2 the user's mistake, described in one line."""
     if arguments is None:
         arguments = sys.argv[1:]
-    replace_unprintable()
+    prepare_streams()
     sys.exit(status(arguments))
-
-
-def replace_unprintable() -> None:
-    """Makes stdout and stderr print `?` for a character that their encoding lacks, in place of an error.
-
-    A batch job often runs in ASCII or Latin-1, and tables have dashes that neither of them has: hours of work
-    must not end in an error about a dash.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        # Not every stream can: somebody may have put a plain buffer in its place.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
 
 
 def status(arguments: Sequence[str]) -> int:
@@ -139,6 +121,9 @@ def _catch_errors(action: Callable[[], int]) -> int:
         return action()
     except click.ClickException as error:
         return _print_usage(error)
+    except (NotWritten, OutputLost) as error:
+        # The work was begun: what is done is kept, and this is no mistake in the command.
+        return _print_error(f"bench: {error}", 1)
     except BenchError as error:
         if is_debugging.get():
             print_traceback(_traceback(error))
@@ -148,15 +133,8 @@ def _catch_errors(action: Callable[[], int]) -> int:
         return _print_error("bench: interrupted; the same command goes on where it stopped", 130)
     except BrokenPipeError:
         # The reader of our output has closed it. Without this, Python complains once more when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard(sys.stdout)
         return 141  # 128 and SIGPIPE
-    except OSError as error:
-        # Any other error of the system is a defect of this program, and shows its traceback.
-        if error.errno not in _UNWRITABLE:
-            raise
-        path = error.filename or "the output"
-        problem = f"bench: {path}: {error.strerror}; make room or choose another folder"
-        return _print_error(problem, 1)
 
 
 def _print_usage(error: click.ClickException) -> int:

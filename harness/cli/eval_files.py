@@ -10,7 +10,7 @@ import click
 from harness.cli.table_files import write_file
 from harness.cli.verbosity import print_information
 from harness.errors import UserError
-from harness.files import check_place
+from harness.files import check_place, make_folder
 from harness.messages import counted
 from harness.tables.eval_results import EvalDocument
 
@@ -39,7 +39,7 @@ def write_eval_documents(documents: Sequence[EvalDocument], out: Path | None) ->
         write_file(out, stream)
         print_information(f"{counted(len(documents), 'row')} in {out}")
         return
-    out.mkdir(exist_ok=True)
+    make_folder(out)
     for document in documents:
         write_file(out / f"{document.name}.yaml", document.text)
     print_information(f"{counted(len(documents), 'row')} in {out}, a file each")

@@ -13,7 +13,7 @@ from harness.cli.options import Command
 from harness.cli.terminal import stdout_format
 from harness.cli.verbosity import print_information
 from harness.errors import UserError
-from harness.files import check_place, replacing
+from harness.files import check_place, put_file
 from harness.tables.table import Format
 
 _FORMAT_OF: Mapping[str, Format] = {
@@ -57,12 +57,7 @@ class TableOutput:
 
 def write_file(path: Path, text: str) -> None:
     """Puts a file of text in place, whole or not at all. Raises `UserError`."""
-    target = check_place(path)
-    try:
-        with replacing(target) as file:
-            file.write(text.encode())
-    except OSError as error:
-        raise UserError(f"{path}: not written: {error.strerror or error}") from error
+    put_file(path, text.encode())
 
 
 def choose_output(asked: Format | None, out: Path | None, formats: Sequence[Format]) -> TableOutput:

@@ -28,7 +28,7 @@ def fetch_dataset(
     Raises:
         UserError: nothing can be downloaded for this dataset, or a file cannot be had or is not the
             expected one. One line that says what to download by hand and where to put it.
-        OSError: a full or read-only disk. What has arrived is kept.
+        NotWritten: a full or read-only disk. What has arrived is kept.
     """
     if not spec.files:
         raise UserError(

@@ -26,14 +26,16 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Literal
 
 from harness.errors import UserError
-from harness.files import sync_folder
+from harness.files import make_folder, sync_folder, writing
 from harness.messages import first_line
 
 _JUNK = ("__MACOSX", ".DS_Store")
 """Left by the archiver of macOS, as are files that begin with `._`: SD4Match's archives have them."""
 
-_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EMFILE)
-"""Errors of a write that are not the archive's fault."""
+_CONTRADICTION = (errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.EINVAL, errno.ENAMETOOLONG)
+"""Errors that an archive's own content makes: a file where another member wants a folder, or a name that no
+file can have. Any other error of the system is the machine's, and the archive may be good.
+"""
 
 
 class BadArchive(UserError):
@@ -72,12 +74,13 @@ def unpack(
         BadArchive: the archive is damaged, lacks `provides`, or has a member that would lie outside; the line
             names it.
         UserError: something in `folder` is in the way.
-        OSError: the disk is full or may not be written to.
+        NotWritten: the disk is full, or may not be written to.
+        OSError: the archive cannot be read.
     """
     temporary = folder / f".{archive.name}.unpacking"
     _remove(temporary)  # of a run that was killed
     try:
-        temporary.mkdir(parents=True)
+        make_folder(temporary)
         _extract(archive, temporary, strip)
         if provides and not (temporary / provides).exists():
             raise BadArchive(
@@ -86,15 +89,18 @@ def unpack(
         # One call for all files: a power cut after the moves must not leave empty files under their final
         # names.
         os.sync()
-        _merge(temporary, folder, PurePosixPath(provides).parts)
-        sync_folder(folder)
+        with writing(folder):
+            _merge(temporary, folder, PurePosixPath(provides).parts)
+            sync_folder(folder)
     finally:
-        _remove(temporary)
+        # Not an error of its own, which would hide the one that led here.
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _remove(folder: Path) -> None:
     if folder.exists():
-        shutil.rmtree(folder)
+        with writing(folder):
+            shutil.rmtree(folder)
 
 
 def _extract(archive: Path, folder: Path, strip: int) -> None:
@@ -110,12 +116,33 @@ def _extract(archive: Path, folder: Path, strip: int) -> None:
             if member.kind == "link":
                 links.append((member, path))
             elif member.content is None:
-                path.mkdir(parents=True, exist_ok=True)
+                _make_folder(path)
             else:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with path.open("wb") as file:
-                    shutil.copyfileobj(member.content, file, 1 << 20)
+                _write_file(path, member.content)
         _copy_links(archive, folder, strip, links)
+
+
+def _make_folder(path: Path) -> None:
+    with _writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def _write_file(path: Path, content: IO[bytes]) -> None:
+    _make_folder(path.parent)
+    with _writing(path), path.open("wb") as file:
+        shutil.copyfileobj(content, file, 1 << 20)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """As `writing`, but for errors that the archive's own content makes."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _CONTRADICTION:
+            raise
+        with writing(path):
+            raise
 
 
 def _is_junk(name: str) -> bool:
@@ -135,8 +162,9 @@ def _copy_links(
             names = _safe_path(archive, member.link, link=member.name).parts
             target = folder.joinpath(*_strip(names, strip))
             if target.is_file():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(target, path)
+                _make_folder(path.parent)
+                with _writing(path):
+                    shutil.copyfile(target, path)
             else:
                 waiting.append((member, path))
         # Nothing was copied in this round: what is left points nowhere, or in a circle.
@@ -255,9 +283,8 @@ def _errors_named(archive: Path) -> Iterator[None]:
         # Python does not know.
         raise BadArchive(f"{archive}: damaged or not an archive ({_reason(error)})") from error
     except OSError as error:
-        # A bad gzip stream has no errno; contradicting members make a folder where a file is, or the other
-        # way round.
-        if error.errno in _MACHINE or error.filename == str(archive):
+        # A bad gzip stream has no errno.
+        if error.filename == str(archive) or error.errno not in (None, *_CONTRADICTION):
             raise
         raise BadArchive(f"{archive}: damaged or not an archive ({_reason(error)})") from error
 

@@ -6,19 +6,17 @@ belong to, because half of one version continued with half of the next is a file
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from harness.errors import UserError
-from harness.files import replacing, sync_folder, try_lock
+from harness.files import remove_files, replacing, sync_folder, try_lock, writing
 from harness.version import __version__
 
 if TYPE_CHECKING:
@@ -99,15 +97,14 @@ def download(
 
     Raises:
         DownloadFailed: the server does not answer, or not with the file, or the connection broke off.
-        OSError: this machine cannot store it; what has arrived is kept. The error of a full disk names the
-            file.
+        NotWritten: this machine cannot store it; what has arrived is kept.
     """
     part = part_of(path)
 
     def report(done: int, total: int | None) -> None:
         progress(path.name, done, total)
 
-    with name_in_error(part):
+    with writing(part):
         part.parent.mkdir(parents=True, exist_ok=True)
         # Opened to append, which keeps what is there; locked before its size is looked at.
         with part.open("ab") as file:
@@ -124,27 +121,16 @@ def download(
 
 def finish_download(part: Path, path: Path) -> None:
     """Puts a complete download in its place."""
+    with writing(path):
+        part.replace(path)
+        sync_folder(path.parent)
     # The notes last: a kill before that leaves a file too many, and not a part of unknown version.
-    part.replace(path)
-    sync_folder(path.parent)
-    _notes(part).unlink(missing_ok=True)
+    remove_files([_notes(part)])
 
 
 def discard_download(part: Path) -> None:
     """Throws away a complete download that is not the file it should be."""
-    part.unlink()
-    _notes(part).unlink(missing_ok=True)
-
-
-@contextmanager
-def name_in_error(path: Path) -> Iterator[None]:
-    """Adds the file's name to the error of a full disk, which lacks it."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
+    remove_files([part, _notes(part)])
 
 
 def _lock(file: IO[bytes], part: Path) -> None:

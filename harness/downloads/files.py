@@ -9,9 +9,9 @@ from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from harness.downloads.archives import BadArchive, unpack
-from harness.downloads.download import DownloadFailed, Progress, download, finish_download, name_in_error
+from harness.downloads.download import DownloadFailed, Progress, download, finish_download
 from harness.errors import UserError
-from harness.files import file_sha256, replacing
+from harness.files import file_sha256, remove_files, replacing, writing
 from harness.specs import RemoteFile
 
 
@@ -64,7 +64,7 @@ def fetch_files(
 
     Raises:
         UserError: a file cannot be had, or is not the expected one.
-        OSError: a full or read-only disk. What has arrived is kept.
+        NotWritten: a full or read-only disk. What has arrived is kept.
     """
     for number, file in enumerate(files):
         if is_present(file, folder):
@@ -98,7 +98,7 @@ def _fetch_file(
     if file.unpack:
         _unpack(file, path, folder)
         if not (keep_archives or by_hand):
-            path.unlink()
+            remove_files([path])
     how: Literal["by hand", "downloaded"] = "by hand" if by_hand else "downloaded"
     return FetchedFile(path, how, size, digest, changed)
 
@@ -123,7 +123,8 @@ def _unpack(file: RemoteFile, archive: Path, folder: Path) -> None:
     if file.provides:
         provides = str(PurePosixPath(file.provides).relative_to(file.path))
     try:
-        with name_in_error(target):
+        # What `unpack` does not name itself, such as the archive's own bytes that cannot be read.
+        with writing(archive):
             unpack(archive, target, strip=file.strip, provides=provides)
     except BadArchive as error:
         raise UserError(f"{error}; {_set_aside(archive, file, folder)}") from error
@@ -136,7 +137,9 @@ def _set_aside(path: Path, file: RemoteFile, folder: Path) -> str:
     Returns the end of a message that says so.
     """
     final_path = download_path(file, folder)
-    aside = path.replace(final_path.with_name(f"{final_path.name}.damaged"))
+    aside = final_path.with_name(f"{final_path.name}.damaged")
+    with writing(aside):
+        path.replace(aside)
     return f"moved to {aside}; the same command downloads it anew, or {_by_hand([file], folder)}"
 
 

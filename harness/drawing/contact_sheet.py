@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import PIL.ImageDraw
 import PIL.ImageFont
 
 from harness.errors import UserError
-from harness.files import check_place, replacing
+from harness.files import check_place, put_file
+from harness.messages import first_line
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 """Suffix of a sheet's file -> format that Pillow writes."""
@@ -137,14 +139,14 @@ def check_sheet_path(path: Path) -> Path:
 
 def write_sheet(picture: PIL.Image.Image, path: Path) -> None:
     """Writes a sheet, whole or not at all, in the format of the path's suffix. Raises `UserError`."""
-    target = check_sheet_path(path)
+    check_sheet_path(path)
+    # In memory: Pillow writes through a file's number and forgets why the system refused it.
+    content = io.BytesIO()
     try:
-        with replacing(target) as file:
-            picture.save(file, format=FORMATS[path.suffix.lower()])
-    except (OSError, ValueError) as error:  # ValueError: larger than the format's largest picture
-        # Not every OSError of Pillow has the system's text.
-        problem = getattr(error, "strerror", None) or error
-        raise UserError(f"{path}: not written: {problem}") from error
+        picture.save(content, format=FORMATS[path.suffix.lower()])
+    except (OSError, ValueError) as error:  # larger than the format's largest picture
+        raise UserError(f"{path}: not written: {first_line(error)}; choose another format") from error
+    put_file(path, content.getvalue())
 
 
 def _write_lines(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from harness.errors import BenchError, UserError
-from harness.files import read_whole, replacing
+from harness.files import make_folder, read_whole, replacing
 from harness.housekeeping.joined_record import join_records
 from harness.housekeeping.parts import Part, read_part
 from harness.housekeeping.same_cell import check_identity, check_predictions, check_truth
@@ -263,7 +263,7 @@ class _Merger:
         """Makes a cell's folder. Raises `UserError` where the merged folder cannot be written to."""
         # Not earlier: where no cell can be merged, there is no folder either.
         make_results_folder(self._out)
-        target.mkdir(exist_ok=True)
+        make_folder(target)
 
     def _criteria(self, parts: Sequence[Part]) -> tuple[Criterion, ...]:
         """Protocols and alphas of all parts. A protocol that no plugin brings here is told."""

@@ -10,8 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import UserError
-from harness.files import check_place, replacing
+from harness.files import put_file
 from harness.messages import listed
 from harness.records.joining import Results
 from harness.records.schema import Record
@@ -67,12 +66,7 @@ class Page:
 
 def write_page(page: Page, path: Path) -> None:
     """Puts the page in place, whole or not at all. Raises `UserError`."""
-    target = check_place(path)
-    try:
-        with replacing(target) as file:
-            file.write(page.html.encode())
-    except OSError as error:
-        raise UserError(f"{path}: not written: {error.strerror or error}") from error
+    put_file(path, page.html.encode())
 
 
 def make_page(

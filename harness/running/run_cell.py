@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from harness.datasets.selection import predictable_pairs
 from harness.errors import BenchError, DataError, ExtractionError, NotApplicable, UserError
-from harness.files import file_sha256
+from harness.files import file_sha256, make_folder, remove_files
 from harness.isolation.origin import with_tracebacks
 from harness.messages import bytes_text, failed_pairs
 from harness.records.folders import (
@@ -71,11 +71,10 @@ def run_cell(resources: Resources, resolved: ResolvedCell, reports: Reports | No
     folder = resolved.folder
     reports = reports or Reports()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with lock_folder(folder, reports.warn):
             # Files that a killed run was writing.
-            for leftover in folder.rglob(".*.tmp"):
-                leftover.unlink()
+            remove_files(folder.rglob(".*.tmp"))
             # Every record is written while the folder is locked: it never takes the place of a newer one.
             return _run_locked(resources, resolved, reports)
     except (BenchError, OSError) as error:

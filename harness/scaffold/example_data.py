@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterable, Sequence
 from itertools import combinations
@@ -34,7 +35,10 @@ def write_example(folder: Path, name: str, splits: Iterable[str]) -> None:
     home = folder / "data" / name
     (home / "images").mkdir(parents=True)
     for number, (x, y, behind) in enumerate(_SHEETS):
-        _draw(x, y, behind).save(home / "images" / f"house-{number}.png")
+        # In memory: Pillow writes through a file's number and forgets why the system refused it.
+        content = io.BytesIO()
+        _draw(x, y, behind).save(content, "PNG")
+        (home / "images" / f"house-{number}.png").write_bytes(content.getvalue())
     rows = [_row(source, target) for source, target in combinations(range(len(_SHEETS)), 2)]
     for split in splits:
         text = json.dumps(rows, indent=1) + "\n"

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from harness.errors import UserError
+from harness.files import writing
 from harness.plugins.host import Host
 from harness.plugins.names import RESERVED
 from harness.scaffold.catalogue import KINDS, Kind
@@ -72,21 +73,23 @@ def write_plugin(kind: str, name: str, folder: Path) -> None:
 
     Raises:
         UserError: something is there already, or nothing can be written there.
+        NotWritten: the disk is full or the like; nothing is left.
     """
     target = folder.resolve()
     _check_folder(folder, target)
     # Beside the folder, or in it where it is there already: a rename within one file system is whole.
     parent = target if target.is_dir() else target.parent
-    work = Path(tempfile.mkdtemp(dir=parent, prefix=".new-plugin."))
-    try:
-        content = work / "plugin"
-        _write(KINDS[kind], kind, name, folder, content)
-        if parent == target:
-            _move_into(content, target)
-        else:
-            content.rename(target)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    with writing(folder):
+        work = Path(tempfile.mkdtemp(dir=parent, prefix=".new-plugin."))
+        try:
+            content = work / "plugin"
+            _write(KINDS[kind], kind, name, folder, content)
+            if parent == target:
+                _move_into(content, target)
+            else:
+                content.rename(target)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
 
 
 def _check_folder(folder: Path, target: Path) -> None:

@@ -60,7 +60,7 @@ def fetch_weights(
     Raises:
         UserError: the source cannot be had, is not the expected one, or the download broke off (what arrived
             is kept). One line that says what to get and where to put it.
-        OSError: a full or read-only disk.
+        NotWritten: a full or read-only disk.
     """
     # Before anything is downloaded; what a name hides is found by `content_refusal` later.
     for mirror in mirrors:

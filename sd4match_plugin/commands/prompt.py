@@ -13,7 +13,7 @@ from harness.cli.examples import examples
 from harness.cli.option_names import option
 from harness.cli.options import learned_prompt, typed_arguments, weights
 from harness.cli.progress import waiting
-from harness.errors import UserError
+from harness.errors import NotWritten, UserError
 from harness.plugins.host import Host
 from sd4match_plugin.commands.show_arguments import ShowArguments
 
@@ -50,16 +50,17 @@ def export(file: Path, target: Path, half: bool) -> None:
     learned = files.read(file.expanduser())
     if half:
         learned = learned.half()
+    target = target.expanduser()
     try:
         if target.suffix == ".safetensors":
-            files.write(target.expanduser(), learned)
+            files.write(target, learned)
             click.echo(str(target))
         else:
-            click.echo(str(export_release(target.expanduser(), learned)))
-    except OSError as error:
-        raise UserError(
-            f"{target}: {error.strerror}; give a file that ends in .safetensors, or a folder"
-        ) from error
+            click.echo(str(export_release(target, learned)))
+    except NotWritten as error:
+        # What the user named, and not the file in the folder that was to be made there.
+        error.filename = str(target)
+        raise UserError(str(error)) from error
 
 
 @prompt.command(

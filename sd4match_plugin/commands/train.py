@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from harness.cli.option_names import option
 from harness.cli.options import data_root, number_range, typed_arguments, weights
 from harness.cli.progress import ProgressBar
 from harness.cli.terminal import print_warning
+from harness.errors import NotWritten
 from harness.messages import OncePerSubject, counted
 from harness.plugins.host import Host
 from harness.sweep import DatasetChoice
@@ -294,6 +295,7 @@ def run_training(host: Host, arguments: TrainArguments) -> int:
     Raises:
         UserError: the method has nothing to tune, data or weights are missing, or settings contradict each
             other.
+        NotWritten: the disk is full or the like; the last checkpoint is kept.
     """
     from harness.environment import device_name
     from sd4match_plugin.tuning.job import check_method
@@ -326,6 +328,7 @@ def _prepare(host: Host, request: Request, processes: Processes) -> Job:
 @contextmanager
 def _lock(folder: Path, processes: Processes) -> Iterator[None]:
     """Locks a training's folder against other trainings. Raises `UserError` where it cannot be written."""
+    from harness.files import remove_files
     from harness.records.folders import lock_folder, make_results_folder
 
     if not processes.is_main:
@@ -334,8 +337,7 @@ def _lock(folder: Path, processes: Processes) -> Iterator[None]:
     make_results_folder(folder)
     with lock_folder(folder, OncePerSubject(print_warning)):
         # Temporary files of a killed run; under the lock no other run writes any.
-        for leftover in folder.glob(".*.tmp"):
-            leftover.unlink()
+        remove_files(folder.glob(".*.tmp"))
         yield
 
 
@@ -361,6 +363,12 @@ def _tune(job: Job, arguments: TrainArguments, processes: Processes) -> int:
             write_record(folder, job.describe("stopped"))
             click.echo(f"bench: {error}", err=True)
         return 1
+    except NotWritten as error:
+        error.kept = _kept(job)
+        # Small, it may fit where a checkpoint does not.
+        with suppress(NotWritten):
+            write_record(folder, job.describe("stopped"))
+        raise
     finally:
         if log:
             log.close()
@@ -368,6 +376,13 @@ def _tune(job: Job, arguments: TrainArguments, processes: Processes) -> int:
         write_record(folder, job.describe("finished"))
         _print_result(job, arguments)
     return 0
+
+
+def _kept(job: Job) -> str:
+    """What a training that could not be written leaves, as the end of a message."""
+    saved = job.training.saved
+    step = f"the checkpoint of step {saved:,} is kept" if saved else "no step has been saved yet"
+    return f"{step}, and the same command goes on from there"
 
 
 def _print_warnings(job: Job) -> None:

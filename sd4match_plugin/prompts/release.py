@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import re
 import struct
@@ -102,8 +103,11 @@ def export(folder: Path, prompt: PromptFile) -> Path:
     if prompt.kind != "cpm":
         name = RELEASE_PROMPTS
         tensors = {key: tensor[None] for key, tensor in tensors.items()}
+    # In memory: PyTorch's writer hides the error of a full disk.
+    content = io.BytesIO()
+    torch.save(tensors, content)
     with replacing(release_folder / name) as file:
-        torch.save(tensors, file)
+        file.write(content.getvalue())
     return release_folder
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pydantic
 
 from harness.errors import UserError
-from harness.files import replacing
+from harness.files import replacing, writing
 from sd4match_plugin.file_names import LOG, RECORD, TENSORBOARD
 from sd4match_plugin.tuning.settings import Settings
 
@@ -96,14 +96,15 @@ class Log:
     """
 
     def __init__(self, folder: Path, resumed_at: int, tensorboard: bool | None) -> None:
-        self._path = folder / LOG
+        self._folder, self._path = folder, folder / LOG
         self._drop_beyond(resumed_at)
         self._board: Any = None
         if wants_tensorboard(tensorboard):
             from torch.utils.tensorboard import SummaryWriter
 
             purge_step = resumed_at + 1 if resumed_at else None
-            self._board = SummaryWriter(str(folder / TENSORBOARD), purge_step=purge_step)
+            with writing(folder / TENSORBOARD):
+                self._board = SummaryWriter(str(folder / TENSORBOARD), purge_step=purge_step)
 
     def _drop_beyond(self, step: int) -> None:
         content = ""
@@ -116,17 +117,19 @@ class Log:
             file.write(content.encode())
 
     def write(self, step: int, numbers: Mapping[str, float]) -> None:
-        """Adds a line with the numbers of a step, counted from 1."""
-        with self._path.open("a", encoding="utf-8") as file:
+        """Adds a line with the numbers of a step, counted from 1. Raises `NotWritten`."""
+        with writing(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **numbers}) + "\n")
         if self._board:
-            for name, value in numbers.items():
-                self._board.add_scalar(name.replace("_", " "), value, step)
+            with writing(self._folder / TENSORBOARD):
+                for name, value in numbers.items():
+                    self._board.add_scalar(name.replace("_", " "), value, step)
 
     def close(self) -> None:
-        """Lets TensorBoard write its last numbers."""
+        """Lets TensorBoard write its last numbers. Raises `NotWritten`."""
         if self._board:
-            self._board.close()
+            with writing(self._folder / TENSORBOARD):
+                self._board.close()
 
 
 def wants_tensorboard(asked: bool | None) -> bool:

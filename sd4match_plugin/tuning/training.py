@@ -76,6 +76,10 @@ class Training:
 
     Args:
         state: of an earlier run; None to begin.
+
+    Attributes:
+        step: steps done.
+        saved: the step of the checkpoint on disk; 0 where there is none.
     """
 
     def __init__(self, inputs: TrainingInputs, execution: ExecutionOptions, state: State | None) -> None:
@@ -99,7 +103,8 @@ class Training:
             execution.pairs_at_once,
             self._scaler,
         )
-        self.step, self.history = 0, History()
+        self.step = self.saved = 0
+        self.history = History()
         self._best: Mapping[str, torch.Tensor] | None = None
         if state:
             self._restore(state)
@@ -109,12 +114,14 @@ class Training:
         self._optimizer.load_state_dict(dict(state.optimizer))
         self._scaler.load_state_dict(dict(state.scaler))
         self.step, self.history, self._best = state.step, state.history, state.best
+        self.saved = state.step
 
     def run(self, log: Log | None, progress: Progress = lambda step, loss: None) -> None:
         """Makes all steps that are left.
 
         Raises:
             Diverged: the loss is not finite.
+            NotWritten: the log, the checkpoint or a prompt file; those of `saved` stay as they are.
         """
         self._write_files()
         with _deterministic_kernels(self._inputs.maps.device):
@@ -196,6 +203,7 @@ class Training:
             # The checkpoint comes first: prompt files that a killed run left behind it are rewritten by the
             # next run.
             save(self._inputs.folder, self._settings, state)
+            self.saved = self.step
             self._write_files()
 
     def _write_files(self) -> None:

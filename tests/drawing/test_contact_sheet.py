@@ -89,12 +89,11 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
     path = tmp_path / "sheet.png"
     path.write_bytes(b"before")
 
-    def fail(self, file, **_):
-        file.write(b"half")
+    def fail(handle):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(PIL.Image.Image, "save", fail)
-    with pytest.raises(UserError, match=r"sheet.png: not written: No space left on device"):
+    monkeypatch.setattr(files.os, "fsync", fail)
+    with pytest.raises(UserError, match=r"sheet.png: No space left on device; make room"):
         write_sheet(blank(RED), path)
     assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"before"]
 

@@ -7,6 +7,7 @@ the names of annotations and masks; thirty keypoint slots for each picture; mask
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -23,7 +24,7 @@ from harness.datasets.shapes.catalogue import KINDS
 from harness.datasets.shapes.pairs import Shapes, ShapesImage, keypoint_names
 from harness.datasets.shapes.scene import Scene
 from harness.errors import UserError
-from harness.files import replacing
+from harness.files import remove_files, replacing, writing
 from harness.specs import ImagePair, ImageSource
 
 Item = TypeVar("Item")
@@ -72,7 +73,7 @@ def check_folder(folder: Path, options: ExportOptions) -> None:
     Raises:
         UserError: something else is there, which would be read as part of the dataset.
     """
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    if not folder.exists() or (folder.is_dir() and not any(map(_is_foreign, folder.iterdir()))):
         return
     try:
         begun = json.loads((folder / UNFINISHED).read_text(encoding="utf-8"))
@@ -80,6 +81,11 @@ def check_folder(folder: Path, options: ExportOptions) -> None:
         raise UserError(f"{folder} is not an empty folder; name a new one") from None
     if begun != _plain(options):
         raise UserError(f"{folder} holds an unfinished export of other splits or options; delete it first")
+
+
+def _is_foreign(path: Path) -> bool:
+    # An export that was killed as it began has left but this.
+    return not (path.name.startswith(f".{UNFINISHED}.") and path.suffix == ".tmp")
 
 
 def export(
@@ -98,9 +104,10 @@ def export(
 
     Raises:
         UserError: see `check_folder`.
-        OSError: the folder cannot be written.
+        NotWritten: the disk is full or the like; the same command writes the rest.
     """
     check_folder(folder, options)
+    remove_files(folder.glob(f".{UNFINISHED}.*.tmp"))
     with replacing(folder / UNFINISHED) as file:
         file.write(json.dumps(_plain(options)).encode())
     for split in options.splits:
@@ -111,7 +118,9 @@ def export(
         all_pairs = [dataset[number] for number in range(len(dataset))]
         pairs = [pair for pair in all_pairs if options.has_category(pair.category)]
         _write_pairs(folder, _FOLDERS[split], pairs, options.whole_pixels)
-    (folder / UNFINISHED).unlink()
+    # It must be there: a folder that was taken away meanwhile, and made again, lacks what was written before.
+    with writing(folder / UNFINISHED):
+        (folder / UNFINISHED).unlink()
 
 
 def draw_mask(scene: Scene, category: str) -> PIL.Image.Image:
@@ -134,11 +143,9 @@ def draw_mask(scene: Scene, category: str) -> PIL.Image.Image:
 def _write_image(folder: Path, image: ShapesImage, whole_pixels: bool) -> None:
     scene = image.scene()
     picture = folder / "JPEGImages" / image.category / f"{image.stem}.jpg"
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    image.open().save(picture, "PNG")
+    _write_picture(picture, image.open())
     mask = folder / "Segmentation" / image.category / f"{image.stem}.png"
-    mask.parent.mkdir(parents=True, exist_ok=True)
-    draw_mask(scene, image.category).save(mask)
+    _write_picture(mask, draw_mask(scene, image.category))
     # JSON has no NaN; SPair-71k writes null for a point that is not visible, and for one that no object has.
     keypoints: dict[str, Any] = dict.fromkeys(map(str, range(KEYPOINT_SLOTS)))
     for number, point in enumerate(scene.points):
@@ -190,8 +197,7 @@ def _write_pairs(folder: Path, split: str, pairs: Sequence[ImagePair], whole_pix
             },
         )
     layout = folder / "Layout" / "large" / f"{split}.txt"
-    layout.parent.mkdir(parents=True, exist_ok=True)
-    layout.write_text("".join(f"{pair.pair_id}\n" for pair in pairs), encoding="utf-8")
+    _write_bytes(layout, "".join(f"{pair.pair_id}\n" for pair in pairs).encode())
 
 
 def _numbers(values: Iterable[float], whole: bool) -> list[float]:
@@ -209,5 +215,18 @@ def _plain(options: ExportOptions) -> dict[str, Any]:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content), encoding="utf-8")
+    _write_bytes(path, json.dumps(content).encode())
+
+
+def _write_picture(path: Path, picture: PIL.Image.Image) -> None:
+    # In memory: Pillow writes through a file's number and forgets why the system refused it.
+    content = io.BytesIO()
+    picture.save(content, "PNG")
+    _write_bytes(path, content.getvalue())
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    # As it is, without a temporary name: until the export is done, `UNFINISHED` says that it is not.
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
