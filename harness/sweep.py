@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.specs import NO_PROMPT, Scalar
@@ -49,6 +49,43 @@ class DatasetChoice:
         if self.path is None:
             return self.name
         return f'{self.name}="{self.path}"' if "," in str(self.path) else f"{self.name}={self.path}"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of the `count` parts into which the pairs of a run are cut.
+
+    Attributes:
+        number: from 1.
+    """
+
+    number: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Reads `3/8`. Raises `ValueError`, with a message that goes on after the text, for anything else."""
+        match = re.fullmatch(r"\s*([0-9]{1,9})/(0*[1-9][0-9]{0,8})\s*", text)
+        if not match:
+            raise ValueError("is not I/N, such as 3/8 for the third of eight shards")
+        shard = cls(int(match[1]), int(match[2]))
+        if not 1 <= shard.number <= shard.count:
+            raise ValueError(
+                f"is no shard: shards of {shard.count} are 1/{shard.count} to {shard.count}/{shard.count}"
+            )
+        return shard
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+    def start(self, total: int) -> int:
+        """Number of the `total` pairs that are in the shards before this one, of almost equal size."""
+        size, rest = divmod(total, self.count)
+        return (self.number - 1) * size + min(self.number - 1, rest)
+
+    def end(self, total: int) -> int:
+        """Number of the `total` pairs that are in this shard and those before it."""
+        return replace(self, number=self.number + 1).start(total)
 
 
 @dataclass(frozen=True)

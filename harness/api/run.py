@@ -38,6 +38,7 @@ def run(
     trained_on: str | None = None,
     seeds: Integers = 0,
     limit: int | None = None,
+    shard: str | None = None,
     weights: Texts = (),
     weights_root: FilePath | None = None,
     device: str = "auto",
@@ -71,6 +72,7 @@ def run(
         trained_on: of the learned prompts there are, those trained on this dataset.
         seeds: one or several.
         limit: only so many pairs of each split, spread over the categories.
+        shard: only one part of these pairs, `"3/8"` for the third of eight; None for all of them.
         weights: `tiny` (the default), `paper` or `NAME=PATH`, or a list of these. A text is one of them.
         weights_root: folder of fetched weights; None for the usual one.
         device: a torch device; `auto` takes a GPU if there is one.
@@ -112,6 +114,7 @@ def run(
         trained_on=trained_on,
         seeds=seeds,
         limit=limit,
+        shard=shard,
         weights=weights,
         weights_root=weights_root,
         device=device,
@@ -145,6 +148,7 @@ def read_run_arguments(
     trained_on: str | None = None,
     seeds: Integers = 0,
     limit: int | None = None,
+    shard: str | None = None,
     weights: Texts = (),
     weights_root: FilePath | None = None,
     device: str = "auto",
@@ -181,6 +185,7 @@ def read_run_arguments(
         trained_on=trained_on,
         seed=values.read_whole_numbers("seeds", seeds, IntegerRule()),
         limit=None if limit is None else values.read_count("limit", limit, least=1),
+        shard=None if shard is None else values.read_shard("shard", shard),
         weights=read_weights(weights),
         weights_root=values.read_path(weights_root) if weights_root else None,
         device=str(device),

@@ -11,7 +11,7 @@ from harness.api.overrides import merge_overrides
 from harness.errors import UserError
 from harness.plugins.host import Host
 from harness.specs import Scalar
-from harness.sweep import DatasetChoice, Sweep
+from harness.sweep import DatasetChoice, Shard, Sweep
 
 if TYPE_CHECKING:
     from harness.running.resources import RunOptions
@@ -36,6 +36,7 @@ class RunArguments:
     trained_on: str | None
     seed: tuple[int, ...]
     limit: int | None
+    shard: Shard | None
     weights: tuple[str, ...]
     weights_root: Path | None
     device: str
@@ -102,6 +103,7 @@ class RunArguments:
             compiled=self.compile,
             batch_size=self.batch_size,
             limit=self.limit,
+            shard=self.shard,
             weights=WeightChoice.parse(host, self.weights, self.weights_root),
             cache_bytes=self.cache_bytes,
             cache=self.cache,

@@ -16,6 +16,7 @@ from harness.api.lists import cut_paths, split_at_commas
 from harness.errors import UserError, unknown_name
 from harness.running.parameters import IntegerRule, read_integers
 from harness.specs import AVERAGINGS, Averaging, Scalar, read_alpha
+from harness.sweep import Shard
 
 Texts = str | Iterable[str]
 """One text, a text with commas, or a sequence of texts."""
@@ -126,6 +127,14 @@ def read_count(name: str, value: Any, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise UserError(f"{name}={value!r}: expected a whole number from {least}")
     return value
+
+
+def read_shard(name: str, value: Any) -> Shard:
+    """One part of the pairs of a run, as `3/8`. Raises `UserError`."""
+    try:
+        return Shard.parse(str(value))
+    except ValueError as error:
+        raise UserError(f"{name}={value!r}: {error}") from error
 
 
 def read_gigabytes(name: str, value: Any) -> int:

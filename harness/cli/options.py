@@ -17,11 +17,13 @@ from harness.errors import UserError
 from harness.plugins.host import Host
 from harness.running.parameters import IntegerRule, read_integers
 from harness.specs import AVERAGINGS, read_alpha
+from harness.sweep import Shard
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[tuple[Any, ...]]
+    _ShardType = click.ParamType[Shard]
 else:  # generic for type checkers only: older releases of click cannot subscript it
-    _ParamType = click.ParamType
+    _ParamType = _ShardType = click.ParamType
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Arguments = TypeVar("Arguments")
@@ -129,6 +131,18 @@ class NumberList(CommaList):
                 ctx,
             )
         return tuple(numbers)
+
+
+class ShardNumber(_ShardType):
+    """`3/8` -> the third of eight shards."""
+
+    name = "shard"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Shard:
+        try:
+            return value if isinstance(value, Shard) else Shard.parse(str(value))
+        except ValueError as error:
+            self.fail(f"'{value}' {error}", param, ctx)
 
 
 class Setting(_ParamType):

@@ -19,6 +19,7 @@ from harness.cli.options import (
     CommaList,
     DatasetList,
     NumberList,
+    ShardNumber,
     data_root,
     gigabytes,
     number_range,
@@ -122,6 +123,13 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
     type=click.IntRange(min=1),
     metavar="N",
     help="Only N pairs of each split, spread over the categories.",
+)
+@option(
+    "--shard",
+    type=ShardNumber(),
+    metavar="I/N",
+    help="Only part I of N of these pairs, the same parts on every machine; 'bench merge' puts the results "
+    "of all N together.",
 )
 @weights
 @option("--device", default="auto", show_default=True, help="Torch device; auto takes a GPU if there is one.")

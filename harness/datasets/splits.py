@@ -275,8 +275,8 @@ def _entry(pair: ImagePair) -> str:
     # ASCII's unit and record separators, which names do not contain: fields cannot run into each other.
     fields = [
         pair.pair_id,
-        _identity(pair.source),
-        _identity(pair.target),
+        picture_identity(pair.source),
+        picture_identity(pair.target),
         _hex_bytes(pair.source_points),
         _hex_bytes(pair.target_points),
         pair.category,
@@ -294,7 +294,8 @@ def _hex_bytes(points: np.ndarray) -> str:
     return np.asarray(points, dtype="<f8").tobytes().hex()
 
 
-def _identity(image: ImageSource) -> str:
+def picture_identity(image: ImageSource) -> str:
+    """Hash of a picture's content; `missing` where it cannot be read."""
     try:
         return image.identity()
     except DataError:  # fails when it is opened; the rest of the split has a manifest all the same

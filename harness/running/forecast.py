@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.datasets.selection import predictable_pairs
 from harness.environment import hardware
 from harness.errors import SeveralErrors, UserError
 from harness.plugins.host import Host
 from harness.records.folders import RECORD, read_record
 from harness.records.results import read_results
 from harness.records.schema import Record, seconds_per_pair
+from harness.running.asked import asked_pairs
 from harness.running.engine import distinct_cells, notes_on_data
 from harness.running.fresh import with_recorded_localizers
 from harness.running.measures import measure_lines
@@ -169,7 +169,7 @@ def _lines(error: UserError) -> Sequence[str]:
 
 
 def _asked(resources: Resources, cell: Cell) -> int:
-    return len(predictable_pairs(resources.split(cell.dataset, cell.split), resources.options.limit))
+    return len(asked_pairs(resources.split(cell.dataset, cell.split), resources.options))
 
 
 def _title(cell: Cell) -> str:
@@ -191,7 +191,7 @@ def _forecast_cell(resolved: ResolvedCell, records: Sequence[Record]) -> CellFor
     title = _title(resolved.cell)
     if resolved.cell.not_applicable:
         return CellForecast(title, resolved.id, lacks=(resolved.cell.not_applicable,))
-    asked = len(predictable_pairs(resolved.index, resolved.options.limit))
+    asked = len(asked_pairs(resolved.index, resolved.options))
     to_do = asked
     if resolved.folder.exists():
         to_do = len(missing_pairs(resolved, read_stored(resolved, _sha256(resolved.folder / RECORD))))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from harness.datasets.selection import predictable_pairs
 from harness.messages import counted
 from harness.records.folders import FRESH
 from harness.records.schema import Provenance, Record
+from harness.running.asked import asked_pairs
 from harness.running.resolve import ResolvedCell
 from harness.specs import NO_PROMPT
 
@@ -26,7 +26,7 @@ def describe_found(resolved: ResolvedCell, earlier: Record | None, missing: int)
     """
     if resolved.options.fresh:
         return _describe_fresh(resolved, earlier, missing)
-    asked = len(predictable_pairs(resolved.index, resolved.options.limit))
+    asked = len(asked_pairs(resolved.index, resolved.options))
     if missing == asked:
         # There are pairs or localizers, but none of those asked for.
         return ""
@@ -52,7 +52,7 @@ def title(resolved: ResolvedCell) -> str:
 
 
 def _describe_fresh(resolved: ResolvedCell, earlier: Record | None, missing: int) -> str:
-    asked = len(predictable_pairs(resolved.index, resolved.options.limit))
+    asked = len(asked_pairs(resolved.index, resolved.options))
     if resolved.shards.exists():
         return f"goes on anew, {asked - missing:,} of {counted(asked, 'pair')} are there"
     if earlier and earlier.provenance:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 
-from harness.datasets.selection import predictable_pairs
 from harness.messages import counted, listed
 from harness.records.predictions import PREDICTIONS, predicted_tasks
 from harness.records.schema import Record
+from harness.running.asked import asked_pairs
 from harness.running.resolve import ResolvedCell
 from harness.running.stored import Stored
 
@@ -37,7 +37,7 @@ def describe_damage(
 
 def count_lost(resolved: ResolvedCell, earlier: Record | None, stored: Stored) -> dict[str, int]:
     """Localizer -> pairs that the record counts, no file has any more, and this run does not compute."""
-    asked = set(predictable_pairs(resolved.index, resolved.options.limit))
+    asked = set(asked_pairs(resolved.index, resolved.options))
     pairs: dict[str, set[str]] = {name: set(asked) for name in resolved.cell.localizers}
     for table in stored.tables:
         for pair_id, localizer in predicted_tasks(table):
@@ -56,6 +56,8 @@ def _describe_lost(resolved: ResolvedCell, lost: Mapping[str, int], known: Conta
     remedies: list[str] = []
     if resolved.options.limit is not None:
         remedies.append("without --limit")
+    if resolved.options.shard is not None:
+        remedies.append("without --shard")
     others = {name for name in lost if name not in resolved.cell.localizers and name in known}
     if others:
         remedies.append(f"with --localizers {','.join(sorted({*resolved.cell.localizers, *others}))}")

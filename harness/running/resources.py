@@ -13,7 +13,7 @@ from harness.plugins.host import Host
 from harness.plugins.version import engine_version
 from harness.scoring.criteria import Criterion
 from harness.specs import NO_PROMPT, SharedObjects
-from harness.sweep import Cell, DatasetChoice
+from harness.sweep import Cell, DatasetChoice, Shard
 from harness.weights.choice import WeightChoice, Weights, resolve_weights
 from harness.weights.learned import prompt_weight_names
 
@@ -30,7 +30,8 @@ class RunOptions:
         precision: `fp32`, `bf16` or `fp16`.
         compiled: whether networks are compiled, which changes numbers by rounding only, as device and batch
             size do.
-        limit: only the first so many pairs of a split.
+        limit: only so many pairs of a split, spread over the categories.
+        shard: only one part of these pairs; None for all of them.
         out: results folder.
         criteria: protocols to score under, with alphas.
         weights: choice of the weights.
@@ -51,6 +52,7 @@ class RunOptions:
     compiled: bool = False
     batch_size: int = 8
     limit: int | None = None
+    shard: Shard | None = None
     weights: WeightChoice = field(default_factory=WeightChoice)
     cache_bytes: int = 4 << 30
     cache: Path | None = None

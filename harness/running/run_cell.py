@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from harness.datasets.selection import predictable_pairs
 from harness.errors import BenchError, DataError, ExtractionError, NotApplicable, UserError
 from harness.files import file_sha256, make_folder, remove_files
 from harness.isolation.origin import with_tracebacks
@@ -21,6 +20,7 @@ from harness.records.folders import (
 )
 from harness.records.predictions import PREDICTIONS, merge_tables, predicted_tasks, write_table
 from harness.records.schema import Failure, Record
+from harness.running.asked import asked_pairs
 from harness.running.found import describe_found, title
 from harness.running.lost import describe_damage
 from harness.running.predict import Work, now, predict
@@ -191,7 +191,7 @@ def missing_pairs(resolved: ResolvedCell, stored: Stored) -> dict[str, list[str]
     for table in stored.tables:
         done |= predicted_tasks(table)
     missing: dict[str, list[str]] = {}
-    for pair_id in predictable_pairs(resolved.index, resolved.options.limit):
+    for pair_id in asked_pairs(resolved.index, resolved.options):
         localizers = [name for name in resolved.cell.localizers if (pair_id, name) not in done]
         if localizers:
             missing[pair_id] = localizers

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import UserError
 from harness.records.predictions import merge_tables, prediction_table, read_predictions, write_table
+from harness.running.asked import asked_pairs
 from harness.running.predict import Prediction
 from harness.running.resolve import ResolvedCell
 
@@ -50,9 +51,7 @@ def write_shard(resolved: ResolvedCell, predictions: Sequence[Prediction]) -> No
 
 def _count_planned(resolved: ResolvedCell) -> int:
     """Number of pairs that the run is to predict, those of earlier runs included."""
-    pairs = len(resolved.index.pair_ids) - len(resolved.index.excluded)
-    limit = resolved.options.limit
-    return pairs if limit is None else min(limit, pairs)
+    return len(asked_pairs(resolved.index, resolved.options))
 
 
 def _read_sound_shard(path: Path) -> list[pa.Table]:
