@@ -27,6 +27,9 @@ def first_line(error: BaseException, limit: int | None = None) -> str:
 LONGEST = 1_000
 """Characters of another author's error message that are shown."""
 
+_LONGEST_OWN = 4_000
+"""Characters of a `BenchError`'s message that are shown: ours name many files at times."""
+
 
 def one_line(error: BaseException, with_plugin: bool = True) -> str:
     """An error in one line.
@@ -37,29 +40,40 @@ def one_line(error: BaseException, with_plugin: bool = True) -> str:
     Args:
         with_plugin: whether the plugin's name is part of it, where the text before does not say it.
     """
+    message = (_text_of(error).strip().splitlines() or [""])[0]
     if isinstance(error, BenchError):
-        return (str(error).strip().splitlines() or [""])[0]
-    try:
-        message = (str(error).strip().splitlines() or [""])[0]
-    except Exception as fault:  # noqa: BLE001 - a plugin's error may fail to print
-        message = f"its message cannot be printed ({type(fault).__name__})"
+        return encodable(cut(message, _LONGEST_OWN))
     return _class_and_message(error, message) + _origin_text(error, with_plugin)
 
 
 def whole_message(error: BaseException) -> str:
     """All lines of an error's message in one, for the row of a table; as `one_line` otherwise."""
-    message = " ".join(str(error).split())
+    message = " ".join(_text_of(error).split())
     if isinstance(error, BenchError):
-        return message
+        return encodable(cut(message, _LONGEST_OWN))
     return _class_and_message(error, message) + _origin_text(error)
 
 
 def _class_and_message(error: BaseException, message: str) -> str:
-    # No terminal and no file can encode the halves of characters.
-    message = message.encode("utf-8", "backslashreplace").decode("utf-8")
-    if len(message) > LONGEST:
-        message = f"{message[:LONGEST]}…"
+    message = encodable(cut(message, LONGEST))
     return f"{type(error).__name__}: {message}".rstrip(": ")
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as fault:  # noqa: BLE001 - a plugin's error may fail to print
+        return f"its message cannot be printed ({type(fault).__name__})"
+
+
+def encodable(text: str) -> str:
+    """The text with halves of characters written out, as no terminal and no file can encode them."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def cut(text: str, longest: int = _LONGEST_OWN) -> str:
+    """The beginning of a text that is too long to be read, with its whole length in characters."""
+    return text if len(text) <= longest else f"{text[:longest]}… ({len(text):,} characters)"
 
 
 def _origin_text(error: BaseException, with_plugin: bool = True) -> str:

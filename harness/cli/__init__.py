@@ -16,7 +16,8 @@ from harness.cli.streams import OutputLost, discard, prepare_streams
 from harness.cli.terminal import wants_colours
 from harness.cli.verbosity import showing
 from harness.errors import BenchError, NotWritten, SeveralErrors
-from harness.messages import printable
+from harness.isolation.escapes import noting_interrupts
+from harness.messages import cut, printable
 from harness.plugins.host import Host
 from harness.plugins.loading import load_plugins
 
@@ -93,7 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def status(arguments: Sequence[str]) -> int:
     """Runs `bench` and returns its exit status."""
-    return _catch_errors(lambda: _run(arguments))
+    with noting_interrupts():
+        return _catch_errors(lambda: _run(arguments))
 
 
 def _run(arguments: Sequence[str]) -> int:
@@ -168,5 +170,5 @@ def _error_lines(error: BenchError) -> str:
 
 def _print_error(line: str, code: int) -> int:
     # Names and errors of others are in it; some are of several lines.
-    click.echo("\n".join(map(printable, line.split("\n"))), err=True)
+    click.echo("\n".join(printable(cut(part)) for part in line.split("\n")), err=True)
     return code

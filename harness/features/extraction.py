@@ -12,6 +12,7 @@ from harness.errors import BenchError, ExtractionError
 from harness.features.items import Item
 from harness.frames import Size
 from harness.isolation.origin import remember_origin
+from harness.isolation.time_limit import NO_LIMIT, CallLimit
 from harness.messages import counted, one_line
 from harness.specs import FeatureMap, ImageExtractor, ImageRequest, PairExtractor
 
@@ -37,10 +38,18 @@ class BatchExtractor:
     Args:
         is_pairwise: whether the extractor is a `PairExtractor`.
         batch_size: the largest number of items in one call.
+        limit: the time that one call may take.
     """
 
-    def __init__(self, extractor: ImageExtractor | PairExtractor, is_pairwise: bool, batch_size: int) -> None:
+    def __init__(
+        self,
+        extractor: ImageExtractor | PairExtractor,
+        is_pairwise: bool,
+        batch_size: int,
+        limit: CallLimit = NO_LIMIT,
+    ) -> None:
         self._extractor, self._is_pairwise, self._fitting = extractor, is_pairwise, batch_size
+        self._limit = limit
         self._is_told = False
 
     def extract(self, tasks: Sequence[Task]) -> dict[Hashable, Maps | BenchError]:
@@ -106,7 +115,7 @@ class BatchExtractor:
         import torch
 
         batch = [task.requests for task in tasks]
-        with torch.inference_mode():
+        with torch.inference_mode(), self._limit.call():
             call = self._call_for_pairs if self._is_pairwise else self._call_for_images
             results = call(batch)
         if len(results) != len(batch):
@@ -169,7 +178,7 @@ def check_feature_map(result: object, original: Size) -> None:
 
 def _item_error(item: Item, failure: Exception, is_exhausted: bool) -> ExtractionError:
     if isinstance(failure, BenchError):
-        return _caused_by(failure, ExtractionError(str(failure)))
+        return _caused_by(failure, ExtractionError(one_line(failure)))
     names = " and ".join(image.name for image in item.images)
     hint = ""
     if is_exhausted:

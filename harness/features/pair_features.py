@@ -20,6 +20,7 @@ from harness.features.pictures import Pictures
 from harness.features.prefetch import decoding_ahead
 from harness.features.requests import PromptUse, RequestMaker
 from harness.features.schedule import Step, steps
+from harness.isolation.time_limit import NO_LIMIT, CallLimit
 from harness.specs import (
     FeatureMap,
     ImageExtractor,
@@ -44,6 +45,7 @@ class PairFeatures:
             small for them.
         workers: processes that decode pictures ahead, for `order`.
         pin: whether the decoded pictures are in page-locked memory.
+        limit: the time that one call of the extractor or prompt may take.
 
     Attributes:
         scope: what the features depend on, through extractor and prompt together.
@@ -63,6 +65,7 @@ class PairFeatures:
         cache_bytes: int = 2 << 30,
         workers: int = 0,
         pin: bool = False,
+        limit: CallLimit = NO_LIMIT,
     ) -> None:
         self.extractor, self.prompt = extractor, prompt
         scopes: list[Scope] = [extractor_scope, prompt.scope if prompt else "image"]
@@ -71,8 +74,8 @@ class PairFeatures:
         self._maps = ByteLRU[Maps](cache_bytes, _map_bytes)
         self._errors: dict[Hashable, BenchError] = {}
         self._pictures = Pictures()
-        self._requests = RequestMaker(self._pictures, prompt, seed)
-        self._batches = BatchExtractor(extractor, extractor_scope == "pair", batch_size)
+        self._requests = RequestMaker(self._pictures, prompt, seed, limit)
+        self._batches = BatchExtractor(extractor, extractor_scope == "pair", batch_size, limit)
         self._workers, self._pin = workers, pin
         self._uses: Counter[int] | None = None
         self._needed: int | None = None

@@ -11,6 +11,7 @@ from harness.features.items import Item
 from harness.features.pictures import Pictures
 from harness.frames import Size
 from harness.isolation.origin import remember_origin
+from harness.isolation.time_limit import NO_LIMIT, CallLimit
 from harness.messages import one_line
 from harness.specs import ImageRequest, ImageSource, PairPrompt, Prompt, Scope
 
@@ -54,10 +55,13 @@ class RequestMaker:
     Args:
         prompt: None for an extractor without prompts.
         seed: the cell's seed.
+        limit: the time that one call of the prompt may take.
     """
 
-    def __init__(self, pictures: Pictures, prompt: PromptUse | None, seed: int) -> None:
-        self._pictures, self._prompt, self._seed = pictures, prompt, seed
+    def __init__(
+        self, pictures: Pictures, prompt: PromptUse | None, seed: int, limit: CallLimit = NO_LIMIT
+    ) -> None:
+        self._pictures, self._prompt, self._seed, self._limit = pictures, prompt, seed, limit
         self._shared: dict[str, tuple[Any, ...]] = {}
 
     def requests(self, item: Item) -> tuple[ImageRequest, ...]:
@@ -90,12 +94,14 @@ class RequestMaker:
     def _values(self, prompt: PromptUse, category: str, requests: Sequence[ImageRequest]) -> tuple[Any, ...]:
         """Values of a prompt; one that looks at no image is made once for the dataset or the category."""
         if prompt.scope in ("image", "pair"):
-            return prompt.values(category, requests)
+            with self._limit.call():
+                return prompt.values(category, requests)
         key = ""
         if prompt.scope == "category":
             key = category
         if key not in self._shared:
-            self._shared[key] = prompt.values(category, requests)
+            with self._limit.call():
+                self._shared[key] = prompt.values(category, requests)
         return self._shared[key]
 
 

@@ -7,13 +7,18 @@ that its numbers are what it gets alone and the numbers of others are not change
 
 from __future__ import annotations
 
+import builtins
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from types import TracebackType
 from typing import Any
 
-from harness.errors import BenchError, origin_of
+from harness.errors import BenchError
+from harness.isolation.escapes import as_error, count_interrupts, end_copy, may_pass
 from harness.isolation.first_import import watching_imports
+from harness.isolation.interpreter import BUILTIN_NAMES, put_builtin_names
 from harness.isolation.origin import remember_origin
 from harness.isolation.output import printing_to_stderr
 from harness.isolation.owner import Owner, is_plain
@@ -34,25 +39,55 @@ _visits: list[Visit] = []
 """The calls that have not returned, the outermost first."""
 
 
-@contextmanager
-def running_code_of(owner: Owner, *, redirects: bool = True) -> Iterator[None]:
-    """Runs a plugin's code: its own settings are in place before, those of the process after.
+def running_code_of(owner: Owner, *, redirects: bool = True) -> _Call:
+    """Runs a plugin's code, within `with`: its own settings are in place before, those of the process after.
 
     Args:
         redirects: whether what it prints goes to stderr. A command's output is meant for stdout.
 
     Raises:
-        BenchError: a setting of the process cannot be put back, or the code calls `sys.exit`.
+        BenchError: a setting of the process cannot be put back, or the code raises what ends a process, as
+            `sys.exit` does.
     """
+    return _Call(owner, redirects)
+
+
+class _Call:
+    """A call of a plugin's code. No built-in name is used while they may be the plugin's own."""
+
+    def __init__(self, owner: Owner, redirects: bool) -> None:
+        self._owner, self._process = owner, os.getpid()
+        self._settings = _settings_of(owner, redirects)
+
+    def __enter__(self) -> None:
+        self._names = vars(builtins).copy()
+        visit = self._settings.__enter__()
+        if visit.names is not None:
+            put_builtin_names(visit.names)
+        self._visit = visit
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        self._visit.names = put_builtin_names(self._names)
+        if os.getpid() != self._process:
+            end_copy(self._owner.name)
+        return self._settings.__exit__(kind, error, trace)
+
+
+@contextmanager
+def _settings_of(owner: Owner, redirects: bool) -> Iterator[Visit]:
+    """Puts settings in place and back."""
     if _visits and _visits[-1].owner.plugin is owner.plugin:
         # Its code calls us, and we call it: it is inside already.
         with noting_reads(owner.reads):
-            yield
+            yield Visit(owner, {})
         _tell_reads(owner)
         return
     visit = Visit(owner, read_values())
     _visits.append(visit)
     changed: dict[str, Any] = {}
+    interrupts = count_interrupts()
     try:
         with (
             noting_reads(owner.reads),
@@ -61,19 +96,15 @@ def running_code_of(owner: Owner, *, redirects: bool = True) -> Iterator[None]:
         ):
             entered = _enter(visit)
             try:
-                yield
-            except Exception as error:
+                yield visit
+            except BaseException as error:
                 remember_origin(error, owner.name)
-                raise
-            except SystemExit as error:
-                # Of a command it is the exit status. Anything else would end the run, and without a word.
-                if not redirects:
+                # Of a command `sys.exit` is the exit status.
+                is_status = isinstance(error, SystemExit) and not redirects
+                if is_status or may_pass(error, interrupts):
                     raise
-                remember_origin(error, owner.name)
-                raise BenchError(
-                    f"plugin '{owner.name}' ends the process (sys.exit({error.code!r})"
-                    f"{_at(error)}); raise an error instead"
-                ) from error
+                # It would end the run, and without a word.
+                raise as_error(error, owner.name) from error
             finally:
                 changed = _leave(visit, entered)
     finally:
@@ -92,16 +123,19 @@ def _enter(visit: Visit) -> Mapping[str, Any]:
         wanted.update(first_stream())
     wanted |= {**owner.inherited(), **owner.own}
     missing = changes(visit.before, wanted)
+    # Last of all: from then on nothing of ours may run.
+    visit.names = missing.pop(BUILTIN_NAMES, None)
+    own_names = {} if visit.names is None else {BUILTIN_NAMES: visit.names}
     if not missing:
-        return visit.before
+        return {**visit.before, **own_names}
     for label, error in write_values(missing):
         # Its working directory is gone, or the like; its own code will say what it lacks.
         owner.own.pop(label, None)
         _log(f"plugin '{owner.name}': {label} cannot be set for it again ({error})")
     if all(group_of(label).is_stream for label in missing):
-        return {**visit.before, **missing}
+        return {**visit.before, **missing, **own_names}
     # One setting may have changed others.
-    return read_values()
+    return {**read_values(), **own_names}
 
 
 def _leave(visit: Visit, entered: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,8 +145,10 @@ def _leave(visit: Visit, entered: Mapping[str, Any]) -> dict[str, Any]:
         The settings that the code changed, with their new values.
     """
     owner, after = visit.owner, read_values()
+    # They have been put back already.
+    own_names = {} if visit.names is None else {BUILTIN_NAMES: visit.names}
     # Settings of a module that the code imported are known as they were right after its import.
-    changed = changes({**visit.before, **entered}, after)
+    changed = changes({**visit.before, **entered}, {**after, **own_names})
     reference = {**visit.before, **owner.inherited()}
     for label, value in changed.items():
         if not group_of(label).is_kept:
@@ -156,11 +192,6 @@ def _phrase(label: str, value: Any) -> str:
     if value is None or not is_plain(value):
         return label
     return f"{label} to {str(value).removeprefix('torch.')}"
-
-
-def _at(error: BaseException) -> str:
-    origin = origin_of(error)
-    return f" at {origin.place}" if origin and origin.place else ""
 
 
 def _log(message: str) -> None:

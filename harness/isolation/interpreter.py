@@ -75,6 +75,9 @@ def _refill(items: Any, values: tuple[object, ...]) -> None:
     items[:] = values
 
 
+BUILTIN_NAMES = "Python's built-in names"
+
+
 def read_traces() -> Values:
     """Returns the functions that Python calls at every line or call, and the built-in names."""
     return {
@@ -82,7 +85,7 @@ def read_traces() -> Values:
         "sys.setprofile": sys.getprofile(),
         "threading.settrace": threading.gettrace(),
         "threading.setprofile": threading.getprofile(),
-        "Python's built-in names": dict(vars(builtins)),
+        BUILTIN_NAMES: dict(vars(builtins)),
     }
 
 
@@ -93,18 +96,31 @@ def write_traces(values: Values) -> None:
         "sys.setprofile": sys.setprofile,
         "threading.settrace": threading.settrace,
         "threading.setprofile": threading.setprofile,
-        "Python's built-in names": _write_builtins,
+        BUILTIN_NAMES: put_builtin_names,
     }
     for label, value in values.items():
         writers[label](value)
 
 
-def _write_builtins(names: Mapping[str, Any]) -> None:
+_NAMES = vars(builtins)
+
+
+def put_builtin_names(names: dict[str, Any]) -> dict[str, Any] | None:
+    """Puts built-in names in place, whatever the present ones mean.
+
+    Returns:
+        The names before, where they were others.
+    """
+    # Methods alone, and no name: any may be a plugin's own, and mean something else.
+    if names == _NAMES:
+        return None
+    before = _NAMES.copy()
     # Never empty in between: other threads use them.
-    present = vars(builtins)
-    present.update(names)
-    for name in [name for name in present if name not in names]:
-        del present[name]
+    _NAMES.update(names)
+    for name in before:
+        if name not in names:
+            del _NAMES[name]
+    return before
 
 
 _LIMITS = ("FSIZE", "NOFILE", "AS", "DATA", "STACK", "CPU", "CORE")

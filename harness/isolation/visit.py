@@ -15,8 +15,10 @@ class Visit:
     Attributes:
         before: the process's settings when it was called.
         quiet: labels of environment variables that a library set at its import: nobody needs to know.
+        names: Python's built-in names that are the code's own; None where they are those of the process.
     """
 
     owner: Owner
     before: dict[str, Any]
     quiet: set[str] = field(default_factory=set)
+    names: dict[str, Any] | None = None

@@ -10,9 +10,10 @@ import difflib
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from itertools import islice
 from types import ModuleType
 from typing import Any
 
@@ -30,6 +31,7 @@ from harness.plugins.method_checks import check_method
 from harness.plugins.module_files import module_name
 from harness.plugins.names import check_name
 from harness.plugins.registry import BUILTIN, Claim, DatasetRegistry, MethodRegistry, Plugin, Registry, Status
+from harness.plugins.spec_checks import check_fields
 from harness.specs import (
     CommandSpec,
     DatasetSpec,
@@ -41,6 +43,9 @@ from harness.specs import (
     ReportedSpec,
     WeightSource,
 )
+
+MOST_SPECS = 10_000
+"""Specs that a hook may return: a generator that never ends would fill the memory."""
 
 
 class Host:
@@ -203,7 +208,9 @@ class Host:
             if implementation.plugin is module:
                 with _guard(owner):
                     # A hook may be a generator: its code runs here.
-                    specs.extend(implementation.function())
+                    specs.extend(_first_specs(registry, implementation.function()))
+        if len(specs) > MOST_SPECS:
+            raise UserError(f"{registry.hook} returned more than {MOST_SPECS:,} specs; return fewer")
         for spec in specs:
             if not isinstance(spec, registry.spec_class):
                 raise UserError(
@@ -211,6 +218,7 @@ class Host:
                     f"expected a list of {registry.spec_class.__name__}"
                 )
             check_name(registry.hook, spec.name)
+            check_fields(registry.kind, spec)
             if isinstance(spec, MethodSpec):
                 check_method(spec)
         counts = Counter(spec.name.casefold() for spec in specs)
@@ -218,6 +226,14 @@ class Host:
             if counts[spec.name.casefold()] > 1:
                 raise UserError(f"{registry.hook} returned '{spec.name}' twice")
         return [guarded_spec(spec, owner) for spec in specs] if owner else specs
+
+
+def _first_specs(registry: Registry[Any], brought: Any) -> Iterator[Any]:
+    """The specs that a hook returned, one more than it may at most. Raises `UserError` for no list."""
+    if not isinstance(brought, Iterable):
+        kind = f"{type(brought).__name__}, expected a list of {registry.spec_class.__name__}"
+        raise UserError(f"{registry.hook} returned a {kind}")
+    return islice(brought, MOST_SPECS + 1)
 
 
 def _guard(owner: Owner | None) -> AbstractContextManager[None]:

@@ -10,6 +10,9 @@ from harness.specs import NO_PROMPT
 _BREAKING = ",=[]/"
 """Characters with a meaning where names are typed: `a,b`, `NAME=PATH`, `dift[timestep=50]`, `DIR:a/b`."""
 
+LONGEST = 100
+"""Characters of a name: it is part of folders' names, whose length file systems limit."""
+
 RESERVED: Mapping[str, frozenset[str]] = {
     "bench_prompts": frozenset({NO_PROMPT}),
     "bench_commands": frozenset(
@@ -26,6 +29,8 @@ def check_name(hook: str, name: object) -> None:
     """Raises `UserError` for a spec's name that could not be typed, or that is taken."""
     if not isinstance(name, str):
         raise UserError(f"{hook} returned a name that is a {type(name).__name__}, expected a text")
+    if len(name) > LONGEST:
+        raise UserError(f"{hook} returned a name of {len(name):,} characters; give it at most {LONGEST}")
     if not name.strip():
         raise UserError(f"{hook} returned an empty name; give it one")
     breaking = sorted(set(name) & set(_BREAKING))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from harness.errors import ExtractionError
 from harness.frames import FARTHEST
 from harness.isolation.origin import remember_origin
+from harness.isolation.time_limit import NO_LIMIT, CallLimit
 from harness.specs import FeatureMap, Localizer, Located, is_batch_localizer
 
 if TYPE_CHECKING:
@@ -25,9 +26,14 @@ BATCH_PAIRS = 16
 
 
 class Queue:
-    """Pairs whose predictions were requested, and not yet fetched."""
+    """Pairs whose predictions were requested, and not yet fetched.
 
-    def __init__(self) -> None:
+    Args:
+        limit: the time that one call of a localizer may take.
+    """
+
+    def __init__(self, limit: CallLimit = NO_LIMIT) -> None:
+        self._limit = limit
         self._localizers: dict[str, Localizer] = {}
         self._waiting: dict[str, list[tuple[str, Task]]] = {}
         self._launched: list[tuple[str, str, Located | Exception]] = []
@@ -68,12 +74,14 @@ class Queue:
     def _launch(self, name: str) -> None:
         waiting = self._waiting.pop(name)
         tasks = [task for _, task in waiting]
-        results = launch(self._localizers[name], tasks)
+        results = launch(self._localizers[name], tasks, self._limit)
         for (pair_id, _), result in zip(waiting, results, strict=True):
             self._launched.append((pair_id, name, result))
 
 
-def launch(localizer: Localizer, tasks: Sequence[Task]) -> list[Located | Exception]:
+def launch(
+    localizer: Localizer, tasks: Sequence[Task], limit: CallLimit = NO_LIMIT
+) -> list[Located | Exception]:
     """Calls a localizer and leaves the results on its device.
 
     Returns:
@@ -85,7 +93,7 @@ def launch(localizer: Localizer, tasks: Sequence[Task]) -> list[Located | Except
     try:
         for source, target, _ in tasks:
             _check_channels(source, target)
-        with torch.inference_mode():
+        with torch.inference_mode(), limit.call():
             results = _call(localizer, tasks)
         if len(results) != len(tasks):
             raise ExtractionError(f"expected predictions of {len(tasks)} pairs, got {len(results)}")
@@ -99,7 +107,7 @@ def launch(localizer: Localizer, tasks: Sequence[Task]) -> list[Located | Except
             # The frames of the error hold feature maps.
             return [error.with_traceback(None)]
         # One by one, to find the pair that it belongs to.
-        return [launch(localizer, [task])[0] for task in tasks]
+        return [launch(localizer, [task], limit)[0] for task in tasks]
 
 
 def fetch_results(results: Sequence[Located]) -> list[Located | Exception]:

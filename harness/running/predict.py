@@ -247,7 +247,7 @@ class _Predictor:
             with self._clock.stage("extract"):
                 source, target = self._features(pair)
         except BenchError as error:
-            self._add_failure(pair.pair_id, None, str(error), error)
+            self._add_failure(pair.pair_id, None, one_line(error), error)
             return
         self.computed += 1
         points = torch.from_numpy(self._index.source_points(pair.pair_id))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from harness.errors import BenchError, DataError, ExtractionError, NotApplicable, UserError
 from harness.files import file_sha256, make_folder, remove_files
 from harness.isolation.origin import with_tracebacks
-from harness.messages import bytes_text, failed_pairs
+from harness.messages import bytes_text, failed_pairs, one_line
 from harness.records.folders import (
     RECORD,
     lock_folder,
@@ -89,7 +89,7 @@ def _run_locked(resources: Resources, resolved: ResolvedCell, reports: Reports) 
             raise NotApplicable(resolved.cell.not_applicable)
         return _complete(resources, resolved, reports)
     except NotApplicable as error:
-        record = record_of_misfit(resolved, str(error))
+        record = record_of_misfit(resolved, one_line(error))
         write_record(resolved.folder, record)
         return record
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's error fails its cell alone

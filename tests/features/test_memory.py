@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import weakref
 
 import numpy as np
@@ -110,7 +111,7 @@ def test_order_of_work_changes_nothing(bench, tmp_path, with_extractor):
 
     def extract(requests):
         if stop and len(seen) > 20:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         seen.extend(request.identity for request in requests)
         return [small_map(request) for request in requests]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from datetime import UTC, datetime
 
 import pytest
@@ -86,7 +87,7 @@ def test_a_killed_fresh_run_loses_nothing_and_goes_on(bench, tmp_path, monkeypat
 
     def killed(self, pair, localizers):
         if len(seen) == 2:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         seen.append(pair.pair_id)
         predict_pair(self, pair, localizers)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -189,7 +190,7 @@ def test_a_failure_leaves_nothing_behind(bench, tmp_path, monkeypatch, is_there)
 
     def interrupt(path, text, **options):
         if path.name.startswith("test_"):
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         path.write_bytes(text.encode())
 
     monkeypatch.setattr(Path, "write_text", interrupt)
