@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 from harness.api.cell_lines import cell_lines
-from harness.messages import printable
+from harness.messages import counted, printable
 from harness.notices import warn
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
     from harness.records.schema import Record
-    from harness.running.run_cell import Progress
+    from harness.running.cell_run import Progress
     from harness.sweep import Cell
 
 _LOG = logging.getLogger(__name__)
@@ -50,13 +50,24 @@ class NoticeReporter:
     @contextmanager
     def cell_started(self, cell: Cell, number: int, cells: int) -> Iterator[Progress]:
         """Shows how far the cell is while it runs."""
+        with self._shown(f"{number}/{cells} {cell.label}") as progress:
+            yield progress
+
+    @contextmanager
+    def cells_started(self, cells: int) -> Iterator[Progress]:
+        """Shows how far all cells are together."""
+        with self._shown(counted(cells, "cell")) as progress:
+            yield progress
+
+    @contextmanager
+    def _shown(self, title: str) -> Iterator[Progress]:
         from tqdm import tqdm
 
         self._is_running = True
         try:
             # Text in place of widgets, which need a package of their own in notebooks.
             with tqdm(
-                desc=f"{number}/{cells} {cell.label}",
+                desc=title,
                 unit="pair",
                 file=sys.stderr,
                 leave=False,

@@ -49,6 +49,7 @@ def run(
     cache: FilePath | None = None,
     workers: int | None = None,
     fresh: bool = False,
+    wait: bool = False,
     out: FilePath = "results",
     data_root: FilePath | None = None,
     progress: bool = True,
@@ -83,6 +84,7 @@ def run(
         cache: folder that keeps latents and the like for later runs.
         workers: processes that decode pictures ahead; None for up to 4 beside a GPU and none on a CPU.
         fresh: whether finished cells are computed anew.
+        wait: whether cells that another process is running are waited for; otherwise they are left to it.
         out: the results folder.
         data_root: the folder that holds the datasets' own; None for BENCH_DATA_ROOT, or `data`.
         progress: whether a bar on stderr shows how far the run is.
@@ -125,6 +127,7 @@ def run(
         cache=cache,
         workers=workers,
         fresh=fresh,
+        wait=wait,
         out=out,
         data_root=data_root,
     )
@@ -159,6 +162,7 @@ def read_run_arguments(
     cache: FilePath | None = None,
     workers: int | None = None,
     fresh: bool = False,
+    wait: bool = False,
     out: FilePath = "results",
     data_root: FilePath | None = None,
 ) -> RunArguments:
@@ -196,6 +200,7 @@ def read_run_arguments(
         cache=values.read_path(cache) if cache else None,
         workers=None if workers is None else values.read_count("workers", workers, least=0),
         fresh=fresh,
+        wait=wait,
         out=values.read_path(out),
         data_root=values.read_data_root(data_root),
     )
@@ -239,6 +244,9 @@ def _frame_of_outcome(outcome: RunOutcome) -> pd.DataFrame:
     frames = {protocol: frame_of(table) for protocol, table in outcome.leaderboards.items()}
     if len(frames) == 1:
         return next(iter(frames.values()))
+    if not frames:
+        # Another process runs all of the cells.
+        return pd.DataFrame()
     for protocol, frame in frames.items():
         frame.insert(0, "protocol", protocol)
     joined = pd.concat(frames.values(), ignore_index=True)

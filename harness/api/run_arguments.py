@@ -47,6 +47,7 @@ class RunArguments:
     cache: Path | None
     workers: int | None
     fresh: bool
+    wait: bool = False
     dry_run: bool = False
     out: Path
     data_root: Path
@@ -109,6 +110,7 @@ class RunArguments:
             cache=self.cache,
             workers=workers,
             fresh=self.fresh,
+            waits=self.wait,
         )
 
 

@@ -171,6 +171,11 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
     help="Compute finished cells anew, with all localizers that they have; earlier numbers stay until then.",
 )
 @option(
+    "--wait",
+    is_flag=True,
+    help="Wait for cells that another process is running; without it they are told and left to that process.",
+)
+@option(
     "--dry-run",
     is_flag=True,
     help="Only say what the run would do: cells, pairs, what is there and what is missing, time and memory "
@@ -204,6 +209,8 @@ def run(host: Host, arguments: RunArguments) -> int:
     if arguments.dry_run:
         return _print_forecast(host, arguments)
     outcome = run_sweep(host, arguments, TerminalReporter())
+    if not outcome.records:
+        return 0
     texts = [table.render(stdout_format()) for table in outcome.tables]
     # Each text ends with a line break of its own.
     click.echo("\n".join(texts), nl=False)

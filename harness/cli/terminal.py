@@ -12,10 +12,11 @@ from harness.api.cell_lines import cell_lines
 from harness.cli.debugging import print_traceback
 from harness.cli.progress import ProgressBar
 from harness.cli.verbosity import print_information, print_line, print_step
+from harness.messages import counted
 
 if TYPE_CHECKING:
     from harness.records.schema import Record
-    from harness.running.run_cell import Progress
+    from harness.running.cell_run import Progress
     from harness.sweep import Cell
 
 
@@ -32,6 +33,14 @@ class TerminalReporter:
         """Shows how far the cell is while it runs."""
         title = f"{number}/{cells} {cell.label}"
         self._title = title
+        with self._bar as bar:
+            bar.show(title, 0, None)
+            yield lambda _, done, total: bar.show(title, done, total)
+
+    @contextmanager
+    def cells_started(self, cells: int) -> Iterator[Progress]:
+        """Shows how far all cells are together."""
+        self._title = title = counted(cells, "cell")
         with self._bar as bar:
             bar.show(title, 0, None)
             yield lambda _, done, total: bar.show(title, done, total)

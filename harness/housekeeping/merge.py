@@ -18,12 +18,12 @@ from harness.records.folders import (
     FRESH,
     RECORD,
     SHARDS,
-    lock_folder,
     make_results_folder,
     read_record,
     record_paths,
     write_record,
 )
+from harness.records.locks import lock_folder
 from harness.records.predictions import PREDICTIONS, merge_tables, merge_with_truth, write_table
 from harness.records.results import nothing_finished
 from harness.records.schema import Record
@@ -225,7 +225,7 @@ class _Merger:
         if part.predictions is not None:
             contents[PREDICTIONS] = read_whole(part.folder / PREDICTIONS)
         self._make_folder(target)
-        with lock_folder(target, self._warn):
+        with lock_folder(target, self._warn, writes=True):
             # The record last: without it a cell counts as none.
             for name in (PREDICTIONS, RECORD):
                 if name in contents:
@@ -253,7 +253,7 @@ class _Merger:
         if there and there.is_whole and _is_same(there, record, predictions):
             return there.record, "there already"
         self._make_folder(target)
-        with lock_folder(target, self._warn):
+        with lock_folder(target, self._warn, writes=True):
             sha256 = write_table(path, predictions)
             record = record.model_copy(update={"predictions_sha256": sha256})
             write_record(target, record)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import BenchError, DamagedResult, UserError
-from harness.records.folders import RECORD, CellIsRunning, lock_folder, read_record
+from harness.records.folders import RECORD, read_record
+from harness.records.locks import CellIsRunning, lock_folder
 from harness.records.predictions import PREDICTIONS, read_to_resume
 from harness.records.schema import Record
 from harness.scoring.points import read_cell

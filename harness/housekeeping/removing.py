@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.errors import BenchError
 from harness.housekeeping.cell_folder import last_changes
 from harness.housekeeping.superseded import Superseded
-from harness.records.folders import CellIsRunning, lock_folder
+from harness.records.locks import CellIsRunning, lock_folder
 
 
 def remove(item: Superseded, warn: Callable[[str, str], None]) -> None:

@@ -10,13 +10,8 @@ from typing import Literal, get_args
 from harness.errors import BenchError, UserError
 from harness.housekeeping.cell_folder import CellFolder, cell_folders_in, last_changes, stray_files
 from harness.plugins.registry import SESSION
-from harness.records.folders import (
-    RECORD,
-    CellIsRunning,
-    DamagedRecord,
-    lock_folder,
-    read_record,
-)
+from harness.records.folders import RECORD, DamagedRecord, read_record
+from harness.records.locks import CellIsRunning, lock_folder
 from harness.records.predictions import PREDICTIONS, predicted_tasks
 from harness.records.schema import Record
 from harness.records.unfinished import unfinished_cells

@@ -1,17 +1,16 @@
-"""The files of a results folder: writes and reads records, removes shards, locks cells."""
+"""The files of a results folder: writes and reads records, removes shards."""
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pydantic
 
-from harness.errors import BenchError, UserError
-from harness.files import parse_json, read_whole, replacing, try_lock
+from harness.errors import UserError
+from harness.files import parse_json, read_whole, replacing
 from harness.records.consistency import contradiction
 from harness.records.schema import SCHEMA, Record
 from harness.records.seal import SEAL, seal_of
@@ -30,10 +29,6 @@ FindFolder = Callable[[Record], Path]
 
 class DamagedRecord(UserError):
     """A `record.json` that can be read and is not as it was written: to be removed and made again."""
-
-
-class CellIsRunning(BenchError):
-    """Another process works in a cell's folder."""
 
 
 def write_record(folder: Path, record: Record) -> None:
@@ -127,10 +122,11 @@ def make_results_folder(out: Path) -> None:
     """Makes a results folder and checks that it can be written to. Raises `UserError`."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        # Writing shows what permissions do not, such as a read-only disk.
-        with replacing(out / ".writable") as file:
-            file.write(b"")
-        (out / ".writable").unlink()
+        # Writing shows what permissions do not, such as a read-only disk. A name of its own: runs that start
+        # together would remove each other's.
+        with tempfile.NamedTemporaryFile(dir=out, prefix=".writable.", suffix=".tmp") as file:
+            file.write(b"-")
+            file.flush()
     except OSError as error:
         raise UserError(
             f"results folder {out}: {error.strerror or error}; choose another with --out"
@@ -145,37 +141,3 @@ def remove_shards(folder: Path) -> None:
 def remove_fresh_shards(folder: Path) -> None:
     """Removes the shards of a cell that was computed anew, once its one file has them."""
     shutil.rmtree(folder / FRESH, ignore_errors=True)
-
-
-@contextmanager
-def lock_folder(folder: Path, warn: Callable[[str, str], None]) -> Iterator[None]:
-    """Keeps other processes from working in a cell's folder at the same time.
-
-    Args:
-        warn: called with a subject and a message where the file system has no locks: the work goes on.
-
-    Raises:
-        CellIsRunning: another process works in the folder.
-        BenchError: it cannot be locked.
-    """
-    # The folder itself is locked: no lock file that a killed run would leave behind.
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            is_locked = try_lock(handle)
-        except BlockingIOError as error:
-            raise CellIsRunning(
-                f"{folder}: another process is running this cell; wait for it, or choose another --out"
-            ) from error
-        except OSError as error:
-            raise BenchError(
-                f"{folder}: cannot be locked ({error.strerror or error}); choose another --out"
-            ) from error
-        if not is_locked:
-            warn(
-                f"results folder {folder.parent}",
-                "its file system has no locks; let no other command write to it before this one has ended",
-            )
-        yield
-    finally:
-        os.close(handle)

@@ -5,19 +5,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Protocol
 
 from harness.caching.array_store import make_cache_folder
 from harness.datasets.notes import notes_on_split
-from harness.messages import OncePerSubject, bytes_text, counted, one_line
+from harness.messages import OncePerSubject, bytes_text, counted
 from harness.plugins.host import Host
 from harness.records.folders import make_results_folder
+from harness.records.locks import CellIsRunning
 from harness.records.schema import Record
+from harness.running.cell_run import CellRun, Progress, Reports, Warn
 from harness.running.fresh import with_recorded_localizers
+from harness.running.lifecycle import LifecycleHooks
 from harness.running.measures import measure_lines
 from harness.running.resolve import ResolvedCell, resolve_cell
 from harness.running.resources import Resources, RunOptions, weight_names
-from harness.running.run_cell import Progress, Reports, run_cell
+from harness.running.run_cell import work_here
+from harness.running.turns import Turns
 from harness.sweep import Cell
 from harness.weights.choice import warn_of_strange_pictures
 
@@ -29,6 +34,12 @@ class Reporter(Protocol):
 
     def cell_started(self, cell: Cell, number: int, cells: int) -> AbstractContextManager[Progress]:
         """Begins cell `number` (from 1) of `cells`; the context's function is called as pairs are done."""
+
+    def cells_started(self, cells: int) -> AbstractContextManager[Progress]:
+        """Begins cells that several workers work on at once; the function is called with all of their pairs.
+
+        The cell that it is told of is an empty text.
+        """
 
     def cell_finished(self, record: Record) -> None:
         """Shows how a cell ended."""
@@ -43,8 +54,24 @@ class Reporter(Protocol):
         """Shows a message that no number depends on, such as when a cell that was found was computed."""
 
 
-def run_cells(host: Host, cells: Sequence[Cell], options: RunOptions, reporter: Reporter) -> list[Record]:
-    """Runs cells in their order and returns their records.
+@dataclass(frozen=True, eq=False)
+class PreparedRun:
+    """A run whose data and weights are all at hand.
+
+    Attributes:
+        cells: those to run, none of them twice.
+        warn: shows a message about a subject, once.
+        inform: the same of a message that no number depends on.
+    """
+
+    resources: Resources
+    cells: Sequence[ResolvedCell]
+    warn: Warn
+    inform: Warn
+
+
+def prepare_run(host: Host, cells: Sequence[Cell], options: RunOptions, reporter: Reporter) -> PreparedRun:
+    """Resolves cells, and makes the folders that they write to.
 
     All of them are resolved before the first runs, so that missing data or weights are reported at once and
     not after an hour.
@@ -70,17 +97,44 @@ def run_cells(host: Host, cells: Sequence[Cell], options: RunOptions, reporter: 
     if options.cache:
         make_cache_folder(options.cache)
     _log_options(options)
-    records: list[Record] = []
-    for number, resolved_cell in enumerate(resolved, start=1):
-        _call_hook(host, reporter, "bench_cell_started", cell=resolved_cell.summary())
-        with reporter.cell_started(resolved_cell.cell, number, len(resolved)) as progress:
-            reports = Reports(progress, warn, inform, reporter.cell_step)
-            record = run_cell(resources, resolved_cell, reports)
+    return PreparedRun(resources, resolved, warn, inform)
+
+
+def run_cells(host: Host, cells: Sequence[Cell], options: RunOptions, reporter: Reporter) -> list[Record]:
+    """Runs cells in their order, in this process, and returns their records.
+
+    A cell that another process works on has another turn after all others. If that process is at work still,
+    it is waited for where the options say so; otherwise the cell is told and left out.
+
+    Raises:
+        UserError: data or weights of a cell are missing, or a folder cannot be written.
+    """
+    run = prepare_run(host, cells, options, reporter)
+    hooks = LifecycleHooks(host, reporter)
+    records: dict[int, Record] = {}
+    turns = Turns(run.cells, options)
+    for number, resolved in turns:
+        with (
+            reporter.cell_started(resolved.cell, number, len(run.cells)) as progress,
+            CellRun(
+                run.resources, resolved, Reports(progress, run.warn, run.inform, reporter.cell_step)
+            ) as cell_run,
+        ):
+            try:
+                ended = turns.begin(number, cell_run, reporter)
+            except CellIsRunning as error:
+                turns.put_off(number, error)
+                continue
+            hooks.cell_started(resolved)
+            record = ended or work_here(cell_run)
         reporter.cell_finished(record)
-        _call_hook(host, reporter, "bench_cell_finished", cell=resolved_cell.summary(), record=record)
-        records.append(record)
-    _call_hook(host, reporter, "bench_run_finished", records=records)
-    return records
+        hooks.cell_finished(resolved, record)
+        records[number] = record
+    for line in turns.left:
+        reporter.warn(line)
+    ordered = [records[number] for number in sorted(records)]
+    hooks.run_finished(ordered)
+    return ordered
 
 
 def _log_options(options: RunOptions) -> None:
@@ -111,20 +165,3 @@ def notes_on_data(resolved: Sequence[ResolvedCell]) -> list[str]:
     for index in indexes.values():
         lines += notes_on_split(index)
     return lines
-
-
-def _call_hook(host: Host, reporter: Reporter, name: str, **values: object) -> None:
-    """Calls a lifecycle hook, plugin by plugin. One that raises is reported and stops nothing."""
-    everyone = host.manager.get_plugins()
-    # In order of loading, so that the first to be listed is the first to be told.
-    for plugin in host.plugins:
-        if name not in plugin.hooks:
-            continue
-        module = host.manager.get_plugin(plugin.name)
-        call = host.manager.subset_hook_caller(name, everyone - {module})
-        try:
-            call(**values)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's code
-            reporter.warn(
-                f"{plugin.origin}: {name} raised {one_line(error, with_plugin=False)}; the run goes on"
-            )

@@ -16,12 +16,12 @@ from harness.records.folders import RECORD, read_record
 from harness.records.results import read_results
 from harness.records.schema import Record, seconds_per_pair
 from harness.running.asked import asked_pairs
+from harness.running.cell_run import missing_pairs
 from harness.running.engine import distinct_cells, notes_on_data
 from harness.running.fresh import with_recorded_localizers
 from harness.running.measures import measure_lines
 from harness.running.resolve import ResolvedCell, resolve_cell
 from harness.running.resources import Resources, RunOptions, weight_names
-from harness.running.run_cell import missing_pairs
 from harness.running.stored import read_stored
 from harness.sweep import Cell
 

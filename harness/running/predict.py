@@ -6,7 +6,7 @@ It writes no results and can be handed to another process.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ from harness.running.clock import StageClock
 from harness.running.locate import Queue
 from harness.running.resolve import ResolvedCell
 from harness.running.steps import EncodingSteps
-from harness.specs import ImagePair, Localizer, Located, MakeContext, SharedObjects
+from harness.specs import ImagePair, Located, MakeContext, SharedObjects
 
 SHARD_PAIRS = 32
 """Pairs whose predictions are handed over at once: the most work that a killed run repeats."""
@@ -105,31 +105,121 @@ def predict(
         NotApplicable: method and prompt do not fit together.
         Exception: whatever a plugin raises while extractor, prompt or localizer are made.
     """
-    started = now()
-    clock = StageClock()
-    step = step or (lambda text: None)
-    cache = make_cache(resolved)
-    step("loading weights" if resolved.weights.paths else "loading")
-    with clock.stage("load"):
-        features = make_pair_features(resolved, shared, cache)
-        localizers = {name: localizer.make() for name, localizer in resolved.localizers.items()}
-    # From here on, so that the peak is that of the work and not of loading.
-    _reset_gpu_peak(resolved.options.device)
-    step("")
-    features.on_batch = EncodingSteps(features.scope, step, len(wanted)).begin_batch
-    predictor = _Predictor(resolved, features, localizers, clock)
-    predictor.run(wanted, hand_over, progress or (lambda done: None))
-    return Work(
-        started=started,
-        attempted=_tasks(wanted),
-        computed=predictor.computed,
-        failures=_in_order(resolved, predictor.failures),
-        tracebacks=predictor.tracebacks,
-        stages=clock.stages(),
-        cache=_cache_use(cache),
-        cache_trouble=cache.trouble if cache else "",
-        gpu_peak_memory_bytes=_gpu_peak(resolved.options.device),
-    )
+    predictor = Predictor(resolved, shared, step)
+    try:
+        for predictions in predictor.predict(wanted, progress):
+            hand_over(predictions)
+    finally:
+        # Also when the user interrupts.
+        hand_over(predictor.fetch())
+    return predictor.account()
+
+
+class Predictor:
+    """Predicts pair after pair of a cell, hands predictions out part by part, and counts what it did.
+
+    Making one loads the networks. Arguments and errors: see `predict`.
+    """
+
+    def __init__(
+        self,
+        resolved: ResolvedCell,
+        shared: SharedObjects | None = None,
+        step: Callable[[str], None] | None = None,
+    ) -> None:
+        self._started = now()
+        self._resolved, self._index = resolved, resolved.index
+        self._clock, self._queue = StageClock(), Queue()
+        self._step = step or (lambda text: None)
+        self._cache = make_cache(resolved)
+        self._step("loading weights" if resolved.weights.paths else "loading")
+        with self._clock.stage("load"):
+            self._features = make_pair_features(resolved, shared, self._cache)
+            self._localizers = {name: localizer.make() for name, localizer in resolved.localizers.items()}
+        # From here on, so that the peak is that of the work and not of loading.
+        _reset_gpu_peak(resolved.options.device)
+        self._step("")
+        self._computed = 0
+        self._attempted: frozenset[tuple[str, str]] = frozenset()
+        self._failures: list[Failure] = []
+        self._tracebacks: dict[str, str] = {}
+
+    def predict(
+        self, wanted: WantedPairs, progress: Callable[[int], None] | None = None
+    ) -> Iterator[list[Prediction]]:
+        """Works on all pairs, in the order in which few feature maps are computed twice.
+
+        Yields predictions every few dozen pairs. Those since the last ones are left to `fetch`.
+        """
+        self._attempted = _tasks(wanted)
+        self._features.on_batch = EncodingSteps(self._features.scope, self._step, len(wanted)).begin_batch
+        pairs: list[ImagePair] = []
+        for pair_id in wanted:
+            if pair_id in self._index.broken:
+                self._add_failure(pair_id, None, self._index.broken[pair_id])
+            else:
+                pairs.append(self._index.pairs[pair_id])
+        last_time = time.monotonic()
+        # Closed at once where the loop ends early, so that no worker goes on decoding.
+        with closing(self._features.order(pairs)) as ordered_pairs:
+            # Broken pairs are done already.
+            for done, pair in enumerate(ordered_pairs, start=len(self._failures) + 1):
+                self._predict_pair(pair, wanted[pair.pair_id])
+                if progress:
+                    progress(done)
+                if done % SHARD_PAIRS == 0 or time.monotonic() - last_time > SHARD_SECONDS:
+                    yield self.fetch()
+                    last_time = time.monotonic()
+
+    def fetch(self) -> list[Prediction]:
+        """Fetches the predictions that were not handed out yet."""
+        with self._clock.stage("locate"):
+            results = self._queue.fetch()
+        predictions: list[Prediction] = []
+        for pair_id, name, result in results:
+            if isinstance(result, Exception):
+                self._add_failure(pair_id, name, f"localizer {name}: {one_line(result)}", result)
+            else:
+                predictions.append(Prediction(pair_id, name, result))
+        return predictions
+
+    def account(self) -> Work:
+        """The account of the work so far."""
+        return Work(
+            started=self._started,
+            attempted=self._attempted,
+            computed=self._computed,
+            failures=in_dataset_order(self._resolved, self._failures),
+            tracebacks=self._tracebacks,
+            stages=self._clock.stages(),
+            cache=_cache_use(self._cache),
+            cache_trouble=self._cache.trouble if self._cache else "",
+            gpu_peak_memory_bytes=_gpu_peak(self._resolved.options.device),
+        )
+
+    def _predict_pair(self, pair: ImagePair, localizers: Sequence[str]) -> None:
+        import torch
+
+        try:
+            with self._clock.stage("extract"):
+                source, target = self._features(pair)
+        except BenchError as error:
+            self._add_failure(pair.pair_id, None, one_line(error), error)
+            return
+        self._computed += 1
+        points = torch.from_numpy(self._index.source_points(pair.pair_id))
+        task = (source, target, points)
+        for name in localizers:
+            with self._clock.stage("locate"):
+                self._queue.add(pair.pair_id, name, self._localizers[name], task)
+
+    def _add_failure(
+        self, pair_id: str, localizer: str | None, message: str, error: Exception | None = None
+    ) -> None:
+        self._failures.append(Failure(pair_id=pair_id, localizer=localizer, error=message))
+        origin = origin_of(error)
+        if origin and len(self._tracebacks) < MOST_TRACEBACKS:
+            self._tracebacks.setdefault(origin.key, origin.traceback)
 
 
 def now() -> str:
@@ -190,93 +280,6 @@ def make_cache(resolved: ResolvedCell) -> Cache | None:
     return Cache(options.cache, hashes, options.device, options.precision, options.compiled)
 
 
-class _Predictor:
-    """Predicts pair after pair, and counts what it did.
-
-    Attributes:
-        computed: number of pairs whose features were computed.
-        failures: in the order in which they happened.
-        tracebacks: kind and place of an error -> traceback of the first one.
-    """
-
-    def __init__(
-        self,
-        resolved: ResolvedCell,
-        features: PairFeatures,
-        localizers: Mapping[str, Localizer],
-        clock: StageClock,
-    ) -> None:
-        self.computed = 0
-        self.failures: list[Failure] = []
-        self.tracebacks: dict[str, str] = {}
-        self._index, self._features, self._localizers = resolved.index, features, localizers
-        self._clock, self._queue = clock, Queue()
-
-    def run(
-        self,
-        wanted: WantedPairs,
-        hand_over: Callable[[Sequence[Prediction]], None],
-        progress: Callable[[int], None],
-    ) -> None:
-        """Works on all pairs, in the order in which few feature maps are computed twice."""
-        pairs: list[ImagePair] = []
-        for pair_id in wanted:
-            if pair_id in self._index.broken:
-                self._add_failure(pair_id, None, self._index.broken[pair_id])
-            else:
-                pairs.append(self._index.pairs[pair_id])
-        last_time = time.monotonic()
-        try:
-            # Closed at once where the loop ends early, so that no worker goes on decoding.
-            with closing(self._features.order(pairs)) as ordered_pairs:
-                # Broken pairs are done already.
-                for done, pair in enumerate(ordered_pairs, start=len(self.failures) + 1):
-                    self._predict_pair(pair, wanted[pair.pair_id])
-                    progress(done)
-                    if done % SHARD_PAIRS == 0 or time.monotonic() - last_time > SHARD_SECONDS:
-                        hand_over(self._fetch_predictions())
-                        last_time = time.monotonic()
-        finally:
-            # Also when the user interrupts.
-            hand_over(self._fetch_predictions())
-
-    def _predict_pair(self, pair: ImagePair, localizers: Sequence[str]) -> None:
-        import torch
-
-        try:
-            with self._clock.stage("extract"):
-                source, target = self._features(pair)
-        except BenchError as error:
-            self._add_failure(pair.pair_id, None, one_line(error), error)
-            return
-        self.computed += 1
-        points = torch.from_numpy(self._index.source_points(pair.pair_id))
-        task = (source, target, points)
-        for name in localizers:
-            with self._clock.stage("locate"):
-                self._queue.add(pair.pair_id, name, self._localizers[name], task)
-
-    def _fetch_predictions(self) -> list[Prediction]:
-        """Fetches the predictions that were not handed over yet."""
-        with self._clock.stage("locate"):
-            results = self._queue.fetch()
-        predictions: list[Prediction] = []
-        for pair_id, name, result in results:
-            if isinstance(result, Exception):
-                self._add_failure(pair_id, name, f"localizer {name}: {one_line(result)}", result)
-            else:
-                predictions.append(Prediction(pair_id, name, result))
-        return predictions
-
-    def _add_failure(
-        self, pair_id: str, localizer: str | None, message: str, error: Exception | None = None
-    ) -> None:
-        self.failures.append(Failure(pair_id=pair_id, localizer=localizer, error=message))
-        origin = origin_of(error)
-        if origin and len(self.tracebacks) < MOST_TRACEBACKS:
-            self.tracebacks.setdefault(origin.key, origin.traceback)
-
-
 def _tasks(wanted: WantedPairs) -> frozenset[tuple[str, str]]:
     """Every wanted pair with each of its localizers."""
     tasks: set[tuple[str, str]] = set()
@@ -285,7 +288,7 @@ def _tasks(wanted: WantedPairs) -> frozenset[tuple[str, str]]:
     return frozenset(tasks)
 
 
-def _in_order(resolved: ResolvedCell, failures: Sequence[Failure]) -> list[Failure]:
+def in_dataset_order(resolved: ResolvedCell, failures: Sequence[Failure]) -> list[Failure]:
     """Failures in the dataset's order, whatever order the pairs were worked on in."""
     numbers = {pair_id: number for number, pair_id in enumerate(resolved.index.pair_ids)}
     localizers = list(resolved.localizers)

@@ -42,6 +42,8 @@ class RunOptions:
         fresh: whether finished cells are computed anew, with nothing read from `cache`.
         resumes: whether what an interrupted run with `fresh` has left of a cell is used; not where nobody
             knows whether the code is the same still.
+        waits: whether a cell that another process works on is waited for.
+        timeout: seconds that one call of an extractor may take; None for any number.
     """
 
     data_root: Path
@@ -59,6 +61,8 @@ class RunOptions:
     workers: int = 0
     fresh: bool = False
     resumes: bool = True
+    waits: bool = False
+    timeout: float | None = None
 
 
 class Resources:

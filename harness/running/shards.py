@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
 
 def write_shard(resolved: ResolvedCell, predictions: Sequence[Prediction]) -> None:
-    """Writes predictions into the cell's folder of shards; nothing where there are none.
+    """Writes predictions into the cell's folder of shards; nothing where there are none."""
+    if predictions:
+        store_shard(resolved, shard_table(resolved, predictions))
 
-    The file is called after the first of its pairs in the dataset's order.
-    """
-    if not predictions:
-        return
+
+def shard_table(resolved: ResolvedCell, predictions: Sequence[Prediction]) -> pa.Table:
+    """The rows of some predictions, as they are stored: see `prediction_table`."""
     rows: dict[str, list[object]] = {}
     for column in ("pair_id", "keypoint_id", "localizer", "x", "y", "score"):
         rows[column] = []
@@ -39,8 +40,15 @@ def write_shard(resolved: ResolvedCell, predictions: Sequence[Prediction]) -> No
     fingerprints: dict[str, str] = {}
     for prediction in predictions:
         fingerprints[prediction.localizer] = resolved.localizers[prediction.localizer].fingerprint
-    table = prediction_table(rows, fingerprints)
-    pair_ids = {prediction.pair_id for prediction in predictions}
+    return prediction_table(rows, fingerprints)
+
+
+def store_shard(resolved: ResolvedCell, table: pa.Table) -> None:
+    """Puts the rows of some pairs into the cell's folder of shards.
+
+    The file is called after the first of its pairs in the dataset's order.
+    """
+    pair_ids = set(table["pair_id"].unique().to_pylist())
     numbers = (number for number, pair_id in enumerate(resolved.index.pair_ids) if pair_id in pair_ids)
     path = resolved.shards / f"{next(numbers):06d}.parquet"
     if path.exists():

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from harness.errors import DamagedResult, UserError
 from harness.messages import OncePerSubject
 from harness.plugins.host import Host
-from harness.records.folders import RECORD, lock_folder, read_record, write_record
+from harness.records.folders import RECORD, read_record, write_record
+from harness.records.locks import lock_folder
 from harness.records.predictions import predicted_tasks
 from harness.records.schema import Record
 from harness.scoring.criteria import (
@@ -66,7 +67,7 @@ class Rescorer:
         """
         folder = results / record.cell.id
         # A run of this cell at the same moment would write predictions that the scores do not fit.
-        with lock_folder(folder, self._warn):
+        with lock_folder(folder, self._warn, writes=True):
             # Read again: a run may have ended since.
             record = read_record(folder / RECORD)
             # Those the record has are scored anew as well: its scores are replaced as a whole.

@@ -329,15 +329,16 @@ def _prepare(host: Host, request: Request, processes: Processes) -> Job:
 def _lock(folder: Path, processes: Processes) -> Iterator[None]:
     """Locks a training's folder against other trainings. Raises `UserError` where it cannot be written."""
     from harness.files import remove_files
-    from harness.records.folders import lock_folder, make_results_folder
+    from harness.records.folders import make_results_folder
+    from harness.records.locks import leftovers, lock_folder
 
     if not processes.is_main:
         yield
         return
     make_results_folder(folder)
-    with lock_folder(folder, OncePerSubject(print_warning)):
+    with lock_folder(folder, OncePerSubject(print_warning), writes=True):
         # Temporary files of a killed run; under the lock no other run writes any.
-        remove_files(folder.glob(".*.tmp"))
+        remove_files(leftovers(folder))
         yield
 
 

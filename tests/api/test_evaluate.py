@@ -251,7 +251,7 @@ def test_what_an_interrupted_call_left_is_not_used(evaluate):
     STATE.shift = 3
     with pytest.MonkeyPatch.context() as patch:
         # After the first shard is on disk.
-        patch.setattr("harness.running.run_cell._gather_predictions", stop)
+        patch.setattr("harness.running.cell_run._gather_predictions", stop)
         with pytest.raises(KeyboardInterrupt):
             evaluate(Shifting())
     STATE.shift = 0

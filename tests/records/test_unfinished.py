@@ -101,7 +101,7 @@ def test_an_interrupted_run_is_told_and_the_next_says_what_it_found(bench, tmp_p
     import harness.running.predict as work
 
     run = ("run", "--methods", "position", "--limit", 5, "--out", tmp_path / "r")
-    predict_pair = work._Predictor._predict_pair
+    predict_pair = work.Predictor._predict_pair
     seen = []
 
     def killed(self, pair, localizers):
@@ -110,9 +110,9 @@ def test_an_interrupted_run_is_told_and_the_next_says_what_it_found(bench, tmp_p
         seen.append(pair.pair_id)
         predict_pair(self, pair, localizers)
 
-    monkeypatch.setattr(work._Predictor, "_predict_pair", killed)
+    monkeypatch.setattr(work.Predictor, "_predict_pair", killed)
     assert "found" not in bench(*run).err
-    monkeypatch.setattr(work._Predictor, "_predict_pair", predict_pair)
+    monkeypatch.setattr(work.Predictor, "_predict_pair", predict_pair)
     told = bench("leaderboard", tmp_path / "r")
     assert told.status == 2
     assert "not finished, 2 of 5 pairs; the same 'bench run' goes on with it" in told.err.splitlines()[0]

@@ -82,7 +82,7 @@ def test_a_killed_fresh_run_loses_nothing_and_goes_on(bench, tmp_path, monkeypat
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     import harness.running.predict as work
 
-    predict_pair = work._Predictor._predict_pair
+    predict_pair = work.Predictor._predict_pair
     seen = []
 
     def killed(self, pair, localizers):
@@ -91,11 +91,11 @@ def test_a_killed_fresh_run_loses_nothing_and_goes_on(bench, tmp_path, monkeypat
         seen.append(pair.pair_id)
         predict_pair(self, pair, localizers)
 
-    monkeypatch.setattr(work._Predictor, "_predict_pair", killed)
+    monkeypatch.setattr(work.Predictor, "_predict_pair", killed)
     bench(*RUN, "--fresh", "--out", out)
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
     assert (folder / "fresh").exists()
-    monkeypatch.setattr(work._Predictor, "_predict_pair", predict_pair)
+    monkeypatch.setattr(work.Predictor, "_predict_pair", predict_pair)
     plain = bench(*RUN, "--out", out)
     assert "a run with --fresh has not come to its end" in plain.err
     done = bench(*RUN, "--fresh", "--out", out)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import signal
 import subprocess
 
@@ -134,39 +132,6 @@ def test_predictions_are_sorted_and_have_the_promised_columns(bench, photos, tmp
     keys = list(table[["pair_id", "keypoint_id", "localizer"]].itertuples(index=False, name=None))
     assert keys == sorted(keys)
     assert len(set(keys)) == len(keys) == 12 * 5 * 2
-
-
-def test_two_processes_do_not_run_one_cell(bench, photos, tmp_path):
-    import fcntl
-
-    run = ("run", "--methods", "position", "--datasets", f"folder={photos}", "--out", tmp_path / "r")
-    assert bench(*run).status == 0
-    (cell,) = (tmp_path / "r").glob("*/")
-    handle = os.open(cell, os.O_RDONLY)
-    fcntl.flock(handle, fcntl.LOCK_EX)
-    try:
-        done = bench(*run)
-    finally:
-        os.close(handle)
-    assert done.status == 1
-    assert "another process is running this cell" in done.complaint
-
-
-def test_a_run_that_is_refused_writes_nothing(bench, photos, tmp_path):
-    """The other process may finish, and write its record, at any moment."""
-    run = ("run", "--methods", "position", "--datasets", f"folder={photos}", "--out", tmp_path / "r")
-    assert bench(*run).status == 0
-    (path,) = (tmp_path / "r").glob("*/record.json")
-    path.unlink()
-    handle = os.open(path.parent, os.O_RDONLY)
-    fcntl.flock(handle, fcntl.LOCK_EX)
-    try:
-        refused = bench(*run)
-    finally:
-        os.close(handle)
-    assert refused.status == 1
-    assert "another process is running this cell" in refused.err
-    assert not path.exists()
 
 
 def test_a_newer_failure_takes_the_place_of_an_older_one(bench, photos, tmp_path, with_extractor):
