@@ -56,10 +56,13 @@ def run_sweep(host: Host, arguments: RunArguments, reporter: Reporter, *, resume
     """
     # Planned before torch is imported: a misspelled name is answered at once.
     cells = plan(arguments.sweep(), host)
-    from harness.running.engine import run_cells
+    from harness.engines.choice import run_on_engine
 
     options = replace(arguments.run_options(host), resumes=resumes)
-    records = run_cells(host, cells, options, reporter)
+    records = run_on_engine(host, cells, options, reporter)
+    if not records:
+        # Another process runs all of the cells.
+        return RunOutcome((), {}, ())
     return _outcome(host, arguments, cells, records, reporter)
 
 

@@ -68,8 +68,7 @@ class PairFeatures:
         limit: CallLimit = NO_LIMIT,
     ) -> None:
         self.extractor, self.prompt = extractor, prompt
-        scopes: list[Scope] = [extractor_scope, prompt.scope if prompt else "image"]
-        self.scope = max(scopes, key=_BREADTH.index)
+        self.scope = joint_scope(extractor_scope, prompt.scope if prompt else "image")
         self._plan = ItemPlan(index, self.scope, batch_size)
         self._maps = ByteLRU[Maps](cache_bytes, _map_bytes)
         self._errors: dict[Hashable, BenchError] = {}
@@ -192,6 +191,11 @@ class PairFeatures:
                 self._errors[key] = result
             else:
                 self._maps.put(key, result)
+
+
+def joint_scope(extractor: Scope, prompt: Scope) -> Scope:
+    """What features depend on, through extractor and prompt together."""
+    return max((extractor, prompt), key=_BREADTH.index)
 
 
 def _compute(

@@ -102,12 +102,17 @@ def record_of_misfit(resolved: ResolvedCell, reason: str) -> Record:
 
 def record_of_failure(resolved: ResolvedCell, error: BaseException) -> Record:
     """The record of a cell that failed as a whole."""
-    description = Error(
-        type=type(error).__name__,
-        message=one_line(error),
-        traceback=traceback_of(error),
-    )
-    return Record(status="failed", cell=resolved.info(), error=description)
+    return record_of_error(resolved, describe_error(error))
+
+
+def record_of_error(resolved: ResolvedCell, error: Error) -> Record:
+    """The same of an error that is described already, as one of another process is."""
+    return Record(status="failed", cell=resolved.info(), error=error)
+
+
+def describe_error(error: BaseException) -> Error:
+    """The error as records have it."""
+    return Error(type=type(error).__name__, message=one_line(error), traceback=traceback_of(error))
 
 
 def _tracebacks(work: Work, earlier: Record | None) -> dict[str, str]:
