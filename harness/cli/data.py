@@ -17,6 +17,7 @@ from harness.cli.examples import examples
 from harness.cli.option_names import option
 from harness.cli.options import CommaList, data_root
 from harness.cli.progress import ProgressBar
+from harness.cli.terminal import print_warnings
 from harness.cli.verbosity import print_information
 from harness.errors import UserError
 from harness.messages import bytes_text, listed
@@ -297,6 +298,7 @@ def fetch(host: Host, names: tuple[str, ...], keep_archives: bool, data_root: Pa
                 # A line printed beside the bar would be garbled by it.
                 bar.close()
                 click.echo(f"{spec.name}: {_describe_file(file)}")
+                print_warnings(file.notes)
     print_information(f"'bench data verify {_in_shell(names)}' checks every picture")
 
 

@@ -13,48 +13,37 @@ from __future__ import annotations
 import errno
 import lzma
 import os
-import posixpath
+import re
 import shutil
-import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, Literal
 
+from harness.downloads.bounds import BadArchive, Room
+from harness.downloads.members import Member, read_members, shown
+from harness.downloads.web_pages import is_web_page
 from harness.errors import UserError
 from harness.files import make_folder, sync_folder, writing
-from harness.messages import first_line
+from harness.messages import first_line, printable
 
 _JUNK = ("__MACOSX", ".DS_Store")
 """Left by the archiver of macOS, as are files that begin with `._`: SD4Match's archives have them."""
 
-_CONTRADICTION = (errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.EINVAL, errno.ENAMETOOLONG)
-"""Errors that an archive's own content makes: a file where another member wants a folder, or a name that no
-file can have. Any other error of the system is the machine's, and the archive may be good.
-"""
+_DEEPEST = 64
+"""Folders that a member may lie in, one inside the other."""
 
+_CHUNK = 1 << 20
 
-class BadArchive(UserError):
-    """An archive that is damaged or reaches outside its folder. Nothing of it has been unpacked."""
+_DRIVE = re.compile("[A-Za-z]:/")
 
+_CONTRADICTIONS = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
+"""Errors of writing a member where another member is a file, or a folder."""
 
-@dataclass(frozen=True)
-class _Member:
-    """One entry of an archive.
-
-    Attributes:
-        link: for a link, the name of the member it points to, normalised.
-        content: for a file, its bytes; open until the next member is asked for.
-    """
-
-    name: str
-    kind: Literal["file", "folder", "link"]
-    content: IO[bytes] | None = None
-    link: str = ""
+_BAD_NAMES = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
+"""Errors of a name that no file can have here. All other errors of a write are not the archive's fault."""
 
 
 def unpack(
@@ -63,28 +52,38 @@ def unpack(
     *,
     strip: int = 0,
     provides: str = "",
+    most: int | None = None,
+    name: Path | None = None,
 ) -> None:
     """Unpacks a .zip or .tar (.gz, .bz2, .xz) into a folder, whose other content stays.
+
+    Only one process at a time may unpack into a folder: the caller holds it, see `harness.downloads.holding`.
 
     Args:
         strip: number of leading folders to drop from the members' names; a file keeps at least its own name.
         provides: a path below `folder` that must come out of the archive, and appears there last.
+        most: bytes that may come out of it; None for a bound that follows from the archive's size.
+        name: the archive as errors name it, where it does not have its final name yet.
 
     Raises:
         BadArchive: the archive is damaged, lacks `provides`, or has a member that would lie outside; the line
             names it.
+        LargeArchive: it unpacks to more than it should.
         UserError: something in `folder` is in the way.
-        NotWritten: the disk is full, or may not be written to.
+        NotWritten: the disk is full, or has less room than the archive needs, or may not be written to.
         OSError: the archive cannot be read.
     """
-    temporary = folder / f".{archive.name}.unpacking"
+    name = name or archive
+    temporary = folder / f".{name.name}.unpacking"
     _remove(temporary)  # of a run that was killed
     try:
         make_folder(temporary)
-        _extract(archive, temporary, strip)
+        room = Room.of(archive, name, folder, most)
+        with _errors_named(archive, name):
+            _extract(archive, temporary, strip, room)
         if provides and not (temporary / provides).exists():
             raise BadArchive(
-                f"{archive}: has no {provides} in it; it is not the archive that this dataset needs"
+                f"{name}: has no {provides} in it; it is not the archive that this dataset needs"
             )
         # One call for all files: a power cut after the moves must not leave empty files under their final
         # names.
@@ -103,78 +102,63 @@ def _remove(folder: Path) -> None:
             shutil.rmtree(folder)
 
 
-def _extract(archive: Path, folder: Path, strip: int) -> None:
-    links: list[tuple[_Member, Path]] = []
-    with _errors_named(archive):
-        for member in _members(archive):
-            names = _safe_path(archive, member.name).parts
-            if any(map(_is_junk, names)):
+def _extract(archive: Path, folder: Path, strip: int, room: Room) -> None:
+    links: dict[Path, Member] = {}
+    for member in read_members(archive, room):
+        names = _safe_parts(room, member.name)
+        if any(map(_is_junk, names)):
+            continue
+        if not names and member.kind != "folder":
+            raise BadArchive(f"{room.name}: a member has no name; refused, and nothing was unpacked")
+        # A folder may vanish with what is stripped; a file keeps its name.
+        stripped = names[strip:] if member.kind == "folder" else _strip(names, strip)
+        path = folder.joinpath(*stripped)
+        if member.kind == "link":
+            links[path] = member
+            continue
+        room.spend(member.size)
+        with _write_errors_named(room, member, path):
+            if member.content is None:
+                path.mkdir(parents=True, exist_ok=True)
                 continue
-            # A folder may vanish with what is stripped; a file keeps its name.
-            stripped = names[strip:] if member.kind == "folder" else _strip(names, strip)
-            path = folder.joinpath(*stripped)
-            if member.kind == "link":
-                links.append((member, path))
-            elif member.content is None:
-                _make_folder(path)
-            else:
-                _write_file(path, member.content)
-        _copy_links(archive, folder, strip, links)
-
-
-def _make_folder(path: Path) -> None:
-    with _writing(path):
-        path.mkdir(parents=True, exist_ok=True)
-
-
-def _write_file(path: Path, content: IO[bytes]) -> None:
-    _make_folder(path.parent)
-    with _writing(path), path.open("wb") as file:
-        shutil.copyfileobj(content, file, 1 << 20)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """As `writing`, but for errors that the archive's own content makes."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _CONTRADICTION:
-            raise
-        with writing(path):
-            raise
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as file:
+                shutil.copyfileobj(member.content, file, _CHUNK)
+                if file.tell() != member.size:
+                    raise tarfile.ReadError("unexpected end of data")
+    _copy_links(folder, strip, room, links)
 
 
 def _is_junk(name: str) -> bool:
     return name in _JUNK or name.startswith("._")
 
 
-def _copy_links(
-    archive: Path,
-    folder: Path,
-    strip: int,
-    links: list[tuple[_Member, Path]],
-) -> None:
+def _copy_links(folder: Path, strip: int, room: Room, links: Mapping[Path, Member]) -> None:
     """Replaces each link by a copy of the file it points to, directly or through other links."""
-    while links:
-        waiting = []
-        for member, path in links:
-            names = _safe_path(archive, member.link, link=member.name).parts
-            target = folder.joinpath(*_strip(names, strip))
-            if target.is_file():
-                _make_folder(path.parent)
-                with _writing(path):
-                    shutil.copyfile(target, path)
-            else:
-                waiting.append((member, path))
-        # Nothing was copied in this round: what is left points nowhere, or in a circle.
-        if len(waiting) == len(links):
-            member, _ = waiting[0]
-            raise BadArchive(
-                f"{archive}: member '{member.name}' is a link to '{member.link}', "
-                "which is not a file of the archive; refused"
-            )
-        links = waiting
+    targets: dict[Path, Path] = {}
+    for path, member in links.items():
+        names = _safe_parts(room, member.link, link=member.name)
+        targets[path] = folder.joinpath(*_strip(names, strip))
+    copied: set[Path] = set()
+    for start in links:
+        # From a link to the file at the end of its chain, and back: each link is copied once, in any order.
+        chain: dict[Path, None] = {}
+        path = start
+        while path in targets and path not in copied and path not in chain:
+            chain[path] = None
+            path = targets[path]
+        for link in reversed(chain):
+            member, target = links[link], targets[link]
+            if not target.is_file() or (target in chain and target not in copied):
+                raise BadArchive(
+                    f"{room.name}: member '{shown(member.name)}' is a link to '{shown(member.link)}', "
+                    "which is not a file of the archive; refused"
+                )
+            room.spend(target.stat().st_size)
+            with _write_errors_named(room, member, link):
+                link.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(target, link)
+            copied.add(link)
 
 
 def _strip(names: tuple[str, ...], strip: int) -> tuple[str, ...]:
@@ -182,91 +166,47 @@ def _strip(names: tuple[str, ...], strip: int) -> tuple[str, ...]:
     return names[min(strip, max(len(names) - 1, 0)) :]
 
 
-def _safe_path(archive: Path, name: str, link: str = "") -> PurePosixPath:
-    """A member's path, or that of what it links to. Raises `BadArchive` where it leads out of the archive's
-    folder.
+def _safe_parts(room: Room, name: str, link: str = "") -> tuple[str, ...]:
+    """The parts of a member's path, or of what it links to.
+
+    Raises `BadArchive` where it leads out of the archive's folder, or too deep into it.
     """
     path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\0" in name:
-        member = f"member '{link}' is a link to '{name}', which" if link else f"member '{name}'"
+    member = f"member '{shown(name)}'"
+    if link:
+        member = f"member '{shown(link)}' is a link to '{shown(name)}', which"
+    if path.is_absolute() or ".." in path.parts or "\0" in name or _DRIVE.match(name):
         raise BadArchive(
-            f"{archive}: {member} lies outside the folder to unpack in; refused, and nothing was unpacked"
+            f"{room.name}: {member} lies outside the folder to unpack in; refused, and nothing was unpacked"
         )
-    return path
-
-
-def _members(archive: Path) -> Iterator[_Member]:
-    # By content: what a server calls the file says little.
-    with archive.open("rb") as file:
-        is_zip = file.read(2) == b"PK"
-    yield from _zip_members(archive) if is_zip else _tar_members(archive)
-
-
-def _zip_members(archive: Path) -> Iterator[_Member]:
-    with zipfile.ZipFile(archive) as file:
-        for info in file.infolist():
-            name = info.filename.replace("\\", "/")  # some tools on Windows write these
-            # Only Unix (3) stores a file's type; 0 stands for a plain file.
-            kind = stat.S_IFMT(info.external_attr >> 16) if info.create_system == 3 else 0
-            if info.is_dir() or name.endswith("/"):
-                yield _Member(name, "folder")
-            elif kind == stat.S_IFLNK:
-                # The content of a link is the path that it points to.
-                target = file.read(info).decode("utf-8", "surrogateescape")
-                yield _Member(name, "link", link=_link_target(name, target))
-            elif kind in (0, stat.S_IFREG):
-                with file.open(info) as content:
-                    yield _Member(name, "file", content)
-            else:
-                raise BadArchive(
-                    f"{archive}: member '{name}' is neither file nor folder; "
-                    "refused, and nothing was unpacked"
-                )
-
-
-def _tar_members(archive: Path) -> Iterator[_Member]:
-    with tarfile.open(archive) as tar:
-        for info in tar:
-            if info.isdir():
-                yield _Member(info.name, "folder")
-            elif info.issym():
-                yield _Member(info.name, "link", link=_link_target(info.name, info.linkname))
-            elif info.islnk():  # a hard link, whose target is named from the archive's root
-                yield _Member(info.name, "link", link=posixpath.normpath(info.linkname))
-            elif info.isreg():
-                content = tar.extractfile(info)
-                if content is None:
-                    raise BadArchive(f"{archive}: member '{info.name}' has no content")
-                with closing(content):
-                    yield _Member(info.name, "file", content)
-            else:
-                raise BadArchive(
-                    f"{archive}: member '{info.name}' is neither file nor folder; "
-                    "refused, and nothing was unpacked"
-                )
-        _check_end(tar)
-
-
-def _check_end(tar: tarfile.TarFile) -> None:
-    """Raises where the archive was cut between two members, which `tarfile` takes for its end, or fails its
-    checksum.
-    """
-    if tar.fileobj is None:
-        raise tarfile.ReadError("closed")
-    tar.fileobj.seek(tar.offset)
-    if tar.fileobj.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
-        raise tarfile.ReadError("unexpected end of data")
-    while tar.fileobj.read(1 << 20):
-        pass  # the checksum of a compressed stream is at its very end
-
-
-def _link_target(name: str, target: str) -> str:
-    """Target of a symbolic link, as a member's name. An absolute target stays absolute."""
-    return posixpath.normpath(posixpath.join(posixpath.dirname(name), target))
+    if len(path.parts) > _DEEPEST:
+        raise BadArchive(
+            f"{room.name}: {member} lies in more than {_DEEPEST} folders; refused, and nothing was unpacked"
+        )
+    return path.parts
 
 
 @contextmanager
-def _errors_named(archive: Path) -> Iterator[None]:
+def _write_errors_named(room: Room, member: Member, path: Path) -> Iterator[None]:
+    """Turns an error of writing a member into one line about the member, where it is its fault, or the disk."""
+    try:
+        yield
+    except OSError as error:
+        problem = ""
+        if error.errno in _CONTRADICTIONS:
+            problem = "lies where another member is a file or a folder"
+        elif error.errno in _BAD_NAMES:
+            problem = f"cannot be written ({error.strerror})"
+        if not problem:
+            with writing(path):
+                raise
+        raise BadArchive(
+            f"{room.name}: member '{shown(member.name)}' {problem}; refused, and nothing was unpacked"
+        ) from error
+
+
+@contextmanager
+def _errors_named(archive: Path, name: Path) -> Iterator[None]:
     """Turns an error in an archive's content into one line that names the archive."""
     try:
         yield
@@ -277,23 +217,27 @@ def _errors_named(archive: Path) -> Iterator[None]:
         lzma.LZMAError,
         EOFError,
         ValueError,
+        OverflowError,
+        LookupError,
         RuntimeError,
     ) as error:
-        # ValueError: a name cannot be decoded. RuntimeError: a zip is encrypted, or compressed in a way this
-        # Python does not know.
-        raise BadArchive(f"{archive}: damaged or not an archive ({_reason(error)})") from error
+        # ValueError: a name cannot be decoded. OverflowError, LookupError: numbers and names in headers that
+        # the readers do not check. RuntimeError: headers of headers without an end.
+        raise BadArchive(f"{name}: damaged or not an archive ({_reason(archive, error)})") from error
     except OSError as error:
-        # A bad gzip stream has no errno.
-        if error.filename == str(archive) or error.errno not in (None, *_CONTRADICTION):
+        # A bad gzip stream has no number, and a place before the file's beginning is invalid.
+        if error.errno not in (None, errno.EINVAL):
             raise
-        raise BadArchive(f"{archive}: damaged or not an archive ({_reason(error)})") from error
+        raise BadArchive(f"{name}: damaged or not an archive ({_reason(archive, error)})") from error
 
 
-def _reason(error: Exception) -> str:
+def _reason(archive: Path, error: Exception) -> str:
+    if is_web_page(archive):
+        return "it is a web page, as a login or a proxy sends it in the place of a file"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     # `tarfile` adds a line for each compression it has tried.
-    return first_line(error).rstrip(":")
+    return printable(first_line(error, 200)).rstrip(":")
 
 
 def _merge(source: Path, target: Path, last: tuple[str, ...]) -> None:

@@ -6,18 +6,27 @@ belong to, because half of one version continued with half of the next is a file
 
 from __future__ import annotations
 
-import json
 import os
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from http import HTTPStatus
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
+from urllib.parse import urlsplit
 
+from harness.downloads.bounds import check_free
+from harness.downloads.http import BrokenOff, DownloadFailed, ask, read_pieces, refuse_other_answers
+from harness.downloads.notes import (
+    Version,
+    content_length,
+    content_range,
+    notes_path,
+    read_notes,
+    write_notes,
+)
+from harness.downloads.web_pages import is_web_page
 from harness.errors import UserError
-from harness.files import remove_files, replacing, sync_folder, try_lock, writing
-from harness.version import __version__
+from harness.files import remove_files, sync_folder, try_lock, writing
 
 if TYPE_CHECKING:
     import requests
@@ -25,57 +34,11 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int | None], None]
 """(name of the file, bytes on disk so far, bytes in all if known)."""
 
-TIMEOUT = (15.0, 60.0)
-"""Seconds to wait for a connection, and for the next bytes."""
+Note = Callable[[str], None]
+"""Takes a line that the user should read and that stops nothing."""
 
-_CHUNK = 1 << 18
-
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)$")
-
-# "<urllib3.connection.HTTPSConnection object at 0x7f...>: " or "HTTPSConnection(host='...', port=443): "
-_OBJECT = re.compile(r"^(<[^>]*>|\w+\([^)]*\)): ")
-
-
-class DownloadFailed(UserError):
-    """A file could not be had; the bytes that did arrive are kept for the next attempt.
-
-    The caller adds what the user can do instead.
-
-    Attributes:
-        status: the server's status code, where that is the reason.
-    """
-
-    def __init__(self, message: str, status: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-@dataclass(frozen=True)
-class _Version:
-    """The version of a remote file that a partial download belongs to."""
-
-    url: str
-    etag: str = ""
-    last_modified: str = ""
-    total: int | None = None
-
-    @property
-    def validator(self) -> str:
-        """Value for `If-Range`.
-
-        A weak ETag is left out: it says that two versions mean the same, not that their bytes are equal.
-        """
-        is_strong = self.etag and not self.etag.startswith("W/")
-        return self.etag if is_strong else self.last_modified
-
-    @classmethod
-    def of(
-        cls,
-        url: str,
-        response: requests.Response,
-        total: int | None,
-    ) -> _Version:
-        return cls(url, response.headers.get("ETag", ""), response.headers.get("Last-Modified", ""), total)
+_COMPRESSED_NAMES = (".gz", ".tgz", ".bz2", ".xz", ".z", ".zip")
+"""Ends of names of files that are compressed themselves, which some servers call compressed in transit."""
 
 
 def part_of(path: Path) -> Path:
@@ -88,16 +51,23 @@ def download(
     path: Path,
     progress: Progress,
     headers: Mapping[str, str] | None = None,
+    *,
+    note: Note = lambda _: None,
+    is_checked: bool = False,
 ) -> Path:
     """Downloads into `part_of(path)`, going on where an earlier attempt stopped, and returns it once it is
     complete.
 
     Args:
         headers: sent along, such as a token; an authorization is not passed on to another host.
+        note: gets a line where an earlier attempt cannot be used, or where nothing shows whether the file is
+            whole.
+        is_checked: the caller will see whether the file is whole, by its hash or because it is an archive.
 
     Raises:
-        DownloadFailed: the server does not answer, or not with the file, or the connection broke off.
-        NotWritten: this machine cannot store it; what has arrived is kept.
+        DownloadFailed: the server does not answer, or not with the file, or too slowly, or the connection
+            broke off.
+        NotWritten: this machine cannot store it, or has too little room for it; what has arrived is kept.
     """
     part = part_of(path)
 
@@ -110,12 +80,20 @@ def download(
         with part.open("ab") as file:
             _lock(file, part)
             try:
-                _complete(url, file, part, headers or {}, report)
-            except DownloadFailed:
+                is_length_known = _complete(url, file, part, headers or {}, report, note, is_checked)
+            except (DownloadFailed, OSError):
                 # An empty file would look like progress.
                 if part.stat().st_size == 0:
-                    part.unlink()
+                    discard_download(part)
                 raise
+    if is_web_page(part) and not path.name.endswith((".html", ".htm")):
+        discard_download(part)
+        raise DownloadFailed(f"{url}: the server sends a web page instead of the file")
+    if not (is_length_known or is_checked):
+        note(
+            f"{path}: is not verified: the server does not say how long it is, and no hash is known, "
+            "so that a file that was cut off would not show"
+        )
     return part
 
 
@@ -125,12 +103,12 @@ def finish_download(part: Path, path: Path) -> None:
         part.replace(path)
         sync_folder(path.parent)
     # The notes last: a kill before that leaves a file too many, and not a part of unknown version.
-    remove_files([_notes(part)])
+    remove_files([notes_path(part)])
 
 
 def discard_download(part: Path) -> None:
-    """Throws away a complete download that is not the file it should be."""
-    remove_files([part, _notes(part)])
+    """Throws away a download that is not the file it should be, or that is not needed any more."""
+    remove_files([part, notes_path(part)])
 
 
 def _lock(file: IO[bytes], part: Path) -> None:
@@ -147,112 +125,97 @@ def _complete(
     part: Path,
     headers: Mapping[str, str],
     progress: Callable[[int, int | None], None],
-) -> None:
-    import requests
-
-    known = _read_notes(_notes(part), url)
+    note: Note,
+    is_checked: bool,
+) -> bool:
+    """Brings what is missing of a file. Returns whether the server said how long the whole is."""
     size = part.stat().st_size
+    known = _known_version(part, url, size, note)
     if known and size and size == known.total:
-        return  # only the renaming was missing
+        return True  # only the renaming was missing
+    # Without a validator nothing tells whether the server still has the same file: start over.
+    if known and size and known.validator:
+        wanted = {**headers, "Range": f"bytes={size}-", "If-Range": known.validator}
+        with ask(url, wanted) as response:
+            statuses = [HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE]
+            refuse_other_answers(url, response, [HTTPStatus.OK, *statuses])
+            total = _total_if_continued(response, size, known)
+            if total is not None:
+                _receive(response, file, part, size, total, progress)
+                return True
+    with ask(url, headers) as response:
+        refuse_other_answers(url, response, [HTTPStatus.OK])
+        _refuse_compression(url, response)
+        total = content_length(response.headers)
+        version = Version.of(url, response.headers, total)
+        # In this order: notes of the new version beside bytes of the old one would join them.
+        file.truncate(0)
+        write_notes(part, version)
+        done = _receive(response, file, part, 0, total, progress)
+        # Of another the next run could not say that nothing has verified it.
+        if total is None and is_checked:
+            write_notes(part, replace(version, total=done))
+        return total is not None
+
+
+def _known_version(part: Path, url: str, size: int, note: Note) -> Version | None:
     try:
-        with requests.Session() as session:
-            session.headers.update(headers)
-            # Without a validator nothing tells whether the server still has the same file: start over.
-            if known and size and known.validator:
-                with _ask(session, url, size, known) as response:
-                    total = _total_if_continued(response, size, known)
-                    if total is not None:
-                        return _receive(response, file, size, total, progress)
-            with _ask(session, url) as response:
-                total = _length(response)
-                _begin(file, _notes(part), _Version.of(url, response, total))
-                _receive(response, file, 0, total, progress)
-    except requests.RequestException as error:
-        raise DownloadFailed(f"{url}: {_innermost_reason(error)}") from error
+        return read_notes(part, url)
+    except ValueError as error:
+        # Not of an empty file, of which nothing is lost.
+        if size:
+            note(f"{part}: is begun anew, since {notes_path(part).name} beside it is damaged ({error})")
+        return None
 
 
-def _ask(
-    session: requests.Session,
-    url: str,
-    start: int = 0,
-    known: _Version | None = None,
-) -> requests.Response:
-    """The server's answer, whose body is still to come: the file, or what follows `start` of the version we
-    have.
-
-    Raises `DownloadFailed` where it is neither. A server that has another version, or no more bytes, may say
-    so in several ways.
-    """
-    # Without compression: ranges count the bytes that are sent.
-    headers = {
-        "Accept-Encoding": "identity",
-        "User-Agent": f"correspondence-bench/{__version__}",
-    }
-    if known:
-        headers |= {"Range": f"bytes={start}-", "If-Range": known.validator}
-    response = session.get(url, headers=headers, stream=True, timeout=TIMEOUT)
-    accepted = [HTTPStatus.OK]
-    if known:
-        accepted += [HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE]
-    if response.status_code not in accepted:
-        response.close()
-        raise DownloadFailed(
-            f"{url}: the server answers {response.status_code} {response.reason}".rstrip(),
-            response.status_code,
-        )
-    # Pages of logins, proxies and moved files come with status 200.
-    if response.headers.get("Content-Type", "").startswith("text/html"):
-        response.close()
-        raise DownloadFailed(f"{url}: the server answers with a web page instead of the file")
-    return response
+def _refuse_compression(url: str, response: requests.Response) -> None:
+    """Raises where the file would arrive compressed, which was not asked for."""
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    name = PurePosixPath(urlsplit(url).path).name.lower()
+    if encoding not in ("", "identity") and not name.endswith(_COMPRESSED_NAMES):
+        raise DownloadFailed(f"{url}: the server sends it compressed, against what it was asked for")
 
 
-def _total_if_continued(response: requests.Response, start: int, known: _Version) -> int | None:
+def _total_if_continued(response: requests.Response, start: int, known: Version) -> int | None:
     """Size of the complete file, if the answer goes on with the version we have from where we stopped; None
     where we must start over.
     """
-    match = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
-    if not match or response.status_code != HTTPStatus.PARTIAL_CONTENT or int(match[1]) != start:
+    sent = content_range(response.headers)
+    if sent is None or response.status_code != HTTPStatus.PARTIAL_CONTENT or sent.start != start:
         return None
-    total = int(match[3])
     # Servers that do not know If-Range send a part of whatever is there now.
-    now = _Version.of(known.url, response, total)
+    now = Version.of(known.url, response.headers, sent.total)
     same = (
         now.etag in ("", known.etag)
         and now.last_modified in ("", known.last_modified)
-        and known.total in (None, total)
+        and known.total in (None, sent.total)
     )
-    return total if same else None
-
-
-def _begin(file: IO[bytes], notes: Path, version: _Version) -> None:
-    # In this order: notes of the new version beside bytes of the old one would join them.
-    file.truncate(0)
-    with replacing(notes) as out:
-        out.write(json.dumps(asdict(version)).encode())
+    return sent.total if same else None
 
 
 def _receive(
     response: requests.Response,
     file: IO[bytes],
+    part: Path,
     start: int,
     total: int | None,
     progress: Callable[[int, int | None], None],
-) -> None:
-    import urllib3.exceptions
-
+) -> int:
+    """Appends a body to a file, and returns the bytes that it then has."""
     done = start
     broken = ""
+    if total is not None:
+        check_free(part, total - start)
     progress(done, total)
     try:
-        # The raw stream, since requests would unpack a .tar.gz that a server declares as compressed in
-        # transit.
-        for chunk in response.raw.stream(_CHUNK, decode_content=False):
-            file.write(chunk)
-            done += len(chunk)
+        for piece in read_pieces(response):
+            if total is not None and done + len(piece) > total:
+                raise BrokenOff("the server sends more than that")
+            file.write(piece)
+            done += len(piece)
             progress(done, total)
-    except urllib3.exceptions.HTTPError as error:
-        broken = _innermost_reason(error)
+    except BrokenOff as error:
+        broken = str(error)
     # Also after a broken connection: the next attempt counts on the bytes that are there.
     file.flush()
     os.fsync(file.fileno())
@@ -263,41 +226,4 @@ def _receive(
             f"{response.url}: the connection broke off after {done:,}{expected} bytes{because}; "
             "the same command goes on from there"
         )
-
-
-def _length(response: requests.Response) -> int | None:
-    text = response.headers.get("Content-Length", "")
-    return int(text) if text.isdecimal() else None
-
-
-def _notes(part: Path) -> Path:
-    return part.with_name(f"{part.name}.json")
-
-
-def _read_notes(notes: Path, url: str) -> _Version | None:
-    """Reads the version that a partial download belongs to; None where it is unknown."""
-    try:
-        content = json.loads(notes.read_text(encoding="utf-8"))
-        version = _Version(**content)
-    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError, TypeError):
-        return None
-    return version if version.url == url else None
-
-
-def _innermost_reason(error: BaseException) -> str:
-    """The innermost cause, in one line, without the objects it passed through."""
-    import urllib3.exceptions
-
-    # requests wraps urllib3's errors as arguments, urllib3 those of the socket as `reason`.
-    while True:
-        causes = [cause for cause in error.args if isinstance(cause, BaseException)]
-        inner = getattr(error, "reason", None) or next(iter(causes), None)
-        if not isinstance(inner, BaseException):
-            break
-        error = inner
-    # A refused connection and an unknown name are subclasses of the timeout.
-    if type(error) is urllib3.exceptions.ConnectTimeoutError:
-        return f"no connection within {TIMEOUT[0]:g} s"
-    if isinstance(error, urllib3.exceptions.ReadTimeoutError):
-        return f"no answer for {TIMEOUT[1]:g} s"
-    return " ".join(_OBJECT.sub("", str(error)).split()) or type(error).__name__
+    return done

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
-from harness.downloads.archives import BadArchive, unpack
-from harness.downloads.download import DownloadFailed, Progress, download, finish_download
+from harness.downloads.archives import unpack
+from harness.downloads.bounds import BadArchive, LargeArchive
+from harness.downloads.download import (
+    Note,
+    Progress,
+    discard_download,
+    download,
+    finish_download,
+    part_of,
+)
+from harness.downloads.holding import holding
+from harness.downloads.http import DownloadFailed
+from harness.downloads.notes import notes_path
 from harness.errors import UserError
 from harness.files import file_sha256, remove_files, replacing, writing
 from harness.specs import RemoteFile
+
+_DIGEST = re.compile(rb"([0-9A-Fa-f]{64})(?:\s|$)")
+"""A line of sha256sum's."""
+
+_DIGEST_BYTES = 65
 
 
 @dataclass(frozen=True)
@@ -25,6 +43,7 @@ class FetchedFile:
         size: bytes of the file or archive; 0 for one that was already there.
         sha256: hex digest of the same.
         changed: True where an earlier fetch recorded another digest: the authors have replaced the file.
+        notes: what the user should know of it, one line each, such as that nothing shows whether it is whole.
     """
 
     path: Path
@@ -32,6 +51,7 @@ class FetchedFile:
     size: int = 0
     sha256: str = ""
     changed: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def is_present(file: RemoteFile, folder: Path) -> bool:
@@ -44,7 +64,11 @@ def download_path(file: RemoteFile, folder: Path) -> Path:
     """Path of a downloaded file: its final path, or that of the archive to unpack."""
     if not file.unpack:
         return folder / file.path
-    return folder / unquote(PurePosixPath(urlsplit(file.url).path).name)
+    # Once more: what was quoted may be a path.
+    name = PurePosixPath(unquote(PurePosixPath(urlsplit(file.url).path).name)).name
+    if name in ("", "..") or "\0" in name:
+        raise UserError(f"{file.url}: the address of an archive ends in its name, and this one does not")
+    return folder / name
 
 
 def fetch_files(
@@ -63,17 +87,25 @@ def fetch_files(
             always left.
 
     Raises:
-        UserError: a file cannot be had, or is not the expected one.
+        UserError: a file cannot be had, or is not the expected one, or another process fetches into the
+            folder.
         NotWritten: a full or read-only disk. What has arrived is kept.
     """
-    for number, file in enumerate(files):
-        if is_present(file, folder):
-            yield FetchedFile(folder / (file.provides or file.path), "there")
-            continue
-        try:
-            yield _fetch_file(file, folder, progress, keep_archives)
-        except DownloadFailed as error:
-            raise UserError(f"{owner}: {error}; or {_by_hand(files[number:], folder)}") from error
+    is_held = False
+    with ExitStack() as stack:
+        for number, file in enumerate(files):
+            # What is there needs no lock: the folder may be a shared one, for reading alone.
+            if not is_present(file, folder) and not is_held:
+                stack.enter_context(holding(folder))
+                is_held = True
+            # Once more: the process that held the folder may just have brought it.
+            if is_present(file, folder):
+                yield FetchedFile(folder / (file.provides or file.path), "there")
+                continue
+            try:
+                yield _fetch_file(file, folder, progress, keep_archives)
+            except DownloadFailed as error:
+                raise UserError(f"{owner}: {error}; or {_by_hand(files[number:], folder)}") from error
 
 
 def _fetch_file(
@@ -83,24 +115,27 @@ def _fetch_file(
     keep_archives: bool,
 ) -> FetchedFile:
     path = download_path(file, folder)
-    # A download in progress has another name: an archive that is here is whole, and needs no download.
+    notes: list[str] = []
+    # A download has another name until it is unpacked: an archive that is here was put here by hand.
     by_hand = file.unpack and path.is_file()
-    if by_hand:
-        digest = _check_sha256(path, file, folder)
-    else:
-        part = download(file.url, path, progress)
-        # Before it gets its name, under which it would count as present.
-        digest = _check_sha256(part, file, folder)
-        finish_download(part, path)
-    # Without a published hash, the one of an earlier fetch is all there is to compare with.
-    changed = not file.sha256 and _record_sha256(path, digest)
-    size = path.stat().st_size
+    content = path
+    if not by_hand:
+        is_checked = file.unpack or bool(file.sha256)
+        content = download(file.url, path, progress, note=notes.append, is_checked=is_checked)
+    # Before it gets its name, under which it would count as present.
+    digest = _check_sha256(content, file, folder)
+    size = content.stat().st_size
     if file.unpack:
-        _unpack(file, path, folder)
-        if not (keep_archives or by_hand):
-            remove_files([path])
+        _unpack(file, content, folder)
+    if not by_hand:
+        if keep_archives or not file.unpack:
+            finish_download(content, path)
+        else:
+            discard_download(content)
+    # Without a published hash, the one of an earlier fetch is all there is to compare with.
+    changed = not file.sha256 and _record_sha256(path, digest, notes.append)
     how: Literal["by hand", "downloaded"] = "by hand" if by_hand else "downloaded"
-    return FetchedFile(path, how, size, digest, changed)
+    return FetchedFile(path, how, size, digest, changed, tuple(notes))
 
 
 def _check_sha256(path: Path, file: RemoteFile, folder: Path) -> str:
@@ -122,12 +157,18 @@ def _unpack(file: RemoteFile, archive: Path, folder: Path) -> None:
     provides = ""
     if file.provides:
         provides = str(PurePosixPath(file.provides).relative_to(file.path))
+    path = download_path(file, folder)
     try:
         # What `unpack` does not name itself, such as the archive's own bytes that cannot be read.
         with writing(archive):
-            unpack(archive, target, strip=file.strip, provides=provides)
+            unpack(archive, target, strip=file.strip, provides=provides, most=file.unpacked_bytes, name=path)
     except BadArchive as error:
         raise UserError(f"{error}; {_set_aside(archive, file, folder)}") from error
+    except LargeArchive:
+        # Under its name, where the user finds it.
+        if archive != path:
+            finish_download(archive, path)
+        raise
 
 
 def _set_aside(path: Path, file: RemoteFile, folder: Path) -> str:
@@ -140,16 +181,24 @@ def _set_aside(path: Path, file: RemoteFile, folder: Path) -> str:
     aside = final_path.with_name(f"{final_path.name}.damaged")
     with writing(aside):
         path.replace(aside)
+    remove_files([notes_path(part_of(final_path))])
     return f"moved to {aside}; the same command downloads it anew, or {_by_hand([file], folder)}"
 
 
-def _record_sha256(path: Path, digest: str) -> bool:
+def _record_sha256(path: Path, digest: str, note: Note) -> bool:
     """Writes the digest beside the file, as sha256sum does. True where an earlier one differed."""
     record = path.with_name(f"{path.name}.sha256")
-    earlier = record.read_text(encoding="utf-8").split()[:1] if record.is_file() else []
+    earlier = ""
+    if record.is_file():
+        with record.open("rb") as file:
+            match = _DIGEST.match(file.read(_DIGEST_BYTES))
+        if match:
+            earlier = match[1].decode().lower()
+        else:
+            note(f"{record}: was damaged, so that nothing shows whether the file is that of an earlier fetch")
     with replacing(record) as out:
         out.write(f"{digest}  {path.name}\n".encode())
-    return bool(earlier) and earlier != [digest]
+    return earlier not in ("", digest)
 
 
 def _by_hand(files: Sequence[RemoteFile], folder: Path) -> str:

@@ -55,6 +55,8 @@ class RemoteFile:
         sha256: expected hash where one is known; otherwise the file's own hash is recorded beside it.
         strip: number of leading folders of the archive's members to drop.
         provides: a path below the owner's folder that exists once this file has been fetched and unpacked.
+        unpacked_bytes: most bytes that come out of an archive, of 4,096 for each file at least; None for the
+            usual bound, 50 times its own size and 256 MB at least.
     """
 
     url: str
@@ -63,3 +65,4 @@ class RemoteFile:
     sha256: str | None = None
     strip: int = 0
     provides: str = ""
+    unpacked_bytes: int | None = None

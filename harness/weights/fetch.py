@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
-from harness.downloads.download import DownloadFailed, Progress, discard_download, download, finish_download
+from harness.downloads.download import Progress, discard_download, download, finish_download
 from harness.downloads.files import fetch_files
+from harness.downloads.http import DownloadFailed
 from harness.errors import UserError
 from harness.specs import WeightSource
 from harness.weights.content import content_refusal, name_refusal, select_files, select_files_in

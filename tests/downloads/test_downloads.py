@@ -21,9 +21,10 @@ import pytest
 from support.local_server import LocalServer
 from support.paths import ROOT
 
-import harness.downloads.download as download_module
+import harness.downloads.http as http_module
 from harness.datasets import pf_willow
-from harness.downloads.download import DownloadFailed, download, finish_download, part_of
+from harness.downloads.download import download, finish_download, part_of
+from harness.downloads.http import DownloadFailed
 from harness.specs import RemoteFile
 
 CONTENT = os.urandom(3_000_000)
@@ -198,8 +199,16 @@ def test_a_body_shorter_than_promised_is_not_taken_for_the_file(server, path):
 
 def test_bytes_are_kept_as_they_are_sent(server, path):
     """Old servers call a .tar.gz 'compressed in transit', which would have it unpacked on arrival."""
-    server.files["/file.bin"], server.content_encoding = gzip.compress(CONTENT), "x-gzip"
-    assert get(server, path) == server.files["/file.bin"]
+    server.files["/file.tar.gz"], server.content_encoding = gzip.compress(CONTENT), "x-gzip"
+    part = download(f"{server.url}/file.tar.gz", path, lambda *_: None)
+    assert part.read_bytes() == server.files["/file.tar.gz"]
+
+
+def test_a_file_that_arrives_compressed_is_not_the_file(server, path):
+    server.files["/file.bin"], server.content_encoding = gzip.compress(CONTENT), "gzip"
+    with pytest.raises(DownloadFailed, match="sends it compressed, against what it was asked for"):
+        get(server, path)
+    assert not list(path.parent.iterdir())
 
 
 def test_a_web_page_is_not_the_file(server, path):
@@ -222,7 +231,7 @@ def test_an_error_answer_is_told_and_costs_nothing_that_is_there(server, path, s
 
 @pytest.mark.parametrize("stall_after", [0, 500_000])
 def test_a_server_that_falls_silent(server, path, monkeypatch, stall_after):
-    monkeypatch.setattr(download_module, "TIMEOUT", (5.0, 0.2))
+    monkeypatch.setattr(http_module, "TIMEOUT", (5.0, 0.2))
     server.stall_after = stall_after
     with pytest.raises(DownloadFailed, match=r"no answer for 0\.2 s"):
         get(server, path)
