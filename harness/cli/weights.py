@@ -14,6 +14,7 @@ from harness.cli.examples import examples
 from harness.cli.option_names import option
 from harness.cli.options import weights_root
 from harness.cli.progress import ProgressBar
+from harness.cli.terminal import print_warnings
 from harness.errors import SeveralErrors, UserError
 from harness.plugins.host import Host
 from harness.specs import WeightSource
@@ -217,6 +218,7 @@ def fetch(host: Host, names: tuple[str, ...], repository: str | None, weights_ro
                 failed.append(str(error))
                 continue
         click.echo(_describe_result(source, result))
+        print_warnings(result.remarks)
     if failed:
         raise SeveralErrors(failed)
 

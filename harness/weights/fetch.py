@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
-from harness.downloads.download import Progress, discard_download, download, finish_download
+from harness.downloads.download import Note, Progress, discard_download, download, finish_download
 from harness.downloads.files import fetch_files
+from harness.downloads.holding import holding
 from harness.downloads.http import DownloadFailed
 from harness.errors import UserError
 from harness.specs import WeightSource
@@ -18,6 +20,7 @@ from harness.weights.hub import (
     HubUnreachable,
     Repository,
     authorization,
+    check_names,
     login_message,
     open_repository,
 )
@@ -37,12 +40,15 @@ class FetchedWeights:
         record: its origin and hashes; None for weights that were elsewhere already.
         new: True where anything was downloaded.
         notes: reasons why earlier mirrors were passed over.
+        remarks: what else the user should know, one line each, such as that nothing shows whether a file is
+            whole.
     """
 
     path: Path
     record: WeightRecord | None
     new: bool
     notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 def fetch_weights(
@@ -72,10 +78,19 @@ def fetch_weights(
         present = _find_present(source, root)
         if present:
             return present
+    folder = weights_folder(source, root)
     if mirrors or source.mirrors:
-        return _fetch_from_hub(source, mirrors or source.mirrors, root, progress)
+        # A part of the files may look like all of them, to patterns: the folder is marked until all are here.
+        is_new = not folder.exists()
+        try:
+            with holding(folder, lambda: bool(select_files_in(source, folder).files)):
+                return _fetch_from_hub(source, mirrors or source.mirrors, root, progress)
+        finally:
+            if is_new:
+                with suppress(OSError):  # not empty, as it should be
+                    folder.rmdir()
     if source.downloads:
-        return _fetch_from_addresses(source, weights_folder(source, root), progress)
+        return _fetch_from_addresses(source, folder, progress)
     raise UserError(f"weights {source.name}: there is nothing to download; {manual_remedy(source, root)}")
 
 
@@ -107,11 +122,12 @@ def _fetch_from_hub(
 ) -> FetchedWeights:
     folder = weights_folder(source, root)
     notes: list[str] = []
+    remarks: list[str] = []
     for mirror in mirrors:
         name, _, revision = mirror.partition("@")
         try:
             repository = open_repository(name, revision or None)
-            record = _update_folder(source, repository, folder, progress)
+            record = _update_folder(source, repository, folder, progress, remarks.append)
         except HubUnreachable as error:  # the other mirrors are on the same hub
             elsewhere = f"where there is a network get {', or '.join(mirrors)}"
             raise UserError(
@@ -122,12 +138,14 @@ def _fetch_from_hub(
             continue
         # Last of all: a source without patterns counts as complete once it has a record.
         write_record(folder, record)
-        return FetchedWeights(folder / source.file, record, new=True, notes=tuple(notes))
+        return FetchedWeights(
+            folder / source.file, record, new=True, notes=tuple(notes), remarks=tuple(remarks)
+        )
     raise UserError(f"weights {source.name}: {'; '.join(notes)}; {manual_remedy(source, root)}")
 
 
 def _update_folder(
-    source: WeightSource, repository: Repository, folder: Path, progress: Progress
+    source: WeightSource, repository: Repository, folder: Path, progress: Progress, note: Note
 ) -> WeightRecord:
     """Downloads the files that a folder lacks of a repository, or has otherwise.
 
@@ -138,6 +156,7 @@ def _update_folder(
     chosen = select_files(source, repository.files)
     if chosen.missing or not chosen.files:
         raise HubFailed(f"{repository.name} lacks {', '.join(chosen.missing) or 'files'}")
+    check_names(repository, chosen.files)
     _check_published(source, repository, chosen.files)
     if repository.name in {mirror.partition("@")[0] for mirror in source.mirrors}:
         _check_whole(source, repository, chosen.files)
@@ -146,12 +165,12 @@ def _update_folder(
     files: dict[str, FileRecord] = {}
     for name in chosen.files:
         if name.endswith(".json"):
-            files[name] = _fetch_file(source, repository, name, folder, progress, headers)
+            files[name] = _fetch_file(source, repository, name, folder, progress, headers, note)
     if refused := content_refusal(source, folder):
         raise HubFailed(f"{repository.name}: {refused}")
     for name in chosen.files:
         if name not in files:
-            files[name] = _fetch_file(source, repository, name, folder, progress, headers)
+            files[name] = _fetch_file(source, repository, name, folder, progress, headers, note)
     return WeightRecord.now(source.name, files, repository=repository.name, commit=repository.commit)
 
 
@@ -178,6 +197,7 @@ def _fetch_file(
     folder: Path,
     progress: Progress,
     headers: Mapping[str, str],
+    note: Note,
 ) -> FileRecord:
     """Fetches one file, unless it is there and right; it is checked before it takes its place."""
     path = folder / name
@@ -189,7 +209,7 @@ def _fetch_file(
         if file.is_same(path, record.sha256) and expected in ("", record.sha256):
             return record
     try:
-        part = download(repository.url(name), path, progress, headers)
+        part = download(repository.url(name), path, progress, headers, note=note, is_checked=True)
     except DownloadFailed as error:
         if error.status is None:  # what has arrived is worth more than another mirror
             raise UserError(f"weights {source.name}: {error}") from error
@@ -207,8 +227,10 @@ def _fetch_file(
 
 
 def _fetch_from_addresses(source: WeightSource, folder: Path, progress: Progress) -> FetchedWeights:
-    for _ in fetch_files(f"weights {source.name}", source.downloads, folder, progress):
-        pass  # each file is fetched when the next is asked for
+    remarks: list[str] = []
+    # Each file is fetched when the next is asked for.
+    for file in fetch_files(f"weights {source.name}", source.downloads, folder, progress):
+        remarks += file.notes
     chosen = select_files_in(source, folder)
     if chosen.missing:
         raise UserError(
@@ -217,4 +239,4 @@ def _fetch_from_addresses(source: WeightSource, folder: Path, progress: Progress
     files = {name: FileRecord.of(folder / name) for name in chosen.files}
     record = WeightRecord.now(source.name, files, urls=tuple(file.url for file in source.downloads))
     write_record(folder, record)
-    return FetchedWeights(folder / source.file, record, new=True)
+    return FetchedWeights(folder / source.file, record, new=True, remarks=tuple(remarks))

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.parse import quote
 
+from harness.downloads.http import BrokenOff, DownloadFailed, ask, read_pieces, status_text
 from harness.errors import UserError
+from harness.files import parse_json
+from harness.messages import bytes_text
+from harness.weights.listing import HubFile, listed_files, names_problem
+
+if TYPE_CHECKING:
+    import requests
 
 ENDPOINT = "https://huggingface.co"
-_COMMIT = re.compile(r"[0-9a-f]{40}")
-_DENIED = (401, 403)
+_COMMIT = re.compile("[0-9a-f]{40}")
+_DENIED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+
+_LONGEST_LISTING = 64_000_000
+"""Bytes of a hub's answer: that of a repository of a hundred thousand files has a third of them."""
 
 
 class HubFailed(UserError):
@@ -22,29 +33,6 @@ class HubFailed(UserError):
 
 class HubUnreachable(HubFailed):
     """The hub could not be reached, so that another repository would fail as well."""
-
-
-@dataclass(frozen=True)
-class HubFile:
-    """A file of a repository.
-
-    Attributes:
-        size: bytes, where the hub says.
-        sha256: of its content; empty for small files, for which the hub knows git's hash only.
-        blob: git's hash of its content.
-    """
-
-    size: int | None
-    sha256: str
-    blob: str
-
-    def is_same(self, path: Path, sha256: str) -> bool:
-        """True where a file on disk, with this sha256, is this file of the repository."""
-        if self.size not in (None, path.stat().st_size):
-            return False
-        if self.sha256:
-            return sha256 == self.sha256
-        return git_hash(path) == self.blob
 
 
 @dataclass(frozen=True)
@@ -81,41 +69,76 @@ def open_repository(name: str, revision: str | None = None) -> Repository:
     Raises:
         HubFailed: the hub is offline, has no such repository, wants a login, or answers with something else.
     """
-    from huggingface_hub import HfApi, errors
+    from huggingface_hub import constants, errors
 
-    # httpx's, or that of whatever the installed huggingface_hub talks through.
-    transport: type[Exception] = errors.HTTPError  # type: ignore[attr-defined]
+    # Public, but not in the package's `__all__`.
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
     try:
-        info = HfApi(endpoint=endpoint()).model_info(name, revision=revision, files_metadata=True, timeout=30)
-    except errors.GatedRepoError as error:
-        raise HubFailed(login_message(name)) from error
-    except errors.RevisionNotFoundError as error:
-        raise HubFailed(f"{name} has no revision '{revision}'") from error
-    except errors.RepositoryNotFoundError as error:
-        raise HubFailed(f"{name} is not on {endpoint()}, or not public") from error
+        validate_repo_id(name)
     except errors.HFValidationError as error:
         raise HubFailed(f"{name} is not the name of a repository: expected owner/name") from error
-    except errors.HfHubHTTPError as error:
-        status = error.response.status_code
-        if status in _DENIED:
-            raise HubFailed(login_message(name)) from error
-        reason = error.response.reason_phrase
-        raise HubFailed(f"{name}: {endpoint()} answers {status} {reason}".rstrip()) from error
-    except errors.OfflineModeIsEnabled as error:
-        raise HubUnreachable("HF_HUB_OFFLINE forbids the network") from error
-    except (transport, OSError) as error:
-        raise HubUnreachable(f"{endpoint()} cannot be reached ({_short_line(error)})") from error
-    except (ValueError, TypeError, KeyError) as error:  # a proxy's page instead of JSON
-        raise HubUnreachable(
-            f"{endpoint()} does not answer as a Hugging Face hub does ({_short_line(error)})"
-        ) from error
-    if not info.sha or not _COMMIT.fullmatch(info.sha):
+    if constants.HF_HUB_OFFLINE:
+        raise HubUnreachable("HF_HUB_OFFLINE forbids the network")
+    url = f"{endpoint()}/api/models/{name}"
+    if revision is not None:
+        url = f"{url}/revision/{quote(revision, safe='')}"
+    try:
+        # Not by the hub's own client, which waits and reads without end.
+        with ask(f"{url}?blobs=true", authorization()) as response:
+            _check_status(name, revision, response)
+            content = _read(response)
+    except DownloadFailed as error:
+        reason = str(error).removeprefix(f"{url}?blobs=true: ")
+        raise HubUnreachable(f"{endpoint()} cannot be reached ({reason})") from error
+    try:
+        listing = parse_json(content)
+        commit, files = listed_files(listing)
+    except ValueError as error:  # a proxy's page instead of JSON
+        raise HubUnreachable(f"{endpoint()} does not answer as a Hugging Face hub does ({error})") from error
+    if not _COMMIT.fullmatch(commit):
         raise HubFailed(f"{name}: {endpoint()} names no commit for revision '{revision or 'main'}'")
-    files: dict[str, HubFile] = {}
-    for file in info.siblings or ():
-        sha256 = file.lfs.sha256 if file.lfs else ""
-        files[file.rfilename] = HubFile(file.size, sha256, file.blob_id or "")
-    return Repository(name, info.sha, files)
+    return Repository(name, commit, files)
+
+
+def _check_status(name: str, revision: str | None, response: requests.Response) -> None:
+    """Raises `HubFailed` for an answer other than a listing, as the hub's headers explain it."""
+    status, code = response.status_code, response.headers.get("X-Error-Code", "")
+    if status == HTTPStatus.OK:
+        return
+    if code == "GatedRepo":
+        raise HubFailed(login_message(name))
+    if code == "RevisionNotFound":
+        raise HubFailed(f"{name} has no revision '{revision}'")
+    # The hub answers 401 for names that do not exist: they might be somebody's own.
+    is_token_bad = response.headers.get("X-Error-Message") == "Invalid credentials in Authorization header"
+    if code == "RepoNotFound" or (status == HTTPStatus.UNAUTHORIZED and not is_token_bad):
+        raise HubFailed(f"{name} is not on {endpoint()}, or not public")
+    if status in _DENIED:
+        raise HubFailed(login_message(name))
+    raise HubFailed(f"{name}: {endpoint()} answers {status_text(response)}")
+
+
+def _read(response: requests.Response) -> bytes:
+    content = bytearray()
+    try:
+        for piece in read_pieces(response):
+            content += piece
+            if len(content) > _LONGEST_LISTING:
+                raise BrokenOff(f"more than {bytes_text(_LONGEST_LISTING)} for a list of files")
+    except BrokenOff as error:
+        raise HubUnreachable(f"{endpoint()} does not answer as a Hugging Face hub does ({error})") from error
+    return bytes(content)
+
+
+def check_names(repository: Repository, names: Sequence[str]) -> None:
+    """Checks the names of the files that are wanted of a repository, before one of them is written.
+
+    Raises `HubFailed`, which names the file, where a name leads out of the folder, is that of no file, or
+    stands for another file too.
+    """
+    if problem := names_problem(names):
+        raise HubFailed(f"{repository.name} lists {problem}; refused")
 
 
 def authorization() -> dict[str, str]:
@@ -134,14 +157,3 @@ def login_message(name: str) -> str:
         f"{name} is gated: accept its terms at {endpoint()}/{name}, "
         "then log in with 'hf auth login' or set HF_TOKEN"
     )
-
-
-def git_hash(path: Path) -> str:
-    """git's hash of a file's content, as the hub gives it for files outside of large file storage."""
-    content = path.read_bytes()
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-
-
-def _short_line(error: BaseException) -> str:
-    """The message in one line, since the hub's client wraps its own; the class where there is no message."""
-    return (" ".join(str(error).split()) or type(error).__name__)[:120]

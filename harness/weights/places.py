@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from harness.downloads.holding import FETCHING
 from harness.errors import UserError
 from harness.specs import WeightSource
 from harness.weights.content import files_at, patterns_of, select_files_in
@@ -82,6 +83,11 @@ def missing_message(source: WeightSource, root: Path | None = None) -> str:
     folder = weights_folder(source, root)
     lacking = select_files_in(source, folder).missing
     state = f"{folder} lacks {', '.join(lacking)}" if folder.is_dir() and lacking else "not on this machine"
+    if (folder / FETCHING).exists():
+        state = (
+            f"a fetch into {folder} broke off or still goes on "
+            f"(delete {folder / FETCHING} if you have put the files there yourself)"
+        )
     return f"weights {source.name}: {state}; {remedy(source, root)}"
 
 
@@ -110,6 +116,9 @@ def _is_complete(source: WeightSource, folder: Path) -> bool:
     Raises `UserError` where the folder is what the source refuses.
     """
     chosen = select_files_in(source, folder)
+    # Some files of a pattern do not show that others are still to come.
+    if (folder / FETCHING).exists():
+        return False
     if chosen.missing or not chosen.files or not (patterns_of(source) or read_record(folder)):
         return False
     files_at(source, folder)  # for its error: going on to another place would hide the refused folder
