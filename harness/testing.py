@@ -166,7 +166,7 @@ def _check_spec(kind: str, spec: Spec, beside: Sequence[Spec], circumstances: Ci
 def _checked(host: Host, kind: str, name: str, circumstances: Circumstances) -> list[Finding]:
     """Findings on one spec. Raises `AssertionError` where one is a failure."""
     try:
-        findings = examine_kind(host, kind, name, circumstances)
+        findings = list(examine_kind(host, kind, name, circumstances))
     except BenchError as error:
         raise AssertionError(f"{kind} {name}: {error}") from error
     failures = [finding for finding in findings if finding.result == "failed"]

@@ -21,6 +21,7 @@ from harness.plugins.host import Host
 
 if TYPE_CHECKING:
     from harness.doctor.entries import Entry, Section
+    from harness.doctor.examine import Circumstances
     from harness.doctor.findings import Finding
     from harness.weights.choice import WeightChoice
 
@@ -39,6 +40,7 @@ class DoctorArguments:
     data_root: Path
     out: Path | None
     cache: Path | None
+    time_limit: float
     as_json: bool
 
 
@@ -69,6 +71,14 @@ class DoctorArguments:
     type=click.Path(path_type=Path),
     help="Without NAME: cache folder to look at.",
 )
+@option(
+    "--time-limit",
+    type=options.seconds,
+    default="600",
+    show_default=True,
+    metavar="SECONDS",
+    help="With NAME: longest that one check may take.",
+)
 @option("--json", "as_json", is_flag=True, help="The same as JSON.")
 @options.typed_arguments(DoctorArguments)
 def doctor(host: Host, arguments: DoctorArguments) -> int:
@@ -76,7 +86,8 @@ def doctor(host: Host, arguments: DoctorArguments) -> int:
 
     With NAME, on the bundled pictures: shapes, layout, frame, scope, determinism, the localizer's grid, and
     an image against itself; of a localizer its grid and its predictions, of a prompt its values, of a
-    dataset (NAME=PATH where it lies elsewhere) its pairs and pictures, of a protocol its threshold.
+    dataset (NAME=PATH where it lies elsewhere) its pairs and pictures, of a protocol its threshold. The
+    checks are made in a process of their own: one that hangs, or ends the process, is named.
 
     Without: versions, this machine, environment variables, folders and caches, plugins, weights, datasets,
     and which methods would run. That text is meant for reports of faults: home folders are written as ~, and
@@ -93,11 +104,10 @@ def doctor(host: Host, arguments: DoctorArguments) -> int:
     if arguments.out or arguments.cache:
         flag = "--results" if arguments.out else "--cache-dir"
         raise UserError(f"{flag}: is looked at without NAME; leave {arguments.name} or {flag} out")
-    from harness.doctor.examine import Circumstances, examine
+    from harness.doctor.examine import Circumstances
 
     circumstances = Circumstances(arguments.device, choice, arguments.localizer, arguments.data_root)
-    with waiting(f"doctor {arguments.name}"):
-        subject, findings = examine(host, arguments.name, circumstances)
+    subject, findings = _examine(host, arguments.name, circumstances, arguments.time_limit)
     for finding in findings:
         print_traceback(finding.traceback)
     if arguments.as_json:
@@ -105,6 +115,23 @@ def doctor(host: Host, arguments: DoctorArguments) -> int:
     else:
         _print_findings(subject, findings)
     return int(any(finding.result == "failed" for finding in findings))
+
+
+def _examine(
+    host: Host, name: str, circumstances: Circumstances, seconds: float
+) -> tuple[str, Sequence[Finding]]:
+    """What is examined, and what is found, whatever the plugin's code does to the process."""
+    from harness.doctor.apart import can_be_copied, examining
+    from harness.doctor.examine import examine
+
+    if not can_be_copied():
+        with waiting(f"doctor {name}"):
+            subject, stream = examine(host, name, circumstances)
+            return subject, list(stream)
+    # Copied before there is a bar, whose thread may hold what the copy needs.
+    with examining(host, name, circumstances, seconds) as examination, waiting(f"doctor {name}"):
+        findings = list(examination.findings(seconds))
+    return examination.subject, findings
 
 
 def _print_findings(subject: str, findings: Sequence[Finding]) -> None:

@@ -221,6 +221,21 @@ def gigabytes(text: str) -> int:
 gigabytes.__name__ = "number of GB"
 
 
+MOST_SECONDS = 1e7
+"""Longest time limit, some months: timers of the system take no much longer one."""
+
+
+def seconds(text: str) -> float:
+    """Reads a time limit in seconds. Raises ValueError."""
+    value = float(text)
+    if not 0 < value <= MOST_SECONDS:
+        raise ValueError(text)
+    return value
+
+
+seconds.__name__ = "number of seconds above 0"
+
+
 def number_range(text: str) -> float:
     """Reads an alpha, from 0.000001 to 1,000,000. Raises ValueError."""
     return read_alpha(float(text))

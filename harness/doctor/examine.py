@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,11 +41,11 @@ class Circumstances:
     data_root: Path = Path("data")
 
 
-def examine(host: Host, name: str, circumstances: Circumstances) -> tuple[str, list[Finding]]:
+def examine(host: Host, name: str, circumstances: Circumstances) -> tuple[str, Iterator[Finding]]:
     """Examines a method or extractor, else the localizer, prompt, dataset or protocol of that name.
 
     Returns:
-        The kind and the name, for the head of a table, and the findings.
+        The kind and the name, for the head of a table, and the findings, as each check is made.
 
     Raises:
         UserError: nothing has that name, or weights that it needs are missing.
@@ -68,16 +68,16 @@ def examine(host: Host, name: str, circumstances: Circumstances) -> tuple[str, l
     raise UserError(f"{error}{host.methods.missing_plugins(name)}")
 
 
-def examine_kind(host: Host, kind: str, name: str, circumstances: Circumstances) -> list[Finding]:
+def examine_kind(host: Host, kind: str, name: str, circumstances: Circumstances) -> Iterator[Finding]:
     """Examines a `method`, `localizer`, `prompt`, `dataset` or `protocol`. Raises like `examine`."""
     if kind == "dataset":
         choice = DatasetChoice.parse(name)
         spec = host.datasets[choice.name]
-        return list(examine_dataset(host, spec.name, dataset_folder(spec, choice, circumstances.data_root)))
+        return examine_dataset(host, spec.name, dataset_folder(spec, choice, circumstances.data_root))
     if kind == "localizer":
-        return list(examine_localizer(host, name, _pairs(host)))
+        return examine_localizer(host, name, _pairs(host))
     if kind == "protocol":
-        return list(examine_protocol(host, name))
+        return examine_protocol(host, name)
     if kind == "prompt":
         prompt = host.prompts[name]
         defaults: dict[str, Scalar] = {}
@@ -87,14 +87,14 @@ def examine_kind(host: Host, kind: str, name: str, circumstances: Circumstances)
                 break
         pairs = _pairs(host)
         context = _context(host, circumstances, (), prompt, {**defaults, **prompt.params}, pairs)
-        return list(examine_prompt(host, name, pairs, context))
+        return examine_prompt(host, name, pairs, context)
     recipe = host.methods[name]
     extractor = host.extractors[recipe.extractor]
     own_prompt = None if recipe.prompt == NO_PROMPT else host.prompts[recipe.prompt]
     params = {**extractor.params, **recipe.params}
     pairs = _pairs(host)
     context = _context(host, circumstances, extractor.weights, own_prompt, params, pairs)
-    return list(examine_method(host, recipe.name, pairs, context, circumstances.localizer))
+    return examine_method(host, recipe.name, pairs, context, circumstances.localizer)
 
 
 def _pairs(host: Host) -> list[ImagePair]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from os import environ, pathsep
 from typing import Any, Literal, TypeVar
@@ -20,6 +21,9 @@ CHEAP = "the plugin's import is cheap"
 HEAVY = ("torch", "pandas", "transformers", "diffusers")
 """Packages that importing a plugin must not import."""
 
+_IMPORTED = "imported:"
+"""What a fresh process says behind the import of a plugin."""
+
 Subject = TypeVar("Subject")
 
 
@@ -31,6 +35,10 @@ class Finding:
     result: Literal["ok", "failed", "skipped", "warned"]
     detail: str = ""
     traceback: str = ""
+
+
+on_check: ContextVar[Callable[[str], None]] = ContextVar("on_check", default=lambda check: None)
+"""Called with the name of each check before it is made."""
 
 
 class Failed(BenchError):
@@ -52,6 +60,7 @@ def make_checks(checks: Mapping[str, Callable[[Subject], str]], subject: Subject
         checks: name -> check, which returns a detail, or raises with one.
     """
     for name, check in checks.items():
+        on_check.get()(name)
         try:
             yield Finding(name, "ok", check(subject))
         except Skipped as error:
@@ -77,20 +86,27 @@ def check_import(host: Host, plugin: Plugin) -> str:
     if module is None or module == "__main__":
         raise Skipped("the plugin is not a module")
     # In a process of its own: this one has imported torch already.
-    code = f"import sys, {module}; print(','.join(name for name in {HEAVY} if name in sys.modules))"
+    code = f"import sys, {module}; print('{_IMPORTED}', *(name for name in {HEAVY} if name in sys.modules))"
     # It looks for modules where this one does, such as in the folder that tests are run from.
     variables = {**environ, "PYTHONPATH": pathsep.join(filter(None, sys.path))}
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=variables
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        env=variables,
     )
     if done.returncode:
         # The last line of a traceback is the error itself.
-        problem = done.stderr.strip().splitlines()[-1]
-        raise Failed(f"import {module} fails in a fresh process: {problem}")
+        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        raise Failed(f"import {module} fails in a fresh process: {lines[-1]}")
     # The import may print, too.
-    lines = done.stdout.strip().splitlines()
-    if lines and lines[-1]:
-        raise Failed(f"import {module} imports {lines[-1]}; import it in make")
+    _, is_imported, heavy = done.stdout.rpartition(_IMPORTED)
+    if not is_imported:
+        raise Failed(f"import {module} ends the process, with exit status 0")
+    if heavy.strip():
+        raise Failed(f"import {module} imports {', '.join(heavy.split())}; import it in make")
     return str(module)
 
 

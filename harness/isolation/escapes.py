@@ -61,14 +61,13 @@ def may_pass(error: BaseException, interrupts: int) -> bool:
 def as_error(error: BaseException, plugin: str) -> BenchError:
     """An error of the plugin in place of one that ends processes."""
     origin = origin_of(error)
-    place = f" at {origin.place}" if origin and origin.place else ""
+    line = f" at {origin.place}" if origin and origin.place else ""
     if isinstance(error, SystemExit):
         return BenchError(
-            f"plugin '{plugin}' ends the process (sys.exit({error.code!r:.40}){place}); "
-            "raise an error instead"
+            f"plugin '{plugin}' ends the process (sys.exit({error.code!r:.40}){line}); raise an error instead"
         )
     return BenchError(
-        f"plugin '{plugin}' raises {type(error).__name__}{place}, which ends processes; "
+        f"plugin '{plugin}' raises {type(error).__name__}{line}, which ends processes; "
         "raise an Exception instead"
     )
 
