@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -81,22 +82,83 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        # In the same folder: a rename within one file system is atomic.
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        temporary = Path(name)
+        remove_abandoned(path.parent, f".{path.name}.")
+        handle, temporary = _open_temporary(path)
         try:
             with os.fdopen(handle, "wb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            # mkstemp's files are for their owner alone; this one gets the rights of any new file.
-            temporary.chmod(0o666 & ~_umask())
-            temporary.replace(path)
+                # mkstemp's files are for their owner alone; this one gets the rights of any new file.
+                temporary.chmod(0o666 & ~_umask())
+                # While it is open, and so locked: until it has its name, it is not abandoned.
+                temporary.replace(path)
         except BaseException:  # an interruption, too, must not leave the temporary file behind
             with suppress(OSError):
                 temporary.unlink()
             raise
         sync_folder(path.parent)
+
+
+def _open_temporary(path: Path) -> tuple[int, Path]:
+    """Makes and locks a temporary file for `path`, in the same folder: a rename there is atomic."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        with suppress(BlockingIOError):
+            try_lock(handle)
+            # Another process may have taken it for abandoned before it was locked.
+            if os.fstat(handle).st_nlink:
+                return handle, Path(name)
+        os.close(handle)
+
+
+def remove_abandoned(folder: Path, start: str = ".") -> None:
+    """Removes temporary files that a killed process was writing; those that are being written stay.
+
+    Args:
+        start: of the names of those that are looked at, the point in front included.
+    """
+    # What cannot be looked at or removed stops nothing: it is somebody else's, or gone already.
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in list(entries):
+            if entry.name.startswith(start):
+                with suppress(OSError), _locked_if_abandoned(Path(entry.path)) as is_locked:
+                    if is_locked:
+                        Path(entry.path).unlink()
+
+
+def is_abandoned(path: Path) -> bool:
+    """Says whether a path is a temporary file of `replacing` that nobody is writing any more."""
+    with _locked_if_abandoned(path) as is_locked:
+        return is_locked
+
+
+@contextmanager
+def _locked_if_abandoned(path: Path) -> Iterator[bool]:
+    """Locks a temporary file that nobody has locked, which whoever writes one has; tells whether it did.
+
+    On a file system without locks nothing can be said: False.
+    """
+    is_temporary = TEMPORARY.fullmatch(path.name) and path.is_file() and not path.is_symlink()
+    try:
+        handle = os.open(path, os.O_RDONLY) if is_temporary else None
+    except OSError:
+        handle = None
+    if handle is None:
+        yield False
+        return
+    try:
+        try:
+            is_locked = try_lock(handle)
+        except OSError:  # it is being written, or cannot be locked
+            is_locked = False
+        yield is_locked
+    finally:
+        os.close(handle)
+
+
+TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")
+"""Names of temporary files: the file's, and what `tempfile` adds to it."""
 
 
 def make_folder(path: Path) -> None:

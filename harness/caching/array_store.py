@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.errors import UserError
-from harness.files import replacing
+from harness.files import remove_abandoned, replacing
 
 KEY = "key.json"
 
@@ -47,6 +47,8 @@ class Store:
         self.folder = root / f"{name}-{digest[:16]}"
         self._content, self.shape = content, tuple(shape)
         self.found = self.computed = 0
+        # Folders in which nothing is left of a process that was killed.
+        self._swept: set[Path] = set()
         self.trouble = ""
 
     def once(self, identity: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
@@ -133,10 +135,14 @@ class Store:
             # For people: nothing reads it.
             with replacing(key) as file:
                 file.write(self._content.encode() + b"\n")
+        path = self._path(identity)
+        if path.parent not in self._swept:
+            self._swept.add(path.parent)
+            remove_abandoned(path.parent)
         buffer = io.BytesIO()
         np.save(buffer, np.ascontiguousarray(array, dtype=np.float32), allow_pickle=False)
         content = buffer.getvalue()
-        with replacing(self._path(identity)) as file:
+        with replacing(path) as file:
             file.write(content + self._digest(identity, content))
 
     def _digest(self, identity: str, array: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -16,7 +17,7 @@ from harness.cli.streams import OutputLost, discard, prepare_streams
 from harness.cli.terminal import wants_colours
 from harness.cli.verbosity import showing
 from harness.errors import BenchError, NotWritten, SeveralErrors
-from harness.isolation.escapes import noting_interrupts
+from harness.interrupts import check_interrupt, ending_on_signals, leave_on_signals, received_signal
 from harness.messages import cut, printable
 from harness.plugins.host import Host
 from harness.plugins.loading import load_plugins
@@ -60,6 +61,17 @@ class _Bench(click.Group):
         plugin_command: click.Command = commands[cmd_name].make()
         return plugin_command
 
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            # click would print an empty line.
+            raise _Interruption from error
+
+
+class _Interruption(BaseException):
+    """Ctrl-C, or another signal, has ended a command."""
+
 
 def _host(ctx: click.Context) -> Host:
     host = ctx.find_object(Host)
@@ -85,16 +97,25 @@ def bench() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Runs `bench` and exits: 0 done, 1 a cell failed, 2 the user's mistake, described in one line."""
+    """Runs `bench` and exits: 0 done, 1 a cell failed, 2 the user's mistake, described in one line.
+
+    A signal that asks it to end does so with 128 and the signal's number, as shells count.
+    """
     if arguments is None:
         arguments = sys.argv[1:]
-    prepare_streams()
-    sys.exit(status(arguments))
+    try:
+        with ending_on_signals():
+            prepare_streams()
+            code = status(arguments)
+        leave_on_signals()
+    except KeyboardInterrupt:  # while an error was being printed
+        code = _print_interrupted()
+    sys.exit(code)
 
 
 def status(arguments: Sequence[str]) -> int:
     """Runs `bench` and returns its exit status."""
-    with noting_interrupts():
+    with ending_on_signals():
         return _catch_errors(lambda: _run(arguments))
 
 
@@ -120,7 +141,7 @@ def _run(arguments: Sequence[str]) -> int:
 def _catch_errors(action: Callable[[], int]) -> int:
     """Returns the action's exit status. An error for the user becomes one line on stderr and a status."""
     try:
-        return action()
+        return _end_if_interrupted(action)
     except click.ClickException as error:
         return _print_usage(error)
     except (NotWritten, OutputLost) as error:
@@ -130,13 +151,33 @@ def _catch_errors(action: Callable[[], int]) -> int:
         if is_debugging.get():
             print_traceback(_traceback(error))
         return _print_error(_error_lines(error), 2)
-    except (click.Abort, KeyboardInterrupt):
-        # 128 and the number of the signal (SIGINT), as shells count.
-        return _print_error("bench: interrupted; the same command goes on where it stopped", 130)
+    except (click.Abort, KeyboardInterrupt, _Interruption):
+        return _print_interrupted()
     except BrokenPipeError:
         # The reader of our output has closed it. Without this, Python complains once more when it exits.
         discard(sys.stdout)
         return 141  # 128 and SIGPIPE
+
+
+def _end_if_interrupted(action: Callable[[], int]) -> int:
+    """Returns the action's exit status. Raises `Interrupted` where a signal was lost on the way."""
+    try:
+        code = action()
+    except NotWritten:
+        raise
+    except Exception:
+        # Libraries make errors of their own of an interruption, and one that ends leaves others in disorder.
+        check_interrupt()
+        raise
+    # Of a callback or a `__del__`. Who sent it does not expect a success.
+    check_interrupt()
+    return code
+
+
+def _print_interrupted() -> int:
+    number = received_signal() or signal.SIGINT
+    reason = "interrupted" if number == signal.SIGINT else f"ended by {number.name}"
+    return _print_error(f"bench: {reason}; the same command goes on where it stopped", 128 + number)
 
 
 def _print_usage(error: click.ClickException) -> int:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import signal
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
@@ -48,7 +49,14 @@ def start_server() -> None:
     multiprocessing.get_context("forkserver").set_forkserver_preload(
         ["torch.utils.data", "harness.features.prefetch"]
     )
-    forkserver.ensure_running()
+    # Otherwise started below, and with it the mask of signals would be another.
+    resource_tracker.ensure_running()
+    # Ctrl-C reaches every process of a terminal. Whatever is born here never sees it, and ends with the run.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 class PrefetchRequest(NamedTuple):

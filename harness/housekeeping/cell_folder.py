@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UserError
+from harness.files import is_abandoned
 from harness.records.folders import FRESH, RECORD, SHARDS
 from harness.records.predictions import PREDICTIONS
 
@@ -21,7 +22,7 @@ _SHARD = re.compile(r"\d{6,}\.parquet")
 _TEMPORARY = re.compile(r"\..+\.tmp")
 
 _LEAST_AGE = 3_600.0
-"""Seconds after which no command still writes a temporary file beside the cells."""
+"""Seconds after which no command still writes a temporary file."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,13 @@ def _is_temporary(path: Path) -> bool:
 
 
 def stray_files(folder: Path) -> list[Path]:
-    """Temporary files beside the cells that were left behind by a killed command, more than an hour ago."""
+    """Temporary files beside the cells that were left behind by a killed command.
+
+    Where their locks do not tell, as on file systems without locks: those that are more than an hour old.
+    """
     oldest = time.time() - _LEAST_AGE
     files = sorted(path for path in folder.iterdir() if _is_temporary(path))
-    return [path for path in files if path.stat().st_mtime < oldest]
+    return [path for path in files if is_abandoned(path) or path.stat().st_mtime < oldest]
 
 
 def last_changes(folder: Path) -> dict[Path, int]:

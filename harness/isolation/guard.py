@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from harness.errors import BenchError
-from harness.isolation.escapes import as_error, count_interrupts, end_copy, may_pass
+from harness.isolation.escapes import as_error, end_copy, may_pass
 from harness.isolation.first_import import watching_imports
 from harness.isolation.interpreter import BUILTIN_NAMES, put_builtin_names
 from harness.isolation.origin import remember_origin
@@ -87,7 +87,6 @@ def _settings_of(owner: Owner, redirects: bool) -> Iterator[Visit]:
     visit = Visit(owner, read_values())
     _visits.append(visit)
     changed: dict[str, Any] = {}
-    interrupts = count_interrupts()
     try:
         with (
             noting_reads(owner.reads),
@@ -101,7 +100,7 @@ def _settings_of(owner: Owner, redirects: bool) -> Iterator[Visit]:
                 remember_origin(error, owner.name)
                 # Of a command `sys.exit` is the exit status.
                 is_status = isinstance(error, SystemExit) and not redirects
-                if is_status or may_pass(error, interrupts):
+                if is_status or may_pass(error):
                     raise
                 # It would end the run, and without a word.
                 raise as_error(error, owner.name) from error

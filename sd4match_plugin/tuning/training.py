@@ -8,13 +8,14 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from harness.errors import BenchError
+from harness.interrupts import holding_interrupts, received_signal
 from harness.specs import ImagePair
 from sd4match_plugin.tuning.checkpoint import History, State, save
 from sd4match_plugin.tuning.gradients import StepGradients
@@ -126,12 +127,21 @@ class Training:
         self._write_files()
         with _deterministic_kernels(self._inputs.maps.device):
             while self.step < self._settings.steps:
-                with self._measure("train"):
-                    loss = self._update()
-                self.step += 1
-                self.history.recent.append(loss)
-                progress(self.step, loss)
-                self._after_step(log)
+                self._make_step(log, progress)
+
+    def _make_step(self, log: Log | None, progress: Progress) -> None:
+        # Several processes wait for each other: none of them may end where the others go on.
+        is_alone = self._processes.count == 1
+        with holding_interrupts() if is_alone else nullcontext():
+            with self._measure("train"):
+                loss = self._update()
+            self.step += 1
+            self.history.recent.append(loss)
+            progress(self.step, loss)
+            self._after_step(log)
+            if is_alone and received_signal() is not None and self.saved < self.step:
+                # A batch system that takes the machine away leaves time for this, and no step is lost.
+                self._save()
 
     def _after_step(self, log: Log | None) -> None:
         """Writes the log, validates and saves where a step is due for it."""
