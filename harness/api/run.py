@@ -49,6 +49,7 @@ def run(
     cache: FilePath | None = None,
     workers: int | None = None,
     fresh: bool = False,
+    timeout: float | None = None,
     wait: bool = False,
     out: FilePath = "results",
     data_root: FilePath | None = None,
@@ -84,6 +85,8 @@ def run(
         cache: folder that keeps latents and the like for later runs.
         workers: processes that decode pictures ahead; None for up to 4 beside a GPU and none on a CPU.
         fresh: whether finished cells are computed anew.
+        timeout: seconds that one call of an extractor, prompt or localizer may take; the pairs of one that
+            takes longer fail. None for any time.
         wait: whether cells that another process is running are waited for; otherwise they are left to it.
         out: the results folder.
         data_root: the folder that holds the datasets' own; None for BENCH_DATA_ROOT, or `data`.
@@ -127,6 +130,7 @@ def run(
         cache=cache,
         workers=workers,
         fresh=fresh,
+        timeout=timeout,
         wait=wait,
         out=out,
         data_root=data_root,
@@ -162,6 +166,7 @@ def read_run_arguments(
     cache: FilePath | None = None,
     workers: int | None = None,
     fresh: bool = False,
+    timeout: float | None = None,
     wait: bool = False,
     out: FilePath = "results",
     data_root: FilePath | None = None,
@@ -200,6 +205,7 @@ def read_run_arguments(
         cache=values.read_path(cache) if cache else None,
         workers=None if workers is None else values.read_count("workers", workers, least=0),
         fresh=fresh,
+        timeout=None if timeout is None else values.read_seconds("timeout", timeout),
         wait=wait,
         out=values.read_path(out),
         data_root=values.read_data_root(data_root),

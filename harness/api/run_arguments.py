@@ -47,6 +47,7 @@ class RunArguments:
     cache: Path | None
     workers: int | None
     fresh: bool
+    timeout: float | None = None
     wait: bool = False
     dry_run: bool = False
     out: Path
@@ -110,6 +111,7 @@ class RunArguments:
             cache=self.cache,
             workers=workers,
             fresh=self.fresh,
+            timeout=self.timeout,
             waits=self.wait,
         )
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 
 from harness.api.lists import cut_paths, split_at_commas
 from harness.errors import UserError, unknown_name
+from harness.isolation.time_limit import MOST_SECONDS
 from harness.running.parameters import IntegerRule, read_integers
 from harness.specs import AVERAGINGS, Averaging, Scalar, read_alpha
 from harness.sweep import Shard
@@ -135,6 +136,13 @@ def read_shard(name: str, value: Any) -> Shard:
         return Shard.parse(str(value))
     except ValueError as error:
         raise UserError(f"{name}={value!r}: {error}") from error
+
+
+def read_seconds(name: str, value: Any) -> float:
+    """A limit of time in seconds. Raises `UserError`."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MOST_SECONDS:
+        raise UserError(f"{name}={value!r}: expected a number of seconds above 0")
+    return float(value)
 
 
 def read_gigabytes(name: str, value: Any) -> int:

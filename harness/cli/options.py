@@ -14,6 +14,7 @@ from harness.api.lists import cut_paths, large_alphas_question, split_at_commas
 from harness.cli.config_file import keep_flag_settings, place_of
 from harness.cli.option_names import option
 from harness.errors import UserError
+from harness.isolation.time_limit import MOST_SECONDS
 from harness.plugins.host import Host
 from harness.running.parameters import IntegerRule, read_integers
 from harness.specs import AVERAGINGS, read_alpha
@@ -219,10 +220,6 @@ def gigabytes(text: str) -> int:
 
 
 gigabytes.__name__ = "number of GB"
-
-
-MOST_SECONDS = 1e7
-"""Longest time limit, some months: timers of the system take no much longer one."""
 
 
 def seconds(text: str) -> float:

@@ -25,6 +25,7 @@ from harness.cli.options import (
     number_range,
     parameter_settings,
     positive,
+    seconds,
     typed_arguments,
     warn_of_large_alphas,
     weights,
@@ -169,6 +170,12 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
     "--fresh",
     is_flag=True,
     help="Compute finished cells anew, with all localizers that they have; earlier numbers stay until then.",
+)
+@option(
+    "--timeout",
+    type=seconds,
+    metavar="SECONDS",
+    help="Longest time of one call of an extractor, prompt or localizer; pairs whose call takes longer fail.",
 )
 @option(
     "--wait",

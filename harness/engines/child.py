@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -20,6 +21,7 @@ from typing import NamedTuple, cast
 
 from harness.engines.pool import Died, Event, Received
 from harness.engines.units import Unit
+from harness.isolation.time_limit import Call, avoid_calls, end_process_that_hangs, read_hung_call
 from harness.running.predict import WantedPairs
 from harness.running.recording import describe_error
 from harness.running.remote import CellError, FinishedPairs, Message, predict_elsewhere
@@ -35,10 +37,12 @@ class _Order(NamedTuple):
 
     Attributes:
         cell: the cell, pickled; empty for that of the last order.
+        hung: calls of its extractor that took too long and ended an earlier process.
     """
 
     cell: bytes
     wanted: WantedPairs
+    hung: frozenset[Call]
 
 
 class ChildPool:
@@ -52,6 +56,9 @@ class ChildPool:
         self._unit: Unit | None = None
         # The cell that the process has.
         self._cell: ResolvedCell | None = None
+        # The process says there which call it is at.
+        self._report = tempfile.TemporaryFile("ab+", buffering=0)  # noqa: SIM115 - open as long as the pool
+        self._hung: dict[str, set[Call]] = {}
 
     def room(self) -> int:
         """Number of units that can be submitted now."""
@@ -72,7 +79,7 @@ class ChildPool:
         self._unit = unit
         # A process that has died meanwhile is found by `wait`.
         with suppress(BrokenPipeError, ConnectionResetError):
-            self._connection.send(_Order(content, unit.wanted))
+            self._connection.send(_Order(content, unit.wanted, frozenset(self._hung.get(resolved.id, ()))))
 
     def wait(self, seconds: float) -> list[Event]:
         """Waits for a message of the process, or its death."""
@@ -85,14 +92,25 @@ class ChildPool:
             message = cast("Message", self._connection.recv())
         except (EOFError, ConnectionResetError, pickle.UnpicklingError):
             # The end of the stream, or of a message that it was writing.
-            reason = self._bury()
-            return [Died(unit, reason)]
+            return [self._end_of(unit)]
         if not isinstance(message, FinishedPairs):
             self._unit = None
         if isinstance(message, CellError):
             # It may not have been able to load the cell.
             self._cell = None
         return [Received(unit, message)]
+
+    def _end_of(self, unit: Unit) -> Died:
+        """The process is dead: a call took too long that nothing could interrupt, or whatever it was."""
+        assert self._cell is not None
+        hung = self._hung.setdefault(self._cell.id, set())
+        call = read_hung_call(self._report.fileno())
+        reason = self._bury()
+        if not call or call in hung:
+            return Died(unit, reason)
+        # It is not made again, so that the pairs need not be halved to find it.
+        hung.add(call)
+        return Died(unit, "a call took too long, and could be ended with its process alone", is_fault=False)
 
     def describe(self) -> str:
         """Nothing: one process is the usual case."""
@@ -103,14 +121,19 @@ class ChildPool:
         if self._process is not None:
             self._process.kill()
             self._bury()
+        self._report.close()
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
+        report = self._report.fileno()
+        os.ftruncate(report, 0)
         # Not of `multiprocessing`: that would import the user's own program in the process once more.
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", f"from {__name__} import main; main({theirs.fileno()})"],
-            pass_fds=[theirs.fileno()],
+            [sys.executable, "-P", "-c", f"from {__name__} import main; main({theirs.fileno()}, {report})"],
+            pass_fds=[theirs.fileno(), report],
             stdin=subprocess.DEVNULL,
+            # Results are for the other process to print.
+            stdout=2,
             # Plugins are found where this process finds them.
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)},
         )
@@ -148,13 +171,19 @@ def _threads() -> int:
     return torch.get_num_threads()
 
 
-def main(handle: int) -> None:
-    """Does what the process is for: takes orders until the stream ends, and sends messages."""
+def main(handle: int, report: int) -> None:
+    """Does what the process is for: takes orders until the stream ends, and sends messages.
+
+    Args:
+        handle: descriptor of the stream.
+        report: descriptor of the file that says which call took too long, where one did.
+    """
     import torch
 
     threading.Thread(target=_leave_with_parent, args=(os.getppid(),), daemon=True).start()
     # An interrupt from the keyboard goes to both processes; the other one ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_process_that_hangs(report)
     connection: Connection[object, object] = Connection(handle)
     resolved: ResolvedCell | None = None
     shared = SharedObjects()
@@ -170,6 +199,7 @@ def main(handle: int) -> None:
             except Exception as error:  # noqa: BLE001 - whatever a plugin raises when it is imported
                 connection.send(CellError(describe_error(error)))
                 continue
+            avoid_calls(order.hung)
             for message in predict_elsewhere(resolved, order.wanted, shared):
                 connection.send(message)
 

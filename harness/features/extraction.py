@@ -12,7 +12,7 @@ from harness.errors import BenchError, ExtractionError
 from harness.features.items import Item
 from harness.frames import Size
 from harness.isolation.origin import remember_origin
-from harness.isolation.time_limit import NO_LIMIT, CallLimit
+from harness.isolation.time_limit import NO_LIMIT, Call, CallLimit, has_hung
 from harness.messages import counted, one_line
 from harness.specs import FeatureMap, ImageExtractor, ImageRequest, PairExtractor
 
@@ -58,8 +58,14 @@ class BatchExtractor:
             return {}
         if len(tasks) > self._fitting:
             return self._extract_in_parts(tasks, self._fitting)
+        call = tuple(repr(task.item.key) for task in tasks)
+        if has_hung(call):
+            # It ended the process that made it. Which of its items does that is found one by one.
+            if len(tasks) > 1:
+                return self._extract_in_parts(tasks, 1)
+            return {tasks[0].item.key: self._limit.error()}
         try:
-            maps = self._call(tasks)
+            maps = self._call(tasks, call)
         except Exception as error:  # noqa: BLE001 - a plugin's code, and its error fails its own pairs only
             remember_origin(error)
             # The frames of the error hold the tensors that filled the memory.
@@ -105,8 +111,11 @@ class BatchExtractor:
             results |= self.extract(tasks[start : start + size])
         return results
 
-    def _call(self, tasks: Sequence[Task]) -> list[Maps]:
+    def _call(self, tasks: Sequence[Task], items: Call) -> list[Maps]:
         """Returns the feature maps of each item.
+
+        Args:
+            items: names of the items.
 
         Raises:
             ExtractionError: a result is not a feature map of its request.
@@ -115,7 +124,7 @@ class BatchExtractor:
         import torch
 
         batch = [task.requests for task in tasks]
-        with torch.inference_mode(), self._limit.call():
+        with torch.inference_mode(), self._limit.call(items):
             call = self._call_for_pairs if self._is_pairwise else self._call_for_images
             results = call(batch)
         if len(results) != len(batch):

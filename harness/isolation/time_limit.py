@@ -9,23 +9,32 @@ and whoever started it goes on in another one.
 from __future__ import annotations
 
 import faulthandler
+import json
+import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TextIO
 
 from harness.errors import ExtractionError
 from harness.isolation.origin import remember_origin
+
+Call = tuple[str, ...]
+"""The items that a call is for, each with a name that is the same in every process."""
+
+MOST_SECONDS = 1e7
+"""Longest limit, some months: timers of the system take no much longer one."""
 
 GRACE = 5.0
 """Seconds after the limit until a process that cannot be interrupted is ended."""
 
 _AGAIN = 1.0
 """Seconds between interruptions: the code may catch one."""
+
+_LONGEST_REPORT = 1 << 20
 
 _SOON = 0.01
 """Seconds until an interruption that came while settings were put back is tried again."""
@@ -35,27 +44,42 @@ _ROOM = f"{Path(__file__).parent}/"
 _CALLERS = tuple(f"{_ROOM}{name}.py" for name in ("guarded", "guarded_specs", "first_import"))
 """Modules of this room that call plugins' code; while others run, settings are being put back."""
 
-_report: TextIO | None = None
-"""The file that is told where the code was when the process was ended; None where it must not be ended."""
+_report: int | None = None
+"""Descriptor of the file that says which call did not end; None where the process must not be ended."""
+
+_hung: frozenset[Call] = frozenset()
 
 
 class OutOfTime(BaseException):
     """Ends a call that takes too long. No `except Exception` of a plugin's code catches it."""
 
 
-def message(seconds: float) -> str:
-    """`no result after 30 s (--timeout)`."""
-    return f"no result after {seconds:g} s (--timeout)"
-
-
-def end_process_that_hangs(report: TextIO) -> None:
+def end_process_that_hangs(report: int) -> None:
     """Lets calls of this process that cannot be interrupted end it, with exit status 1.
 
     Args:
-        report: an open file with a descriptor; it is told what every thread was doing.
+        report: descriptor of a file opened for appending, which `read_hung_call` reads afterwards.
     """
     global _report  # noqa: PLW0603 - of this process, as the clock is
     _report = report
+
+
+def avoid_calls(hung: Iterable[Call]) -> None:
+    """Lets no call of this process begin that has ended another one."""
+    global _hung  # noqa: PLW0603 - of this process, as the calls are
+    _hung = frozenset(hung)
+
+
+def has_hung(call: Call) -> bool:
+    """Says whether a call ended another process, and must not be made again."""
+    return call in _hung
+
+
+def read_hung_call(report: int) -> Call:
+    """The items of the call that ended a process; empty where that was not for its time, or nobody knows."""
+    items, _, stacks = os.pread(report, _LONGEST_REPORT, 0).partition(b"\n")
+    # As `faulthandler` begins.
+    return tuple(json.loads(items)) if stacks.startswith(b"Timeout") else ()
 
 
 class CallLimit:
@@ -70,8 +94,11 @@ class CallLimit:
         self.seconds = seconds
 
     @contextmanager
-    def call(self) -> Iterator[None]:
+    def call(self, items: Call = ()) -> Iterator[None]:
         """Ends what runs meanwhile when its time is over.
+
+        Args:
+            items: what the call is for, where it can be made in parts.
 
         Raises:
             ExtractionError: it was over.
@@ -80,12 +107,16 @@ class CallLimit:
             yield
             return
         try:
-            with _alarm(self.seconds), _end_of_process(self.seconds + GRACE):
+            with _alarm(self.seconds), _end_of_process(self.seconds + GRACE, items):
                 yield
         except OutOfTime as error:
             # With the line of the plugin's code that did not come to its end.
             remember_origin(error)
-            raise ExtractionError(message(self.seconds)) from error
+            raise self.error() from error
+
+    def error(self) -> ExtractionError:
+        """The error of a call that takes too long."""
+        return ExtractionError(f"no result after {self.seconds:g} s (--timeout)")
 
 
 NO_LIMIT = CallLimit()
@@ -135,10 +166,12 @@ _CONTEXTS = contextmanager.__code__.co_filename
 
 
 @contextmanager
-def _end_of_process(seconds: float) -> Iterator[None]:
+def _end_of_process(seconds: float, items: Call) -> Iterator[None]:
     if _report is None:
         yield
         return
+    os.ftruncate(_report, 0)
+    os.write(_report, json.dumps(items).encode() + b"\n")
     faulthandler.dump_traceback_later(seconds, exit=True, file=_report)
     try:
         yield

@@ -16,6 +16,7 @@ from harness.errors import BenchError, origin_of
 from harness.features.pair_features import PairFeatures
 from harness.features.prefetch import start_server
 from harness.features.requests import PromptUse
+from harness.isolation.time_limit import CallLimit
 from harness.messages import one_line
 from harness.records.schema import CacheUse, Failure, Stage
 from harness.running.clock import StageClock
@@ -129,7 +130,7 @@ class Predictor:
     ) -> None:
         self._started = now()
         self._resolved, self._index = resolved, resolved.index
-        self._clock, self._queue = StageClock(), Queue()
+        self._clock, self._queue = StageClock(), Queue(CallLimit(resolved.options.timeout))
         self._step = step or (lambda text: None)
         self._cache = make_cache(resolved)
         self._step("loading weights" if resolved.weights.paths else "loading")
@@ -267,6 +268,7 @@ def make_pair_features(
         cache_bytes=options.cache_bytes // maps_share,
         workers=options.workers,
         pin=options.device.startswith("cuda"),
+        limit=CallLimit(options.timeout),
     )
 
 
