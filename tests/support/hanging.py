@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
+from support.photos import read_list
+
 MODE, CULPRIT = "BENCH_HANGING_MODE", "BENCH_HANGING_CULPRIT"
 
 _CODE = f'''
@@ -66,3 +69,15 @@ def install(site: Path) -> Path:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bench-hanging\nVersion: 1\n")
     (info / "entry_points.txt").write_text("[bench]\nhanging = bench_hanging\n")
     return site
+
+
+def hanging_pairs(photos: Path, culprit: str = "photo1.png") -> list[str]:
+    """Pairs of a photo collection that the picture is in."""
+    pairs = enumerate(read_list(photos)["pairs"], start=1)
+    return [f"{number:06}" for number, pair in pairs if culprit in (pair["source"], pair["target"])]
+
+
+def rows(results: Path) -> dict[tuple[str, str], str]:
+    """The predictions of a results folder, with all of their digits, by pair and localizer."""
+    (path,) = results.glob("*/predictions.parquet")
+    return {(row["pair_id"], row["localizer"]): repr(row) for row in pq.read_table(path).to_pylist()}
