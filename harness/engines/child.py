@@ -24,9 +24,8 @@ from harness.engines.units import Unit
 from harness.isolation.time_limit import Call, avoid_calls, end_process_that_hangs, read_hung_call
 from harness.running.predict import WantedPairs
 from harness.running.recording import describe_error
-from harness.running.remote import CellError, FinishedPairs, Message, predict_elsewhere
+from harness.running.remote import CellError, FinishedPairs, Message, RemoteWork
 from harness.running.resolve import ResolvedCell
-from harness.specs import SharedObjects
 
 _END_SECONDS = 10.0
 """Time that a process which is to end has for it before it is killed."""
@@ -186,7 +185,7 @@ def main(handle: int, report: int) -> None:
     end_process_that_hangs(report)
     connection: Connection[object, object] = Connection(handle)
     resolved: ResolvedCell | None = None
-    shared = SharedObjects()
+    work = RemoteWork()
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         torch.set_num_threads(int(connection.recv()))  # type: ignore[call-overload]
         while True:
@@ -200,7 +199,7 @@ def main(handle: int, report: int) -> None:
                 connection.send(CellError(describe_error(error)))
                 continue
             avoid_calls(order.hung)
-            for message in predict_elsewhere(resolved, order.wanted, shared):
+            for message in work.predict(resolved, order.wanted):
                 connection.send(message)
 
 

@@ -66,12 +66,14 @@ def lock_folder(folder: Path, warn: Callable[[str, str], None], *, writes: bool 
             )
         if writes:
             _write_owner(folder)
-        yield
+        try:
+            yield
+        finally:
+            if writes:
+                # Before the lock is given up: later it might be that of the next process.
+                with suppress(OSError):
+                    (folder / OWNER).unlink()
     finally:
-        if writes:
-            # Before the lock is given up: later it might be that of the next process.
-            with suppress(OSError):
-                (folder / OWNER).unlink()
         os.close(handle)
 
 

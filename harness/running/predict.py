@@ -6,7 +6,7 @@ It writes no results and can be handed to another process.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -119,7 +119,8 @@ def predict(
 class Predictor:
     """Predicts pair after pair of a cell, hands predictions out part by part, and counts what it did.
 
-    Making one loads the networks. Arguments and errors: see `predict`.
+    Making one loads the networks. It may predict other pairs later: feature maps are kept, and its account is
+    that of the last ones. Arguments and errors: see `predict`.
     """
 
     def __init__(
@@ -140,10 +141,8 @@ class Predictor:
         # From here on, so that the peak is that of the work and not of loading.
         _reset_gpu_peak(resolved.options.device)
         self._step("")
-        self._computed = 0
-        self._attempted: frozenset[tuple[str, str]] = frozenset()
-        self._failures: list[Failure] = []
-        self._tracebacks: dict[str, str] = {}
+        self._is_new = True
+        self._begin_account(())
 
     def predict(
         self, wanted: WantedPairs, progress: Callable[[int], None] | None = None
@@ -152,7 +151,10 @@ class Predictor:
 
         Yields predictions every few dozen pairs. Those since the last ones are left to `fetch`.
         """
-        self._attempted = _tasks(wanted)
+        if not self._is_new:
+            self._started, self._clock = now(), StageClock()
+        self._is_new = False
+        self._begin_account(_tasks(wanted))
         self._features.on_batch = EncodingSteps(self._features.scope, self._step, len(wanted)).begin_batch
         pairs: list[ImagePair] = []
         for pair_id in wanted:
@@ -171,6 +173,13 @@ class Predictor:
                 if done % SHARD_PAIRS == 0 or time.monotonic() - last_time > SHARD_SECONDS:
                     yield self.fetch()
                     last_time = time.monotonic()
+
+    def _begin_account(self, attempted: Iterable[tuple[str, str]]) -> None:
+        self._computed = 0
+        self._attempted = frozenset(attempted)
+        self._failures: list[Failure] = []
+        self._tracebacks: dict[str, str] = {}
+        self._cache_before = _cache_use(self._cache)
 
     def fetch(self) -> list[Prediction]:
         """Fetches the predictions that were not handed out yet."""
@@ -193,7 +202,7 @@ class Predictor:
             failures=in_dataset_order(self._resolved, self._failures),
             tracebacks=self._tracebacks,
             stages=self._clock.stages(),
-            cache=_cache_use(self._cache),
+            cache=_cache_use(self._cache, self._cache_before),
             cache_trouble=self._cache.trouble if self._cache else "",
             gpu_peak_memory_bytes=_gpu_peak(self._resolved.options.device),
         )
@@ -305,11 +314,14 @@ def in_dataset_order(resolved: ResolvedCell, failures: Sequence[Failure]) -> lis
     return sorted(failures, key=position)
 
 
-def _cache_use(cache: Cache | None) -> dict[str, CacheUse]:
+def _cache_use(cache: Cache | None, before: Mapping[str, CacheUse] | None = None) -> dict[str, CacheUse]:
+    """Use of each store of the cache, since it was used as in `before`."""
     uses: dict[str, CacheUse] = {}
     if cache:
         for name, store in cache.stores.items():
-            uses[name] = CacheUse(found=store.found, computed=store.computed)
+            known = (before or {}).get(name, CacheUse(found=0, computed=0))
+            found, computed = store.found - known.found, store.computed - known.computed
+            uses[name] = CacheUse(found=found, computed=computed)
     return uses
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.errors import NotApplicable
+from harness.messages import one_line
 from harness.records.schema import Error
 from harness.running.predict import Predictor, WantedPairs, Work
 from harness.running.recording import describe_error
@@ -61,28 +62,47 @@ class CellError:
 Message = FinishedPairs | Account | CellError
 
 
-def predict_elsewhere(
-    resolved: ResolvedCell, wanted: WantedPairs, shared: SharedObjects | None = None
-) -> Iterator[Message]:
-    """Predicts pairs as `predict` does, and yields a shard every few dozen pairs, then the account.
+class RemoteWork:
+    """The work of a process that predicts pairs for another one.
 
-    Errors of the cell are yielded and not raised.
-
-    Args:
-        shared: keeps loaded networks for the next work of this process.
+    Networks stay from one cell to the next, and feature maps from one unit of a cell to the next.
     """
-    try:
-        predictor = Predictor(resolved, shared)
-        for predictions in predictor.predict(wanted):
-            if predictions:
+
+    def __init__(self) -> None:
+        self._shared = SharedObjects()
+        self._resolved: ResolvedCell | None = None
+        self._predictor: Predictor | None = None
+
+    def predict(self, resolved: ResolvedCell, wanted: WantedPairs) -> Iterator[Message]:
+        """Predicts pairs as `harness.running.predict.predict` does, and yields predictions every few dozen
+        pairs, then the account.
+
+        Errors of the cell are yielded and not raised.
+
+        Args:
+            resolved: the very same object where it is the cell of the unit before.
+        """
+        try:
+            predictor = self._predictor_of(resolved)
+            for predictions in predictor.predict(wanted):
+                if predictions:
+                    yield FinishedPairs(_as_stream(shard_table(resolved, predictions)))
+            if predictions := predictor.fetch():
                 yield FinishedPairs(_as_stream(shard_table(resolved, predictions)))
-        if predictions := predictor.fetch():
-            yield FinishedPairs(_as_stream(shard_table(resolved, predictions)))
-        yield Account(predictor.account())
-    except NotApplicable as error:
-        yield CellError(describe_error(error), str(error))
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's error fails its cell alone
-        yield CellError(describe_error(error))
+            yield Account(predictor.account())
+        except NotApplicable as error:
+            self._predictor = None
+            yield CellError(describe_error(error), one_line(error))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's error fails its cell alone
+            self._predictor = None
+            yield CellError(describe_error(error))
+
+    def _predictor_of(self, resolved: ResolvedCell) -> Predictor:
+        if self._predictor is None or self._resolved is not resolved:
+            # The maps of the former cell make room first.
+            self._predictor = None
+            self._predictor, self._resolved = Predictor(resolved, self._shared), resolved
+        return self._predictor
 
 
 def _as_stream(table: pa.Table) -> bytes:

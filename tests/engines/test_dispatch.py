@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
 
+import pyarrow.compute as pc
 import pytest
 
 import harness.engines.dispatch as dispatch
@@ -12,9 +12,10 @@ from harness.engines.pool import Died, Received
 from harness.engines.units import Unit, cut_units, unit_size
 from harness.plugins.loading import load_plugins
 from harness.records.locks import lock_folder
+from harness.running import predict
 from harness.running.engine import prepare_run, run_cells
 from harness.running.plan import plan
-from harness.running.remote import Account, FinishedPairs, predict_elsewhere
+from harness.running.remote import Account, FinishedPairs, RemoteWork
 from harness.running.resolve import resolve_cell
 from harness.running.resources import Resources, RunOptions
 from harness.scoring.criteria import make_criterion
@@ -58,6 +59,7 @@ class Workers:
     def __init__(self, size, deadly=lambda unit, sent: False, is_fault=True):
         self.size, self._deadly, self._is_fault = size, deadly, is_fault
         self._busy, self.submitted, self.is_closed = [], [], False
+        self._processes = [RemoteWork() for _ in range(size)]
 
     def room(self):
         return self.size - len(self._busy)
@@ -67,17 +69,20 @@ class Workers:
         self.submitted.append((unit.cell, tuple(unit.wanted)))
         # A copy, as on another machine.
         wanted = {pair_id: list(names) for pair_id, names in unit.wanted.items()}
-        self._busy.append([unit, predict_elsewhere(resolved, wanted), 0])
+        process = self._processes.pop()
+        self._busy.append([process, unit, process.predict(resolved, wanted), 0])
 
     def wait(self, seconds):
-        worker = self._busy.pop(0)
-        unit, messages, sent = worker
+        process, unit, messages, sent = self._busy.pop(0)
         if self._deadly(unit, sent):
             messages.close()
+            self._processes.append(RemoteWork())
             return [Died(unit, "its process was killed by SIGSEGV", self._is_fault)]
         message = next(messages)
         if isinstance(message, FinishedPairs):
-            self._busy.append([unit, messages, sent + 1])
+            self._busy.append([process, unit, messages, sent + 1])
+        else:
+            self._processes.append(process)
         return [Received(unit, message)]
 
     def describe(self):
@@ -127,40 +132,41 @@ def content(out):
 
 @pytest.fixture(scope="module")
 def alone(host, tmp_path_factory):
-    """What one process makes of 200 pairs."""
+    """What one process makes of 120 pairs."""
     out = tmp_path_factory.mktemp("alone")
-    run_cells(host, cells_of(host), options_of(host, out, limit=200), Reporter())
+    run_cells(host, cells_of(host), options_of(host, out, limit=120), Reporter())
     return content(out)
 
 
 def test_the_bytes_of_one_process(host, tmp_path, alone):
     workers = Workers(3)
-    records, reporter = run(host, cells_of(host), options_of(host, tmp_path, limit=200), workers)
+    records, reporter = run(host, cells_of(host), options_of(host, tmp_path, limit=120), workers)
     assert [record.status for record in records] == ["ok", "ok"]
     assert content(tmp_path) == alone
     assert workers.is_closed
     # Several units each, both cells at work at once, and one bar over all of it.
     assert len(workers.submitted) > 4
-    assert reporter.progress[0] == (0, 400)
-    assert reporter.progress[-1] == (400, 400)
+    assert reporter.progress[0] == (0, 240)
+    assert reporter.progress[-1] == (240, 240)
     done = [done for done, _ in reporter.progress]
     assert done == sorted(done)
     assert reporter.steps == ["3 workers"]
     for record in records:
-        assert record.provenance.computed_pairs == 200
+        assert record.provenance.computed_pairs == 120
     # Nothing is left to do for another run.
     again = Workers(1)
-    run(host, cells_of(host), options_of(host, tmp_path, limit=200), again)
+    run(host, cells_of(host), options_of(host, tmp_path, limit=120), again)
     assert again.submitted == []
 
 
 @pytest.mark.parametrize("is_fault", [True, False])
 def test_workers_that_die(host, tmp_path, alone, is_fault):
     deaths = iter([True, False, False, True, False, True])
-    workers = Workers(2, lambda unit, sent: sent == 1 and next(deaths, False), is_fault)
-    records, reporter = run(host, cells_of(host), options_of(host, tmp_path, limit=200), workers)
+    workers = Workers(2, lambda unit, sent: next(deaths, False), is_fault)
+    records, reporter = run(host, cells_of(host), options_of(host, tmp_path, limit=120), workers)
     assert content(tmp_path) == alone
-    assert sum("a worker is gone (its process was killed by SIGSEGV)" in line for line in reporter.lines) == 3
+    # The third of them had handed over all of its pairs.
+    assert sum("a worker is gone (its process was killed by SIGSEGV)" in line for line in reporter.lines) == 2
     # What a dead worker had handed over is not predicted again.
     counts = {}
     for cell, pair_ids in workers.submitted:
@@ -169,7 +175,7 @@ def test_workers_that_die(host, tmp_path, alone, is_fault):
     assert max(counts.values()) == 2
     repeated = sum(count == 2 for count in counts.values())
     assert 0 < repeated < 3 * 32 * 2
-    assert sum(record.provenance.computed_pairs for record in records) == 400
+    assert sum(record.provenance.computed_pairs for record in records) == 240
 
 
 def test_a_pair_that_kills_is_found_and_fails_alone(host, tmp_path, alone):
@@ -177,15 +183,15 @@ def test_a_pair_that_kills_is_found_and_fails_alone(host, tmp_path, alone):
     index = resolve_cell(Resources(host, options_of(host, tmp_path)), cells[0]).index
     from harness.datasets.selection import predictable_pairs
 
-    deadly = predictable_pairs(index, 200)[77]
+    deadly = predictable_pairs(index, 120)[77]
     workers = Workers(2, lambda unit, sent: unit.cell == 1 and deadly in unit.wanted)
-    (first, second), _ = run(host, cells, options_of(host, tmp_path, limit=200), workers)
+    (first, second), _ = run(host, cells, options_of(host, tmp_path, limit=120), workers)
     assert (first.status, second.status) == ("partial", "ok")
     (failure,) = first.failures
     assert failure.pair_id == deadly
     assert "workers died over it (the last: its process was killed by SIGSEGV)" in failure.error
     (info,) = first.localizers.values()
-    assert (info.pairs, info.failed) == (199, 1)
+    assert (info.pairs, info.failed) == (119, 1)
     # It was alone in the end, and not before it had killed so often; others were with it till then.
     alone_with = [pair_ids for cell, pair_ids in workers.submitted if cell == 1 and deadly in pair_ids]
     assert alone_with[-1] == (deadly,)
@@ -194,7 +200,7 @@ def test_a_pair_that_kills_is_found_and_fails_alone(host, tmp_path, alone):
     (cell,) = (name for name in whole if name == second.cell.id)
     assert whole[cell] == alone[cell]
     # The others are predicted as ever: with the pair, the bytes are those of one process.
-    run(host, cells, options_of(host, tmp_path, limit=200), Workers(1))
+    run(host, cells, options_of(host, tmp_path, limit=120), Workers(1))
     assert content(tmp_path) == alone
 
 
@@ -246,22 +252,29 @@ def test_an_interrupt_keeps_what_arrived_and_frees_the_folders(host, tmp_path, a
         return False
 
     workers = Workers(2, interrupt)
-    options = options_of(host, tmp_path, limit=200)
+    options = options_of(host, tmp_path, limit=120)
     with pytest.raises(KeyboardInterrupt):
         run(host, cells_of(host), options, workers)
     assert workers.is_closed
     again = Workers(2)
     run(host, cells_of(host), options, again)
     assert content(tmp_path) == alone
-    assert sum(len(pair_ids) for _, pair_ids in again.submitted) < 400
+    assert sum(len(pair_ids) for _, pair_ids in again.submitted) < 240
 
 
-def test_a_method_that_cannot_be_made_fails_its_cell_alone(host, tmp_path):
-    cells = cells_of(host)
-    broken = replace(cells[0], params=(("grid", "nonsense"),), changed=(("grid", "nonsense"),))
-    (first, second), _ = run(host, [broken, cells[1]], options_of(host, tmp_path, limit=40), Workers(2))
+def test_a_method_that_cannot_be_made_fails_its_cell_alone(host, tmp_path, monkeypatch):
+    make = predict.make_pair_features
+
+    def make_one(resolved, shared, cache):
+        if resolved.cell.seed == 0:
+            raise ValueError("no such layer")
+        return make(resolved, shared, cache)
+
+    monkeypatch.setattr(predict, "make_pair_features", make_one)
+    (first, second), _ = run(host, cells_of(host), options_of(host, tmp_path, limit=40), Workers(2))
     assert (first.status, second.status) == ("failed", "ok")
-    assert first.error.message
+    assert first.error.message == "ValueError: no such layer"
+    assert "ValueError: no such layer" in first.error.traceback
 
 
 def test_units_of_few_and_many_pairs(host, tmp_path):
@@ -299,11 +312,20 @@ def as_given(pair_ids, count):
     return [pair_ids[start : start + size] for start in range(0, len(pair_ids), size)]
 
 
-def test_messages_end_with_the_account(host, tmp_path):
+def test_what_a_process_keeps_between_units(host, tmp_path):
     (cell, _) = cells_of(host)
     resolved = resolve_cell(Resources(host, options_of(host, tmp_path)), cell)
-    wanted = {pair_id: ["argmax-original"] for pair_id in resolved.index.pair_ids[:40]}
-    *shards, account = predict_elsewhere(resolved, wanted)
-    assert [isinstance(shard, FinishedPairs) for shard in shards] == [True, True]
-    assert isinstance(account, Account)
-    assert account.work.computed == 40
+    process = RemoteWork()
+    pair_ids, localizers = resolved.index.pair_ids[:40], list(resolved.cell.localizers)
+    first = list(process.predict(resolved, dict.fromkeys(pair_ids, localizers)))
+    # Two times thirty-two pairs at most.
+    assert [type(message) for message in first] == [FinishedPairs, FinishedPairs, Account]
+    second = list(process.predict(resolved, {pair_ids[0]: localizers}))
+    assert [type(message) for message in second] == [FinishedPairs, Account]
+    # Each account is that of its own unit, and what was loaded was loaded once.
+    works = [messages[-1].work for messages in (first, second)]
+    assert [work.computed for work in works] == [40, 1]
+    assert [len(work.attempted) for work in works] == [40, 1]
+    assert ["load" in work.stages for work in works] == [True, False]
+    table = first[0].table()
+    assert second[0].table().equals(table.filter(pc.equal(table["pair_id"], pair_ids[0])))
