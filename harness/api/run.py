@@ -50,6 +50,12 @@ def run(
     workers: int | None = None,
     fresh: bool = False,
     timeout: float | None = None,
+    engine: Literal["local", "ray"] = "local",
+    address: str | None = None,
+    gpus_per_worker: float | None = None,
+    workers_per_node: int | None = None,
+    start_timeout: float | None = None,
+    allow_mixed_devices: bool = False,
     wait: bool = False,
     out: FilePath = "results",
     data_root: FilePath | None = None,
@@ -87,6 +93,13 @@ def run(
         fresh: whether finished cells are computed anew.
         timeout: seconds that one call of an extractor, prompt or localizer may take; the pairs of one that
             takes longer fail. None for any time.
+        engine: `local` for this process, `ray` for workers on a Ray cluster.
+        address: `HOST:PORT` of the cluster, `auto` or `local`; None for the one this program is connected to,
+            RAY_ADDRESS, the one that runs on this machine, or one of this run's own.
+        gpus_per_worker: GPUs of each worker, 0.5 for two on one; None for 1 where the cluster has any.
+        workers_per_node: workers on each node at most; None for as many as GPUs, or cores, are enough for.
+        start_timeout: seconds that a worker may take to start; None for 300.
+        allow_mixed_devices: whether nodes may have different GPUs, or processors.
         wait: whether cells that another process is running are waited for; otherwise they are left to it.
         out: the results folder.
         data_root: the folder that holds the datasets' own; None for BENCH_DATA_ROOT, or `data`.
@@ -131,6 +144,12 @@ def run(
         workers=workers,
         fresh=fresh,
         timeout=timeout,
+        engine=engine,
+        address=address,
+        gpus_per_worker=gpus_per_worker,
+        workers_per_node=workers_per_node,
+        start_timeout=start_timeout,
+        allow_mixed_devices=allow_mixed_devices,
         wait=wait,
         out=out,
         data_root=data_root,
@@ -167,6 +186,12 @@ def read_run_arguments(
     workers: int | None = None,
     fresh: bool = False,
     timeout: float | None = None,
+    engine: str = "local",
+    address: str | None = None,
+    gpus_per_worker: float | None = None,
+    workers_per_node: int | None = None,
+    start_timeout: float | None = None,
+    allow_mixed_devices: bool = False,
     wait: bool = False,
     out: FilePath = "results",
     data_root: FilePath | None = None,
@@ -206,6 +231,14 @@ def read_run_arguments(
         workers=None if workers is None else values.read_count("workers", workers, least=0),
         fresh=fresh,
         timeout=None if timeout is None else values.read_seconds("timeout", timeout),
+        engine=values.read_choice("engine", engine, ("local", "ray")),
+        address=address,
+        gpus_per_worker=values.read_number("gpus_per_worker", gpus_per_worker, least=0),
+        workers_per_node=None
+        if workers_per_node is None
+        else values.read_count("workers_per_node", workers_per_node, least=1),
+        start_timeout=values.read_number("start_timeout", start_timeout, least=1),
+        allow_mixed_devices=allow_mixed_devices,
         wait=wait,
         out=values.read_path(out),
         data_root=values.read_data_root(data_root),

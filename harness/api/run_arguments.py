@@ -14,6 +14,7 @@ from harness.specs import Scalar
 from harness.sweep import DatasetChoice, Shard, Sweep
 
 if TYPE_CHECKING:
+    from harness.engines.cluster_options import ClusterOptions
     from harness.running.resources import RunOptions
 
 
@@ -48,6 +49,12 @@ class RunArguments:
     workers: int | None
     fresh: bool
     timeout: float | None = None
+    engine: str = "local"
+    address: str | None = None
+    gpus_per_worker: float | None = None
+    workers_per_node: int | None = None
+    start_timeout: float | None = None
+    allow_mixed_devices: bool = False
     wait: bool = False
     dry_run: bool = False
     out: Path
@@ -73,8 +80,35 @@ class RunArguments:
             train_timestep=self.train_timestep,
         )
 
-    def run_options(self, host: Host) -> RunOptions:
+    def cluster_options(self) -> ClusterOptions | None:
+        """The part that says on which machines; None for this one alone.
+
+        Raises:
+            UserError: there are options of a cluster, and no cluster.
+        """
+        from harness.engines.cluster_options import START_TIMEOUT, ClusterOptions
+
+        if self.engine == "ray":
+            return ClusterOptions(
+                address=self.address,
+                gpus_per_worker=self.gpus_per_worker,
+                workers_per_node=self.workers_per_node,
+                start_timeout=START_TIMEOUT if self.start_timeout is None else self.start_timeout,
+                allows_mixed_devices=self.allow_mixed_devices,
+            )
+        for option in ("address", "gpus_per_worker", "workers_per_node", "start_timeout"):
+            if getattr(self, option) is not None:
+                raise _needs_ray(option)
+        if self.allow_mixed_devices:
+            raise _needs_ray("allow_mixed_devices")
+        return None
+
+    def run_options(self, host: Host, worker_device: str | None = None) -> RunOptions:
         """The part that says how cells are run.
+
+        Args:
+            worker_device: the device of workers on other machines, which need not be there on this one; None
+                where this machine computes.
 
         Raises:
             UserError: the device, a protocol or weights are not there.
@@ -89,8 +123,8 @@ class RunArguments:
         # A protocol that is named twice is scored once.
         for name in dict.fromkeys(self.protocols):
             criteria.append(make_criterion(host, name, self.alphas))
-        device = device_name(self.device)
-        if self.compile:
+        device = worker_device or device_name(self.device)
+        if self.compile and not worker_device:
             # Without a compiler every pair would fail, one after another.
             require_compiler(device)
         workers = self.workers
@@ -114,6 +148,11 @@ class RunArguments:
             timeout=self.timeout,
             waits=self.wait,
         )
+
+
+def _needs_ray(name: str) -> UserError:
+    option = f"--{name.replace('_', '-')}"
+    return UserError(f"{option}: says how a cluster is used; add --engine ray, or leave {option} out")
 
 
 def _parse_prompt_files(texts: Sequence[str]) -> dict[str, tuple[Path, ...]]:

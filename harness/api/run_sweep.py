@@ -15,6 +15,7 @@ from harness.sweep import Cell, format_value
 if TYPE_CHECKING:
     from harness.records.schema import Record
     from harness.running.engine import Reporter
+    from harness.running.resources import RunOptions
     from harness.tables.places import PlaceFinder
     from harness.tables.table import Table
     from harness.tables.view import View
@@ -58,8 +59,11 @@ def run_sweep(host: Host, arguments: RunArguments, reporter: Reporter, *, resume
     cells = plan(arguments.sweep(), host)
     from harness.engines.choice import run_on_engine
 
-    options = replace(arguments.run_options(host), resumes=resumes)
-    records = run_on_engine(host, cells, options, reporter)
+    def options_on(worker_device: str | None) -> RunOptions:
+        return replace(arguments.run_options(host, worker_device), resumes=resumes)
+
+    cluster = arguments.cluster_options()
+    records = run_on_engine(host, cells, options_on, reporter, cluster, arguments.device)
     if not records:
         # Another process runs all of the cells.
         return RunOutcome((), {}, ())

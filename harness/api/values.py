@@ -152,6 +152,15 @@ def read_gigabytes(name: str, value: Any) -> int:
     return round(value * 10**9)
 
 
+def read_number(name: str, value: Any, least: float) -> float | None:
+    """A number, or None. Raises `UserError` below the least one and for anything else."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < math.inf:
+        raise UserError(f"{name}={value!r}: expected a number from {least:g}")
+    return float(value)
+
+
 def read_choice(kind: str, value: str, known: Iterable[str]) -> str:
     """One of the known names. Raises `UserError` for any other, with the nearest ones."""
     names = list(known)

@@ -233,6 +233,20 @@ def seconds(text: str) -> float:
 seconds.__name__ = "number of seconds above 0"
 
 
+def number_from(least: float) -> Callable[[str], float]:
+    """Makes a reader of numbers from a least one on, which raises ValueError for all else."""
+
+    def read(text: str) -> float:
+        value = float(text)
+        # NaN is in no interval, and so refused, too.
+        if not least <= value < float("inf"):
+            raise ValueError(text)
+        return value
+
+    read.__name__ = f"number from {least:g}"
+    return read
+
+
 def number_range(text: str) -> float:
     """Reads an alpha, from 0.000001 to 1,000,000. Raises ValueError."""
     return read_alpha(float(text))

@@ -22,6 +22,7 @@ from harness.cli.options import (
     ShardNumber,
     data_root,
     gigabytes,
+    number_from,
     number_range,
     parameter_settings,
     positive,
@@ -178,6 +179,42 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
     help="Longest time of one call of an extractor, prompt or localizer; pairs whose call takes longer fail.",
 )
 @option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Where pairs are predicted: in this process, or by workers on a Ray cluster.",
+)
+@option(
+    "--address",
+    metavar="HOST:PORT",
+    help="The Ray cluster; RAY_ADDRESS, the one that runs on this machine, or one of this run's own "
+    "('local') otherwise.",
+)
+@option(
+    "--gpus-per-worker",
+    type=number_from(0),
+    metavar="F",
+    help="GPUs of each worker, 0.5 for two workers on one; 1 where the cluster has any.",
+)
+@option(
+    "--workers-per-node",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Workers on each node at most; as many as its GPUs, or cores, are enough for otherwise.",
+)
+@option(
+    "--start-timeout",
+    type=number_from(1),
+    metavar="SECONDS",
+    help="How long a worker may take to start; 300 otherwise.",
+)
+@option(
+    "--allow-mixed-devices",
+    is_flag=True,
+    help="Let nodes with different GPUs, or processors, work on one cell: numbers differ by rounding.",
+)
+@option(
     "--wait",
     is_flag=True,
     help="Wait for cells that another process is running; without it they are told and left to that process.",
@@ -231,8 +268,17 @@ def _print_forecast(host: Host, arguments: RunArguments) -> int:
     from harness.cli.forecast_text import forecast_text
     from harness.running.forecast import forecast
 
-    expected = forecast(host, cells, arguments.run_options(host))
+    cluster = arguments.cluster_options()
+    device = None
+    if cluster:
+        is_on_gpu = cluster.gpus_per_worker or arguments.device == "cuda"
+        device = "cuda" if is_on_gpu else "cpu"
+    expected = forecast(host, cells, arguments.run_options(host, device))
     print_warnings(expected.notes)
+    if cluster:
+        print_information(
+            "--engine ray: times and memory are those of one worker, and nodes are not asked before the run"
+        )
     click.echo(forecast_text(expected))
     return 2 if expected.missing else 0
 

@@ -110,11 +110,12 @@ class _Dispatcher:
     def run(self, progress: Callable[[str, int, int], None]) -> None:
         """Works until every cell has its record, or is left to another process."""
         while True:
-            self._fill()
+            is_all_begun = self._fill()
             total = sum(self._asked.values())
             progress("", sum(self._done.values()), total)
             self._show_state()
-            if not self._submitted:
+            # Without a worker for what is left, one is waited for.
+            if is_all_begun and not self._submitted:
                 return
             for event in self._pool.wait(WAIT_SECONDS):
                 self._take(event)
@@ -139,15 +140,23 @@ class _Dispatcher:
             self._state = state
             self._reporter.cell_step(state)
 
-    def _fill(self) -> None:
-        """Gives every worker without a unit one, and begins cells for that."""
+    def _fill(self) -> bool:
+        """Gives every worker without a unit one, and begins cells for that.
+
+        Returns:
+            Whether no unit waits for a worker, and no cell is left to begin.
+        """
         while self._pool.room():
             while not self._waiting:
                 if not self._begin_next():
-                    return
+                    return True
             unit = self._waiting.popleft()
             self._submitted.add(unit)
             self._pool.submit(unit, self._run.cells[unit.cell - 1])
+        if self._submitted or self._waiting:
+            return False
+        # No worker at all just now, and perhaps nothing to do for one.
+        return not self._begin_next()
 
     def _begin_next(self) -> bool:
         """Begins the next cell that is not running elsewhere. Returns False where there is none."""

@@ -214,6 +214,10 @@ class Provenance(_Model):
     plugins: dict[str, str]
     """Extractor, prompt and localizers -> plugin that brought it, with a hash of its code; `harness` -> our
     own version and code, which all predictions go through."""
+    workers: pydantic.PositiveInt | None = None
+    """Processes of a cluster that did the work of the last run; null where it was done without a cluster."""
+    nodes: pydantic.PositiveInt | None = None
+    """Machines of the cluster that they ran on."""
     weights: dict[str, dict[str, str]]
     """Weight source -> file -> sha256."""
     weight_origins: dict[str, str] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from harness.records.schema import CacheUse, Failure, Stage
 from harness.running.predict import MOST_TRACEBACKS, Work, in_dataset_order
@@ -40,7 +40,20 @@ def join_work(resolved: ResolvedCell, parts: Sequence[Work]) -> Work:
         cache=cache,
         cache_trouble=next((part.cache_trouble for part in parts if part.cache_trouble), ""),
         gpu_peak_memory_bytes=max(peaks, default=None),
+        hardware=_joined_hardware([part.hardware for part in parts]),
+        workers=frozenset().union(*(part.workers for part in parts)),
     )
+
+
+def _joined_hardware(machines: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """The facts of several machines as those of one; where they differ, all of them."""
+    values: dict[str, list[str]] = {}
+    for machine in machines:
+        for name, value in machine.items():
+            known = values.setdefault(name, [])
+            if value not in known:
+                known.append(value)
+    return {name: " + ".join(sorted(known)) for name, known in values.items()}
 
 
 def _joined_stage(left: Stage, right: Stage) -> Stage:

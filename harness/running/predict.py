@@ -63,6 +63,8 @@ class Work:
         tracebacks: kind and place of an error -> traceback of the first one.
         cache_trouble: the reason why something was not written to the cache; empty where all was.
         gpu_peak_memory_bytes: None without a GPU.
+        hardware: of the machine that did it; empty for this one.
+        workers: node and process of each worker of a cluster that did it; empty without a cluster.
     """
 
     started: str
@@ -74,6 +76,8 @@ class Work:
     cache: Mapping[str, CacheUse] = field(default_factory=dict)
     cache_trouble: str = ""
     gpu_peak_memory_bytes: int | None = None
+    hardware: Mapping[str, str] = field(default_factory=dict)
+    workers: frozenset[tuple[str, int]] = frozenset()
 
     def with_failures(self, failures: Sequence[Failure]) -> Work:
         """The same work, with pairs that were given up before it began."""
