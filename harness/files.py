@@ -8,12 +8,23 @@ import json
 import os
 import re
 import tempfile
+import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from harness.errors import NotWritten, UserError
+
+
+def with_home(path: str | os.PathLike[str]) -> Path:
+    """The path with `~` as the user's home, and `~name` as that of another user.
+
+    A name that no user has is left as it is, and then told as a path that is not there.
+    """
+    # `Path.expanduser` raises a RuntimeError for it.
+    return Path(os.path.expanduser(path))  # noqa: PTH111
+
 
 MOST_LINKS = 4
 """Links to folders, one inside the folder of another, that a listing follows."""
@@ -284,17 +295,68 @@ def parse_json(content: str | bytes, *, unique_keys: bool = False) -> Any:
     hook = _unique_keys if unique_keys else None
     try:
         text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
-        return json.loads(text, object_pairs_hook=hook)
+        parsed = json.loads(text, object_pairs_hook=hook)
+        _refuse_deep(parsed)
+    except _TooDeep as error:
+        raise ValueError(f"not valid JSON: {error}") from error
     except UnicodeDecodeError as error:
         raise ValueError("not text in UTF-8") from error
     except json.JSONDecodeError as error:
         raise ValueError(f"not valid JSON: {error}") from error
     except RecursionError as error:
-        raise ValueError("not valid JSON: lists or objects are nested too deeply") from error
+        raise ValueError(f"not valid JSON: {_TOO_DEEP}") from error
     except _RepeatedKey:
         raise
     except ValueError as error:  # the limit on digits, whose message advises programmers
-        raise ValueError("not valid JSON: a number has too many digits") from error
+        raise ValueError(f"not valid JSON: {_TOO_LONG}") from error
+    return parsed
+
+
+def parse_toml(content: str | bytes) -> dict[str, Any]:
+    """Parses TOML in UTF-8, and raises `ValueError` with a message of one line for whatever is wrong with it.
+
+    Raises:
+        tomllib.TOMLDecodeError: a `ValueError` that may say the place.
+        ValueError: it is not text, or beyond what Python reads, as in `parse_json`.
+    """
+    try:
+        text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
+        parsed = tomllib.loads(text)
+        _refuse_deep(parsed)
+    except UnicodeDecodeError as error:
+        raise ValueError("not text in UTF-8") from error
+    except (tomllib.TOMLDecodeError, _TooDeep):
+        raise
+    except RecursionError as error:
+        raise ValueError(_TOO_DEEP) from error
+    except ValueError as error:
+        raise ValueError(_TOO_LONG) from error
+    return parsed
+
+
+MOST_LEVELS = 100
+"""Lists and objects in each other that are read: whoever walks through them calls itself for each level."""
+
+_TOO_DEEP = "lists or objects are nested too deeply"
+
+_TOO_LONG = "a number has too many digits"
+
+
+class _TooDeep(ValueError):
+    """Lists or objects are nested deeper than is read."""
+
+
+def _refuse_deep(content: object) -> None:
+    level: list[Any] = [content] if isinstance(content, dict | list) else []
+    for _ in range(MOST_LEVELS):
+        inner: list[Any] = []
+        for container in level:
+            values = container.values() if isinstance(container, dict) else container
+            inner += [value for value in values if isinstance(value, dict | list)]
+        level = inner
+        if not level:
+            return
+    raise _TooDeep(_TOO_DEEP)
 
 
 class _RepeatedKey(ValueError):

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 
-from harness.errors import BenchError, origin_of
+from harness.errors import BenchError, SeveralErrors, origin_of
 
 # Sequences that end in a letter, such as colours, and those that end in a bell, such as titles of windows.
 _ESCAPES = re.compile(
@@ -40,9 +40,11 @@ def one_line(error: BaseException, with_plugin: bool = True) -> str:
     Args:
         with_plugin: whether the plugin's name is part of it, where the text before does not say it.
     """
-    message = (_text_of(error).strip().splitlines() or [""])[0]
     if isinstance(error, BenchError):
-        return encodable(cut(message, _LONGEST_OWN))
+        # A value or a name that it quotes may have line breaks; several errors have a line each.
+        message = error.lines[0] if isinstance(error, SeveralErrors) and error.lines else _text_of(error)
+        return encodable(cut(printable(message.strip()), _LONGEST_OWN))
+    message = (_text_of(error).strip().splitlines() or [""])[0]
     return _class_and_message(error, message) + _origin_text(error, with_plugin)
 
 
@@ -122,6 +124,14 @@ def printable(text: str) -> str:
         elif unicodedata.category(character) not in ("Cc", "Cs") and character not in _DIRECTIONS:
             kept.append(character)
     return "".join(kept)
+
+
+def number_text(number: float) -> str:
+    """`24`, `1e+09`: a number of others in six digits, also a whole one that no float can be."""
+    try:
+        return f"{number:.6g}"
+    except OverflowError:
+        return "beyond 1e308" if number > 0 else "below -1e308"
 
 
 def counted(number: int, one: str, several: str = "") -> str:

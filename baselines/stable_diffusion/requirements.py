@@ -105,7 +105,7 @@ def check_inputs(
     file = folder / "unet" / "config.json"
     kind = unet.get("_class_name", "UNet2DConditionModel")
     if kind != "UNet2DConditionModel":
-        raise UserError(f"{file}: is a {kind:.60}, not the U-Net of a Stable Diffusion; {EXPECTED}")
+        raise UserError(f"{file}: is a {kind!s:.60}, not the U-Net of a Stable Diffusion; {EXPECTED}")
     for key, what in _CONDITIONS.items():
         if unet.get(key) is not None:
             raise UserError(

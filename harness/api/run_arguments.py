@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.api.overrides import merge_overrides
 from harness.errors import UserError
+from harness.files import with_home
 from harness.plugins.host import Host
 from harness.specs import Scalar
 from harness.sweep import DatasetChoice, Shard, Sweep
@@ -162,5 +163,5 @@ def _parse_prompt_files(texts: Sequence[str]) -> dict[str, tuple[Path, ...]]:
         name, _, path = text.partition("=")
         if not (name and path):
             raise UserError(f"--prompt-file {text}: expected METHOD=PATH")
-        files[name] = (*files.get(name, ()), Path(path).expanduser())
+        files[name] = (*files.get(name, ()), with_home(path))
     return files

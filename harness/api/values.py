@@ -6,7 +6,6 @@ is never taken letter by letter. An item of a sequence is one item, commas and a
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, TypeVar, cast
 
 from harness.api.lists import cut_paths, split_at_commas
 from harness.errors import UserError, unknown_name
+from harness.files import with_home
 from harness.isolation.time_limit import MOST_SECONDS
 from harness.running.parameters import IntegerRule, read_integers
 from harness.specs import AVERAGINGS, Averaging, Scalar, read_alpha
@@ -147,7 +147,7 @@ def read_seconds(name: str, value: Any) -> float:
 
 def read_gigabytes(name: str, value: Any) -> int:
     """A number of GB as bytes. Raises `UserError`."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 10**9:
         raise UserError(f"{name}={value!r}: expected a number of GB")
     return round(value * 10**9)
 
@@ -178,7 +178,7 @@ def read_averaging(value: str | None) -> Averaging | None:
 
 def read_path(value: FilePath) -> Path:
     """A path, with `~` as the user's home."""
-    return Path(value).expanduser()
+    return with_home(value)
 
 
 def read_data_root(value: FilePath | None) -> Path:

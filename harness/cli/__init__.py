@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import NoReturn
 
@@ -16,7 +18,7 @@ from harness.cli.examples import examples
 from harness.cli.streams import OutputLost, discard, prepare_streams
 from harness.cli.terminal import wants_colours
 from harness.cli.verbosity import showing
-from harness.errors import BenchError, NotWritten, SeveralErrors
+from harness.errors import BenchError, NotWritten, SeveralErrors, UserError
 from harness.interrupts import check_interrupt, ending_on_signals, leave_on_signals, received_signal
 from harness.messages import cut, printable
 from harness.plugins.host import Host
@@ -41,6 +43,10 @@ _COMMANDS = {
     "new-plugin": "harness.cli.new_plugin:new_plugin",
 }
 """Command -> its function, as `module:name`. The module is imported when the command is called."""
+
+
+_WRONG_NAMES = (errno.ENAMETOOLONG, errno.ELOOP)
+"""Errors of a path that no file can have: wherever it is first looked at, the user has typed it."""
 
 
 class _Bench(click.Group):
@@ -141,7 +147,8 @@ def _run(arguments: Sequence[str]) -> int:
 def _catch_errors(action: Callable[[], int]) -> int:
     """Returns the action's exit status. An error for the user becomes one line on stderr and a status."""
     try:
-        return _end_if_interrupted(action)
+        with _naming_wrong_names():
+            return _end_if_interrupted(action)
     except click.ClickException as error:
         return _print_usage(error)
     except (NotWritten, OutputLost) as error:
@@ -180,6 +187,23 @@ def _print_interrupted() -> int:
     return _print_error(f"bench: {reason}; the same command goes on where it stopped", 128 + number)
 
 
+@contextmanager
+def _naming_wrong_names() -> Iterator[None]:
+    """Makes the user's mistake of the system's error about a name that no file can have.
+
+    Any other error of the system that arrives here is a defect of this program, and shows its traceback.
+    """
+    try:
+        yield
+    except NotWritten:
+        raise
+    except OSError as error:
+        if error.errno not in _WRONG_NAMES or not error.filename:
+            raise
+        name = f"{error.filename!s:.100}"
+        raise UserError(f"{name}: {error.strerror}; name another file or folder") from error
+
+
 def _print_usage(error: click.ClickException) -> int:
     """Prints a mistake in the command line as one line, and the help where a command is given alone."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
@@ -206,10 +230,10 @@ def _error_lines(error: BenchError) -> str:
     lines: Sequence[str] = (str(error),)
     if isinstance(error, SeveralErrors):
         lines = error.lines
-    return "\n".join(f"bench: {line}" for line in lines)
+    # Names and values of others are in them, some with line breaks.
+    return "\n".join(f"bench: {printable(cut(line))}" for line in lines)
 
 
 def _print_error(line: str, code: int) -> int:
-    # Names and errors of others are in it; some are of several lines.
     click.echo("\n".join(printable(cut(part)) for part in line.split("\n")), err=True)
     return code

@@ -14,6 +14,7 @@ from harness.cli.config_file import ConfigFile, keep_config
 from harness.cli.option_names import NamedOption
 from harness.cli.options import CommaList, Setting
 from harness.errors import UserError, unknown_name
+from harness.files import parse_toml
 
 
 def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
@@ -23,13 +24,15 @@ def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -
     try:
         # Some editors put a mark before the text that says it is in UTF-8.
         text = path.read_text(encoding="utf-8-sig")
-        content = tomllib.loads(text)
+        content = parse_toml(text)
     except OSError as error:
         raise UserError(f"--config {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"--config {path}: not valid TOML: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise UserError(_syntax_message(path, text, str(error))) from error
+    except ValueError as error:  # beyond what Python reads, or a name that no file can have
+        raise UserError(f"--config {path}: not valid TOML: {error}") from error
     config = ConfigFile(path, text)
     options = _options_by_key(ctx.command)
     defaults: dict[str, Any] = {}
@@ -109,12 +112,23 @@ def _table_values(table: Any) -> list[tuple[str, tuple[str, ...]]]:
     return settings
 
 
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_nul, (*value.keys(), *value.values())))
+    if isinstance(value, list):
+        return any(map(_has_nul, value))
+    return isinstance(value, str) and "\0" in value
+
+
 def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
 def _convert(option: click.Parameter, value: Any) -> Any:
     """Converts a value of a file to the texts of a command line. Raises ValueError for the wrong kind."""
+    # Nobody can type it, so that nothing behind the command line expects it.
+    if _has_nul(value):
+        raise ValueError("has the character U+0000, which no name or path can have; remove it")
     if isinstance(option.type, Setting):
         return _table_values(value)
     if getattr(option, "is_flag", False):

@@ -19,6 +19,7 @@ from harness.cli.options import learned_prompt, parameter_settings, typed_argume
 from harness.cli.progress import waiting
 from harness.cli.terminal import print_warning
 from harness.errors import UserError
+from harness.files import with_home
 from harness.messages import counted
 from harness.plugins.host import Host
 from harness.specs import NO_PROMPT, Scalar
@@ -155,7 +156,7 @@ def _repeat_option(args: Sequence[str]) -> Iterator[str]:
 
 
 def _expand_user(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
-    return path.expanduser() if path else None
+    return with_home(path) if path else None
 
 
 @click.command(
@@ -352,7 +353,7 @@ def _warn_of_orientation(paths: Sequence[Path]) -> None:
     from harness.datasets.decoding import has_orientation_tag
 
     for path in dict.fromkeys(paths):
-        if has_orientation_tag(path.expanduser()):
+        if has_orientation_tag(with_home(path)):
             click.echo(
                 f"bench match: {path}: its orientation tag is ignored; "
                 "x and y are pixels as stored, and as -o draws them",

@@ -211,10 +211,10 @@ positive.__name__ = "number above 0"
 
 
 def gigabytes(text: str) -> int:
-    """Reads a number of GB from 0, as bytes. Raises ValueError."""
+    """Reads a number of GB from 0 to a thousand million, as bytes. Raises ValueError."""
     value = float(text)
     # NaN is in no interval, and so refused, too.
-    if not 0 <= value < float("inf"):
+    if not 0 <= value <= 10**9:
         raise ValueError(text)
     return round(value * 10**9)
 

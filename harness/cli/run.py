@@ -34,6 +34,7 @@ from harness.cli.options import (
 from harness.cli.terminal import TerminalReporter, print_warnings, stdout_format
 from harness.cli.verbosity import print_information
 from harness.errors import UserError
+from harness.files import with_home
 from harness.messages import counted
 from harness.plugins.host import Host
 from harness.running.parameters import SHORT_NAMES
@@ -47,7 +48,7 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
     if value is not None and not value.strip():
         # As from an unset variable of a shell: `Path("")` would be the folder that the user is in.
         raise UserError("--cache-dir: is empty; give a folder")
-    return Path(value).expanduser() if value else None
+    return with_home(value) if value else None
 
 
 @click.command(

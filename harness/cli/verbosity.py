@@ -14,7 +14,7 @@ from enum import IntEnum
 
 import click
 
-from harness.messages import printable
+from harness.messages import cut, printable
 
 
 class Verbosity(IntEnum):
@@ -44,7 +44,7 @@ def is_verbose() -> bool:
 def print_line(line: str) -> None:
     """Prints one line to stderr, after the program's name; a bar that is there goes on below it."""
     # Names and errors of others are in it.
-    text = f"bench: {printable(line)}"
+    text = f"bench: {printable(cut(line))}"
     if "tqdm" not in sys.modules:
         click.echo(text, err=True)
         return

@@ -16,6 +16,7 @@ from harness.cli.options import weights_root
 from harness.cli.progress import ProgressBar
 from harness.cli.terminal import print_warnings
 from harness.errors import SeveralErrors, UserError
+from harness.files import with_home
 from harness.plugins.host import Host
 from harness.specs import WeightSource
 
@@ -133,7 +134,7 @@ def verify(host: Host, names: tuple[str, ...], as_json: bool, weights_root: Path
     for text in names or sorted(host.weight_sources):
         name, has_path, path = text.partition("=")
         source = host.weight_sources[name]
-        own_path = Path(path).expanduser()
+        own_path = with_home(path)
         if has_path and not own_path.exists():
             raise UserError(f"weights {name}: {path} does not exist")
         try:

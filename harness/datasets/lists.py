@@ -94,7 +94,14 @@ def read_csv(path: Path, needed: Iterable[str], known: Iterable[str] = ()) -> li
 
 def find_file(folder: Path, names: Iterable[str]) -> Path | None:
     """The first of several files below a folder that is there."""
-    return next((folder / name for name in names if (folder / name).is_file()), None)
+    return next((folder / name for name in names if _is_file(folder / name)), None)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have, or too long a one
+        return False
 
 
 def find_picture(folder: Path, names: Iterable[str]) -> Path:

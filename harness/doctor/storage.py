@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.doctor.entries import Entry
+from harness.files import with_home
 from harness.messages import bytes_text, one_line
 from harness.weights.places import hub_cache, weights_root
 
@@ -57,7 +58,7 @@ def _temporary() -> Entry:
 
 def _written(name: str, folder: Path, with_size: bool = False) -> Entry:
     """A folder that runs or fetches write into."""
-    folder = folder.expanduser().absolute()
+    folder = with_home(folder).absolute()
     try:
         present = _nearest_present(folder)
         if not present.is_dir():
@@ -76,7 +77,7 @@ def _written(name: str, folder: Path, with_size: bool = False) -> Entry:
 
 def _read_only(name: str, folder: Path, with_size: bool = False) -> Entry:
     """A folder that runs only read."""
-    folder = folder.expanduser().absolute()
+    folder = with_home(folder).absolute()
     try:
         if not folder.is_dir():
             return Entry(name, f"{folder} is not there", "skipped")

@@ -21,9 +21,12 @@ from importlib.util import source_from_cache
 from pathlib import Path
 from types import FrameType
 
+from harness.files import with_home
+
 _HARNESS = f"{Path(__file__).resolve().parents[1]}{os.sep}"
 
 _DOORS = tuple(f"{_HARNESS}{room}{os.sep}" for room in ("isolation", "plugins"))
+
 """Rooms of ours that call plugins' code: what is opened below them, and below no other, a plugin opened."""
 
 _CACHES = (
@@ -119,7 +122,7 @@ def real_paths(places: Iterable[str | Path]) -> frozenset[str]:
     """Files and folders as they are compared: as they were named, and where links lead."""
     paths: set[str] = set()
     for place in places:
-        path = Path(place).expanduser()
+        path = with_home(place)
         paths |= {os.path.abspath(path), os.path.realpath(path)}  # noqa: PTH100 - links are kept
     return frozenset(paths)
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from harness.datasets.images import ImageFile
 from harness.errors import BenchError, UserError
+from harness.files import with_home
 from harness.frames import Size
 from harness.matching.pair_resources import PairResources, pair_as_split
 from harness.matching.request import MatchRequest, cell_of_request
@@ -304,7 +305,7 @@ def _centres(counts: Size, image: Size) -> np.ndarray:
 
 
 def _image(path: Path) -> ImageFile:
-    path = path.expanduser()
+    path = with_home(path)
     if not path.is_file():
         raise UserError(f"image {path}: no such file")
     return ImageFile(path.name, path)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.errors import UserError
+from harness.files import with_home
 from harness.plugins.host import Host
 from harness.running.plan import plan
 from harness.specs import NO_PROMPT, Scalar
@@ -49,7 +50,7 @@ def cell_of_request(host: Host, request: MatchRequest) -> Cell:
     overrides = {name: (value,) for name, value in request.params.items()}
     prompt_files = {}
     if file:
-        prompt_files[method.name] = (file.expanduser(),)
+        prompt_files[method.name] = (with_home(file),)
     sweep = Sweep(
         methods=(method.name,),
         # One pair of the user's photos is a dataset of that kind.

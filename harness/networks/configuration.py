@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError
+from harness.messages import number_text
 from harness.networks.json_files import read_object
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def read_configuration(path: Path, expected: str = "copy or fetch it again") -> 
     for key, value in _numbers(config):
         is_count = "layers" in key or key in ("depth", "depths", "num_register_tokens")
         if is_count and not 0 <= value <= MOST_LAYERS:
-            raise UserError(f"{path}: {key} is {value:.6g}, not a number from 0 to {MOST_LAYERS:,}")
+            raise UserError(f"{path}: {key} is {number_text(value)}, not a number from 0 to {MOST_LAYERS:,}")
     return config
 
 
@@ -49,8 +50,8 @@ def check_size(
     held = sum(tensor.numel() for tensor in tensors.values())
     if wanted > max(2 * held, 10**9):
         raise UserError(
-            f"{subject}: describes a network of {wanted:.3g} numbers, "
-            f"and the file beside it holds {held:.3g}; copy or fetch both again"
+            f"{subject}: describes a network of {number_text(wanted)} numbers, "
+            f"and the file beside it holds {number_text(held)}; copy or fetch both again"
         )
 
 

@@ -9,7 +9,7 @@ import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from harness.errors import UserError
 from harness.messages import first_line
@@ -22,6 +22,13 @@ _MESSAGE_LIMIT = 200
 """Characters of a library's message that are repeated in ours."""
 
 _AGAIN = "copy or fetch it again"
+
+PICKLE_ERRORS = (
+    *(pickle.UnpicklingError, OSError, RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError),
+    *(AttributeError, AssertionError, OverflowError, MemoryError, zipfile.BadZipFile, struct.error),
+    RecursionError,
+)
+"""Everything that PyTorch raises for a damaged file, or one that holds more than tensors."""
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
@@ -80,24 +87,15 @@ def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
-    import torch
-
     try:
-        with warnings.catch_warnings():
-            # About the pickle protocol of files that are not PyTorch's.
-            warnings.simplefilter("ignore")
-            # Older files of PyTorch are no archives, and cannot be mapped.
-            is_archive = zipfile.is_zipfile(path)
-            content: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=is_archive)
+        # Older files of PyTorch are no archives, and cannot be mapped.
+        content = load_pickle(path, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         raise UserError(
             f"{path}: holds more than tensors, or is damaged; nothing in it was run; "
             "save its state_dict as safetensors"
         ) from error
-    except (
-        *(OSError, RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError),
-        *(AssertionError, OverflowError, MemoryError, zipfile.BadZipFile, struct.error, RecursionError),
-    ) as error:
+    except PICKLE_ERRORS as error:
         reason = ""
         # The messages of the others are about pickle's opcodes, such as "101".
         if isinstance(error, OSError | RuntimeError | zipfile.BadZipFile):
@@ -108,6 +106,16 @@ def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
     tensors: dict[str, torch.Tensor] = {}
     _collect_tensors(content, "", tensors)
     return tensors
+
+
+def load_pickle(file: Path | BinaryIO, device: str = "cpu", mmap: bool = False) -> Any:
+    """Loads a file of PyTorch without running anything in it. Raises `PICKLE_ERRORS`."""
+    import torch
+
+    with warnings.catch_warnings():
+        # About the pickle protocol of files that are not PyTorch's.
+        warnings.simplefilter("ignore")
+        return torch.load(file, map_location=device, weights_only=True, mmap=mmap)
 
 
 def _collect_tensors(node: Any, prefix: str, tensors: dict[str, torch.Tensor]) -> None:
@@ -130,7 +138,7 @@ def _read_shards(index: Path) -> dict[str, torch.Tensor]:
     tensors: dict[str, torch.Tensor] = {}
     for name in sorted(set(weight_map.values())):
         # Shards lie beside their index; a path that leads elsewhere is nobody's shard.
-        if Path(name).name != name or "\0" in name or not (index.parent / name).is_file():
+        if Path(name).name != name or not _is_file(index.parent / name):
             raise UserError(f"{index}: names {json.dumps(name)}, which is not beside it; {_AGAIN}")
         tensors.update(read_tensors(index.parent / name))
     missing = sorted(weight_map.keys() - tensors.keys())
@@ -140,6 +148,14 @@ def _read_shards(index: Path) -> dict[str, torch.Tensor]:
             f"{missing[0]} among them; {_AGAIN}"
         )
     return tensors
+
+
+def _is_file(path: Path) -> bool:
+    """Says whether there is such a file, of a name that may be none that a file can have."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def check_tensor(subject: str, name: str, tensor: torch.Tensor) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from harness.files import file_sha256
+from harness.files import file_sha256, with_home
 from harness.plugins.module_files import is_skipped
 from harness.plugins.python_source import read_source
 
@@ -94,7 +94,7 @@ def named_files(texts: Iterable[str], folder: Path) -> Iterator[tuple[str, Path]
             # Other kinds beside the code alone: those of the system are each machine's own.
             places = (folder,)
         for place in places:
-            path = place / (Path(text).expanduser() if text.startswith("~/") else text)
+            path = place / (with_home(text) if text.startswith("~/") else text)
             if path.is_file():
                 yield text, path
                 break

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
 from harness.environment import PACKAGES
+from harness.files import parse_json
 from harness.isolation.guarded import without_guard
 from harness.isolation.guarded_specs import SpecMaker
 from harness.isolation.reads import real_paths
@@ -111,5 +111,8 @@ def _canonical(name: str) -> str:
 
 def _commit(text: str | None) -> str:
     """The commit of a distribution that was installed from a repository: versions seldom change there."""
-    commit = json.loads(text or "{}").get("vcs_info", {}).get("commit_id", "")
+    try:
+        commit = str(parse_json(text or "{}")["vcs_info"]["commit_id"])
+    except (ValueError, KeyError, TypeError):  # installed from elsewhere, or a damaged file of pip's
+        return ""
     return f"@{commit[:8]}" if commit else ""

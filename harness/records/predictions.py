@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.errors import UserError
-from harness.files import read_whole, replacing
+from harness.files import parse_json, read_whole, replacing
 from harness.frames import FARTHEST
 from harness.messages import first_line
 from harness.records.folders import FRESH, SHARDS, folder_name
@@ -310,7 +310,7 @@ def _sort(table: pa.Table) -> pa.Table:
 
 def fingerprints_of(table: pa.Table) -> dict[str, str]:
     """The fingerprints kept with a table. Raises `KeyError` or `ValueError` where there are none."""
-    fingerprints = json.loads((table.schema.metadata or {})[_FINGERPRINTS])
+    fingerprints = parse_json((table.schema.metadata or {})[_FINGERPRINTS])
     if not isinstance(fingerprints, dict) or not all(isinstance(text, str) for text in fingerprints.values()):
         raise ValueError("its localizers are not named as this version names them")
     return fingerprints

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.files import file_sha256, paths_below
+from harness.files import file_sha256, paths_below, with_home
 from harness.specs import Scalar
 from harness.specs.common import Files
 
@@ -53,7 +53,7 @@ def named_file_hashes(owner: str, files: Files, values: Mapping[str, Scalar]) ->
     paths = files(values) if callable(files) else files
     hashes: dict[str, str] = {}
     for number, text in enumerate(paths):
-        path = Path(text).expanduser()
+        path = with_home(text)
         if not path.exists():
             raise UserError(f"{owner}: {path} is not there, and it names it in `files`; put it there")
         for name, sha256 in content_hashes(path).items():

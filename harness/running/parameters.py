@@ -9,11 +9,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.errors import UserError
+from harness.messages import number_text
 from harness.specs import ExtractorSpec, MethodSpec, Scalar
 from harness.sweep import format_value
 
 RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)(?::(\d+))?")
 """`0..500:100`: first, last and step."""
+
+
+MOST_VALUES = 2_000
+"""Values of one parameter in a range: each is a cell, or several."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +47,23 @@ def option_name(parameter: str) -> str:
 
 
 def read_integers(text: str, rule: IntegerRule) -> Sequence[int]:
-    """`50`, or a range with both ends included, such as `0..500:100` -> whole numbers. Raises ValueError."""
+    """`50`, or a range with both ends included, such as `0..500:100` -> whole numbers.
+
+    Raises:
+        ValueError: the text is neither, or a number is below the rule's minimum.
+        UserError: a range has more numbers than anybody would sweep over.
+    """
     match = RANGE.fullmatch(text)
     if match:
-        first, last, step = match.groups()
-        after_last = int(last) + 1
-        numbers: Sequence[int] = range(int(first), after_last, int(step or rule.step))
+        first, last, step = (int(number or rule.step) for number in match.groups())
+        # Before there is a list of them: `len` has a limit of its own.
+        count = (last - first) // step + 1 if step else 0
+        if count > MOST_VALUES:
+            raise UserError(
+                f"{text[:40]}: is a range of {number_text(count)} numbers, and {MOST_VALUES:,} are the most; "
+                "give a larger step, FIRST..LAST:STEP"
+            )
+        numbers: Sequence[int] = range(first, last + 1, step)
     else:
         numbers = (int(text),)
     if not numbers or (rule.minimum is not None and numbers[0] < rule.minimum):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError, nearest_names, unknown_name
-from harness.files import parse_json, read_whole
+from harness.files import parse_json, parse_toml, read_whole
 from harness.messages import first_line
 from harness.scoring.criteria import protocol_name
 from harness.specs import AVERAGINGS, NO_PROMPT, Averaging, ReportedSpec, read_alpha
@@ -117,7 +116,7 @@ def _read_settings(path: Path) -> dict[str, Any]:
     try:
         content = read_whole(path)
         if path.suffix.casefold() == ".toml":
-            said: Any = tomllib.loads(content.decode("utf-8-sig"))
+            said: Any = parse_toml(content)
         else:
             said = parse_json(content, unique_keys=True)
     except OSError as error:
@@ -135,6 +134,18 @@ def _check_keys(path: Path, subject: str, said: Mapping[str, Any], known: Sequen
             near = nearest_names(key, known)
             hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
             raise UserError(f"{path}: {subject}unknown key {key!r}; {hint}")
+
+
+def _check_entry(subject: str, key: str, value: object) -> None:
+    """Raises `UserError` for a value of a method's that is of the wrong kind."""
+    if key == "stated":
+        if not isinstance(value, bool):
+            raise UserError(f"{subject} is neither true nor false")
+    elif key == "weights":
+        if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+            raise UserError(f"{subject} is not a list of names")
+    elif not isinstance(value, str):
+        raise UserError(f"{subject} is not a text")
 
 
 def _merge(method: ReportedMethod, later: ReportedMethod, path: Path) -> ReportedMethod:
@@ -212,7 +223,7 @@ class _TableReader:
             raise UserError(f"{self._table.where}: {unknown_name('dataset', dataset, datasets)}")
         try:
             alpha = read_alpha(float(self._said["alpha"]))
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise UserError(
                 f"{self._table.where}: columns are {kind}, at which alpha? say alpha = 0.1"
             ) from None
@@ -224,6 +235,8 @@ class _TableReader:
             raise UserError(f"{self._table.where}: methods is not an object of objects, one for each method")
         for name, entry in methods.items():
             _check_keys(Path(self._table.where), f"methods: {name}: ", entry, _METHOD_KEYS)
+            for key, value in entry.items():
+                _check_entry(f"{self._table.where}: methods: {name}: {key}", key, value)
         return methods
 
     def _method_of(self, row: PrintedRow) -> ReportedMethod:
@@ -244,6 +257,8 @@ class _TableReader:
         # A table's supervised rows are trained on one dataset, unless a row says otherwise.
         defaults = self._said.get("trained_on", {})
         default = defaults.get(supervision, "") if isinstance(defaults, dict) else defaults
+        if not isinstance(default, str):
+            raise UserError(f"{self._table.where}: trained_on is neither a text nor an object of texts")
         trained_on = row.texts.get("trained_on") or default
         protocol, averaging = self._measure_of(row)
         is_stated = bool(entry.get("stated", bool(entry) or bool(localizer)))

@@ -123,6 +123,8 @@ def _text_of(path: Path) -> str:
         raise UserError(f"{path}: {error.strerror or first_line(error)}; name a CSV file") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: is not text in UTF-8; save it as CSV in UTF-8") from error
+    except ValueError as error:  # a name that no file can have
+        raise UserError(f"{str(path)!a}: {error}; name a CSV file") from error
 
 
 def _check_header(path: Path, header: list[str], columns: NumberColumns) -> None:

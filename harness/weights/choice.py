@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.errors import SeveralErrors, UserError
-from harness.files import file_sha256
+from harness.files import file_sha256, with_home
 from harness.messages import listed
 from harness.plugins.host import Host
 from harness.specs import WeightSource
@@ -66,7 +66,7 @@ class WeightChoice:
                     f"--weights {text}: expected {', '.join(SETS)} or NAME=PATH "
                     "('bench weights list' shows the names)"
                 )
-            expanded = Path(path).expanduser()
+            expanded = with_home(path)
             # Under the source's own name, and an error where no plugin has such a source.
             if own.setdefault(host.weight_sources[name].name, expanded) != expanded:
                 raise UserError(f"--weights {name} is given twice, as {own[name]} and {path}")

@@ -12,6 +12,7 @@ from typing import Literal
 
 from harness.downloads.holding import FETCHING
 from harness.errors import UserError
+from harness.files import with_home
 from harness.specs import WeightSource
 from harness.weights.content import files_at, patterns_of, select_files_in
 from harness.weights.record import read_record
@@ -44,7 +45,7 @@ def weights_root(root: Path | None = None) -> Path:
     """Folder of everything fetched: the one named, else BENCH_WEIGHTS, else the user's cache folder."""
     named = root or os.environ.get("BENCH_WEIGHTS")
     if named:
-        return Path(named).expanduser()
+        return with_home(named)
     return _cache_home() / "correspondence-bench" / "weights"
 
 
@@ -137,7 +138,7 @@ def _snapshots(source: WeightSource) -> Iterator[tuple[str, Path]]:
         # A branch or tag has a file with its commit; a commit is its own name.
         commit = revision
         if reference.is_file():
-            commit = reference.read_text(encoding="utf-8").strip()
+            commit = reference.read_text(encoding="utf-8", errors="replace").strip()
         names = sorted(snapshot.name for snapshot in (folder / "snapshots").glob("*"))
         # Stable: the commit comes first, the others follow in order of name.
         names.sort(key=lambda name: name != commit)
@@ -174,12 +175,17 @@ def snapshot_in(source: WeightSource, folder: Path) -> Path:
 def hub_cache() -> Path:
     """The folder in which tools of the Hugging Face keep repositories, by their environment variables."""
     if named := os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE"):
-        return Path(named).expanduser()
+        return with_home(named)
     if named := os.environ.get("HF_HOME"):
-        return Path(named).expanduser() / "hub"
+        return with_home(named) / "hub"
     return _cache_home() / "huggingface" / "hub"
 
 
 def _cache_home() -> Path:
     named = os.environ.get("XDG_CACHE_HOME")
-    return Path(named).expanduser() if named else Path.home() / ".cache"
+    if named:
+        return with_home(named)
+    try:
+        return Path.home() / ".cache"
+    except RuntimeError as error:
+        raise UserError("the user's home is not known; set HOME, or BENCH_WEIGHTS to a folder") from error

@@ -14,6 +14,7 @@ from harness.cli.option_names import option
 from harness.cli.options import learned_prompt, typed_arguments, weights
 from harness.cli.progress import waiting
 from harness.errors import NotWritten, UserError
+from harness.files import with_home
 from harness.plugins.host import Host
 from sd4match_plugin.commands.show_arguments import ShowArguments
 
@@ -47,10 +48,10 @@ def export(file: Path, target: Path, half: bool) -> None:
     from sd4match_plugin.prompts import files
     from sd4match_plugin.prompts.release import export as export_release
 
-    learned = files.read(file.expanduser())
+    learned = files.read(with_home(file))
     if half:
         learned = learned.half()
-    target = target.expanduser()
+    target = with_home(target)
     try:
         if target.suffix == ".safetensors":
             files.write(target, learned)

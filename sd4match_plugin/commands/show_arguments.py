@@ -9,6 +9,7 @@ from pathlib import Path
 from baselines.methods.dift import PROMPT_KINDS
 from harness.datasets.images import ImageFile
 from harness.errors import UserError
+from harness.files import with_home
 from harness.plugins.host import Host
 from harness.specs import ImageRequest, PromptSpec, Scope
 
@@ -48,12 +49,12 @@ class ShowArguments:
     @property
     def own_file(self) -> Path | None:
         """The user's own learned prompt."""
-        return self.prompt_file.expanduser() if self.prompt_file else None
+        return with_home(self.prompt_file) if self.prompt_file else None
 
     @property
     def sheet(self) -> Path:
         """The file to write."""
-        return (self.out or Path(f"{self.name}.png")).expanduser()
+        return with_home(self.out or f"{self.name}.png")
 
     def check(self, host: Host) -> PromptSpec:
         """Returns the description of the prompt.
@@ -89,7 +90,7 @@ class ShowArguments:
         fits = {"image": count >= 1, "pair": count == 2}.get(spec.scope, count == 0)
         if not fits:
             raise UserError(f"prompt '{spec.name}' takes {_IMAGES[spec.scope]}, not {count}")
-        files = [ImageFile(path.name, path.expanduser()) for path in self.images]
+        files = [ImageFile(path.name, with_home(path)) for path in self.images]
         for file in files:
             if not file.path.is_file():
                 raise UserError(f"image {file.path}: no such file")

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from harness.errors import UserError
-from harness.files import replacing
+from harness.files import parse_json, replacing
 from harness.messages import first_line
 from sd4match_plugin.file_names import BEST, RELEASE_MODULE, RELEASE_PROMPTS
 from sd4match_plugin.prompts.cpm import CpmConfig
@@ -151,7 +151,7 @@ def _parse_kind(file: Path, text: str | None) -> Kind:
 def _parse_config(file: Path, text: str) -> CpmConfig:
     try:
         # Files that do not say it were tuned on positions that had been interpolated without an offset.
-        return CpmConfig(**{"position_offset": 0.0, **json.loads(text)})
+        return CpmConfig(**{"position_offset": 0.0, **parse_json(text)})
     except (TypeError, ValueError, UserError) as error:
         reason = first_line(error, MESSAGE_LIMIT)
         raise UserError(f"{file}: '{_CONFIG}' in its header cannot be read ({reason})") from error

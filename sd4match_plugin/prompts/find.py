@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.files import paths_below
+from harness.files import parse_json, paths_below
 from harness.messages import listed
 from harness.specs import NOT_STATED, LearnedFile
 from harness.specs.tuning import UNKNOWN_SPLIT
@@ -79,7 +78,7 @@ def _tuned_on(metadata: Mapping[str, str]) -> tuple[str, ...]:
 def _validation_split(settings: str) -> str:
     """The validation split in the settings of a training, JSON; `UNKNOWN_SPLIT` where they do not say it."""
     try:
-        content = json.loads(settings)
+        content = parse_json(settings)
     except ValueError:
         return UNKNOWN_SPLIT
     split = content.get("validation_split") if isinstance(content, dict) else None

@@ -16,6 +16,7 @@ from baselines.networks.pixels import IMAGENET_MEAN, IMAGENET_STD, Channels, nor
 from baselines.vit.backbone import VisionTransformer
 from baselines.vit.card import VitCard
 from harness.errors import UserError
+from harness.networks.json_files import read_object
 
 PROCESSOR = "preprocessor_config.json"
 
@@ -60,16 +61,9 @@ class Preprocessing:
             side = input_side(VitCard.of(folder))
             return cls(resize=round(side * 256 / 224), crop=(side, side))
         try:
-            return cls._read(json.loads(path.read_text(encoding="utf-8")))
-        except (
-            OSError,
-            json.JSONDecodeError,
-            UnicodeDecodeError,
-            KeyError,
-            TypeError,
-            ValueError,
-            AttributeError,
-        ) as error:
+            return cls._read(read_object(path, "fetch or copy it again"))
+        # OverflowError: an infinite number in the place of a whole one.
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise UserError(
                 f"{path}: not the configuration of an image processor ({error!r}); fetch or copy it again"
             ) from error

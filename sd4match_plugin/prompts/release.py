@@ -5,12 +5,9 @@ from __future__ import annotations
 import io
 import pickle
 import re
-import struct
-import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -19,6 +16,7 @@ from torch import Tensor
 from harness.errors import UserError
 from harness.files import replacing
 from harness.messages import first_line
+from harness.networks.tensor_files import PICKLE_ERRORS, load_pickle
 from sd4match_plugin.file_names import RELEASE_MODULE, RELEASE_PROMPTS
 from sd4match_plugin.prompts.cpm import CpmConfig
 from sd4match_plugin.prompts.learned import SINGLE
@@ -114,19 +112,13 @@ def export(folder: Path, prompt: PromptFile) -> Path:
 def _load(file: Path) -> dict[str, Tensor]:
     """The dictionary of tensors in a PyTorch file."""
     try:
-        with warnings.catch_warnings():
-            # About the pickle protocol of files that are not PyTorch's.
-            warnings.simplefilter("ignore")
-            content: Any = torch.load(file, map_location="cpu", weights_only=True)
+        content = load_pickle(file)
     except pickle.UnpicklingError as error:
         raise UserError(
             f"{file}: not a prompt: it holds more than tensors, or is damaged; "
             f"nothing in it was run; {EXPECTED}"
         ) from error
-    except (
-        *(OSError, RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError),
-        *(AssertionError, OverflowError, MemoryError, zipfile.BadZipFile, struct.error, SafetensorError),
-    ) as error:
+    except (*PICKLE_ERRORS, SafetensorError) as error:
         reason = ""
         # The messages of the others are about pickle's opcodes, such as "101".
         if isinstance(error, OSError | RuntimeError | zipfile.BadZipFile):

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import io
-import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pydantic
 import torch
 
 from harness.errors import UserError
 from harness.files import replacing
 from harness.messages import first_line
+from harness.networks.tensor_files import PICKLE_ERRORS, load_pickle
 from sd4match_plugin.file_names import CHECKPOINT
 from sd4match_plugin.tuning.settings import Settings, refuse_changed_settings
 
@@ -94,24 +94,14 @@ def load(folder: Path, settings: Settings, device: str) -> State | None:
         return None
     try:
         archive, is_sealed = _without_seal(path.read_bytes())
-        # weights_only: a file from elsewhere must not run code.
-        content = torch.load(io.BytesIO(archive), weights_only=True, map_location=device)
+        content = load_pickle(io.BytesIO(archive), device)
         # Those of earlier versions have no seal. One that says it has, and shows none, is damaged there.
         if content.pop("sealed", False) and not is_sealed:
             raise ValueError(_CHANGED)
         earlier = Settings.model_validate_json(content.pop("settings"))
-        state = State(**{**content, "history": History(**content["history"])})
-    except (
-        OSError,
-        RuntimeError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        EOFError,
-    ) as error:
+        state = State(**{**content, "history": _HISTORY.validate_python(content["history"])})
+        _check_kinds(state)
+    except PICKLE_ERRORS as error:
         reason = first_line(error, MESSAGE_LIMIT)
         raise UserError(
             f"{path}: cannot be read as a checkpoint ({reason}); "
@@ -119,6 +109,21 @@ def load(folder: Path, settings: Settings, device: str) -> State | None:
         ) from error
     refuse_changed_settings(str(path), earlier, settings)
     return state
+
+
+_HISTORY = pydantic.TypeAdapter(History)
+
+
+def _check_kinds(state: State) -> None:
+    """Raises `ValueError` for a state that no training has, as damage to a file without a hash leaves it."""
+    networks = [state.module] if state.best is None else [state.module, state.best]
+    if not all(isinstance(network, Mapping) for network in (*networks, state.optimizer, state.scaler)):
+        raise ValueError("a part of it is no dictionary")
+    tensors = [tensor for network in networks for tensor in network.values()]
+    if not all(isinstance(tensor, torch.Tensor) for tensor in tensors):
+        raise ValueError("a network has something else than tensors")
+    if type(state.step) is not int or state.step < 0:
+        raise ValueError("it does not say how many steps were made")
 
 
 _NO_COMMENT = b"\0\0"

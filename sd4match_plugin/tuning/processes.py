@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -78,19 +79,27 @@ class Processes:
         dist.destroy_process_group()
 
 
+def _read_number(name: str, text: str) -> int:
+    """A launcher's variable. Raises `UserError`."""
+    # Not `int` alone, which also reads signs, digits of other scripts and low lines.
+    if not re.fullmatch("[0-9]{1,6}", text):
+        raise UserError(f"{name} is {text!r:.40}, not a number; start with accelerate launch or torchrun")
+    return int(text)
+
+
 @contextmanager
 def join_processes(device: str) -> Iterator[Processes]:
     """Joins the processes that a launcher has started, if any, and leaves them after the block.
 
     Raises:
-        UserError: a launcher's variables are incomplete.
+        UserError: a launcher's variables are incomplete, or no numbers.
     """
-    count = int(os.environ.get("WORLD_SIZE", "1"))
+    count = _read_number("WORLD_SIZE", os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         yield Processes(0, 1, device)
         return
     try:
-        rank, local = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
+        rank, local = (_read_number(name, os.environ[name]) for name in ("RANK", "LOCAL_RANK"))
     except KeyError as error:
         raise UserError(
             f"WORLD_SIZE is {count} and {error} is not set; start with accelerate launch or torchrun"

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pydantic
 
 from harness.errors import UserError
-from harness.files import replacing, writing
+from harness.files import parse_json, replacing, writing
 from sd4match_plugin.file_names import LOG, RECORD, TENSORBOARD
 from sd4match_plugin.tuning.settings import Settings
 
@@ -109,7 +109,8 @@ class Log:
     def _drop_beyond(self, step: int) -> None:
         content = ""
         if self._path.exists():
-            for line in self._path.read_text(encoding="utf-8").splitlines():
+            # Whatever a disk has made of a line, the others are kept.
+            for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
                 line_step = _step(line)
                 if line_step is not None and line_step <= step:
                     content += f"{line}\n"
@@ -148,8 +149,9 @@ def wants_tensorboard(asked: bool | None) -> bool:
 
 
 def _step(line: str) -> int | None:
-    """The step of a line; None for a line that a kill cut short."""
+    """The step of a line; None for a line that a kill cut short, or that is damaged otherwise."""
     try:
-        return int(json.loads(line)["step"])
-    except (json.JSONDecodeError, KeyError, TypeError, ValueError):
+        step = parse_json(line)["step"]
+    except (KeyError, TypeError, ValueError):
         return None
+    return step if type(step) is int else None

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import torch
 
-from harness.errors import BenchError
+from harness.errors import BenchError, UserError
 from harness.interrupts import holding_interrupts, received_signal
+from harness.messages import first_line
 from harness.specs import ImagePair
+from sd4match_plugin.file_names import CHECKPOINT
 from sd4match_plugin.tuning.checkpoint import History, State, save
 from sd4match_plugin.tuning.gradients import StepGradients
 from sd4match_plugin.tuning.maps import Maps
@@ -111,9 +113,16 @@ class Training:
             self._restore(state)
 
     def _restore(self, state: State) -> None:
-        self._module.load_state_dict(dict(state.module))
-        self._optimizer.load_state_dict(dict(state.optimizer))
-        self._scaler.load_state_dict(dict(state.scaler))
+        try:
+            self._module.load_state_dict(dict(state.module))
+            self._optimizer.load_state_dict(dict(state.optimizer))
+            self._scaler.load_state_dict(dict(state.scaler))
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+            # Only one of an earlier version, without a hash, can be so.
+            raise UserError(
+                f"{self._inputs.folder / CHECKPOINT}: does not fit this training ({first_line(error, 160)}); "
+                "remove it to begin anew, or choose another --out"
+            ) from error
         self.step, self.history, self._best = state.step, state.history, state.best
         self.saved = state.step
 

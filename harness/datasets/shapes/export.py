@@ -24,7 +24,7 @@ from harness.datasets.shapes.catalogue import KINDS
 from harness.datasets.shapes.pairs import Shapes, ShapesImage, keypoint_names
 from harness.datasets.shapes.scene import Scene
 from harness.errors import UserError
-from harness.files import remove_files, replacing, writing
+from harness.files import read_json, remove_files, replacing, writing
 from harness.specs import ImagePair, ImageSource
 
 Item = TypeVar("Item")
@@ -76,7 +76,7 @@ def check_folder(folder: Path, options: ExportOptions) -> None:
     if not folder.exists() or (folder.is_dir() and not any(map(_is_foreign, folder.iterdir()))):
         return
     try:
-        begun = json.loads((folder / UNFINISHED).read_text(encoding="utf-8"))
+        begun = read_json(folder / UNFINISHED)
     except (OSError, ValueError):
         raise UserError(f"{folder} is not an empty folder; name a new one") from None
     if begun != _plain(options):
