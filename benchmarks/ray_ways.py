@@ -178,18 +178,31 @@ def data_tables(job: Job, units: Sequence[Sequence[str]], options: dict[str, Any
     yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow")
 
 
+def start_cluster() -> None:
+    """Starts Ray on this machine. Ray waits half a minute for itself, which a busy machine may exceed."""
+    for trials_left in reversed(range(5)):
+        try:
+            ray.init(
+                address="local",
+                num_cpus=WORKERS,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                object_store_memory=512 << 20,
+            )
+            return
+        # Ray raises no kind of its own.
+        except Exception as error:
+            if "timed out during startup" not in str(error) or not trials_left:
+                raise
+            ray.shutdown()
+
+
 def run(task: Task, result: Result) -> None:
     """Runs a task. Each table is written when it comes, by this process alone."""
     folder = Path(task.folder)
     started = time.monotonic()
-    ray.init(
-        address="local",
-        num_cpus=WORKERS,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        object_store_memory=512 << 20,
-    )
+    start_cluster()
     result.cluster_seconds = time.monotonic() - started
     job = Job(Path(task.cell).read_bytes(), folder, Fault(*task.fault))
     units = cut(task.pair_ids)
