@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from harness.errors import BenchError, DataError, ExtractionError, NotApplicable, UserError
 from harness.files import file_sha256, make_folder, remove_files
+from harness.interrupts import check_interrupt
 from harness.isolation.origin import with_tracebacks
 from harness.messages import bytes_text, failed_pairs, one_line
 from harness.records.folders import (
@@ -170,6 +171,8 @@ class CellRun:
         except NotApplicable as error:
             return self.end(record_of_misfit(self.resolved, one_line(error)))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's error fails its cell alone
+            # A library may have made another error of an interrupt, which is none of the cell.
+            check_interrupt()
             return self.end(record_of_failure(self.resolved, error))
 
     def _begin(self) -> None:

@@ -16,6 +16,7 @@ from harness.errors import BenchError, origin_of
 from harness.features.pair_features import PairFeatures
 from harness.features.prefetch import start_server
 from harness.features.requests import PromptUse
+from harness.interrupts import check_interrupt, holding_interrupts
 from harness.isolation.time_limit import CallLimit
 from harness.messages import one_line
 from harness.records.schema import CacheUse, Failure, Stage
@@ -116,7 +117,8 @@ def predict(
             hand_over(predictions)
     finally:
         # Also when the user interrupts.
-        hand_over(predictor.fetch())
+        with holding_interrupts():
+            hand_over(predictor.fetch())
     return predictor.account()
 
 
@@ -171,11 +173,15 @@ class Predictor:
         with closing(self._features.order(pairs)) as ordered_pairs:
             # Broken pairs are done already.
             for done, pair in enumerate(ordered_pairs, start=len(self._failures) + 1):
+                # One that was lost in a library's callback, or in a `__del__`.
+                check_interrupt()
                 self._predict_pair(pair, wanted[pair.pair_id])
                 if progress:
                     progress(done)
                 if done % SHARD_PAIRS == 0 or time.monotonic() - last_time > SHARD_SECONDS:
-                    yield self.fetch()
+                    # Until whoever asked for them has stored them.
+                    with holding_interrupts():
+                        yield self.fetch()
                     last_time = time.monotonic()
 
     def _begin_account(self, attempted: Iterable[tuple[str, str]]) -> None:
@@ -230,6 +236,8 @@ class Predictor:
     def _add_failure(
         self, pair_id: str, localizer: str | None, message: str, error: Exception | None = None
     ) -> None:
+        # A library may have made another error of an interrupt, which is none of the pair.
+        check_interrupt()
         self._failures.append(Failure(pair_id=pair_id, localizer=localizer, error=message))
         origin = origin_of(error)
         if origin and len(self._tracebacks) < MOST_TRACEBACKS:

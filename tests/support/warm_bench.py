@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from socket import socketpair
@@ -99,15 +99,21 @@ class WarmBench:
         self._own.close()
         self._server.wait()
 
-    def warm_up(self, *words: object, folder: Path) -> None:
+    def warm_up(self, *words: object, folder: Path, environment: Mapping[str, str] | None = None) -> None:
         """Runs a command within the process that forks; those that come after need not import and read
         what it did. Without `--workers`: a process that has processes of its own cannot be forked.
         """
         request = {**self._request(words, folder), "warm_up": True}
+        request["environment"] |= environment or {}
         assert self._ask(request)["status"] == 0, words
 
     def __call__(
-        self, *words: object, folder: Path, kill: Kill | None = None, environment: dict | None = None, **more
+        self,
+        *words: object,
+        folder: Path,
+        kill: Kill | None = None,
+        environment: Mapping[str, str] | None = None,
+        **more,
     ) -> Ended:
         """Runs `bench ...` in a folder, below which its steps are counted.
 

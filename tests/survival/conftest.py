@@ -44,7 +44,7 @@ def instants(request) -> Random:
     return Random(zlib.crc32(f"{os.environ[SEED]} {request.node.nodeid}".encode()))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def start(tmp_path_factory) -> Path:
-    """A folder for what all tests of a file begin with."""
+    """A folder for what the tests of a file begin with."""
     return tmp_path_factory.mktemp("start")

@@ -53,11 +53,10 @@ class Scene:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        warm_up = self.start.with_name(f"{self.start.name}-warm-up")
+        shutil.copytree(self.start, warm_up)
+        self.warm.warm_up(*self.words, folder=warm_up, environment=self.environment)
         folder = self.start.with_name(f"{self.start.name}-whole")
-        shutil.copytree(self.start, folder)
-        # Twice, since the first also reads what every fork has read already.
-        self.run(folder)
-        shutil.rmtree(folder)
         shutil.copytree(self.start, folder)
         self.whole = self.run(folder)
         assert self.whole.status == 0, self.whole

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 from killing import Scene, every_kill, read_results
 from support.photos import make_photos
@@ -16,21 +14,11 @@ WORDS = (
 
 
 @pytest.fixture(scope="module")
-def beginning(start):
+def scene(warm, start):
     """Photos, 56 pairs of them, and a small DINO: two shards for each cell."""
     make_workspace(start)
     make_photos(start / "photos", images=8)
-    return start
-
-
-@pytest.fixture(scope="module")
-def scene(warm, beginning, tmp_path_factory):
-    warm.warm_up(*WORDS, folder=_copy(beginning, tmp_path_factory.mktemp("warm-up")))
-    return Scene(warm, beginning, WORDS, lambda folder: read_results(folder / "results"))
-
-
-def _copy(folder, target):
-    return shutil.copytree(folder, target, dirs_exist_ok=True)
+    return Scene(warm, start, WORDS, lambda folder: read_results(folder / "results"))
 
 
 @every_kill
