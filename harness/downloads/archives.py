@@ -188,7 +188,7 @@ def _safe_parts(room: Room, name: str, link: str = "") -> tuple[str, ...]:
 
 @contextmanager
 def _write_errors_named(room: Room, member: Member, path: Path) -> Iterator[None]:
-    """Turns an error of writing a member into one line about the member, where it is its fault, or the disk."""
+    """Turns an error of writing a member into one line: about the member, if it is its fault, or the disk."""
     try:
         yield
     except OSError as error:

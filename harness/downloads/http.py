@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
@@ -73,28 +73,31 @@ def ask(url: str, headers: Mapping[str, str]) -> Iterator[requests.Response]:
 
     # Without compression: ranges count the bytes that are sent.
     common = {"Accept-Encoding": "identity", "User-Agent": f"correspondence-bench/{__version__}"}
-    with requests.Session() as session, closing(_follow(session, url, {**common, **headers})) as response:
-        yield response
+    with requests.Session() as session:
+        # It would look for a redirect's target even where it is not to follow it, and read the body first.
+        session.resolve_redirects = lambda *_, **__: iter(())  # type: ignore[method-assign, assignment]
+        with closing(_follow(session, url, {**common, **headers})) as response:
+            yield response
 
 
 def _follow(session: requests.Session, url: str, headers: dict[str, str]) -> requests.Response:
     address = url
     for _ in range(MOST_REDIRECTS):
         response = _get(session, url, address, headers)
-        # Only now: reading the target of a redirect raises for what no address can be.
-        with _errors_named(url):
+        # The body of a redirect is not read: it may be without end.
+        with ExitStack() as stack, _errors_named(url):
+            stack.callback(response.close)
             target = session.get_redirect_target(response)
             if target is None:
+                stack.pop_all()
                 return response
-            # The body of a redirect is not read: it may be without end.
-            response.close()
             following = urljoin(address, target)
             # `urljoin` keeps what it does not understand.
             if urlsplit(following).scheme not in ("http", "https") or not urlsplit(following).hostname:
                 raise DownloadFailed(f"{url}: is redirected to {_shown(following)}, which is no web server")
             if session.should_strip_auth(address, following):  # type: ignore[no-untyped-call]
                 headers = {name: headers[name] for name in headers if name.lower() != "authorization"}
-            address = following
+        address = following
     raise DownloadFailed(f"{url}: is redirected more than {MOST_REDIRECTS} times")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
+from harness.downloads.holding import FETCHING
 from harness.errors import UserError
 from harness.files import paths_below
 from harness.networks.file_names import similar_names
@@ -32,7 +33,7 @@ class FileSelection:
 
 def select_files(source: WeightSource, names: Iterable[str]) -> FileSelection:
     """Selects a source's files by name; all of them for a source without patterns."""
-    names = sorted(set(names) - {RECORD})  # the record is ours, and not part of what was published
+    names = sorted(set(names) - {RECORD, FETCHING})  # they are ours, and not part of what was published
     patterns = patterns_of(source)
     if not patterns:
         return FileSelection(tuple(names), ())
