@@ -31,6 +31,8 @@ class MergeArguments:
     folders: tuple[Path, ...]
     out: Path
     prefer: Literal["first", "newest"] | None
+    allow_gaps: bool
+    allow_mixed_versions: bool
     datasets: tuple[str, ...] | None
     data_root: Path
 
@@ -51,6 +53,17 @@ class MergeArguments:
     help="Whose predictions count where folders have other ones for the same pair: those of --out and of the "
     "folder named first, or of the newest run. Such cells are refused otherwise.",
 )
+@option(
+    "--allow-gaps",
+    is_flag=True,
+    help="Merge cells of 'bench run --shard' of which shards are missing; tables say which there are.",
+)
+@option(
+    "--allow-mixed-versions",
+    is_flag=True,
+    help="Merge parts that were run with other versions of Python, PyTorch and the like, which change "
+    "numbers by rounding; the record names them.",
+)
 @dataset_folders
 @data_root
 @typed_arguments(MergeArguments)
@@ -60,7 +73,7 @@ def merge(host: Host, arguments: MergeArguments) -> int:
     Where several have parts of one cell (the same code, weights and data), the merged one has the pairs of
     all, and is scored anew. The folders stay as they are. Exit status 1 where a cell could not be merged.
     """
-    from harness.housekeeping.merge import coverage_text, merge_folders
+    from harness.housekeeping.merge import MergeOptions, coverage_text, merge_folders
     from harness.scoring.sources import Sources
 
     sources = Sources(host, arguments.data_root, arguments.datasets or ())
@@ -70,7 +83,7 @@ def merge(host: Host, arguments: MergeArguments) -> int:
             arguments.folders,
             arguments.out,
             sources,
-            arguments.prefer,
+            MergeOptions(arguments.prefer, arguments.allow_gaps, arguments.allow_mixed_versions),
             lambda done, cells: bar.show("merging", done, cells),
         )
     for cell in merged.cells:

@@ -19,18 +19,18 @@ Pictures = tuple[str, str]
 """Identities of a pair's pictures."""
 
 
-def pairs_of_shard(index: SplitIndex, pair_ids: Sequence[str], shard: Shard) -> list[str]:
-    """Those of the pairs that are in a shard, in the order given; none where there are too few for all.
+def cut_into_shards(index: SplitIndex, pair_ids: Sequence[str], count: int) -> list[list[str]]:
+    """The pairs of each of `count` shards, in the order given; those that would be empty are left out.
 
     Args:
         pair_ids: the pairs of all shards, in the dataset's order.
     """
     total = len(pair_ids)
-    # Shards beyond the pairs are empty, and cut nothing.
-    shards = (Shard(number, shard.count) for number in range(1, min(shard.count, total) + 1))
-    order = order_for_cuts(_by_category(index, pair_ids), [each.end(total) for each in shards])
-    chosen = set(order[shard.start(total) : shard.end(total)])
-    return [pair_id for pair_id in pair_ids if pair_id in chosen]
+    # Of more shards than pairs, the first ones have a pair each.
+    shards = [Shard(number, count) for number in range(1, min(count, total) + 1)]
+    order = order_for_cuts(_by_category(index, pair_ids), [shard.end(total) for shard in shards])
+    numbers = {pair_id: number for number, pair_id in enumerate(pair_ids)}
+    return [sorted(order[shard.start(total) : shard.end(total)], key=numbers.__getitem__) for shard in shards]
 
 
 def _by_category(index: SplitIndex, pair_ids: Sequence[str]) -> list[dict[str, Pictures | None]]:

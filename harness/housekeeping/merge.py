@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from harness.errors import BenchError, UserError
-from harness.files import make_folder, read_whole, replacing
-from harness.housekeeping.joined_record import join_records
+from harness.files import read_whole, replacing
+from harness.housekeeping.gaps import describe_other_version, find_gap
+from harness.housekeeping.joined_record import join_failed, join_records, makers_of
 from harness.housekeeping.parts import Part, read_part
-from harness.housekeeping.same_cell import check_identity, check_predictions, check_truth
+from harness.housekeeping.same_cell import check_identity, check_predictions, check_truth, check_versions
+from harness.housekeeping.shards import has_shards
+from harness.housekeeping.target import Target, TargetChanged
 from harness.messages import OncePerSubject, counted, listed
 from harness.plugins.host import Host
 from harness.records.folders import (
     FRESH,
     RECORD,
     SHARDS,
-    make_results_folder,
     read_record,
     record_paths,
     write_record,
 )
-from harness.records.locks import lock_folder
 from harness.records.predictions import PREDICTIONS, merge_tables, merge_with_truth, write_table
 from harness.records.results import nothing_finished
-from harness.records.schema import Record
+from harness.records.runs import StoredCell
+from harness.records.schema import LocalizerInfo, Record
 from harness.records.truth_columns import has_truth
 from harness.records.unfinished import unfinished_cells
 from harness.scoring.criteria import Criterion, criteria_of, merge_criteria, protocol_name
@@ -43,6 +46,25 @@ Preference = Literal["first", "newest"]
 """Whose predictions count where several parts of a cell have other ones for the same pair."""
 
 
+Done = Literal["copied", "merged", "there already"]
+"""What became of a cell; `there already`: the merged folder had all of it."""
+
+
+@dataclass(frozen=True)
+class MergeOptions:
+    """What is merged, and what is refused.
+
+    Attributes:
+        preference: None refuses cells whose parts have other predictions for one pair.
+        allow_gaps: whether cells are merged of which shards are missing.
+        allow_mixed_versions: whether parts are merged that were computed with other packages.
+    """
+
+    preference: Preference | None = None
+    allow_gaps: bool = False
+    allow_mixed_versions: bool = False
+
+
 @dataclass(frozen=True)
 class MergedCell:
     """What became of a cell.
@@ -56,7 +78,7 @@ class MergedCell:
 
     name: str
     origins: tuple[Path, ...]
-    done: Literal["copied", "merged", "there already"]
+    done: Done
     record: Record
 
 
@@ -80,7 +102,7 @@ def merge_folders(
     folders: Sequence[Path],
     out: Path,
     sources: Sources,
-    preference: Preference | None = None,
+    options: MergeOptions | None = None,
     progress: Callable[[int, int], None] = lambda done, cells: None,
 ) -> Merged:
     """Merges results folders into one, cell by cell; the folders stay as they are.
@@ -90,7 +112,6 @@ def merge_folders(
 
     Args:
         sources: finds the datasets of predictions of early versions, which do not hold the truth.
-        preference: None refuses cells whose parts have other predictions for one pair.
         progress: called with the number of cells done and of all.
 
     Raises:
@@ -98,14 +119,15 @@ def merge_folders(
     """
     _check_folders(folders, out)
     merged = Merged()
-    by_digest = _find_cells([out, *folders] if out.is_dir() else folders)
+    by_digest = _find_cells(folders, out)
     for folder in folders:
         merged.notes += _left_out(folder)
-    merger = _Merger(host, out, sources, preference, merged)
-    for number, places in enumerate(by_digest.values()):
+    shards = _find_shards([out, *folders] if out.is_dir() else folders)
+    merger = _Merger(host, out, sources, options or MergeOptions(), merged, shards)
+    for number, (digest, places) in enumerate(by_digest.items()):
         progress(number, len(by_digest))
         try:
-            merger.merge_cell(places)
+            merger.merge_cell(digest, places)
         except BenchError as error:
             merged.problems.append(str(error))
     return merged
@@ -129,16 +151,31 @@ def _check_folders(folders: Sequence[Path], out: Path) -> None:
         raise UserError(f"--out {out}: is the folder of one cell; name a results folder")
 
 
-def _find_cells(folders: Sequence[Path]) -> dict[str, list[Path]]:
+def _find_cells(folders: Sequence[Path], out: Path) -> dict[str, list[Path]]:
     """Cells by the hash at the end of their ids: folder of the cell in each results folder that has it.
 
-    The words before the hash say how the user asked for it, and may differ.
+    The words before the hash say how the user asked for it, and may differ. Cells that the merged folder
+    alone has are without a folder here.
     """
-    by_digest: dict[str, list[Path]] = {}
+    in_out = record_paths(out) if out.is_dir() else []
+    by_digest: dict[str, list[Path]] = {path.parent.name.rpartition(".")[2]: [] for path in in_out}
     for folder in folders:
         for path in record_paths(folder):
             by_digest.setdefault(path.parent.name.rpartition(".")[2], []).append(path.parent)
     return by_digest
+
+
+def _find_shards(folders: Sequence[Path]) -> list[StoredCell]:
+    """All cells that were run in shards; damaged records are told when their turn comes."""
+    cells: list[StoredCell] = []
+    for path in itertools.chain.from_iterable(map(record_paths, folders)):
+        try:
+            record = read_record(path)
+        except UserError:
+            continue
+        if has_shards(record):
+            cells.append(StoredCell(path.parent, record))
+    return cells
 
 
 def _left_out(folder: Path) -> list[str]:
@@ -154,43 +191,137 @@ def _left_out(folder: Path) -> list[str]:
     return lines
 
 
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """A cell that is to be merged.
+
+    Attributes:
+        folder: the cell's folder in the merged folder.
+        parts: at least one, that of the merged folder first.
+        there: that of the merged folder; None where it has none.
+    """
+
+    target: Target
+    folder: Path
+    parts: Sequence[Part]
+    there: Part | None
+
+    @property
+    def with_numbers(self) -> list[Part]:
+        """Parts with predictions."""
+        return [part for part in self.parts if part.predictions is not None]
+
+    @property
+    def all_failed(self) -> list[Part]:
+        """Shards of which every pair failed by itself: what they say of these pairs holds."""
+        return [part for part in self.parts if part.predictions is None and part.record.failures]
+
+    @property
+    def without_use(self) -> list[Part]:
+        """Parts that failed as a whole. Shards without a pair are none of them."""
+        used = [*self.with_numbers, *self.all_failed]
+        return [part for part in self.parts if part not in used and not has_shards(part.record)]
+
+
 class _Merger:
-    """Merges one cell after another."""
+    """Merges one cell after another.
+
+    Args:
+        shards: all cells of all folders that were run in shards.
+    """
 
     def __init__(
-        self, host: Host, out: Path, sources: Sources, preference: Preference | None, merged: Merged
+        self,
+        host: Host,
+        out: Path,
+        sources: Sources,
+        options: MergeOptions,
+        merged: Merged,
+        shards: Sequence[StoredCell],
     ) -> None:
         self._host, self._out, self._sources = host, out, sources
-        self._preference, self._merged = preference, merged
+        self._options, self._merged, self._shards = options, merged, shards
         self._warn = OncePerSubject(merged.notes.append)
 
-    def merge_cell(self, places: Sequence[Path]) -> None:
+    def merge_cell(self, digest: str, places: Sequence[Path]) -> None:
         """Puts a cell into the merged folder.
 
         Args:
-            places: the cell's folders, that of the merged folder first where it is there.
+            digest: the hash at the end of the cell's id.
+            places: the cell's folders, without those of the merged folder.
 
         Raises:
-            BenchError: parts cannot be read, do not belong together, or cannot be written.
+            BenchError: parts cannot be read, do not belong together, are not all there, or cannot be written.
         """
+        while True:
+            notes, problems = len(self._merged.notes), len(self._merged.problems)
+            target = Target(self._out, digest)
+            try:
+                self._merge_into(target, [*target.places, *places])
+            except TargetChanged:
+                # Another merge was faster: what it has written takes part.
+                del self._merged.notes[notes:], self._merged.problems[problems:]
+            else:
+                return
+
+    def _merge_into(self, target: Target, places: Sequence[Path]) -> None:
         parts = self._read_parts(places)
         if not parts:
             return
-        target = self._out / parts[0].record.cell.id
-        there = parts[0] if parts[0].home == self._out else None
-        with_numbers = [part for part in parts if part.predictions is not None]
-        if len(parts) > len(with_numbers) > 0:
-            self._note_failed([part for part in parts if part.predictions is None])
-        chosen = with_numbers or parts
-        check_identity(chosen)
-        # Copies of one cell, and cells that failed, have nothing to put together.
-        if not with_numbers or all(part.record == chosen[0].record for part in chosen):
-            done = self._copy(chosen[0], target, there)
-            record = read_record(target / RECORD)
-        else:
-            record, done = self._join(chosen, target, there)
+        folder = self._out / parts[0].record.cell.id
+        job = _Job(target, folder, parts, there=parts[0] if parts[0].home == self._out else None)
+        check_identity(job.with_numbers or parts)
+        record, done = self._merge_job(job)
         origins = tuple(part.home for part in parts if part.home != self._out)
-        self._merged.cells.append(MergedCell(target.name, origins, done, record))
+        self._merged.cells.append(MergedCell(folder.name, origins, done, record))
+
+    def _merge_job(self, job: _Job) -> tuple[Record, Done]:
+        if job.there and len(job.parts) == 1 and job.there.is_whole:
+            # Whoever merges other cells is not told again what this one lacks.
+            return job.there.record, "there already"
+        if job.with_numbers:
+            self._note_failed(job.without_use)
+            return self._merge_numbers(job)
+        return self._merge_failures(job)
+
+    def _merge_numbers(self, job: _Job) -> tuple[Record, Done]:
+        """Puts a cell together of which some part has numbers."""
+        first = job.with_numbers[0]
+        # Copies of one cell have nothing to put together.
+        if job.all_failed or any(part.record != first.record for part in job.with_numbers):
+            return self._join(job.with_numbers, job)
+        self._check_gap(first.record, first.record.localizers, job.parts)
+        return self._copy(first, job)
+
+    def _merge_failures(self, job: _Job) -> tuple[Record, Done]:
+        """Puts a cell together of which no part has numbers."""
+        first = (job.all_failed or job.parts)[0]
+        record, localizers = first.record, first.record.localizers
+        if job.all_failed:
+            record, localizers = join_failed(job.all_failed, job.folder.name)
+        self._check_gap(record, localizers, job.parts)
+        if all(part.record == first.record for part in job.all_failed):
+            return self._copy(first, job)
+        if job.there and job.there.record.model_copy(update={"sealed": ""}) == record:
+            return job.there.record, "there already"
+        with job.target.writing(job.folder, self._warn):
+            write_record(job.folder, record)
+        return record, "merged"
+
+    def _check_gap(
+        self, record: Record, localizers: Mapping[str, LocalizerInfo], parts: Sequence[Part]
+    ) -> None:
+        """Notes shards that are missing, where the user allows it. Raises `BenchError` otherwise."""
+        gap = find_gap(record.counts, localizers, parts)
+        if gap is None:
+            return
+        digest = record.cell.id.rpartition(".")[2]
+        others = [cell for cell in self._shards if cell.folder.name.rpartition(".")[2] != digest]
+        if other := describe_other_version(record, gap, others):
+            raise BenchError(other)
+        if not self._options.allow_gaps:
+            raise BenchError(f"{record.cell.id}: {gap.text}, or give --allow-gaps")
+        self._merged.notes.append(f"{record.cell.id}: {gap.text}")
 
     def _read_parts(self, places: Sequence[Path]) -> list[Part]:
         """The parts that can be read; of the others, a line each.
@@ -213,57 +344,49 @@ class _Merger:
             if part.home != self._out:
                 self._merged.notes.append(f"{part.folder}: {part.record.status} there; left out")
 
-    def _copy(
-        self, part: Part, target: Path, there: Part | None
-    ) -> Literal["copied", "merged", "there already"]:
-        if part is there and part.is_whole:
-            return "there already"
-        if target.name != part.folder.name or not part.is_whole:
+    def _copy(self, part: Part, job: _Job) -> tuple[Record, Done]:
+        if part is job.there and part.is_whole:
+            return part.record, "there already"
+        if job.folder.name != part.folder.name or not part.is_whole:
             # The predictions' seal has the name of the cell's folder.
-            return self._join([part], target, there)[1]
+            return self._join([part], job)
         contents = {RECORD: read_whole(part.folder / RECORD)}
         if part.predictions is not None:
             contents[PREDICTIONS] = read_whole(part.folder / PREDICTIONS)
-        self._make_folder(target)
-        with lock_folder(target, self._warn, writes=True):
+        with job.target.writing(job.folder, self._warn):
             # The record last: without it a cell counts as none.
             for name in (PREDICTIONS, RECORD):
                 if name in contents:
-                    with replacing(target / name) as file:
+                    with replacing(job.folder / name) as file:
                         file.write(contents[name])
-        return "copied"
+            return read_record(job.folder / RECORD), "copied"
 
-    def _join(
-        self, parts: Sequence[Part], target: Path, there: Part | None
-    ) -> tuple[Record, Literal["merged", "there already"]]:
+    def _join(self, parts: Sequence[Part], job: _Job) -> tuple[Record, Done]:
         """Puts parts of a cell together, scores all of it and writes it."""
-        if self._preference is None:
+        if self._options.preference is None:
             self._merged.notes += check_predictions(parts)
-        elif self._preference == "newest":
+        elif self._options.preference == "newest":
             parts = sorted(parts, key=lambda part: part.started, reverse=True)
+        if not self._options.allow_mixed_versions:
+            check_versions(makers_of(parts))
         truths = _Truths(self._sources)
         check_truth(parts, truths.of_part)
         predictions = truths.merge(parts)
-        draft = join_records(parts, predictions, target.name)
-        path = target / PREDICTIONS
+        draft = join_records(parts, job.all_failed, predictions, job.folder.name)
+        self._check_gap(draft, draft.localizers, job.parts)
+        path = job.folder / PREDICTIONS
         truth = truth_in(predictions, path)
         assert truth is not None
         measures = applicable(truth, self._criteria(parts))
         record = with_scores(Predicted(path, predictions, truth), draft, measures)
+        there = job.there
         if there and there.is_whole and _is_same(there, record, predictions):
             return there.record, "there already"
-        self._make_folder(target)
-        with lock_folder(target, self._warn, writes=True):
+        with job.target.writing(job.folder, self._warn):
             sha256 = write_table(path, predictions)
             record = record.model_copy(update={"predictions_sha256": sha256})
-            write_record(target, record)
+            write_record(job.folder, record)
         return record, "merged"
-
-    def _make_folder(self, target: Path) -> None:
-        """Makes a cell's folder. Raises `UserError` where the merged folder cannot be written to."""
-        # Not earlier: where no cell can be merged, there is no folder either.
-        make_results_folder(self._out)
-        make_folder(target)
 
     def _criteria(self, parts: Sequence[Part]) -> tuple[Criterion, ...]:
         """Protocols and alphas of all parts. A protocol that no plugin brings here is told."""

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import BenchError, DamagedResult, UserError
+from harness.housekeeping.target import lock_patiently
 from harness.records.folders import RECORD, read_record
-from harness.records.locks import CellIsRunning, lock_folder
+from harness.records.locks import CellIsRunning
 from harness.records.predictions import PREDICTIONS, read_to_resume
 from harness.records.schema import Record
 from harness.scoring.points import read_cell
@@ -58,7 +59,7 @@ def read_part(folder: Path, warn: Callable[[str, str], None], *, is_target: bool
         BenchError: record or predictions are damaged, or are not there.
     """
     try:
-        with lock_folder(folder, warn):
+        with lock_patiently(folder, warn, waits_for_writers=is_target):
             return _read(folder, is_target=is_target)
     except CellIsRunning as error:
         raise CellIsRunning(

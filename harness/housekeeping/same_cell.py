@@ -13,6 +13,9 @@ from harness.records.predictions import fingerprints_of
 from harness.records.schema import Record
 from harness.scoring.truth import Truth, are_equal
 
+_SHORT = 60
+"""Most characters of two values that a message has room for."""
+
 
 def check_identity(parts: Sequence[Part]) -> None:
     """Checks that parts of one id were made by the same code and weights on the same data.
@@ -38,6 +41,40 @@ def check_identity(parts: Sequence[Part]) -> None:
             raise UserError(
                 f"{first.record.cell.id}: {first.home} and {part.home} have predictions of other versions of "
                 f"{listed(changed)} (options, code or files); run one of them again"
+            )
+
+
+def describe_difference(left: Record, right: Record) -> str:
+    """What two cells that should be one differ in: `precision (fp32 and bf16)`, `plugin code and weights`."""
+    ours, theirs = _aspects(left), _aspects(right)
+    texts: list[str] = []
+    for name, value in ours.items():
+        if None not in (value, theirs[name]) and value != theirs[name]:
+            is_short = len(f"{value}{theirs[name]}") <= _SHORT
+            texts.append(f"{name} ({value} and {theirs[name]})" if is_short else name)
+    return listed(texts) or "versions"
+
+
+def check_versions(parts: Sequence[Part]) -> None:
+    """Checks that parts were computed with the same packages.
+
+    Raises:
+        UserError: in one line, the packages and both versions of each.
+    """
+    first = parts[0]
+    for part in parts[1:]:
+        if not (first.record.provenance and part.record.provenance):
+            continue
+        ours, theirs = first.record.provenance.versions, part.record.provenance.versions
+        texts: list[str] = []
+        for name in sorted(ours.keys() | theirs.keys()):
+            own, other = ours.get(name, "none"), theirs.get(name, "none")
+            if own != other:
+                texts.append(f"{name} ({own} and {other})")
+        if texts:
+            raise UserError(
+                f"{first.record.cell.id}: {first.home} and {part.home} were run with other versions of "
+                f"{listed(texts)}; run one of them again, or give --allow-mixed-versions"
             )
 
 

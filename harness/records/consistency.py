@@ -83,6 +83,8 @@ def _of_status(record: Record) -> Iterator[str]:
 
 
 def _of_counts(record: Record, counts: Counts) -> Iterator[str]:
+    if counts.shard:
+        yield from _of_shard("counts", counts.shard)
     for name, info in record.localizers.items():
         told = info.pairs + info.failed + counts.excluded
         if told > counts.pairs:
@@ -90,8 +92,16 @@ def _of_counts(record: Record, counts: Counts) -> Iterator[str]:
                 f"localizer {name}: {info.pairs} pairs with predictions, {info.failed} failed and "
                 f"{counts.excluded} excluded, of {counts.pairs}"
             )
+        for shard in info.shards:
+            yield from _of_shard(f"localizer {name}", shard)
         if info.keypoints < info.pairs:
             yield f"localizer {name}: {info.keypoints} keypoints in {info.pairs} pairs"
+
+
+def _of_shard(where: str, shard: str) -> Iterator[str]:
+    number, _, count = shard.partition("/")
+    if int(number) > int(count):
+        yield f"{where}: there is no shard {shard}"
 
 
 def _of_score(score: Score, info: LocalizerInfo) -> Iterator[str]:

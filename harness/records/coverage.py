@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from harness.messages import counted, failed_pairs, listed
 from harness.records.schema import Counts, LocalizerInfo, Record
 from harness.records.slices import category_of
@@ -13,8 +15,8 @@ _MOST_NAMED = 3
 def coverage_notes(record: Record, localizer: str, protocol: str = "") -> list[str]:
     """Reasons why numbers are not those of the whole split; none where they are.
 
-    `limited to 60 of 250 pairs (6 in each of 10 categories)`, `not whole: 6 pairs instead of the official
-    12,234`, `2 pairs failed`.
+    `limited to 60 of 250 pairs (6 in each of 10 categories)`, `limited to shard 3/8: 32 of 250 pairs`, `not
+    whole: 6 pairs instead of the official 12,234`, `2 pairs failed`.
 
     Args:
         protocol: counts the pairs as well that cannot be scored under it.
@@ -43,9 +45,19 @@ def ranking_notes(record: Record, localizer: str, protocol: str) -> list[str]:
 def _limit_note(record: Record, localizer: str, info: LocalizerInfo, counts: Counts) -> str:
     possible = counted(counts.pairs - counts.excluded, "pair")
     # Pairs that failed were tried: they are no part of what --limit left out.
-    note = f"limited to {info.pairs + info.failed:,} of {possible}"
+    note = f"limited to {shards_text(info.shards)}{info.pairs + info.failed:,} of {possible}"
     categories = _categories_text(record, localizer, counts)
     return f"{note} ({categories})" if categories else note
+
+
+def shards_text(shards: Sequence[str]) -> str:
+    """`shard 3/8: `, `shards 1/8 and 3/8: `, `5 of 8 shards: `; empty where there are none."""
+    if not shards:
+        return ""
+    counts = {name.partition("/")[2] for name in shards}
+    if len(shards) > _MOST_NAMED and len(counts) == 1:
+        return f"{len(shards)} of {counted(int(counts.pop()), 'shard')}: "
+    return f"{'shard' if len(shards) == 1 else 'shards'} {listed(shards)}: "
 
 
 def _categories_text(record: Record, localizer: str, counts: Counts) -> str:

@@ -72,6 +72,10 @@ class CellInfo(_Model):
         return Size(*self.fed)
 
 
+ShardName = Annotated[str, pydantic.Field(pattern="^[1-9][0-9]{0,8}/[1-9][0-9]{0,8}$")]
+"""One of the parts into which the pairs asked for were cut: `3/8`."""
+
+
 class LocalizerInfo(_Model):
     """Options of one localizer, and the number of pairs it has predicted."""
 
@@ -83,6 +87,8 @@ class LocalizerInfo(_Model):
     """Keypoints of these pairs."""
     failed: pydantic.NonNegativeInt
     """Pairs that raised, so that there is no prediction."""
+    shards: list[ShardName] = []
+    """Shards of the pairs asked for that were run, as `3/8`; empty without `--shard`, and with all pairs."""
 
 
 class Score(_Model):
@@ -148,6 +154,8 @@ class Counts(_Model):
     """Points that are not finite in one of the images: neither predicted nor counted."""
     limit: pydantic.PositiveInt | None
     """The --limit of the last run, null where every pair was asked for."""
+    shard: ShardName | None = None
+    """The --shard of the last run, as `3/8`; null without, and where all shards are there."""
     official: int | None = None
     """Pairs of the split as it was published, null where nobody says it."""
     categories: int | None = None
@@ -280,7 +288,7 @@ class Record(_Model):
     cell: CellInfo
     """What was run."""
     counts: Counts | None = None
-    """Pairs of the split; null where the cell failed as a whole or is not applicable."""
+    """Pairs of the split; null where the cell failed as a whole or is not applicable, but for a shard."""
     localizers: dict[str, LocalizerInfo] = {}
     """Localizer -> its options and counts."""
     thresholds: dict[str, str] = {}
@@ -296,7 +304,7 @@ class Record(_Model):
     failures: list[Failure] = []
     """Pairs that failed, one entry for each cause."""
     tracebacks: dict[str, str] = {}
-    """Kind and place of an error, `KeyError, file.py:12` -> traceback of the first failure of that cause."""
+    """Kind and place of an error, `KeyError, file.py:12` -> traceback of one failure of that cause."""
     error: Error | None = None
     """Why the cell failed as a whole; null where it did not."""
     reason: str = ""

@@ -8,11 +8,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from harness.errors import BenchError, DataError, ExtractionError, NotApplicable, UserError
+from harness.errors import BenchError, DataError, NotApplicable, UserError
 from harness.files import file_sha256, make_folder, remove_files
 from harness.interrupts import check_interrupt
 from harness.isolation.origin import with_tracebacks
-from harness.messages import bytes_text, failed_pairs, one_line
+from harness.messages import bytes_text, one_line
 from harness.records.folders import (
     RECORD,
     read_record,
@@ -24,6 +24,7 @@ from harness.records.locks import CellIsRunning, leftovers, lock_folder
 from harness.records.predictions import PREDICTIONS, merge_tables, predicted_tasks, write_table
 from harness.records.schema import Failure, Record
 from harness.running.asked import asked_pairs
+from harness.running.failures import AllFailed, all_failures
 from harness.running.found import describe_found, title
 from harness.running.lost import describe_damage
 from harness.running.predict import Work
@@ -217,9 +218,9 @@ class CellRun:
                 f"cache folder {resolved.options.cache}",
                 f"{work.cache_trouble}; the run goes on without writing all of it",
             )
-        predictions, sha256 = _gather_predictions(resolved, work, begun.sha256)
         # Nothing of a record that is replaced still holds: neither failures nor the machine.
         lasting = None if resolved.options.fresh else begun.earlier
+        predictions, sha256 = _gather_predictions(resolved, work, begun.sha256, lasting)
         record = make_record(resolved, begun.measures, predictions, sha256, work, lasting)
         write_record(resolved.folder, record)
         remove_shards(resolved.folder)
@@ -248,21 +249,25 @@ def missing_pairs(resolved: ResolvedCell, stored: Stored) -> dict[str, list[str]
     return missing
 
 
-def _gather_predictions(resolved: ResolvedCell, work: Work, sha256: str) -> tuple[pa.Table, str]:
+def _gather_predictions(
+    resolved: ResolvedCell, work: Work, sha256: str, earlier: Record | None
+) -> tuple[pa.Table, str]:
     """Puts all predictions of the cell into one file.
 
     Args:
         sha256: of the file there is, as the cell's record has it.
+        earlier: the record that will be replaced.
 
     Returns:
         The predictions, and the file's sha256.
 
     Raises:
+        NotApplicable: there are none, since the shard has no pair.
         BenchError: there are none, or a picture is missing since.
     """
     stored = read_stored(resolved, sha256)
     if not any(table.num_rows for table in stored.tables):
-        raise _nothing_predicted(resolved, work)
+        raise _nothing_predicted(resolved, work, earlier)
     predictions = add_truth(merge_tables(stored.tables), truth_of(resolved.index))
     path = resolved.folder / PREDICTIONS
     # A file of an earlier version is written again, with the truth that it lacks.
@@ -271,13 +276,12 @@ def _gather_predictions(resolved: ResolvedCell, work: Work, sha256: str) -> tupl
     return predictions, write_table(path, predictions)
 
 
-def _nothing_predicted(resolved: ResolvedCell, work: Work) -> BenchError:
-    if work.failures:
-        error = ExtractionError(
-            f"all {failed_pairs(len(work.failures))}; the first: {work.failures[0].error}"
-        )
-        return with_tracebacks(error, work.tracebacks)
-    index = resolved.index
+def _nothing_predicted(resolved: ResolvedCell, work: Work, earlier: Record | None) -> Exception:
+    index, shard = resolved.index, resolved.options.shard
+    if failures := all_failures(index, work, earlier, set(), ()):
+        return with_tracebacks(AllFailed(failures, work.tracebacks), work.tracebacks)
+    if shard and not asked_pairs(index, resolved.options):
+        return NotApplicable(f"shard {shard} is empty: there are fewer pairs than shards")
     return DataError(
         f"{index.label} {index.split}: none of its {len(index.pair_ids)} pairs has a valid point"
     )

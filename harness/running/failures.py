@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from harness.datasets.splits import SplitIndex
+from harness.errors import ExtractionError
+from harness.messages import failed_pairs
 from harness.records.schema import Failure, Record
 from harness.running.predict import Work
 from harness.scoring.criteria import Criterion
@@ -55,6 +57,26 @@ def standing_failures(
         elif left:
             standing.append(failure.model_copy(update={"localizers": left}))
     return standing
+
+
+class AllFailed(ExtractionError):
+    """Every pair of a cell failed.
+
+    Attributes:
+        failures: of all runs of the cell.
+        tracebacks: kind and place of an error -> one traceback.
+    """
+
+    def __init__(self, failures: Sequence[Failure], tracebacks: Mapping[str, str]) -> None:
+        super().__init__(all_failed_text(failures))
+        self.failures, self.tracebacks = failures, tracebacks
+
+
+def all_failed_text(failures: Sequence[Failure]) -> str:
+    """`all 12 pairs failed; the first: ...`, of a cell without a prediction."""
+    ordered = in_order(failures)
+    pairs = len({failure.pair_id for failure in ordered})
+    return f"all {failed_pairs(pairs)}; the first: {ordered[0].error}"
 
 
 def _with_localizers(failure: Failure, work: Work) -> Failure:

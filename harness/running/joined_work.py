@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from harness.records.schema import CacheUse, Failure, Stage
-from harness.running.predict import MOST_TRACEBACKS, Work, in_dataset_order
+from harness.records.tracebacks import join_tracebacks
+from harness.running.predict import Work, in_dataset_order
 from harness.running.resolve import ResolvedCell
 
 
@@ -16,14 +17,10 @@ def join_work(resolved: ResolvedCell, parts: Sequence[Work]) -> Work:
         parts: at least one.
     """
     failures: list[Failure] = []
-    tracebacks: dict[str, str] = {}
     stages: dict[str, Stage] = {}
     cache: dict[str, CacheUse] = {}
     for part in parts:
         failures += part.failures
-        for key, text in part.tracebacks.items():
-            if len(tracebacks) < MOST_TRACEBACKS:
-                tracebacks.setdefault(key, text)
         for name, stage in part.stages.items():
             stages[name] = _joined_stage(stages[name], stage) if name in stages else stage
         for name, use in part.cache.items():
@@ -35,7 +32,7 @@ def join_work(resolved: ResolvedCell, parts: Sequence[Work]) -> Work:
         attempted=frozenset().union(*(part.attempted for part in parts)),
         computed=sum(part.computed for part in parts),
         failures=in_dataset_order(resolved, failures),
-        tracebacks=tracebacks,
+        tracebacks=join_tracebacks(part.tracebacks for part in parts),
         stages=stages,
         cache=cache,
         cache_trouble=next((part.cache_trouble for part in parts if part.cache_trouble), ""),

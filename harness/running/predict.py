@@ -20,6 +20,7 @@ from harness.interrupts import check_interrupt, holding_interrupts
 from harness.isolation.time_limit import CallLimit
 from harness.messages import one_line
 from harness.records.schema import CacheUse, Failure, Stage
+from harness.records.tracebacks import add_traceback
 from harness.running.clock import StageClock
 from harness.running.locate import Queue
 from harness.running.resolve import ResolvedCell
@@ -31,9 +32,6 @@ SHARD_PAIRS = 32
 
 SHARD_SECONDS = 30.0
 """Predictions of slow work are handed over more often."""
-
-MOST_TRACEBACKS = 20
-"""Tracebacks of different errors that a record holds."""
 
 WantedPairs = Mapping[str, Sequence[str]]
 """Pair -> names of the localizers that are to predict its points."""
@@ -61,7 +59,7 @@ class Work:
         attempted: pairs and localizers that were worked on, with or without success.
         computed: number of pairs whose features were computed.
         failures: in the dataset's order.
-        tracebacks: kind and place of an error -> traceback of the first one.
+        tracebacks: kind and place of an error -> one traceback.
         cache_trouble: the reason why something was not written to the cache; empty where all was.
         gpu_peak_memory_bytes: None without a GPU.
         hardware: of the machine that did it; empty for this one.
@@ -240,8 +238,8 @@ class Predictor:
         check_interrupt()
         self._failures.append(Failure(pair_id=pair_id, localizer=localizer, error=message))
         origin = origin_of(error)
-        if origin and len(self._tracebacks) < MOST_TRACEBACKS:
-            self._tracebacks.setdefault(origin.key, origin.traceback)
+        if origin:
+            add_traceback(self._tracebacks, origin.key, origin.traceback)
 
 
 def now() -> str:

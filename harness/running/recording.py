@@ -20,9 +20,11 @@ from harness.records.schema import (
     Stage,
     environment_of,
 )
+from harness.records.tracebacks import join_tracebacks
+from harness.running.asked import covered_shards
 from harness.running.clock import StageClock
-from harness.running.failures import all_failures
-from harness.running.predict import MOST_TRACEBACKS, Work
+from harness.running.failures import AllFailed, all_failures
+from harness.running.predict import Work
 from harness.running.resolve import ResolvedCell, files_key, fingerprint_options
 from harness.scoring.criteria import averagings_of, frames_of
 from harness.scoring.measure_hash import measures_of
@@ -68,46 +70,66 @@ def make_record(
         path = resolved.folder / PREDICTIONS
         scores, thresholds = score_all(truth, predictions, criteria, info.input_size, path)
     failures = all_failures(index, work, earlier, predicted_tasks(predictions), criteria)
+    localizers = _localizer_infos(resolved, predictions, failures, earlier)
     # Scoring is a stage of its own: the clock of the work has stopped.
     stages = {**work.stages, **clock.stages()}
     return Record(
         status="partial" if failures else "ok",
         cell=info,
-        counts=Counts(
-            pairs=len(index.pair_ids),
-            excluded=len(index.excluded),
-            absent_points=index.absent_points,
-            limit=resolved.options.limit,
-            official=index.official_pairs,
-            categories=len({pair.category for pair in index.pairs.values()}),
-        ),
-        localizers=_localizer_infos(resolved, predictions, failures, earlier),
+        counts=_counts(resolved, has_shards=any(info.shards for info in localizers.values())),
+        localizers=localizers,
         thresholds=thresholds,
         frames=frames_of(criteria),
         averagings=averagings_of(criteria),
         measures=measures_of(criteria),
         scores=scores,
         failures=failures,
-        tracebacks=_tracebacks(work, earlier) if failures else {},
+        tracebacks=join_tracebacks(each.tracebacks for each in (work, earlier) if each) if failures else {},
         provenance=_provenance(resolved, work, earlier, stages),
         not_applicable=merge_reasons(measures, earlier),
         predictions_sha256=sha256,
     )
 
 
+def _counts(resolved: ResolvedCell, *, has_shards: bool) -> Counts:
+    """Numbers of the split's pairs.
+
+    Args:
+        has_shards: whether some shards of the pairs asked for are missing.
+    """
+    index, options = resolved.index, resolved.options
+    return Counts(
+        pairs=len(index.pair_ids),
+        excluded=len(index.excluded),
+        absent_points=index.absent_points,
+        limit=options.limit,
+        shard=str(options.shard) if options.shard and has_shards else None,
+        official=index.official_pairs,
+        categories=len({pair.category for pair in index.pairs.values()}),
+    )
+
+
 def record_of_misfit(resolved: ResolvedCell, reason: str) -> Record:
     """The record of a cell whose method and prompt do not fit together."""
-    return Record(status="not-applicable", cell=resolved.info(), reason=reason)
+    return Record(
+        status="not-applicable", cell=resolved.info(), reason=reason, counts=_counts_of_shard(resolved)
+    )
 
 
 def record_of_failure(resolved: ResolvedCell, error: BaseException) -> Record:
     """The record of a cell that failed as a whole."""
-    return record_of_error(resolved, describe_error(error))
+    record = record_of_error(resolved, describe_error(error))
+    if isinstance(error, AllFailed) and resolved.options.shard:
+        # In the whole cell they are some failures of many.
+        failures, tracebacks = list(error.failures), dict(error.tracebacks)
+        return record.model_copy(update={"failures": failures, "tracebacks": tracebacks})
+    return record
 
 
 def record_of_error(resolved: ResolvedCell, error: Error) -> Record:
     """The same of an error that is described already, as one of another process is."""
-    return Record(status="failed", cell=resolved.info(), error=error)
+    counts = _counts_of_shard(resolved)
+    return Record(status="failed", cell=resolved.info(), error=error, counts=counts)
 
 
 def describe_error(error: BaseException) -> Error:
@@ -115,13 +137,9 @@ def describe_error(error: BaseException) -> Error:
     return Error(type=type(error).__name__, message=one_line(error), traceback=traceback_of(error))
 
 
-def _tracebacks(work: Work, earlier: Record | None) -> dict[str, str]:
-    """Tracebacks of this run's failures, then those of the earlier record, as far as there is room."""
-    tracebacks = {**work.tracebacks}
-    for key, text in earlier.tracebacks.items() if earlier else ():
-        if len(tracebacks) < MOST_TRACEBACKS:
-            tracebacks.setdefault(key, text)
-    return tracebacks
+def _counts_of_shard(resolved: ResolvedCell) -> Counts | None:
+    """Counts of a cell without numbers: those who merge shards must know which one it was."""
+    return _counts(resolved, has_shards=True) if resolved.options.shard else None
 
 
 def _localizer_infos(
@@ -134,6 +152,10 @@ def _localizer_infos(
         if failure.protocol is None:
             for name in [failure.localizer] if failure.localizer else failure.localizers:
                 failed.setdefault(name, set()).add(failure.pair_id)
+    tried = {name: set(pair_ids) for name, pair_ids in failed.items()}
+    for pair_id, name in predicted_tasks(predictions):
+        tried.setdefault(name, set()).add(pair_id)
+    before = earlier.localizers if earlier else {}
     options = _localizer_options(resolved, predictions, earlier)
     infos: dict[str, LocalizerInfo] = {}
     # A localizer that failed on every pair it was asked for counts, too.
@@ -144,6 +166,12 @@ def _localizer_infos(
             pairs=pairs,
             keypoints=keypoints,
             failed=len(failed.get(name, ())),
+            shards=covered_shards(
+                resolved.index,
+                resolved.options,
+                tried[name],
+                before[name].shards if name in before else (),
+            ),
         )
     return infos
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,9 +15,10 @@ from support.made_up_splits import a_split
 
 from harness.datasets.selection import predictable_pairs
 from harness.datasets.shapes.spec import SHAPES
-from harness.datasets.sharding import order_for_cuts, pairs_of_shard
+from harness.datasets.sharding import cut_into_shards, order_for_cuts
 from harness.datasets.splits import read_split
-from harness.running.asked import pairs_within
+from harness.running.asked import asked_pairs, covered_shards
+from harness.running.resources import RunOptions
 from harness.sweep import Shard
 
 
@@ -37,6 +41,10 @@ PAIRS = st.lists(
 )
 
 
+def options(**changes):
+    return RunOptions(data_root=Path(), out=Path(), criteria=(), **changes)
+
+
 def shards_of(count):
     return [Shard(number, count) for number in range(1, count + 1)]
 
@@ -45,7 +53,8 @@ def shards_of(count):
 def test_shards_are_a_partition_of_almost_equal_parts(pairs, count):
     index = a_split_of(pairs)
     asked = predictable_pairs(index)
-    parts = [pairs_of_shard(index, asked, shard) for shard in shards_of(count)]
+    parts = cut_into_shards(index, asked, count)
+    assert len(parts) == min(count, len(asked))
     together = [pair_id for part in parts for pair_id in part]
     assert sorted(together) == sorted(asked)
     assert len(set(together)) == len(together)
@@ -71,8 +80,22 @@ def test_an_order_keeps_categories_in_one_piece(pairs, cuts):
 def test_limited_pairs_are_cut_in_the_same_way(pairs, count, limit):
     index = a_split_of(pairs)
     asked = predictable_pairs(index, limit)
-    parts = [pairs_within(index, limit, shard) for shard in shards_of(count)]
+    parts = [asked_pairs(index, options(limit=limit, shard=shard)) for shard in shards_of(count)]
     assert sorted(pair_id for part in parts for pair_id in part) == sorted(asked)
+    assert sorted(map(len, parts), reverse=True) == list(map(len, parts)), "empty ones come last"
+
+
+@given(PAIRS, st.integers(1, 9), st.data())
+def test_a_shard_is_covered_when_all_of_its_pairs_are(pairs, count, data):
+    index = a_split_of(pairs)
+    parts = cut_into_shards(index, index.pair_ids, count)
+    chosen = data.draw(st.sets(st.integers(1, len(parts)), max_size=len(parts) - 1))
+    tried = {pair_id for number in chosen for pair_id in parts[number - 1]}
+    run = options(shard=Shard(1, count))
+    assert covered_shards(index, run, tried) == [f"{number}/{count}" for number in sorted(chosen)]
+    assert covered_shards(index, options(), tried) == []
+    assert covered_shards(index, options(), tried, [f"1/{count}"]) == covered_shards(index, run, tried)
+    assert covered_shards(index, run, set(index.pair_ids)) == []
 
 
 @given(st.integers(0, 10**6), st.integers(1, 10**9))
@@ -94,7 +117,7 @@ def pictures_in(index, part):
 def test_few_pictures_are_in_several_shards():
     # Every picture with every other: 20 pictures, 380 pairs.
     index = a_split([(a, b) for a in range(20) for b in range(20) if a != b])
-    sizes = [len(pictures_in(index, pairs_of_shard(index, index.pair_ids, shard))) for shard in shards_of(8)]
+    sizes = [len(pictures_in(index, part)) for part in cut_into_shards(index, index.pair_ids, 8)]
     # Five sources and all targets would be 20 each time.
     assert sum(sizes) <= 100
     assert max(sizes) <= 17
@@ -102,7 +125,7 @@ def test_few_pictures_are_in_several_shards():
 
 def test_a_shard_has_few_categories(tmp_path):
     index = read_split(SHAPES, tmp_path, "test")
-    parts = [pairs_of_shard(index, index.pair_ids, shard) for shard in shards_of(5)]
+    parts = cut_into_shards(index, index.pair_ids, 5)
     categories = [{index.pairs[pair_id].category for pair_id in part} for part in parts]
     assert [len(each) for each in categories] == [2] * 5, "ten categories of sixty pairs"
 
@@ -111,11 +134,11 @@ def test_cuts_are_the_same_for_ever(tmp_path):
     """Machines with other versions of this program must not take other pairs under one name."""
     index = read_split(SHAPES, tmp_path, "test")
     asked = predictable_pairs(index, 30)
-    cuts = {str(shard): pairs_of_shard(index, asked, shard) for shard in shards_of(7)}
-    assert {shard: len(part) for shard, part in cuts.items()} == {
-        "1/7": 5, "2/7": 5, "3/7": 4, "4/7": 4, "5/7": 4, "6/7": 4, "7/7": 4,
-    }  # fmt: skip
-    assert [index.pairs[pair_id].category for pair_id in cuts["3/7"]] == ["boat", "boat", "car", "car"]
+    parts = cut_into_shards(index, asked, 7)
+    assert list(map(len, parts)) == [5, 5, 4, 4, 4, 4, 4]
+    assert [index.pairs[pair_id].category for pair_id in parts[2]] == ["boat", "boat", "car", "car"]
+    text = json.dumps(parts)
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "06c88ccbf27b0a5c"
 
 
 @pytest.mark.parametrize("text", ["3/8", " 3/8 ", "03/08"])

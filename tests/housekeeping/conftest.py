@@ -8,6 +8,8 @@ from shutil import copytree
 import pytest
 from support.photos import make_photos
 
+from harness.housekeeping import target
+
 
 @pytest.fixture(scope="session")
 def run_once(tmp_path_factory) -> Path:
@@ -32,3 +34,9 @@ def cell(results) -> Path:
     """The folder of method hog's cell in the copy."""
     (folder,) = results.glob("*-hog.*")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    """A merge that meets another command in a cell's folder does not wait for it."""
+    monkeypatch.setattr(target, "PATIENCE", 0.0)

@@ -153,6 +153,7 @@ def test_a_localizer_that_returns_nan_fails_its_own_row(bench, photos, tmp_path,
     assert done.complaint.endswith(" (the first: pair 000001)")
     assert the_record(tmp_path / "r")["localizers"]["argmax"] | {"options": 0} == {
         "options": 0,
+        "shards": [],
         "pairs": 12,
         "keypoints": 60,
         "failed": 0,
@@ -194,6 +195,7 @@ def test_points_that_are_not_there_and_pairs_without_any(bench, photos, tmp_path
         "excluded": 1,
         "absent_points": 7,
         "limit": None,
+        "shard": None,
         "official": None,
         "categories": 1,
     }
