@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -67,12 +67,22 @@ class _Bench(click.Group):
         plugin_command: click.Command = commands[cmd_name].make()
         return plugin_command
 
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        with _as_interruption():
+            return super().make_context(*arguments, **options)
+
     def invoke(self, ctx: click.Context) -> object:
-        try:
+        with _as_interruption():
             return super().invoke(ctx)
-        except KeyboardInterrupt as error:
-            # click would print an empty line.
-            raise _Interruption from error
+
+
+@contextmanager
+def _as_interruption() -> Iterator[None]:
+    """Passes an interrupt through click, which would print an empty line for it."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise _Interruption from error
 
 
 class _Interruption(BaseException):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path, PurePosixPath
@@ -104,6 +105,15 @@ def finish_download(part: Path, path: Path) -> None:
         sync_folder(path.parent)
     # The notes last: a kill before that leaves a file too many, and not a part of unknown version.
     remove_files([notes_path(part)])
+
+
+def forget_download(path: Path) -> None:
+    """Removes what a fetch that was killed at its very end has left beside a complete file: its notes."""
+    part = part_of(path)
+    # Notes beside a part are of a download that goes on. The folder may be there for reading alone.
+    if not part.exists():
+        with suppress(OSError):
+            notes_path(part).unlink(missing_ok=True)
 
 
 def discard_download(part: Path) -> None:

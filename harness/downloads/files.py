@@ -18,6 +18,7 @@ from harness.downloads.download import (
     discard_download,
     download,
     finish_download,
+    forget_download,
     part_of,
 )
 from harness.downloads.holding import holding
@@ -100,6 +101,7 @@ def fetch_files(
                 is_held = True
             # Once more: the process that held the folder may just have brought it.
             if is_present(file, folder):
+                forget_download(download_path(file, folder))
                 yield FetchedFile(folder / (file.provides or file.path), "there")
                 continue
             try:

@@ -21,6 +21,7 @@ from harness.tables.captions import (
 from harness.tables.columns import Column, ranking_columns
 from harness.tables.marks import mark_best
 from harness.tables.names import Names
+from harness.tables.pair_counts import pair_count_sentences
 from harness.tables.place_captions import place_sentences, place_text
 from harness.tables.ranking import Ranking, rank_rows
 from harness.tables.reported import all_tidy_rows, measured_rows, reported_columns, reported_rows
@@ -153,6 +154,7 @@ def _caption(
     """The caption's sentences; `seeds`: the one on these; `places` are None where rows were not tested."""
     scores = row_scores(ranking.rows, view.columns(records))
     sentences = [numbers_caption(records, view, scores), *filter(None, [seeds])]
+    sentences += pair_count_sentences(records, view)
     sentences += _place_part(records, view, ranking, places)
     if sentence := order_sentence([ranking.ranked], ranking.columns, view):
         sentences.append(sentence)

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
-from harness.downloads.download import Note, Progress, discard_download, download, finish_download
+from harness.downloads.download import (
+    Note,
+    Progress,
+    discard_download,
+    download,
+    finish_download,
+    forget_download,
+)
 from harness.downloads.files import fetch_files
 from harness.downloads.holding import holding
 from harness.downloads.http import DownloadFailed
@@ -207,6 +214,7 @@ def _fetch_file(
     if path.is_file():
         record = FileRecord.of(path)
         if file.is_same(path, record.sha256) and expected in ("", record.sha256):
+            forget_download(path)
             return record
     try:
         part = download(repository.url(name), path, progress, headers, note=note, is_checked=True)

@@ -241,6 +241,13 @@ def test_limited_failed_and_foreign_rows_are_marked_and_not_ranked():
     assert all(row["birds @0.10"] == "–" for row in rows if row["method"] == "broken")
 
 
+def test_a_caption_says_where_the_pairs_of_a_torn_row_have_gone():
+    records = [a_record("whole", 10.0), a_record("torn", 98.0, stored=9, failed=1)]
+    caption = table_of(leaderboard, records).caption
+    assert "Pairs of torn, argmax, on birds: 10 planned = 9 scored + 1 failed + 0 excluded." in caption
+    assert "Pairs of whole" not in caption
+
+
 def test_a_method_alone_with_every_dataset_has_no_place():
     records = [
         a_record("both", 10.0),
