@@ -19,6 +19,7 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import click
@@ -212,19 +213,27 @@ def seconds_of(
     return cell.part(units, split) / (machine.peak * TERA * machine.share) + beside
 
 
+@lru_cache
+def _cut(size: int, is_by_pair: bool) -> list[Split]:
+    return list(cut(size, is_by_pair))
+
+
+def unit_sizes(cells: int, workers: int) -> list[int]:
+    """Pairs of a unit of each cell: cells that follow find work for everyone, and the last are cut smaller."""
+    return [unit_size(SPAIR_TEST.pairs * left, workers) for left in range(cells, 0, -1)]
+
+
 def estimate(cells: Sequence[Cell], workers: int, machine: Machine) -> tuple[list[Taken], float]:
     """What each cell takes, and the tail: seconds in which some workers have nothing left to do.
 
     A worker that is free takes the next unit, of the next cell where the last one has none left.
     """
     units, besides = counted()
-    size = unit_size(SPAIR_TEST.pairs, workers)
-    by_scope = {is_by_pair: list(cut(size, is_by_pair)) for is_by_pair in (False, True)}
     free = [Worker(machine.start, number) for number in range(workers)]
     estimates: list[Taken] = []
-    for cell in cells:
+    for cell, size in zip(cells, unit_sizes(len(cells), workers), strict=True):
         taken = Taken()
-        for split in by_scope[cell.is_by_pair]:
+        for split in _cut(size, cell.is_by_pair):
             worker = free[0]
             missing = set(cell.networks) - worker.networks
             loading = sum(GIGABYTES[name] for name in missing) / machine.reading
@@ -261,7 +270,8 @@ def render(cells: Sequence[Cell], workers: int, machine: Machine) -> str:
     for number in sorted({1, 8, 64, workers}):
         estimates, tail = estimate(cells, number, machine)
         numbers = _numbers(total(estimates, number, machine))
-        others.append([str(number), str(unit_size(SPAIR_TEST.pairs, number)), *numbers, duration(tail)])
+        first, *_, last = [*unit_sizes(len(cells), number), unit_size(SPAIR_TEST.pairs, number)]
+        others.append([str(number), f"{first} to {last}", *numbers, duration(tail)])
     assumed = (
         f"{SPAIR_TEST.pairs:,} pairs of {SPAIR_TEST.pictures} pictures of SPair-71k, {len(cells)} cells, "
         f"{workers} workers of one GPU each; {100 * machine.share:g} % of {machine.peak:g} TFLOP/s; "
