@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from socket import socketpair
+from typing import Any
 
 import psutil
 from support.paths import ROOT
@@ -123,16 +124,28 @@ class WarmBench:
         """
         request = {**self._request(words, folder), **(kill.request() if kill else {}), **more}
         request["environment"] |= environment or {}
-        answer = self._ask(request)
-        texts = {key: Path(path).read_text(errors="replace") for key, path in self._outputs.items()}
-        return Ended(
-            answer["status"],
-            texts["out"],
-            texts["err"],
-            answer["steps"],
-            answer["seconds"],
-            tuple(orphans_of(answer["pid"])),
-        )
+        (ended,) = self._run([request])
+        return ended
+
+    def together(
+        self, commands: Sequence[Sequence[object]], folder: Path, environment: Mapping[str, str] | None = None
+    ) -> list[Ended]:
+        """Runs several commands in one folder at the same time."""
+        requests = []
+        for number, words in enumerate(commands):
+            request = self._request(words, folder)
+            request["environment"] |= environment or {}
+            request |= {key: f"{path}-{number}" for key, path in self._outputs.items()}
+            requests.append(request)
+        return self._run(requests)
+
+    def _run(self, requests: Sequence[dict]) -> list[Ended]:
+        endings = []
+        for request, answer in zip(requests, self._ask({"together": list(requests)}), strict=True):
+            out, err = (Path(request[key]).read_text(errors="replace") for key in ("out", "err"))
+            orphans = tuple(orphans_of(answer["pid"]))
+            endings.append(Ended(answer["status"], out, err, answer["steps"], answer["seconds"], orphans))
+        return endings
 
     @property
     def _outputs(self) -> dict[str, str]:
@@ -148,7 +161,7 @@ class WarmBench:
             **self._outputs,
         }
 
-    def _ask(self, request: dict) -> dict:
+    def _ask(self, request: dict) -> Any:
         self._lines.write(json.dumps(request) + "\n")
         self._lines.flush()
         return json.loads(self._lines.readline())

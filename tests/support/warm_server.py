@@ -61,14 +61,18 @@ def serve(channel: socket) -> None:
                 lines.flush()
                 continue
             counter[:] = struct.pack("q", 0)
-            pid = os.fork()
-            if not pid:
-                # Left to the child as a whole: it returns from here, and ends as any program does.
-                become(request, counter, channel.fileno())
-                return
-            answer = wait(pid, request)
-            answer["steps"] = struct.unpack("q", counter[:])[0]
-            lines.write(json.dumps(answer) + "\n")
+            parts, pids = request["together"], []
+            for part in parts:
+                pid = os.fork()
+                if not pid:
+                    # Left to the child as a whole: it returns from here, and ends as any program does.
+                    become(part, counter, channel.fileno())
+                    return
+                pids.append(pid)
+            answers = [wait(pid, part) for pid, part in zip(pids, parts, strict=True)]
+            for answer in answers:
+                answer["steps"] = struct.unpack("q", counter[:])[0]
+            lines.write(json.dumps(answers) + "\n")
             lines.flush()
 
 
