@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
+import subprocess
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
 import pytest
-from support.warm_bench import Ended, Kill, WarmBench
+from support.commands import command
+from support.warm_bench import PATIENCE, Ended, Kill, WarmBench, orphans_of
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
@@ -26,6 +31,9 @@ every_kill = pytest.mark.parametrize(
         for count in range(KILLS)
     ],
 )
+
+every_signal = pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+"""Of processes that begin as any command does, which takes seconds."""
 
 Left = Mapping[str, object]
 """What a command leaves: name -> bytes, or what is read of a file whose bytes tell the time."""
@@ -74,10 +82,39 @@ class Scene:
             return Kill(number, after=instants.uniform(0, self.whole.seconds), to_group=to_group)
         return Kill(number, at_step=instants.randint(1, self.whole.steps), to_group=to_group)
 
-    def check(self, kill: Kill, folder: Path) -> Ended:
+    def check(self, kill: Kill, folder: Path) -> None:
         """Kills the command in a copy of the start, runs it again, and compares with an undisturbed run."""
         shutil.copytree(self.start, folder)
-        killed = self.run(folder, kill)
+        self._compare(kill, self.run(folder, kill), folder)
+
+    def check_begun_anew(self, number: signal.Signals, instants: Random, folder: Path) -> None:
+        """The same of a process that is begun as any command is, and killed once it listens to signals."""
+        shutil.copytree(self.start, folder)
+        kill = Kill(number, after=instants.uniform(0, 10), to_group=True)
+        outputs = [folder.with_name(name) for name in ("out", "err")]
+        with outputs[0].open("w") as out, outputs[1].open("w") as err:
+            environment = {**self.warm.environment, **self.environment}
+            process = subprocess.Popen(
+                command(*self.words),
+                cwd=folder,
+                env=environment,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+            begin = time.monotonic()
+            _wait_for_handlers(process)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(kill.after)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+            status = process.wait(PATIENCE)
+        texts = [path.read_text(errors="replace") for path in outputs]
+        orphans = tuple(orphans_of(process.pid))
+        # Steps are not counted: -1.
+        self._compare(kill, Ended(status, *texts, -1, time.monotonic() - begin, orphans), folder)
+
+    def _compare(self, kill: Kill, killed: Ended, folder: Path) -> None:
         explanation = f"{kill}: {killed}"
         check_end(kill, killed, self.whole, explanation)
         again = self.run(folder)
@@ -89,7 +126,17 @@ class Scene:
         for name, content in self.expected.items():
             assert left[name] == content, f"{name}\n{explanation}"
         assert _names(folder) == self.files, explanation
-        return killed
+
+
+def _wait_for_handlers(process: subprocess.Popen) -> None:
+    """Waits until a process has a handler of SIGTERM: before, Python is beginning, and ends as it likes."""
+    end = time.monotonic() + PATIENCE
+    while process.poll() is None and time.monotonic() < end:
+        lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+        caught = next(line.split()[1] for line in lines if line.startswith("SigCgt"))
+        if int(caught, 16) >> (signal.SIGTERM - 1) & 1:
+            return
+        time.sleep(0.005)
 
 
 def check_end(kill: Kill, killed: Ended, whole: Ended, explanation: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from killing import Scene, every_kill
+from killing import Scene, every_kill, every_signal
 from support.hub_server import Hub
 
 from baselines import published
@@ -43,3 +43,8 @@ def scene(warm, start, hub):
 @every_kill
 def test_a_killed_fetch_goes_on_to_the_same_files(scene, instants, tmp_path, number, count):
     scene.check(scene.draw(number, count, instants), tmp_path / "killed")
+
+
+@every_signal
+def test_a_fetch_that_was_begun_as_any_command_goes_on(scene, instants, tmp_path, number):
+    scene.check_begun_anew(number, instants, tmp_path / "killed")

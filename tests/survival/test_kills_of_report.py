@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from killing import Scene, every_kill
+from killing import Scene, every_kill, every_signal
 from support.photos import make_photos
 
 RUN = ("run", "--methods", "position,hog", "--datasets", "folder=photos", "--out", "results")
@@ -23,3 +23,8 @@ def scene(warm, start):
 @every_kill
 def test_a_killed_report_leaves_the_old_page_or_the_new_one(scene, instants, tmp_path, number, count):
     scene.check(scene.draw(number, count, instants), tmp_path / "killed")
+
+
+@every_signal
+def test_a_report_that_was_begun_as_any_command_goes_on(scene, instants, tmp_path, number):
+    scene.check_begun_anew(number, instants, tmp_path / "killed")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from killing import Scene, every_kill, read_results
+from killing import Scene, every_kill, every_signal, read_results
 from support.photos import make_photos
 from support.trainings import make_workspace
 
@@ -24,3 +24,8 @@ def scene(warm, start):
 @every_kill
 def test_a_killed_run_goes_on_to_the_same_bytes(scene, instants, tmp_path, number, count):
     scene.check(scene.draw(number, count, instants), tmp_path / "killed")
+
+
+@every_signal
+def test_a_run_that_was_begun_as_any_command_goes_on(scene, instants, tmp_path, number):
+    scene.check_begun_anew(number, instants, tmp_path / "killed")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from killing import Scene, every_kill
+from killing import Scene, every_kill, every_signal
 from support.trainings import make_workspace, prompt_bytes, train_words
 
 OPTIONS = {"steps": 6, "batch": 2, "save_every": 3, "validate_every": 3, "out": "prompt", "cache": "cache"}
@@ -33,3 +33,8 @@ def scene(warm, start, tmp_path_factory):
 @every_kill
 def test_a_killed_training_goes_on_to_the_same_prompt(scene, instants, tmp_path, number, count):
     scene.check(scene.draw(number, count, instants), tmp_path / "killed")
+
+
+@every_signal
+def test_a_training_that_was_begun_as_any_command_goes_on(scene, instants, tmp_path, number):
+    scene.check_begun_anew(number, instants, tmp_path / "killed")
