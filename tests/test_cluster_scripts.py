@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 from support.pages import blocks
 from support.paths import ROOT
+
+from harness.cli import bench as root_command
+from harness.plugins.loading import load_plugins
 
 FOLDER = ROOT / "examples" / "clusters"
 SCRIPTS = sorted(FOLDER.glob("*.sh"))
@@ -85,6 +90,15 @@ def test_the_manifest_is_one_of_kuberay():
             # GPUs cannot be asked for without a limit of the same number.
             resources = container["resources"]
             assert resources["requests"] == resources["limits"]
+
+
+def test_the_manifests_command_is_one():
+    manifest = yaml.safe_load((FOLDER / "kuberay.yaml").read_text(encoding="utf-8"))
+    _, name, *words = shlex.split(manifest["spec"]["entrypoint"])
+    context = click.Context(root_command, obj=load_plugins())
+    command = root_command.get_command(context, name)
+    parsed = command.make_context(name, words, parent=context)
+    assert parsed.params["engine"] == "ray"
 
 
 def test_the_pages_manifest_is_the_file():

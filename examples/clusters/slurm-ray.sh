@@ -33,7 +33,8 @@ status=0
 # shellcheck disable=SC2016  # The inner shell expands these.
 srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 \
     ray symmetric-run --address "$head:$port" --min-nodes "$SLURM_JOB_NUM_NODES" -- \
-    bash -c 'touch "$0" && exec bench run --engine ray --address auto "$@"' "$mark" "$@" || status=$?
+    bash -c 'touch "$0" && exec "$@"' "$mark" \
+    bench run --engine ray --address "$head:$port" "$@" || status=$?
 if [ ! -e "$mark" ]; then
     echo "slurm-ray.sh: Ray did not start on all nodes; what it printed is above" >&2
     exit 1

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -64,11 +65,14 @@ echo "$job"
 class Site:
     """A folder with the commands that a script needs, and one that it runs in.
 
+    Args:
+        ray_folder: for what Ray leaves behind.
+
     Attributes:
         folder: where scripts run.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, ray_folder: str) -> None:
         self.folder = folder / "work"
         self._commands = folder / "bin"
         jobs = folder / "jobs"
@@ -93,6 +97,8 @@ class Site:
             # Ray's token belongs to the test.
             "HOME": str(folder),
             "RAY_USAGE_STATS_ENABLED": "0",
+            # What other clusters on this machine leave in the usual place is not looked at.
+            "RAY_TMPDIR": ray_folder,
             "STAND_IN_JOBS": str(jobs),
             "SLURM_JOB_ID": "4711",
             "SLURM_JOB_NUM_NODES": "1",
@@ -127,7 +133,9 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path):
-    return Site(tmp_path)
+    # A short path: Ray's sockets lie below it.
+    with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as ray_folder:
+        yield Site(tmp_path, ray_folder)
 
 
 def test_an_array_of_shards_is_the_whole(site):
