@@ -45,6 +45,8 @@ class Address(NamedTuple):
 def find_address(given: str | None) -> Address:
     """The address of a cluster that answers, or `LOCAL` where none was named and none runs here.
 
+    `auto` is left as it is where nothing is found in the usual place.
+
     Args:
         given: value of --address.
 
@@ -68,12 +70,8 @@ def find_address(given: str | None) -> Address:
         found = ""
     if found and not _trouble(found):
         return Address(found)
-    if named.text:
-        raise UserError(
-            f"{named.subject}: no Ray cluster runs on this machine; start one with 'ray start --head', give "
-            "--address HOST:PORT, or leave --address out for a cluster of this run's own"
-        )
-    return Address(LOCAL)
+    # Ray knows more ways to find one that was asked for, and says so when there is none.
+    return named if named.text else Address(LOCAL)
 
 
 def _trouble(text: str) -> str:

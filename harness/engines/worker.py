@@ -58,7 +58,7 @@ class Worker:
         self._setting.apply()
         if self._report is None:
             # A call that hangs for good ends the process, and its pairs are found as those that kill.
-            self._report = tempfile.TemporaryFile()
+            self._report = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process is there
             end_process_that_hangs(self._report.fileno())
         if self._arrival is None:
             self._arrival = Arrival(describe_machine(self._setting.device), process_facts())
