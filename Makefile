@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= results
 
-.PHONY: demo test test-survival test-docs test-wheel docs docs-reference bench bench-precision bench-coverage bench-leaderboard lint clean
+.PHONY: demo test test-survival test-cluster test-docs test-wheel docs docs-reference bench bench-precision bench-coverage bench-leaderboard lint clean
 
 demo: .venv/installed
 	$(BIN)/bench run --methods sd4match-cpm,dift --out $(OUT)
@@ -15,6 +15,10 @@ test: .venv/developed
 # What may happen to a command, and what is left: kills, full disks, clocks, two runs at once. Some minutes.
 test-survival: .venv/developed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --config-file tests/survival/pytest.ini --rootdir . --numprocesses auto --maxprocesses 4 --dist loadfile tests/survival $(ARGS)
+
+# A Ray cluster of two nodes on this machine: workers, nodes and runs that die in the middle. Some minutes.
+test-cluster: .venv/clustered
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --config-file tests/cluster/pytest.ini --rootdir . tests/cluster $(ARGS)
 
 # Every block of code on the pages, as written.
 test-docs: .venv/documented
@@ -60,6 +64,10 @@ lint: .venv/developed
 
 .venv/developed: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+.venv/clustered: .venv/developed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,cluster]'
 	touch $@
 
 .venv/documented: .venv/developed
