@@ -19,6 +19,7 @@ from harness.errors import SeveralErrors, UserError
 from harness.files import with_home
 from harness.plugins.host import Host
 from harness.specs import WeightSource
+from harness.weights.pins import pin_of
 
 if TYPE_CHECKING:
     from harness.weights.fetch import FetchedWeights
@@ -45,6 +46,7 @@ def list_(host: Host, weights_root: Path | None, as_json: bool) -> None:
     """List weight sources, where they come from, and whether they are on this machine.
 
     The size is that of the files that are there; of others about what a fetch brings, where it is known.
+    Pinned by hash are weights whose hashes are known; 'no' stands for whatever its publisher has there.
     """
     from harness.weights.presence import weight_presence
 
@@ -63,10 +65,18 @@ def list_(host: Host, weights_root: Path | None, as_json: bool) -> None:
     for source, state in states:
         origin = state.origin or _addresses(source)
         rows.append(
-            (source.name, state.state, state.size_text, source.stand_in or "", origin, _location(state))
+            (
+                source.name,
+                state.state,
+                state.size_text,
+                pin_of(source),
+                source.stand_in or "",
+                origin,
+                _location(state),
+            )
         )
-    header = ("source", "state", "size", "with tiny", "from", "place")
-    alignment = ("left", "left", "right", "left", "left", "left")
+    header = ("source", "state", "size", "pinned", "with tiny", "from", "place")
+    alignment = ("left", "left", "right", "left", "left", "left", "left")
     # Every field is a text already; tabulate must not read one as a number.
     table = tabulate(rows, header, tablefmt="plain", colalign=alignment, disable_numparse=True)
     click.echo(table)
@@ -91,6 +101,7 @@ def _fields(source: WeightSource, state: WeightPresence) -> dict[str, object]:
         "urls": [file.url for file in source.downloads],
         "files": files,
         "sha256": dict(source.sha256),
+        "pinned": pin_of(source),
         "stand_in": source.stand_in,
         "advice": source.advice,
         "reason": state.reason,

@@ -149,13 +149,13 @@ def _copy_links(folder: Path, strip: int, room: Room, links: Mapping[Path, Membe
             path = targets[path]
         for link in reversed(chain):
             member, target = links[link], targets[link]
-            if not target.is_file() or (target in chain and target not in copied):
-                raise BadArchive(
-                    f"{room.name}: member '{shown(member.name)}' is a link to '{shown(member.link)}', "
-                    "which is not a file of the archive; refused"
-                )
-            room.spend(target.stat().st_size)
             with _write_errors_named(room, member, link):
+                if not target.is_file() or (target in chain and target not in copied):
+                    raise BadArchive(
+                        f"{room.name}: member '{shown(member.name)}' is a link to '{shown(member.link)}', "
+                        "which is not a file of the archive; refused"
+                    )
+                room.spend(target.stat().st_size)
                 link.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(target, link)
             copied.add(link)

@@ -85,6 +85,11 @@ def test_a_name_that_no_disk_can_hold(tmp_path):
     assert "cannot be written (File name too long)" in refusal(make_tar(tmp_path / "a.tar", (info, b"x")))
 
 
+def test_a_link_to_a_name_that_no_disk_can_hold(tmp_path):
+    archive = make_tar(tmp_path / "a.tar", link("door", "x" * 300))
+    assert "'door' cannot be written (File name too long)" in refusal(archive)
+
+
 def test_folders_in_folders_in_folders(tmp_path):
     """Python makes and removes each in a call inside the call for the one above."""
     info = tarfile.TarInfo("a/" * 1500 + "b")

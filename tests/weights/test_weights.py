@@ -20,6 +20,7 @@ from baselines import published
 from baselines.methods import hog as handcrafted
 from harness.hookspecs import hookimpl
 from harness.specs import RemoteFile, WeightSource
+from harness.weights.pins import pin_of
 
 DINO = {
     "config.json": json.dumps(published.VISION_TRANSFORMERS["dinov2-base"]).encode(),
@@ -773,6 +774,21 @@ def test_a_variant_that_is_not_read_is_named(run, tmp_path):
     (folder / "unet" / "diffusion_pytorch_model.non_ema.safetensors").unlink()
     complaint = run("--methods", "sd-only", "--weights", f"{SD}={folder}").complaint
     assert "there is v2-1.safetensors, which is not read; diffusers makes the folder" in complaint
+
+
+def test_what_is_not_pinned_is_told(bench):
+    pins = {row["name"]: row["pinned"] for row in json.loads(bench("weights", "list", "--json").out)}
+    assert pins["stable-diffusion-2-1"] == "hash"
+    assert pins["dinov2-base"] == pins["odise-captioner"] == "no"
+    assert pins["tiny-sd4match-prompts"] == "package"
+    at_commit = WeightSource(name="mine", mirrors=(f"owner/name@{'0' * 40}",))
+    assert pin_of(at_commit) == "commit"
+    assert pin_of(dataclasses.replace(at_commit, mirrors=(*at_commit.mirrors, "owner/other"))) == "no"
+    files = (RemoteFile("http://x/a", "a", sha256="0" * 64), RemoteFile("http://x/b", "b"))
+    assert pin_of(WeightSource(name="mine", downloads=files)) == "no"
+    assert pin_of(WeightSource(name="mine", downloads=files[:1])) == "hash"
+    header = bench("weights", "list").out.splitlines()[0].split()
+    assert header == ["source", "state", "size", "pinned", "with", "tiny", "from", "place"]
 
 
 def test_sizes_of_what_is_to_be_fetched_are_told(bench, monkeypatch, tmp_path):
