@@ -75,7 +75,7 @@ def ask(url: str, headers: Mapping[str, str]) -> Iterator[requests.Response]:
     common = {"Accept-Encoding": "identity", "User-Agent": f"correspondence-bench/{__version__}"}
     with requests.Session() as session:
         # It would look for a redirect's target even where it is not to follow it, and read the body first.
-        session.resolve_redirects = lambda *_, **__: iter(())  # type: ignore[method-assign, assignment]
+        session.resolve_redirects = lambda *_, **__: iter(())  # type: ignore[method-assign]
         with closing(_follow(session, url, {**common, **headers})) as response:
             yield response
 
