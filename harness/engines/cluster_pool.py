@@ -98,7 +98,8 @@ class ClusterPool:
             self._look()
             settled = [place for place in self._places.values() if place.is_settled]
             self._step(f"{len(settled)} of {counted(len(self._places), 'node')} ready")
-            if self._refusals:
+            # Those that are at their proof are told with the others; those that start may take minutes.
+            if self._refusals and not any(place.is_proving for place in self._places.values()):
                 raise SeveralErrors(self._refusals)
             if any(place.is_proved for place in settled) and len(settled) == len(self._places):
                 break

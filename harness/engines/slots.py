@@ -63,6 +63,11 @@ class Place:
     is_late: bool = False
 
     @property
+    def is_proving(self) -> bool:
+        """Says whether a worker makes the node's proof."""
+        return any(slot.stage is Stage.PROVING for slot in self.slots)
+
+    @property
     def is_settled(self) -> bool:
         """Says whether the run need not wait for the node's proof any more."""
         return self.is_proved is not None or self.is_late
