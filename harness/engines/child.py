@@ -14,14 +14,25 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import NamedTuple, cast
 
+from harness.engines.dispatch import FAILED_AFTER, HALVED_AFTER
 from harness.engines.pool import Died, Event, Received
 from harness.engines.units import Unit
-from harness.isolation.time_limit import Call, avoid_calls, end_process_that_hangs, read_hung_call
+from harness.isolation.time_limit import (
+    Call,
+    LastCall,
+    avoid_calls,
+    end_process_that_hangs,
+    read_last_call,
+    too_long,
+)
+from harness.messages import counted
 from harness.running.predict import WantedPairs
 from harness.running.recording import describe_error
 from harness.running.remote import CellError, FinishedPairs, Message, RemoteWork
@@ -36,12 +47,34 @@ class _Order(NamedTuple):
 
     Attributes:
         cell: the cell, pickled; empty for that of the last order.
-        hung: calls of its extractor that took too long and ended an earlier process.
+        avoided: calls of its extractor that ended earlier processes -> why they are not made again.
     """
 
     cell: bytes
     wanted: WantedPairs
-    hung: frozenset[Call]
+    avoided: Mapping[Call, str]
+
+
+class _DeadlyCalls:
+    """Calls of a cell's extractor that its processes ended at.
+
+    Attributes:
+        avoided: those that are not made again -> why; of many items, each is tried by itself.
+    """
+
+    def __init__(self) -> None:
+        self.avoided: dict[Call, str] = {}
+        self._deaths: Counter[Call] = Counter()
+
+    def add(self, last: LastCall, reason: str) -> None:
+        """Counts a death. One may have come from outside: the same call, made again, gives the same bytes."""
+        call = last.items
+        self._deaths[call] += 1
+        deaths = self._deaths[call]
+        if last.is_too_long:
+            self.avoided[call] = reason
+        elif deaths >= (FAILED_AFTER if len(call) == 1 else HALVED_AFTER):
+            self.avoided[call] = f"{counted(deaths, 'worker')} died over it (the last: {reason})"
 
 
 class ChildPool:
@@ -56,8 +89,8 @@ class ChildPool:
         # The cell that the process has.
         self._cell: ResolvedCell | None = None
         # The process says there which call it is at.
-        self._report = tempfile.TemporaryFile("ab+", buffering=0)  # noqa: SIM115 - open as long as the pool
-        self._hung: dict[str, set[Call]] = {}
+        self._report = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - open as long as the pool
+        self._calls: dict[str, _DeadlyCalls] = {}
 
     def room(self) -> int:
         """Number of units that can be submitted now."""
@@ -78,7 +111,7 @@ class ChildPool:
         self._unit = unit
         # A process that has died meanwhile is found by `wait`.
         with suppress(BrokenPipeError, ConnectionResetError):
-            self._connection.send(_Order(content, unit.wanted, frozenset(self._hung.get(resolved.id, ()))))
+            self._connection.send(_Order(content, unit.wanted, self._calls_of(resolved).avoided))
 
     def wait(self, seconds: float) -> list[Event]:
         """Waits for a message of the process, or its death."""
@@ -100,16 +133,21 @@ class ChildPool:
         return [Received(unit, message)]
 
     def _end_of(self, unit: Unit) -> Died:
-        """The process is dead: a call took too long that nothing could interrupt, or whatever it was."""
+        """The process is dead, by the call that it was at or by whatever else there is."""
         assert self._cell is not None
-        hung = self._hung.setdefault(self._cell.id, set())
-        call = read_hung_call(self._report.fileno())
+        cell, last = self._cell, read_last_call(self._report.fileno())
         reason = self._bury()
-        if not call or call in hung:
+        if not last.items:
             return Died(unit, reason)
-        # It is not made again, so that the pairs need not be halved to find it.
-        hung.add(call)
-        return Died(unit, "a call took too long, and could be ended with its process alone", is_fault=False)
+        limit = cell.options.timeout
+        if last.is_too_long and limit is not None:
+            reason = too_long(limit)
+        self._calls_of(cell).add(last, reason)
+        # The call is known, and pairs need not be halved to find it.
+        return Died(unit, reason, is_fault=False)
+
+    def _calls_of(self, resolved: ResolvedCell) -> _DeadlyCalls:
+        return self._calls.setdefault(resolved.id, _DeadlyCalls())
 
     def describe(self) -> str:
         """Nothing: one process is the usual case."""
@@ -198,7 +236,7 @@ def main(handle: int, report: int) -> None:
             except Exception as error:  # noqa: BLE001 - whatever a plugin raises when it is imported
                 connection.send(CellError(describe_error(error)))
                 continue
-            avoid_calls(order.hung)
+            avoid_calls(order.avoided)
             for message in work.predict(resolved, order.wanted):
                 connection.send(message)
 

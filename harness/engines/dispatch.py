@@ -124,7 +124,7 @@ class _Dispatcher:
         """Tells that the run is over, and returns the records."""
         for line in self._turns.left:
             self._reporter.warn(line)
-        ordered = [self._records[number] for number in sorted(self._records)]
+        ordered = [*self._run.refused, *(self._records[number] for number in sorted(self._records))]
         self._hooks.run_finished(ordered)
         return ordered
 

@@ -12,7 +12,7 @@ from harness.errors import BenchError, ExtractionError
 from harness.features.items import Item
 from harness.frames import Size
 from harness.isolation.origin import remember_origin
-from harness.isolation.time_limit import NO_LIMIT, Call, CallLimit, has_hung
+from harness.isolation.time_limit import NO_LIMIT, Call, CallLimit, reason_to_avoid
 from harness.messages import counted, one_line
 from harness.specs import FeatureMap, ImageExtractor, ImageRequest, PairExtractor
 
@@ -59,11 +59,11 @@ class BatchExtractor:
         if len(tasks) > self._fitting:
             return self._extract_in_parts(tasks, self._fitting)
         call = tuple(repr(task.item.key) for task in tasks)
-        if has_hung(call):
+        if reason := reason_to_avoid(call):
             # It ended the process that made it. Which of its items does that is found one by one.
             if len(tasks) > 1:
                 return self._extract_in_parts(tasks, 1)
-            return {tasks[0].item.key: self._limit.error()}
+            return {tasks[0].item.key: ExtractionError(reason)}
         try:
             maps = self._call(tasks, call)
         except Exception as error:  # noqa: BLE001 - a plugin's code, and its error fails its own pairs only

@@ -14,10 +14,11 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
+from typing import NamedTuple
 
 from harness.errors import ExtractionError
 from harness.isolation.origin import remember_origin
@@ -47,7 +48,7 @@ _CALLERS = tuple(f"{_ROOM}{name}.py" for name in ("guarded", "guarded_specs", "f
 _report: int | None = None
 """Descriptor of the file that says which call did not end; None where the process must not be ended."""
 
-_hung: frozenset[Call] = frozenset()
+_avoided: Mapping[Call, str] = MappingProxyType({})
 
 
 class OutOfTime(BaseException):
@@ -58,28 +59,49 @@ def end_process_that_hangs(report: int) -> None:
     """Lets calls of this process that cannot be interrupted end it, with exit status 1.
 
     Args:
-        report: descriptor of a file opened for appending, which `read_hung_call` reads afterwards.
+        report: descriptor of a file, which `read_last_call` reads afterwards.
     """
     global _report  # noqa: PLW0603 - of this process, as the clock is
     _report = report
 
 
-def avoid_calls(hung: Iterable[Call]) -> None:
-    """Lets no call of this process begin that has ended another one."""
-    global _hung  # noqa: PLW0603 - of this process, as the calls are
-    _hung = frozenset(hung)
+def avoid_calls(reasons: Mapping[Call, str]) -> None:
+    """Lets no call of this process begin that has ended others.
+
+    Args:
+        reasons: call -> the error of its item, where it is for one alone.
+    """
+    global _avoided  # noqa: PLW0603 - of this process, as the calls are
+    _avoided = reasons
 
 
-def has_hung(call: Call) -> bool:
-    """Says whether a call ended another process, and must not be made again."""
-    return call in _hung
+def reason_to_avoid(call: Call) -> str:
+    """The reason why a call must not be made; empty where it may be."""
+    return _avoided.get(call, "")
 
 
-def read_hung_call(report: int) -> Call:
-    """The items of the call that ended a process; empty where that was not for its time, or nobody knows."""
+class LastCall(NamedTuple):
+    """The call that a process was at when it ended.
+
+    Attributes:
+        items: none where it was at no call, or the call can be made in no parts.
+        is_too_long: whether the process was ended because the call took too long.
+    """
+
+    items: Call
+    is_too_long: bool
+
+
+def read_last_call(report: int) -> LastCall:
+    """The call that a process was at when it ended, from the file that it was given."""
     items, _, stacks = os.pread(report, _LONGEST_REPORT, 0).partition(b"\n")
     # As `faulthandler` begins.
-    return tuple(json.loads(items)) if stacks.startswith(b"Timeout") else ()
+    return LastCall(tuple(json.loads(items or b"[]")), stacks.startswith(b"Timeout"))
+
+
+def too_long(seconds: float) -> str:
+    """`no result after 30 s (--timeout)`."""
+    return f"no result after {seconds:g} s (--timeout)"
 
 
 class CallLimit:
@@ -112,11 +134,7 @@ class CallLimit:
         except OutOfTime as error:
             # With the line of the plugin's code that did not come to its end.
             remember_origin(error)
-            raise self.error() from error
-
-    def error(self) -> ExtractionError:
-        """The error of a call that takes too long."""
-        return ExtractionError(f"no result after {self.seconds:g} s (--timeout)")
+            raise ExtractionError(too_long(self.seconds)) from error
 
 
 NO_LIMIT = CallLimit()
@@ -171,9 +189,11 @@ def _end_of_process(seconds: float, items: Call) -> Iterator[None]:
         yield
         return
     os.ftruncate(_report, 0)
+    os.lseek(_report, 0, os.SEEK_SET)
     os.write(_report, json.dumps(items).encode() + b"\n")
     faulthandler.dump_traceback_later(seconds, exit=True, file=_report)
     try:
         yield
     finally:
         faulthandler.cancel_dump_traceback_later()
+        os.ftruncate(_report, 0)

@@ -19,7 +19,8 @@ from harness.running.cell_run import CellRun, Progress, Reports, Warn
 from harness.running.fresh import with_recorded_localizers
 from harness.running.lifecycle import LifecycleHooks
 from harness.running.measures import measure_lines
-from harness.running.resolve import ResolvedCell, resolve_cell
+from harness.running.refused import resolve_cells
+from harness.running.resolve import ResolvedCell
 from harness.running.resources import Resources, RunOptions, weight_names
 from harness.running.run_cell import work_here
 from harness.running.turns import Turns
@@ -62,12 +63,14 @@ class PreparedRun:
         cells: those to run, none of them twice.
         warn: shows a message about a subject, once.
         inform: the same of a message that no number depends on.
+        refused: records of cells that failed before anything ran, by the code of a plugin.
     """
 
     resources: Resources
     cells: Sequence[ResolvedCell]
     warn: Warn
     inform: Warn
+    refused: Sequence[Record] = ()
 
 
 def prepare_run(host: Host, cells: Sequence[Cell], options: RunOptions, reporter: Reporter) -> PreparedRun:
@@ -80,24 +83,25 @@ def prepare_run(host: Host, cells: Sequence[Cell], options: RunOptions, reporter
         UserError: data or weights of a cell are missing, or a folder cannot be written.
     """
     resources = Resources(host, options)
-    # All sources at once, so that a user learns of every missing one in one message.
-    resources.require_weights(cells)
-    resolved = distinct_cells([resolve_cell(resources, cell) for cell in cells])
+    resolved, refused = resolve_cells(resources, cells)
+    resolved = distinct_cells(resolved)
     if options.fresh:
         resolved = [with_recorded_localizers(resources, cell) for cell in resolved]
     for line in (*notes_on_data(resolved), *measure_lines(resolved)):
         reporter.warn(line)
     # Once for all cells: they have one cache and one file system.
     warn, inform = OncePerSubject(reporter.warn), OncePerSubject(reporter.inform)
-    for cell in cells:
-        used = resources.weights(weight_names(host, cell)).values()
-        if warning := warn_of_strange_pictures(used, cell.dataset.name):
+    for cell in resolved:
+        used = resources.weights(weight_names(host, cell.cell)).values()
+        if warning := warn_of_strange_pictures(used, cell.cell.dataset.name):
             warn("small weights", warning)
     make_results_folder(options.out)
     if options.cache:
         make_cache_folder(options.cache)
     _log_options(options)
-    return PreparedRun(resources, resolved, warn, inform)
+    for record in refused:
+        reporter.cell_finished(record)
+    return PreparedRun(resources, resolved, warn, inform, refused)
 
 
 def run_cells(host: Host, cells: Sequence[Cell], options: RunOptions, reporter: Reporter) -> list[Record]:
@@ -132,7 +136,7 @@ def run_cells(host: Host, cells: Sequence[Cell], options: RunOptions, reporter: 
         records[number] = record
     for line in turns.left:
         reporter.warn(line)
-    ordered = [records[number] for number in sorted(records)]
+    ordered = [*run.refused, *(records[number] for number in sorted(records))]
     hooks.run_finished(ordered)
     return ordered
 

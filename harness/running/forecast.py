@@ -11,6 +11,7 @@ from pathlib import Path
 
 from harness.environment import hardware
 from harness.errors import SeveralErrors, UserError
+from harness.messages import one_line
 from harness.plugins.host import Host
 from harness.records.folders import RECORD, read_record
 from harness.records.results import read_results
@@ -109,15 +110,17 @@ def forecast(host: Host, cells: Sequence[Cell], options: RunOptions) -> Forecast
     resolved: dict[Cell, ResolvedCell] = {}
     lacking: dict[Cell, tuple[str, ...]] = {}
     for cell in cells:
-        lacks = [*_missing_weights(resources, cell), *_missing_data(resources, cell)]
-        if not lacks:
-            try:
+        try:
+            lacks = [*_missing_weights(resources, cell), *_missing_data(resources, cell)]
+            if not lacks:
                 resolved[cell] = resolve_cell(resources, cell)
                 if options.fresh:
                     resolved[cell] = with_recorded_localizers(resources, resolved[cell])
                 continue
-            except UserError as error:
-                lacks = [Missing(f"method {cell.label}", None, "; ".join(_lines(error)))]
+        except UserError as error:
+            lacks = [Missing(f"method {cell.label}", None, "; ".join(_lines(error)))]
+        except Exception as error:  # noqa: BLE001 - a plugin's code, and its error fails its own cells
+            lacks = [Missing(f"method {cell.label}", None, one_line(error))]
         lacking[cell] = tuple(each.name for each in lacks)
         missing |= {each.name: each for each in lacks}
     # Of two cells with one id, a run does one.
@@ -126,8 +129,7 @@ def forecast(host: Host, cells: Sequence[Cell], options: RunOptions) -> Forecast
     forecasts: list[CellForecast] = []
     for cell in cells:
         if cell in lacking:
-            pairs = None if _missing_data(resources, cell) else _asked(resources, cell)
-            forecasts.append(CellForecast(_title(cell), pairs=pairs, lacks=lacking[cell]))
+            forecasts.append(CellForecast(_title(cell), pairs=_asked(resources, cell), lacks=lacking[cell]))
         elif id(resolved[cell]) in kept:
             forecasts.append(_forecast_cell(resolved[cell], records))
     whole = [each for each in resolved.values() if id(each) in kept]
@@ -168,8 +170,13 @@ def _lines(error: UserError) -> Sequence[str]:
     return error.lines if isinstance(error, SeveralErrors) else (str(error),)
 
 
-def _asked(resources: Resources, cell: Cell) -> int:
-    return len(asked_pairs(resources.split(cell.dataset, cell.split), resources.options))
+def _asked(resources: Resources, cell: Cell) -> int | None:
+    """Number of pairs that a cell is asked for; None where its dataset cannot be read."""
+    try:
+        index = resources.split(cell.dataset, cell.split)
+    except Exception:  # noqa: BLE001 - told already, with what is missing
+        return None
+    return len(asked_pairs(index, resources.options))
 
 
 def _title(cell: Cell) -> str:
