@@ -10,14 +10,14 @@ import logging
 import pickle
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import cast
 
 from harness.engines.cluster import Cluster, Gone, Handle, Refused, Shared, Ticket, Unreachable
-from harness.engines.placement import Demand, Node, resources_text
+from harness.engines.placement import Node, resources_text
 from harness.engines.pool import Died, Event, Received
-from harness.engines.proof import Facts, Machine, Proof, Request, device_refusal, differences, refusal
-from harness.engines.slots import Place, Slot, Stage
+from harness.engines.proof import Machine, Proof, device_refusal, differences, refusal
+from harness.engines.slots import Place, Slot, Stage, Terms
 from harness.engines.units import Unit
 from harness.engines.worker import Arrival
 from harness.errors import BenchError, SeveralErrors, UserError
@@ -36,23 +36,6 @@ RETRY_SECONDS = 1.0
 
 KEPT_CELLS = 4
 """Cells whose content stays in the cluster's memory."""
-
-
-@dataclass(frozen=True, eq=False)
-class Terms:
-    """What a pool asks of nodes.
-
-    Attributes:
-        request: the cells to find.
-        facts: what was found here.
-        start_timeout: seconds that a worker may take to start.
-    """
-
-    demand: Demand
-    request: Request
-    facts: Facts
-    start_timeout: float
-    allows_mixed_devices: bool = False
 
 
 class ClusterPool:
@@ -210,16 +193,23 @@ class ClusterPool:
                 self._events.append(Died(slot.unit, reason, is_fault=False))
 
     def _check_late(self, now: float) -> None:
-        """Waits no longer for nodes whose workers take too long to start."""
+        """Waits no longer for nodes whose workers take too long to start, and for workers to come back."""
         for place in self._places.values():
+            for slot in place.slots:
+                if slot.unit and slot.stage is Stage.STARTING and self._is_late(slot, now):
+                    self._events.append(Died(slot.unit, self._death(place, slot)))
+                    slot.unit = None
             if place.is_settled or any(slot.stage is not Stage.STARTING for slot in place.slots):
                 continue
-            if all(now - slot.since > self._terms.start_timeout for slot in place.slots):
+            if all(self._is_late(slot, now) for slot in place.slots):
                 place.is_late = True
                 self._warn(
                     f"node {place.node.name}: no worker has started in {self._terms.start_timeout:g} s, each "
                     f"asks for {self._terms.demand.text}; the run goes on without it as long as that is so"
                 )
+
+    def _is_late(self, slot: Slot, now: float) -> bool:
+        return now - slot.since > self._terms.start_timeout
 
     def _check_alone(self, now: float, nodes: list[Node]) -> None:
         """Asks for a node where none can be used.
@@ -297,7 +287,8 @@ class ClusterPool:
 
     def _lose(self, slot: Slot) -> None:
         """Begins to ask for a worker that does not answer."""
-        self._enter(slot, Stage.STARTING)
+        if slot.stage is not Stage.STARTING:
+            self._enter(slot, Stage.STARTING)
         slot.ticket, slot.retry = None, self._clock() + RETRY_SECONDS
 
     def _drop(self, place: Place, slot: Slot, reason: str) -> None:

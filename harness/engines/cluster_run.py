@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.engines.cluster_options import ClusterOptions, gpus_of
-from harness.engines.cluster_pool import ClusterPool, Terms
+from harness.engines.cluster_pool import ClusterPool
 from harness.engines.dispatch import run_in_pool
 from harness.engines.placement import Demand
 from harness.engines.proof import Setting, facts_of, request_of, travelling_variables
 from harness.engines.ray_pool import connected
+from harness.engines.slots import Terms
 from harness.plugins.host import Host
 from harness.records.schema import Record
 from harness.running.engine import Reporter, prepare_run

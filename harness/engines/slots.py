@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from harness.engines.cluster import Handle, Ticket
-from harness.engines.placement import Node
-from harness.engines.proof import Machine
+from harness.engines.placement import Demand, Node
+from harness.engines.proof import Facts, Machine, Request
 from harness.engines.units import Unit
 
 
@@ -71,3 +71,20 @@ class Place:
     def is_settled(self) -> bool:
         """Says whether the run need not wait for the node's proof any more."""
         return self.is_proved is not None or self.is_late
+
+
+@dataclass(frozen=True, eq=False)
+class Terms:
+    """What a pool asks of nodes.
+
+    Attributes:
+        request: the cells to find.
+        facts: what was found here.
+        start_timeout: seconds that a worker may take to start.
+    """
+
+    demand: Demand
+    request: Request
+    facts: Facts
+    start_timeout: float
+    allows_mixed_devices: bool = False

@@ -31,14 +31,22 @@ class Nodes:
         os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": environment()["PYTHONPATH"]}
         from ray.cluster_utils import Cluster
 
-        self._cluster = Cluster(
-            initialize_head=True, head_node_args={**NODE, "include_dashboard": False}, shutdown_at_exit=True
-        )
+        self._cluster = Cluster(shutdown_at_exit=True)
+        self._start(include_dashboard=False)
         self.address = self._cluster.address
 
     def add(self, **variables: str) -> object:
         """Adds a node."""
-        return self._cluster.add_node(**NODE, env_vars=variables or None)
+        return self._start(env_vars=variables or None)
+
+    def _start(self, **options: object) -> object:
+        """Starts a node, again where a busy machine needs longer for that than Ray waits."""
+        while True:
+            try:
+                return self._cluster.add_node(**NODE, **options)
+            except Exception as error:
+                if "timed out during startup" not in str(error):
+                    raise
 
     def remove(self, node: object) -> None:
         """Removes a node at once, as when its machine loses power."""

@@ -9,10 +9,11 @@ from types import SimpleNamespace
 import pytest
 
 from harness.engines.cluster import Gone, Refused, Unreachable
-from harness.engines.cluster_pool import ClusterPool, Terms
+from harness.engines.cluster_pool import ClusterPool
 from harness.engines.placement import Demand, Node
 from harness.engines.pool import Died, Received
 from harness.engines.proof import Machine, Proof
+from harness.engines.slots import Terms
 from harness.engines.units import Unit
 from harness.engines.worker import Arrival
 from harness.errors import BenchError, SeveralErrors, UserError
@@ -196,6 +197,25 @@ def test_a_worker_that_does_not_answer(pool_of, is_new):
     if is_new:
         assert event.reason == "its worker, process 1 on node first, ended; its output is in /tmp/log there"
     assert pool.room() == 1
+
+
+def test_a_worker_that_does_not_come_back(pool_of):
+    cluster = Cluster(*two_nodes())
+    cluster.work = lambda worker: [Unreachable("socket closed")]
+    pool = pool_of(cluster)
+    unit = submit(pool)
+    # Its process starts, ends and starts again, without end.
+    cluster.beginning = lambda worker: [Unreachable("socket closed")]
+    (event,) = events(pool)
+    assert isinstance(event, Died) and event.unit is unit
+    assert pool.room() == 1
+
+
+def test_workers_that_die_as_soon_as_they_start(pool_of):
+    cluster = Cluster(two_nodes()[0])
+    cluster.beginning = lambda worker: [Unreachable("socket closed")]
+    with pytest.raises(UserError, match="no worker has started in 30 s"):
+        submit(pool_of(cluster))
 
 
 def test_a_worker_that_is_gone_for_good_is_replaced(pool_of):
