@@ -54,7 +54,8 @@ def find_address(given: str | None) -> Address:
         UserError: the address that was named is no address of a cluster, or nothing answers there.
     """
     named = Address(os.environ.get("RAY_ADDRESS", ""), "RAY_ADDRESS")
-    if given:
+    # As Ray does: jobs of a cluster are told its address by the variable.
+    if given and not (given == "auto" and named.text):
         named = Address(given, "--address")
     if named.text == LOCAL:
         return Address(LOCAL)

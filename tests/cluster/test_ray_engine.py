@@ -11,8 +11,17 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import SITE, call, environment, is_running, locally, on_cluster, wait_until, waiting_processes
 from support.photos import draw, make_photos, read_list, write_list
+from support.ray_nodes import (
+    SITE,
+    call,
+    environment,
+    is_running,
+    locally,
+    on_cluster,
+    wait_until,
+    waiting_processes,
+)
 from support.results import predictions
 
 

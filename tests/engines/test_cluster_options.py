@@ -93,6 +93,9 @@ def test_where_an_address_comes_from(server, monkeypatch, tmp_path):
     monkeypatch.setenv("RAY_ADDRESS", named)
     assert find_address(None) == (named, "RAY_ADDRESS")
     assert find_address("local").text == "local"
+    named = server(SETTINGS)
+    monkeypatch.setenv("RAY_ADDRESS", named)
+    assert find_address("auto").text == named
     monkeypatch.setenv("RAY_ADDRESS", "nowhere")
     with pytest.raises(UserError, match=r"^RAY_ADDRESS=nowhere: is not HOST:PORT"):
         find_address(None)
