@@ -15,6 +15,7 @@ from random import Random
 from harness.downloads.archives import unpack
 from harness.downloads.bounds import BadArchive, LargeArchive
 from harness.errors import BenchError
+from harness.messages import printable
 
 MOST = 2_000_000
 """Bytes to which the archives here may unpack."""
@@ -132,7 +133,7 @@ def check_archive(archive: Path, out: Path, *, strip: int = 0) -> bool:
         unpack(archive, out, strip=strip, most=MOST)
     except BenchError as error:
         assert isinstance(error, BadArchive | LargeArchive), repr(error)
-        assert str(error).isprintable()
+        assert printable(str(error)) == str(error)
         assert str(error).startswith(f"{archive}: ")
         assert list(out.iterdir()) == []
         return False

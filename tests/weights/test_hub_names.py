@@ -13,6 +13,7 @@ from support.hub_server import Hub, commit_of
 from harness.downloads.holding import FETCHING
 from harness.errors import UserError
 from harness.files import parse_json
+from harness.messages import printable
 from harness.specs import WeightSource
 from harness.weights.fetch import FetchedWeights, fetch_weights
 from harness.weights.listing import git_hash, listed_files, names_problem
@@ -198,7 +199,7 @@ paths = st.lists(path_parts, max_size=5).map("/".join)
 @given(st.lists(paths, max_size=6))
 def test_names_that_are_taken_lie_in_the_folder_and_apart(names):
     if problem := names_problem(names):
-        assert problem.isprintable()
+        assert printable(problem) == problem
         return
     folder = Path("/somewhere/folder")
     for name in names:
