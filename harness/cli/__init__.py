@@ -45,6 +45,12 @@ _COMMANDS = {
 """Command -> its function, as `module:name`. The module is imported when the command is called."""
 
 
+_MACHINE = frozenset(
+    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE)
+    + (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+)
+"""Errors of the disk or the machine, which the user can mend."""
+
 _WRONG_NAMES = (errno.ENAMETOOLONG, errno.ELOOP)
 """Errors of a path that no file can have: wherever it is first looked at, the user has typed it."""
 
@@ -201,13 +207,16 @@ def _print_interrupted() -> int:
 def _naming_wrong_names() -> Iterator[None]:
     """Makes the user's mistake of the system's error about a name that no file can have.
 
-    Any other error of the system that arrives here is a defect of this program, and shows its traceback.
+    An error of a disk or of the machine is one line as well, wherever it comes from. Any other error of the
+    system that arrives here is a defect of this program, and shows its traceback.
     """
     try:
         yield
     except NotWritten:
         raise
     except OSError as error:
+        if error.errno in _MACHINE:
+            raise NotWritten(error.errno, error.strerror or "", str(error.filename or "a file")) from error
         if error.errno not in _WRONG_NAMES or not error.filename:
             raise
         name = f"{error.filename!s:.100}"

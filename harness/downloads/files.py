@@ -127,6 +127,9 @@ def _fetch_file(
     # Before it gets its name, under which it would count as present.
     digest = _check_sha256(content, file, folder)
     size = content.stat().st_size
+    # Without a published hash, the one of an earlier fetch is all there is to compare with. Before the file
+    # counts as present: a fetch that is cut short here is begun again.
+    changed = not file.sha256 and _record_sha256(path, digest, notes.append)
     if file.unpack:
         _unpack(file, content, folder)
     if not by_hand:
@@ -134,8 +137,6 @@ def _fetch_file(
             finish_download(content, path)
         else:
             discard_download(content)
-    # Without a published hash, the one of an earlier fetch is all there is to compare with.
-    changed = not file.sha256 and _record_sha256(path, digest, notes.append)
     how: Literal["by hand", "downloaded"] = "by hand" if by_hand else "downloaded"
     return FetchedFile(path, how, size, digest, changed, tuple(notes))
 

@@ -6,8 +6,8 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
-from typing import IO
 
 from harness.errors import UserError
 from harness.files import make_folder, remove_files, try_lock, writing
@@ -35,7 +35,6 @@ def holding(folder: Path, is_unfinished: Callable[[], bool] = lambda: False) -> 
         with writing(path):
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
-            file.flush()
         is_done = False
         try:
             yield
@@ -46,10 +45,11 @@ def holding(folder: Path, is_unfinished: Callable[[], bool] = lambda: False) -> 
                 remove_files([path])
 
 
-def _lock(path: Path) -> IO[bytes]:
+def _lock(path: Path) -> FileIO:
     while True:
         with writing(path):
-            file = path.open("ab")
+            # Without a buffer: what a full disk refuses would be tried again as the file is closed.
+            file = path.open("ab", buffering=0)
         try:
             try_lock(file.fileno())
         except BlockingIOError as error:
@@ -67,7 +67,7 @@ def _lock(path: Path) -> IO[bytes]:
         file.close()
 
 
-def _is_at(file: IO[bytes], path: Path) -> bool:
+def _is_at(file: FileIO, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:

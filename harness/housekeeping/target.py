@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from harness.files import file_sha256, make_folder
+from harness.files import file_sha256, make_folder, remove_files
 from harness.records.folders import RECORD, make_results_folder
-from harness.records.locks import CellIsRunning, lock_folder
+from harness.records.locks import CellIsRunning, leftovers, lock_folder
 
 PATIENCE = 10.0
 """Seconds for which a merge waits for another command in a cell's folder: another merge needs less."""
@@ -62,6 +62,8 @@ class Target:
         with lock_patiently(folder, warn, writes=True):
             if self._look() != self._state:
                 raise TargetChanged
+            # Files that a killed command was writing.
+            remove_files(leftovers(folder))
             yield
 
 

@@ -26,6 +26,10 @@ LONGEST = 60
 _TEMPLATES = files("harness.scaffold") / "templates"
 
 
+_WORK = ".new-plugin."
+"""Beginning of the name of the folder in which a plugin is put together."""
+
+
 def check_plugin_name(host: Host, name: str) -> None:
     """Raises `UserError` for a name that cannot be a distribution's and a module's, or is taken."""
     if not _NAME.fullmatch(name) or len(name) > LONGEST:
@@ -80,7 +84,10 @@ def write_plugin(kind: str, name: str, folder: Path) -> None:
     # Beside the folder, or in it where it is there already: a rename within one file system is whole.
     parent = target if target.is_dir() else target.parent
     with writing(folder):
-        work = Path(tempfile.mkdtemp(dir=parent, prefix=".new-plugin."))
+        if parent == target:
+            for leftover in target.iterdir():  # of a command that was killed, as `_check_folder` has seen
+                shutil.rmtree(leftover)
+        work = Path(tempfile.mkdtemp(dir=parent, prefix=_WORK))
         try:
             content = work / "plugin"
             _write(KINDS[kind], kind, name, folder, content)
@@ -94,7 +101,7 @@ def write_plugin(kind: str, name: str, folder: Path) -> None:
 
 def _check_folder(folder: Path, target: Path) -> None:
     if target.is_dir():
-        if any(target.iterdir()):
+        if any(not path.name.startswith(_WORK) for path in target.iterdir()):
             raise UserError(f"{folder}: is not empty; name another folder with --out")
         place = target
     elif target.exists():
