@@ -219,7 +219,7 @@ def _cut(size: int, is_by_pair: bool) -> list[Split]:
 
 
 def unit_sizes(cells: int, workers: int) -> list[int]:
-    """Pairs of a unit of each cell: while others follow there is work for everyone, and the last are small."""
+    """Pairs of a unit of each cell: while others follow there is work for all, and the last are small."""
     return [unit_size(SPAIR_TEST.pairs * left, workers) for left in range(cells, 0, -1)]
 
 
