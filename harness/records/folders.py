@@ -57,6 +57,8 @@ def read_record(path: Path) -> Record:
         raise _damaged_record(path, f"not a readable record ({error.strerror or error})") from error
     except pydantic.ValidationError as error:
         raise _refused_record(path, content, error) from error
+    if record.schema_ > SCHEMA:
+        raise _newer_record(path, record.schema_)
     if record.schema_ != SCHEMA:
         raise _damaged_record(path, f"has record schema {record.schema_}, this version reads {SCHEMA}")
     problem = contradiction(record)
@@ -88,13 +90,16 @@ def _refused_record(path: Path, content: bytes, refusal: pydantic.ValidationErro
     # Before all else: a newer record's fields are not unknown, but newer.
     schema = parsed.get("schema") if isinstance(parsed, dict) else None
     if type(schema) is int and schema > SCHEMA:
-        return UserError(
-            f"{path}: has record schema {schema}, this version reads up to {SCHEMA}; "
-            "upgrade correspondence-bench"
-        )
+        return _newer_record(path, schema)
     problem = refusal.errors()[0]  # a damaged record may have dozens; one line is enough to see it
     field = ".".join(map(str, problem["loc"])) or "the whole"
     return _damaged_record(path, f"{field}: {problem['msg']}")
+
+
+def _newer_record(path: Path, schema: int) -> UserError:
+    return UserError(
+        f"{path}: has record schema {schema}, this version reads up to {SCHEMA}; upgrade correspondence-bench"
+    )
 
 
 def _damaged_record(path: Path, problem: str) -> DamagedRecord:
