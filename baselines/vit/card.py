@@ -28,6 +28,9 @@ OFFSET_HELP = (
 )
 """Meaning of the parameter `position_offset` of extractors, for users."""
 
+MOST_SIDE = 16_384
+"""Side in pixels of the largest image that a network is fed: a wrong number would take all memory."""
+
 _POSITION_OFFSETS: Mapping[str, float] = {
     "ViTModel": 0.1,
     "Dinov2Model": 0.1,
@@ -80,7 +83,7 @@ class VitCard:
                 # The class token, and the registers of the architectures that have them.
                 prefix=1 + int(config.get("num_register_tokens", 0)),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise UserError(f"{path}: not the configuration of a vision transformer ({error!r})") from error
 
     @property
@@ -162,6 +165,6 @@ def _square_side(value: Any) -> int:
     """A side that a configuration writes as one number, or as two equal ones. Raises ValueError."""
     values = value if isinstance(value, list) else [value]
     sides = set(map(int, values))
-    if len(sides) != 1 or min(sides) < 1:
-        raise ValueError(f"{value} is not the size of a square")
+    if len(sides) != 1 or not 1 <= min(sides) <= MOST_SIDE:
+        raise ValueError(f"{value!r:.40} is not the size of a square of at most {MOST_SIDE:,} pixels")
     return sides.pop()

@@ -157,7 +157,7 @@ def read_number(name: str, value: Any, least: float) -> float | None:
     """A number, or None. Raises `UserError` below the least one and for anything else."""
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= 1e300:
         raise UserError(f"{name}={value!r}: expected a number from {least:g}")
     return float(value)
 

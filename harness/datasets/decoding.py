@@ -36,6 +36,9 @@ _TWO_UNUSED_BITS = 2**14
 
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 
+_PROGRAMS = ("EPS",)
+"""Formats that Pillow has another program run: it may never end, and draws what it likes."""
+
 _WHITE_IS_ZERO = 0
 """Of the tag in a TIFF file that says what its values mean."""
 
@@ -55,7 +58,7 @@ _SIGNED = 2
 
 
 class DepthError(ValueError):
-    """A picture whose values cannot be made 8 bits by a rule; the message says why and what to do."""
+    """A picture that cannot be made 8-bit RGB by a rule; the message says why and what to do."""
 
 
 def decode_rgb(path: Path) -> PIL.Image.Image:
@@ -208,6 +211,8 @@ def _opened(path: Path, verb: str) -> Iterator[PIL.Image.Image]:
             # Of Pillow, on large pictures, odd palettes and the like: nothing that a user can act on.
             warnings.simplefilter("ignore")
             with PIL.Image.open(path) as file:
+                if file.format in _PROGRAMS:
+                    raise DepthError(f"is {file.format}, a program that draws; save it as PNG or JPEG")
                 yield file
     # Decoders of damaged files raise nearly everything, RuntimeError, struct.error and MemoryError among it.
     except Exception as error:

@@ -14,7 +14,7 @@ import torch
 
 from baselines.networks.pixels import IMAGENET_MEAN, IMAGENET_STD, Channels, normalize_pixels
 from baselines.vit.backbone import VisionTransformer
-from baselines.vit.card import VitCard
+from baselines.vit.card import MOST_SIDE, VitCard
 from harness.errors import UserError
 from harness.networks.json_files import read_object
 
@@ -213,17 +213,25 @@ def _parse_resize(size: Any, is_cropped: bool) -> int | tuple[int, int]:
     side of pictures that are cropped.
     """
     if not isinstance(size, Mapping):
-        return int(size) if is_cropped else _parse_square(size)
+        return _parse_side(size) if is_cropped else _parse_square(size)
     if "shortest_edge" in size:
-        return int(size["shortest_edge"])
+        return _parse_side(size["shortest_edge"])
     return _parse_square(size)
 
 
 def _parse_square(size: Any) -> tuple[int, int]:
     """(width, height) of `{"height": 224, "width": 224}`, or of one number."""
     if isinstance(size, Mapping):
-        return int(size["width"]), int(size["height"])
-    return int(size), int(size)
+        return _parse_side(size["width"]), _parse_side(size["height"])
+    return _parse_side(size), _parse_side(size)
+
+
+def _parse_side(value: Any) -> int:
+    """A side in pixels. Raises `ValueError` for one that no picture is resized to."""
+    side = int(value)
+    if not 1 <= side <= MOST_SIDE:
+        raise ValueError(f"a side of {value!r:.40} pixels")
+    return side
 
 
 def _parse_channels(values: Sequence[float]) -> Channels:

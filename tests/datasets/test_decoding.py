@@ -279,6 +279,7 @@ def test_what_is_no_file_is_refused_and_not_read(tmp_path, read, kind, reason):
     [
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 3\n", "pointer of Git LFS"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "it is HEIC; save it as JPEG or PNG"),
+        (saved(PIL.Image.new("RGB", (4, 4)), "EPS"), "is EPS, a program that draws; save it as PNG or JPEG"),
         (b"<!DOCTYPE html><html>404</html>", "it is a web page"),
         (b"", "it is empty"),
         (b"not a picture", "replace the file"),
