@@ -32,7 +32,7 @@ rm -f "$mark"
 status=0
 # shellcheck disable=SC2016  # The inner shell expands these.
 srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 \
-    ray symmetric-run --address "$head:$port" --min-nodes "$SLURM_JOB_NUM_NODES" -- \
+    ray symmetric-run --address "$head:$port" --min-nodes "$SLURM_JOB_NUM_NODES" --include-dashboard=false -- \
     bash -c 'touch "$0" && exec "$@"' "$mark" \
     bench run --engine ray --address "$head:$port" "$@" || status=$?
 if [ ! -e "$mark" ]; then
