@@ -15,6 +15,7 @@ from support.paths import ROOT
 from support.trainings import make_training, prompt_bytes, train_words
 
 from harness.errors import BenchError, UserError
+from harness.interrupts import Interrupted, ending_on_signals
 from sd4match_plugin.prompts import files
 from sd4match_plugin.tuning.checkpoint import History, State, load, save
 from sd4match_plugin.tuning.loss import matching_loss
@@ -51,6 +52,22 @@ def test_a_training_that_was_stopped_gives_the_bytes_of_one_that_was_not(host, w
     states = [load(tmp_path / name, resumed.settings, "cpu") for name in ("cut", "whole")]
     assert states[0].history.losses == states[1].history.losses
     assert states[0].history.validation == states[1].history.validation
+
+
+def test_a_training_that_gets_a_signal_saves_the_step_it_is_at(host, workspace, tmp_path):
+    options = {"steps": 7, "validate_every": 3, "save_every": 100}
+    make_training(host, workspace, tmp_path / "whole", **options).training.run(None)
+
+    def interrupt(step, loss):
+        if step == 2:
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(Interrupted), ending_on_signals():
+        make_training(host, workspace, tmp_path / "cut", **options).training.run(None, interrupt)
+    resumed = make_training(host, workspace, tmp_path / "cut", **options)
+    assert resumed.resumed == 2
+    resumed.training.run(None)
+    assert prompt_bytes(tmp_path / "cut") == prompt_bytes(tmp_path / "whole")
 
 
 def test_a_killed_process_goes_on(workspace, tmp_path, bench):
