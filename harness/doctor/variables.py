@@ -13,6 +13,7 @@ _PREFIXES = (
     "HF_|HUGGINGFACE_|TRANSFORMERS_|DIFFUSERS_|SAFETENSORS_|TOKENIZERS_",  # models
     "TORCH|PYTORCH_|CUDA_|CUBLAS_|CUDNN_|NVIDIA_|TRITON|HIP_|ROCR_|MIOPEN_",  # devices
     "OMP_|MKL_|OPENBLAS_|NUMEXPR_|KMP_|GOMP_|BLIS_|VECLIB_",  # threads
+    "RAY_",  # clusters
     "MPL",  # charts
 )
 _NAMES = (

@@ -19,6 +19,7 @@ INDIRECT = {
     # Handed over by name, not as a literal at the place of reading.
     "harness/isolation/reads.py": "_CACHES",
     "harness/cli/debugging.py": "VARIABLE",
+    "harness/engines/proof.py": "NUMERIC",
 }
 
 
