@@ -36,9 +36,9 @@ def scores(out):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("--methods", "position,hog", "--limit", 60),
+        ("--methods", "position,hog", "--limit", 40),
         # A learned prompt, and networks.
-        ("--methods", "sd4match-cpm,dift,dinov2", "--limit", 10, "--localizers", "argmax,kernel-softmax"),
+        ("--methods", "sd4match-cpm,dift,dinov2", "--limit", 6, "--localizers", "argmax,kernel-softmax"),
     ],
     ids=["without networks", "with networks"],
 )
@@ -51,7 +51,9 @@ def test_the_bytes_of_one_process(arguments, head, extra, tmp_path):
     assert scores(tmp_path / "out") == scores(tmp_path / "alone")
     # Nothing of Ray's own is printed: to stdout least of all.
     assert outcome.out == alone.out
-    assert outcome.warnings == [f"bench: Ray: the cluster at {head.address}"]
+    # Progress is told on a slow machine alone.
+    told = [line for line in outcome.warnings if not re.match(r"bench: \d+ cells?: ", line)]
+    assert told == [f"bench: Ray: the cluster at {head.address}"]
     for record in records(tmp_path / "out").values():
         provenance = record["provenance"]
         assert 1 <= provenance["nodes"] == provenance["workers"] <= 2
