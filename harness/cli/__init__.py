@@ -15,7 +15,7 @@ import click
 from harness.cli.anywhere import parse_anywhere, show_anywhere_options, suggested_options
 from harness.cli.debugging import is_debugging, print_traceback
 from harness.cli.examples import examples
-from harness.cli.streams import OutputLost, discard, prepare_streams
+from harness.cli.streams import OutputLost, ReaderGone, discard, prepare_streams
 from harness.cli.terminal import wants_colours
 from harness.cli.verbosity import showing
 from harness.errors import BenchError, NotWritten, SeveralErrors, UserError
@@ -44,6 +44,8 @@ _COMMANDS = {
 }
 """Command -> its function, as `module:name`. The module is imported when the command is called."""
 
+
+_PIPE = 128 + signal.SIGPIPE
 
 _MACHINE = frozenset(
     (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE)
@@ -176,10 +178,10 @@ def _catch_errors(action: Callable[[], int]) -> int:
         return _print_error(_error_lines(error), 2)
     except (click.Abort, KeyboardInterrupt, _Interruption):
         return _print_interrupted()
-    except BrokenPipeError:
+    except (BrokenPipeError, ReaderGone):
         # The reader of our output has closed it. Without this, Python complains once more when it exits.
         discard(sys.stdout)
-        return 141  # 128 and SIGPIPE
+        return _PIPE
 
 
 def _end_if_interrupted(action: Callable[[], int]) -> int:

@@ -17,6 +17,13 @@ class OutputLost(BenchError):
     """What a command prints cannot be written, as on a full disk."""
 
 
+class ReaderGone(Exception):
+    """Whoever read what a command prints has closed it, as `head` does.
+
+    Not the system's own error, which click would end the process for with another status.
+    """
+
+
 def prepare_streams() -> None:
     """Makes stdout and stderr fit for any text and any place that a shell may send them to.
 
@@ -56,23 +63,21 @@ class _Output(io.TextIOWrapper):
     def write(self, text: str, /) -> int:
         try:
             return super().write(text)
-        except BrokenPipeError:
-            raise
         except OSError as error:
             raise _lost(self, error) from error
 
     def flush(self) -> None:
         try:
             super().flush()
-        except BrokenPipeError:
-            raise
         except OSError as error:
             raise _lost(self, error) from error
 
 
-def _lost(stream: io.TextIOWrapper, error: OSError) -> OutputLost:
+def _lost(stream: io.TextIOWrapper, error: OSError) -> OutputLost | ReaderGone:
     # Python would complain once more when it exits.
     discard(stream)
+    if isinstance(error, BrokenPipeError):
+        return ReaderGone("the reader of the output has closed it")
     return OutputLost(
         f"the output: {error.strerror or error}; send it elsewhere and give the command again, "
         "results that were computed are kept"
