@@ -20,7 +20,7 @@ from harness.cli.terminal import wants_colours
 from harness.cli.verbosity import showing
 from harness.errors import BenchError, NotWritten, SeveralErrors, UserError
 from harness.interrupts import check_interrupt, ending_on_signals, leave_on_signals, received_signal
-from harness.messages import cut, printable
+from harness.messages import cut, one_line, printable
 from harness.plugins.host import Host
 from harness.plugins.loading import load_plugins
 
@@ -72,7 +72,10 @@ class _Bench(click.Group):
         # An unknown name gives None: click then answers with its own message.
         if cmd_name not in commands:
             return None
-        plugin_command: click.Command = commands[cmd_name].make()
+        try:
+            plugin_command: click.Command = commands[cmd_name].make()
+        except Exception as error:  # noqa: BLE001 - a plugin's code; the help lists all commands
+            return _broken_command(cmd_name, error)
         return plugin_command
 
     def make_context(self, *arguments: Any, **options: Any) -> click.Context:
@@ -95,6 +98,20 @@ def _as_interruption() -> Iterator[None]:
 
 class _Interruption(BaseException):
     """Ctrl-C, or another signal, has ended a command."""
+
+
+def _broken_command(name: str, error: Exception) -> click.Command:
+    """A command in the place of one that its plugin cannot make: it says why."""
+    problem = one_line(error)
+
+    def refuse(words: Sequence[str]) -> None:
+        del words
+        raise BenchError(f"command '{name}' cannot be made: {problem}") from error
+
+    words = click.Argument(["words"], nargs=-1, type=click.UNPROCESSED)
+    settings = {"ignore_unknown_options": True}
+    short_help = printable(f"Cannot be made: {problem}")
+    return click.Command(name, settings, refuse, [words], short_help=short_help, add_help_option=False)
 
 
 def _host(ctx: click.Context) -> Host:

@@ -11,6 +11,7 @@ import click
 
 from harness.cli.examples import examples
 from harness.errors import UserError
+from harness.messages import printable
 from harness.plugins.host import Host
 from harness.specs import MethodSpec
 
@@ -116,6 +117,8 @@ def _plain(value: object) -> object:
 
 
 def _print_columns(rows: Sequence[Sequence[str]], indent: str = "") -> None:
+    # Descriptions are a plugin's own.
+    rows = [[printable(text) for text in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         texts = [text.ljust(width) for text, width in zip(row, widths, strict=True)]

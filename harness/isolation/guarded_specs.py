@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from harness.errors import BenchError
 from harness.isolation.copies import copied_mapping
 from harness.isolation.guard import running_code_of
 from harness.isolation.guarded import Guarded, GuardedDataset, GuardedExtractor, GuardedFunction
@@ -126,8 +127,12 @@ class _CommandMaker(GuardedFunction):
 
     def __call__(self, *arguments: Any, **options: Any) -> click.Command:
         """Builds the command, whose work is behind the guard, too."""
+        import click
+
         with running_code_of(self.owner):
             command: click.Command = self.function(*arguments, **options)
+        if not isinstance(command, click.Command):
+            raise BenchError(f"its make returned a {type(command).__name__}, expected a click.Command")
         invoke = command.invoke
 
         def invoke_guarded(context: click.Context) -> Any:

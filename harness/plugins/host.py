@@ -26,7 +26,7 @@ from harness.isolation.guarded import GuardedFunction
 from harness.isolation.guarded_specs import guarded_spec
 from harness.isolation.owner import Owner, owner_of
 from harness.isolation.reads import noting_reads
-from harness.messages import one_line
+from harness.messages import one_line, printable
 from harness.plugins.method_checks import check_method
 from harness.plugins.module_files import module_name
 from harness.plugins.names import check_name
@@ -123,7 +123,7 @@ class Host:
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin must not stop the others
             if self.manager.has_plugin(name):
                 self.manager.unregister(name=name)
-            self.plugins.append(replace(plugin, status="failed", reason=_reason(error)))
+            self.plugins.append(replace(plugin, status="failed", reason=printable(_reason(error))))
             return
         # Now, and not when a version is asked for: a cell that ran may have left other values there.
         self.references[name] = _referenced_modules(module)
