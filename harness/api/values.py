@@ -6,7 +6,6 @@ is never taken letter by letter. An item of a sequence is one item, commas and a
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
