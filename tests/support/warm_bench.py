@@ -17,8 +17,8 @@ from typing import Any
 import psutil
 from support.paths import ROOT
 
-PATIENCE = 120.0
-"""Seconds after which a command counts as hanging."""
+PATIENCE = 900.0
+"""Seconds after which a command counts as hanging, or a process as left behind: many, for a busy machine."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ class WarmBench:
         return json.loads(self._lines.readline())
 
 
-def orphans_of(session: int, patience: float = 20.0) -> list[str]:
+def orphans_of(session: int, patience: float = 120.0) -> list[str]:
     """Processes of a session that has lost its leader, and that do not end by themselves in time."""
     end = time.monotonic() + patience
     while processes := processes_of(session):
