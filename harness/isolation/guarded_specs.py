@@ -130,9 +130,10 @@ class _CommandMaker(GuardedFunction):
         import click
 
         with running_code_of(self.owner):
-            command: click.Command = self.function(*arguments, **options)
-        if not isinstance(command, click.Command):
-            raise BenchError(f"its make returned a {type(command).__name__}, expected a click.Command")
+            made: Any = self.function(*arguments, **options)
+        if not isinstance(made, click.Command):
+            raise BenchError(f"its make returned a {type(made).__name__}, expected a click.Command")
+        command: click.Command = made
         invoke = command.invoke
 
         def invoke_guarded(context: click.Context) -> Any:
