@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -110,7 +109,9 @@ _ablation.params += [option for option in train_command().params if option.name 
 
 def _check(host: Host, arguments: AblationArguments) -> None:
     """Raises `UserError` for a mistake that would end hours of tuning."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    from sd4match_plugin.tuning.processes import count_processes
+
+    if count_processes() > 1:
         raise UserError(
             "bench ablation is for one process; "
             "on several, tune each case with 'bench train sd4match-cpm --ablation CASE'"

@@ -87,6 +87,11 @@ def _read_number(name: str, text: str) -> int:
     return int(text)
 
 
+def count_processes() -> int:
+    """Number of processes that a launcher has started, 1 without one. Raises `UserError` for no number."""
+    return _read_number("WORLD_SIZE", os.environ.get("WORLD_SIZE", "1"))
+
+
 @contextmanager
 def join_processes(device: str) -> Iterator[Processes]:
     """Joins the processes that a launcher has started, if any, and leaves them after the block.
@@ -94,12 +99,13 @@ def join_processes(device: str) -> Iterator[Processes]:
     Raises:
         UserError: a launcher's variables are incomplete, or no numbers.
     """
-    count = _read_number("WORLD_SIZE", os.environ.get("WORLD_SIZE", "1"))
+    count = count_processes()
     if count == 1:
         yield Processes(0, 1, device)
         return
     try:
-        rank, local = (_read_number(name, os.environ[name]) for name in ("RANK", "LOCAL_RANK"))
+        rank = _read_number("RANK", os.environ["RANK"])
+        local = _read_number("LOCAL_RANK", os.environ["LOCAL_RANK"])
     except KeyError as error:
         raise UserError(
             f"WORLD_SIZE is {count} and {error} is not set; start with accelerate launch or torchrun"
