@@ -143,7 +143,9 @@ def test_hooks_that_report_stop_nothing(evil_bench, tmp_path, point):
     check_run(done, tmp_path, status=0)
 
 
-@pytest.mark.parametrize("act", [*ERRORS.values(), returning(None), returning(5)], ids=str)
+@pytest.mark.parametrize(
+    "act", [*ERRORS.values(), returning(None), returning(5)], ids=[*ERRORS, "returns None", "returns 5"]
+)
 def test_a_command_that_cannot_be_made_says_so_when_it_is_asked_for(evil_bench, act):
     bench = evil_bench("command make", act)
     assert bench("--help").status == 0
