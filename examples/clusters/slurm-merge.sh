@@ -4,7 +4,7 @@
 #SBATCH --time=00:30:00
 # Puts the parts of slurm-shard.sh together:
 #
-#     sbatch --dependency=afterok:JOB slurm-merge.sh 8 results
+#     sbatch --dependency=afterany:JOB slurm-merge.sh 8 results
 set -euo pipefail
 
 shards=$1
