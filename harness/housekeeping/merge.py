@@ -115,10 +115,10 @@ def merge_folders(
         progress: called with the number of cells done and of all.
 
     Raises:
-        UserError: a folder is not there, has no cell, is named twice, or is the one to write to.
+        UserError: a folder is not there, is named twice, or is the one to write to; or none has a cell.
     """
-    _check_folders(folders, out)
     merged = Merged()
+    merged.problems += _check_folders(folders, out)
     by_digest = _find_cells(folders, out)
     for folder in folders:
         merged.notes += _left_out(folder)
@@ -133,12 +133,16 @@ def merge_folders(
     return merged
 
 
-def _check_folders(folders: Sequence[Path], out: Path) -> None:
+def _check_folders(folders: Sequence[Path], out: Path) -> list[str]:
+    """Returns a line for each folder without a finished cell: a job may have ended before it had one."""
     homes: dict[Path, Path] = {}
+    empty: list[str] = []
     for folder in folders:
         # Raises where the folder is not there.
         if not record_paths(folder):
-            raise UserError("; ".join(nothing_finished(folder)))
+            empty.append("; ".join(nothing_finished(folder)))
+            if (folder / RECORD).exists() or len(empty) == len(folders):
+                raise UserError(empty[-1])
         home = folder.resolve()
         if home in homes:
             raise UserError(f"{folder}: is {homes[home]}, which is named already; name each folder once")
@@ -149,6 +153,7 @@ def _check_folders(folders: Sequence[Path], out: Path) -> None:
         raise UserError(f"--out {out}: is not a folder; name another")
     if (out / RECORD).exists():
         raise UserError(f"--out {out}: is the folder of one cell; name a results folder")
+    return empty
 
 
 def _find_cells(folders: Sequence[Path], out: Path) -> dict[str, list[Path]]:

@@ -273,7 +273,6 @@ def test_wrong_folders_are_told_in_one_line(bench, results, cell, tmp_path):
     (tmp_path / "file").write_text("")
     for arguments, problem in (
         ((results, "-o", results), "is one of the folders to merge"),
-        ((results, tmp_path / "r" / "." / "..", "-o", tmp_path / "c"), "no finished cell"),
         ((results, results, "-o", tmp_path / "c"), "which is named already"),
         ((tmp_path / "nowhere", "-o", tmp_path / "c"), "no results folder"),
         ((tmp_path / "empty", "-o", tmp_path / "c"), "no finished cell"),
@@ -284,6 +283,14 @@ def test_wrong_folders_are_told_in_one_line(bench, results, cell, tmp_path):
         done = bench("merge", *arguments)
         assert done.status == 2, problem
         assert problem in done.complaint
+
+
+def test_an_empty_folder_is_told_and_the_others_are_merged(bench, results, cell, tmp_path):
+    (tmp_path / "empty").mkdir()
+    done = bench("merge", results, tmp_path / "empty", "-o", tmp_path / "c")
+    assert done.status == 1
+    assert f"no finished cell in {tmp_path / 'empty'}; " in done.err
+    assert (tmp_path / "c" / cell.name / PREDICTIONS).read_bytes() == (cell / PREDICTIONS).read_bytes()
 
 
 def test_a_folder_that_cannot_be_made_is_told(bench, results, tmp_path):
