@@ -33,17 +33,9 @@ def scores(out):
     return {name: record["scores"] for name, record in records(out).items()}
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("--methods", "position,hog", "--limit", 40),
-        # A learned prompt, and networks.
-        ("--methods", "sd4match-cpm,dift,dinov2", "--limit", 6, "--localizers", "argmax,kernel-softmax"),
-    ],
-    ids=["without networks", "with networks"],
-)
-def test_the_bytes_of_one_process(arguments, head, extra, tmp_path):
+def test_the_bytes_of_one_process(head, extra, tmp_path):
     extra()
+    arguments = ("--methods", "position,hog", "--limit", 40, "--localizers", "argmax,bilinear")
     alone = locally(tmp_path / "alone", *arguments)
     outcome = call(on_cluster(head, tmp_path / "out", *arguments))
     assert outcome.status == alone.status == 0, outcome.err
@@ -61,6 +53,36 @@ def test_the_bytes_of_one_process(arguments, head, extra, tmp_path):
     # A run of which everything is there needs no worker, and says the same.
     again = call(on_cluster(head, tmp_path / "out", *arguments))
     assert (again.status, again.out) == (0, alone.out)
+
+
+def test_a_sweep_of_networks_and_a_learned_prompt_whose_node_leaves(head, extra, tmp_path):
+    node = extra()
+    arguments = (
+        "--methods",
+        "sd4match-cpm,dift,dinov2",
+        "--limit",
+        12,
+        "--localizers",
+        "argmax,kernel-softmax",
+    )
+    run = subprocess.Popen(
+        on_cluster(head, tmp_path / "out", *arguments),
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    # Predictions have arrived, and others are on their way.
+    wait_until(lambda: any(tmp_path.glob("out/*/shards/*.parquet")) or run.poll() is not None)
+    is_in_the_middle = run.poll() is None
+    head.remove(node)
+    out, errors = run.communicate()
+    assert run.returncode == 0, errors
+    assert is_in_the_middle
+    alone = locally(tmp_path / "alone", *arguments)
+    assert predictions(tmp_path / "out") == predictions(tmp_path / "alone")
+    assert scores(tmp_path / "out") == scores(tmp_path / "alone")
+    assert out == alone.out
 
 
 GATED = ("--methods", "trouble-gated", "--limit", 60, "--batch-size", 2)
