@@ -215,6 +215,7 @@ class ClusterPool:
         """Asks for a node where none can be used.
 
         Raises:
+            UserError: none can come, or none came before the first pair.
             BenchError: none came for long.
         """
         usable = [place for place in self._places.values() if place.is_proved is not False]
@@ -223,14 +224,16 @@ class ClusterPool:
             self._alone_since = None
             return
         limit = self._terms.start_timeout
+        kind = BenchError if self._has_begun else UserError
         if self._alone_since is None:
             self._alone_since = now
+            if not usable and not self._refusals and not self._terms.can_grow:
+                raise kind(f"{self._lack(nodes)}; ask for less, or name another cluster by --address")
             if not usable and not self._refusals:
                 # Workers on nodes that are late have waited as long already.
                 self._herald = self._cluster.start(None, 1.0, self._terms.demand.gpus)
                 self._warn(f"{self._lack(nodes)}; waiting up to {limit:g} s for a node that has it")
         if usable or now - self._alone_since > limit:
-            kind = BenchError if self._has_begun else UserError
             raise kind(
                 f"no worker has started in {limit:g} s: {self._lack(nodes)}; ask for less "
                 "(--gpus-per-worker, --workers-per-node, OMP_NUM_THREADS), free the nodes, or wait longer "

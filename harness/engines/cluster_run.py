@@ -61,6 +61,7 @@ def run_on_cluster(
             facts=facts_of(run.cells),
             start_timeout=choice.start_timeout,
             allows_mixed_devices=choice.allows_mixed_devices,
+            can_grow=cluster.can_grow,
         )
         pool = ClusterPool(cluster, terms, reporter.warn, reporter.cell_step)
         return run_in_pool(host, run, pool, reporter)

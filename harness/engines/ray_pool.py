@@ -43,10 +43,13 @@ class RayCluster:
 
     Args:
         ray: the module, connected to a cluster.
+
+    Attributes:
+        can_grow: whether further nodes may join; none joins a run's own.
     """
 
-    def __init__(self, ray: Any) -> None:
-        self._ray = ray
+    def __init__(self, ray: Any, *, can_grow: bool = True) -> None:
+        self._ray, self.can_grow = ray, can_grow
         self._worker_class = ray.remote(Worker)
         self._setting: Setting | None = None
         self._variables: Mapping[str, str] = {}
@@ -152,7 +155,7 @@ def connected(given: str | None, *, is_verbose: bool) -> Iterator[tuple[RayClust
         stack.enter_context(_signals_kept())
         ray = _connect(address, is_verbose)
         stack.callback(ray.shutdown)
-        yield RayCluster(ray), _cluster_line(address)
+        yield RayCluster(ray, can_grow=address.text != LOCAL), _cluster_line(address)
 
 
 def is_connected() -> bool:

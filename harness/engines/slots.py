@@ -81,6 +81,7 @@ class Terms:
         request: the cells to find.
         facts: what was found here.
         start_timeout: seconds that a worker may take to start.
+        can_grow: whether further nodes may join, so that one is waited for.
     """
 
     demand: Demand
@@ -88,3 +89,4 @@ class Terms:
     facts: Facts
     start_timeout: float
     allows_mixed_devices: bool = False
+    can_grow: bool = True

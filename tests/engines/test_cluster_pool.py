@@ -278,6 +278,12 @@ def test_no_node_has_what_is_asked_for(pool_of, lines):
     assert [worker.node for worker in cluster.workers] == [None]
 
 
+def test_a_cluster_that_cannot_grow_is_not_waited_for(pool_of, lines):
+    with pytest.raises(UserError, match=r"4 CPUs and no GPU; ask for less, or name another cluster"):
+        submit(pool_of(Cluster(*two_nodes()), Demand(8, 0.5), can_grow=False))
+    assert lines == []
+
+
 def test_workers_that_never_start(pool_of, lines):
     cluster = Cluster(*two_nodes())
     cluster.ask = lambda worker, question, *arguments: Ticket(worker, [])
