@@ -229,7 +229,7 @@ class _Dispatcher:
             return
         self._reporter.inform(
             f"{title(cell.run.resolved)}: a worker is gone ({died.reason}); "
-            f"{counted(len(again.wanted), 'pair')} are worked on again"
+            f"now again: {counted(len(again.wanted), 'pair')}"
         )
         if again.kills >= FAILED_AFTER and len(again.wanted) == 1:
             cell.parts.append(_failed_pair(again, died.reason))
