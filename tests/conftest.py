@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import subprocess
 import sys
+import threading
 import types
 from pathlib import Path
 
@@ -31,6 +33,11 @@ settings.load_profile("untimed")
 
 # Files that are flushed to the disk survive a power cut, which no test makes; every run would wait for it.
 os.fsync = lambda handle: os.fstat(handle) and None
+
+# Commands leave a signal alone that is ignored, as Ctrl-C is in what a shell runs in the background: the tests
+# themselves, perhaps.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Lines about the progress depend on how busy the machine is; their own tests set the clock.
 harness.cli.progress.FIRST_LINE = float("inf")

@@ -19,7 +19,8 @@ def pair_count_sentences(records: Sequence[Record], view: View) -> list[str]:
         for localizer in dict.fromkeys(score.localizer for score in record.scores if view.shows(score)):
             if sentence := _sentence(record, localizer, view.protocol):
                 sentences.append(sentence)
-    return list(dict.fromkeys(sentences))
+    # Not in the order of the records, which is that of folders.
+    return sorted(set(sentences))
 
 
 def _sentence(record: Record, localizer: str, protocol: str) -> str:

@@ -48,8 +48,7 @@ def test_verbose_says_each_step(run):
 
 
 def test_verbose_names_weights_and_where_they_come_from(bench):
-    # The weights are looked for before the localizer.
-    done = bench("doctor", "-v", "dift", "--localizer", "unknown")
+    done = bench("run", "-v", "--methods", "dift", "--dry-run")
     assert "bench: weights tiny-stable-diffusion: bundled, " in done.err
 
 

@@ -395,7 +395,10 @@ def test_flags_win_over_the_config_file(bench, photos, tmp_path):
     ("content", "message"),
     [
         ("metods = 'position'", ":1: unknown key 'metods'; did you mean methods"),
-        ("methods = 'position'\nxyz = 1", ":2: unknown key 'xyz'; known: alphas, batch-size, cache-dir, "),
+        (
+            "methods = 'position'\nxyz = 1",
+            ":2: unknown key 'xyz'; known: address, allow-mixed-devices, alphas, ",
+        ),
         ("methods = 'position'\nlimit = [", ":2: not valid TOML: "),
         ("methods = 'position'\nlimit = 0", ":2: limit: 0 is not in the range x>=1"),
         ("methods = 'position'\n# seeds\nseed = 1\nseeds = 2", ":4: seeds is set twice, as seed before"),
