@@ -34,8 +34,8 @@ settings.load_profile("untimed")
 # Files that are flushed to the disk survive a power cut, which no test makes; every run would wait for it.
 os.fsync = lambda handle: os.fstat(handle) and None
 
-# Commands leave a signal alone that is ignored, as Ctrl-C is in what a shell runs in the background: the tests
-# themselves, perhaps.
+# Commands leave a signal alone that is ignored, as Ctrl-C is in what a shell runs in the background: these
+# tests, perhaps.
 if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
