@@ -87,7 +87,9 @@ def download(
                 if part.stat().st_size == 0:
                     discard_download(part)
                 raise
-    if is_web_page(part) and not path.name.endswith((".html", ".htm")):
+    with writing(part):  # a folder that is taken away meanwhile
+        is_page = is_web_page(part)
+    if is_page and not path.name.endswith((".html", ".htm")):
         discard_download(part)
         raise DownloadFailed(f"{url}: the server sends a web page instead of the file")
     if not (is_length_known or is_checked):

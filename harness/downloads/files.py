@@ -105,7 +105,10 @@ def fetch_files(
                 yield FetchedFile(folder / (file.provides or file.path), "there")
                 continue
             try:
-                yield _fetch_file(file, folder, progress, keep_archives)
+                # A folder that is taken away meanwhile.
+                with writing(download_path(file, folder)):
+                    fetched = _fetch_file(file, folder, progress, keep_archives)
+                yield fetched
             except DownloadFailed as error:
                 raise UserError(f"{owner}: {error}; or {_by_hand(files[number:], folder)}") from error
 

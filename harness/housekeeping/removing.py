@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.errors import BenchError
+from harness.files import writing
 from harness.housekeeping.cell_folder import last_changes
 from harness.housekeeping.superseded import Superseded
 from harness.records.locks import CellIsRunning, lock_folder
@@ -37,11 +38,16 @@ def remove(item: Superseded, warn: Callable[[str, str], None]) -> None:
     except CellIsRunning as error:
         raise CellIsRunning(f"{item.folder}: another process is running this cell; left alone") from error
     except OSError as error:
-        raise BenchError(f"{error.filename or item.folder}: {error.strerror}; not removed") from error
+        place = error.filename or item.folder
+        raise BenchError(
+            f"{place}: {error.strerror}; not removed, make it writable and clean again"
+        ) from error
 
 
 def _remove_path(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
+    # The system names a file within a folder alone, without the folder.
+    with writing(path):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

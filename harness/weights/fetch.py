@@ -20,6 +20,7 @@ from harness.downloads.files import fetch_files
 from harness.downloads.holding import holding
 from harness.downloads.http import DownloadFailed
 from harness.errors import UserError
+from harness.files import writing
 from harness.specs import WeightSource
 from harness.weights.content import content_refusal, name_refusal, select_files, select_files_in
 from harness.weights.hub import (
@@ -223,7 +224,8 @@ def _fetch_file(
             raise UserError(f"weights {source.name}: {error}") from error
         reason = login_message(repository.name) if error.status in _DENIED else str(error)
         raise HubFailed(reason) from error
-    record = FileRecord.of(part)
+    with writing(part):  # a folder that is taken away meanwhile
+        record = FileRecord.of(part)
     if not file.is_same(part, record.sha256) or expected not in ("", record.sha256):
         discard_download(part)
         problem = f"is not the file that {repository.commit} names"

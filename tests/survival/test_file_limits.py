@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 from support.disk_scenes import SCENES, Stage, surroundings
 
-LIMITS = (0, 1, 100, 700, 3_000, 9_000, 40_000)
+LIMITS = (0, 100, 3_000, 40_000)
 """Bytes."""
 
 

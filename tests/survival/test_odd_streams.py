@@ -56,6 +56,6 @@ def test_no_stream_costs_a_run_its_results(shell, tmp_path, redirections):
 
 
 def test_an_encoding_without_dashes_prints_marks_in_their_place(shell):
-    done = shell("", "weights list", PYTHONIOENCODING="ascii")
+    done = shell("", "data list", PYTHONIOENCODING="latin-1")
     assert (done.returncode, done.stderr) == (0, "")
     assert "?" in done.stdout
