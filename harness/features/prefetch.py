@@ -19,6 +19,7 @@ import PIL.Image
 from harness.features.items import Item
 from harness.features.pictures import PictureKey, Pictures, PrefetchedImage, open_checked, picture_key
 from harness.frames import Size
+from harness.interrupts import holding_interrupts
 from harness.messages import first_line
 from harness.specs import ImageSource, Prepare
 
@@ -129,7 +130,9 @@ class Prefetcher:
                     multiprocessing_context="forkserver",
                     worker_init_fn=_leave_with_parent,
                 )
-                self._arriving = iter(loader)
+                # A signal in the middle would leave half of it, whose end complains of what it lacks.
+                with holding_interrupts():
+                    self._arriving = iter(loader)
         except Exception as error:  # noqa: BLE001 - images or `prepare` of a plugin may not be picklable
             self._give_up(error)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from support.damage import ODD_TEXTS
@@ -42,7 +44,7 @@ def option_words(option: str) -> SearchStrategy[list[str]]:
     """An option with a text that is cut, or has something put into it."""
     text = st.sampled_from(OPTION_TEXTS[option])
     # What no command line can hold is left out.
-    part = st.sampled_from([part for part in (*_PARTS, *ODD_TEXTS) if "\0" not in part])
+    part = st.sampled_from([part for part in (*_PARTS, *ODD_TEXTS) if _fits_a_command_line(part)])
     edits = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 6), part), max_size=3)
 
     def change(text: str, chosen: list[tuple[int, int, str]]) -> list[str]:
@@ -52,3 +54,11 @@ def option_words(option: str) -> SearchStrategy[list[str]]:
         return [option, text]
 
     return st.one_of(st.builds(change, text, edits), part.map(lambda text: [option, text]))
+
+
+def _fits_a_command_line(text: str) -> bool:
+    """Says whether a system can hand a text over: it hands over bytes, none of them zero."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
