@@ -62,5 +62,5 @@ def test_each_change_may_be_refused_in_each_way(stage, way):
         stage.check(REFUSALS[way], at)
 
 
-MOST = 5
+MOST = 3
 """Changes of one command that are refused in one way."""

@@ -19,7 +19,7 @@ from support.option_texts import OPTION_TEXTS, option_words
 
 # Always the same cases. They are not made smaller where one fails: the message has the file.
 many = settings(
-    max_examples=200,
+    max_examples=120,
     deadline=None,
     derandomize=True,
     database=None,

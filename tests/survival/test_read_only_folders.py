@@ -11,7 +11,7 @@ from support.faulty_disk import FaultyDisk
 
 READ_ONLY = ("Read-only file system", "cannot be written to")
 
-MOST = 5
+MOST = 3
 """Moments of one command."""
 
 
