@@ -47,7 +47,9 @@ def _limit_note(record: Record, localizer: str, info: LocalizerInfo, counts: Cou
     # Pairs that failed were tried: they are no part of what --limit left out.
     note = f"limited to {shards_text(info.shards)}{info.pairs + info.failed:,} of {possible}"
     categories = _categories_text(record, localizer, counts)
-    return f"{note} ({categories})" if categories else note
+    # Failed pairs have no score, and so no category here: the numbers must not seem to be all.
+    of_scored = "scored: " if info.failed else ""
+    return f"{note} ({of_scored}{categories})" if categories else note
 
 
 def shards_text(shards: Sequence[str]) -> str:

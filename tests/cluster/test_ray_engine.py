@@ -57,14 +57,8 @@ def test_the_bytes_of_one_process(head, extra, tmp_path):
 
 def test_a_sweep_of_networks_and_a_learned_prompt_whose_node_leaves(head, extra, tmp_path):
     node = extra()
-    arguments = (
-        "--methods",
-        "sd4match-cpm,dift,dinov2",
-        "--limit",
-        12,
-        "--localizers",
-        "argmax,kernel-softmax",
-    )
+    few = ("--limit", 12, "--batch-size", 2, "--ensembles", 1)
+    arguments = ("--methods", "sd4match-cpm,dift,dinov2", "--localizers", "argmax,kernel-softmax", *few)
     run = subprocess.Popen(
         on_cluster(head, tmp_path / "out", *arguments),
         env=environment(),
