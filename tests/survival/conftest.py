@@ -10,7 +10,10 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from support.commands import Outcome
 from support.warm_bench import WarmBench
+
+from harness.cli import status
 
 SEED = "SURVIVAL_SEED"
 """Environment variable with the seed of random instants; drawn anew where it is not set."""
@@ -48,3 +51,16 @@ def instants(request) -> Random:
 def start(tmp_path_factory) -> Path:
     """A folder for what the tests of a file begin with."""
     return tmp_path_factory.mktemp("start")
+
+
+@pytest.fixture
+def bench(capsys):
+    """`bench ...` in this process."""
+
+    def run(*arguments: object) -> Outcome:
+        capsys.readouterr()
+        code = status([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Outcome(code, captured.out, captured.err)
+
+    return run
