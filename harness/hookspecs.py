@@ -17,6 +17,7 @@ from harness.specs import (
     DatasetSpec,
     ExtractorSpec,
     LocalizerSpec,
+    MatcherSpec,
     MethodSpec,
     PromptSpec,
     ProtocolSpec,
@@ -46,13 +47,18 @@ def bench_localizers() -> Iterable[LocalizerSpec]:  # type: ignore[empty-body]
 
 
 @hookspec
+def bench_matchers() -> Iterable[MatcherSpec]:  # type: ignore[empty-body]
+    """Returns further matchers."""
+
+
+@hookspec
 def bench_prompts() -> Iterable[PromptSpec]:  # type: ignore[empty-body]
     """Returns further prompt types."""
 
 
 @hookspec
 def bench_methods() -> Iterable[MethodSpec]:  # type: ignore[empty-body]
-    """Returns further methods: named recipes of extractor, prompt and localizer."""
+    """Returns further methods: named recipes of extractor, prompt, matcher and localizer."""
 
 
 @hookspec

@@ -25,7 +25,7 @@ class Verbosity(IntEnum):
     VERBOSE = 2
 
 
-LOGGERS = ("harness", "baselines", "sd4match_plugin")
+LOGGERS = ("harness", "baselines", "matchers", "sd4match_plugin")
 """Packages whose steps `--verbose` shows: what they log at level INFO."""
 
 _level: ContextVar[Verbosity] = ContextVar("verbosity", default=Verbosity.NORMAL)

@@ -37,6 +37,7 @@ from harness.specs import (
     DatasetSpec,
     ExtractorSpec,
     LocalizerSpec,
+    MatcherSpec,
     MethodSpec,
     PromptSpec,
     ProtocolSpec,
@@ -69,6 +70,7 @@ class Host:
         self.manager.add_hookspecs(hookspecs)
         self.extractors = Registry("bench_extractors", ExtractorSpec, self.plugins)
         self.localizers = Registry("bench_localizers", LocalizerSpec, self.plugins)
+        self.matchers = Registry("bench_matchers", MatcherSpec, self.plugins)
         self.prompts = Registry("bench_prompts", PromptSpec, self.plugins)
         self.methods = MethodRegistry(self.plugins, self.extractors)
         self.datasets = DatasetRegistry("bench_datasets", DatasetSpec, self.plugins)
@@ -79,6 +81,7 @@ class Host:
         registries: tuple[Registry[Any], ...] = (
             self.extractors,
             self.localizers,
+            self.matchers,
             self.prompts,
             self.methods,
             self.datasets,

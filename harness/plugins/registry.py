@@ -20,6 +20,7 @@ _KINDS = {"bench_weights": "weight source", "bench_reported": "set of reported n
 BUILTIN = {
     "harness": "harness.builtin",
     "baselines": "baselines.plugin",
+    "matchers": "matchers.plugin",
     "sd4match": "sd4match_plugin.plugin",
 }
 

@@ -41,6 +41,16 @@ from harness.specs.localizers import (
     Reading,
     is_batch_localizer,
 )
+from harness.specs.matchers import (
+    NO_MATCHER,
+    Lattice,
+    Matcher,
+    MatcherSpec,
+    Matches,
+    MatchesKind,
+    MatchesReader,
+    is_matches_reader,
+)
 from harness.specs.methods import MethodSpec
 from harness.specs.prompts import LearnedFile, LearnedSpec, PairPrompt, Prompt, PromptSpec
 from harness.specs.protocols import ProtocolSpec, TargetInFrame, read_alpha
@@ -52,6 +62,7 @@ from harness.specs.weights import Refusal, WeightSource
 __all__ = [
     "AVERAGINGS",
     "NOT_STATED",
+    "NO_MATCHER",
     "NO_PROMPT",
     "Averaging",
     "BatchLocalizer",
@@ -67,6 +78,7 @@ __all__ = [
     "ImageSize",
     "ImageSource",
     "LabelledDataset",
+    "Lattice",
     "LazyImage",
     "LearnedFile",
     "LearnedSpec",
@@ -74,6 +86,11 @@ __all__ = [
     "LocalizerSpec",
     "Located",
     "MakeContext",
+    "Matcher",
+    "MatcherSpec",
+    "Matches",
+    "MatchesKind",
+    "MatchesReader",
     "MethodSpec",
     "NotedDataset",
     "PairDataset",
@@ -98,6 +115,7 @@ __all__ = [
     "WeightSource",
     "is_batch_localizer",
     "is_labelled_dataset",
+    "is_matches_reader",
     "is_noted_dataset",
     "is_preparing_extractor",
     "is_threshold_dataset",

@@ -30,11 +30,19 @@ class FeatureMap:
         frame: the image the extractor was fed.
         grid: how cells lie on the frame's pixels; None leaves it to the localizer (see each localizer's
             docstring).
+        levels: further tensors that only a matcher reads: maps (C_i, h_i, w_i), vectors (C_i) or whatever
+            extractor and matcher agree on; floating-point and finite.
     """
 
     data: torch.Tensor
     frame: Frame
     grid: GridConvention | None = None
+    levels: tuple[torch.Tensor, ...] = ()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all its tensors."""
+        return self.data.nbytes + sum(level.nbytes for level in self.levels)
 
     @property
     def cells(self) -> Size:

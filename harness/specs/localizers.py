@@ -74,6 +74,9 @@ class LocalizerSpec:
         grid: its way to lay the cells of a feature map on the frame's pixels where the map does not declare
             one. Corner to corner by default.
         reads: the position at which it reads the source's features (`Reading`); `cell` by default.
+        matches: kinds of a matcher's matches that its `read` takes: `volume`, `flow`; empty for one that only
+            compares feature maps.
+        maps: whether it compares feature maps; False for one that only reads matches.
         files: files that it reads. Predictions belong to their content; one that is not there is told before
             the run.
         citation: BibTeX of the paper that brought it, for `bench cite`; empty where there is none.
@@ -84,6 +87,8 @@ class LocalizerSpec:
     options: Mapping[str, Scalar] = field(default_factory=dict)
     grid: GridConvention = "corner"
     reads: Reading = "cell"
+    matches: frozenset[str] = frozenset()
+    maps: bool = True
     files: Files = ()
     description: str = ""
     citation: str = ""

@@ -8,6 +8,7 @@ from typing import Literal
 
 from harness.specs.bibtex import check_citation
 from harness.specs.common import NO_PROMPT, Scalar
+from harness.specs.matchers import NO_MATCHER
 from harness.specs.tuning import NOT_STATED
 
 
@@ -18,8 +19,9 @@ class MethodSpec:
     Attributes:
         extractor: name of its feature extractor.
         prompt: name of its prompt type; `none` for an extractor without prompts.
+        matcher: name of its matcher; `none` where the localizer compares the extractor's maps itself.
         localizer: name of its own localizer.
-        params: values that differ from the extractor's defaults.
+        params: values that differ from the defaults of extractor and matcher.
         localizer_options: localizer -> options that differ from that localizer's defaults.
         supervision: `Z` zero-shot, `I` image-level labels or pairs, `K` keypoints (the paper's Table 2).
         trained_on: dataset its prompt or network was trained on.
@@ -34,6 +36,7 @@ class MethodSpec:
     name: str
     extractor: str
     prompt: str = NO_PROMPT
+    matcher: str = NO_MATCHER
     localizer: str = "argmax"
     params: Mapping[str, Scalar] = field(default_factory=dict)
     localizer_options: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)

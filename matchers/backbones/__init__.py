@@ -1,0 +1,1 @@
+"""Networks that encode pictures, in the layouts of published checkpoints."""
