@@ -1,0 +1,1 @@
+"""Training of matchers, by the authors' own objectives: `bench train METHOD`."""
