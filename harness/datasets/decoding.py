@@ -77,6 +77,18 @@ def decode_rgb(path: Path) -> PIL.Image.Image:
         return image
 
 
+def decode_classes(path: Path) -> np.ndarray:
+    """Decodes a picture whose pixels are numbers of classes, grey or in a palette: (height, width) uint8.
+
+    Raises:
+        DataError: the file is missing, no picture, damaged, or of colours.
+    """
+    with _opened(path, "decoded") as file:
+        if file.mode not in ("L", "P"):
+            raise DepthError(f"is of mode {file.mode}; a mask has one number of 8 bits for each pixel")
+        return np.array(file)
+
+
 def to_rgb(image: PIL.Image.Image) -> PIL.Image.Image:
     """Converts a picture of any mode to RGB. Raises `DepthError` where there is no rule."""
     is_signed = _SIGNED in _tiff_tag(image, PIL.TiffImagePlugin.SAMPLEFORMAT)

@@ -1,7 +1,8 @@
 """SPair-71k (Min et al., 2019) in its official layout.
 
 `Layout/large/{trn,val,test}.txt` lists pair names, one a line; `PairAnnotation/<split>/<name>.json` holds a
-pair's points, boxes and difficulty labels; pictures are `JPEGImages/<category>/<name>`. Nothing else is read.
+pair's points, boxes and difficulty labels; pictures are `JPEGImages/<category>/<name>`. Trainings on masks read
+`Segmentation/<category>/<name>.png`. Nothing else is read.
 """
 
 from __future__ import annotations
@@ -11,13 +12,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from harness.citations import SPAIR_71K
 from harness.datasets.checks import Box
+from harness.datasets.decoding import decode_classes
 from harness.datasets.images import ImageFile
-from harness.datasets.lists import find_picture, missing_dataset, read_annotation, read_text
+from harness.datasets.lists import VOC_CATEGORIES, find_picture, missing_dataset, read_annotation, read_text
 from harness.datasets.values import box_of, level_of, names_of, points_of, size_of, text_of
 from harness.errors import DataError
-from harness.specs import DatasetSpec, ImagePair, RemoteFile, Scalar
+from harness.frames import Size
+from harness.specs import DatasetSpec, ImagePair, ImageSource, RemoteFile, Scalar
 
 LABELS = ("viewpoint_variation", "scale_variation", "truncation", "occlusion", "mirror")
 """The difficulty labels that become slices of a score."""
@@ -55,6 +60,32 @@ class SPair71k:
             raise DataError(f"{path}: key {error} is missing; fetch the dataset again") from error
         except ValueError as error:
             raise DataError(f"{path}: {error}; fetch the dataset again") from error
+
+    def masks(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels of the objects in pair number `index` (a `MaskedDataset`).
+
+        Raises `DataError` where a mask is missing, damaged or of another size than its picture.
+        """
+        pair = self[index]
+        return (
+            self._read_mask(pair.category, pair.source, pair.source_size),
+            self._read_mask(pair.category, pair.target, pair.target_size),
+        )
+
+    def _read_mask(self, category: str, image: ImageSource, size: Size) -> np.ndarray:
+        stem = image.name.removeprefix(f"{category}-")
+        path = self._folder / "Segmentation" / category / f"{stem}.png"
+        classes = decode_classes(path)
+        if classes.shape != (size.height, size.width):
+            shape = f"{classes.shape[1]} x {classes.shape[0]}"
+            raise DataError(
+                f"{path}: is {shape}, its picture {size.width} x {size.height}; fetch the dataset again"
+            )
+        if category not in VOC_CATEGORIES:
+            raise DataError(f"{path}: '{category}' is no category of VOC, whose numbers masks have")
+        # Numbers are VOC's, from 1.
+        shown: np.ndarray = classes == VOC_CATEGORIES.index(category) + 1
+        return shown
 
     def _pair(self, pair_id: str, annotation: Any) -> ImagePair:
         """Reads an annotation. Raises `KeyError` and `ValueError`."""

@@ -110,6 +110,11 @@ def is_noted_dataset(dataset: object) -> TypeGuard[NotedDataset]:
     return isinstance(getattr(dataset, "notes", None), tuple | list)
 
 
+def is_masked_dataset(dataset: object) -> TypeGuard[MaskedDataset]:
+    """Says whether a dataset, or one that it wraps, knows which pixels show an object."""
+    return hasattr(dataset, "masks")
+
+
 @runtime_checkable
 class LabelledDataset(Protocol):
     """A `PairDataset` that has a name of its own in tables, such as the name of the user's folder."""
@@ -135,6 +140,18 @@ class NotedDataset(Protocol):
     @property
     def notes(self) -> Sequence[str]:
         """What a reader of the numbers should know, one line each; asked for after all pairs were read."""
+
+
+@runtime_checkable
+class MaskedDataset(Protocol):
+    """A `PairDataset` that knows which pixels show an object: some matchers are trained on them."""
+
+    def masks(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Masks of source and target of pair number `index`.
+
+        Each is (height, width) bool in original pixels, as the picture is used (mirrored where it is), True
+        where it shows the pair's object. Raises `DataError` where one is missing or damaged.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,8 +15,8 @@ from harness.cli.run import run
 from harness.cli.verbosity import print_information
 from harness.errors import UserError
 from harness.plugins.host import Host
+from harness.training.file_names import BEST
 from sd4match_plugin.commands.train import SharedArguments, TrainArguments, run_training, train_command
-from sd4match_plugin.file_names import BEST
 
 METHOD = "sd4match-cpm"
 

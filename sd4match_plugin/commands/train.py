@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,10 +20,10 @@ from harness.cli.options import data_root, number_range, typed_arguments, weight
 from harness.cli.progress import ProgressBar
 from harness.cli.terminal import print_warning
 from harness.errors import NotWritten
-from harness.messages import OncePerSubject, counted
+from harness.messages import OncePerSubject
 from harness.plugins.host import Host
 from harness.sweep import DatasetChoice
-from sd4match_plugin.file_names import BEST
+from harness.training.file_names import BEST
 from sd4match_plugin.tuning.settings import USER_SETTINGS, Settings
 
 if TYPE_CHECKING:
@@ -298,9 +298,9 @@ def run_training(host: Host, arguments: TrainArguments) -> int:
         NotWritten: the disk is full or the like; the last checkpoint is kept.
     """
     from harness.environment import device_name
+    from harness.training.log import wants_tensorboard
     from sd4match_plugin.tuning.job import check_method
     from sd4match_plugin.tuning.processes import join_processes
-    from sd4match_plugin.tuning.record import wants_tensorboard
 
     check_method(host, arguments.method)
     wants_tensorboard(arguments.tensorboard)
@@ -308,9 +308,15 @@ def run_training(host: Host, arguments: TrainArguments) -> int:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     with join_processes(device_name(arguments.device)) as processes:
         request = arguments.request(host, processes.device)
-        with _lock(request.out, processes):
+        with _lock(request.out) if processes.is_main else nullcontext():
             job = _prepare(host, request, processes)
             return _tune(job, arguments, processes)
+
+
+def _lock(folder: Path) -> AbstractContextManager[None]:
+    from harness.training.folder import lock_training
+
+    return lock_training(folder, OncePerSubject(print_warning))
 
 
 def _prepare(host: Host, request: Request, processes: Processes) -> Job:
@@ -325,31 +331,17 @@ def _prepare(host: Host, request: Request, processes: Processes) -> Job:
         return make_job(host, request, processes, bar.show, clock, started)
 
 
-@contextmanager
-def _lock(folder: Path, processes: Processes) -> Iterator[None]:
-    """Locks a training's folder against other trainings. Raises `UserError` where it cannot be written."""
-    from harness.files import remove_files
-    from harness.records.folders import make_results_folder
-    from harness.records.locks import leftovers, lock_folder
-
-    if not processes.is_main:
-        yield
-        return
-    make_results_folder(folder)
-    with lock_folder(folder, OncePerSubject(print_warning), writes=True):
-        # Temporary files of a killed run; under the lock no other run writes any.
-        remove_files(leftovers(folder))
-        yield
-
-
 def _tune(job: Job, arguments: TrainArguments, processes: Processes) -> int:
-    from sd4match_plugin.tuning.record import Log, write_record
-    from sd4match_plugin.tuning.training import Diverged
+    from harness.training.data import notes_on_data
+    from harness.training.log import Log
+    from harness.training.record import write_record
+    from harness.training.steps import Diverged, describe_kept
 
     folder, settings = job.request.out, job.settings
     log = None
     if processes.is_main:
-        _print_warnings(job)
+        for note in notes_on_data(job.data, "prompt"):
+            print_warning(note)
         log = Log(folder, job.resumed, arguments.tensorboard)
     try:
         with ProgressBar("step", is_enabled=processes.is_main) as bar:
@@ -365,7 +357,7 @@ def _tune(job: Job, arguments: TrainArguments, processes: Processes) -> int:
             click.echo(f"bench: {error}", err=True)
         return 1
     except NotWritten as error:
-        error.kept = _kept(job)
+        error.kept = describe_kept(job.training.saved)
         # Small, it may fit where a checkpoint does not.
         with suppress(NotWritten):
             write_record(folder, job.describe("stopped"))
@@ -377,37 +369,6 @@ def _tune(job: Job, arguments: TrainArguments, processes: Processes) -> int:
         write_record(folder, job.describe("finished"))
         _print_result(job, arguments)
     return 0
-
-
-def _kept(job: Job) -> str:
-    """What a training that could not be written leaves, as the end of a message."""
-    saved = job.training.saved
-    step = f"the checkpoint of step {saved:,} is kept" if saved else "no step has been saved yet"
-    return f"{step}, and the same command goes on from there"
-
-
-def _print_warnings(job: Job) -> None:
-    """Warns on stderr, before hours of work, of splits that are not whole or look wrong, of pairs that are
-    left out, and of a missing validation split.
-    """
-    from harness.datasets.notes import notes_on_split
-
-    index = job.data.index
-    if index.broken:
-        reason = next(iter(index.broken.values()))
-        pairs = counted(len(index.pair_ids), "pair")
-        print_warning(f"{len(index.broken)} of {pairs} cannot be read and are left out; the first: {reason}")
-    validation = job.data.validation_index
-    lacking = validation.lacking(validation.threshold) if validation else {}
-    if lacking:
-        pair_id, reason = next(iter(lacking.items()))
-        pairs = counted(len(lacking), "pair")
-        print_warning(f"{pairs} cannot be validated and are left out; the first: {pair_id}: {reason}")
-    for split in (index, validation):
-        for note in notes_on_split(split) if split else ():
-            print_warning(note)
-    if validation is None:
-        print_warning("no validation split; the newest prompt counts as the best")
 
 
 def _print_result(job: Job, arguments: TrainArguments) -> None:

@@ -17,7 +17,8 @@ from torch import Tensor
 from harness.errors import UserError
 from harness.files import parse_json, replacing
 from harness.messages import first_line
-from sd4match_plugin.file_names import BEST, RELEASE_MODULE, RELEASE_PROMPTS
+from harness.training.file_names import BEST
+from sd4match_plugin.file_names import RELEASE_MODULE, RELEASE_PROMPTS
 from sd4match_plugin.prompts.cpm import CpmConfig
 from sd4match_plugin.prompts.prompt_file import (
     EXPECTED,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from harness.errors import UserError
 from harness.networks.tensor_files import check_tensor
-from sd4match_plugin.file_names import BEST
+from harness.training.file_names import BEST
 from sd4match_plugin.prompts.cpm import CpmConfig
 from sd4match_plugin.prompts.learned import SINGLE
 from sd4match_plugin.prompts.tokens import LENGTH

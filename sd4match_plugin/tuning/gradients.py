@@ -8,9 +8,10 @@ from typing import Any
 import torch
 
 from harness.specs import ImagePair
+from harness.training.order import PairOrder
 from sd4match_plugin.tuning.loss import matching_loss
 from sd4match_plugin.tuning.maps import Maps
-from sd4match_plugin.tuning.pairs import PairOrder, points_of
+from sd4match_plugin.tuning.pairs import points_of
 from sd4match_plugin.tuning.processes import Processes
 from sd4match_plugin.tuning.prompting import PromptEncoder, Prompting
 from sd4match_plugin.tuning.settings import Settings

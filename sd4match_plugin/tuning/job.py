@@ -22,10 +22,11 @@ from harness.errors import UserError
 from harness.plugins.host import Host
 from harness.running.clock import StageClock
 from harness.sweep import DatasetChoice
+from harness.training.checkpoint import State, load
+from harness.training.data import Data, DataRequest, read_data
+from harness.training.record import LossAt, PckAt
 from harness.weights.choice import WeightChoice, Weights, backbone_label, resolve_weights
 from sd4match_plugin.prompts.descriptors import Describer
-from sd4match_plugin.tuning.checkpoint import State, load
-from sd4match_plugin.tuning.data import Data, DataRequest, read_data
 from sd4match_plugin.tuning.images import Descriptors, Images, Posteriors, Progress, annotated_images
 from sd4match_plugin.tuning.maps import Maps
 from sd4match_plugin.tuning.processes import Processes
@@ -36,7 +37,7 @@ from sd4match_plugin.tuning.prompting import (
     make_conditional,
     make_learned,
 )
-from sd4match_plugin.tuning.record import LossAt, PckAt, TrainingRecord
+from sd4match_plugin.tuning.record import TrainingRecord
 from sd4match_plugin.tuning.settings import METHODS, Settings
 from sd4match_plugin.tuning.training import ExecutionOptions, Training, TrainingInputs
 from sd4match_plugin.tuning.validation import Validation

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from sd4match_plugin.file_names import BEST, LAST
+from harness.training.checkpoint import History
+from harness.training.file_names import BEST, LAST
 from sd4match_plugin.prompts import files
 from sd4match_plugin.prompts.prompt_file import Kind, PromptFile
-from sd4match_plugin.tuning.checkpoint import History
 from sd4match_plugin.tuning.prompting import Conditional, Learned, PromptEncoder, Prompting
 
 ModuleState = Mapping[str, torch.Tensor]

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-import pydantic
-
 from harness.errors import UserError
+from harness.training.settings import ResumableSettings
 
 METHODS = ("sd4match-single", "sd4match-class", "sd4match-cpm")
 
@@ -25,13 +24,11 @@ Method = Literal["sd4match-single", "sd4match-class", "sd4match-cpm"]
 Precision = Literal["fp32", "bf16", "fp16"]
 
 
-class Settings(pydantic.BaseModel):
+class Settings(ResumableSettings):
     """Everything besides the content of weights and data that a tuned prompt depends on (paper, section 4.1).
 
     A training goes on from a checkpoint under equal settings only.
     """
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     method: Method
     dataset: str
@@ -96,6 +93,10 @@ class Settings(pydantic.BaseModel):
             decay = 0.5 + 0.5 * math.cos(math.pi * step / self.steps)
         return decay * min(1.0, (step + 1) / max(1, self.warmup))
 
+    def may_take_more_steps(self) -> bool:
+        """At a constant rate, which does not depend on their number."""
+        return self.rate_decay == "constant"
+
     def check(self) -> None:
         """Raises `UserError` for settings that contradict each other."""
         if self.recipe == "release" and self.batch % RELEASE_PROCESSES:
@@ -121,24 +122,3 @@ class Settings(pydantic.BaseModel):
             raise UserError(
                 f"--{'ablation' if self.ablation else 'gate'} is for sd4match-cpm, not for {self.method}"
             )
-
-
-def refuse_changed_settings(path: str, earlier: Settings, now: Settings) -> None:
-    """Raises `UserError` that names the first setting in which a training differs from its checkpoint.
-
-    More steps are allowed at a constant rate, which does not depend on their number.
-    """
-    checkpoint = earlier.model_dump()
-    for name, value in now.model_dump().items():
-        is_longer = name == "steps" and now.rate_decay == "constant" and value >= checkpoint[name]
-        if value != checkpoint[name] and not is_longer:
-            option = name.replace("_", "-")
-            raise UserError(
-                f"{path} was made with {option} {_format(checkpoint[name])}, "
-                f"this training has {option} {_format(value)}; "
-                "choose another --out, or the same settings to go on"
-            )
-
-
-def _format(value: object) -> str:
-    return "none" if value is None or value == "" else str(value)

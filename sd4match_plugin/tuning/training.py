@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -14,27 +13,21 @@ from pathlib import Path
 
 import torch
 
-from harness.errors import BenchError, UserError
+from harness.errors import UserError
 from harness.interrupts import holding_interrupts, received_signal
 from harness.messages import first_line
 from harness.specs import ImagePair
-from sd4match_plugin.file_names import CHECKPOINT
-from sd4match_plugin.tuning.checkpoint import History, State, save
+from harness.training.checkpoint import History, State, save
+from harness.training.file_names import CHECKPOINT
+from harness.training.log import Log
+from harness.training.steps import Diverged, copy_state, deterministic_kernels, log_interval
 from sd4match_plugin.tuning.gradients import StepGradients
 from sd4match_plugin.tuning.maps import Maps
 from sd4match_plugin.tuning.outputs import write_prompt_files
 from sd4match_plugin.tuning.processes import Processes
 from sd4match_plugin.tuning.prompting import PromptEncoder, Prompting
-from sd4match_plugin.tuning.record import Log
 from sd4match_plugin.tuning.settings import Settings
 from sd4match_plugin.tuning.validation import Validation
-
-MILESTONES = 60
-"""Lines of the log over a whole training; at most one for each step, and at least one for each 100 steps."""
-
-
-class Diverged(BenchError):
-    """The loss is not finite. The checkpoint of an earlier step is unchanged."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +127,7 @@ class Training:
             NotWritten: the log, the checkpoint or a prompt file; those of `saved` stay as they are.
         """
         self._write_files()
-        with _deterministic_kernels(self._inputs.maps.device):
+        with deterministic_kernels(self._inputs.maps.device):
             while self.step < self._settings.steps:
                 self._make_step(log, progress)
 
@@ -159,7 +152,7 @@ class Training:
         is_validated = validation is not None and (is_last or step % self._settings.validate_every == 0)
         is_due = is_last or is_validated
         numbers = {}
-        if is_due or step % _log_interval(self._settings) == 0:
+        if is_due or step % log_interval(self._settings.steps) == 0:
             numbers = self._summarize()
         if validation is not None and is_validated:
             numbers["validation_pck"] = self._validate(validation)
@@ -204,7 +197,7 @@ class Training:
         earlier = self.history.pck(self.history.best)
         self.history.validation.append((self.step, pck))
         if earlier is None or pck > earlier:
-            self.history.best, self._best = self.step, _copy_state(self._module)
+            self.history.best, self._best = self.step, copy_state(self._module)
         return pck
 
     def _save(self) -> None:
@@ -237,7 +230,7 @@ class Training:
             inputs.metadata,
             self.history,
             step=self.step,
-            newest=_copy_state(self._module),
+            newest=copy_state(self._module),
             best=self._best,
         )
 
@@ -249,34 +242,3 @@ class Training:
         finally:
             seconds = self.history.seconds
             seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - start
-
-
-def _log_interval(settings: Settings) -> int:
-    """Steps between lines of the log."""
-    return max(1, min(100, settings.steps // MILESTONES))
-
-
-def _copy_state(module: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Parameters of a module, which later steps do not change."""
-    return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
-
-
-@contextmanager
-def _deterministic_kernels(device: torch.device) -> Iterator[None]:
-    """On a GPU, selects kernels that add in a fixed order, so that a training that was stopped gives the
-    bytes of one that was not.
-    """
-    if device.type != "cuda":
-        yield
-        return
-    was_deterministic = torch.are_deterministic_algorithms_enabled()
-    was_warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    try:
-        with warnings.catch_warnings():
-            # torch warns of the gradient of pooling; but windows share at most one patch, so it is a sum of
-            # two numbers.
-            warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation")
-            yield
-    finally:
-        torch.use_deterministic_algorithms(was_deterministic, warn_only=was_warn_only)

@@ -16,8 +16,8 @@ from support.trainings import make_training, prompt_bytes, train_words
 
 from harness.errors import BenchError, UserError
 from harness.interrupts import Interrupted, ending_on_signals
+from harness.training.checkpoint import History, State, load, save
 from sd4match_plugin.prompts import files
-from sd4match_plugin.tuning.checkpoint import History, State, load, save
 from sd4match_plugin.tuning.loss import matching_loss
 from sd4match_plugin.tuning.settings import Settings
 from sd4match_plugin.tuning.training import Diverged

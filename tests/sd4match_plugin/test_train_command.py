@@ -146,7 +146,7 @@ def test_missing_weights_are_one_line(workspace, tmp_path, bench):
 
 
 def test_tensorboard_that_is_asked_for_and_not_there(workspace, tmp_path, bench, monkeypatch):
-    monkeypatch.setattr("sd4match_plugin.tuning.record.find_spec", lambda name: None)
+    monkeypatch.setattr("harness.training.log.find_spec", lambda name: None)
     done = bench(*train_words(workspace, "sd4match-single", out=tmp_path), "--tensorboard")
     assert done.status == 2
     assert "pip install tensorboard" in done.complaint

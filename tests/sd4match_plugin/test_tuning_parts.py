@@ -22,10 +22,13 @@ from harness.datasets import folder
 from harness.datasets.splits import read_split
 from harness.errors import UserError
 from harness.frames import Size
+from harness.training.data import usable_pairs
+from harness.training.log import Log
+from harness.training.order import PairOrder
+from harness.training.settings import refuse_changed_settings
 from sd4match_plugin.prompts.image_patches import ImagePatches, Preprocessing, input_side, token_shape
-from sd4match_plugin.tuning.pairs import PairOrder, points_of, usable_pairs
-from sd4match_plugin.tuning.record import Log
-from sd4match_plugin.tuning.settings import Settings, refuse_changed_settings
+from sd4match_plugin.tuning.pairs import points_of
+from sd4match_plugin.tuning.settings import Settings
 
 PUBLISHED = {
     "crop_size": {"height": 224, "width": 224},

@@ -26,7 +26,7 @@ from harness.datasets import pf_willow
 from harness.datasets.shapes import pairs
 from harness.datasets.shapes.export import ExportOptions
 from harness.specs import RemoteFile
-from sd4match_plugin.tuning.checkpoint import _without_seal
+from harness.training.checkpoint import _without_seal
 
 Bench = Callable[..., Outcome]
 """Words of a command -> how it ended; it runs in this process, in the current folder."""

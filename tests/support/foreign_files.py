@@ -495,7 +495,7 @@ def _read_network(path: Path) -> object:
 def _make_checkpoint(folder: Path) -> Path:
     import torch
 
-    from sd4match_plugin.tuning.checkpoint import History, State, save
+    from harness.training.checkpoint import History, State, save
 
     module = torch.nn.Linear(2, 3)
     optimizer = torch.optim.Adam(module.parameters())
@@ -533,7 +533,7 @@ def _settings() -> Any:
 
 
 def _read_checkpoint(path: Path) -> object:
-    from sd4match_plugin.tuning.checkpoint import load
+    from harness.training.checkpoint import load
 
     return load(path.parent, _settings(), "cpu")
 
@@ -545,7 +545,7 @@ def _make_log(folder: Path) -> Path:
 
 
 def _read_log(path: Path) -> object:
-    from sd4match_plugin.tuning.record import Log
+    from harness.training.log import Log
 
     content = path.read_bytes()
     try:

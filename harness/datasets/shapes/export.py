@@ -16,11 +16,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 import PIL.Image
-import PIL.ImageDraw
 
 from harness.datasets.lists import VOC_CATEGORIES
-from harness.datasets.shapes.canvas import FINE
 from harness.datasets.shapes.catalogue import KINDS
+from harness.datasets.shapes.masks import draw_object
 from harness.datasets.shapes.pairs import Shapes, ShapesImage, keypoint_names
 from harness.datasets.shapes.scene import Scene
 from harness.errors import UserError
@@ -128,16 +127,9 @@ def draw_mask(scene: Scene, category: str) -> PIL.Image.Image:
 
     Classes are numbered as in VOC, from 1; the categories that VOC does not have follow.
     """
-    mask = PIL.Image.new("L", (scene.size.width * FINE, scene.size.height * FINE))
-    draw = PIL.ImageDraw.Draw(mask)
-    # Things before the object come last: what they cover is not seen.
-    for patches, value in ((scene.patches, 255), (scene.occluders, 0)):
-        for patch in patches:
-            draw.polygon([(x * FINE, y * FINE) for x, y in patch.outline.tolist()], fill=value)
     names = (*VOC_CATEGORIES, *FOREIGN_CATEGORIES)
     number = names.index(category) + 1
-    # A pixel belongs to the object where half of it does.
-    return mask.reduce(FINE).point(lambda share: number if share >= 128 else 0)
+    return PIL.Image.fromarray(draw_object(scene).astype(np.uint8) * np.uint8(number))
 
 
 def _write_image(folder: Path, image: ShapesImage, whole_pixels: bool) -> None:

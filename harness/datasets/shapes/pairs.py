@@ -14,6 +14,7 @@ import PIL.Image
 
 from harness.datasets.shapes.catalogue import KINDS
 from harness.datasets.shapes.keyed_random import VERSION, KeyedRandom
+from harness.datasets.shapes.masks import draw_object
 from harness.datasets.shapes.render import render
 from harness.datasets.shapes.scene import Scene, draw_scene
 from harness.errors import UserError
@@ -134,6 +135,14 @@ class Shapes:
             target_box=in_target.box,
             labels=_labels(in_source, in_target),
         )
+
+    def masks(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels of the objects in pair number `index` (a `MaskedDataset`)."""
+        category, source, target = self._choices[index]
+        source_mask, target_mask = (
+            draw_object(ShapesImage(self._split, category, number).scene()) for number in (source, target)
+        )
+        return source_mask, target_mask
 
     def images(self) -> list[ShapesImage]:
         """All pictures of the split, also those in no pair."""

@@ -20,8 +20,8 @@ from harness.errors import UserError
 from harness.files import replacing
 from harness.messages import first_line
 from harness.networks.tensor_files import PICKLE_ERRORS, load_pickle
-from sd4match_plugin.file_names import CHECKPOINT
-from sd4match_plugin.tuning.settings import Settings, refuse_changed_settings
+from harness.training.file_names import CHECKPOINT
+from harness.training.settings import ResumableSettings, refuse_changed_settings
 
 MESSAGE_LIMIT = 160
 """Characters of a library's message that are repeated in ours."""
@@ -68,7 +68,7 @@ class State:
     history: History
 
 
-def save(folder: Path, settings: Settings, state: State) -> None:
+def save(folder: Path, settings: ResumableSettings, state: State) -> None:
     """Writes `checkpoint.pt`, whole or not at all."""
     content = {
         **vars(state),
@@ -82,7 +82,7 @@ def save(folder: Path, settings: Settings, state: State) -> None:
         file.write(_with_seal(buffer.getvalue()))
 
 
-def load(folder: Path, settings: Settings, device: str) -> State | None:
+def load(folder: Path, settings: ResumableSettings, device: str) -> State | None:
     """Reads the state of the training in a folder; None where it has not begun.
 
     Raises:
@@ -98,7 +98,7 @@ def load(folder: Path, settings: Settings, device: str) -> State | None:
         # Those of earlier versions have no seal. One that says it has, and shows none, is damaged there.
         if content.pop("sealed", False) and not is_sealed:
             raise ValueError(_CHANGED)
-        earlier = Settings.model_validate_json(content.pop("settings"))
+        earlier = type(settings).model_validate_json(content.pop("settings"))
         state = State(**{**content, "history": _HISTORY.validate_python(content["history"])})
         _check_kinds(state)
     except PICKLE_ERRORS as error:

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.datasets.notes import notes_on_split
+from harness.datasets.selection import choose_spread
 from harness.datasets.splits import SplitIndex, Splits
 from harness.errors import UserError
+from harness.messages import counted
 from harness.plugins.host import Host
 from harness.specs import DatasetSpec, ImagePair
 from harness.sweep import DatasetChoice
-from sd4match_plugin.tuning.pairs import usable_pairs
 
 TRAINING_SPLITS = ("train", "trn", "training")
 """Names of training splits, in the order in which they are looked for."""
@@ -80,6 +82,29 @@ def read_data(host: Host, request: DataRequest) -> Data:
     return Data(index, pairs, validation_index, validation_pairs)
 
 
+def usable_pairs(index: SplitIndex, limit: int | None = None, *, is_scored: bool = False) -> list[ImagePair]:
+    """A split's pairs that have a point in both images, in the dataset's order; with a limit, so many of
+    them, spread over the categories as `bench run --limit` spreads them.
+
+    Args:
+        is_scored: whether the pairs are scored, for which each needs the length that alpha multiplies.
+
+    Raises:
+        UserError: there is no such pair.
+    """
+    left_out = {*index.excluded, *(index.lacking(index.threshold) if is_scored else ())}
+    pairs = [pair for pair_id, pair in index.pairs.items() if pair_id not in left_out]
+    if not pairs:
+        lack = "can be scored" if is_scored else "has a valid point"
+        raise UserError(f"{index.label} {index.split}: none of its {len(index.pair_ids)} pairs {lack}")
+    chosen = choose_spread({pair.pair_id: pair.category for pair in pairs}, limit)
+    if limit is None and not is_scored:
+        # A training takes each entry of its list: PF-PASCAL's names 488 pairs twice.
+        usable = set(chosen)
+        chosen = [pair_id for pair_id in index.listed or index.pair_ids if pair_id in usable]
+    return [index.pairs[pair_id] for pair_id in chosen]
+
+
 def _training_split(spec: DatasetSpec, asked: str | None) -> str:
     """The split to train on. Raises `UserError` where the dataset has none."""
     name = asked or _first_split(spec, TRAINING_SPLITS)
@@ -107,3 +132,28 @@ def _check_split(spec: DatasetSpec, option: str, name: str) -> str:
     if name not in spec.splits:
         raise UserError(f"{option} {name}: dataset '{spec.name}' has the splits {', '.join(spec.splits)}")
     return name
+
+
+def notes_on_data(data: Data, trained: str) -> list[str]:
+    """What a user should know before hours of work: splits that are not whole or look wrong, pairs that are
+    left out, and a missing validation split.
+
+    Args:
+        trained: what is trained, such as `prompt`.
+    """
+    index, validation = data.index, data.validation_index
+    notes: list[str] = []
+    if index.broken:
+        reason = next(iter(index.broken.values()))
+        pairs = counted(len(index.pair_ids), "pair")
+        notes.append(f"{len(index.broken)} of {pairs} cannot be read and are left out; the first: {reason}")
+    lacking = validation.lacking(validation.threshold) if validation else {}
+    if lacking:
+        pair_id, reason = next(iter(lacking.items()))
+        pairs = counted(len(lacking), "pair")
+        notes.append(f"{pairs} cannot be validated and are left out; the first: {pair_id}: {reason}")
+    for split in (index, validation):
+        notes += notes_on_split(split) if split else ()
+    if validation is None:
+        notes.append(f"no validation split; the newest {trained} counts as the best")
+    return notes
