@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import struct
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -23,6 +24,9 @@ _MESSAGE_LIMIT = 200
 
 _AGAIN = "copy or fetch it again"
 
+_REFUSED = re.compile(r"GLOBAL ([\w.]+)")
+"""The object in PyTorch's message about a pickle that holds more than tensors."""
+
 PICKLE_ERRORS = (
     *(pickle.UnpicklingError, OSError, RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError),
     *(AttributeError, AssertionError, OverflowError, MemoryError, zipfile.BadZipFile, struct.error),
@@ -31,12 +35,14 @@ PICKLE_ERRORS = (
 """Everything that PyTorch raises for a damaged file, or one that holds more than tensors."""
 
 
-def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+def read_tensors(path: Path, allowed: Sequence[Any] = ()) -> dict[str, torch.Tensor]:
     """Reads the tensors of a file, mapped into memory where the format allows it.
 
     Args:
         path: safetensors, a file of PyTorch (a pickle, of which nothing but tensors is taken), or the index
             of a sharded file (`*.json`). Names of tensors in nested dictionaries are joined with dots.
+        allowed: harmless classes and functions that a pickle may name besides those of tensors, as
+            `torch.serialization.safe_globals` takes them. What they make is left out.
 
     Raises:
         UserError: one line: the file is missing, damaged, a pointer of Git LFS, or holds something other than
@@ -46,7 +52,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         tensors = _read_shards(path)
     else:
         _check_content(path)
-        tensors = _read_safetensors(path) if _is_safetensors(path) else _read_pickle(path)
+        tensors = _read_safetensors(path) if _is_safetensors(path) else _read_pickle(path, allowed)
     if not tensors:
         raise UserError(f"{path}: holds no tensor; {_AGAIN}")
     for name, tensor in tensors.items():
@@ -86,13 +92,13 @@ def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
         raise UserError(f"{path}: not safetensors, or damaged ({reason}); {_AGAIN}") from error
 
 
-def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
+def _read_pickle(path: Path, allowed: Sequence[Any]) -> dict[str, torch.Tensor]:
     try:
         # Older files of PyTorch are no archives, and cannot be mapped.
-        content = load_pickle(path, mmap=zipfile.is_zipfile(path))
+        content = load_pickle(path, mmap=zipfile.is_zipfile(path), allowed=allowed)
     except pickle.UnpicklingError as error:
         raise UserError(
-            f"{path}: holds more than tensors, or is damaged; nothing in it was run; "
+            f"{path}: holds more than tensors{_refused_object(error)}, or is damaged; nothing in it was run; "
             "save its state_dict as safetensors"
         ) from error
     except PICKLE_ERRORS as error:
@@ -108,11 +114,23 @@ def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def load_pickle(file: Path | BinaryIO, device: str = "cpu", mmap: bool = False) -> Any:
-    """Loads a file of PyTorch without running anything in it. Raises `PICKLE_ERRORS`."""
+def _refused_object(error: pickle.UnpicklingError) -> str:
+    """Names, in brackets, the object that a pickle was refused for, where PyTorch says it."""
+    match = _REFUSED.search(str(error))
+    return f" ({match[1]})" if match else ""
+
+
+def load_pickle(
+    file: Path | BinaryIO, device: str = "cpu", mmap: bool = False, allowed: Sequence[Any] = ()
+) -> Any:
+    """Loads a file of PyTorch without running anything in it. Raises `PICKLE_ERRORS`.
+
+    Args:
+        allowed: see `read_tensors`.
+    """
     import torch
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), torch.serialization.safe_globals(list(allowed)):
         # About the pickle protocol of files that are not PyTorch's.
         warnings.simplefilter("ignore")
         return torch.load(file, map_location=device, weights_only=True, mmap=mmap)
