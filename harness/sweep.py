@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness.specs import NO_PROMPT, Scalar
+from harness.specs import NO_MATCHER, NO_PROMPT, Scalar
 
 Params = tuple[tuple[str, Scalar], ...]
 """Parameters in order of name."""
@@ -120,14 +120,17 @@ class Cell:
     """One method with one prompt on one split of one dataset, with one seed.
 
     Attributes:
-        params: all of the extractor's parameters, as this cell sets them.
+        params: all parameters of extractor and matcher, as this cell sets them.
         changed: those of them in which the cell differs from its method, for telling cells apart in a table.
         prompt_file: the user's file of a learned prompt; None for one of those there are.
         trained_on: of the prompts there are, the one trained on this dataset; None for the first.
         train_timestep: whether the prompt's own timestep takes the place of the parameter, as
             `harness.running.resolve` arranges.
+        matcher: its name; `none` for a method without one.
         localizers: names. Not part of the cell's identity: a rerun may add some.
-        not_applicable: the reason why method and prompt do not fit together; empty where they do.
+        not_applicable: the reason why the method does not fit together with the prompt or the localizers;
+            empty where it does.
+        has_misfits: whether its localizers are those of a sweep that do not fit; a cell of its own.
     """
 
     method: str
@@ -141,8 +144,10 @@ class Cell:
     prompt_file: Path | None = None
     trained_on: str | None = None
     train_timestep: bool = False
+    matcher: str = NO_MATCHER
     localizers: tuple[str, ...] = ()
     not_applicable: str = ""
+    has_misfits: bool = False
 
     @property
     def label(self) -> str:
@@ -179,6 +184,11 @@ def cell_id(cell: Cell, dataset: str, ingredients: Mapping[str, object]) -> str:
         "seed": cell.seed,
         **ingredients,
     }
+    # Only where there is one: other cells keep the ids that they had before there were matchers.
+    if cell.matcher != NO_MATCHER:
+        content["matcher"] = cell.matcher
+    if cell.has_misfits:
+        content["misfits"] = sorted(cell.localizers)
     text = json.dumps(content, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     parts = [dataset, cell.split, cell.label]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import operator
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from harness.errors import BenchError, ExtractionError
 from harness.features.items import Item
@@ -15,6 +16,9 @@ from harness.isolation.origin import remember_origin
 from harness.isolation.time_limit import NO_LIMIT, Call, CallLimit, reason_to_avoid
 from harness.messages import counted, one_line
 from harness.specs import FeatureMap, ImageExtractor, ImageRequest, PairExtractor
+
+if TYPE_CHECKING:
+    import torch
 
 Maps = tuple[FeatureMap, ...]
 """The feature maps of an item: one, or those of source and target."""
@@ -77,9 +81,9 @@ class BatchExtractor:
 
     def _retry(self, tasks: Sequence[Task], failure: Exception) -> dict[Hashable, Maps | BenchError]:
         """Extracts a batch that failed in parts; a single item gets the failure as its result."""
-        is_exhausted = _is_out_of_memory(failure)
+        is_exhausted = is_out_of_memory(failure)
         if is_exhausted:
-            _release_memory()
+            release_memory()
         if len(tasks) == 1:
             item = tasks[0].item
             return {item.key: _item_error(item, failure, is_exhausted)}
@@ -177,10 +181,23 @@ def check_feature_map(result: object, original: Size) -> None:
             f"the feature map's frame is of an image of {tuple(result.frame.original)} pixels, "
             f"the image has {tuple(original)}"
         )
+    _check_finite(data, "the feature map")
+    if not isinstance(result.levels, tuple):
+        raise ExtractionError(f"levels of a feature map are a tuple, not a {type(result.levels).__name__}")
+    for number, level in enumerate(result.levels):
+        value: object = level
+        if not isinstance(value, torch.Tensor) or not value.is_floating_point() or not value.numel():
+            raise ExtractionError(f"level {number} of the feature map is no floating-point tensor")
+        _check_finite(level, f"level {number} of the feature map")
+
+
+def _check_finite(tensor: torch.Tensor, noun: str) -> None:
+    import torch
+
     # NaN and infinity survive a sum, which takes a tenth of the time. A sum may also overflow: look again.
-    if not torch.isfinite(data.sum()) and not torch.isfinite(data).all():
+    if not torch.isfinite(tensor.sum()) and not torch.isfinite(tensor).all():
         raise ExtractionError(
-            "the feature map has NaN or infinite values; where half precision was asked for, "
+            f"{noun} has NaN or infinite values; where half precision was asked for, "
             "--precision fp32 may mend that"
         )
 
@@ -201,7 +218,7 @@ def _caused_by(cause: Exception, error: ExtractionError) -> ExtractionError:
     return error
 
 
-def _is_out_of_memory(error: BaseException | None) -> bool:
+def is_out_of_memory(error: BaseException | None) -> bool:
     """Says whether an error, or one that it was raised from, means that a GPU or the machine lacks memory."""
     import torch
 
@@ -215,7 +232,7 @@ def _is_out_of_memory(error: BaseException | None) -> bool:
     return False
 
 
-def _release_memory() -> None:
+def release_memory() -> None:
     """Gives back what PyTorch's allocator holds without using it: pieces too small for the next try."""
     import torch
 
@@ -225,8 +242,13 @@ def _release_memory() -> None:
 
 def _without_batch(feature_map: FeatureMap) -> FeatureMap:
     """The map with memory of its own: a slice would keep the whole batch in memory."""
-    data = feature_map.data
-    is_slice = data.untyped_storage().nbytes() > data.nbytes
-    if is_slice:
-        return replace(feature_map, data=data.clone())
-    return feature_map
+    data = _without_slice(feature_map.data)
+    levels = tuple(map(_without_slice, feature_map.levels))
+    if data is feature_map.data and all(map(operator.is_, levels, feature_map.levels)):
+        return feature_map
+    return replace(feature_map, data=data, levels=levels)
+
+
+def _without_slice(tensor: torch.Tensor) -> torch.Tensor:
+    is_slice = tensor.untyped_storage().nbytes() > tensor.nbytes
+    return tensor.clone() if is_slice else tensor

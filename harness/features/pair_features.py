@@ -223,4 +223,4 @@ def _batch_bytes(results: Iterable[Maps | BenchError]) -> int:
 
 
 def _map_bytes(maps: Maps) -> int:
-    return sum(feature_map.data.nbytes for feature_map in maps)
+    return sum(feature_map.nbytes for feature_map in maps)

@@ -94,6 +94,17 @@ class GuardedExtractor(Guarded):
         return function
 
 
+class GuardedMatcher(Guarded):
+    """A matcher: its results are a list, so that its length is known."""
+
+    def _method(self, name: str) -> GuardedFunction:
+        function = super()._method(name)
+        if name == "match":
+            method = function.function
+            return GuardedFunction(self.owner, lambda pairs: list(method(pairs)))
+        return function
+
+
 class GuardedDataset(Guarded):
     """A split of a dataset. Its pairs have guarded pictures, where those are of a class of the plugin."""
 

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from harness.errors import BenchError
 from harness.isolation.copies import copied_mapping
 from harness.isolation.guard import running_code_of
-from harness.isolation.guarded import Guarded, GuardedDataset, GuardedExtractor, GuardedFunction
+from harness.isolation.guarded import (
+    Guarded,
+    GuardedDataset,
+    GuardedExtractor,
+    GuardedFunction,
+    GuardedMatcher,
+)
 from harness.isolation.owner import Owner
 from harness.isolation.reads import Reads, real_paths
 from harness.specs import (
@@ -20,6 +26,7 @@ from harness.specs import (
     LearnedSpec,
     LocalizerSpec,
     MakeContext,
+    MatcherSpec,
     PromptSpec,
 )
 
@@ -52,6 +59,7 @@ _MADE: Mapping[tuple[type, str], type[Guarded]] = {
     (ExtractorSpec, "make"): GuardedExtractor,
     (PromptSpec, "make"): Guarded,
     (LocalizerSpec, "make"): Guarded,
+    (MatcherSpec, "make"): GuardedMatcher,
     (DatasetSpec, "open"): GuardedDataset,
 }
 """Functions that make objects -> what their objects become."""
@@ -100,7 +108,7 @@ class SpecMaker(GuardedFunction):
         values = options
         for context in arguments:
             if isinstance(context, MakeContext):
-                values = context.params if isinstance(spec, ExtractorSpec) else spec.params
+                values = context.params if isinstance(spec, ExtractorSpec | MatcherSpec) else spec.params
                 yield from context.weights.values()
                 if context.prompt_file:
                     yield context.prompt_file

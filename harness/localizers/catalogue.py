@@ -8,12 +8,15 @@ from harness.citations import DIFT, GEOAWARE, SD4MATCH
 from harness.localizers.make import make_localizer
 from harness.specs import LocalizerSpec
 
+VOLUME = frozenset({"volume"})
+
 LOCALIZERS = (
     LocalizerSpec(
         name="argmax",
         make=partial(make_localizer, "harness.localizers.on_grid", "Argmax"),
         options={"normalize": True},
         grid="corner",
+        matches=VOLUME,
         description="the most similar cell",
     ),
     LocalizerSpec(
@@ -30,6 +33,7 @@ LOCALIZERS = (
         options={"normalize": True},
         grid="patch-centre",
         reads="patch",
+        matches=VOLUME,
         description="the cell most similar to the one the point falls into (SD+DINO, GeoAware-SC, DINO)",
     ),
     LocalizerSpec(
@@ -37,6 +41,7 @@ LOCALIZERS = (
         make=partial(make_localizer, "harness.localizers.on_grid", "Bilinear"),
         options={"normalize": True},
         grid="corner",
+        matches=VOLUME,
         description="most similar cells of the query's four neighbours, blended",
     ),
     LocalizerSpec(
@@ -44,6 +49,7 @@ LOCALIZERS = (
         make=partial(make_localizer, "harness.localizers.on_grid", "SoftArgmax"),
         options={"temperature": 0.04, "normalize": True},
         grid="corner",
+        matches=VOLUME,
         description="mean position under softmax",
     ),
     LocalizerSpec(
@@ -52,6 +58,7 @@ LOCALIZERS = (
         options={"sigma": 7.0, "temperature": 0.04, "relative_to": None, "normalize": True},
         grid="corner",
         citation=SD4MATCH,
+        matches=VOLUME,
         description="soft-argmax around the most similar cell (the SD4Match paper's)",
     ),
     LocalizerSpec(
@@ -61,6 +68,15 @@ LOCALIZERS = (
         grid="patch-centre",
         reads="patch",
         citation=GEOAWARE,
+        matches=VOLUME,
         description="soft-argmax in a window (GeoAware-SC)",
+    ),
+    LocalizerSpec(
+        name="flow",
+        make=partial(make_localizer, "harness.localizers.of_flow", "OfFlow"),
+        grid="half-pixel",
+        matches=frozenset({"flow"}),
+        maps=False,
+        description="the position that a matcher's flow names, between four cells",
     ),
 )

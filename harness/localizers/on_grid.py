@@ -11,14 +11,15 @@ cells on the frame's pixels corner to corner, `argmax-original` by half-pixel ce
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from harness.frames import GridConvention
+from harness.frames import GridConvention, Size
+from harness.localizers.matches import matches_grid, volume_rows
 from harness.localizers.similarity import (
     Grid,
     best_positions,
@@ -30,7 +31,7 @@ from harness.localizers.similarity import (
     undo_scaling,
     weight_by_kernel,
 )
-from harness.specs import FeatureMap, Located
+from harness.specs import FeatureMap, Located, Matches
 
 ROWS = 64
 """Number of points whose similarity maps pass together where there are many pairs.
@@ -73,6 +74,14 @@ class _OfSimilarities:
         _, score = best_positions(similarity.detach())
         positions = self.positions(similarity)
         return Located(Grid(target, self.grid).points(positions), score)
+
+    def read(self, matches: Matches, points: Tensor) -> Located:
+        """See `harness.specs.MatchesReader`: scores of a volume take the place of similarities."""
+        start = matches_grid(matches, "source", self.grid)
+        similarity = volume_rows(matches, self.read_at(start.positions(points)))
+        _, score = best_positions(similarity)
+        positions = self.positions(similarity)
+        return Located(matches_grid(matches, "target", self.grid).points(positions), score)
 
     def many(self, tasks: Sequence[tuple[FeatureMap, FeatureMap, Tensor]]) -> list[Located]:
         """See `harness.specs.BatchLocalizer`.
@@ -149,34 +158,57 @@ class Bilinear:
         """See `harness.specs.Localizer`."""
         start = Grid(source, "corner")
         goal = Grid(target, "corner")
-        width, height = source.cells
         exponent = start.exponent + goal.exponent
-        # The margin keeps the right and lower neighbour inside the map (SD4Match). In single precision, as
-        # there, since at the border the rounding of 1e-5 shows in the result.
-        x, y = start.positions(points).to(start.data.dtype).unbind(1)
-        x = x.clamp(1e-5, max(width - 1 - 1e-5, 1e-5))
-        y = y.clamp(1e-5, max(height - 1 - 1e-5, 1e-5))
-        left, top = x.floor(), y.floor()
-        # Steps to the right and down from the upper left cell -> weight of the cell that they lead to.
-        weights = {
-            (0, 0): (1 - x + left) * (1 - y + top),
-            (1, 0): (x - left) * (1 - y + top),
-            (0, 1): (1 - x + left) * (y - top),
-            (1, 1): (x - left) * (y - top),
-        }
         norms = goal.norms if self.normalize else None
-        score = torch.zeros_like(x)
-        blended = score[:, None].repeat(1, 2)
-        for (right, down), weight in weights.items():
-            corner = torch.stack([left + right, top + down], dim=1)
+
+        def best_of(corner: Tensor) -> tuple[Tensor, Tensor]:
             queries = sample(start.data, corner)
             similarity = similarities(queries, goal.data, self.normalize, norms)
             positions, best = best_positions(similarity)
-            if not self.normalize:
-                best = undo_scaling(best, exponent)
-            blended = blended + weight[:, None] * positions
-            score = score + weight * best
+            return positions, best if self.normalize else undo_scaling(best, exponent)
+
+        # In single precision, as SD4Match does, since at the border the rounding of 1e-5 shows in the result.
+        blended, score = _blend(start.positions(points).to(start.data.dtype), source.cells, best_of)
         return Located(goal.points(blended), score)
+
+    def read(self, matches: Matches, points: Tensor) -> Located:
+        """See `harness.specs.MatchesReader`: scores of a volume take the place of similarities."""
+        start = matches_grid(matches, "source", "corner")
+        positions = start.positions(points).float()
+        blended, score = _blend(
+            positions, matches.source.cells, lambda corner: best_positions(volume_rows(matches, corner))
+        )
+        return Located(matches_grid(matches, "target", "corner").points(blended), score)
+
+
+def _blend(
+    positions: Tensor, cells: Size, best_of: Callable[[Tensor], tuple[Tensor, Tensor]]
+) -> tuple[Tensor, Tensor]:
+    """Best positions (N, 2) and scores (N) of the four cells around positions (N, 2), blended by closeness.
+
+    Args:
+        best_of: cells (N, 2) -> their best positions in the target, and the scores.
+    """
+    width, height = cells
+    x, y = positions.unbind(1)
+    # The margin keeps the right and lower neighbour inside the map (SD4Match).
+    x = x.clamp(1e-5, max(width - 1 - 1e-5, 1e-5))
+    y = y.clamp(1e-5, max(height - 1 - 1e-5, 1e-5))
+    left, top = x.floor(), y.floor()
+    # Steps to the right and down from the upper left cell -> weight of the cell that they lead to.
+    weights = {
+        (0, 0): (1 - x + left) * (1 - y + top),
+        (1, 0): (x - left) * (1 - y + top),
+        (0, 1): (1 - x + left) * (y - top),
+        (1, 1): (x - left) * (y - top),
+    }
+    score = torch.zeros_like(x)
+    blended = score[:, None].repeat(1, 2)
+    for (right, down), weight in weights.items():
+        best, best_score = best_of(torch.stack([left + right, top + down], dim=1))
+        blended = blended + weight[:, None] * best
+        score = score + weight * best_score
+    return blended, score
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from harness.frames import GridConvention, PatchGrid, cells_to_pixels, pixels_to_cells
-from harness.specs import FeatureMap
+from harness.specs import FeatureMap, Lattice
 from harness.specs.lengths import lengths, nonzero, unit_features
 
 
@@ -124,20 +124,85 @@ def _axes(similarity: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @dataclass(frozen=True)
-class Grid:
-    """One feature map and how its cells lie: original pixels <-> positions on the grid.
+class CellGrid:
+    """Cells of an image and how they lie: original pixels <-> positions on the grid.
 
     Attributes:
-        default: the localizer's convention, for a map that declares none.
+        lattice: the cells.
+        default: the localizer's convention, for cells that declare none.
+        device: the device that positions are on.
     """
 
-    map: FeatureMap
+    lattice: Lattice
     default: GridConvention
+    device: torch.device
 
     @property
     def convention(self) -> GridConvention:
-        """The convention that the map declares, else the localizer's."""
-        return self.map.grid or self.default
+        """The convention that the cells declare, else the localizer's."""
+        return self.lattice.grid or self.default
+
+    def positions(self, points: Tensor) -> Tensor:
+        """Original pixels (N, 2) -> positions (N, 2), in float64 and on the grid's device."""
+        frame = self.lattice.frame
+        points = points.to(self.device, torch.float64)
+        pixels = frame.from_original(points)
+        return pixels_to_cells(pixels, frame.size, self.lattice.cells, self.convention)
+
+    def pixel_positions(self, pixels: Tensor, axis: int) -> Tensor:
+        """Coordinates (N) on the grid, in float64, of the centres of original pixels along one axis.
+
+        Args:
+            pixels: (N) numbers of pixels.
+            axis: 0 for x, 1 for y.
+        """
+        frame, grid = self.lattice.frame, self.convention
+        # Where pixel centres are integers in the frame's own count, an original pixel's centre is half a
+        # pixel from its number.
+        kind = "patch-centre" if isinstance(grid, PatchGrid) else grid
+        shifts = {"corner": (0.0, 0.0), "half-pixel": (0.5, 0.5), "patch-centre": (0.5, 0.0)}
+        inner, outer = shifts[kind]
+        coordinate = (pixels.double() + inner) * frame.scale[axis] + frame.offset[axis] - outer
+        # The map of frames takes (x, y): the coordinate stands in for both, and one of them is read.
+        points = torch.stack([coordinate, coordinate], dim=-1)
+        return pixels_to_cells(points, frame.size, self.lattice.cells, grid)[..., axis]
+
+    def whole_pixel_positions(self, points: Tensor) -> Tensor:
+        """Positions (N, 2) of the centres of the original pixels in which points (N, 2) lie.
+
+        Pixels are clamped to the image. In float64 and on the grid's device.
+        """
+        positions = []
+        for axis, side in enumerate(self.lattice.frame.original):
+            pixels = points[:, axis].floor().clamp(0, side - 1)
+            positions.append(self.pixel_positions(pixels, axis))
+        return torch.stack(positions, dim=1).to(self.device)
+
+    def patch_positions(self, points: Tensor) -> Tensor:
+        """Positions (N, 2) of the patches into which points (N, 2) fall, unclamped."""
+        return nearest_cells(self.positions(points))
+
+    def points(self, positions: Tensor) -> Tensor:
+        """Positions (N, 2) -> original pixels, in float64."""
+        frame = self.lattice.frame
+        pixels = cells_to_pixels(positions.double(), frame.size, self.lattice.cells, self.convention)
+        return frame.to_original(pixels)
+
+
+class Grid(CellGrid):
+    """The cells of one feature map, with their features."""
+
+    def __init__(self, feature_map: FeatureMap, default: GridConvention) -> None:
+        lattice = Lattice(feature_map.frame, feature_map.cells, feature_map.grid)
+        super().__init__(lattice, default, feature_map.data.device)
+        # As frozen as its fields.
+        object.__setattr__(self, "_map", feature_map)
+
+    @property
+    def map(self) -> FeatureMap:
+        """The map."""
+        feature_map: FeatureMap = vars(self)["_map"]
+        return feature_map
 
     @property
     def data(self) -> Tensor:
@@ -158,49 +223,3 @@ class Grid:
     def exponent(self) -> int:
         """Exponent of the power of two that `data` was multiplied by; 0 but for extreme maps."""
         return self.map.widening[1]
-
-    def positions(self, points: Tensor) -> Tensor:
-        """Original pixels (N, 2) -> positions (N, 2), in float64 and on the map's device."""
-        frame = self.map.frame
-        points = points.to(self.map.data.device, torch.float64)
-        pixels = frame.from_original(points)
-        return pixels_to_cells(pixels, frame.size, self.map.cells, self.convention)
-
-    def pixel_positions(self, pixels: Tensor, axis: int) -> Tensor:
-        """Coordinates (N) on the grid, in float64, of the centres of original pixels along one axis.
-
-        Args:
-            pixels: (N) numbers of pixels.
-            axis: 0 for x, 1 for y.
-        """
-        frame, grid = self.map.frame, self.convention
-        # Where pixel centres are integers in the frame's own count, an original pixel's centre is half a
-        # pixel from its number.
-        kind = "patch-centre" if isinstance(grid, PatchGrid) else grid
-        shifts = {"corner": (0.0, 0.0), "half-pixel": (0.5, 0.5), "patch-centre": (0.5, 0.0)}
-        inner, outer = shifts[kind]
-        coordinate = (pixels.double() + inner) * frame.scale[axis] + frame.offset[axis] - outer
-        # The map of frames takes (x, y): the coordinate stands in for both, and one of them is read.
-        points = torch.stack([coordinate, coordinate], dim=-1)
-        return pixels_to_cells(points, frame.size, self.map.cells, grid)[..., axis]
-
-    def whole_pixel_positions(self, points: Tensor) -> Tensor:
-        """Positions (N, 2) of the centres of the original pixels in which points (N, 2) lie.
-
-        Pixels are clamped to the image. In float64 and on the map's device.
-        """
-        positions = []
-        for axis, side in enumerate(self.map.frame.original):
-            pixels = points[:, axis].floor().clamp(0, side - 1)
-            positions.append(self.pixel_positions(pixels, axis))
-        return torch.stack(positions, dim=1).to(self.map.data.device)
-
-    def patch_positions(self, points: Tensor) -> Tensor:
-        """Positions (N, 2) of the patches into which points (N, 2) fall, unclamped."""
-        return nearest_cells(self.positions(points))
-
-    def points(self, positions: Tensor) -> Tensor:
-        """Positions (N, 2) -> original pixels, in float64."""
-        frame = self.map.frame
-        pixels = cells_to_pixels(positions.double(), frame.size, self.map.cells, self.convention)
-        return frame.to_original(pixels)

@@ -25,7 +25,7 @@ from harness.plugins.host import Host
 from harness.plugins.loading import load_plugins
 from harness.running.resolve import ResolvedCell, resolve_cell
 from harness.running.resources import weight_names
-from harness.specs import FeatureMap, Scalar
+from harness.specs import FeatureMap, Matches, Scalar
 from harness.weights.choice import warn_of_strange_pictures
 
 if TYPE_CHECKING:
@@ -181,6 +181,7 @@ class PhotoPair:
         self._localizer = host.localizers[self._cell.localizers[0]]
         self._resolved = self._resolve(host, choice)
         self._maps: tuple[FeatureMap, FeatureMap] | None = None
+        self._pair_matches: Matches | None = None
 
     def _resolve(self, host: Host, choice: MatchRequest) -> ResolvedCell:
         index = pair_as_split(self._files, self.sizes, choice.category, self._cell.split)
@@ -198,15 +199,17 @@ class PhotoPair:
         """
         import torch
 
-        from harness.running.locate import locate_points
+        from harness.running.locate import MatchesTask, Task, locate_points
 
         queries = self.check_points(points)
         query_tensor = torch.from_numpy(queries)
-        source, target = self._features()
+        task: Task = (*self._features(), query_tensor)
+        if matches := self._matches():
+            task = MatchesTask(matches, query_tensor)
         name = self._cell.localizers[0]
         with _in_one_line(f"localizer {name}"), torch.inference_mode():
             localizer = self._resolved.localizers[name].make()
-            predicted, score = locate_points(localizer, source, target, query_tensor)
+            predicted, score = locate_points(localizer, task)
         return Match(
             a=self._files[0].path,
             b=self._files[1].path,
@@ -285,6 +288,18 @@ class PhotoPair:
         with torch.inference_mode():
             result: np.ndarray = cosines(*self._features(), points, positions, self._localizer).numpy()
         return result
+
+    def _matches(self) -> Matches | None:
+        """The pair's matches; None for a method without a matcher."""
+        if self._resolved.matcher and self._pair_matches is None:
+            from harness.running.predict import make_pair_matcher
+
+            with _in_one_line(self._cell.method):
+                matcher = make_pair_matcher(self._resolved)
+                (pair_id,) = self._resolved.index.pairs
+                if matcher:
+                    self._pair_matches = matcher(pair_id, *self._features())
+        return self._pair_matches
 
     def _features(self) -> tuple[FeatureMap, FeatureMap]:
         if self._maps is None:

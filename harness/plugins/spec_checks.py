@@ -19,6 +19,8 @@ from harness.specs import (
     ExtractorSpec,
     LearnedSpec,
     LocalizerSpec,
+    MatcherSpec,
+    MatchesKind,
     MethodSpec,
     PromptSpec,
     ProtocolSpec,
@@ -115,6 +117,11 @@ def _is_sequence_of(holds: Callable[[Any], bool], values: Any) -> bool:
     return isinstance(values, tuple | list) and all(map(holds, values))
 
 
+def _as_tuple(values: Any) -> Any:
+    """A set as a tuple; anything else as it is."""
+    return tuple(values) if isinstance(values, frozenset | set) else values
+
+
 def _is_mapping_to(holds: Callable[[Any], bool], values: Any) -> bool:
     return isinstance(values, Mapping) and all(isinstance(key, str) and holds(values[key]) for key in values)
 
@@ -171,7 +178,34 @@ RULES: Mapping[type, Mapping[str, Rule]] = {
         "files": _FILES,
         **_PROSE,
     },
-    LocalizerSpec: {"make": _FUNCTION, "options": _SCALARS, "files": _FILES, **_PROSE},
+    LocalizerSpec: {
+        "make": _FUNCTION,
+        "options": _SCALARS,
+        "matches": Rule(
+            "a set of 'volume' and 'flow'",
+            lambda values: _is_sequence_of(_one_of(get_args(MatchesKind)).holds, _as_tuple(values)),
+        ),
+        "maps": Rule("True or False", lambda value: isinstance(value, bool)),
+        "files": _FILES,
+        **_PROSE,
+    },
+    MatcherSpec: {
+        "make": _FUNCTION,
+        "extractors": Rule(
+            "a set of names of extractors, such as frozenset({'mine'})",
+            lambda values: _is_sequence_of(_is_text, _as_tuple(values)) and bool(values),
+        ),
+        "gives": _one_of(get_args(MatchesKind)),
+        "params": _SCALARS,
+        "param_help": _WORDS,
+        "param_kinds": _mapping("int, float, str or bool", _is_kind),
+        "param_choices": _mapping(
+            "tuples of their values", lambda values: _is_sequence_of(_is_scalar, values)
+        ),
+        "weights": _TEXTS,
+        "files": _FILES,
+        **_PROSE,
+    },
     PromptSpec: {
         "kind": _WORD,
         "make": _FUNCTION,
@@ -185,6 +219,7 @@ RULES: Mapping[type, Mapping[str, Rule]] = {
     MethodSpec: {
         "extractor": _WORD,
         "prompt": _WORD,
+        "matcher": _WORD,
         "localizer": _WORD,
         "params": _SCALARS,
         "localizer_options": _mapping(

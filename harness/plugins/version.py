@@ -19,7 +19,7 @@ from harness.plugins.module_files import find_distribution, find_module, module_
 from harness.plugins.registry import BUILTIN, Plugin, Registry
 from harness.version import __version__
 
-ENGINE = ("harness.features.pair_features", "harness.running.locate")
+ENGINE = ("harness.features.pair_features", "harness.running.locate", "harness.running.pair_matches")
 """Modules of ours that every prediction goes through, with all that they import."""
 
 WORK = "harness.running.predict"

@@ -36,6 +36,9 @@ class CellInfo(_Model):
     """Name of the feature extractor."""
     prompt: str
     """Prompt type; `none` where the extractor takes none."""
+    matcher: str = "none"
+    """The matcher between extractor and localizer; `none` for a method without one, and in records of before
+    there were any."""
     dataset: str
     """Name of the dataset, as tables print it."""
     split: str
@@ -43,7 +46,7 @@ class CellInfo(_Model):
     seed: int
     """Seed of all noise."""
     params: dict[str, Scalar]
-    """The extractor's parameters."""
+    """The parameters of extractor and matcher."""
     backbone: str
     """The weight sources used, and the first hex digits of a hash over their files:
     `tiny-stable-diffusion@1a2b3c4d`. The user's own files are marked with their file or folder,
@@ -354,7 +357,7 @@ def seconds_per_pair(record: Record) -> float | None:
     if provenance is None or not provenance.computed_pairs:
         return None
     seconds: float = 0
-    for name in ("extract", "locate"):
+    for name in ("extract", "match", "locate"):
         stage = provenance.stages.get(name)
         if stage:
             seconds += stage.seconds

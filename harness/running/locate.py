@@ -7,19 +7,34 @@ on the device until there are some dozens.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from harness.errors import ExtractionError
 from harness.frames import FARTHEST
 from harness.isolation.origin import remember_origin
 from harness.isolation.time_limit import NO_LIMIT, CallLimit
-from harness.specs import FeatureMap, Localizer, Located, is_batch_localizer
+from harness.specs import (
+    FeatureMap,
+    Localizer,
+    Located,
+    Matches,
+    is_batch_localizer,
+    is_matches_reader,
+)
 
 if TYPE_CHECKING:
     import torch
 
-    Task = tuple[FeatureMap, FeatureMap, torch.Tensor]
-    """Source, target and (N, 2) points of a pair."""
+
+class MatchesTask(NamedTuple):
+    """The matches of a pair, and (N, 2) points of its source."""
+
+    matches: Matches
+    points: torch.Tensor
+
+
+Task: TypeAlias = "tuple[FeatureMap, FeatureMap, torch.Tensor] | MatchesTask"
+"""Source, target and (N, 2) points of a pair; or its matches and points."""
 
 BATCH_PAIRS = 16
 """Pairs that pass together through a `BatchLocalizer`; their feature maps are held until then."""
@@ -41,12 +56,14 @@ class Queue:
     def add(self, pair_id: str, name: str, localizer: Localizer, task: Task) -> None:
         """Requests the predictions of a pair.
 
-        A localizer starts on it at once; a `BatchLocalizer` when there are enough pairs for a batch.
+        A localizer starts on it at once; a `BatchLocalizer` when there are enough pairs for a batch. Matches
+        are read at once, too: a volume may be larger than both maps.
         """
         self._localizers[name] = localizer
         waiting = self._waiting.setdefault(name, [])
         waiting.append((pair_id, task))
-        if len(waiting) == BATCH_PAIRS or not is_batch_localizer(localizer):
+        is_batched = is_batch_localizer(localizer) and not isinstance(task, MatchesTask)
+        if len(waiting) == BATCH_PAIRS or not is_batched:
             self._launch(name)
 
     def fetch(self) -> list[tuple[str, str, Located | Exception]]:
@@ -91,15 +108,16 @@ def launch(
     import torch
 
     try:
-        for source, target, _ in tasks:
-            _check_channels(source, target)
+        for task in tasks:
+            if not isinstance(task, MatchesTask):
+                _check_channels(*task[:2])
         with torch.inference_mode(), limit.call():
             results = _call(localizer, tasks)
         if len(results) != len(tasks):
             raise ExtractionError(f"expected predictions of {len(tasks)} pairs, got {len(results)}")
         located: list[Located | Exception] = []
-        for result, (_, _, points) in zip(results, tasks, strict=True):
-            located.append(_as_float64(result, points))
+        for result, task in zip(results, tasks, strict=True):
+            located.append(_as_float64(result, task[-1]))
         return located
     except Exception as error:  # noqa: BLE001 - a plugin's code, and its error fails one pair only
         if len(tasks) == 1:
@@ -125,9 +143,7 @@ def fetch_results(results: Sequence[Located]) -> list[Located | Exception]:
         return [fetch_results([result])[0] for result in results]
 
 
-def locate_points(
-    localizer: Localizer, source: FeatureMap, target: FeatureMap, points: torch.Tensor
-) -> Located:
+def locate_points(localizer: Localizer, task: Task) -> Located:
     """Predicts the points of one pair: (N, 2) and scores (N) in float64 on the CPU.
 
     Raises:
@@ -135,7 +151,7 @@ def locate_points(
         Exception: whatever the localizer raises.
     """
     queue = Queue()
-    queue.add("", "", localizer, (source, target, points))
+    queue.add("", "", localizer, task)
     ((_, _, result),) = queue.fetch()
     if isinstance(result, Exception):
         raise result
@@ -143,9 +159,14 @@ def locate_points(
 
 
 def _call(localizer: Localizer, tasks: Sequence[Task]) -> Sequence[Located]:
-    if is_batch_localizer(localizer):
-        return localizer.many(tasks)
-    return [localizer(*task) for task in tasks]
+    maps = [task for task in tasks if not isinstance(task, MatchesTask)]
+    if len(maps) == len(tasks):
+        if is_batch_localizer(localizer):
+            return localizer.many(maps)
+        return [localizer(*task) for task in maps]
+    if not is_matches_reader(localizer):
+        raise ExtractionError("the localizer reads no matches: it has no method 'read'")
+    return [localizer.read(*task) for task in tasks if isinstance(task, MatchesTask)]
 
 
 def _check_channels(source: FeatureMap, target: FeatureMap) -> None:

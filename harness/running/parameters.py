@@ -1,4 +1,4 @@
-"""Reads values of parameters, such as `--set NAME=V,V`, in the kind that the extractor declares. Pure."""
+"""Reads values of parameters, such as `--set NAME=V,V`, in the kind that is declared. Pure."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.errors import UserError
-from harness.messages import number_text
-from harness.specs import ExtractorSpec, MethodSpec, Scalar
+from harness.messages import listed, number_text
+from harness.plugins.host import Host
+from harness.specs import NO_MATCHER, MethodSpec, Scalar
 from harness.sweep import format_value
 
 RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)(?::(\d+))?")
@@ -19,6 +20,53 @@ RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)(?::(\d+))?")
 
 MOST_VALUES = 2_000
 """Values of one parameter in a range: each is a cell, or several."""
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The parameters of extractor and matcher together, which one recipe sets.
+
+    Attributes:
+        params: names and defaults.
+        param_help, param_kinds, param_choices: as those of an `ExtractorSpec`.
+    """
+
+    params: Mapping[str, Scalar]
+    param_help: Mapping[str, str]
+    param_kinds: Mapping[str, type]
+    param_choices: Mapping[str, tuple[Scalar, ...]]
+
+
+def parameters_of(host: Host, method: MethodSpec) -> Parameters:
+    """The parameters of a method.
+
+    Raises:
+        UserError: extractor or matcher is unknown, the matcher does not understand the extractor's maps, or
+            both have a parameter of one name.
+    """
+    extractor = host.extractors[method.extractor]
+    if method.matcher == NO_MATCHER:
+        return Parameters(
+            extractor.params, extractor.param_help, extractor.param_kinds, extractor.param_choices
+        )
+    matcher = host.matchers[method.matcher]
+    if extractor.name not in matcher.extractors:
+        known = listed(sorted(matcher.extractors)) or "none"
+        raise UserError(
+            f"method '{method.name}': matcher '{matcher.name}' reads maps of {known}, "
+            f"not of '{extractor.name}'"
+        )
+    if common := sorted(extractor.params.keys() & matcher.params.keys()):
+        raise UserError(
+            f"method '{method.name}': extractor '{extractor.name}' and matcher '{matcher.name}' both have "
+            f"a parameter '{common[0]}'; give it another name in one of them"
+        )
+    return Parameters(
+        {**extractor.params, **matcher.params},
+        {**extractor.param_help, **matcher.param_help},
+        {**extractor.param_kinds, **matcher.param_kinds},
+        {**extractor.param_choices, **matcher.param_choices},
+    )
 
 
 @dataclass(frozen=True)
@@ -72,22 +120,22 @@ def read_integers(text: str, rule: IntegerRule) -> Sequence[int]:
 
 
 def read_values(
-    name: str, values: Iterable[Scalar], extractor: ExtractorSpec, method: MethodSpec
+    name: str, values: Iterable[Scalar], parameters: Parameters, method: MethodSpec
 ) -> list[Scalar]:
     """The values of a parameter in the kind of its default, none twice.
 
     Args:
-        name: a parameter of the extractor.
+        name: one of the parameters.
         values: as the user gave them: texts, ranges among them, or numbers, truth values and None.
 
     Raises:
         UserError: a value is of another kind, or not one of those declared; the message has the default and
             the description, or the values that there are.
     """
-    defaults = [extractor.params[name]]
+    defaults = [parameters.params[name]]
     if name in method.params:
         defaults.append(method.params[name])
-    kind = _kind(name, defaults, extractor)
+    kind = _kind(name, defaults, parameters)
     read: list[Scalar] = []
     for value in values:
         text = format_value(value)
@@ -97,20 +145,20 @@ def read_values(
         try:
             read.extend(_read_value(name, text, kind))
         except ValueError:
-            description = extractor.param_help.get(name, "")
+            description = parameters.param_help.get(name, "")
             about = f" ({description})" if description else ""
             raise UserError(
                 f"{option_name(name)}: '{text}' is not {_describe_kind(name, kind)}; "
                 f"the default of {method.name} is {format_value(defaults[-1])}{about}"
             ) from None
     values_read = list(dict.fromkeys(_as_default(value, defaults) for value in read))
-    _require_choices(name, values_read, extractor)
+    _require_choices(name, values_read, parameters)
     return values_read
 
 
-def _require_choices(name: str, values: Iterable[Scalar], extractor: ExtractorSpec) -> None:
-    """Raises `UserError` for a value that is not one of those declared, where the extractor declares them."""
-    choices = extractor.param_choices.get(name)
+def _require_choices(name: str, values: Iterable[Scalar], parameters: Parameters) -> None:
+    """Raises `UserError` for a value that is not one of those declared, where they are declared."""
+    choices = parameters.param_choices.get(name)
     if choices is None:
         return
     for value in values:
@@ -119,10 +167,10 @@ def _require_choices(name: str, values: Iterable[Scalar], extractor: ExtractorSp
             raise UserError(f"{option_name(name)}: unknown value '{format_value(value)}'; known: {known}")
 
 
-def _kind(name: str, defaults: Sequence[Scalar], extractor: ExtractorSpec) -> type | None:
+def _kind(name: str, defaults: Sequence[Scalar], parameters: Parameters) -> type | None:
     """The declared kind of a parameter, else its default's; None where the default is None."""
-    if name in extractor.param_kinds:
-        return extractor.param_kinds[name]
+    if name in parameters.param_kinds:
+        return parameters.param_kinds[name]
     for default in defaults:
         if default is not None:
             return type(default)
@@ -181,26 +229,26 @@ def _read_float(text: str) -> float:
     return number
 
 
-def require_parameters(names: Iterable[str], extractors: Mapping[str, ExtractorSpec]) -> None:
-    """Raises `UserError` for a name that no extractor has, with the nearest names that there are.
+def require_parameters(names: Iterable[str], methods: Mapping[str, Parameters]) -> None:
+    """Raises `UserError` for a name that no method has, with the nearest names that there are.
 
     Args:
         names: parameters that the user set.
-        extractors: the extractor of each method of the run, by the method's name.
+        methods: the parameters of each method of the run, by the method's name.
     """
-    known = sorted({name for extractor in extractors.values() for name in extractor.params})
+    known = sorted({name for parameters in methods.values() for name in parameters.params})
     for name in names:
         if name not in known:
-            message = f"{option_name(name)}: none of {', '.join(extractors)} has a parameter '{name}'"
+            message = f"{option_name(name)}: none of {', '.join(methods)} has a parameter '{name}'"
             nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
             if nearest:
-                hints = [f"{near} ({', '.join(_methods_with(near, extractors))})" for near in nearest]
+                hints = [f"{near} ({', '.join(_methods_with(near, methods))})" for near in nearest]
                 raise UserError(f"{message}; did you mean {' or '.join(hints)}?")
             lists = []
-            for method, extractor in extractors.items():
-                lists.append(f"{method} has {', '.join(sorted(extractor.params)) or 'none'}")
+            for method, parameters in methods.items():
+                lists.append(f"{method} has {', '.join(sorted(parameters.params)) or 'none'}")
             raise UserError(f"{message}; {'; '.join(lists)}")
 
 
-def _methods_with(name: str, extractors: Mapping[str, ExtractorSpec]) -> list[str]:
-    return [method for method, extractor in extractors.items() if name in extractor.params]
+def _methods_with(name: str, methods: Mapping[str, Parameters]) -> list[str]:
+    return [method for method, parameters in methods.items() if name in parameters.params]

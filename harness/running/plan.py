@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from harness.errors import UserError
+from harness.messages import listed
 from harness.plugins.host import Host
-from harness.running.parameters import read_values, require_parameters
-from harness.specs import NO_PROMPT, ExtractorSpec, MethodSpec, Scalar
+from harness.running.parameters import Parameters, parameters_of, read_values, require_parameters
+from harness.specs import NO_MATCHER, NO_PROMPT, ExtractorSpec, MethodSpec, Scalar
 from harness.sweep import Cell, DatasetChoice, Params, Sweep, format_value
 
 Item = TypeVar("Item")
@@ -27,8 +28,7 @@ def plan(sweep: Sweep, host: Host) -> list[Cell]:
     for name in sweep.localizers or ():
         # Looked up for the error of an unknown name, before anything is planned.
         host.localizers[name]
-    extractors = {method.name: host.extractors[method.extractor] for method in methods}
-    require_parameters(sweep.overrides, extractors)
+    require_parameters(sweep.overrides, {method.name: parameters_of(host, method) for method in methods})
     _check_learned(sweep, host, methods)
     cells: list[Cell] = []
     for choice in _distinct(sweep.datasets):
@@ -42,16 +42,15 @@ def plan(sweep: Sweep, host: Host) -> list[Cell]:
 
 def _cells(sweep: Sweep, host: Host, choice: DatasetChoice, split: str, method: MethodSpec) -> Iterator[Cell]:
     """One method's cells on one dataset."""
-    extractor = host.extractors[method.extractor]
+    extractor, parameters = host.extractors[method.extractor], parameters_of(host, method)
     for prompt in _prompts(sweep, host, method, extractor):
         is_learned = _is_learned(host, prompt)
         files = _files(sweep, host, method.name, prompt)
-        changes = _changes(sweep, method, extractor)
-        localizers = sweep.localizers or (host.localizers[method.localizer].name,)
-        variants = itertools.product(changes, files, _distinct(sweep.seeds))
-        for changed, file, seed in variants:
-            # The user's values go before the method's, and those before the extractor's defaults.
-            own = {**extractor.params, **method.params}
+        changes = _changes(sweep, method, parameters)
+        variants = itertools.product(changes, files, _distinct(sweep.seeds), _fitting(sweep, host, method))
+        for changed, file, seed, (localizers, misfit) in variants:
+            # The user's values go before the method's, and those before the specs' defaults.
+            own = {**parameters.params, **method.params}
             params = {**own, **dict(changed)}
             yield Cell(
                 method=method.name,
@@ -65,8 +64,10 @@ def _cells(sweep: Sweep, host: Host, choice: DatasetChoice, split: str, method: 
                 prompt_file=file,
                 trained_on=sweep.trained_on if is_learned and not file else None,
                 train_timestep=sweep.train_timestep and is_learned,
-                localizers=tuple(_distinct(localizers)),
-                not_applicable=_misfit(host, extractor, prompt),
+                matcher=method.matcher,
+                localizers=localizers,
+                not_applicable=_misfit(host, extractor, prompt) or misfit,
+                has_misfits=bool(misfit),
             )
 
 
@@ -116,6 +117,31 @@ def _misfit(host: Host, extractor: ExtractorSpec, prompt: str) -> str:
     return f"prompt '{prompt}' is of kind '{kind}', and {extractor.name} takes {kinds}"
 
 
+def _fitting(sweep: Sweep, host: Host, method: MethodSpec) -> list[tuple[tuple[str, ...], str]]:
+    """The localizers that can read what a method gives, and those that cannot with the reason."""
+    names = _distinct(sweep.localizers or (host.localizers[method.localizer].name,))
+    reasons = {name: _unreadable(host, method, name) for name in names}
+    parts: list[tuple[tuple[str, ...], str]] = []
+    if fitting := tuple(name for name in names if not reasons[name]):
+        parts.append((fitting, ""))
+    for name in names:
+        if reasons[name]:
+            parts.append(((name,), reasons[name]))
+    return parts
+
+
+def _unreadable(host: Host, method: MethodSpec, localizer: str) -> str:
+    """The reason why a localizer cannot read what a method gives; empty where it can."""
+    spec = host.localizers[localizer]
+    if method.matcher == NO_MATCHER:
+        return "" if spec.maps else f"localizer '{localizer}' reads matches, and {method.name} has no matcher"
+    gives = host.matchers[method.matcher].gives
+    if gives in spec.matches:
+        return ""
+    reads = f"reads a {listed(sorted(spec.matches))}" if spec.matches else "reads no matches"
+    return f"localizer '{localizer}' {reads}, and the matcher of {method.name} gives a {gives}"
+
+
 def _is_learned(host: Host, prompt: str) -> bool:
     return prompt != NO_PROMPT and host.prompts[prompt].learned is not None
 
@@ -158,10 +184,10 @@ def _check_learned(sweep: Sweep, host: Host, methods: Sequence[MethodSpec]) -> N
             raise UserError(f"{option}: no method of this run has a learned prompt")
 
 
-def _changes(sweep: Sweep, method: MethodSpec, extractor: ExtractorSpec) -> list[Params]:
-    """Every combination of the swept values of the parameters that this extractor has."""
-    names = sorted(name for name in sweep.overrides if name in extractor.params)
-    values = [read_values(name, sweep.overrides[name], extractor, method) for name in names]
+def _changes(sweep: Sweep, method: MethodSpec, parameters: Parameters) -> list[Params]:
+    """Every combination of the swept values of the parameters that this method has."""
+    names = sorted(name for name in sweep.overrides if name in parameters.params)
+    values = [read_values(name, sweep.overrides[name], parameters, method) for name in names]
     changes: list[Params] = []
     # Of no names there is one combination, the empty one: the method as it is.
     for combination in itertools.product(*values):

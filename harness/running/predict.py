@@ -1,4 +1,4 @@
-"""The work of a cell: feature maps, then points.
+"""The work of a cell: feature maps, matches where there is a matcher, then points.
 
 It writes no results and can be handed to another process.
 """
@@ -22,7 +22,8 @@ from harness.messages import one_line
 from harness.records.schema import CacheUse, Failure, Stage
 from harness.records.tracebacks import add_traceback
 from harness.running.clock import StageClock
-from harness.running.locate import Queue
+from harness.running.locate import MatchesTask, Queue, Task
+from harness.running.pair_matches import PairMatcher
 from harness.running.resolve import ResolvedCell
 from harness.running.steps import EncodingSteps
 from harness.specs import ImagePair, Located, MakeContext, SharedObjects
@@ -141,6 +142,7 @@ class Predictor:
         self._step("loading weights" if resolved.weights.paths else "loading")
         with self._clock.stage("load"):
             self._features = make_pair_features(resolved, shared, self._cache)
+            self._matcher = make_pair_matcher(resolved, shared, self._cache)
             self._localizers = {name: localizer.make() for name, localizer in resolved.localizers.items()}
         # From here on, so that the peak is that of the work and not of loading.
         _reset_gpu_peak(resolved.options.device)
@@ -221,12 +223,15 @@ class Predictor:
         try:
             with self._clock.stage("extract"):
                 source, target = self._features(pair)
+            points = torch.from_numpy(self._index.source_points(pair.pair_id))
+            task: Task = (source, target, points)
+            if self._matcher:
+                with self._clock.stage("match"):
+                    task = MatchesTask(self._matcher(pair.pair_id, source, target), points)
         except BenchError as error:
             self._add_failure(pair.pair_id, None, one_line(error), error)
             return
         self._computed += 1
-        points = torch.from_numpy(self._index.source_points(pair.pair_id))
-        task = (source, target, points)
         for name in localizers:
             with self._clock.stage("locate"):
                 self._queue.add(pair.pair_id, name, self._localizers[name], task)
@@ -251,24 +256,12 @@ def make_pair_features(
     resolved: ResolvedCell, shared: SharedObjects | None = None, cache: Cache | None = None
 ) -> PairFeatures:
     """Makes the cell's extractor and prompt. Raises `NotApplicable`, and whatever a plugin raises."""
-    cell, options = resolved.cell, resolved.options
+    options = resolved.options
     if options.workers:
         start_server()
     extractor = resolved.extractor.spec
     prompt_spec = resolved.prompt.spec if resolved.prompt else None
-    context = MakeContext(
-        device=options.device,
-        precision=options.precision,
-        compiled=options.compiled,
-        params=dict(cell.params),
-        weights=resolved.weights.paths,
-        prompt_file=resolved.learned.path if resolved.learned else None,
-        categories=resolved.index.categories,
-        prompt_scope=prompt_spec.scope if prompt_spec else "image",
-        cache_bytes=options.cache_bytes // 4,
-        cache=cache,
-        shared=shared or SharedObjects(),
-    )
+    context = _context(resolved, shared, cache)
     prompt = None
     if prompt_spec:
         prompt = PromptUse(prompt_spec.make(context), prompt_spec.scope)
@@ -282,12 +275,40 @@ def make_pair_features(
         extractor.make(extractor_context),
         extractor.scope,
         prompt,
-        seed=cell.seed,
+        seed=resolved.cell.seed,
         batch_size=options.batch_size,
         cache_bytes=options.cache_bytes // maps_share,
         workers=options.workers,
         pin=options.device.startswith("cuda"),
         limit=CallLimit(options.timeout),
+    )
+
+
+def make_pair_matcher(
+    resolved: ResolvedCell, shared: SharedObjects | None = None, cache: Cache | None = None
+) -> PairMatcher | None:
+    """Makes the cell's matcher; None for a method without one. Raises whatever a plugin raises."""
+    if resolved.matcher is None:
+        return None
+    spec = resolved.matcher.spec
+    matcher = spec.make(_context(resolved, shared, cache))
+    return PairMatcher(matcher, spec.gives, CallLimit(resolved.options.timeout))
+
+
+def _context(resolved: ResolvedCell, shared: SharedObjects | None, cache: Cache | None) -> MakeContext:
+    options = resolved.options
+    return MakeContext(
+        device=options.device,
+        precision=options.precision,
+        compiled=options.compiled,
+        params=dict(resolved.cell.params),
+        weights=resolved.weights.paths,
+        prompt_file=resolved.learned.path if resolved.learned else None,
+        categories=resolved.index.categories,
+        prompt_scope=resolved.prompt.spec.scope if resolved.prompt else "image",
+        cache_bytes=options.cache_bytes // 4,
+        cache=cache,
+        shared=shared or SharedObjects(),
     )
 
 

@@ -18,12 +18,14 @@ from harness.running.content import content_hashes, named_file_hashes
 from harness.running.resources import Resources, RunOptions, weight_names
 from harness.running.training import Training, training_of, tuned_on_of
 from harness.specs import (
+    NO_MATCHER,
     NO_PROMPT,
     CellSummary,
     ExtractorSpec,
     LearnedFile,
     Localizer,
     LocalizerSpec,
+    MatcherSpec,
     MethodSpec,
     PromptSpec,
     Scalar,
@@ -99,6 +101,7 @@ class ResolvedCell:
     Attributes:
         options: how the cell is run.
         prompt: None for a method without prompts.
+        matcher: None for a method without one.
         localizers: name -> those that the cell asks for.
         index: the split, with all of its pairs.
         fed: size in pixels of the image the extractor is fed; None where method and prompt do not fit
@@ -114,6 +117,7 @@ class ResolvedCell:
     method: MethodSpec
     extractor: PortableSpec[ExtractorSpec]
     prompt: PortableSpec[PromptSpec] | None
+    matcher: PortableSpec[MatcherSpec] | None
     localizers: Mapping[str, ResolvedLocalizer]
     index: SplitIndex
     fed: Size | None
@@ -134,8 +138,11 @@ class ResolvedCell:
 
     @property
     def plugins(self) -> dict[str, str]:
-        """`extractor` and `prompt` -> the plugin that brought it, with its version; `harness` -> our own."""
-        return {"harness": self.engine, **_plugin_versions(self.extractor, self.prompt)}
+        """`extractor`, `prompt` and `matcher` -> the plugin that brought it, with its version.
+
+        `harness` is our own.
+        """
+        return {"harness": self.engine, **_plugin_versions(self.extractor, self.prompt, self.matcher)}
 
     def summary(self) -> CellSummary:
         """What reporters are told of the cell."""
@@ -162,6 +169,7 @@ class ResolvedCell:
             label=self.cell.label,
             extractor=self.cell.extractor,
             prompt=self.cell.prompt,
+            matcher=self.cell.matcher,
             dataset=self.index.label,
             split=self.cell.split,
             seed=self.cell.seed,
@@ -188,6 +196,9 @@ def resolve_cell(resources: Resources, cell: Cell) -> ResolvedCell:
     prompt = None
     if cell.prompt != NO_PROMPT:
         prompt = portable_spec(host, host.prompts, cell.prompt)
+    matcher = None
+    if cell.matcher != NO_MATCHER:
+        matcher = portable_spec(host, host.matchers, cell.matcher)
     used = resources.weights(weight_names(host, cell))
     fed = None
     if not cell.not_applicable:
@@ -197,13 +208,13 @@ def resolve_cell(resources: Resources, cell: Cell) -> ResolvedCell:
     # Before the id is made: it holds the timestep that the prompt brings.
     if cell.train_timestep and learned:
         cell = _at_training_timestep(cell, learned)
-    weights = _resolve_weights(resources, cell, extractor.spec, prompt, used, learned)
+    weights = _resolve_weights(resources, cell, extractor.spec, prompt, matcher, used, learned)
     index = resources.split(cell.dataset, cell.split)
     ingredients = {
         "manifest": index.manifest,
         "weights": weights.hashes,
         "precision": resources.options.precision,
-        "plugins": _plugin_versions(extractor, prompt),
+        "plugins": _plugin_versions(extractor, prompt, matcher),
         "engine": resources.engine,
         "prompt_params": dict(prompt.spec.params) if prompt else {},
         "extractor": {
@@ -219,6 +230,7 @@ def resolve_cell(resources: Resources, cell: Cell) -> ResolvedCell:
         method=method,
         extractor=extractor,
         prompt=prompt,
+        matcher=matcher,
         localizers={name: _resolve_localizer(host, method, name) for name in cell.localizers},
         index=index,
         fed=fed,
@@ -263,6 +275,7 @@ def _resolve_weights(
     cell: Cell,
     extractor: ExtractorSpec,
     prompt: PortableSpec[PromptSpec] | None,
+    matcher: PortableSpec[MatcherSpec] | None,
     used: Mapping[str, Weights],
     learned: LearnedFile | None,
 ) -> ResolvedWeights:
@@ -281,7 +294,7 @@ def _resolve_weights(
     backbone, features = backbone_label(networks, hashes), backbone_label(of_extractor, hashes)
     if learned:
         hashes[PROMPT_FILE] = files[PROMPT_FILE] = content_hashes(learned.path)
-    for key, named in _named_files(cell, extractor, prompt).items():
+    for key, named in _named_files(cell, extractor, prompt, matcher).items():
         hashes[key] = files[key] = named
     paths: dict[str, Path] = {}
     origins: dict[str, str] = {}
@@ -301,11 +314,15 @@ def _resolve_weights(
 
 
 def _plugin_versions(
-    extractor: PortableSpec[ExtractorSpec], prompt: PortableSpec[PromptSpec] | None
+    extractor: PortableSpec[ExtractorSpec],
+    prompt: PortableSpec[PromptSpec] | None,
+    matcher: PortableSpec[MatcherSpec] | None,
 ) -> dict[str, str]:
     versions = {"extractor": extractor.version}
     if prompt:
         versions["prompt"] = prompt.version
+    if matcher:
+        versions["matcher"] = matcher.version
     return versions
 
 
@@ -339,7 +356,10 @@ def _at_training_timestep(cell: Cell, learned: LearnedFile) -> Cell:
 
 
 def _named_files(
-    cell: Cell, extractor: ExtractorSpec, prompt: PortableSpec[PromptSpec] | None
+    cell: Cell,
+    extractor: ExtractorSpec,
+    prompt: PortableSpec[PromptSpec] | None,
+    matcher: PortableSpec[MatcherSpec] | None,
 ) -> dict[str, dict[str, str]]:
     """Hashes of the files that the cell's specs name. Raises `UserError` where one is missing."""
     if cell.not_applicable:
@@ -352,6 +372,9 @@ def _named_files(
     if prompt:
         spec = prompt.spec
         named[files_key(spec.name)] = named_file_hashes(f"prompt '{spec.name}'", spec.files, spec.params)
+    if matcher:
+        name, files = matcher.spec.name, matcher.spec.files
+        named[files_key(f"matcher {name}")] = named_file_hashes(f"matcher '{name}'", files, dict(cell.params))
     return {key: hashes for key, hashes in named.items() if hashes}
 
 

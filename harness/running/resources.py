@@ -12,7 +12,7 @@ from harness.datasets.splits import SplitIndex, Splits
 from harness.plugins.host import Host
 from harness.plugins.version import engine_version
 from harness.scoring.criteria import Criterion
-from harness.specs import NO_PROMPT, SharedObjects
+from harness.specs import NO_MATCHER, NO_PROMPT, SharedObjects
 from harness.sweep import Cell, DatasetChoice, Shard
 from harness.weights.choice import WeightChoice, Weights, resolve_weights
 from harness.weights.learned import prompt_weight_names
@@ -123,11 +123,13 @@ class Resources:
 
 
 def weight_names(host: Host, cell: Cell) -> list[str]:
-    """Names of the weight sources that a cell reads: its extractor's, then its prompt's."""
+    """Names of the weight sources that a cell reads: its extractor's, its matcher's, then its prompt's."""
     if cell.not_applicable:
         # Nobody should have to fetch weights for a cell that does not run.
         return []
-    if cell.prompt == NO_PROMPT:
-        return list(host.extractors[cell.extractor].weights)
-    prompt_names = prompt_weight_names(host.prompts[cell.prompt], cell.prompt_file)
-    return [*host.extractors[cell.extractor].weights, *prompt_names]
+    names = list(host.extractors[cell.extractor].weights)
+    if cell.matcher != NO_MATCHER:
+        names += host.matchers[cell.matcher].weights
+    if cell.prompt != NO_PROMPT:
+        names += prompt_weight_names(host.prompts[cell.prompt], cell.prompt_file)
+    return list(dict.fromkeys(names))

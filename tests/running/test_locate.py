@@ -59,7 +59,7 @@ def test_what_a_localizer_returns_is_checked_before_anyone_waits_for_it():
     )
     assert error(lambda *task: None, B) == "the source map has 3 channels and the target map 2"
     with pytest.raises(ExtractionError, match="NaN"):
-        locate_points(lambda source, target, points: Located(points / 0, torch.zeros(3)), A, A, points)
+        locate_points(lambda source, target, points: Located(points / 0, torch.zeros(3)), (A, A, points))
 
 
 class Many:
