@@ -20,6 +20,15 @@ def normalize_features(features: Tensor, dim: int = 1) -> Tensor:
     return features / (features.square().sum(dim, keepdim=True) + 1e-6).sqrt()
 
 
+def normalize_exactly(features: Tensor, dim: int = 1) -> Tensor:
+    """Features of length 1 along their channels, without a constant (CHM, TransforMatcher).
+
+    Features of zeros stay zeros, where a division by their length would give no number.
+    """
+    length = torch.linalg.vector_norm(features, dim=dim, keepdim=True)
+    return features / length.masked_fill(length == 0, 1)
+
+
 def correlate(source: Tensor, target: Tensor) -> Tensor:
     """Dot products (B, h, w, h', w') of maps (B, C, h, w) and (B, C, h', w')."""
     products = source.flatten(2).transpose(1, 2) @ target.flatten(2)
