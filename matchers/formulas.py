@@ -25,7 +25,7 @@ def normalize_exactly(features: Tensor, dim: int = 1) -> Tensor:
 
     Features of zeros stay zeros, where a division by their length would give no number.
     """
-    length = torch.linalg.vector_norm(features, dim=dim, keepdim=True)
+    length: Tensor = torch.linalg.vector_norm(features, dim=dim, keepdim=True)
     return features / length.masked_fill(length == 0, 1)
 
 

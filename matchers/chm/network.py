@@ -14,11 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from matchers.chm.kernels import SCALES, KernelShape
-from matchers.chm.convolution import convolve
+from matchers.convolution4d import convolve4d
 from matchers.formulas import correlate, filter_mutually, normalize_exactly, resize_corners, resize_volume
 
 FACTORS = (math.sqrt(0.5), 1.0, math.sqrt(2))
 """Sizes of a picture's maps over the size of the backbone's map."""
+
+
+Size = tuple[int, int]
+"""Height and width in cells."""
 
 
 class ScaleConvolution(nn.Module):
@@ -39,11 +43,11 @@ class ScaleConvolution(nn.Module):
 
     def forward(self, correlations: Tensor) -> Tensor:
         """(B, 3, 3, h, w, h', w') -> the same shape, zeros around it in all six axes."""
-        votes = convolve(correlations.flatten(1, 2), self._between_pairs())
+        votes = convolve4d(correlations.flatten(1, 2), self._between_pairs())
         return votes.view(correlations.shape) + self.bias
 
     def _between_pairs(self) -> Tensor:
-        """Kernel (9, 9, k, k, k, k) between pairs of scales: how much the second votes for the first."""
+        """Kernel (k, 9, 9, k, k, k) between pairs of scales: how much the second votes for the first."""
         kernel = self.kernel()
         zeros = torch.zeros_like(kernel[0, 0])
         rows = []
@@ -56,7 +60,7 @@ class ScaleConvolution(nn.Module):
                         is_inside = 0 <= down < SCALES and 0 <= right < SCALES
                         row.append(kernel[down, right] if is_inside else zeros)
                 rows.append(torch.stack(row))
-        return torch.stack(rows)
+        return torch.stack(rows).movedim(2, 0)
 
 
 class PositionConvolution(nn.Module):
@@ -74,7 +78,7 @@ class PositionConvolution(nn.Module):
 
     def forward(self, volume: Tensor) -> Tensor:
         """(B, h, w, h', w') -> the same shape, zeros around it."""
-        return convolve(volume[:, None], self.kernel()[None, None])[:, 0] + self.bias
+        return convolve4d(volume[:, None], self.kernel()[:, None, None])[:, 0] + self.bias
 
 
 class ChmLearner(nn.Module):
@@ -82,9 +86,7 @@ class ChmLearner(nn.Module):
 
     def __init__(self, channels: int, reduced: int, shape: KernelShape) -> None:
         super().__init__()
-        self.conv2ds = nn.ModuleList(
-            nn.Conv2d(channels, reduced, 3, padding=1, bias=False) for _ in FACTORS
-        )
+        self.conv2ds = nn.ModuleList(nn.Conv2d(channels, reduced, 3, padding=1, bias=False) for _ in FACTORS)
         self.chm6d = ScaleConvolution(shape)
         self.chm4d = PositionConvolution(shape)
 
@@ -136,10 +138,6 @@ class ChmLearner(nn.Module):
         scores = nn.functional.softplus(self.chm4d(best))
         matrix = scores.flatten(1, 2).flatten(2)
         return filter_mutually(matrix, zero_maximum=True).view(scores.shape)
-
-
-Size = tuple[int, int]
-"""Height and width in cells."""
 
 
 def _doubled(size: Size) -> Size:

@@ -75,7 +75,8 @@ class MatchAttention(nn.Module):
         key_weight = self._weights(self.to_k_attn_logits(_add_pairs(key * all_queries)))
         all_keys = (key_weight * self.pos_emb.turn(key)).sum(-2, keepdim=True)
         result = self.to_r(_add_pairs(value * all_keys)) + query
-        return self.to_out(result.transpose(1, 2).flatten(2))
+        joined: Tensor = self.to_out(result.transpose(1, 2).flatten(2))
+        return joined
 
     def _split(self, projected: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, n, 3 heads width) -> queries, keys, values, each (B, heads, n, width)."""
@@ -85,9 +86,9 @@ class MatchAttention(nn.Module):
 
     def _weights(self, logits: Tensor) -> Tensor:
         """Weights (B, heads, n, 1) of the tokens, which sum to 1."""
-        return (logits * self.head_width**-0.5).softmax(-2)
+        return torch.softmax(logits * self.head_width**-0.5, -2)
 
 
 def _add_pairs(features: Tensor) -> Tensor:
     """(..., 2 F) -> (..., F): sums of neighbouring features."""
-    return features.unflatten(-1, (-1, PAIR)).sum(-1)
+    return features[..., 0::PAIR] + features[..., 1::PAIR]

@@ -15,7 +15,7 @@ from matchers.formulas import correlate, normalize_exactly, resize_corners, resi
 from matchers.transformatcher.attention import MatchAttention
 
 WIDTH, HEADS, HEAD_WIDTH, DEPTH, GROWTH = 16, 8, 4, 6, 4
-"""Features of a token, heads and their features, pairs of blocks, and how much wider a token is in between."""
+"""Features of a token, heads, features of a head, pairs of blocks, and growth of a token in between."""
 
 
 class PreNorm(nn.Module):
