@@ -30,6 +30,7 @@ from harness.specs import (
     DatasetSpec,
     ExtractorSpec,
     LocalizerSpec,
+    MatcherSpec,
     MethodSpec,
     PromptSpec,
     ProtocolSpec,
@@ -51,6 +52,7 @@ __all__ = [
 _HOOKS = {
     ExtractorSpec: "bench_extractors",
     LocalizerSpec: "bench_localizers",
+    MatcherSpec: "bench_matchers",
     PromptSpec: "bench_prompts",
     MethodSpec: "bench_methods",
     DatasetSpec: "bench_datasets",
@@ -62,6 +64,7 @@ _HOOKS = {
 Spec = (
     ExtractorSpec
     | LocalizerSpec
+    | MatcherSpec
     | PromptSpec
     | MethodSpec
     | DatasetSpec

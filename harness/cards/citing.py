@@ -10,8 +10,9 @@ from harness.citations import HARNESS
 from harness.errors import UserError, unknown_name
 from harness.plugins.host import Host
 from harness.records.schema import Record
-from harness.specs import NO_PROMPT
+from harness.specs import NO_MATCHER, NO_PROMPT
 from harness.specs.bibtex import parse_entries
+from harness.weights.used import network_weights
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ def subjects_of(host: Host, records: Sequence[Record]) -> list[Subject]:
         names[("methods", record.cell.method)] = None
         if record.cell.prompt != NO_PROMPT:
             names[("prompts", record.cell.prompt)] = None
+        if record.cell.matcher != NO_MATCHER:
+            names[("matchers", record.cell.matcher)] = None
         names[("datasets", record.cell.dataset.partition(":")[0])] = None
         for source in record.provenance.weights if record.provenance else ():
             if source in host.weight_sources:
@@ -78,9 +81,11 @@ def subjects_named(host: Host, name: str) -> list[Subject]:
     """
     if name in host.methods:
         method = host.methods[name]
-        extractor = host.extractors[method.extractor]
         subjects = [_subject(host, "methods", name), *_prompt_subjects(host, method.prompt)]
-        return [*subjects, *(_subject(host, "weight_sources", source) for source in extractor.weights)]
+        if method.matcher != NO_MATCHER:
+            subjects.append(_subject(host, "matchers", method.matcher))
+        sources = network_weights(host, method.extractor, method.matcher)
+        return [*subjects, *(_subject(host, "weight_sources", source) for source in sources)]
     for kind in _KINDS:
         if name in getattr(host, kind):
             return [_subject(host, kind, name)]
@@ -101,6 +106,7 @@ def _prompt_subjects(host: Host, prompt: str) -> list[Subject]:
 _KINDS = {
     "methods": "method",
     "prompts": "prompt",
+    "matchers": "matcher",
     "weight_sources": "weights",
     "datasets": "dataset",
     "localizers": "localizer",

@@ -11,12 +11,23 @@ from harness.cards.citing import bibliography, subjects_named
 from harness.errors import BenchError, UserError
 from harness.messages import listed
 from harness.plugins.host import Host
-from harness.specs import NO_PROMPT, Averaging, ExtractorSpec, MethodSpec, PromptSpec, Scope, WeightSource
+from harness.running.parameters import Parameters, parameters_of
+from harness.specs import (
+    NO_MATCHER,
+    NO_PROMPT,
+    Averaging,
+    ExtractorSpec,
+    MethodSpec,
+    PromptSpec,
+    Scope,
+    WeightSource,
+)
 from harness.sweep import format_value
 from harness.tables.paper_files import read_methods
 from harness.tables.papers import ReportedMethod, citation
 from harness.tables.text import averaging_text
 from harness.weights.presence import weight_presence
+from harness.weights.used import network_weights
 
 _SUPERVISION = {"Z": "zero-shot", "I": "image-level labels or pairs", "K": "keypoints"}
 
@@ -25,13 +36,13 @@ def method_card(host: Host, name: str, weights_root: Path | None = None) -> Card
     """The page on a method.
 
     Raises:
-        UserError: no plugin brings it, or its extractor or prompt.
+        UserError: no plugin brings it, or its extractor, matcher or prompt.
     """
     method = host.methods[name]
     extractor = host.extractors[method.extractor]
     prompt = None if method.prompt == NO_PROMPT else host.prompts[method.prompt]
-    sources = _sources(host, extractor, prompt)
-    parameters = _parameters(method, extractor)
+    sources = _sources(host, method, prompt)
+    parameters = _parameters(method, parameters_of(host, method))
     weights = [_weights_fields(host, source, weights_root) for source in sources]
     reported, unreadable = _read_known(host)
     numbers = _reported_fields(reported, method)
@@ -47,6 +58,7 @@ def method_card(host: Host, name: str, weights_root: Path | None = None) -> Card
         "plugin": plugin.name,
         "extractor": extractor.name,
         "prompt": method.prompt,
+        "matcher": method.matcher,
         "localizer": method.localizer,
         "localizer_options": {key: dict(values) for key, values in method.localizer_options.items()},
         "scope": extractor.scope,
@@ -87,6 +99,9 @@ def _recipe(
     else:
         rows.append(("prompt", f"{method.prompt}: {prompt.description}"))
         rows.append(("takes prompts of", f"kind {listed(sorted(extractor.prompt_kinds))}"))
+    if method.matcher != NO_MATCHER:
+        matcher = host.matchers[method.matcher]
+        rows.append(("matcher", f"{matcher.name}: {matcher.description}; gives a {matcher.gives}"))
     rows.append(("localizer", f"{localizer.name}: {localizer.description}"))
     if options:
         texts = [f"{key}={format_value(value)}" for key, value in options.items()]
@@ -110,16 +125,16 @@ _SCOPES: Mapping[Scope, str] = {
 }
 
 
-def _parameters(method: MethodSpec, extractor: ExtractorSpec) -> list[dict[str, object]]:
+def _parameters(method: MethodSpec, known: Parameters) -> list[dict[str, object]]:
     parameters: list[dict[str, object]] = []
-    for name, default in {**extractor.params, **method.params}.items():
-        choices = extractor.param_choices.get(name, ())
+    for name, default in {**known.params, **method.params}.items():
+        choices = known.param_choices.get(name, ())
         parameters.append(
             {
                 "name": name,
                 "default": format_value(default),
                 "choices": [format_value(choice) for choice in choices],
-                "description": extractor.param_help.get(name, ""),
+                "description": known.param_help.get(name, ""),
             }
         )
     return parameters
@@ -133,9 +148,9 @@ def _parameter_row(parameter: dict[str, object]) -> tuple[str, str, str]:
     return str(parameter["name"]), str(parameter["default"]), description
 
 
-def _sources(host: Host, extractor: ExtractorSpec, prompt: PromptSpec | None) -> list[WeightSource]:
+def _sources(host: Host, method: MethodSpec, prompt: PromptSpec | None) -> list[WeightSource]:
     """Weight sources of a method, that of its learned prompt too, each once."""
-    names = dict.fromkeys(extractor.weights)
+    names = dict.fromkeys(network_weights(host, method.extractor, method.matcher))
     if prompt:
         names |= dict.fromkeys(prompt.weights)
         if prompt.learned:

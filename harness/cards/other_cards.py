@@ -1,4 +1,4 @@
-"""Pages on what is no method: datasets, extractors, prompts, localizers, protocols and weight sources."""
+"""Pages on what is no method: datasets, extractors, prompts, matchers, localizers, protocols and weights."""
 
 from __future__ import annotations
 
@@ -101,12 +101,16 @@ def weights_card(host: Host, name: str, weights_root: Path | None) -> Card:
 
 def _weights_of(host: Host, method: str) -> tuple[str, ...]:
     spec = host.methods.get(method)
-    extractor, prompt = host.extractors.get(spec.extractor), host.prompts.get(spec.prompt)
-    return (*(extractor.weights if extractor else ()), *(prompt.weights if prompt else ()))
+    parts = (
+        host.extractors.get(spec.extractor),
+        host.matchers.get(spec.matcher),
+        host.prompts.get(spec.prompt),
+    )
+    return tuple(name for part in parts if part for name in part.weights)
 
 
 def plain_card(host: Host, kind: str, word: str, name: str) -> Card:
-    """The page on an extractor, prompt, localizer or protocol: its fields, and the methods that use it.
+    """The page on an extractor, prompt, matcher, localizer or protocol: fields, and the methods that use it.
 
     Args:
         kind: the host's registry, `localizers`.

@@ -15,6 +15,7 @@ KINDS = {
     "dataset": "datasets",
     "extractor": "extractors",
     "prompt": "prompts",
+    "matcher": "matchers",
     "localizer": "localizers",
     "protocol": "protocols",
     "weights": "weight_sources",

@@ -9,6 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from harness.plugins.host import Host
+from harness.specs import ExtractorSpec, MatcherSpec
 
 Kind = Literal["methods", "datasets", "prompts", "localizers", "protocols", "weight_sources"]
 
@@ -32,12 +33,15 @@ def names_of(kind: Kind, *further: str) -> Completion:
 
 
 def parameter_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Completes the name of a parameter of any extractor, for --set: `layer=`."""
+    """Completes the name of a parameter of any extractor or matcher, for --set: `layer=`."""
     host = ctx.find_object(Host)
     names: dict[str, str] = {}
-    for extractor in host.extractors.values() if host else ():
-        for name in extractor.params:
-            names.setdefault(f"{name}=", extractor.param_help.get(name, ""))
+    specs: list[ExtractorSpec | MatcherSpec] = []
+    if host:
+        specs += [*host.extractors.values(), *host.matchers.values()]
+    for spec in specs:
+        for name in spec.params:
+            names.setdefault(f"{name}=", spec.param_help.get(name, ""))
     return complete_list(names, incomplete)
 
 

@@ -13,9 +13,10 @@ from harness.cli.examples import examples
 from harness.errors import UserError
 from harness.messages import printable
 from harness.plugins.host import Host
+from harness.running.parameters import parameters_of
 from harness.specs import MethodSpec
 
-KINDS = ("methods", "datasets", "prompts", "localizers", "protocols", "reported")
+KINDS = ("methods", "datasets", "prompts", "matchers", "localizers", "protocols", "reported")
 
 
 @click.command(
@@ -30,7 +31,7 @@ KINDS = ("methods", "datasets", "prompts", "localizers", "protocols", "reported"
 @click.option("--json", "as_json", is_flag=True, help="JSON: a list of objects; without KIND one for each.")
 @click.pass_obj
 def list_(host: Host, kind: str | None, as_json: bool) -> None:
-    """List methods, datasets, prompts, localizers, protocols, reported numbers; without KIND all of them."""
+    """List methods, datasets, prompts, matchers, localizers, protocols, reported numbers; without KIND all."""
     kinds = (kind,) if kind else KINDS
     rows = {each: [_fields(host, each, name) for name in getattr(host, each)] for each in kinds}
     if as_json:
@@ -83,13 +84,13 @@ def _fields(host: Host, kind: str, name: str) -> dict[str, object]:
 def _parameters(host: Host, method: MethodSpec) -> dict[str, dict[str, object]]:
     """Parameters that --set can change: the default of each in the method's recipe, and its description."""
     try:
-        extractor = host.extractors[method.extractor]
+        known = parameters_of(host, method)
     except UserError:  # of a plugin that failed, or of two plugins
         return {}
-    defaults = {**extractor.params, **method.params}
+    defaults = {**known.params, **method.params}
     parameters: dict[str, dict[str, object]] = {}
     for name, default in defaults.items():
-        description = extractor.param_help.get(name, "")
+        description = known.param_help.get(name, "")
         parameters[name] = {"default": _plain(default), "description": description}
     return parameters
 

@@ -14,7 +14,7 @@ from harness.cli.terminal import print_warning
 from harness.messages import listed, printable
 from harness.plugins.host import Host
 
-_KINDS = ("method", "dataset", "extractor", "prompt", "localizer", "protocol", "weights")
+_KINDS = ("method", "dataset", "extractor", "prompt", "matcher", "localizer", "protocol", "weights")
 
 
 @click.command(

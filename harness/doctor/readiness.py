@@ -18,6 +18,7 @@ from harness.weights.content import select_files_in
 from harness.weights.learned import find_learned_file, prompt_weight_names
 from harness.weights.places import manual_remedy, missing_message, weights_folder
 from harness.weights.presence import weight_presence
+from harness.weights.used import network_weights
 
 
 def weight_entries(host: Host, root: Path | None, needs: Mapping[str, Sequence[str]]) -> Iterator[Entry]:
@@ -120,7 +121,7 @@ def _method_entry(name: str, states: Mapping[str, str]) -> Entry:
 def _source_names(host: Host, method: str) -> list[str]:
     """Weight sources of a method's extractor and own prompt. Raises `UserError` for an unknown name."""
     recipe = host.methods[method]
-    names = list(host.extractors[recipe.extractor].weights)
+    names = network_weights(host, recipe.extractor, recipe.matcher)
     host.localizers[recipe.localizer]
     if recipe.prompt != NO_PROMPT:
         names += prompt_weight_names(host.prompts[recipe.prompt], None)

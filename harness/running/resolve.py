@@ -159,6 +159,7 @@ class ResolvedCell:
             params=dict(self.cell.params),
             localizers=self.cell.localizers,
             pairs=len(self.index.pair_ids),
+            matcher=self.cell.matcher,
         )
 
     def info(self) -> CellInfo:

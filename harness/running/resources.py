@@ -12,10 +12,11 @@ from harness.datasets.splits import SplitIndex, Splits
 from harness.plugins.host import Host
 from harness.plugins.version import engine_version
 from harness.scoring.criteria import Criterion
-from harness.specs import NO_MATCHER, NO_PROMPT, SharedObjects
+from harness.specs import NO_PROMPT, SharedObjects
 from harness.sweep import Cell, DatasetChoice, Shard
 from harness.weights.choice import WeightChoice, Weights, resolve_weights
 from harness.weights.learned import prompt_weight_names
+from harness.weights.used import network_weights
 
 _LOG = logging.getLogger(__name__)
 
@@ -127,9 +128,7 @@ def weight_names(host: Host, cell: Cell) -> list[str]:
     if cell.not_applicable:
         # Nobody should have to fetch weights for a cell that does not run.
         return []
-    names = list(host.extractors[cell.extractor].weights)
-    if cell.matcher != NO_MATCHER:
-        names += host.matchers[cell.matcher].weights
+    names = network_weights(host, cell.extractor, cell.matcher)
     if cell.prompt != NO_PROMPT:
         names += prompt_weight_names(host.prompts[cell.prompt], cell.prompt_file)
     return list(dict.fromkeys(names))

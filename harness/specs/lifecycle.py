@@ -17,10 +17,10 @@ class CellSummary:
         id: the cell's name, that of its folder; `record.cell.id` is the same.
         folder: where `record.json` and `predictions.parquet` are, once the cell is done.
         label: the method, with what the user changed of it: `dift[timestep=50]`.
-        method, extractor, prompt: names; prompt is `none` for a method without one.
+        method, extractor, prompt, matcher: names; prompt and matcher are `none` for a method without one.
         dataset, split: the dataset's name in tables, and the split.
         seed: the cell's seed.
-        params: all of the extractor's parameters.
+        params: all parameters of extractor and matcher.
         localizers: names of those that were asked for.
         pairs: number of pairs of the whole split.
     """
@@ -37,3 +37,4 @@ class CellSummary:
     params: Mapping[str, Scalar]
     localizers: tuple[str, ...]
     pairs: int
+    matcher: str = "none"
