@@ -94,7 +94,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             the harmless company that training programs save with them.
     """
     tensors = read_tensors(path, allowed=_harmless_objects())
-    return Checkpoint(path, tensors, _read_settings(path))
+    return Checkpoint(path, tensors, read_settings(path))
 
 
 def _harmless_objects() -> list[Any]:
@@ -107,8 +107,12 @@ def _harmless_objects() -> list[Any]:
     return [argparse.Namespace, np.ndarray, np.dtype, *dtypes, *functions, *old]
 
 
-def _read_settings(path: Path) -> dict[str, Scalar]:
-    """Settings in a safetensors file's metadata. Raises `UserError` where they are not a JSON object."""
+def read_settings(path: Path) -> dict[str, Scalar]:
+    """Reads the settings in a safetensors file's metadata, and none of its tensors; {} for any other file.
+
+    Raises:
+        UserError: they are not a JSON object.
+    """
     try:
         with safe_open(path, "pt") as file:
             text = (file.metadata() or {}).get(SETTINGS, "{}")
