@@ -31,7 +31,7 @@ KINDS = ("methods", "datasets", "prompts", "matchers", "localizers", "protocols"
 @click.option("--json", "as_json", is_flag=True, help="JSON: a list of objects; without KIND one for each.")
 @click.pass_obj
 def list_(host: Host, kind: str | None, as_json: bool) -> None:
-    """List methods, datasets, prompts, matchers, localizers, protocols, reported numbers; without KIND all."""
+    """List methods, datasets, prompts, matchers, localizers, protocols, reported numbers; or all of them."""
     kinds = (kind,) if kind else KINDS
     rows = {each: [_fields(host, each, name) for name in getattr(host, each)] for each in kinds}
     if as_json:
