@@ -5,8 +5,10 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
+from matchers.dhpf import spec as dhpf
+
 # Each brings some of EXTRACTORS, MATCHERS, LOCALIZERS, METHODS and WEIGHTS, tuples of specs.
-SPECS: tuple[ModuleType, ...] = ()
+SPECS: tuple[ModuleType, ...] = (dhpf,)
 
 
 def _collect(name: str) -> tuple[Any, ...]:
