@@ -6,9 +6,15 @@ from types import ModuleType
 from typing import Any
 
 from matchers.dhpf import spec as dhpf
+from matchers.pmd import spec as pmd
+from matchers.sfnet import spec as sfnet
 
 # Each brings some of EXTRACTORS, MATCHERS, LOCALIZERS, METHODS and WEIGHTS, tuples of specs.
-SPECS: tuple[ModuleType, ...] = (dhpf,)
+SPECS: tuple[ModuleType, ...] = (
+    dhpf,
+    pmd,
+    sfnet,
+)
 
 
 def _collect(name: str) -> tuple[Any, ...]:

@@ -1,0 +1,63 @@
+"""What SFNet and PMD need of one picture: the adapted features of two levels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from baselines.networks.loading import DTYPES
+from harness.errors import UserError
+from harness.specs import FeatureMap, ImageRequest, MakeContext
+from matchers.backbones.checkpoints import read_checkpoint
+from matchers.backbones.inputs import network_batch, square_frame, stretched_prepare
+from matchers.backbones.resnet import ResNet
+from matchers.sfnet.checkpoint import FOURTH, THIRD, Square, read_adaptation
+
+
+class AdaptedFeatures:
+    """Adapted features (an `ImageExtractor`): the third level's as the map, the fourth's in `levels`.
+
+    Args:
+        weights: name of the source of the adaptations; the backbone is `resnet101`'s.
+        square: the input of the published network.
+
+    Raises:
+        UserError: a file is not one of the network's.
+    """
+
+    def __init__(self, context: MakeContext, weights: str, square: Square) -> None:
+        checkpoint = read_checkpoint(context.weights[weights])
+        backbone = read_checkpoint(context.weights["resnet101"])
+        self._square = square.of(checkpoint.settings, checkpoint.path)
+        self._device, dtype = torch.device(context.device), DTYPES[context.precision]
+        subject = str(backbone.path)
+        resnet = ResNet.like(backbone.tensors, subject).load(backbone.tensors, subject)
+        self._levels = [resnet.levels_of(layer)[-1] for layer in (3, 4)]
+        adaptations = [read_adaptation(checkpoint, name) for name in (THIRD, FOURTH)]
+        for level, module in zip(self._levels, adaptations, strict=True):
+            channels = resnet.channels[level]
+            if module.channels != channels:
+                raise UserError(
+                    f"{checkpoint.path}: it adapts features of {module.channels} channels, and those of "
+                    f"{backbone.path} have {channels}; give the backbone that it was trained on, "
+                    "--weights resnet101=FILE"
+                )
+        self._resnet, self._third, self._fourth = (
+            module.eval().requires_grad_(False).to(self._device, dtype) for module in (resnet, *adaptations)
+        )
+        self._dtype = dtype
+        self.prepare = stretched_prepare(self._square.side, self._square.border)
+
+    def extract(self, requests: Sequence[ImageRequest]) -> list[FeatureMap]:
+        """Of each picture, data (C, h, w) and one level (C', h', w'), in single precision."""
+        pixels = network_batch(requests, self.prepare, self._device).to(self._dtype)
+        with torch.no_grad():
+            third, fourth = self._resnet(pixels, self._levels)
+            third, fourth = self._third(third).float(), self._fourth(fourth).float()
+        return [
+            FeatureMap(
+                data, square_frame(request.size, self._square.side, self._square.border), "corner", (level,)
+            )
+            for data, level, request in zip(third, fourth, requests, strict=True)
+        ]
