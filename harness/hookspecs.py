@@ -22,6 +22,7 @@ from harness.specs import (
     PromptSpec,
     ProtocolSpec,
     ReportedSpec,
+    TrainerSpec,
     WeightSource,
 )
 
@@ -84,6 +85,11 @@ def bench_reported() -> Iterable[ReportedSpec]:  # type: ignore[empty-body]
 @hookspec
 def bench_commands() -> Iterable[CommandSpec]:  # type: ignore[empty-body]
     """Returns further commands of `bench`."""
+
+
+@hookspec
+def bench_trainers() -> Iterable[TrainerSpec]:  # type: ignore[empty-body]
+    """Returns further trainings for `bench train`."""
 
 
 @hookspec

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.hookspecs import hookimpl
-from harness.specs import CommandSpec, MethodSpec, PromptSpec, WeightSource
+from harness.specs import CommandSpec, MethodSpec, PromptSpec, TrainerSpec, WeightSource
 from sd4match_plugin import methods
 
 if TYPE_CHECKING:
@@ -32,9 +32,8 @@ def bench_weights() -> list[WeightSource]:
 
 @hookimpl
 def bench_commands() -> list[CommandSpec]:
-    """`bench train`, `bench ablation` and `bench prompt`."""
+    """`bench ablation` and `bench prompt`."""
     return [
-        CommandSpec(name="train", make=_train, description="Tune a prompt on a dataset with keypoints."),
         CommandSpec(
             name="ablation", make=_ablation, description="Tune and compare the variants of sd4match-cpm."
         ),
@@ -42,10 +41,24 @@ def bench_commands() -> list[CommandSpec]:
     ]
 
 
-def _train() -> click.Command:
+@hookimpl
+def bench_trainers() -> list[TrainerSpec]:
+    """`bench train` for their prompts."""
+    names = tuple(method.name for method in methods.METHODS)
+    return [
+        TrainerSpec(
+            name="prompts",
+            methods=names,
+            make=_train,
+            description="Tune a prompt on a dataset with keypoints.",
+        )
+    ]
+
+
+def _train(method: str) -> click.Command:
     from sd4match_plugin.commands.train import train_command
 
-    return train_command()
+    return train_command(method)
 
 
 def _ablation() -> click.Command:

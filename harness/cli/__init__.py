@@ -38,6 +38,7 @@ _COMMANDS = {
     "clean": "harness.cli.clean:clean",
     "cite": "harness.cli.cite:cite",
     "show": "harness.cli.show:show",
+    "train": "harness.cli.train:train",
     "data": "harness.cli.data:data",
     "weights": "harness.cli.weights:weights",
     "new-plugin": "harness.cli.new_plugin:new_plugin",
@@ -66,8 +67,9 @@ class _Bench(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _COMMANDS:
             module, _, name = _COMMANDS[cmd_name].partition(":")
-            command: click.Command = getattr(import_module(module), name)
-            return command
+            command: click.Command | Callable[[Host], click.Command] = getattr(import_module(module), name)
+            # One whose options come from plugins is made for those that are loaded.
+            return command if isinstance(command, click.Command) else command(_host(ctx))
         commands = _host(ctx).commands
         # An unknown name gives None: click then answers with its own message.
         if cmd_name not in commands:

@@ -1,8 +1,8 @@
 """SPair-71k (Min et al., 2019) in its official layout.
 
 `Layout/large/{trn,val,test}.txt` lists pair names, one a line; `PairAnnotation/<split>/<name>.json` holds a
-pair's points, boxes and difficulty labels; pictures are `JPEGImages/<category>/<name>`. Trainings on masks read
-`Segmentation/<category>/<name>.png`. Nothing else is read.
+pair's points, boxes and difficulty labels; pictures are `JPEGImages/<category>/<name>`; masks, which some
+trainings read, are `Segmentation/<category>/<name>.png`. Nothing else is read.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ from harness.specs import (
     MakeContext,
     MatcherSpec,
     PromptSpec,
+    TrainerSpec,
 )
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ _MADE: Mapping[tuple[type, str], type[Guarded]] = {
 
 
 def _guarded_field(spec: object, name: str, function: Callable[..., Any], owner: Owner) -> Callable[..., Any]:
-    if isinstance(spec, CommandSpec):
+    if isinstance(spec, CommandSpec | TrainerSpec):
         return _CommandMaker(owner, function)
     for (kind, field), guarded in _MADE.items():
         if isinstance(spec, kind) and name == field:

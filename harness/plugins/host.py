@@ -42,6 +42,7 @@ from harness.specs import (
     PromptSpec,
     ProtocolSpec,
     ReportedSpec,
+    TrainerSpec,
     WeightSource,
 )
 
@@ -78,6 +79,7 @@ class Host:
         self.weight_sources = Registry("bench_weights", WeightSource, self.plugins)
         self.reported = Registry("bench_reported", ReportedSpec, self.plugins)
         self.commands = Registry("bench_commands", CommandSpec, self.plugins)
+        self.trainers = Registry("bench_trainers", TrainerSpec, self.plugins)
         registries: tuple[Registry[Any], ...] = (
             self.extractors,
             self.localizers,
@@ -89,6 +91,7 @@ class Host:
             self.weight_sources,
             self.reported,
             self.commands,
+            self.trainers,
         )
         self.registries: Mapping[str, Registry[Any]] = {registry.hook: registry for registry in registries}
         self.owners: dict[str, Owner] = {}

@@ -18,7 +18,7 @@ RESERVED: Mapping[str, frozenset[str]] = {
     "bench_commands": frozenset(
         {
             *("run", "list", "plugins", "doctor", "match", "leaderboard", "compare", "rescore", "report"),
-            *("data", "weights", "new-plugin", "merge", "clean", "cite", "show"),
+            *("data", "weights", "new-plugin", "merge", "clean", "cite", "show", "train"),
         }
     ),
 }

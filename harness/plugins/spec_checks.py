@@ -29,6 +29,7 @@ from harness.specs import (
     ReportedSpec,
     Scope,
     Threshold,
+    TrainerSpec,
     WeightSource,
 )
 
@@ -277,5 +278,6 @@ RULES: Mapping[type, Mapping[str, Rule]] = {
         **_PROSE,
     },
     CommandSpec: {"make": _FUNCTION, "description": _TEXT},
+    TrainerSpec: {"methods": _TEXTS, "make": _FUNCTION, "description": _TEXT},
 }
 """Class of a spec -> its field -> what the field must be. Other fields are checked by the class itself."""

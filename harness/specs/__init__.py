@@ -58,6 +58,7 @@ from harness.specs.prompts import LearnedFile, LearnedSpec, PairPrompt, Prompt, 
 from harness.specs.protocols import ProtocolSpec, TargetInFrame, read_alpha
 from harness.specs.reported import ReportedSpec
 from harness.specs.shared import SharedObjects
+from harness.specs.trainers import TrainerSpec
 from harness.specs.tuning import NOT_STATED
 from harness.specs.weights import Refusal, WeightSource
 
@@ -114,6 +115,7 @@ __all__ = [
     "TargetInFrame",
     "Threshold",
     "ThresholdDataset",
+    "TrainerSpec",
     "Undecoded",
     "WeightSource",
     "is_batch_localizer",

@@ -104,7 +104,7 @@ def _ablation(host: Host, arguments: AblationArguments) -> int:
     return failed or status
 
 
-_ablation.params += [option for option in train_command().params if option.name in _SHARED]
+_ablation.params += [option for option in train_command(METHOD).params if option.name in _SHARED]
 
 
 def _check(host: Host, arguments: AblationArguments) -> None:

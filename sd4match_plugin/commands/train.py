@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import os
 import shlex
 from collections.abc import Callable, Sequence
@@ -13,7 +15,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from harness.cli.completion import names_of
 from harness.cli.examples import examples
 from harness.cli.option_names import option
 from harness.cli.options import data_root, number_range, typed_arguments, weights
@@ -35,9 +36,12 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _SEEDS = click.IntRange(0, 2**31 - 1)
 
 
-def train_command() -> click.Command:
-    """The command `train`."""
-    return _train
+def train_command(method: str) -> click.Command:
+    """The command that tunes the prompt of a method."""
+    command = copy.copy(_train)
+    assert _train.callback is not None
+    command.callback = functools.partial(_train.callback, method=method)
+    return command
 
 
 def default_setting(name: str) -> Any:
@@ -160,14 +164,12 @@ def _setting(
 
 
 @click.command(
-    "train",
-    short_help="Tune a learned prompt on a dataset.",
+    "prompts",
     epilog=examples(
         "bench train sd4match-class --steps 100 --batch-size 4",
         "bench train sd4match-cpm --dataset spair-71k --data-root data --weights paper",
     ),
 )
-@click.argument("method", shell_complete=names_of("methods"))
 @option(
     "--dataset", default="shapes", show_default=True, metavar="NAME|NAME=PATH", help="Dataset to tune on."
 )

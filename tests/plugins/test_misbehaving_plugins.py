@@ -26,6 +26,7 @@ from harness.specs import (
     PromptSpec,
     ProtocolSpec,
     ReportedSpec,
+    TrainerSpec,
     WeightSource,
 )
 
@@ -202,6 +203,8 @@ WRONG_FIELDS = [
     (WeightSource, "downloads", ("https://a.example",)),
     (ReportedSpec, "file", None),
     (CommandSpec, "make", None),
+    (TrainerSpec, "methods", "mine"),
+    (TrainerSpec, "make", None),
 ]
 NEEDED = {
     ExtractorSpec: {"make": object},
@@ -213,6 +216,7 @@ NEEDED = {
     WeightSource: {},
     ReportedSpec: {"file": Path("a.csv")},
     CommandSpec: {"make": object},
+    TrainerSpec: {"methods": ("mine",), "make": object},
 }
 
 

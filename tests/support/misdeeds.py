@@ -23,6 +23,7 @@ from harness.specs import (
     PromptSpec,
     ProtocolSpec,
     ReportedSpec,
+    TrainerSpec,
     WeightSource,
 )
 
@@ -204,6 +205,15 @@ def plugin(point: str, act: Callable[[], Any]) -> types.ModuleType:
                 name="evil",
                 make=lambda: one.at(
                     "command make", click.Command("evil", callback=lambda: one.at("command"))
+                ),
+            )
+        ],
+        "bench_trainers": [
+            TrainerSpec(
+                name="evil",
+                methods=("evil",),
+                make=lambda method: one.at(
+                    "trainer make", click.Command("evil", callback=lambda: one.at("trainer"))
                 ),
             )
         ],
