@@ -49,8 +49,8 @@ class Square:
         if isinstance(side, int) and isinstance(border, int) and 0 <= 2 * border < side <= LARGEST:
             return type(self)(side, border)
         raise UserError(
-            f"{path}: its settings name an input of {side!r} pixels with a border of {border!r}, which leaves "
-            f"no picture, or is more than {LARGEST:,} pixels wide; {AGAIN}"
+            f"{path}: its settings name an input of {side!r} pixels with a border of {border!r}, which "
+            f"leaves no picture, or is more than {LARGEST:,} pixels wide; {AGAIN}"
         )
 
 

@@ -17,6 +17,7 @@ from matchers.sfnet import spec as sfnet
 VECTORS = Path(__file__).parents[1] / "conformance" / "vectors" / "classic" / "sfnet_pmd.npz"
 
 GROUPS = {"adap_layer_feat3": "state_dict1", "adap_layer_feat4": "state_dict2", "chn4": "chn4_dict"}
+READINGS = {"beta50_sigma5": (50.0, 5.0), "beta20_sigma1.5": (20.0, 1.5)}
 METHODS = {"sfnet": (sfnet, 16), "pmd": (pmd, 0)}
 
 
@@ -60,7 +61,7 @@ def request(height_width, seed):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("reading", ["beta50_sigma5", "beta20_sigma1.5"])
+@pytest.mark.parametrize("reading", READINGS)
 def test_a_checkpoint_file_gives_the_authors_points(method, reading, vectors, tmp_path, monkeypatch):
     """Files in the authors' layout, and their levels in place of the backbone's: the points are theirs."""
     head = tmp_path / "head.safetensors"
@@ -78,7 +79,7 @@ def test_a_checkpoint_file_gives_the_authors_points(method, reading, vectors, tm
         assert pixels.shape == (1, 3, 96, 96)
         side = "target" if seen else "source"
         seen.append(side)
-        assert [level for level in levels] == [3, 4]
+        assert list(levels) == [3, 4]
         assert not before_relu
         return [torch.tensor(vectors[f"{method}/in/{side}_layer{level}"])[None] for level in (3, 4)]
 
@@ -91,7 +92,7 @@ def test_a_checkpoint_file_gives_the_authors_points(method, reading, vectors, tm
     np.testing.assert_allclose(source.levels[0].numpy(), vectors[f"{method}/out/adapted_source4"], atol=1e-5)
     # The authors look up points of their target: it is the source here.
     matches = matcher.match([(target, source)])[0]
-    beta, sigma = (float(part[len(name) :]) for part, name in zip(reading.split("_"), ("beta", "sigma")))
+    beta, sigma = READINGS[reading]
     localizer = sfnet.LOCALIZERS[0].make(**{**sfnet.LOCALIZERS[0].options, "beta": beta, "sigma": sigma})
     points = torch.from_numpy(vectors[f"{method}/in/{reading}/target_points"]).double()
     predicted = localizer.read(matches, points).points
