@@ -6,13 +6,17 @@ from types import ModuleType
 from typing import Any
 
 from matchers.dhpf import spec as dhpf
+from matchers.ncnet import spec as ncnet
 from matchers.pmd import spec as pmd
+from matchers.pwarpc import spec as pwarpc
 from matchers.sfnet import spec as sfnet
 
 # Each brings some of EXTRACTORS, MATCHERS, LOCALIZERS, METHODS and WEIGHTS, tuples of specs.
 SPECS: tuple[ModuleType, ...] = (
     dhpf,
+    ncnet,
     pmd,
+    pwarpc,
     sfnet,
 )
 

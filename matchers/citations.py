@@ -28,3 +28,22 @@ PMD = """\
   pages = {7505--7514},
   year = {2021}
 }"""
+
+NCNET = """\
+@inproceedings{rocco2018neighbourhood,
+  title = {Neighbourhood Consensus Networks},
+  author = {Rocco, Ignacio and Cimpoi, Mircea and Arandjelovi{\\'c}, Relja and Torii, Akihiko and
+    Pajdla, Tomas and Sivic, Josef},
+  booktitle = {Advances in Neural Information Processing Systems},
+  volume = {31},
+  year = {2018}
+}"""
+
+PWARPC = """\
+@inproceedings{truong2022probabilistic,
+  title = {Probabilistic Warp Consistency for Weakly-Supervised Semantic Correspondences},
+  author = {Truong, Prune and Danelljan, Martin and Yu, Fisher and Van Gool, Luc},
+  booktitle = {Proceedings of the IEEE/CVF Conference on Computer Vision and Pattern Recognition},
+  pages = {8708--8718},
+  year = {2022}
+}"""

@@ -1,0 +1,1 @@
+"""NCNet: correlations that agree with their neighbours (Rocco et al., NeurIPS 2018)."""
