@@ -5,19 +5,23 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
+from matchers.chm import spec as chm
 from matchers.dhpf import spec as dhpf
 from matchers.ncnet import spec as ncnet
 from matchers.pmd import spec as pmd
 from matchers.pwarpc import spec as pwarpc
 from matchers.sfnet import spec as sfnet
+from matchers.transformatcher import spec as transformatcher
 
 # Each brings some of EXTRACTORS, MATCHERS, LOCALIZERS, METHODS and WEIGHTS, tuples of specs.
 SPECS: tuple[ModuleType, ...] = (
+    chm,
     dhpf,
     ncnet,
     pmd,
     pwarpc,
     sfnet,
+    transformatcher,
 )
 
 

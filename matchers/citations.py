@@ -47,3 +47,21 @@ PWARPC = """\
   pages = {8708--8718},
   year = {2022}
 }"""
+
+CHM = """\
+@inproceedings{min2021convolutional,
+  title = {Convolutional {Hough} Matching Networks},
+  author = {Min, Juhong and Cho, Minsu},
+  booktitle = {Proceedings of the IEEE/CVF Conference on Computer Vision and Pattern Recognition},
+  pages = {2940--2950},
+  year = {2021}
+}"""
+
+TRANSFORMATCHER = """\
+@inproceedings{kim2022transformatcher,
+  title = {{TransforMatcher}: Match-to-Match Attention for Semantic Correspondence},
+  author = {Kim, Seungwook and Min, Juhong and Cho, Minsu},
+  booktitle = {Proceedings of the IEEE/CVF Conference on Computer Vision and Pattern Recognition},
+  pages = {8697--8707},
+  year = {2022}
+}"""

@@ -9,13 +9,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
+from harness.errors import UserError
+from harness.messages import counted
+from matchers.backbones.checkpoints import Checkpoint, load_tensors
+from matchers.backbones.paired import PairedResNet
 from matchers.chm.kernels import SCALES, KernelShape
 from matchers.convolution4d import convolve4d
 from matchers.formulas import correlate, filter_mutually, normalize_exactly, resize_corners, resize_volume
+
+IMAGE_SIZE = 240
+"""Side of the published networks' square input in pixels."""
+
+LAYER = 3
+"""Layer of the backbone whose last block is read."""
 
 FACTORS = (math.sqrt(0.5), 1.0, math.sqrt(2))
 """Sizes of a picture's maps over the size of the backbone's map."""
@@ -91,14 +102,39 @@ class ChmLearner(nn.Module):
         self.chm4d = PositionConvolution(shape)
 
     @classmethod
-    def like(cls, tensors: Mapping[str, Tensor]) -> ChmLearner | None:
-        """An untrained one of the shape of a checkpoint's tensors (`learner.` stripped); None if of none."""
-        convolution, spatial = tensors.get("conv2ds.0.weight"), tensors.get("chm4d.weight")
-        if convolution is None or convolution.ndim != 4 or spatial is None or spatial.ndim != 1:
-            return None
+    def like(cls, tensors: Mapping[str, Tensor], subject: str = "CHM") -> Self:
+        """An untrained one of the shape of a checkpoint's tensors (`learner.` stripped).
+
+        Args:
+            subject: their file, for messages.
+
+        Raises:
+            UserError: they are not those of such a network.
+        """
+        for name, axes in (("conv2ds.0.weight", 4), ("chm4d.weight", 1)):
+            if name not in tensors or tensors[name].ndim != axes:
+                raise UserError(
+                    f"{subject}: learner.{name} is missing or has not {counted(axes, 'axis', 'axes')}; "
+                    "give a checkpoint of CHM with its psi or iso kernel"
+                )
+        parameters = len(tensors["chm4d.weight"])
         scale_groups = sum(name.startswith("chm6d.param.") for name in tensors)
-        shape = KernelShape.of(len(spatial), scale_groups)
-        return None if shape is None else cls(convolution.shape[1], convolution.shape[0], shape)
+        shape = KernelShape.of(parameters, scale_groups)
+        if shape is None:
+            raise UserError(
+                f"{subject}: no psi or iso kernel of CHM has {counted(parameters, 'parameter')} and "
+                f"{counted(scale_groups, 'set')} of them over scales (chm4d.weight, chm6d.param.*); "
+                "give a checkpoint with one of these kernels"
+            )
+        reduced, channels = tensors["conv2ds.0.weight"].shape[:2]
+        return cls(channels, reduced, shape)
+
+    @property
+    def channels(self) -> int:
+        """Channels of the backbone's map."""
+        convolution = self.conv2ds[0]
+        assert isinstance(convolution, nn.Conv2d)
+        return convolution.in_channels
 
     def reduce(self, features: Tensor) -> list[Tensor]:
         """Map (B, C, h, w) of a picture -> its maps (B, C', ~h f, ~w f) at the scales f."""
@@ -138,6 +174,62 @@ class ChmLearner(nn.Module):
         scores = nn.functional.softplus(self.chm4d(best))
         matrix = scores.flatten(1, 2).flatten(2)
         return filter_mutually(matrix, zero_maximum=True).view(scores.shape)
+
+
+class Chm(nn.Module):
+    """The whole network, from pictures to a volume.
+
+    Attributes:
+        backbone: of source and target.
+        learner: all the rest.
+    """
+
+    def __init__(self, backbone: PairedResNet, learner: ChmLearner) -> None:
+        super().__init__()
+        self.backbone, self.learner = backbone, learner
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> Self:
+        """Makes it of a checkpoint. Raises `UserError` where that is another network's."""
+        subject = str(checkpoint.path)
+        learner = load_learner(checkpoint)
+        backbone = PairedResNet.of_doubled(checkpoint.part("backbone."), subject)
+        network = cls(backbone, learner)
+        wanted, level = learner.channels, network.level
+        if backbone.source.channels[level] != wanted:
+            raise UserError(
+                f"{subject}: layer 3 of its backbone has {backbone.source.channels[level]} channels, "
+                f"learner.conv2ds takes {wanted}; give a checkpoint of one network"
+            )
+        return network
+
+    @property
+    def level(self) -> int:
+        """Hyperpixel index of the level that is read: the last block of layer 3."""
+        return self.backbone.source.levels_of(LAYER)[-1]
+
+    def state_to_save(self) -> dict[str, Tensor]:
+        """Its tensors under the names of the authors' checkpoints."""
+        backbone = {f"backbone.{name}": tensor for name, tensor in self.backbone.doubled_state().items()}
+        learner = {f"learner.{name}": tensor for name, tensor in self.learner.state_dict().items()}
+        return backbone | learner
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        """Pictures (B, 3, s, s) -> volume (B, 2h, 2w, 2h', 2w')."""
+        (first,), (second,) = self.backbone.pair_levels(source, target, [self.level])
+        cells, target_cells = (first.shape[2], first.shape[3]), (second.shape[2], second.shape[3])
+        volume: Tensor = self.learner(
+            self.learner.reduce(first), self.learner.reduce(second), cells, target_cells
+        )
+        return volume
+
+
+def load_learner(checkpoint: Checkpoint) -> ChmLearner:
+    """The learner of a checkpoint. Raises `UserError` where that is another network's."""
+    tensors = checkpoint.part("learner.")
+    learner = ChmLearner.like(tensors, str(checkpoint.path))
+    load_tensors(learner, tensors, checkpoint.path)
+    return learner
 
 
 def _doubled(size: Size) -> Size:

@@ -7,15 +7,38 @@ backbone. A transformer gives each match one score.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
+from harness.errors import UserError
+from harness.messages import counted
+from matchers.backbones.checkpoints import Checkpoint, load_tensors
+from matchers.backbones.paired import PairedResNet
 from matchers.formulas import correlate, normalize_exactly, resize_corners, resize_volume
 from matchers.transformatcher.attention import MatchAttention
 
+IMAGE_SIZE = 240
+"""Side of the published networks' square input in pixels."""
+
+FIRST_LAYER = 3
+"""Layer of the backbone from which on all blocks are read."""
+
 WIDTH, HEADS, HEAD_WIDTH, DEPTH, GROWTH = 16, 8, 4, 6, 4
 """Features of a token, heads, features of a head, pairs of blocks, and growth of a token in between."""
+
+
+_MATRICES = (
+    "to_embedding.1.weight",
+    "trans_nc.0.0.fn.to_r.weight",
+    "trans_nc.0.0.fn.to_out.weight",
+    "trans_nc.0.1.fn.0.weight",
+)
+"""Weights whose shapes say how large a network is."""
+
+UNREAD = ("posenc", "*.pos_emb.freqs")
+"""Tensors that may be missing: a table of positions that is never used, and frequencies that are the same."""
 
 
 class PreNorm(nn.Module):
@@ -70,22 +93,24 @@ class MatchToMatch(nn.Module):
         self.to_original = nn.Sequential(nn.Linear(width, 1))
 
     @classmethod
-    def like(cls, tensors: Mapping[str, Tensor]) -> MatchToMatch | None:
+    def like(cls, tensors: Mapping[str, Tensor], subject: str = "TransforMatcher") -> Self:
         """An untrained one of the shape of a checkpoint's tensors (`match2match.` stripped).
 
-        None where they are not of such a network.
+        Args:
+            subject: their file, for messages.
+
+        Raises:
+            UserError: they are not those of such a network.
         """
-        embedding, attended, hidden = (
-            tensors.get(name)
-            for name in ("to_embedding.1.weight", "trans_nc.0.0.fn.to_r.weight", "trans_nc.0.1.fn.0.weight")
-        )
-        out = tensors.get("trans_nc.0.0.fn.to_out.weight")
-        if embedding is None or attended is None or hidden is None or out is None:
-            return None
-        if any(tensor.ndim != 2 for tensor in (embedding, attended, hidden, out)):
-            return None
+        for name in _MATRICES:
+            if name not in tensors or tensors[name].ndim != 2:
+                raise UserError(
+                    f"{subject}: match2match.{name} is missing or no matrix; "
+                    "give a checkpoint of TransforMatcher"
+                )
+        embedding, attended, out, hidden = (tensors[name] for name in _MATRICES)
         depth = sum(name.startswith("trans_nc.") and name.endswith(".0.norm.weight") for name in tensors)
-        head_width = len(attended)
+        head_width = max(len(attended), 1)
         return cls(
             embedding.shape[1], len(embedding), depth, out.shape[1] // head_width, head_width, len(hidden)
         )
@@ -138,6 +163,57 @@ class MatchToMatch(nn.Module):
             attention, feed_forward = pair
             pairs.append((attention, feed_forward))
         return pairs
+
+
+class TransforMatcher(nn.Module):
+    """The whole network, from pictures to a volume.
+
+    Attributes:
+        backbone: of source and target.
+        match2match: all the rest.
+    """
+
+    def __init__(self, backbone: PairedResNet, match2match: MatchToMatch) -> None:
+        super().__init__()
+        self.backbone, self.match2match = backbone, match2match
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> Self:
+        """Makes it of a checkpoint. Raises `UserError` where that is another network's."""
+        subject = str(checkpoint.path)
+        head = load_head(checkpoint)
+        network = cls(PairedResNet.of_doubled(checkpoint.part("backbone."), subject), head)
+        if len(network.levels) != head.levels:
+            raise UserError(
+                f"{subject}: its backbone has {counted(len(network.levels), 'block')} from layer 3 on, and "
+                f"match2match takes {head.levels}; give a checkpoint of one network"
+            )
+        return network
+
+    @property
+    def levels(self) -> list[int]:
+        """Hyperpixel indices of the levels that are read: all blocks of layer 3 and those after it."""
+        backbone = self.backbone.source
+        return list(range(backbone.levels_of(FIRST_LAYER)[0], backbone.last_level + 1))
+
+    def state_to_save(self) -> dict[str, Tensor]:
+        """Its tensors under the names of the authors' checkpoints."""
+        backbone = {f"backbone.{name}": tensor for name, tensor in self.backbone.doubled_state().items()}
+        head = {f"match2match.{name}": tensor for name, tensor in self.match2match.state_dict().items()}
+        return backbone | head
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        """Pictures (B, 3, s, s) -> volume (B, 2h, 2w, 2h', 2w')."""
+        volume: Tensor = self.match2match(*self.backbone.pair_levels(source, target, self.levels))
+        return volume
+
+
+def load_head(checkpoint: Checkpoint) -> MatchToMatch:
+    """The head of a checkpoint. Raises `UserError` where that is another network's."""
+    tensors = checkpoint.part("match2match.")
+    head = MatchToMatch.like(tensors, str(checkpoint.path))
+    load_tensors(head, tensors, checkpoint.path, harmless=UNREAD)
+    return head
 
 
 def _size(level: Tensor) -> tuple[int, int]:

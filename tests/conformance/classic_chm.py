@@ -1,0 +1,262 @@
+"""Agreement of CHM, TransforMatcher and their reading with what the authors' own programs return."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from classic_rules import pictures_by_rule, points_by_rule, weights_by_rule
+from torch import Tensor
+
+from harness.frames import Frame, Size
+from harness.specs import Lattice, Matches
+from matchers.backbones.paired import PairedResNet
+from matchers.chm.network import Chm, ChmLearner
+from matchers.localizers.neighbours import Neighbours
+from matchers.transformatcher.network import MatchToMatch, TransforMatcher
+
+Arrays = Mapping[str, np.ndarray]
+Results = dict[str, Tensor]
+Shapes = tuple[tuple[str, tuple[int, ...]], ...]
+
+SIDE = 240
+CHM_READING = Neighbours(sigma=17, reach=0.1, constant=0)
+READING = Neighbours(sigma=10, reach=0.05, constant=1e-5)
+TRAINING_READING = Neighbours(sigma=10, reach=0.1, constant=1e-5)
+
+_computed: dict[str, Results] = {}
+"""By the content of what goes in."""
+
+
+def compute_once(compute: Callable[[Arrays], Results], arrays: Arrays) -> Results:
+    """Results of a function of some arrays; worked out once for the same content."""
+    digest = hashlib.sha256(compute.__name__.encode())
+    for key in sorted(arrays):
+        digest.update(key.encode() + arrays[key].tobytes())
+    if digest.hexdigest() not in _computed:
+        with torch.inference_mode():
+            _computed[digest.hexdigest()] = compute(arrays)
+    return _computed[digest.hexdigest()]
+
+
+def tensors_under(arrays: Arrays, prefix: str) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): torch.from_numpy(value)
+        for name, value in arrays.items()
+        if name.startswith(prefix)
+    }
+
+
+def part_of(arrays: Arrays, *starts: str) -> Arrays:
+    return {name: value for name, value in arrays.items() if name.startswith(starts)}
+
+
+def rows_of(volume: Tensor) -> Tensor:
+    """(1, h, w, h', w') -> (S, T)."""
+    return volume[0].flatten(0, 1).flatten(1)
+
+
+def read_points(matrix: Tensor, points: Tensor, reading: Neighbours) -> Tensor:
+    """Reads a correlation (900, 900) in an image of 240 x 240 pixels."""
+    lattice = Lattice(Frame.unchanged(Size(SIDE, SIDE)), Size(30, 30), "corner")
+    matches = Matches(lattice, lattice, volume=matrix.view(30, 30, 30, 30))
+    return reading.read(matches, points).points
+
+
+def sharp_matrix(arrays: Arrays) -> Tensor:
+    random = np.random.RandomState(int(arrays["in/points_seed"]) + 7)
+    return torch.from_numpy((random.standard_normal((900, 900)) * 6).astype(np.float32))
+
+
+def chm_learner(arrays: Arrays) -> Results:
+    """One of the two kernels."""
+    weights, inputs = tensors_under(arrays, "weights/"), tensors_under(arrays, "in/")
+    learner = ChmLearner.like(weights)
+    learner.load_state_dict(weights)
+    maps = [learner.reduce(inputs[side]) for side in ("source", "target")]
+    cells = (inputs["source"].shape[2], inputs["source"].shape[3])
+    correlations = learner.correlate(*maps, cells, cells)
+    kernel = learner.chm6d.kernel()
+    return {
+        "out/corr6d": correlations,
+        "out/kernel4d": learner.chm4d.kernel(),
+        "out/kernel6d_scale": kernel[:, :, 2, 2, 2, 2],
+        "out/kernel6d_mid": kernel[1, 1],
+        "out/hough6d": learner.chm6d(correlations),
+        "out/corr": rows_of(learner(*maps, cells, cells))[None],
+    }
+
+
+def chm_points(arrays: Arrays) -> Results:
+    points = torch.from_numpy(arrays["in/source_points"])
+    return {"out/target_points": read_points(sharp_matrix(arrays), points, CHM_READING)}
+
+
+def compute_chm(arrays: Arrays) -> Results:
+    results = compute_once(chm_points, part_of(arrays, "in/")).copy()
+    for kind in ("psi", "iso"):
+        own = {name.removeprefix(f"{kind}/"): array for name, array in arrays.items()}
+        learned = compute_once(chm_learner, part_of(own, "in/source", "in/target", "weights/"))
+        results |= {f"{kind}/{name}": value for name, value in learned.items()}
+    return results
+
+
+def make_head(arrays: Arrays) -> MatchToMatch:
+    weights = tensors_under(arrays, "weights/")
+    head = MatchToMatch.like(weights)
+    head.load_state_dict(weights)
+    return head
+
+
+def first_blocks(arrays: Arrays) -> Results:
+    tokens = torch.from_numpy(arrays["in/tokens"])
+    attention, feed_forward = make_head(arrays).trans_nc[0]
+    return {"out/tokens_attention": attention(tokens), "out/tokens_feedforward": feed_forward(tokens)}
+
+
+def match_to_match(arrays: Arrays) -> Results:
+    head, inputs = make_head(arrays), tensors_under(arrays, "in/")
+    source, target = (
+        [level[None].float() for layer in (3, 4) for level in inputs[f"{side}_layer{layer}"]]
+        for side in ("source", "target")
+    )
+    cosines = head.correlate(source, target)
+    return {
+        "out/cosine_rows": cosines[0, :, ::7, 0, ::4, ::4],
+        "out/refined": rows_of(head.refine(cosines)),
+        "matrix": rows_of(head(source, target)),
+    }
+
+
+def compute_transformatcher(arrays: Arrays) -> Results:
+    weights = part_of(arrays, "weights/")
+    matches = compute_once(match_to_match, weights | part_of(arrays, "in/source_l", "in/target_l"))
+    points, sharp = torch.from_numpy(arrays["in/source_points"]), sharp_matrix(arrays)
+    results = matches | compute_once(first_blocks, weights | part_of(arrays, "in/tokens"))
+    matrix = results.pop("matrix")
+    return results | {
+        "out/corr_rows": matrix[::97],
+        "out/target_points": read_points(matrix, points, READING),
+        "out/target_points_sharp": read_points(sharp, points, READING),
+        "out/target_points_sharp_train": read_points(sharp, points, TRAINING_READING),
+    }
+
+
+@cache
+def backbone_by_rule(seed: int, shapes: Shapes) -> PairedResNet:
+    """The backbone of a network; its names come first in their order, so that it is the same in both."""
+    weights = weights_by_rule(dict(shapes), seed, skip=lambda name: ".fc." in name)
+    names = {name.removeprefix("backbone."): tensor for name, tensor in weights.items()}
+    return PairedResNet.of_doubled(names, "the backbone by rule").eval()
+
+
+def network_parts(arrays: Arrays, head: str) -> tuple[PairedResNet, dict[str, Tensor]]:
+    """The backbone of a whole network, and the tensors of its head."""
+    seed = int(arrays["seed"])
+    shapes = {
+        name.removeprefix("shape/"): tuple(int(side) for side in value)
+        for name, value in arrays.items()
+        if name.startswith("shape/")
+    }
+    backbone = tuple(sorted((name, shape) for name, shape in shapes.items() if name.startswith("backbone.")))
+    tensors = weights_by_rule(shapes, seed, skip=lambda name: not name.startswith(head))
+    return backbone_by_rule(seed, backbone), {
+        name.removeprefix(head): tensor for name, tensor in tensors.items()
+    }
+
+
+def read_whole(arrays: Arrays, network: Chm | TransforMatcher, reading: Neighbours) -> Results:
+    seed = int(arrays["seed"])
+    matrix = rows_of(network.eval()(*pictures_by_rule(seed, SIDE)))
+    head = network.learner if isinstance(network, Chm) else network.match2match
+    return {
+        "out/corr_rows": matrix[::97],
+        "out/target_points": read_points(matrix, points_by_rule(seed, 5, 235), reading),
+        "parameters": torch.tensor(sum(parameter.numel() for parameter in head.parameters())),
+    }
+
+
+def whole_chm(arrays: Arrays) -> Results:
+    backbone, tensors = network_parts(arrays, "learner.")
+    learner = ChmLearner.like(tensors)
+    learner.load_state_dict(tensors)
+    return read_whole(arrays, Chm(backbone, learner), CHM_READING)
+
+
+def whole_transformatcher(arrays: Arrays) -> Results:
+    backbone, tensors = network_parts(arrays, "match2match.")
+    head = MatchToMatch.like(tensors)
+    unused = tensors.pop("posenc")
+    head.load_state_dict(tensors)
+    results = read_whole(arrays, TransforMatcher(backbone, head), READING)
+    # The authors' count has the table that is never used.
+    results["parameters"] += unused.numel()
+    return results
+
+
+COMPUTE: Mapping[str, Callable[[Arrays], Results]] = {
+    "chm": compute_chm,
+    "transformatcher": compute_transformatcher,
+    "true_shape_chm": whole_chm,
+    "true_shape_transformatcher": whole_transformatcher,
+}
+RELATIVE = {"chm": 1e-5, "transformatcher": 1e-4}
+ABSOLUTE = 1e-4
+"""Of true-shape correlations."""
+
+PIXELS = {"chm": 1e-3, "transformatcher": 1e-3}
+TRUE_SHAPE_PIXELS = 2e-3
+
+
+def tolerance(name: str, output: str, expected: np.ndarray) -> float:
+    """Largest difference of a file's array."""
+    if output == "parameters":
+        return 0
+    if "points" in output:
+        return PIXELS.get(name, TRUE_SHAPE_PIXELS)
+    return RELATIVE[name] * float(np.abs(expected).max()) if name in RELATIVE else ABSOLUTE
+
+
+def check(name: str, folder: Path) -> None:
+    with np.load(folder / f"{name}.npz") as file:
+        arrays = dict(file)
+    expected = {key: value for key, value in arrays.items() if "out/" in key or key == "parameters"}
+    given = {key: value for key, value in arrays.items() if key not in expected}
+    results = compute_once(COMPUTE[name], given)
+    assert results.keys() == expected.keys()
+    for output, value in results.items():
+        limit = tolerance(name, output, expected[output])
+        np.testing.assert_allclose(value.numpy(), expected[output], rtol=0, atol=limit, err_msg=output)
+
+
+def check_chm(folder: Path) -> None:
+    """The learner with both kernels, its kernels, and the reading of points."""
+    check("chm", folder)
+
+
+def check_transformatcher(folder: Path) -> None:
+    """The first blocks, the cosines of all levels, the whole head, and the reading of points."""
+    check("transformatcher", folder)
+
+
+def check_whole_chm(folder: Path) -> None:
+    """CHM at true shape."""
+    check("true_shape_chm", folder)
+
+
+def check_whole_transformatcher(folder: Path) -> None:
+    """TransforMatcher at true shape."""
+    check("true_shape_transformatcher", folder)
+
+
+CHECKS: Mapping[str, Callable[[Path], None]] = {
+    "chm": check_chm,
+    "transformatcher": check_transformatcher,
+    "true_shape_chm": check_whole_chm,
+    "true_shape_transformatcher": check_whole_transformatcher,
+}
+"""Name of a file -> its check."""
