@@ -11,6 +11,9 @@ from torch import Tensor, nn
 STRIDE = 4
 """Pixels from one cell of the correlation to the next: the step of a ResNet's stem."""
 
+PUBLISHED_CHANNELS = (64, *[256] * 3, *[512] * 4, *[1024] * 23, *[2048] * 3)
+"""Of the levels of a ResNet-101."""
+
 PUBLISHED_REDUCTION = 8
 """The authors divide each level's channels by it."""
 
@@ -42,12 +45,12 @@ class Widths:
     def of(cls, tensors: Mapping[str, Tensor]) -> Widths:
         """Widths of a checkpoint.
 
-        Where its tensors are another network's, widths of one level, or of a gate, that it does not have:
+        Where its tensors are another network's, the published widths, or a gate's that it does not have:
         filling the network then names what is missing.
         """
         reductions = _by_level(tensors, "reduction_ffns.{}.0.weight")
         if not reductions:
-            return cls.chosen((64,), PUBLISHED_REDUCTION, PUBLISHED_HIDDEN)
+            return cls.chosen(PUBLISHED_CHANNELS, PUBLISHED_REDUCTION, PUBLISHED_HIDDEN)
         gates = _by_level(tensors, "gumbel_ffns.{}.0.weight")
         hidden = [weight.shape[0] for weight in gates] + [PUBLISHED_HIDDEN] * len(reductions)
         return cls(
