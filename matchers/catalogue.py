@@ -5,21 +5,27 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
+from matchers.cats import spec as cats
 from matchers.chm import spec as chm
 from matchers.dhpf import spec as dhpf
 from matchers.ncnet import spec as ncnet
 from matchers.pmd import spec as pmd
 from matchers.pwarpc import spec as pwarpc
+from matchers.scorrsan import spec as scorrsan
+from matchers.semimatch import spec as semimatch
 from matchers.sfnet import spec as sfnet
 from matchers.transformatcher import spec as transformatcher
 
 # Each brings some of EXTRACTORS, MATCHERS, LOCALIZERS, METHODS and WEIGHTS, tuples of specs.
 SPECS: tuple[ModuleType, ...] = (
+    cats,
     chm,
     dhpf,
     ncnet,
     pmd,
     pwarpc,
+    scorrsan,
+    semimatch,
     sfnet,
     transformatcher,
 )

@@ -65,3 +65,30 @@ TRANSFORMATCHER = """\
   pages = {8697--8707},
   year = {2022}
 }"""
+
+CATS = """\
+@inproceedings{cho2021cats,
+  title = {{CATs}: Cost Aggregation Transformers for Visual Correspondence},
+  author = {Cho, Seokju and Hong, Sunghwan and Jeon, Sangryul and Lee, Yunsung and Sohn, Kwanghoon and
+    Kim, Seungryong},
+  booktitle = {Advances in Neural Information Processing Systems},
+  year = {2021}
+}"""
+
+SEMIMATCH = """\
+@inproceedings{kim2022semi,
+  title = {Semi-Supervised Learning of Semantic Correspondence with Pseudo-Labels},
+  author = {Kim, Jiwon and Ryoo, Kwangrok and Seo, Junyoung and Lee, Gyuseong and Kim, Daehwan and
+    Cho, Hansang and Kim, Seungryong},
+  booktitle = {Proceedings of the IEEE/CVF Conference on Computer Vision and Pattern Recognition},
+  year = {2022}
+}"""
+
+SCORRSAN = """\
+@inproceedings{huang2022learning,
+  title = {Learning Semantic Correspondence with Sparse Annotations},
+  author = {Huang, Shuaiyi and Yang, Luyu and He, Bo and Zhang, Songyang and He, Xuming and
+    Shrivastava, Abhinav},
+  booktitle = {European Conference on Computer Vision},
+  year = {2022}
+}"""
