@@ -9,7 +9,6 @@ from torch import Tensor
 
 from harness.errors import UserError
 from harness.frames import GridConvention
-from harness.localizers.similarity import nearest_cells
 from harness.specs import Located, Matches
 from matchers.localizers.picture_pixels import PicturePixels, best_targets, round_within
 
@@ -65,7 +64,8 @@ class FourCells:
         height, width = scores.shape
         if self.nearest:
             last = positions.new_tensor([width - 1, height - 1])
-            column, row = nearest_cells(positions).clamp(min=0).minimum(last).long().unbind(1)
+            # Of two that are as near, the authors' is the left or upper one.
+            column, row = (positions - 0.5).ceil().clamp(min=0).minimum(last).long().unbind(1)
             return best[row, column], scores[row, column]
         columns = _neighbours(positions[:, 0], width)
         rows = _neighbours(positions[:, 1], height)

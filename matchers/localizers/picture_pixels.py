@@ -12,7 +12,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from harness.frames import GridConvention, Size, cells_to_pixels, pixels_to_cells
+from harness.frames import GridConvention, PatchGrid, Size, cells_to_pixels, pixels_to_cells
 from harness.specs import Lattice
 
 
@@ -23,8 +23,10 @@ class PicturePixels:
     Attributes:
         lattice: the cells.
         grid: how they lie on pixels where the lattice does not declare it.
-        first_pixel: the number that the first pixel of a row has, for cells that lie corner to corner.
-        side: pixels across and down to which pictures are resized before, None for pictures as they are.
+        first_pixel: the number that the first pixel of a row has.
+        side: pixels across and down to which pictures are scaled before, None for pictures as they are.
+
+    Overlapping patches lie on the network's input itself, whose pixels count from 0.
     """
 
     lattice: Lattice
@@ -51,19 +53,19 @@ class PicturePixels:
     def cells(self, points: Tensor) -> Tensor:
         """Original pixels -> cells, unclamped."""
         frame = self.lattice.frame
-        if self.convention != "corner":
+        if isinstance(self.convention, PatchGrid):
             pixels = frame.from_original(points)
             return pixels_to_cells(pixels, frame.size, self.lattice.cells, self.convention)
         pixels = (points + self._offset(points)) * self._scale(points) - self.first_pixel
-        return pixels_to_cells(pixels, self.size, self.lattice.cells, "corner")
+        return pixels_to_cells(pixels, self.size, self.lattice.cells, self.convention)
 
     def points(self, cells: Tensor) -> Tensor:
         """Cells -> original pixels."""
         frame = self.lattice.frame
-        if self.convention != "corner":
+        if isinstance(self.convention, PatchGrid):
             pixels = cells_to_pixels(cells, frame.size, self.lattice.cells, self.convention)
             return frame.to_original(pixels)
-        pixels = cells_to_pixels(cells, self.size, self.lattice.cells, "corner") + self.first_pixel
+        pixels = cells_to_pixels(cells, self.size, self.lattice.cells, self.convention) + self.first_pixel
         return pixels / self._scale(cells) - self._offset(cells)
 
     def _offset(self, like: Tensor) -> Tensor:
