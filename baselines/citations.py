@@ -29,6 +29,15 @@ DINO = """\
   year = {2021}
 }"""
 
+IBOT = """\
+@inproceedings{zhou2022ibot,
+  title = {{iBOT}: Image {BERT} Pre-Training with Online Tokenizer},
+  author = {Zhou, Jinghao and Wei, Chen and Wang, Huiyu and Shen, Wei and Xie, Cihang and Yuille, Alan and
+    Kong, Tao},
+  booktitle = {International Conference on Learning Representations},
+  year = {2022}
+}"""
+
 DINOV2 = """\
 @article{oquab2024dinov2,
   title = {{DINOv2}: Learning Robust Visual Features without Supervision},

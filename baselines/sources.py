@@ -11,6 +11,7 @@ STABLE_DIFFUSIONS = (STABLE_DIFFUSION_1_5, STABLE_DIFFUSION_2_1)
 DINOV1 = "dino-vits8"
 DINOV2 = "dinov2-base"
 DINOV3 = "dinov3-vitb16"
+IBOT = "ibot-base"
 
 CLIP_IMAGE_ENCODER = "clip-vit-large-patch14-336"
 CAPTIONER = "odise-captioner"

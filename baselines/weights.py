@@ -173,6 +173,23 @@ VISION_TRANSFORMER_SOURCES = [
     ),
 ]
 
+IBOT_SOURCE = WeightSource(
+    name=sources.IBOT,
+    file="checkpoint_teacher.pth",
+    downloads=(
+        RemoteFile(
+            "https://lf3-nlp-opensource.bytetos.com/obj/nlp-opensource/archive/2022/ibot/vitb_16/"
+            "checkpoint_teacher.pth",
+            "checkpoint_teacher.pth",
+        ),
+    ),
+    stand_in=sources.TINY_DINO,
+    download_bytes=_SINGLE_PRECISION * 85_798_656,
+    citation=citations.IBOT,
+    description="iBOT ViT-B/16, the teacher that was trained on ImageNet-1K (github.com/bytedance/ibot); "
+    "Apache-2.0; read with torch.load(weights_only=True)",
+)
+
 CAPTIONER_SOURCE = WeightSource(
     name=sources.CAPTIONER,
     file="odise_label_coco_50e-b67d2efc.pth",
@@ -243,6 +260,7 @@ SOURCES = [
     STABLE_DIFFUSION_2_1_SOURCE,
     STABLE_DIFFUSION_1_5_SOURCE,
     *VISION_TRANSFORMER_SOURCES,
+    IBOT_SOURCE,
     CAPTIONER_SOURCE,
     *TINY_SOURCES,
 ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
+from matchers import weights
+from matchers.backbones import spec as backbones
 from matchers.cats import spec as cats
 from matchers.chm import spec as chm
 from matchers.dhpf import spec as dhpf
@@ -18,6 +20,8 @@ from matchers.transformatcher import spec as transformatcher
 
 # Each brings some of EXTRACTORS, MATCHERS, LOCALIZERS, METHODS and WEIGHTS, tuples of specs.
 SPECS: tuple[ModuleType, ...] = (
+    weights,
+    backbones,
     cats,
     chm,
     dhpf,

@@ -92,3 +92,20 @@ SCORRSAN = """\
   booktitle = {European Conference on Computer Vision},
   year = {2022}
 }"""
+
+RESNET = """\
+@inproceedings{he2016deep,
+  title = {Deep Residual Learning for Image Recognition},
+  author = {He, Kaiming and Zhang, Xiangyu and Ren, Shaoqing and Sun, Jian},
+  booktitle = {Proceedings of the IEEE Conference on Computer Vision and Pattern Recognition},
+  pages = {770--778},
+  year = {2016}
+}"""
+
+SIMSC = """\
+@article{li2023simsc,
+  title = {{SimSC}: A Simple Framework for Semantic Correspondence with Temperature Learning},
+  author = {Li, Xinghui and Han, Kai and Wan, Xingchen and Prisacariu, Victor Adrian},
+  journal = {arXiv preprint arXiv:2305.02385},
+  year = {2023}
+}"""

@@ -1,4 +1,4 @@
-"""DINOv1, DINOv2 and DINOv3 as methods: patch features of the padded image, nearest neighbour by cosine.
+"""DINOv1 to 3 and iBOT as methods: patch features of the padded image, nearest neighbour by cosine.
 
 Recipes are written relative to the backbone, so that a smaller one runs through the same code: the image's
 side as a multiple of the native one, the layer counted from the end, the stride as a share of the patch.
@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, cast
 import PIL.Image
 
 from baselines import citations
-from baselines.sources import DINOV1, DINOV2, DINOV3
-from baselines.vit.card import OFFSET_HELP, VitCard
+from baselines.sources import DINOV1, DINOV2, DINOV3, IBOT
+from baselines.vit.card import OFFSET_HELP
+from baselines.vit.timm_files import HEADS_HELP, read_card
 from harness.frames import PatchGrid
 from harness.specs import NOT_STATED, ExtractorSpec, FeatureMap, ImageRequest, MakeContext, MethodSpec, Scalar
 
@@ -42,7 +43,7 @@ class PaddedInput:
 
     def image_size(self, weights: Mapping[str, Path]) -> tuple[int, int]:
         """Width and height in pixels. Raises `UserError` where the backbone's configuration is damaged."""
-        side = VitCard.of(weights[self.weights]).side(self.factor)
+        side = read_card(weights[self.weights]).side(self.factor)
         return side, side
 
     def make(self, context: MakeContext) -> PatchFeatures:
@@ -54,10 +55,11 @@ class PatchFeatures:
     """Features of a DINO's patches (an `ImageExtractor`).
 
     Parameters: `layer` (negative numbers count from the end), `facet` (`baselines.vit.backbone.Facet`),
-    `stride` (from one patch to the next, as a share of the patch), `position_offset` (`VitCard`).
+    `stride` (from one patch to the next, as a share of the patch), `position_offset` (`VitCard`), `heads`
+    (`TimmFile.heads`).
 
     Raises:
-        UserError: the folder does not hold a DINO, or the backbone does not have that stride.
+        UserError: the folder or file does not hold a DINO, or the backbone does not have that stride.
     """
 
     def __init__(self, context: MakeContext, padded_input: PaddedInput) -> None:
@@ -65,8 +67,16 @@ class PatchFeatures:
         from harness.preprocess import padded
 
         folder = context.weights[padded_input.weights]
-        offset = VitCard.of(folder).chosen_position_offset(context.params)
-        self.backbone = VisionTransformer(folder, context.device, context.precision, context.compiled, offset)
+        offset = read_card(folder).chosen_position_offset(context.params)
+        heads = context.params.get("heads")
+        self.backbone = VisionTransformer(
+            folder,
+            context.device,
+            context.precision,
+            context.compiled,
+            offset,
+            None if heads is None else int(heads),
+        )
         card = self.backbone.card
         self._side = card.side(padded_input.factor)
         # By way of its text, so that 0.1 is exactly a tenth.
@@ -93,7 +103,12 @@ _PARAM_HELP = {
     "facet": "features that are read of the block: token, token-norm (last block only), key, query or value",
     "stride": "distance from one patch to the next, as a share of the patch's side; 1 is without overlap",
     "position_offset": OFFSET_HELP,
+    "heads": HEADS_HELP,
 }
+
+
+# The default of 1 would make it a whole number, and one of None has no kind.
+_PARAM_KINDS = {"stride": float, "position_offset": float, "heads": int}
 
 
 def _extractor(
@@ -106,8 +121,7 @@ def _extractor(
         image_size=padded_input.image_size,
         params=params,
         param_help={name: _PARAM_HELP[name] for name in params},
-        # The default of 1 would make it a whole number, and one of None has no kind.
-        param_kinds={name: float for name in ("stride", "position_offset") if name in params},
+        param_kinds={name: kind for name, kind in _PARAM_KINDS.items() if name in params},
         param_choices={"facet": ("token", "token-norm", "key", "query", "value")},
         weights=(weights,),
         description=description,
@@ -137,6 +151,13 @@ EXTRACTORS = (
         Fraction(960, 224),
         {"layer": -1, "facet": "token-norm", "stride": 1},
         "normed tokens of DINOv3's last block",
+    ),
+    _extractor(
+        "ibot",
+        IBOT,
+        Fraction(2),
+        {"layer": -1, "facet": "token-norm", "stride": 1, "position_offset": None, "heads": None},
+        "normed tokens of iBOT's last block",
     ),
 )
 
@@ -191,5 +212,20 @@ METHODS = (
             "dinov2's layer was chosen is not stated."
         ),
         citation=citations.DINOV3,
+    ),
+    MethodSpec(
+        name="ibot",
+        extractor="ibot",
+        localizer="argmax-patch",
+        tuned_on=(),
+        description="iBOT (2022): ViT-B/16, tokens of the last block after the final norm, 448 x 448",
+        notes=(
+            "Not a published recipe: the backbone that SimSC fine-tunes, as it is. 448 x 448 padded in black "
+            "(Lanczos), twice the native size; tokens of the last block after the final norm, as iBOT's code "
+            "hands them out; positions are interpolated as there (position_offset). Nothing was chosen by "
+            "results. A file of the authors does not say its number of attention heads: there is one for "
+            "each 64 channels in all that they published (heads)."
+        ),
+        citation=citations.IBOT,
     ),
 )

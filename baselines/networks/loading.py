@@ -125,26 +125,49 @@ def load_transformer(
             config = network_class.config_class.from_pretrained(folder, local_files_only=True)
             empty = network_class(config, **options)
         check_size(str(folder / "config.json"), _shapes(empty.state_dict()), tensors)
-        for name, tensor in tensors.items():
-            check_floating(str(file), name, tensor, torch.float32 if _is_learned(name) else tensor.dtype)
-        network, info = _fill_transformer(network_class, config, tensors, dtype, options)
-        if info["missing_keys"]:
-            # In the same file under other names: a wrapper's prefix comes off, if that explains everything.
-            for stripped in strip_prefixes(tensors, harmless):
-                candidate, candidate_info = _fill_transformer(network_class, config, stripped, dtype, options)
-                if not any(candidate_info.values()):
-                    network, info = candidate, candidate_info
-                    break
+    with explain_loading_errors(folder, "a network that transformers can read"):
+        return make_transformer(network_class, config, tensors, str(file), dtype, harmless, **options)
+
+
+def make_transformer(
+    network_class: Any,
+    config: Any,
+    tensors: Mapping[str, torch.Tensor],
+    subject: str,
+    dtype: torch.dtype,
+    harmless: Collection[str] = (),
+    **options: Any,
+) -> Any:
+    """Makes a network of transformers and fills it; every one of its tensors comes from those given.
+
+    Args:
+        network_class, harmless, options: as of `load_transformer`.
+        config: an object of the class's configuration.
+        subject: the tensors' file, for messages.
+
+    Raises:
+        UserError: one line that names the file and a tensor.
+    """
+    for name, tensor in tensors.items():
+        check_floating(subject, name, tensor, torch.float32 if _is_learned(name) else tensor.dtype)
+    network, info = _fill_transformer(network_class, config, tensors, dtype, options)
+    if info["missing_keys"]:
+        # In the same file under other names: a wrapper's prefix comes off, if that explains everything.
+        for stripped in strip_prefixes(tensors, harmless):
+            candidate, candidate_info = _fill_transformer(network_class, config, stripped, dtype, options)
+            if not any(candidate_info.values()):
+                network, info = candidate, candidate_info
+                break
     misshapen = {name: (actual, wanted) for name, actual, wanted in info["mismatched_keys"]}
     report_differences(
-        str(file),
+        subject,
         total=len(network.state_dict()),
         missing=info["missing_keys"],
         unexpected=info["unexpected_keys"],
         misshapen=misshapen,
         harmless=harmless,
     )
-    check_finite(network, str(file))
+    check_finite(network, subject)
     return network.eval()
 
 

@@ -14,10 +14,16 @@ import torch
 
 from baselines.networks.activations import record_outputs
 from baselines.networks.compiling import compile_blocks
-from baselines.networks.loading import DTYPES, load_transformer
+from baselines.networks.loading import (
+    DTYPES,
+    explain_loading_errors,
+    load_transformer,
+    make_transformer,
+)
 from baselines.vit.card import VitCard
 from baselines.vit.dense_grid import dense_patches
 from baselines.vit.positions import use_authors_positions
+from baselines.vit.timm_files import TimmFile
 from harness.errors import UserError
 
 Facet = Literal["token", "token-norm", "key", "query", "value"]
@@ -43,33 +49,40 @@ class VisionTransformer:
     """A frozen DINO.
 
     Args:
-        folder: as transformers saves it: `config.json`, which names the architecture (DINOv1 `vit`, DINOv2
-            with or without registers, DINOv3), and the tensors. Nothing is fetched.
+        path: a folder as transformers saves it: `config.json`, which names the architecture (DINOv1 `vit`,
+            DINOv2 with or without registers, DINOv3), and the tensors; or a file with the names of iBOT's
+            authors (`baselines.vit.timm_files`). Nothing is fetched.
         precision: `fp32`, `bf16` or `fp16`.
         compiled: whether the blocks are compiled.
         position_offset: cells added to the grid to which learned positions are interpolated; None for what
             the authors of the network add (`VitCard.position_offset`).
+        heads: attention heads of such a file; None for one for each 64 channels.
 
     Attributes:
         card: the backbone's sizes.
 
     Raises:
-        UserError: the folder lacks something or is damaged, or the network does not take that offset.
+        UserError: the folder or file lacks something or is damaged, or the network does not take that offset.
     """
 
     def __init__(
         self,
-        folder: Path,
+        path: Path,
         device: str = "cpu",
         precision: str = "fp32",
         compiled: bool = False,
         position_offset: float | None = None,
+        heads: int | None = None,
     ) -> None:
-        self.card = VitCard.of(folder)
-        offset = self.card.position_offset(position_offset)
         self.device = torch.device(device)
         self.dtype = DTYPES[precision]
-        network = load_vision_transformer(folder, self.card, self.dtype)
+        file = TimmFile.read(path) if path.is_file() else None
+        self.card = VitCard.of(path) if file is None else file.card
+        offset = self.card.position_offset(position_offset)
+        if file is None:
+            network = load_vision_transformer(path, self.card, self.dtype)
+        else:
+            network = _load_timm(file, file.heads(heads), self.dtype)
         self.model = network.eval().requires_grad_(False).to(self.device)
         use_authors_positions(self.model, self.card, offset)
         if compiled:
@@ -171,3 +184,15 @@ def load_vision_transformer(folder: Path, card: VitCard, dtype: torch.dtype) -> 
     # DINOv1's pooling layer was never trained.
     options = {"add_pooling_layer": False} if card.architecture == "ViTModel" else {}
     return load_transformer(getattr(transformers, card.architecture), folder, dtype, _UNREAD, **options)
+
+
+def _load_timm(file: TimmFile, heads: int, dtype: torch.dtype) -> Any:
+    """The network of a file with the authors' names. Raises `UserError` if it cannot be filled."""
+    import transformers
+
+    config = transformers.ViTConfig(**file.configuration(heads))
+    tensors = file.transformers_tensors()
+    with explain_loading_errors(file.path, "a vision transformer"):
+        return make_transformer(
+            transformers.ViTModel, config, tensors, str(file.path), dtype, add_pooling_layer=False
+        )

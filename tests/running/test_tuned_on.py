@@ -46,7 +46,7 @@ def test_who_says_nothing_has_not_stated_it():
 def test_built_in_methods():
     methods = load_plugins().methods
     assert {name: methods[name].tuned_on for name in methods} == {
-        "position": (),
+        **dict.fromkeys(("position", "ibot", "resnet"), ()),
         "hog": ("pf-willow/test",),
         **dict.fromkeys(("sd4match-single", "sd4match-class", "sd4match-cpm"), ("spair-71k/?",)),
         **dict.fromkeys(

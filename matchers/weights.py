@@ -1,0 +1,49 @@
+"""Sources of the small weights that come with the package, in the authors' tensor names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.citations import HARNESS
+from harness.errors import UserError
+from harness.specs import WeightSource
+
+BUNDLED = Path(__file__).parent / "tiny"
+"""Folder of the small weights."""
+
+
+def locate_bundled(name: str) -> Callable[[], Path]:
+    """Makes a function that finds the folder of the small weights.
+
+    The function raises `UserError` in an installation without `NAME.safetensors`.
+    """
+
+    def locate() -> Path:
+        file = BUNDLED / f"{name}.safetensors"
+        if not file.is_file():
+            raise UserError(
+                f"weights tiny-{name}: {file} is missing from this installation; "
+                "install correspondence-bench anew, "
+                f"or give --weights tiny-{name}=PATH or --weights paper"
+            )
+        return BUNDLED
+
+    return locate
+
+
+def bundled_source(name: str, description: str) -> WeightSource:
+    """The source `tiny-NAME`: `NAME.safetensors`, a network that was trained on `shapes`."""
+    file = f"{name}.safetensors"
+    return WeightSource(
+        name=f"tiny-{name}",
+        trained_on="shapes",
+        locate=locate_bundled(name),
+        files=(file,),
+        file=file,
+        citation=HARNESS,
+        description=f"{description}; comes with the package",
+    )
+
+
+WEIGHTS = (bundled_source("resnet", "a small ResNet, trained to name the categories of shapes"),)
