@@ -98,9 +98,14 @@ class GridCorner:
 
 
 def mean_targets(volume: Tensor, sigma: float, beta: float) -> Tensor:
-    """Target position (h, w, 2) of each source cell, in -1..1 corner to corner, of scores (h, w, h', w')."""
+    """Target positions (..., 2), in -1..1 corner to corner, of source cells with scores (..., h', w')."""
+    return expected_positions(target_probabilities(volume, sigma, beta))
+
+
+def target_probabilities(volume: Tensor, sigma: float, beta: float) -> Tensor:
+    """Probabilities (..., h', w') of the target's cells, from scores: the kernel soft-argmax's."""
     scores = beta * weight_around_best(volume, sigma)
-    return expected_positions(scores.flatten(2).softmax(-1).view_as(volume))
+    return scores.flatten(-2).softmax(-1).view_as(volume)
 
 
 def _whole_pixels(points: Tensor, lattice: Lattice) -> Tensor:

@@ -24,19 +24,22 @@ LARGEST = 4_096
 
 
 @dataclass(frozen=True)
-class Square:
-    """The square that a network is fed.
+class InputSettings:
+    """What the shapes of tensors do not tell.
 
     Attributes:
-        side: pixels, the border included.
+        side: pixels of the square that the network is fed, the border included.
         border: black pixels on each side of the picture, which is stretched to the rest.
+        layer: layer of the ResNet whose features are called the third level here; the next layer's are the
+            fourth.
     """
 
     side: int
     border: int = 0
+    layer: int = 3
 
     def of(self, settings: Mapping[str, Scalar], path: Path) -> Self:
-        """The square that a file's settings state; what they do not say is as published, this one's.
+        """What a file's settings state; what they do not say is as published, as it is here.
 
         Args:
             settings: of a checkpoint.
@@ -46,12 +49,15 @@ class Square:
             UserError: they leave no room for a picture, or are no whole numbers.
         """
         side, border = settings.get("image_size", self.side), settings.get("border", self.border)
-        if isinstance(side, int) and isinstance(border, int) and 0 <= 2 * border < side <= LARGEST:
-            return type(self)(side, border)
-        raise UserError(
-            f"{path}: its settings name an input of {side!r} pixels with a border of {border!r}, which "
-            f"leaves no picture, or is more than {LARGEST:,} pixels wide; {AGAIN}"
-        )
+        layer = settings.get("layer", self.layer)
+        if not (isinstance(side, int) and isinstance(border, int) and 0 <= 2 * border < side <= LARGEST):
+            raise UserError(
+                f"{path}: its settings name an input of {side!r} pixels with a border of {border!r}, which "
+                f"leaves no picture, or is more than {LARGEST:,} pixels wide; {AGAIN}"
+            )
+        if not isinstance(layer, int):
+            raise UserError(f"{path}: its settings name layer {layer!r}, not a whole number; {AGAIN}")
+        return type(self)(side, border, layer)
 
 
 def read_adaptation(checkpoint: Checkpoint, name: str) -> Adaptation:

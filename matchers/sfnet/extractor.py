@@ -12,7 +12,7 @@ from harness.specs import FeatureMap, ImageRequest, MakeContext
 from matchers.backbones.checkpoints import read_checkpoint
 from matchers.backbones.inputs import network_batch, square_frame, stretched_prepare
 from matchers.backbones.resnet import ResNet
-from matchers.sfnet.checkpoint import FOURTH, THIRD, Square, read_adaptation
+from matchers.sfnet.checkpoint import FOURTH, THIRD, InputSettings, read_adaptation
 
 
 class AdaptedFeatures:
@@ -20,20 +20,20 @@ class AdaptedFeatures:
 
     Args:
         weights: name of the source of the adaptations; the backbone is `resnet101`'s.
-        square: the input of the published network.
+        published: settings of the published network.
 
     Raises:
         UserError: a file is not one of the network's.
     """
 
-    def __init__(self, context: MakeContext, weights: str, square: Square) -> None:
+    def __init__(self, context: MakeContext, weights: str, published: InputSettings) -> None:
         checkpoint = read_checkpoint(context.weights[weights])
         backbone = read_checkpoint(context.weights["resnet101"])
-        self._square = square.of(checkpoint.settings, checkpoint.path)
+        self._input = published.of(checkpoint.settings, checkpoint.path)
         self._device, dtype = torch.device(context.device), DTYPES[context.precision]
         subject = str(backbone.path)
         resnet = ResNet.like(backbone.tensors, subject).load(backbone.tensors, subject)
-        self._levels = [resnet.levels_of(layer)[-1] for layer in (3, 4)]
+        self._levels = [resnet.levels_of(layer)[-1] for layer in (self._input.layer, self._input.layer + 1)]
         adaptations = [read_adaptation(checkpoint, name) for name in (THIRD, FOURTH)]
         for level, module in zip(self._levels, adaptations, strict=True):
             channels = resnet.channels[level]
@@ -47,7 +47,7 @@ class AdaptedFeatures:
             module.eval().requires_grad_(False).to(self._device, dtype) for module in (resnet, *adaptations)
         )
         self._dtype = dtype
-        self.prepare = stretched_prepare(self._square.side, self._square.border)
+        self.prepare = stretched_prepare(self._input.side, self._input.border)
 
     def extract(self, requests: Sequence[ImageRequest]) -> list[FeatureMap]:
         """Of each picture, data (C, h, w) and one level (C', h', w'), in single precision."""
@@ -57,7 +57,7 @@ class AdaptedFeatures:
             third, fourth = self._third(third).float(), self._fourth(fourth).float()
         return [
             FeatureMap(
-                data, square_frame(request.size, self._square.side, self._square.border), "corner", (level,)
+                data, square_frame(request.size, self._input.side, self._input.border), "corner", (level,)
             )
             for data, level, request in zip(third, fourth, requests, strict=True)
         ]

@@ -31,18 +31,18 @@ PUBLISHED = (320, 16)
 def input_size(weights: Mapping[str, Path], source: str, published: tuple[int, int]) -> tuple[int, int]:
     """Width and height in pixels that a source's network is fed. Raises `UserError` for a damaged file."""
     from matchers.backbones.checkpoints import read_settings
-    from matchers.sfnet.checkpoint import Square
+    from matchers.sfnet.checkpoint import InputSettings
 
-    side = Square(*published).of(read_settings(weights[source]), weights[source]).side
+    side = InputSettings(*published).of(read_settings(weights[source]), weights[source]).side
     return side, side
 
 
 def make_extractor(context: MakeContext, source: str, published: tuple[int, int]) -> AdaptedFeatures:
     """Makes the extractor of a source's adaptations."""
-    from matchers.sfnet.checkpoint import Square
+    from matchers.sfnet.checkpoint import InputSettings
     from matchers.sfnet.extractor import AdaptedFeatures
 
-    return AdaptedFeatures(context, source, Square(*published))
+    return AdaptedFeatures(context, source, InputSettings(*published))
 
 
 def make_matcher(context: MakeContext) -> Matcher:
