@@ -95,7 +95,7 @@ def _aspects(record: Record) -> dict[str, object]:
     sources = provenance.weights.items() if provenance else ()
     names = {f"files of {name}" for name in record.localizers}
     return {
-        "method": (cell.method, cell.extractor, cell.prompt),
+        "method": (cell.method, cell.extractor, cell.prompt, cell.matcher),
         "parameters": cell.params,
         "dataset": (cell.dataset, cell.split),
         "seed": cell.seed,
@@ -105,6 +105,7 @@ def _aspects(record: Record) -> dict[str, object]:
         "precision": provenance.precision if provenance else None,
         "plugin code": plugins.get("extractor"),
         "prompt code": plugins.get("prompt"),
+        "matcher code": plugins.get("matcher"),
         "harness code": plugins.get("harness"),
         "number of pairs": (counts.pairs, counts.excluded, counts.absent_points) if counts else None,
     }

@@ -12,7 +12,7 @@ from harness.records.schema import Record
 
 PRECISION = "precision"
 
-_CODE = {"plugin code", "prompt code", "harness code", "plugin files"}
+_CODE = {"plugin code", "prompt code", "matcher code", "harness code", "plugin files"}
 
 
 @dataclass(frozen=True)
@@ -136,9 +136,11 @@ def _aspects(record: Record) -> dict[str, object]:
     return {
         "plugin code": provenance.plugins.get("extractor"),
         "prompt code": provenance.plugins.get("prompt"),
+        "matcher code": provenance.plugins.get("matcher"),
         "harness code": provenance.plugins.get("harness"),
         "plugin files": [
-            provenance.weights.get(f"files of {name}") for name in (cell.extractor, cell.prompt)
+            provenance.weights.get(f"files of {name}")
+            for name in (cell.extractor, cell.prompt, f"matcher {cell.matcher}")
         ],
         "prompt file": provenance.weights.get("prompt file"),
         "input size": record.cell.fed,

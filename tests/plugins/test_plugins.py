@@ -61,7 +61,7 @@ def test_listing_shows_loaded_and_failed_plugins(shell_bench):
 def test_without_a_kind_everything_is_listed(bench):
     lines = bench("list").out.splitlines()
     titles = [line for line in lines if line and not line.startswith(" ")]
-    assert titles == ["methods", "datasets", "prompts", "localizers", "protocols", "reported"]
+    assert titles == ["methods", "datasets", "prompts", "matchers", "localizers", "protocols", "reported"]
     assert any(line.startswith("  position  ") for line in lines)
     objects = json.loads(bench("list", "--json").out)
     assert list(objects) == titles
