@@ -6,8 +6,10 @@ swapped: the authors' target is the source of the matches that are read.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import argparse
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import PIL.Image
@@ -17,14 +19,15 @@ from classic_vectors import Arrays, Outputs, compare, compute_once, tensors_belo
 from torch import Tensor, nn
 
 from harness.frames import Frame, Size
-from harness.specs import Lattice, Matches
+from harness.specs import ImageRequest, Lattice, MakeContext, Matches
 from matchers.backbones.inputs import stretch_area
 from matchers.convolution4d import swap_sides
 from matchers.formulas import correlate, normalize_features, resize_corners, unit_coordinates
 from matchers.localizers.four_cells import FourCells
 from matchers.localizers.picture_pixels import best_targets
 from matchers.localizers.upsampled_flow import UpsampledFlow
-from matchers.ncnet.network import NCNet, NeighConsensus, filter_sides, refine
+from matchers.ncnet import spec
+from matchers.ncnet.network import NeighConsensus, filter_sides, refine
 from matchers.ncnet.objective import best_probabilities
 from matchers.pwarpc.network import Bin, drop_bin
 
@@ -196,18 +199,36 @@ def compute_true_shape(arrays: Arrays) -> Outputs:
         if name.startswith("shape/")
     }
     seed = int(arrays["seed"])
-    network = NCNet.load(weights_by_rule(shapes, seed), Path("true_shape_ncnet")).eval()
-    corr = network(*pictures_by_rule(seed, 160))[0]
-    matches = swapped_matches(corr, Size(333, 240), Size(310, 320))
+    weights = weights_by_rule(shapes, seed)
+    with TemporaryDirectory() as folder:
+        context = MakeContext(weights={spec.SOURCE: write_authors_file(Path(folder), weights)})
+        extractor, matcher = spec.EXTRACTORS[0].make(context), spec.MATCHERS[0].make(context)
+    requests = [
+        ImageRequest(PIL.Image.new("RGB", size), "", "", prepared=pixels[0])
+        for size, pixels in zip(((333, 240), (310, 320)), pictures_by_rule(seed, 160), strict=True)
+    ]
+    first, second = extractor.extract(requests)
+    (matches,) = matcher.match([(second, first)])
+    localizer = spec.LOCALIZERS[0].make(**spec.LOCALIZERS[0].options)
+    head = [tensor.numel() for name, tensor in weights.items() if name.startswith("NeighConsensus")]
     return {
-        "out/corr": corr,
-        "out/source_points": FourCells().read(matches, points_by_rule(seed, 1, 300)).points,
-        "parameters": torch.tensor(sum(tensor.numel() for tensor in network.NeighConsensus.parameters())),
+        "out/corr": swap_sides(matches.volume),
+        "out/source_points": localizer.read(matches, points_by_rule(seed, 1, 300)).points,
+        "parameters": torch.tensor(sum(head)),
     }
 
 
+def write_authors_file(folder: Path, weights: Mapping[str, Tensor]) -> Path:
+    """Writes a checkpoint as their training program does, with what it saves besides."""
+    arguments = argparse.Namespace(ncons_kernel_sizes=[5, 5, 5], ncons_channels=[16, 16, 1])
+    content = {"epoch": 5, "args": arguments, "state_dict": dict(weights), "best_test_loss": np.float64(-0.1)}
+    path = folder / "ncnet_pfpascal.pth.tar"
+    torch.save(content, path)
+    return path
+
+
 def true_shape_ncnet(folder: Path) -> None:
-    """The whole network on pictures that give 10 x 10 cells."""
+    """From a checkpoint file to points: extractor, matcher and localizer, on pictures of 10 x 10 cells."""
     arrays, outputs = compute_once(folder / "true_shape_ncnet.npz", compute_true_shape)
     tolerances = {"out/source_points": 2e-3, "parameters": 0.0}
     compare(arrays, outputs, lambda name, largest: tolerances.get(name, 2e-5 * largest))
