@@ -1,0 +1,182 @@
+"""From pairs of a dataset to batches; everything follows from (seed, step) alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import PIL.Image
+import torch
+from torch import Tensor
+
+from harness.caching.lru import ByteLRU
+from harness.errors import UserError
+from harness.features.pictures import open_checked
+from harness.frames import Frame, Size
+from harness.specs import DatasetSpec, ImagePair, ImageSource, MaskedDataset, is_masked_dataset, valid_points
+from harness.training.order import PairOrder
+from matchers.backbones.inputs import square_frame
+from matchers.training.colours import change_colours
+from matchers.training.objective import Batch, Objective, TrainingSettings
+
+PICTURE_BYTES = 1 << 30
+"""Memory for decoded pictures: those of a small dataset are decoded once."""
+
+MASK_BYTES = 1 << 28
+"""Memory for masks in the network's frame."""
+
+_EDGE = 1e-3
+"""Points at the picture's right or lower edge are moved inwards by this many pixels, into its last cell."""
+
+
+def seeded(*words: object) -> torch.Generator:
+    """A generator whose numbers follow from some words."""
+    digest = hashlib.sha256(" ".join(map(str, words)).encode()).digest()
+    # A seed is a signed number of 64 bits.
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Masks:
+    """The masks of a split, found by the names of its pairs.
+
+    Attributes:
+        numbers: pair -> its number in the dataset.
+    """
+
+    dataset: MaskedDataset
+    numbers: Mapping[str, int]
+
+    @classmethod
+    def of(cls, spec: DatasetSpec, folder: object, split: str) -> Masks:
+        """Opens a split for its masks. Raises `UserError` for a dataset that has none."""
+        dataset = spec.open(folder, split)  # type: ignore[arg-type]
+        if not is_masked_dataset(dataset):
+            raise UserError(
+                f"dataset '{spec.name}' has no masks of its objects, which this method is trained on; "
+                "train on one that has, such as shapes or spair-71k"
+            )
+        names = dataset.pair_ids  # type: ignore[attr-defined]
+        return cls(dataset, {name: number for number, name in enumerate(names)})
+
+    def of_pair(self, pair: ImagePair) -> tuple[np.ndarray, np.ndarray]:
+        """(height, width) bool of source and target. Raises `DataError`."""
+        return self.dataset.masks(self.numbers[pair.pair_id])
+
+
+class BatchMaker:
+    """Makes the batch of each step.
+
+    Args:
+        pairs: all pairs of the training.
+        masks: None unless the loss looks at masks.
+        device: where batches are put.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        settings: TrainingSettings,
+        pairs: Sequence[ImagePair],
+        masks: Masks | None,
+        seed: int,
+        steps: int,
+        device: torch.device,
+    ) -> None:
+        self._settings, self._pairs, self._masks = settings, pairs, masks
+        self._seed, self._steps, self._device = seed, steps, device
+        self._prepare: Callable[[PIL.Image.Image], Tensor] = objective.prepare(settings)
+        self._order = PairOrder(len(pairs), seed)
+        self._pictures = ByteLRU[PIL.Image.Image](PICTURE_BYTES, _picture_bytes)
+        self._prepared = ByteLRU[Tensor](PICTURE_BYTES, _tensor_bytes)
+        self._shown = ByteLRU[tuple[Tensor, Tensor]](MASK_BYTES, lambda pair: sum(map(_tensor_bytes, pair)))
+
+    def make(self, step: int) -> Batch:
+        """The batch of a step, counted from 0.
+
+        Raises:
+            DataError: a picture or a mask is missing or damaged.
+        """
+        size = self._settings.batch
+        pairs = [self._pairs[number] for number in self._order.numbers(step * size, size)]
+        sources, targets = [], []
+        for row, pair in enumerate(pairs):
+            sources.append(self._input(pair.source, pair.source_size, (step, row, "source")))
+            targets.append(self._input(pair.target, pair.target_size, (step, row, "target")))
+        masks = [self._masks_of(pair) for pair in pairs] if self._masks else []
+        return Batch(
+            source=self._stack(sources),
+            target=self._stack(targets),
+            source_points=[self._points(pair, pair.source_points, pair.source_size) for pair in pairs],
+            target_points=[self._points(pair, pair.target_points, pair.target_size) for pair in pairs],
+            source_mask=self._stack([mask for mask, _ in masks]) if masks else None,
+            target_mask=self._stack([mask for _, mask in masks]) if masks else None,
+            categories=tuple(pair.category for pair in pairs),
+            step=step,
+            steps=self._steps,
+            epoch=step * size // len(self._pairs),
+        )
+
+    def _stack(self, tensors: Sequence[Tensor]) -> Tensor:
+        return torch.stack(list(tensors)).to(self._device)
+
+    def _input(self, image: ImageSource, size: Size, place: tuple[int, int, str]) -> Tensor:
+        """(3, s, s) of a picture.
+
+        Args:
+            place: step, row of the batch and side of the pair, on which its colours depend.
+        """
+        if self._settings.colours:
+            generator = seeded("colours", self._seed, *place)
+            return self._prepare(change_colours(self._picture(image, size), generator))
+        identity = image.identity()
+        prepared = self._prepared.get(identity)
+        if prepared is None:
+            prepared = self._prepare(open_checked(image, size))
+            self._prepared.put(identity, prepared)
+        return prepared
+
+    def _picture(self, image: ImageSource, size: Size) -> PIL.Image.Image:
+        identity = image.identity()
+        picture = self._pictures.get(identity)
+        if picture is None:
+            picture = open_checked(image, size)
+            self._pictures.put(identity, picture)
+        return picture
+
+    def _frame(self, size: Size) -> Frame:
+        return square_frame(size, self._settings.image_size, self._settings.border)
+
+    def _points(self, pair: ImagePair, points: np.ndarray, size: Size) -> Tensor:
+        """(N, 2) of the points that are there in both pictures, moved into the picture."""
+        settings = self._settings
+        in_frame = self._frame(size).from_original(points[valid_points(pair)])
+        inside = np.clip(in_frame, settings.border, settings.image_size - settings.border - _EDGE)
+        return torch.from_numpy(inside).float().to(self._device)
+
+    def _masks_of(self, pair: ImagePair) -> tuple[Tensor, Tensor]:
+        masks = self._shown.get(pair.pair_id)
+        if masks is None:
+            assert self._masks is not None
+            source, target = self._masks.of_pair(pair)
+            masks = self._in_frame(source), self._in_frame(target)
+            self._shown.put(pair.pair_id, masks)
+        return masks
+
+    def _in_frame(self, mask: np.ndarray) -> Tensor:
+        """(1, s, s) of a mask in original pixels; a border shows no object."""
+        settings = self._settings
+        inner = settings.image_size - 2 * settings.border
+        picture = PIL.Image.fromarray(mask.astype(np.uint8) * np.uint8(255))
+        shown = np.asarray(picture.resize((inner, inner), PIL.Image.Resampling.BILINEAR)) >= 128
+        return torch.from_numpy(np.pad(shown, settings.border).astype(np.float32))[None]
+
+
+def _picture_bytes(image: PIL.Image.Image) -> int:
+    return 3 * image.width * image.height
+
+
+def _tensor_bytes(tensor: Tensor) -> int:
+    return tensor.nbytes

@@ -1,0 +1,24 @@
+"""Which methods can be trained, and where the objective of each stands. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from harness.errors import UserError
+
+if TYPE_CHECKING:
+    from matchers.training.objective import Objective
+
+MODULES = {
+    "dhpf": "matchers.dhpf.objective",
+}
+"""Method -> the module with its OBJECTIVE."""
+
+
+def find_objective(method: str) -> Objective:
+    """The objective of a method. Raises `UserError` for a method that has none."""
+    if method not in MODULES:
+        raise UserError(f"method '{method}' has nothing to train; those that have are {', '.join(MODULES)}")
+    objective: Objective = import_module(MODULES[method]).OBJECTIVE
+    return objective
