@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any, Self
 
+import torch
 from torch import Tensor, nn
 from transformers import ResNetConfig, ResNetModel
 
@@ -85,7 +86,9 @@ class ResNet(nn.Module):
             if name not in tensors or tensors[name].ndim != 4:
                 raise UserError(f"{subject}: holds no ResNet: {name} is missing, or not a convolution's")
         widths = [len(tensors[name]) for name in names]
-        return cls(len(tensors["conv1.weight"]), widths, blocks, last == "conv3")
+        # Nobody's stream of random numbers depends on what was loaded.
+        with torch.random.fork_rng(devices=()):
+            return cls(len(tensors["conv1.weight"]), widths, blocks, last == "conv3")
 
     def load(self, tensors: Mapping[str, Tensor], subject: str = "ResNet") -> Self:
         """Fills the network with tensors of torchvision's names; returns itself.

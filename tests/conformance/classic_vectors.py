@@ -17,7 +17,7 @@ _COMPUTED: dict[str, Outputs] = {}
 
 
 def is_output(name: str) -> bool:
-    return name.startswith("out/") or name == "parameters"
+    return "/out/" in f"/{name}" or name.rpartition("/")[2].startswith("parameters")
 
 
 def compute_once(path: Path, compute: Callable[[Arrays], Outputs]) -> tuple[Arrays, Outputs]:
