@@ -14,9 +14,9 @@ BUNDLED = Path(__file__).parent / "tiny"
 
 
 def locate_bundled(name: str) -> Callable[[], Path]:
-    """Makes a function that finds the folder of the small weights.
+    """Makes a function that finds a file of the small weights.
 
-    The function raises `UserError` in an installation without `NAME.safetensors`.
+    The function raises `UserError` in an installation without it.
     """
 
     def locate() -> Path:
@@ -27,20 +27,18 @@ def locate_bundled(name: str) -> Callable[[], Path]:
                 "install correspondence-bench anew, "
                 f"or give --weights tiny-{name}=PATH or --weights paper"
             )
-        return BUNDLED
+        return file
 
     return locate
 
 
 def bundled_source(name: str, description: str) -> WeightSource:
     """The source `tiny-NAME`: `NAME.safetensors`, a network that was trained on `shapes`."""
-    file = f"{name}.safetensors"
     return WeightSource(
         name=f"tiny-{name}",
         trained_on="shapes",
         locate=locate_bundled(name),
-        files=(file,),
-        file=file,
+        file=f"{name}.safetensors",
         citation=HARNESS,
         description=f"{description}; comes with the package",
     )
