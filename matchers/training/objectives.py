@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 MODULES = {
     "dhpf": "matchers.dhpf.objective",
+    "ncnet": "matchers.ncnet.objective",
 }
 """Method -> the module with its OBJECTIVE."""
 

@@ -153,7 +153,7 @@ def test_other_files_are_refused_by_name(method, kind, weights, tmp_path, capsys
 @pytest.mark.parametrize("side", [8, 2000, "64", 64.5])
 def test_an_input_without_room_is_refused(side, weights, tmp_path):
     path = write(tmp_path, "ncnet", weights, image_size=side)
-    with pytest.raises(UserError, match="image_size is .* not a whole number from 32 to 1024"):
+    with pytest.raises(UserError, match=r"image_size is .* not a whole number from 32 to 1024"):
         ncnet.EXTRACTORS[0].image_size({"ncnet": path})
 
 
