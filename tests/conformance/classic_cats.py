@@ -6,23 +6,33 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
+import PIL.Image
 import torch
 from classic_rules import pictures_by_rule, points_by_rule, weights_by_rule
 from torch import Tensor, nn
 
 from harness.errors import UserError
 from harness.frames import Frame, Size
-from harness.specs import Lattice, Matches
+from harness.plugins.loading import load_plugins
+from harness.specs import ImageRequest, Lattice, MakeContext, Matches, SharedObjects
 from matchers.backbones.checkpoints import load_tensors
-from matchers.backbones.resnet import ResNet
-from matchers.cats.files import BACKBONE, PUBLISHED_LEVELS, UNREAD, check_constants
+from matchers.cats.files import (
+    BACKBONE,
+    PUBLISHED_LEVELS,
+    UNREAD,
+    check_constants,
+    load_cats,
+    share_network,
+)
 from matchers.cats.network import Cats, CatsHead, HeadShape, correlate_levels
 from matchers.cats.targets import sparse_flow
 from matchers.formulas import correlate, filter_mutually, resize_corners
 from matchers.localizers.flow_pixel import FlowPixel, flow_of_volume
-from matchers.scorrsan.network import Scorrsan, ScorrsanHead, ScorrsanShape, enlarge, filter_cosines
+from matchers.scorrsan.files import load_scorrsan
+from matchers.scorrsan.network import ScorrsanHead, ScorrsanShape, enlarge, filter_cosines
 
 Arrays = Mapping[str, np.ndarray]
 Results = dict[str, np.ndarray]
@@ -137,45 +147,87 @@ def with_head(shapes: Shapes, head: nn.Module) -> Shapes:
     return backbone | {name: tuple(tensor.shape) for name, tensor in head.state_dict().items()}
 
 
-def published_backbone() -> ResNet:
-    return ResNet(64, (256, 512, 1024, 2048), (3, 4, 23, 3))
-
-
 def parameters_of(head: nn.Module) -> int:
     return sum(tensor.numel() for tensor in head.state_dict().values())
 
 
+def saved_as_the_authors_do(weights: Mapping[str, Tensor], folder: Path) -> Path:
+    """A file with what their training program saves beside the network."""
+    rest = {"epoch": 3, "best_loss": 1.5, "optimizer": {"state": {}, "param_groups": [{"lr": 3e-5}]}}
+    torch.save({**rest, "state_dict": dict(weights)}, folder / "model_best.pth")
+    return folder / "model_best.pth"
+
+
+def matched_by_hooks(method: str, path: Path, seed: int) -> tuple[Matches, Tensor, SharedObjects]:
+    """Matches and points by a method's own recipe, with a file of weights.
+
+    The authors' target is the harness's source.
+    """
+    host = load_plugins()
+    recipe = host.methods[method]
+    extractor_spec, matcher_spec = host.extractors[recipe.extractor], host.matchers[recipe.matcher]
+    context = MakeContext(weights={method: path}, params={**extractor_spec.params, **matcher_spec.params})
+    assert extractor_spec.fed(context.weights) == (SIDE, SIDE)
+    extractor, matcher = extractor_spec.make(context), matcher_spec.make(context)
+    picture = PIL.Image.new("RGB", (SIDE, SIDE))
+    requests = [
+        ImageRequest(picture, str(number), "cat", prepared=pixels[0])
+        for number, pixels in enumerate(pictures_by_rule(seed, SIDE))
+    ]
+    their_source, their_target = (extractor.extract([request])[0] for request in requests)
+    (matches,) = matcher.match([(their_target, their_source)])
+    options = recipe.localizer_options.get(recipe.localizer, {})
+    localizer = host.localizers[recipe.localizer].make(**options)
+    points = localizer.read(matches, points_by_rule(seed, 0, 255.9)).points
+    return matches, points, context.shared
+
+
+def only_head(tensors: Shapes, seed: int) -> dict[str, Tensor]:
+    return weights_by_rule(tensors, seed, skip=lambda name: name.startswith(BACKBONE))
+
+
 def true_cats(arrays: Arrays) -> Outputs:
+    """SPair-71k's network as a file of the authors, through the hooks; PF-PASCAL's on the same backbone."""
     seed, shapes = int(arrays["seed"]), shapes_of(arrays)
-    for case, count in (("spair", 8), ("pfpascal", 7)):
-        levels, backbone = PUBLISHED_LEVELS[count], published_backbone()
-        channels = tuple(backbone.channels[level] for level in levels)
-        shape = HeadShape(channels, grid=16, projection=128)
-        head = CatsHead(shape)
-        tensors = with_head(shapes, head)
-        assert case != "spair" or tensors == shapes
-        network = Cats(backbone, shape, levels)
-        filled(network, weights_by_rule(tensors, seed))
-        volume = network.refine(*(network.encode(pixels) for pixels in pictures_by_rule(seed, SIDE)))[0]
-        yield f"{case}/out/flow", flow_on_target(volume)
-        yield f"{case}/out/source_points", read_points(volume, points_by_rule(seed, 0, 255.9))
-        yield f"{case}/parameters", torch.tensor(parameters_of(head))
+    with TemporaryDirectory() as folder:
+        path = saved_as_the_authors_do(weights_by_rule(shapes, seed), Path(folder))
+        matches, points, shared = matched_by_hooks("cats", path, seed)
+        context = MakeContext(weights={"cats": path}, shared=shared)
+        network = share_network(context, "cats", load_cats, lambda whole: whole.backbone)
+    yield "spair/out/flow", flow_of_volume(matches.volume, TEMPERATURE)
+    yield "spair/out/source_points", points
+    yield "spair/parameters", torch.tensor(parameters_of(CatsHead(network.shape)))
+    levels = PUBLISHED_LEVELS[7]
+    channels = tuple(network.backbone.channels[level] for level in levels)
+    smaller = CatsHead(HeadShape(channels, grid=16, projection=128))
+    # The backbone's tensors have the same places among the sorted names, and with them the same numbers.
+    filled(smaller, only_head(with_head(shapes, smaller), seed))
+    whole = Cats(network.backbone, smaller.shape, levels).eval()
+    filled(whole, whole.state_dict() | smaller.state_dict())
+    volume = whole.refine(*(whole.encode(pixels) for pixels in pictures_by_rule(seed, SIDE)))[0]
+    yield "pfpascal/out/flow", flow_on_target(volume)
+    yield "pfpascal/out/source_points", read_points(volume, points_by_rule(seed, 0, 255.9))
+    yield "pfpascal/parameters", torch.tensor(parameters_of(smaller))
 
 
 def true_scorrsan(arrays: Arrays) -> Outputs:
+    """SPair-71k's network as a file of the authors' layout, through the hooks; PF-PASCAL's as for CATs."""
     seed, shapes = int(arrays["seed"]), shapes_of(arrays)
-    for case, kernel, width in (("spair", 7, 2048), ("pfpascal", 13, 1024)):
-        shape = ScorrsanShape(1024, width, kernel, grid=64)
-        head = ScorrsanHead(shape)
-        tensors = with_head(shapes, head)
-        assert case != "spair" or tensors == shapes
-        network = Scorrsan(published_backbone(), shape, level=30)
-        filled(network, weights_by_rule(tensors, seed))
-        source, target = (network.encode(network.see(pixels)) for pixels in pictures_by_rule(seed, SIDE))
-        volume = flat(network(source, target))[0]
-        yield f"{case}/out/flow", flow_on_target(volume)[:, ::3, ::3]
-        yield f"{case}/out/source_points", read_points(volume, points_by_rule(seed, 0, 255.9))
-        yield f"{case}/parameters", torch.tensor(parameters_of(head.SCEs))
+    with TemporaryDirectory() as folder:
+        path = saved_as_the_authors_do(weights_by_rule(shapes, seed), Path(folder))
+        matches, points, shared = matched_by_hooks("scorrsan", path, seed)
+        context = MakeContext(weights={"scorrsan": path}, shared=shared)
+        network = share_network(context, "scorrsan", load_scorrsan, lambda whole: whole.backbone)
+    yield "spair/out/flow", flow_of_volume(matches.volume, TEMPERATURE)[:, ::3, ::3]
+    yield "spair/out/source_points", points
+    yield "spair/parameters", torch.tensor(parameters_of(network.SCEs))
+    head = ScorrsanHead(ScorrsanShape(1024, 1024, kernel=13, grid=64))
+    filled(head, only_head(with_head(shapes, head), seed))
+    source, target = (head.encode(network.see(pixels)) for pixels in pictures_by_rule(seed, SIDE))
+    volume = flat(head(source, target))[0]
+    yield "pfpascal/out/flow", flow_on_target(volume)[:, ::3, ::3]
+    yield "pfpascal/out/source_points", read_points(volume, points_by_rule(seed, 0, 255.9))
+    yield "pfpascal/parameters", torch.tensor(parameters_of(head.SCEs))
 
 
 COMPUTE: Mapping[str, Callable[[Arrays], Outputs]] = {
