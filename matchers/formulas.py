@@ -64,7 +64,8 @@ def resize_volume(volume: Tensor, source: tuple[int, int], target: tuple[int, in
     batch, height, width, rows, columns = volume.shape
     by_target = volume.permute(0, 3, 4, 1, 2).reshape(batch, rows * columns, height, width)
     by_target = resize_corners(by_target, source)
-    by_source = by_target.view(batch, rows, columns, -1).permute(0, 3, 1, 2)
+    # Contiguous while it is small: the order of the larger result's numbers follows from it.
+    by_source = by_target.view(batch, rows, columns, -1).permute(0, 3, 1, 2).contiguous()
     resized = resize_corners(by_source, target)
     return resized.view(batch, *source, *target)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from baselines.networks.loading import DTYPES
 from harness.errors import UserError
+from harness.messages import listed
 from harness.specs import MakeContext, Scalar
 from matchers.backbones.checkpoints import Checkpoint, load_tensors, read_checkpoint, read_settings
 from matchers.backbones.resnet import ResNet
@@ -74,7 +75,7 @@ def load_cats(path: Path) -> Cats:
     if shape.width % heads:
         raise not_the_network(path, f"a width of {shape.width} is not that of {heads} attention heads")
     levels = _read_levels(checkpoint, len(shape.channels))
-    backbone.check_levels(levels)
+    check_levels(backbone, levels, path)
     channels = tuple(backbone.channels[level] for level in levels)
     if channels != shape.channels:
         raise not_the_network(
@@ -109,6 +110,14 @@ def _read_levels(checkpoint: Checkpoint, count: int) -> tuple[int, ...]:
             "train it again"
         )
     return levels
+
+
+def check_levels(backbone: ResNet, levels: Sequence[int], path: Path) -> None:
+    """Raises `UserError` where the ResNet of a file does not have the levels that the head reads."""
+    last = backbone.last_level
+    if not set(levels) <= set(range(last + 1)):
+        text = listed([str(level) for level in levels])
+        raise not_the_network(path, f"its head reads levels {text} of a ResNet that has 0 to {last}")
 
 
 def check_constants(tensors: Mapping[str, Tensor], path: Path) -> None:

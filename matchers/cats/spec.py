@@ -100,7 +100,7 @@ METHODS = (
         localizer="flow-pixel",
         supervision="K",
         trained_on="spair-71k",
-        description="cosines of eight levels of a tuned ResNet-101, refined by a transformer, 256 x 256",
+        description="CATs (2021): eight levels of a tuned ResNet-101 at 256 x 256, refined by a transformer",
         citation=citations.CATS,
         notes=DIRECTION
         + READING

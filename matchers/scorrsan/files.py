@@ -6,7 +6,14 @@ from pathlib import Path
 
 from matchers.backbones.checkpoints import load_tensors, read_checkpoint
 from matchers.backbones.resnet import ResNet
-from matchers.cats.files import BACKBONE, UNREAD, check_constants, not_the_network, whole_setting
+from matchers.cats.files import (
+    BACKBONE,
+    UNREAD,
+    check_constants,
+    check_levels,
+    not_the_network,
+    whole_setting,
+)
 from matchers.scorrsan.network import Scorrsan, ScorrsanShape
 
 LAYER = 3
@@ -22,7 +29,7 @@ def load_scorrsan(path: Path) -> Scorrsan:
     checkpoint = read_checkpoint(path)
     backbone = ResNet.like(checkpoint.part(BACKBONE), str(path))
     level = whole_setting(checkpoint.settings, "level", backbone.levels_of(LAYER)[-1], path, least=0)
-    backbone.check_levels([level])
+    check_levels(backbone, [level], path)
     try:
         shape = ScorrsanShape.of(checkpoint.tensors, backbone.channels[level])
     except (KeyError, IndexError) as error:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from harness.errors import UserError
 from harness.frames import Size
 from harness.specs import FeatureMap, Lattice, MakeContext, Matches
 from matchers.cats.files import share_network
@@ -23,12 +24,15 @@ class ScorrsanMatcher:
         source: name of the weight source.
 
     Raises:
-        UserError: the file is not this network's.
+        UserError: the file is not this network's, or the grid has no cells.
     """
 
     def __init__(self, context: MakeContext, source: str) -> None:
         network = share_network(context, source, load_scorrsan, backbone_of)
-        self._grid = int(str(context.params.get("grid") or network.shape.grid))
+        grid = context.params.get("grid")
+        self._grid = network.shape.grid if grid is None else int(str(grid))
+        if self._grid < 1:
+            raise UserError(f"scorrsan: grid is {self._grid}; it must be a number of cells, from 1")
 
     @torch.inference_mode()
     def match(self, pairs: Sequence[tuple[FeatureMap, FeatureMap]]) -> list[Matches]:

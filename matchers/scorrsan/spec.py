@@ -69,7 +69,7 @@ METHODS = (
         localizer="flow-pixel",
         supervision="K",
         trained_on="spair-71k",
-        description="tuned ResNet-101 with spatial context, cosines enlarged to 64 x 64 cells, 256 x 256",
+        description="SCorrSAN (2022): ResNet-101 with spatial context at 256 x 256, cosines on 64 x 64 cells",
         citation=citations.SCORRSAN,
         notes=DIRECTION
         + READING

@@ -44,7 +44,7 @@ METHODS = (
         localizer_options={"flow-pixel": {"temperature": TEMPERATURE}},
         supervision="K",
         trained_on="spair-71k",
-        description="CATs' network, tuned further with pseudo-labels that its own sure matches give",
+        description="SemiMatch (2022): CATs' network, tuned with pseudo-labels that its sure matches give",
         citation=citations.SEMIMATCH,
         notes=DIRECTION
         + READING
