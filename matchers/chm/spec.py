@@ -76,8 +76,8 @@ METHODS = (
             "looked up, as here. The file holds two tuned ResNets, one for each role; a picture is encoded "
             "by both, since it may be source and target, and by one where they are equal. Differs: features "
             "of zeros have cosine 0 (theirs is not a number), and a query without a cell in reach has the "
-            "position that the nearest cell names. Their kernel 'full', without sharing, is refused. The thresholds of "
-            "PF-WILLOW in their code include the padding of its points."
+            "position that the nearest cell names. Their kernel 'full', without sharing, is refused. The "
+            "thresholds of PF-WILLOW in their code include the padding of its points."
         ),
         citation=citations.CHM,
     ),

@@ -101,9 +101,9 @@ METHODS = (
             "holds two tuned ResNets, one for each role; a picture is encoded by both, since it may be "
             "source and target, and by one where they are equal. Differs: features of zeros have cosine 0 "
             "(theirs is not a number), and a query without a cell in reach has the position that the "
-            "nearest cell names (theirs is the image's centre). Their files have a table of positions that is never used. "
-            "Weights were announced and never published, and a retraining by others did not reach the "
-            "paper's numbers."
+            "nearest cell names (theirs is the image's centre). Their files have a table of positions that "
+            "is never used. Weights were announced and never published, and a retraining by others did not "
+            "reach the paper's numbers."
         ),
         citation=citations.TRANSFORMATCHER,
     ),
