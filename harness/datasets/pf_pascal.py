@@ -8,6 +8,10 @@ come from `PF-dataset-PASCAL/Annotations/<class>/<name>.mat` (`kps`, N x 2, NaN 
 Other copies are read as well: lists called `test_pairs_pf_pascal.csv` and the like, beside the pictures or in
 `image_pairs`; `JPEGImages` and `Annotations` in the dataset's own folder; lists with bare names of files; and
 lists with points (XA, YA, XB, YB), which stand in where the `.mat` files of a pair are not there.
+
+The split `test-reversed` has the pairs of `test` with source and target exchanged: pictures, points, boxes.
+Programs that look up points of the target and predict points of the source measure on these, when they are
+given the list of `test`; 44 of its 299 pairs occur in both orders.
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ from harness.datasets.lists import (
     read_csv,
 )
 from harness.datasets.mat_file import read_arrays
+from harness.datasets.reversal import REVERSED, reverse_pair, unreversed
 from harness.datasets.values import read_class_number, read_flag, read_numbers
 from harness.errors import DataError
 from harness.frames import Size
@@ -38,6 +43,7 @@ from harness.specs import DatasetSpec, ImagePair, RemoteFile
 
 # The release's training list is `trn_pairs.csv`.
 _LISTS = {"train": ("trn", "train"), "trn": ("trn", "train"), "val": ("val",), "test": ("test",)}
+_REVERSED_TEST = f"test{REVERSED}"
 _LIST_NAMES = ("{}_pairs.csv", "{}_pairs_pf_pascal.csv")
 _LIST_FOLDERS = ("", "PF-dataset-PASCAL", "image_pairs", "pf-pascal_image_pairs")
 
@@ -55,8 +61,9 @@ class PFPascal:
 
     def __init__(self, folder: Path, split: str) -> None:
         self._folder = folder
+        self._is_reversed = split.endswith(REVERSED)
         names: list[str] = []
-        for stem in _LISTS[split]:
+        for stem in _LISTS[unreversed(split)]:
             for name in _LIST_NAMES:
                 names += [f"{place}/{name.format(stem)}" for place in _LIST_FOLDERS]
         path = find_file(folder, (name.removeprefix("/") for name in names))
@@ -67,7 +74,10 @@ class PFPascal:
         # Numbered, since training lists have a pair and its mirror image; a row that repeats an earlier one
         # has its number.
         numbers = number_entries([_entry(row) for row in self._rows])
-        pair_ids = [f"{number:06d}-{_describe(row)}" for number, row in zip(numbers, self._rows, strict=True)]
+        pair_ids = [
+            f"{number:06d}-{_describe(row, self._is_reversed)}"
+            for number, row in zip(numbers, self._rows, strict=True)
+        ]
         self.pair_ids: Sequence[str] = tuple(pair_ids)
         # A picture may be in several pairs: its file is read once.
         self._annotation = lru_cache(maxsize=4096)(read_annotation)
@@ -104,7 +114,7 @@ class PFPascal:
             _as_used(image, size, points)
             for image, size, points in zip(images, sizes, self._points(index, images, category), strict=True)
         )
-        return ImagePair(
+        pair = ImagePair(
             pair_id=self.pair_ids[index],
             source=images[0],
             target=images[1],
@@ -117,6 +127,7 @@ class PFPascal:
             source_box=source_box,
             target_box=target_box,
         )
+        return reverse_pair(pair) if self._is_reversed else pair
 
     def _image(self, where: str, path: str, category: str, is_mirrored: bool) -> ImageFile:
         name = _file_name(path)
@@ -205,9 +216,11 @@ def _entry(row: dict[str, str]) -> tuple[str, ...]:
     return (*fields, _flag(row))
 
 
-def _describe(row: dict[str, str]) -> str:
+def _describe(row: dict[str, str], is_reversed: bool) -> str:
     source = PurePosixPath(_file_name(row["source_image"])).stem
     target = PurePosixPath(_file_name(row["target_image"])).stem
+    if is_reversed:
+        source, target = target, source
     # The flag keeps a pair and its mirror image apart: training lists have both.
     return f"{source}-{target}-{_flag(row)}"
 
@@ -229,7 +242,7 @@ SPEC = DatasetSpec(
     name="pf-pascal",
     open=PFPascal,
     home="pf-pascal",
-    splits=("test", "val", "train", "trn"),
+    splits=("test", "val", "train", "trn", _REVERSED_TEST),
     threshold="image",
     counts={
         # 2,940 rows, of which 976 name 488 pairs twice; a pair is scored once, and trained on as often as
@@ -238,6 +251,7 @@ SPEC = DatasetSpec(
         "val": {"pairs": 308, "images": 521},
         "test": {"pairs": 299, "images": 506, "keypoints": 2_414},
         "trn": {"pairs": 2_452, "images": 2_002},
+        _REVERSED_TEST: {"pairs": 299, "images": 506, "keypoints": 2_414},
     },
     files=(
         RemoteFile(
@@ -257,6 +271,6 @@ SPEC = DatasetSpec(
     citation=PF_PASCAL,
     description=(
         "20 categories of PASCAL photos; threshold: the target image's longer side. "
-        "A third of the test pairs occur in training"
+        "A third of the test pairs occur in training. test-reversed: source and target exchanged"
     ),
 )

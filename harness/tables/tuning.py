@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.datasets.reversal import REVERSED, unreversed
 from harness.records.schema import Record
 from harness.specs.tuning import without_repeats
 from harness.tables.data_names import plain_dataset
@@ -30,11 +31,13 @@ def tidy_tuned_on(tuned_on: Sequence[str] | None) -> str | None:
 
 
 def tuning_remarks(record: Record) -> tuple[str, ...]:
-    """A remark where parameters were chosen on the very split that the numbers are of."""
+    """A remark where parameters were chosen on the very split that the numbers are of, or on its reverse."""
     dataset, split = plain_dataset(record.cell.dataset), record.cell.split
-    if f"{dataset}/{split}" not in (record.cell.tuned_on or ()):
+    pairs = unreversed(split)
+    chosen = record.cell.tuned_on or ()
+    if not {f"{dataset}/{pairs}", f"{dataset}/{pairs}{REVERSED}"} & set(chosen):
         return ()
-    noun = "test split" if split == _TEST else "split"
+    noun = "test split" if pairs == _TEST else "split"
     return (f"{split_name(dataset, split)}: parameters were chosen on this {noun}",)
 
 

@@ -59,6 +59,7 @@ def test_every_table_says_it(tuned_on, text, tidy):
     [
         ("test", "birds: parameters were chosen on this test split"),
         ("val", "birds/val: parameters were chosen on this split"),
+        ("test-reversed", "birds/test-reversed: parameters were chosen on this test split"),
         ("train", ""),
     ],
 )
