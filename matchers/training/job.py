@@ -104,9 +104,7 @@ class Job:
             trained_parameters=self.training.trained_parameters,
             train_pairs=len(self.data.pairs),
             validation_pairs=len(self.data.validation_pairs),
-            train_images=len(
-                {name for pair in self.data.pairs for name in (pair.source.name, pair.target.name)}
-            ),
+            train_images=len(names),
             losses=[LossAt(step=loss_step, loss=loss) for loss_step, loss in history.losses],
             validation=[PckAt(step=pck_step, pck=pck) for pck_step, pck in history.validation],
             best_step=history.best,
