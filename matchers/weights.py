@@ -44,4 +44,22 @@ def bundled_source(name: str, description: str) -> WeightSource:
     )
 
 
-WEIGHTS = (bundled_source("resnet", "a small ResNet, trained to name the categories of shapes"),)
+_NETWORKS = {
+    "ncnet": "a small NCNet, trained on pairs of one category and of two",
+    "pwarpc-ncnet": "a small PWarpC-NCNet, trained on pairs and warps of their pictures",
+    "sfnet": "a small SFNet's adaptations of tiny-resnet, trained on masks and views of single pictures",
+    "pmd": "a small PMD's adaptations of tiny-resnet, trained on views and on a teacher's answers for pairs",
+    "cats": "a small CATs, trained on keypoints",
+    "dhpf": "a small DHPF's layers on tiny-resnet, trained on keypoints",
+    "chm": "a small CHM, trained on keypoints",
+    "transformatcher": "a small TransforMatcher, trained on keypoints",
+    "scorrsan": "a small SCorrSAN, trained on keypoints",
+    "semimatch": "a small SemiMatch, trained on keypoints and on its own answers",
+    "simsc": "a small vision transformer with a learned temperature, trained on keypoints",
+}
+"""Method -> what its small weights are."""
+
+WEIGHTS = (
+    bundled_source("resnet", "a small ResNet, trained to name the categories of shapes"),
+    *(bundled_source(name, description) for name, description in _NETWORKS.items()),
+)

@@ -189,7 +189,7 @@ class Training:
         loss = math.fsum(recent) / len(recent)
         self.history.losses.append((self.step, loss))
         rate = self._rates[0] * self._settings.factor(self.step - 1)
-        means = {name: math.fsum(values) / len(values) for name, values in parts.items()}
+        means = {f"loss_{name}": math.fsum(values) / len(values) for name, values in parts.items()}
         seconds = self.history.seconds["train"] / self.step
         return {"loss": loss, **means, "rate": rate, "seconds_per_step": seconds}
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from matchers.training.objective import Objective
 
 MODULES = {
+    "sfnet": "matchers.sfnet.objective",
+    "pmd": "matchers.pmd.objective",
     "dhpf": "matchers.dhpf.objective",
     "ncnet": "matchers.ncnet.objective",
 }
