@@ -14,6 +14,7 @@ from harness.specs import Scalar
 from matchers.backbones.checkpoints import read_checkpoint
 from matchers.backbones.inputs import stretch_corners
 from matchers.backbones.resnet import ResNet
+from matchers.convolution4d import Convolution4d
 from matchers.ncnet.network import IMAGE_SIZE, NCNet, NeighConsensus, first_layers
 from matchers.ncnet.spec import SOURCE
 from matchers.training.objective import Batch, Losses, Objective, ParameterGroups, Tensors, TrainingSettings
@@ -30,17 +31,12 @@ class TrainedNCNet(NCNet):
 
     @classmethod
     def start(cls, tensors: Tensors, settings: TrainingSettings) -> Self:
-        """A backbone filled with a ResNet's tensors, and a new consensus that begins as a blur.
-
-        All its weights are positive at first. With both signs, a last ReLU that lets nothing through has no
-        gradient, and the training may never begin.
-        """
+        """A backbone filled with a ResNet's tensors, and a new consensus."""
         backbone = first_layers(tensors)
         model = ResNet.like(backbone).load(backbone)
         channels, kernels = (_whole_numbers(str(settings.options[name])) for name in ("channels", "kernels"))
         consensus = NeighConsensus(channels, kernels)
-        for parameter in consensus.parameters():
-            parameter.data.abs_()
+        make_blur(consensus, settings.number("gain"))
         network = cls(model, consensus)
         network.tuned_blocks = settings.whole("tuned_blocks")
         return network
@@ -67,6 +63,21 @@ class TrainedNCNet(NCNet):
             for name, value in model.state_dict(keep_vars=True).items()
             if isinstance(value, nn.Parameter) and name.startswith(prefixes)
         ]
+
+
+@torch.no_grad()
+def make_blur(consensus: NeighConsensus, gain: float) -> None:
+    """Makes a new consensus a random blur: positive weights, whose results are means times `gain` at last.
+
+    With weights of both signs, a last ReLU may let nothing through: it then has no gradient, and the
+    training never begins. The gain is that of both directions together.
+    """
+    convolutions = [layer for layer in consensus.conv if isinstance(layer, Convolution4d)]
+    for convolution in convolutions:
+        convolution.weight.abs_()
+        convolution.weight /= convolution.weight.sum((0, 2, 3, 4, 5), keepdim=True)
+        convolution.bias.zero_()
+    convolutions[-1].weight *= gain / 2
 
 
 def best_probabilities(correlation: Tensor) -> Tensor:
@@ -121,7 +132,7 @@ PUBLISHED = TrainingSettings(
     rate=5e-4,
     batch=16,
     epochs=5,
-    options={"channels": "16,16,1", "kernels": "5,5,5", "tuned_blocks": 0},
+    options={"channels": "16,16,1", "kernels": "5,5,5", "gain": 20.0, "tuned_blocks": 0},
 )
 
 SMALL = PUBLISHED.model_copy(
@@ -131,13 +142,14 @@ SMALL = PUBLISHED.model_copy(
         "batch": 8,
         "epochs": None,
         "steps": 200,
-        "options": {"channels": "8,1", "kernels": "3,3", "tuned_blocks": 0},
+        "options": {"channels": "4,1", "kernels": "3,3", "gain": 20.0, "tuned_blocks": 0},
     }
 )
 
 OPTION_HELP = {
     "channels": "channels of each 4-D convolution's output, separated by commas; the last is 1",
     "kernels": "kernel of each 4-D convolution, separated by commas",
+    "gain": "factor of correlations at the start, when the consensus is a random blur",
     "tuned_blocks": "last blocks of the backbone that are tuned, at the backbone's rate",
 }
 
@@ -158,6 +170,6 @@ OBJECTIVE = Objective(
         "network went through a second one, which also tuned the last block of layer 3, at a rate and for a "
         "time that their program does not state: tuned_blocks and the backbone's rate do that here. Ours: "
         "pairs that do not belong together are always of two categories, where theirs are any other pair of "
-        "the batch; and the consensus begins with positive weights."
+        "the batch; and the consensus begins as a random blur of positive weights."
     ),
 )

@@ -15,6 +15,7 @@ MODULES = {
     "pmd": "matchers.pmd.objective",
     "dhpf": "matchers.dhpf.objective",
     "ncnet": "matchers.ncnet.objective",
+    "pwarpc-ncnet": "matchers.pwarpc.objective",
 }
 """Method -> the module with its OBJECTIVE."""
 
