@@ -36,10 +36,10 @@ class BlockOutputs:
 
     def extract(self, requests: Sequence[ImageRequest]) -> list[FeatureMap]:
         """(C, h, w) of each image after the source's layer 3; (1024, 15, 15) for the published networks."""
-        levels = self.features(network_batch(requests, self.prepare, self._device))
+        data, levels = self.features(network_batch(requests, self.prepare, self._device))
         return [
             FeatureMap(
-                levels[self._shown][number].clone(),
+                data[number].clone(),
                 square_frame(request.size, self._side),
                 # Copies: a view would keep the whole batch in memory.
                 levels=tuple(level[number].clone() for level in levels),
@@ -48,10 +48,13 @@ class BlockOutputs:
         ]
 
     @torch.inference_mode()
-    def features(self, pixels: Tensor) -> list[Tensor]:
-        """(B, 3, side, side) -> levels (B, C, h, w), in single precision."""
-        levels = self._backbone.all_levels(pixels.to(self._dtype), self._levels)
-        return [level.float() for level in levels]
+    def features(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """(B, 3, side, side) -> (B, C, h, w) after layer 3, and the levels (B, C_i, h_i, w_i).
+
+        In single precision.
+        """
+        levels = [level.float() for level in self._backbone.all_levels(pixels.to(self._dtype), self._levels)]
+        return levels[self._shown], levels
 
 
 def make_extractor(context: MakeContext, source: str) -> BlockOutputs:

@@ -13,11 +13,15 @@ from classic_rules import pictures_by_rule, points_by_rule, weights_by_rule
 from torch import Tensor
 
 from harness.frames import Frame, Size
-from harness.specs import Lattice, Matches
-from matchers.backbones.paired import PairedResNet
-from matchers.chm.network import Chm, ChmLearner
+from harness.specs import FeatureMap, Lattice, MakeContext, Matcher, Matches
+from matchers.backbones.checkpoints import Checkpoint
+from matchers.chm.extractor import ChmFeatures
+from matchers.chm.matcher import ChmMatcher
+from matchers.chm.network import Chm, ChmLearner, load_learner
 from matchers.localizers.neighbours import Neighbours
-from matchers.transformatcher.network import MatchToMatch, TransforMatcher
+from matchers.transformatcher.extractor import BlockOutputs
+from matchers.transformatcher.matcher import MatchTransformer
+from matchers.transformatcher.network import MatchToMatch, TransforMatcher, load_head
 
 Arrays = Mapping[str, np.ndarray]
 Results = dict[str, Tensor]
@@ -154,15 +158,16 @@ def transformatcher_parts(arrays: Arrays) -> Iterator[Results]:
 
 
 @cache
-def backbone_by_rule(seed: int, shapes: Shapes) -> PairedResNet:
-    """The backbone of a network; its names come first in their order, so that it is the same in both."""
-    weights = weights_by_rule(dict(shapes), seed, skip=lambda name: ".fc." in name)
-    names = {name.removeprefix("backbone."): tensor for name, tensor in weights.items()}
-    return PairedResNet.of_doubled(names, "the backbone by rule").eval()
+def backbone_by_rule(seed: int, shapes: Shapes) -> dict[str, Tensor]:
+    """The tensors of a backbone; their names come first in their order, so that both networks' are the same.
+
+    Those of the classifier are missing, which the published files may have.
+    """
+    return weights_by_rule(dict(shapes), seed, skip=lambda name: ".fc." in name)
 
 
-def network_parts(arrays: Arrays, head: str) -> tuple[PairedResNet, dict[str, Tensor]]:
-    """The backbone of a whole network, and the tensors of its head."""
+def checkpoint_by_rule(arrays: Arrays) -> Checkpoint:
+    """What a file of a whole network would hold."""
     seed = int(arrays["seed"])
     shapes = {
         name.removeprefix("shape/"): tuple(int(side) for side in value)
@@ -170,39 +175,47 @@ def network_parts(arrays: Arrays, head: str) -> tuple[PairedResNet, dict[str, Te
         if name.startswith("shape/")
     }
     backbone = tuple(sorted((name, shape) for name, shape in shapes.items() if name.startswith("backbone.")))
-    tensors = weights_by_rule(shapes, seed, skip=lambda name: not name.startswith(head))
-    return backbone_by_rule(seed, backbone), {
-        name.removeprefix(head): tensor for name, tensor in tensors.items()
-    }
+    head = weights_by_rule(shapes, seed, skip=lambda name: name.startswith("backbone."))
+    return Checkpoint(Path("by-rule.pt"), backbone_by_rule(seed, backbone) | head)
 
 
-def read_whole(arrays: Arrays, network: Chm | TransforMatcher, reading: Neighbours) -> Results:
+def read_whole(
+    arrays: Arrays, extractor: ChmFeatures | BlockOutputs, matcher: Matcher, reading: Neighbours
+) -> Results:
+    """Pictures to points, through what the harness calls."""
     seed = int(arrays["seed"])
-    matrix = rows_of(network.eval()(*pictures_by_rule(seed, SIDE)))
-    head = network.learner if isinstance(network, Chm) else network.match2match
+    frame = Frame.unchanged(Size(SIDE, SIDE))
+    pair = []
+    for pixels in pictures_by_rule(seed, SIDE):
+        data, levels = extractor.features(pixels)
+        pair.append(FeatureMap(data[0], frame, levels=tuple(level[0] for level in levels)))
+    (matches,) = matcher.match([(pair[0], pair[1])])
     return {
-        "out/corr_rows": matrix[::97],
-        "out/target_points": read_points(matrix, points_by_rule(seed, 5, 235), reading),
-        "parameters": torch.tensor(sum(parameter.numel() for parameter in head.parameters())),
+        "out/corr_rows": rows_of(matches.volume[None])[::97],
+        "out/target_points": reading.read(matches, points_by_rule(seed, 5, 235)).points,
     }
+
+
+def count_parameters(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def whole_chm(arrays: Arrays) -> Results:
-    backbone, tensors = network_parts(arrays, "learner.")
-    learner = ChmLearner.like(tensors)
-    learner.load_state_dict(tensors)
-    return read_whole(arrays, Chm(backbone, learner), CHM_READING)
+    checkpoint = checkpoint_by_rule(arrays)
+    network = Chm.of(checkpoint)
+    parts = ChmFeatures(network, SIDE, MakeContext()), ChmMatcher(load_learner(checkpoint), MakeContext())
+    results = read_whole(arrays, *parts, CHM_READING)
+    return results | {"parameters": torch.tensor(count_parameters(network.learner))}
 
 
 def whole_transformatcher(arrays: Arrays) -> Results:
-    backbone, tensors = network_parts(arrays, "match2match.")
-    head = MatchToMatch.like(tensors)
-    unused = tensors.pop("posenc")
-    head.load_state_dict(tensors)
-    results = read_whole(arrays, TransforMatcher(backbone, head), READING)
+    checkpoint = checkpoint_by_rule(arrays)
+    network = TransforMatcher.of(checkpoint)
+    parts = BlockOutputs(network, SIDE, MakeContext()), MatchTransformer(load_head(checkpoint), MakeContext())
+    results = read_whole(arrays, *parts, READING)
     # The authors' count has the table that is never used.
-    results["parameters"] += unused.numel()
-    return results
+    unused = checkpoint.tensors["match2match.posenc"].numel()
+    return results | {"parameters": torch.tensor(count_parameters(network.match2match) + unused)}
 
 
 RELATIVE = {"chm": 1e-5, "transformatcher": 1e-4}
