@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from matchers.training.objective import Objective
 
 MODULES = {
+    "cats": "matchers.cats.objective",
+    "scorrsan": "matchers.scorrsan.objective",
+    "semimatch": "matchers.semimatch.objective",
     "sfnet": "matchers.sfnet.objective",
     "pmd": "matchers.pmd.objective",
     "dhpf": "matchers.dhpf.objective",

@@ -11,9 +11,10 @@ from harness.specs import Lattice, Matches
 from matchers.localizers.flow_pixel import FlowPixel, flow_of_volume
 
 SIDE, CELLS = 64, 8
+SQUARE = Size(SIDE, SIDE)
 
 
-def lattice(original=Size(SIDE, SIDE), cells=CELLS, side=SIDE):
+def lattice(original=SQUARE, cells=CELLS, side=SIDE):
     return Lattice(Frame.stretched(original, Size(side, side)), Size(cells, cells), "half-pixel")
 
 
