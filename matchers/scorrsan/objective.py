@@ -210,8 +210,9 @@ OBJECTIVE = Objective(
     notes=(
         "Settings are those for SPair-71k. Two networks learn from keypoints, as CATs does, on this finer "
         "grid; later each also learns from the other's flow in the cells around them, where the two differ "
-        "least. Ours: which cells are remembered, as far as the settings do not say it; the mean of keypoints "
-        "that share a cell, as CATs takes it; the backbone's batch norm keeps its means. Source cells are "
-        "looked up and target points predicted, as the recipe asks. The file holds the first network."
+        "least. Ours: which cells are remembered, as far as the settings do not say it; the mean of "
+        "keypoints that share a cell, as CATs takes it; the backbone's batch norm keeps its means. Source "
+        "cells are looked up and target points predicted, as the recipe asks. The file holds the first "
+        "network."
     ),
 )

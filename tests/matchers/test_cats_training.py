@@ -188,9 +188,9 @@ def test_semimatch_begins_with_cats_network_of_the_same_sizes():
     assert all(torch.equal(value, start[name]) for name, value in network.state_dict().items())
     other = settings_of("semimatch")
     other = other.model_copy(update={"options": {**other.options, "projection": 14}})
-    with pytest.raises(UserError, match="weights cats: tensor .* is of shape"):
+    with pytest.raises(UserError, match=r"weights cats: tensor .* is of shape"):
         semimatch.make_network(start, other)
-    with pytest.raises(UserError, match="weights cats: tensor .* is missing"):
+    with pytest.raises(UserError, match=r"weights cats: tensor .* is missing"):
         semimatch.make_network(
             {n: t for n, t in start.items() if n != "proj.1.bias"}, settings_of("semimatch")
         )
