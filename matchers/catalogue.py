@@ -16,6 +16,7 @@ from matchers.pwarpc import spec as pwarpc
 from matchers.scorrsan import spec as scorrsan
 from matchers.semimatch import spec as semimatch
 from matchers.sfnet import spec as sfnet
+from matchers.simsc import spec as simsc
 from matchers.transformatcher import spec as transformatcher
 
 # Each brings some of EXTRACTORS, MATCHERS, LOCALIZERS, METHODS and WEIGHTS, tuples of specs.
@@ -31,6 +32,7 @@ SPECS: tuple[ModuleType, ...] = (
     scorrsan,
     semimatch,
     sfnet,
+    simsc,
     transformatcher,
 )
 

@@ -19,6 +19,7 @@ MODULES = {
     "dhpf": "matchers.dhpf.objective",
     "ncnet": "matchers.ncnet.objective",
     "pwarpc-ncnet": "matchers.pwarpc.objective",
+    "simsc": "matchers.simsc.objective",
 }
 """Method -> the module with its OBJECTIVE."""
 
