@@ -11,7 +11,7 @@ from harness.preprocess import stretched_maps
 from harness.specs import FeatureMap, ImageRequest, MakeContext
 from matchers.backbones.inputs import network_batch, stretched_prepare
 from matchers.simsc.files import load_simsc, read_side
-from matchers.simsc.spec import SOURCE
+from matchers.simsc.names import SOURCE
 
 
 class SimScFeatures:

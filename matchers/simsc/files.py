@@ -17,7 +17,7 @@ from baselines.vit.card import ARCHITECTURES, VitCard
 from harness.errors import UserError
 from harness.specs import Scalar
 from matchers.backbones.checkpoints import Checkpoint, load_tensors, read_checkpoint, read_settings
-from matchers.simsc.kinds import Kind
+from matchers.simsc.names import Kind
 from matchers.simsc.network import SimSc, Temperature
 
 BACKBONE, TEMPERATURE = "backbone.", "temperature."

@@ -11,7 +11,7 @@ from harness.errors import UserError
 from harness.specs import FeatureMap, Lattice, MakeContext, Matches
 from matchers.simsc.files import load_temperature
 from matchers.simsc.network import RANGE, score_cells
-from matchers.simsc.spec import SOURCE
+from matchers.simsc.names import SOURCE
 
 
 class SimScMatcher:

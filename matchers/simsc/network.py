@@ -13,7 +13,7 @@ from baselines.vit.card import VitCard
 from baselines.vit.positions import use_authors_positions
 from harness.errors import UserError
 from matchers.formulas import correlate
-from matchers.simsc.kinds import Kind
+from matchers.simsc.names import Kind
 
 RANGE = (1e-3, 1.0)
 """Least and largest temperature: beyond them, softmax of cosines is one cell, or nearly even."""

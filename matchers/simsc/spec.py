@@ -16,8 +16,7 @@ from harness.specs import (
     WeightSource,
 )
 from matchers import citations
-
-SOURCE = "simsc"
+from matchers.simsc.names import SOURCE
 
 
 def _input_size(weights: Mapping[str, Path]) -> tuple[int, int]:
