@@ -43,6 +43,7 @@ __all__ = [
     "check_dataset",
     "check_extractor",
     "check_localizer",
+    "check_matcher",
     "check_method",
     "check_plugin",
     "check_prompt",
@@ -84,7 +85,7 @@ _TESTED = "under test"
 def check_plugin(
     plugin: object, *, data_root: str | Path = "data", weights: OwnWeights = NO_WEIGHTS
 ) -> list[Finding]:
-    """Checks all that a plugin brings: its methods, extractors, localizers, prompts, datasets, protocols.
+    """Checks all that a plugin brings: methods, extractors, matchers, localizers, prompts and so on.
 
     It need not be installed. Where it is, what the test hands over is checked and not what is installed.
 
@@ -128,6 +129,16 @@ def check_extractor(spec: ExtractorSpec, *beside: Spec, weights: OwnWeights = NO
 def check_localizer(spec: LocalizerSpec) -> list[Finding]:
     """Checks a localizer. Returns and raises as `check_plugin`."""
     return _check_spec("localizer", spec, (), Circumstances())
+
+
+def check_matcher(spec: MatcherSpec, *beside: Spec, weights: OwnWeights = NO_WEIGHTS) -> list[Finding]:
+    """Checks a matcher. Returns and raises as `check_plugin`.
+
+    Args:
+        beside: other specs that it needs: an extractor whose maps it reads, and their weight sources.
+        weights: as those of `check_plugin`.
+    """
+    return _check_spec("matcher", spec, beside, _circumstances(weights))
 
 
 def check_prompt(spec: PromptSpec, *beside: Spec, weights: OwnWeights = NO_WEIGHTS) -> list[Finding]:
@@ -243,19 +254,20 @@ def _names_of(plugin: object) -> set[tuple[str, str]]:
 def _brought(host: Host, plugin: Plugin) -> list[tuple[str, str]]:
     """(kind, name) of all that a plugin brought and that can be checked."""
     brought: list[tuple[str, str]] = []
-    used: set[str] = set()
+    used: set[tuple[str, str]] = set()
     for name, method in host.methods.items():
         if host.methods.is_own(name) and host.methods.origin(name).name == plugin.name:
             brought.append(("method", name))
-            used.add(method.extractor)
+            used |= {("method", method.extractor), ("matcher", method.matcher)}
     for kind, registry in (
         ("method", host.extractors),
+        ("matcher", host.matchers),
         ("localizer", host.localizers),
         ("prompt", host.prompts),
         ("dataset", host.datasets),
         ("protocol", host.protocols),
     ):
         for name in registry:
-            if registry.origin(name).name == plugin.name and not (kind == "method" and name in used):
+            if registry.origin(name).name == plugin.name and (kind, name) not in used:
                 brought.append((kind, name))
     return brought

@@ -85,9 +85,10 @@ def doctor(host: Host, arguments: DoctorArguments) -> int:
     """Check the contract of a method or another plugin; without NAME, the installation.
 
     With NAME, on the bundled pictures: shapes, layout, frame, scope, determinism, the localizer's grid, and
-    an image against itself; of a localizer its grid and its predictions, of a prompt its values, of a
-    dataset (NAME=PATH where it lies elsewhere) its pairs and pictures, of a protocol its threshold. The
-    checks are made in a process of their own: one that hangs, or ends the process, is named.
+    an image against itself; of a matcher its matches, of a localizer its grid and its predictions, of a
+    prompt its values, of a dataset (NAME=PATH where it lies elsewhere) its pairs and pictures, of a protocol
+    its threshold. The checks are made in a process of their own: one that hangs, or ends the process, is
+    named.
 
     Without: versions, this machine, environment variables, folders and caches, plugins, weights, datasets,
     and which methods would run. That text is meant for reports of faults: home folders are written as ~, and

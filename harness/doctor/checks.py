@@ -7,28 +7,36 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from harness.doctor.comparing import TOLERANCE, compare
 from harness.doctor.findings import CHEAP, Failed, Finding, Skipped, Warned, check_import, make_checks
 from harness.doctor.layout import RIGHT
+from harness.doctor.matcher_checks import MATCHER_CHECKS
 from harness.doctor.subject import Subject
+from harness.errors import UserError
 from harness.features.extraction import check_feature_map
 from harness.features.requests import PromptUse
 from harness.frames import Size
 from harness.isolation.guarded import without_guard
 from harness.messages import one_line
 from harness.plugins.host import Host
+from harness.running.plan import misfit_of
 from harness.specs import (
+    NO_MATCHER,
     NO_PROMPT,
     ImagePair,
     MakeContext,
+    MethodSpec,
     is_batch_localizer,
+    is_matches_reader,
     is_preparing_extractor,
 )
 
 if TYPE_CHECKING:
     import torch
 
-TOLERANCE = 1e-3
-"""Largest difference, relative to the largest feature, that rounding explains."""
+MADE = "the extractor can be made"
+
+ITSELF = "an image matched with itself has PCK@0.1 of 100"
 
 PEAK_TOLERANCE = 1.0
 """Original pixels by which a made-up peak may be missed: predictions may be whole pixels."""
@@ -44,23 +52,53 @@ def examine_method(
 
     Args:
         pairs: two pairs of pictures to try it on.
-        context: given to the `make` of the extractor and of the prompt.
+        context: given to the `make` of the extractor, of the matcher and of the prompt.
         localizer: name of the localizer to check; None for the method's own.
 
     Raises:
-        UserError: the method or the localizer is unknown.
+        UserError: the method or the localizer is unknown, or the two do not fit together.
     """
     recipe = host.methods[method]
+    chosen = host.localizers[localizer or recipe.localizer]
+    if reason := misfit_of(host, recipe, chosen.name):
+        raise UserError(f"{reason}; name another localizer")
     subject = Subject(
         host,
         recipe,
         host.extractors[recipe.extractor],
-        host.localizers[localizer or recipe.localizer],
+        chosen,
         host.extractors.origin(host.extractors[recipe.extractor].name),
         pairs,
         context,
+        None if recipe.matcher == NO_MATCHER else host.matchers[recipe.matcher],
     )
-    yield from make_checks(CHECKS, subject)
+    matcher_checks = MATCHER_CHECKS if subject.matcher_spec else {}
+    yield from make_checks({**EXTRACTOR_CHECKS, **matcher_checks, **LOCALIZER_CHECKS}, subject)
+
+
+def examine_matcher(
+    host: Host, recipe: MethodSpec, pairs: Sequence[ImagePair], context: MakeContext
+) -> Iterator[Finding]:
+    """Makes every check of a matcher in turn.
+
+    Args:
+        recipe: a method that has it, with an extractor whose maps it reads.
+        pairs, context: as those of `examine_method`.
+    """
+    spec = host.matchers[recipe.matcher]
+    subject = Subject(
+        host,
+        recipe,
+        host.extractors[recipe.extractor],
+        host.localizers[recipe.localizer],
+        host.matchers.origin(spec.name),
+        pairs,
+        context,
+        spec,
+    )
+    yield from make_checks(
+        {CHEAP: _check_import, MADE: _check_make, **MATCHER_CHECKS, ITSELF: _check_itself}, subject
+    )
 
 
 def _check_import(subject: Subject) -> str:
@@ -126,12 +164,12 @@ def _check_frame(subject: Subject) -> str:
 
 def _check_determinism(subject: Subject) -> str:
     repeated = subject.extract(subject.pairs[:1])[0][0].data
-    return _compare(subject.first_map.data, repeated, 0.0)
+    return compare(subject.first_map.data, repeated, 0.0)
 
 
 def _check_batch(subject: Subject) -> str:
     # Not to the byte: kernels for another batch size add in another order.
-    return _compare(subject.maps[0][0].data, subject.first_map.data, TOLERANCE)
+    return compare(subject.maps[0][0].data, subject.first_map.data, TOLERANCE)
 
 
 def _check_scope(subject: Subject) -> str:
@@ -142,7 +180,7 @@ def _check_scope(subject: Subject) -> str:
     renamed = replace(source, category="something else")
     data = subject.call([(source, target)])[0][0].data
     renamed_data = subject.call([(renamed, target)])[0][0].data
-    return _compare(data, renamed_data, 0.0)
+    return compare(data, renamed_data, 0.0)
 
 
 def _check_prepare(subject: Subject) -> str:
@@ -163,13 +201,19 @@ def _check_prepare(subject: Subject) -> str:
     source = replace(source, prepared=prepare(source.image))
     target = replace(target, prepared=prepare(target.image))
     prepared = subject.call([(source, target)])[0][0].data
-    return _compare(unprepared, prepared, 0.0)
+    return compare(unprepared, prepared, 0.0)
 
 
 def _check_grid(subject: Subject) -> str:
     from harness.localizers import checks
 
     spec, localizer = subject.localizer_spec, subject.localizer()
+    made_up = "maps"
+    if subject.matcher_spec:
+        made_up = "matches"
+        if not is_matches_reader(localizer):
+            raise Failed(f"'{spec.name}' declares matches and has no method 'read'")
+        localizer = checks.ReaderOfMaps(localizer, subject.matcher_spec.gives)
     # The declared grid first: it wins where another one fits as well.
     grids = dict.fromkeys([spec.grid, *checks.GRIDS])
     errors = {}
@@ -179,7 +223,7 @@ def _check_grid(subject: Subject) -> str:
             errors[grid] = checks.peak_error(localizer, grid, spec.reads)
     except Exception as error:
         # A localizer may need features of its own kind.
-        raise Skipped(f"'{spec.name}' cannot be tried on made-up maps: {one_line(error)}") from error
+        raise Skipped(f"'{spec.name}' cannot be tried on made-up {made_up}: {one_line(error)}") from error
     if reads_pixels is not None and reads_pixels != (spec.reads == "pixel"):
         behaviour = "reads whole pixels" if reads_pixels else "tells points within a pixel apart"
         raise Failed(f"'{spec.name}' declares reads='{spec.reads}', but {behaviour}")
@@ -195,6 +239,8 @@ def _check_many(subject: Subject) -> str:
     from harness.localizers import checks
 
     name, localizer = subject.localizer_spec.name, subject.localizer()
+    if subject.matcher_spec:
+        raise Skipped(f"'{name}' reads matches, which are one pair's")
     batch_localizer: object = localizer
     if not is_batch_localizer(batch_localizer):
         raise Skipped(f"'{name}' takes one pair at a time")
@@ -218,7 +264,7 @@ def _check_itself(subject: Subject) -> str:
     twin = replace(pair, target=pair.source, target_size=pair.source_size)
     source, target = subject.extract([twin])[0]
     size, points = pair.source_size, spread_points(pair.source_size)
-    predicted = subject.localizer()(source, target, points).points.double().cpu()
+    predicted = subject.locate(subject.localizer(), source, target, points).points.double().cpu()
     pck, largest = _pck(predicted, points, size)
     if pck == 100:
         return f"largest error {largest:.3f} of the image's longer side"
@@ -237,7 +283,10 @@ def _check_itself(subject: Subject) -> str:
                 f"PCK@0.1 of the image is {pck:.0f}; "
                 f"PCK would be {better:.0f} if in predictions of '{name}' {remedy}"
             )
-    by_argmax, _ = _pck(Argmax()(source, target, points).points.double().cpu(), points, size)
+    by_argmax = 0.0
+    if subject.matcher_spec is None or subject.matcher_spec.gives == "volume":
+        predicted = subject.locate(Argmax(), source, target, points).points.double().cpu()
+        by_argmax, _ = _pck(predicted, points, size)
     if by_argmax > pck:
         raise Warned(f"'{name}' finds its own points with PCK@0.1 of {pck:.0f}, argmax with {by_argmax:.0f}")
     raise Warned(f"weak: PCK@0.1 of the image is {pck:.0f}, so its features do not tell all places apart")
@@ -254,13 +303,13 @@ def _pck(predicted: torch.Tensor, points: torch.Tensor, size: Size) -> tuple[flo
 LOCALIZER_CHECKS: Mapping[str, Callable[[Subject], str]] = {
     "the localizer reads the grid that it declares": _check_grid,
     "the localizer predicts the same for one pair and for many": _check_many,
-    "an image matched with itself has PCK@0.1 of 100": _check_itself,
+    ITSELF: _check_itself,
 }
 """Checks of the localizer, which hold whatever the extractor is."""
 
-CHECKS: Mapping[str, Callable[[Subject], str]] = {
+EXTRACTOR_CHECKS: Mapping[str, Callable[[Subject], str]] = {
     CHEAP: _check_import,
-    "the extractor can be made": _check_make,
+    MADE: _check_make,
     "feature maps are (C, h, w), finite, of the request's image": _check_maps,
     "the feature map lies the right way round": _check_layout,
     "the frame is the declared image size": _check_frame,
@@ -268,7 +317,6 @@ CHECKS: Mapping[str, Callable[[Subject], str]] = {
     "features do not depend on the batch": _check_batch,
     "features do not depend on the category, as the scope says": _check_scope,
     "features are the same whether `prepare` ran ahead or not": _check_prepare,
-    **LOCALIZER_CHECKS,
 }
 """Checks in their order: each returns a detail, or raises with one."""
 
@@ -279,22 +327,3 @@ def spread_points(size: Size) -> torch.Tensor:
 
     shares = torch.linspace(0.2, 0.8, 5, dtype=torch.float64)
     return torch.cartesian_prod(shares * size.width, shares * size.height)
-
-
-def _compare(data: torch.Tensor, other: torch.Tensor, tolerance: float) -> str:
-    """Describes how far two maps are apart.
-
-    Args:
-        tolerance: relative to the largest feature of `data`.
-
-    Raises:
-        Failed: they are further apart than that, or of different shapes.
-    """
-    if data.shape != other.shape:
-        raise Failed(f"shapes {tuple(data.shape)} and {tuple(other.shape)}")
-    # Maps of zeros, which no division may meet.
-    scale = max(float(data.abs().max()), 1e-30)
-    apart = float((data.double() - other.double()).abs().max()) / scale
-    if apart > tolerance:
-        raise Failed(f"features differ by {apart:.1e} of the largest; allowed {tolerance:.0e}")
-    return f"apart by {apart:.0e} of the largest" if apart else "equal"

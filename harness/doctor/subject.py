@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from functools import cached_property
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from harness.doctor import pictures
 from harness.doctor.findings import Failed, Skipped
 from harness.doctor.layout import Layout, find_layout
 from harness.features.requests import PromptUse
+from harness.messages import counted
 from harness.plugins.host import Host
 from harness.plugins.registry import Plugin
 from harness.specs import (
@@ -21,10 +22,18 @@ from harness.specs import (
     ImageRequest,
     Localizer,
     LocalizerSpec,
+    Located,
     MakeContext,
+    Matcher,
+    MatcherSpec,
+    Matches,
     MethodSpec,
     PairExtractor,
+    is_matches_reader,
 )
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Subject:
@@ -34,7 +43,8 @@ class Subject:
         spec: the method's extractor.
         plugin: the plugin that brought what is examined.
         pairs: two pairs of pictures to try it on.
-        context: given to the `make` of the extractor and of the prompt.
+        context: given to the `make` of the extractor, of the matcher and of the prompt.
+        matcher: the method's matcher; None for a localizer that compares the maps.
     """
 
     def __init__(
@@ -46,11 +56,14 @@ class Subject:
         plugin: Plugin,
         pairs: Sequence[ImagePair],
         context: MakeContext,
+        matcher: MatcherSpec | None = None,
     ) -> None:
         self.host, self.pairs, self.context = host, pairs, context
         self.method, self.spec, self.localizer_spec, self.plugin = method, spec, localizer, plugin
         self.extractor: ImageExtractor | PairExtractor | None = None
         self.prompt: PromptUse | None = None
+        self.matcher_spec = matcher
+        self.matcher: Matcher | None = None
 
     @cached_property
     def layout(self) -> Layout:
@@ -83,6 +96,29 @@ class Subject:
         """Makes the localizer, with the options that the method's recipe gives it."""
         spec = self.localizer_spec
         return spec.make(**{**spec.options, **self.method.localizer_options.get(spec.name, {})})
+
+    def locate(
+        self, localizer: Localizer, source: FeatureMap, target: FeatureMap, points: torch.Tensor
+    ) -> Located:
+        """Predictions of a localizer: of maps, or of the matches that the method's matcher makes of them."""
+        if self.matcher_spec is None:
+            return localizer(source, target, points)
+        (matches,) = self.match([(source, target)])
+        if not is_matches_reader(localizer):
+            raise Failed(f"'{self.localizer_spec.name}' declares matches and has no method 'read'")
+        return localizer.read(matches, points)
+
+    def match(self, pairs: Sequence[tuple[FeatureMap, FeatureMap]]) -> list[Matches]:
+        """Passes the maps of pairs through the matcher, all at once."""
+        import torch
+
+        if self.matcher is None:
+            raise Skipped("no matcher")
+        with torch.inference_mode():
+            matches = list(self.matcher.match(pairs))
+        if len(matches) != len(pairs):
+            raise Failed(f"returned {counted(len(matches), 'result')} for {counted(len(pairs), 'pair')}")
+        return matches
 
     def extract(self, pairs: Sequence[ImagePair]) -> list[tuple[FeatureMap, FeatureMap]]:
         """Feature maps of source and target of some pairs, extracted together."""

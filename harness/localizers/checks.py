@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from harness.frames import Frame, GridConvention, Size
 from harness.localizers.similarity import Grid
-from harness.specs import BatchLocalizer, FeatureMap, Localizer, Reading
+from harness.specs import (
+    BatchLocalizer,
+    FeatureMap,
+    Lattice,
+    Localizer,
+    Located,
+    Matches,
+    MatchesKind,
+    MatchesReader,
+    Reading,
+)
 
 GRIDS: tuple[GridConvention, ...] = ("corner", "half-pixel", "patch-centre")
 
@@ -46,6 +57,38 @@ def peak_error(localizer: Localizer, grid: GridConvention, reads: Reading) -> fl
         predicted = located.points.double().cpu()
         errors.append(float(torch.linalg.vector_norm(predicted - expected)))
     return max(errors)
+
+
+@dataclass(frozen=True)
+class ReaderOfMaps:
+    """A localizer that reads matches, as one that is given maps.
+
+    The matches are made up of the maps: where a feature of the source occurs in the target, all other cells
+    move likewise, since a reader may look at the cells around a point, too.
+    """
+
+    reader: MatchesReader
+    gives: MatchesKind
+
+    def __call__(self, source: FeatureMap, target: FeatureMap, points: Tensor) -> Located:
+        """Predictions of the reader."""
+        products = torch.einsum("cyx,cvu->yxvu", source.data, target.data)
+        # Of several, as on maps that are equal, the first: the move is none then.
+        y, x, v, u = products.nonzero()[0].tolist()
+        rows, columns = torch.meshgrid(
+            torch.arange(source.cells.height), torch.arange(source.cells.width), indexing="ij"
+        )
+        rows, columns = rows + v - y, columns + u - x
+        lattices = [Lattice(each.frame, each.cells, each.grid) for each in (source, target)]
+        if self.gives == "flow":
+            flow = torch.stack([columns, rows]).to(products)
+            return self.reader.read(Matches(lattices[0], lattices[1], flow=flow), points)
+        volume = torch.zeros_like(products)
+        is_inside = (rows >= 0) & (rows < target.cells.height)
+        is_inside &= (columns >= 0) & (columns < target.cells.width)
+        starts = is_inside.nonzero(as_tuple=True)
+        volume[(*starts, rows[starts], columns[starts])] = 1.0
+        return self.reader.read(Matches(lattices[0], lattices[1], volume=volume), points)
 
 
 def reads_whole_pixels(localizer: Localizer) -> bool | None:

@@ -120,7 +120,7 @@ def _misfit(host: Host, extractor: ExtractorSpec, prompt: str) -> str:
 def _fitting(sweep: Sweep, host: Host, method: MethodSpec) -> list[tuple[tuple[str, ...], str]]:
     """The localizers that can read what a method gives, and those that cannot with the reason."""
     names = _distinct(sweep.localizers or (host.localizers[method.localizer].name,))
-    reasons = {name: _unreadable(host, method, name) for name in names}
+    reasons = {name: misfit_of(host, method, name) for name in names}
     parts: list[tuple[tuple[str, ...], str]] = []
     if fitting := tuple(name for name in names if not reasons[name]):
         parts.append((fitting, ""))
@@ -130,7 +130,7 @@ def _fitting(sweep: Sweep, host: Host, method: MethodSpec) -> list[tuple[tuple[s
     return parts
 
 
-def _unreadable(host: Host, method: MethodSpec, localizer: str) -> str:
+def misfit_of(host: Host, method: MethodSpec, localizer: str) -> str:
     """The reason why a localizer cannot read what a method gives; empty where it can."""
     spec = host.localizers[localizer]
     if method.matcher == NO_MATCHER:

@@ -36,7 +36,7 @@ WRONG = [
     (
         (),
         "doctor possition",
-        "unknown method, localizer, prompt, dataset or protocol 'possition'; did you mean position?",
+        "unknown method, matcher, localizer, prompt, dataset or protocol 'possition'; did you mean position?",
     ),
     # Values.
     (RUN, "--alphas 0", "'0' is not a list of positive numbers separated by commas"),
