@@ -20,7 +20,7 @@ from matchers.backbones.resnet import ResNet
 
 
 class PairedResNet(nn.Module):
-    """ResNets of source and target.
+    """ResNets of source and target, whose batch norms keep their statistics in training, too.
 
     Attributes:
         source, target: the networks; one and the same object where they are equal.
@@ -29,6 +29,7 @@ class PairedResNet(nn.Module):
     def __init__(self, source: ResNet, target: ResNet) -> None:
         super().__init__()
         self.source, self.target = source, target
+        self.train(False)
 
     @classmethod
     def of_doubled(cls, tensors: Mapping[str, Tensor], subject: str) -> Self:
@@ -60,6 +61,10 @@ class PairedResNet(nn.Module):
         kept = {name: tensor for name, tensor in tensors.items() if not _is_beyond(name, layers)}
         source, target = (ResNet.like(kept, subject).load(kept, subject) for _ in range(2))
         return cls(source, target)
+
+    def train(self, mode: bool = True) -> Self:
+        """Leaves the backbones as they are in use."""
+        return super().train(False)
 
     @property
     def is_shared(self) -> bool:

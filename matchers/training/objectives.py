@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from matchers.training.objective import Objective
 
 MODULES = {
+    "chm": "matchers.chm.objective",
+    "transformatcher": "matchers.transformatcher.objective",
     "cats": "matchers.cats.objective",
     "scorrsan": "matchers.scorrsan.objective",
     "semimatch": "matchers.semimatch.objective",
