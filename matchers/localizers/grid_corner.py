@@ -23,9 +23,10 @@ class GridCorner:
         sigma: standard deviation in cells of the Gaussian around each source cell's best target cell.
         beta: scores are multiplied by it before softmax: the inverse of a temperature.
         crop: whether cells on the border of a frame are dropped, and those that remain are laid corner to
-            corner on the picture, as the authors do. Positions in the target are then magnified by all cells
-            over the remaining ones, where corner to corner would ask for (all - 1) / (remaining - 1). False
-            goes by the frame instead, as does a border that is not of whole cells.
+            corner on the picture, as the authors do. Positions in the target are magnified by all cells over
+            the remaining ones: the frame's own scale, where corner to corner would ask for (all - 1) /
+            (remaining - 1). False goes by the frame on both sides, as does a border that is not of whole
+            cells.
         rounded: whether a query is moved to the nearest whole pixel.
     """
 

@@ -136,9 +136,10 @@ SMALL = PUBLISHED.model_copy(
         "image_size": 176,
         "border": 8,
         "rate": 1e-3,
+        "batch": 4,
         "epochs": None,
-        "steps": 300,
-        "milestones": (225,),
+        "steps": 500,
+        "milestones": (375,),
         "options": {**PUBLISHED.options, "layer": 2, "third_kernel": 3, "fourth_kernel": 1},
     }
 )

@@ -111,9 +111,9 @@ METHODS = (
         notes=DIRECTION
         + READING
         + "The picture fills 288 pixels of the 320 x 320 input; the outermost cells, which show the border, "
-        "are dropped, and positions in the target are magnified by 20/18, where corner to corner would ask "
-        "for 19/17, as in the authors' evaluation. The paper measures on PF-PASCAL in a frame of 288 x 288. "
-        "Its program loads checkpoints that lack tensors; here such a file is refused.",
+        "are dropped: queries see the remaining 18 corner to corner, and positions in the target are "
+        "magnified by 20/18, as in the authors' evaluation. The paper measures on PF-PASCAL in a frame of "
+        "288 x 288. Its program loads checkpoints that lack tensors; here such a file is refused.",
     ),
 )
 
