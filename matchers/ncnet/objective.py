@@ -75,9 +75,9 @@ def make_blur(consensus: NeighConsensus, gain: float) -> None:
     convolutions = [layer for layer in consensus.conv if isinstance(layer, Convolution4d)]
     for convolution in convolutions:
         convolution.weight.abs_()
-        convolution.weight /= convolution.weight.sum((0, 2, 3, 4, 5), keepdim=True)
+        convolution.weight.div_(convolution.weight.sum((0, 2, 3, 4, 5), keepdim=True))
         convolution.bias.zero_()
-    convolutions[-1].weight *= gain / 2
+    convolutions[-1].weight.mul_(gain / 2)
 
 
 def best_probabilities(correlation: Tensor) -> Tensor:
