@@ -10,8 +10,8 @@ from torch import Tensor
 from harness.errors import UserError
 from harness.specs import FeatureMap, Lattice, MakeContext, Matches
 from matchers.simsc.files import load_temperature
-from matchers.simsc.network import RANGE, score_cells
 from matchers.simsc.names import SOURCE
+from matchers.simsc.network import RANGE, score_cells
 
 
 class SimScMatcher:

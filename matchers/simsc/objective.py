@@ -15,8 +15,8 @@ from harness.localizers.on_grid import SoftArgmax
 from harness.specs import Lattice, Matches, Scalar
 from matchers.backbones.inputs import stretched_prepare
 from matchers.simsc.files import BackboneTensors, file_of, make_simsc, read_backbone
-from matchers.simsc.network import SimSc, Temperature
 from matchers.simsc.names import SOURCE, Kind
+from matchers.simsc.network import SimSc, Temperature
 from matchers.training.objective import Batch, Losses, Objective, ParameterGroups, Tensors, TrainingSettings
 
 READING = SoftArgmax(temperature=1.0)
