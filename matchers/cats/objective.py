@@ -91,7 +91,11 @@ def make_network(tensors: Tensors, settings: TrainingSettings) -> TrainedCats:
             f"grid, projection, heads: a width of {shape.width} (grid x grid + projection) does not halve, "
             f"or is not that of {shape.heads} heads; choose another projection"
         )
-    return TrainedCats(backbone, shape, levels)
+    network = TrainedCats(backbone, shape, levels)
+    # The transformer adds nothing at first: what it refines is the backbone's own correlation.
+    nn.init.zeros_(network.decoder.proj.weight)
+    nn.init.zeros_(network.decoder.proj.bias)
+    return network
 
 
 def end_point_error(volume: Tensor, batch: Batch, temperature: float) -> Tensor:
@@ -171,7 +175,7 @@ SMALL = PUBLISHED.model_copy(
         "image_size": 128,
         "rate": 1e-3,
         "backbone_rate": 3e-4,
-        "batch": 16,
+        "batch": 8,
         "epochs": None,
         "steps": 500,
         "milestones": (),
@@ -215,7 +219,8 @@ OBJECTIVE = Objective(
     notes=(
         "Settings are those for SPair-71k. A cell learns from all keypoints within 17/16 of a cell of its "
         "centre, as in the authors' program: from their mean to the goal of the last one. Differs: the "
-        "backbone's batch norm keeps its means, and layers that are not read are left out of the file. "
+        "backbone's batch norm keeps its means, the transformer's last layer begins with zeros, and layers "
+        "that are not read are left out of the file. "
         "Source cells are looked up and target points predicted, as the recipe asks, while the authors' "
         "network looks up the target of each pair."
     ),
