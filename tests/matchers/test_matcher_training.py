@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from support.matcher_trainings import make_workspace, train_words, weight_bytes
 import matchers.training.loop
 from harness.cli import status
 from matchers.backbones.checkpoints import read_checkpoint
+from matchers.dhpf.objective import OBJECTIVE
 
 
 @pytest.fixture(scope="module")
@@ -98,15 +100,19 @@ def test_a_signal_saves_the_step_it_comes_at(whole, workspace, tmp_path, monkeyp
     assert weight_bytes(tmp_path) == weight_bytes(whole)
 
 
-def test_a_loss_that_is_not_finite_ends_the_training_in_one_line(workspace, tmp_path, bench):
-    done = bench(
-        *train_words(
-            workspace, "dhpf", out=tmp_path, rate="1e5", steps=8, validate_every=8, validation_split="none"
-        )
-    )
+def test_a_loss_that_is_not_finite_ends_the_training_in_one_line(workspace, tmp_path, bench, monkeypatch):
+    def failing(network, batch, settings, generator):
+        losses = OBJECTIVE.loss(network, batch, settings, generator)
+        return losses if batch.step < 3 else {"loss": losses["loss"] / 0}
+
+    monkeypatch.setattr("matchers.dhpf.objective.OBJECTIVE", replace(OBJECTIVE, loss=failing))
+    words = train_words(workspace, "dhpf", out=tmp_path)
+    done = bench(*words)
     assert done.status == 1
-    assert "the loss is " in done.complaint and "lower --rate" in done.complaint
-    assert json.loads((tmp_path / "record.json").read_text())["status"] == "stopped"
+    assert "the loss is inf at step 4" in done.complaint and "lower --rate" in done.complaint
+    record = json.loads((tmp_path / "record.json").read_text())
+    assert (record["status"], record["step"]) == ("stopped", 3)
+    assert read_checkpoint(tmp_path / "best.safetensors").settings["step"] == 2
 
 
 @pytest.mark.parametrize(
