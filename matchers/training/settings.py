@@ -92,7 +92,7 @@ def choose_settings(
         if name in own:
             own[name] = _read_value(name, text, own[name])
         elif name in TrainingSettings.model_fields and name not in ("options", "supervision"):
-            given[name] = text
+            given[name] = text.split(",") if name == "milestones" else text
         else:
             known = ", ".join(sorted({*own, *_FURTHER}))
             raise UserError(f"--set {name}: method '{objective.method}' has no such setting; it has {known}")
@@ -101,13 +101,21 @@ def choose_settings(
     elif "epochs" in given:
         given["steps"] = None
     try:
-        return TrainingSettings.model_validate({**base.model_dump(), **given, "options": own})
+        chosen = TrainingSettings.model_validate({**base.model_dump(), **given, "options": own})
+        return chosen if "milestones" in given else _with_milestones_moved(base, chosen)
     except pydantic.ValidationError as error:
         problem = error.errors()[0]
         name = ".".join(map(str, problem["loc"]))
         raise UserError(
             f"--set {name}: {problem['input']!r} is not a value of it ({cut(problem['msg'])})"
         ) from error
+
+
+def _with_milestones_moved(base: TrainingSettings, chosen: TrainingSettings) -> TrainingSettings:
+    """Milestones at the same shares of a training whose length the user has changed."""
+    before, now = base.steps or base.epochs or 1, chosen.steps or chosen.epochs or 1
+    moved = tuple(round(milestone * now / before) for milestone in base.milestones)
+    return chosen.model_copy(update={"milestones": moved})
 
 
 _FURTHER = tuple(

@@ -138,5 +138,8 @@ def test_the_users_settings_go_before_the_objectives():
     )
     assert (chosen.rate, chosen.batch) == (0.5, SFNET.small.batch)
     assert (chosen.epochs, chosen.steps) == (3, None) and chosen.options["flow_weight"] == 2.0
+    share = SFNET.small.milestones[0] / SFNET.small.steps
+    assert choose_settings(SFNET, "small", {"steps": 40}, {}).milestones == (round(40 * share),)
+    assert choose_settings(SFNET, "small", {"steps": 40}, {"milestones": "5,6"}).milestones == (5, 6)
     with pytest.raises(UserError, match="--set smooth_weight: 'nan' is not a number"):
         choose_settings(SFNET, "small", {}, {"smooth_weight": "nan"})
