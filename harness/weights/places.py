@@ -97,7 +97,8 @@ def remedy(source: WeightSource, root: Path | None = None) -> str:
     by_hand = manual_remedy(source, root)
     origins = ", else ".join([*source.mirrors, *(file.url for file in source.downloads)])
     if not origins:
-        return by_hand
+        # Files that no program can fetch, such as those on a drive behind a page of questions.
+        return f"{source.advice}; {by_hand}" if source.advice else by_hand
     advice = f" ({source.advice})" if source.advice else ""
     return f"'bench weights fetch {source.name}' gets {origins}{advice}, or {by_hand}"
 

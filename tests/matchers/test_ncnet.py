@@ -11,6 +11,7 @@ import torch
 from harness.errors import UserError
 from harness.frames import Size
 from harness.specs import ImageRequest, MakeContext
+from harness.weights.places import missing_message
 from matchers.backbones.checkpoints import save_checkpoint
 from matchers.backbones.resnet import ResNet
 from matchers.convolution4d import swap_sides
@@ -184,3 +185,12 @@ def test_reduced_precision_is_near(weights, tmp_path):
     exact, near = volumes
     assert not torch.equal(exact, near)
     torch.testing.assert_close(near, exact, rtol=0, atol=0.1 * float(exact.max()))
+
+
+def test_weights_on_a_drive_are_told_with_their_place(tmp_path):
+    """What no command can fetch: the message has the advice, and names no command."""
+    message = missing_message(pwarpc.WEIGHTS[0], tmp_path)
+    assert "Google Drive" in message
+    assert "bench weights fetch" not in message
+    assert "--weights pwarpc-ncnet=PATH" in message
+    assert "'bench weights fetch ncnet' gets https://" in missing_message(ncnet.WEIGHTS[0], tmp_path)
