@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from harness.specs import NO_MATCHER, NetworkTraining, WeightSource
 from matchers import weights
 from matchers.backbones import spec as backbones
 from matchers.cats import spec as cats
@@ -41,8 +44,22 @@ def _collect(name: str) -> tuple[Any, ...]:
     return tuple(spec for module in SPECS for spec in getattr(module, name, ()))
 
 
+def _training_in(path: Path) -> NetworkTraining:
+    from matchers.backbones.checkpoints import training_in
+
+    return training_in(path)
+
+
+def _with_training(source: WeightSource) -> WeightSource:
+    """A source of networks that `bench train` makes files of, which say what they were trained on."""
+    is_trained = source.name.removeprefix("tiny-") in {
+        method.name for method in METHODS if method.matcher != NO_MATCHER
+    }
+    return replace(source, training=_training_in) if is_trained else source
+
+
 EXTRACTORS = _collect("EXTRACTORS")
 MATCHERS = _collect("MATCHERS")
 LOCALIZERS = _collect("LOCALIZERS")
 METHODS = _collect("METHODS")
-WEIGHTS = _collect("WEIGHTS")
+WEIGHTS = tuple(_with_training(source) for source in _collect("WEIGHTS"))

@@ -266,6 +266,7 @@ RULES: Mapping[type, Mapping[str, Rule]] = {
         "refused": _sequence("Refusal", lambda value: isinstance(value, Refusal)),
         "stand_in": _optional(_WORD),
         "trained_on": _TEXT,
+        "training": _optional(_FUNCTION),
         "advice": _TEXT,
         "download_bytes": _BYTES,
         **_PROSE,

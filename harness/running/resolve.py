@@ -179,7 +179,12 @@ class ResolvedCell:
             features=self.weights.features,
             supervision=self.training.supervision,
             trained_on=self.training.dataset,
-            tuned_on=tuned_on_of(self.method, self.learned, is_changed=bool(self.cell.changed)),
+            tuned_on=tuned_on_of(
+                self.method,
+                self.learned,
+                is_changed=bool(self.cell.changed),
+                network=self.training.tuned_on,
+            ),
             fed=self.fed,
             notes=self.method.notes,
         )
@@ -237,7 +242,7 @@ def resolve_cell(resources: Resources, cell: Cell) -> ResolvedCell:
         fed=fed,
         weights=weights,
         learned=learned,
-        training=training_of(host, method, prompt.spec if prompt else None, learned),
+        training=training_of(host, method, prompt.spec if prompt else None, learned, used),
         engine=resources.engine,
     )
 

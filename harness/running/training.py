@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from harness.plugins.host import Host
-from harness.specs import LearnedFile, MethodSpec, PromptSpec
+from harness.specs import LearnedFile, MethodSpec, NetworkTraining, PromptSpec
 from harness.specs.tuning import USERS_CHOICE, without_repeats
+from harness.weights.choice import Weights
 
 UNKNOWN_DATASET = "?"
 """Stands for the training data of a learned prompt whose file does not say them."""
@@ -21,33 +24,44 @@ class Training(NamedTuple):
     Attributes:
         supervision: the stronger one of the two.
         dataset: `a` or `a+b`; None where nothing was trained.
+        tuned_on: data on which the network's own file was chosen among others.
     """
 
     supervision: str
     dataset: str | None
+    tuned_on: tuple[str, ...] = ()
 
 
 def training_of(
-    host: Host, method: MethodSpec, prompt: PromptSpec | None, learned: LearnedFile | None
+    host: Host,
+    method: MethodSpec,
+    prompt: PromptSpec | None,
+    learned: LearnedFile | None,
+    used: Mapping[str, Weights] = MappingProxyType({}),
 ) -> Training:
     """The training behind a method with a prompt that need not be its own.
 
     Args:
         prompt: None for a method without prompts.
         learned: file of the learned prompt; None for a prompt that is not learned.
+        used: the weights that the networks read, by the name of their source.
     """
-    supervision, datasets = _network_training(host, method)
+    facts = _facts_of_files(method, used)
+    supervision, datasets = _network_training(host, method, facts)
     if prompt and learned:
         of_prompt = _prompt_supervision(host, prompt)
         supervision = max(supervision, of_prompt, key=_ORDER.index)
         dataset = learned.trained_on or UNKNOWN_DATASET
         if dataset not in datasets:
             datasets.append(dataset)
-    return Training(supervision, "+".join(datasets) or None)
+    tuned_on = without_repeats([entry for each in facts for entry in each.tuned_on])
+    return Training(supervision, "+".join(datasets) or None, tuned_on)
 
 
-def tuned_on_of(method: MethodSpec, learned: LearnedFile | None, *, is_changed: bool) -> tuple[str, ...]:
-    """Data on which the choices behind a cell were made: the recipe's, its prompt's, and the user's own.
+def tuned_on_of(
+    method: MethodSpec, learned: LearnedFile | None, *, is_changed: bool, network: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Data on which the choices behind a cell were made: the recipe's, its files', and the user's own.
 
     A recipe does not say which choice was made on which of its data, so these stay where the user changes a
     parameter.
@@ -55,8 +69,9 @@ def tuned_on_of(method: MethodSpec, learned: LearnedFile | None, *, is_changed: 
     Args:
         learned: file of the learned prompt; None for a prompt that is not learned.
         is_changed: whether the user set a parameter to another value than the recipe's.
+        network: data on which the network's file was chosen among others.
     """
-    entries = list(method.tuned_on)
+    entries = [*method.tuned_on, *network]
     if learned:
         entries += learned.tuned_on
     if is_changed:
@@ -64,8 +79,29 @@ def tuned_on_of(method: MethodSpec, learned: LearnedFile | None, *, is_changed: 
     return without_repeats(entries)
 
 
-def _network_training(host: Host, method: MethodSpec) -> tuple[str, list[str]]:
+def _facts_of_files(method: MethodSpec, used: Mapping[str, Weights]) -> list[NetworkTraining]:
+    """What is known of the training of the files that are used, of those that a recipe's training made."""
+    facts: list[NetworkTraining] = []
+    for weights in used.values():
+        inspect = weights.source.training
+        if inspect is None:
+            continue
+        training = inspect(weights.path)
+        if not training.trained_on:
+            # The recipe's is that of the published file; of a file of the user's own nobody knows it.
+            is_own = weights.location.kind == "own"
+            known = "" if is_own else weights.source.trained_on or method.trained_on
+            training = training._replace(trained_on=known or UNKNOWN_DATASET)
+        facts.append(training)
+    return facts
+
+
+def _network_training(
+    host: Host, method: MethodSpec, facts: Sequence[NetworkTraining]
+) -> tuple[str, list[str]]:
     """Supervision and training data of a method's network alone."""
+    if facts:
+        return method.supervision, list(dict.fromkeys(each.trained_on for each in facts))
     if method.trained_on:
         return method.supervision, [method.trained_on]
     own_prompt = host.prompts.get(method.prompt)

@@ -60,7 +60,7 @@ from harness.specs.reported import ReportedSpec
 from harness.specs.shared import SharedObjects
 from harness.specs.trainers import TrainerSpec
 from harness.specs.tuning import NOT_STATED
-from harness.specs.weights import Refusal, WeightSource
+from harness.specs.weights import NetworkTraining, Refusal, WeightSource
 
 __all__ = [
     "AVERAGINGS",
@@ -96,6 +96,7 @@ __all__ = [
     "MatchesKind",
     "MatchesReader",
     "MethodSpec",
+    "NetworkTraining",
     "NotedDataset",
     "PairDataset",
     "PairExtractor",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from harness.specs.bibtex import check_citation
 from harness.specs.common import RemoteFile, Scalar
@@ -23,6 +24,19 @@ class Refusal:
     why: str
     names: tuple[str, ...] = ()
     marks: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
+
+
+class NetworkTraining(NamedTuple):
+    """What a file says of the training of the network in it.
+
+    Attributes:
+        trained_on: the dataset; empty where the file does not say it.
+        tuned_on: data on which it was chosen among others, as `MethodSpec.tuned_on` has them: the validation
+            split whose PCK chose a step.
+    """
+
+    trained_on: str = ""
+    tuned_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +66,8 @@ class WeightSource:
         stand_in: name of the bundled source that replaces them under `--weights tiny`.
         trained_on: the dataset whose pictures they know, for small networks that were trained on one alone;
             a run on other pictures says so.
+        training: local path -> what the file says of its own training, for networks that are trained for
+            matching; None for those whose training is no matter of the table, as of a backbone's.
         advice: steps of the user before they can be fetched, such as accepting a licence.
         download_bytes: about what a fetch brings, in bytes; None where nobody says it.
         citation: BibTeX of the paper that brought the network, for `bench cite`; empty where there is none.
@@ -70,6 +86,7 @@ class WeightSource:
     refused: tuple[Refusal, ...] = ()
     stand_in: str | None = None
     trained_on: str = ""
+    training: Callable[[Path], NetworkTraining] | None = None
     advice: str = ""
     download_bytes: int | None = None
     description: str = ""

@@ -21,7 +21,7 @@ from harness.files import replacing
 from harness.networks.comparing import AGAIN
 from harness.networks.filling import fill_network
 from harness.networks.tensor_files import read_tensors
-from harness.specs import Scalar
+from harness.specs import NetworkTraining, Scalar
 
 SETTINGS = "settings"
 """Key of a safetensors file's metadata: a JSON object of scalars."""
@@ -200,3 +200,16 @@ def _without_parallel(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _is_another(tensors: Mapping[str, Tensor]) -> str:
     example = min(tensors, default="nothing")
     return f"it holds {len(tensors)} tensors of other names, such as {example}; give this network's own file"
+
+
+def training_in(path: Path) -> NetworkTraining:
+    """What a file of `bench train` says of its training; nothing for any other file.
+
+    Raises:
+        UserError: the file's settings cannot be read.
+    """
+    settings = read_settings(path)
+    dataset, split = settings.get("dataset"), settings.get("validation_split")
+    if not dataset:
+        return NetworkTraining()
+    return NetworkTraining(str(dataset), (f"{dataset}/{split}",) if split else ())

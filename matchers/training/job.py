@@ -235,10 +235,15 @@ def _make_validation(host: Host, request: Request, objective: Objective, data: D
 
 def _facts(settings: Settings) -> dict[str, Scalar]:
     """Facts of the making in a file's settings, equal for two equal trainings."""
+    chosen: dict[str, Scalar] = {}
+    if settings.validation_split:
+        # Its PCK chooses the step.
+        chosen["validation_split"] = settings.validation_split
     return {
         "method": settings.method,
         "dataset": settings.dataset,
         "split": settings.split,
+        **chosen,
         "backbone": settings.weights,
         "recipe": settings.recipe,
         "seed": settings.seed,

@@ -24,6 +24,8 @@ from harness.specs import (
     MatcherSpec,
     Matches,
     MethodSpec,
+    NetworkTraining,
+    WeightSource,
 )
 
 
@@ -79,7 +81,7 @@ def method(name, matcher_name, localizer="argmax"):
 def with_matchers(monkeypatch):
     """Adds an extractor `small`, matchers and methods to what `bench` in this process loads."""
 
-    def add(matchers, methods, extract=extract, localizers=()):
+    def add(matchers, methods, extract=extract, localizers=(), weights=()):
         module = types.ModuleType("mine")
         made = types.SimpleNamespace(extract=extract)
         specs = [ExtractorSpec(name="small", make=lambda context: made, image_size=(48, 48))]
@@ -87,6 +89,7 @@ def with_matchers(monkeypatch):
         module.bench_matchers = hookimpl(lambda: list(matchers))
         module.bench_methods = hookimpl(lambda: list(methods))
         module.bench_localizers = hookimpl(lambda: list(localizers))
+        module.bench_weights = hookimpl(lambda: list(weights))
 
         def load(blocked=()):
             host = load_plugins(blocked, points=[])
@@ -315,3 +318,29 @@ def test_matchers_are_listed_and_shown(bench, with_matchers):
     assert "methods matched" in card
     listed = {each["name"]: each for each in json.loads(bench("list", "methods", "--json").out)}
     assert listed["matched"]["parameters"] == {"power": {"default": 1, "description": "exponent"}}
+
+
+def test_tables_say_what_a_networks_own_file_was_trained_on(bench, photos, tmp_path, with_matchers):
+    """Of the published file the recipe says it; of a bundled one its source; of a user's the file alone."""
+    said = {"told.pt": NetworkTraining("birds", ("birds/val",))}
+    files = {name: tmp_path / name for name in ("bundled.pt", "told.pt", "silent.pt")}
+    for path in files.values():
+        path.write_bytes(b"0")
+    read = lambda path: said.get(path.name, NetworkTraining())  # noqa: E731
+    sources = [
+        WeightSource(name="net", file="bundled.pt", locate=lambda: files["bundled.pt"], training=read),
+        WeightSource(name="other", locate=lambda: files["silent.pt"]),
+    ]
+    recipe = replace(method("matched", "cosines"), trained_on="spair-71k", supervision="K", tuned_on=())
+    with_matchers([matcher(weights=("net", "other"))], [recipe], weights=sources)
+    trained = {}
+    for name in ("", "told.pt", "silent.pt"):
+        words = ("--weights", f"net={files[name]}") if name else ()
+        assert run(bench, photos, tmp_path / f"r{name}", "--methods", "matched", *words).status == 0
+        cell = the_record(tmp_path / f"r{name}")["cell"]
+        trained[name] = (cell["trained_on"], cell["tuned_on"])
+    assert trained == {
+        "": ("spair-71k", []),
+        "told.pt": ("birds", ["birds/val"]),
+        "silent.pt": ("?", []),
+    }

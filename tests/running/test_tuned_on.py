@@ -9,7 +9,7 @@ import pytest
 
 from harness.plugins.loading import load_plugins
 from harness.running.training import tuned_on_of
-from harness.specs import NOT_STATED, LearnedFile, MethodSpec
+from harness.specs import NO_MATCHER, NOT_STATED, LearnedFile, MethodSpec
 from harness.specs.tuning import USERS_CHOICE
 
 
@@ -53,6 +53,7 @@ def test_built_in_methods():
             ("dift", "sd-dino", "sd-dino-star", "dinov1", "dinov2", "dinov3"),
             (NOT_STATED,),
         ),
+        **dict.fromkeys((name for name in methods if methods[name].matcher != NO_MATCHER), (NOT_STATED,)),
     }
 
 
