@@ -50,7 +50,9 @@ def make_network(tensors: Tensors, settings: TrainingSettings) -> SimSc:
     if not isinstance(tensors, BackboneTensors):
         raise TypeError("SimSC starts from the tensors that `read_backbone` reads")
     temperature = Temperature(cast("Kind", settings.options["temperature"]), settings.number("start"))
-    network = make_simsc(tensors, temperature, "the backbone of SimSC")
+    # Copies: transformers takes tensors as they are, and training would change those that were given.
+    own = BackboneTensors({name: part.clone() for name, part in tensors.items()}, tensors.configuration)
+    network = make_simsc(own, temperature, "the backbone of SimSC")
     patch = network.card.patch
     if settings.image_size % patch:
         raise UserError(
