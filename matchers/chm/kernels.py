@@ -66,6 +66,16 @@ class KernelShape:
         groups, sizes = _spatial_groups(self.sharing, self.side)
         return (parameters / sizes.to(parameters))[groups.to(parameters.device)]
 
+    def parallel_groups(self) -> Tensor:
+        """(P) 1 for groups of equal offsets in source and target, 0 for all others."""
+        groups, _ = _spatial_groups(self.sharing, self.side)
+        offsets = product(range(-(self.side // 2), self.side // 2 + 1), repeat=4)
+        numbers = groups.flatten().tolist()
+        equal = {group for group, (i, j, k, m) in zip(numbers, offsets, strict=True) if (i, j) == (k, m)}
+        return torch.tensor(
+            [float(number in equal) for number in range(len(_group_sizes(self.sharing, self.side)))]
+        )
+
     def over_scales(self, parameters: Sequence[Tensor]) -> Tensor:
         """Kernel (3, 3, k, k, k, k); its weights are divided by the number of pairs of scales, too."""
         position_kernels: dict[int, Tensor] = {}

@@ -22,6 +22,11 @@ SIGMA, REACH = 17.0, Reach(0.1)
 """Of the reading, in training as later."""
 
 
+GAINS, MIDDLES = (10.0, 60.0), (0.5, 0.5)
+"""Of the two convolutions that a training begins with: slopes of what they put out over the mean of the votes
+that agree, and the mean at which they put out 0."""
+
+
 def lose(network: nn.Module, batch: Batch, settings: TrainingSettings, generator: torch.Generator) -> Losses:
     """Mean squared distance of transferred keypoints, where images are from -1 to 1."""
     offsets = transferred_offsets(network(batch.source, batch.target), batch, SIGMA, REACH)
@@ -34,7 +39,26 @@ def make_network(tensors: Tensors, settings: TrainingSettings) -> Chm:
     channels = backbone.source.channels[backbone.source.levels_of(LAYER)[-1]]
     sharing: Sharing = "iso" if settings.options["kernel"] == "iso" else "psi"
     shape = KernelShape(sharing, settings.whole("side"))
-    return Chm(backbone, ChmLearner(channels, settings.whole("width"), shape))
+    learner = ChmLearner(channels, settings.whole("width"), shape)
+    begin_as_consensus(learner)
+    return Chm(backbone, learner)
+
+
+def begin_as_consensus(learner: ChmLearner) -> None:
+    """Sets both convolutions so that matches count whose neighbours on both sides are matched likewise.
+
+    From random positive weights every sum of votes is large: the sigmoid is 1 everywhere, nothing tells one
+    match from another, and no gradient comes back.
+    """
+    parallel = learner.chm6d.shape.parallel_groups()
+    share = parallel / parallel.sum()
+    with torch.no_grad():
+        for number, parameter in enumerate(learner.chm6d.param):
+            # The first set is that of the same two scales.
+            parameter.copy_(GAINS[0] * share if number == 0 else torch.zeros_like(share))
+        learner.chm6d.bias.fill_(-GAINS[0] * MIDDLES[0])
+        learner.chm4d.weight.copy_(GAINS[1] * share)
+        learner.chm4d.bias.fill_(-GAINS[1] * MIDDLES[1])
 
 
 def groups(network: nn.Module) -> ParameterGroups:
@@ -93,6 +117,7 @@ OBJECTIVE = Objective(
     notes=(
         "Distances are averaged within a pair and then over pairs. The backbones' batch norms keep the "
         "statistics that they start with. How many epochs the authors trained is not known; 10 is "
-        "TransforMatcher's number. A file has the layers of the backbones that are read: 1 to 3."
+        "TransforMatcher's number. Ours: the convolutions begin as a consensus of "
+        "neighbours. A file has the layers of the backbones that are read: 1 to 3."
     ),
 )
