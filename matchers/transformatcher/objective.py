@@ -31,6 +31,10 @@ SIGMA, REACH = 10.0, Reach(0.1, constant=1e-5)
 """Of the reading in training; later it reaches half as far."""
 
 
+GAIN = 40.0
+"""Score of a match that a training begins with, over the mean cosine of the levels."""
+
+
 def lose(network: nn.Module, batch: Batch, settings: TrainingSettings, generator: torch.Generator) -> Losses:
     """Mean distance of transferred keypoints, where images are from -1 to 1."""
     offsets = transferred_offsets(network(batch.source, batch.target), batch, SIGMA, REACH)
@@ -50,7 +54,30 @@ def make_network(tensors: Tensors, settings: TrainingSettings) -> TransforMatche
         HEAD_WIDTH,
         GROWTH * width,
     )
+    begin_as_mean(head)
     return TransforMatcher(backbone, head)
+
+
+def begin_as_mean(head: MatchToMatch) -> None:
+    """Sets the head so that a match's score is the mean cosine of the levels, times GAIN.
+
+    From random weights all scores are alike, so that the softmax takes every point to the middle of the
+    picture; the first feature of a token carries the mean, and what blocks add to it is learned.
+    """
+    embedding, original = head.to_embedding[1], head.to_original[0]
+    assert isinstance(embedding, nn.Linear) and isinstance(original, nn.Linear)
+    with torch.no_grad():
+        embedding.weight[0] = 1 / embedding.in_features
+        embedding.bias[0] = 0
+        original.weight.zero_()
+        original.weight[0, 0] = GAIN
+        original.bias.zero_()
+        for block in head.trans_nc:
+            assert isinstance(block, nn.ModuleList)
+            for layer in block:
+                last = [module for module in layer.modules() if isinstance(module, nn.Linear)][-1]
+                last.weight.zero_()
+                last.bias.zero_()
 
 
 def groups(network: nn.Module) -> ParameterGroups:
@@ -109,6 +136,6 @@ OBJECTIVE = Objective(
     },
     notes=(
         "Distances are averaged within a pair and then over pairs. The backbones' batch norms keep the "
-        "statistics that they start with."
+        "statistics that they start with. Ours: the head begins as the mean of the levels' cosines."
     ),
 )
