@@ -18,6 +18,7 @@ from harness.specs import (
     WeightSource,
 )
 from matchers import citations
+from matchers.direction import DIRECTION
 
 SOURCE = "cats"
 
@@ -79,12 +80,6 @@ LOCALIZERS = (
         description="displacements by soft-argmax, enlarged and read at the point's whole pixel "
         "(CATs, SemiMatch, SCorrSAN)",
     ),
-)
-
-DIRECTION = (
-    "The authors look up points of the target, so the roles are swapped here: their target is the source. "
-    "Where a list does not have every pair in both orders, as PF-PASCAL's, the split test-reversed asks what "
-    "their program asked. "
 )
 
 READING = (

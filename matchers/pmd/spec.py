@@ -6,7 +6,8 @@ from functools import partial
 
 from harness.specs import ExtractorSpec, MakeContext, Matcher, MatcherSpec, MethodSpec, WeightSource
 from matchers import citations
-from matchers.sfnet.spec import DIRECTION, READING, input_size, make_extractor
+from matchers.direction import DIRECTION
+from matchers.sfnet.spec import READING, input_size, make_extractor
 
 SOURCE = "pmd"
 

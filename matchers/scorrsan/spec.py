@@ -14,7 +14,8 @@ from harness.specs import (
     WeightSource,
 )
 from matchers import citations
-from matchers.cats.spec import DIRECTION, READING, input_size
+from matchers.cats.spec import READING, input_size
+from matchers.direction import DIRECTION
 
 SOURCE = "scorrsan"
 

@@ -6,7 +6,8 @@ from functools import partial
 
 from harness.specs import ExtractorSpec, MatcherSpec, MethodSpec, WeightSource
 from matchers import citations
-from matchers.cats.spec import DIRECTION, READING, input_size, make_extractor, make_matcher
+from matchers.cats.spec import READING, input_size, make_extractor, make_matcher
+from matchers.direction import DIRECTION
 
 SOURCE = "semimatch"
 

@@ -18,6 +18,7 @@ from harness.specs import (
     WeightSource,
 )
 from matchers import citations
+from matchers.direction import DIRECTION
 
 if TYPE_CHECKING:
     from matchers.sfnet.extractor import AdaptedFeatures
@@ -84,12 +85,6 @@ LOCALIZERS = (
         citation=citations.SFNET,
         description="kernel soft-argmax for each source cell, cells corner to corner (SFNet, PMD)",
     ),
-)
-
-DIRECTION = (
-    "The authors look up points of the target, so the roles are swapped here: their target is the source. "
-    "Where a list does not have every pair in both orders, as PF-PASCAL's, the split test-reversed asks what "
-    "their program asked. "
 )
 
 READING = (
