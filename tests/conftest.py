@@ -59,10 +59,21 @@ def bench(capsys):
 @pytest.fixture(scope="session")
 def plugin_site(tmp_path_factory) -> Path:
     """A folder into which pip has installed the test plugins, the broken one too."""
+    return install_packages(tmp_path_factory, "bench-toy", "bench-broken")
+
+
+@pytest.fixture(scope="session")
+def pairs_site(tmp_path_factory) -> Path:
+    """A folder into which pip has installed the plugin with matchers."""
+    return install_packages(tmp_path_factory, "bench-pairs")
+
+
+def install_packages(tmp_path_factory, *names: str) -> Path:
+    """Installs packages of `tests/packages` with pip, into a folder of their own."""
     site = tmp_path_factory.mktemp("site")
     source = tmp_path_factory.mktemp("source")
     packages = []
-    for name in ("bench-toy", "bench-broken"):
+    for name in names:
         # From a copy: building writes beside the source.
         packages.append(str(source / name))
         subprocess.run(["cp", "-r", str(ROOT / "tests" / "packages" / name), str(source)], check=True)
@@ -105,7 +116,7 @@ def bench_with(bench, monkeypatch):
 
     def forget():
         importlib.invalidate_caches()
-        for name in ("bench_toy", "bench_broken"):
+        for name in ("bench_toy", "bench_broken", "bench_pairs"):
             sys.modules.pop(name, None)
 
     def install(site: Path):

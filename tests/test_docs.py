@@ -157,7 +157,13 @@ def test_example_localizer_works():
 
 @pytest.mark.parametrize(
     ("kind", "name"),
-    [("extractor", "my-vit"), ("localizer", "nearest"), ("prompt", "close-up"), ("dataset", "houses")],
+    [
+        ("extractor", "my-vit"),
+        ("matcher", "mutual"),
+        ("localizer", "nearest"),
+        ("prompt", "close-up"),
+        ("dataset", "houses"),
+    ],
 )
 def test_pages_show_what_new_plugin_writes(kind, name, bench, tmp_path):
     page = ROOT / "docs" / "guides" / f"{kind}.md"

@@ -34,6 +34,10 @@ KINDS: Mapping[str, Kind] = {
         what="feature extractor",
         run="run --methods {name},position --limit 60",
     ),
+    "matcher": Kind(
+        what="matcher",
+        run="run --methods {name},hog --limit 60",
+    ),
     "localizer": Kind(
         what="localizer",
         run="run --methods hog --localizers {name},argmax --limit 60",

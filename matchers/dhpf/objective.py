@@ -175,9 +175,9 @@ PUBLISHED = TrainingSettings(
 
 SMALL = PUBLISHED.model_copy(
     update={
-        "image_size": 128,
+        "image_size": 96,
         "epochs": None,
-        "steps": 300,
+        "steps": 500,
         "options": {**PUBLISHED.options, "reduction": 2, "hidden": 16},
     }
 )

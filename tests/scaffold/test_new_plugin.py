@@ -114,6 +114,7 @@ def test_what_to_do_next_is_printed(bench, tmp_path):
         ("extractor", "run --methods own-extractor"),
         ("extractor", "doctor own-extractor"),
         ("extractor", "show own-extractor"),
+        ("matcher", "run --methods own-matcher"),
         ("localizer", "run --methods hog --localizers own-localizer"),
         ("prompt", "run --methods dift --prompts own-prompt"),
         ("dataset", "run --methods hog --datasets own-dataset"),
