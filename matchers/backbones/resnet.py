@@ -65,7 +65,7 @@ class ResNet(nn.Module):
 
     @classmethod
     def like(cls, tensors: Mapping[str, Tensor], subject: str = "ResNet") -> Self:
-        """Makes the network that some tensors belong to; its own are still random.
+        """Makes the network that some tensors belong to; its own hold nothing yet.
 
         Args:
             tensors: with torchvision's names; those of `fc` do not matter.
@@ -86,9 +86,15 @@ class ResNet(nn.Module):
             if name not in tensors or tensors[name].ndim != 4:
                 raise UserError(f"{subject}: holds no ResNet: {name} is missing, or not a convolution's")
         widths = [len(tensors[name]) for name in names]
-        # Nobody's stream of random numbers depends on what was loaded.
-        with torch.random.fork_rng(devices=()):
-            return cls(len(tensors["conv1.weight"]), widths, blocks, last == "conv3")
+        # Random numbers would take longer than all the rest, and be written over.
+        with torch.device("meta"):
+            network = cls(len(tensors["conv1.weight"]), widths, blocks, last == "conv3")
+        network.to_empty(device="cpu")
+        for name, buffer in network.named_buffers():
+            # The only tensors that a file may lack.
+            if name.endswith("num_batches_tracked"):
+                buffer.zero_()
+        return network
 
     def load(self, tensors: Mapping[str, Tensor], subject: str = "ResNet") -> Self:
         """Fills the network with tensors of torchvision's names; returns itself.
