@@ -62,15 +62,13 @@ def examine_method(
     chosen = host.localizers[localizer or recipe.localizer]
     if reason := misfit_of(host, recipe, chosen.name):
         raise UserError(f"{reason}; name another localizer")
+    matcher, origin = None, host.extractors.origin(host.extractors[recipe.extractor].name)
+    if recipe.matcher != NO_MATCHER:
+        matcher = host.matchers[recipe.matcher]
+        # The extractor may be one that was there already.
+        origin = host.matchers.origin(matcher.name)
     subject = Subject(
-        host,
-        recipe,
-        host.extractors[recipe.extractor],
-        chosen,
-        host.extractors.origin(host.extractors[recipe.extractor].name),
-        pairs,
-        context,
-        None if recipe.matcher == NO_MATCHER else host.matchers[recipe.matcher],
+        host, recipe, host.extractors[recipe.extractor], chosen, origin, pairs, context, matcher
     )
     matcher_checks = MATCHER_CHECKS if subject.matcher_spec else {}
     yield from make_checks({**EXTRACTOR_CHECKS, **matcher_checks, **LOCALIZER_CHECKS}, subject)
