@@ -3,7 +3,7 @@
     python benchmarks/matcher_cost.py [--methods cats,ncnet] [--threads 1] [--write FILE]
 
 Weights are random numbers in the authors' layouts, in float32; each method runs in a process of its own. A
-second table counts how often a run over `shapes` encodes its pictures: 54 pictures in 1,360 pairs.
+second table counts how often a run over all pairs of a dataset encodes its pictures, with the small weights.
 """
 
 from __future__ import annotations
@@ -193,8 +193,8 @@ def cost_table(methods: list[str], threads: int) -> list[str]:
     return lines
 
 
-def count_table(methods: list[str]) -> list[str]:
-    """How often pictures are encoded in a run over all pairs of `shapes`, as Markdown."""
+def count_table(methods: list[str], dataset: str, data_root: Path) -> list[str]:
+    """How often pictures are encoded in a run over all test pairs of a dataset, as Markdown."""
     import harness
 
     lines = ["| method | pictures | pairs | pictures encoded | pairs matched |", "|---|---:|---:|---:|---:|"]
@@ -208,8 +208,9 @@ def count_table(methods: list[str]) -> list[str]:
             _counting(matcher, "match", counts, "pairs"),
             tempfile.TemporaryDirectory() as folder,
         ):
-            harness.run(method, out=folder, progress=False)
-        split = host.datasets["shapes"].open(Path(), "test")
+            harness.run(method, dataset, out=folder, data_root=data_root, progress=False)
+        spec = host.datasets[dataset]
+        split = spec.open(data_root / spec.home, "test")
         pictures = {each.identity() for n in range(len(split)) for each in (split[n].source, split[n].target)}
         lines.append(
             f"| `{method}` | {len(pictures)} | {len(split):,} | {counts['pictures']} | {counts['pairs']:,} |"
@@ -255,12 +256,14 @@ def main() -> None:
     )
     parser.add_argument("--methods", default=",".join(SHAPES))
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--dataset", default="shapes", help="dataset of the second table")
+    parser.add_argument("--data-root", type=Path, default=Path("data"))
     parser.add_argument("--write", type=Path, help="a Markdown file for the tables")
     arguments = parser.parse_args()
     methods = arguments.methods.split(",")
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
     lines = cost_table(methods, arguments.threads)
-    lines += ["", *count_table(methods)]
+    lines += ["", *count_table(methods, arguments.dataset, arguments.data_root)]
     text = "\n".join(lines) + "\n"
     print(text)
     if arguments.write:
