@@ -12,6 +12,7 @@ import numpy as np
 import PIL.Image
 import torch
 from classic_rules import pictures_by_rule, points_by_rule, weights_by_rule
+from classic_vectors import tensors_below
 from torch import Tensor, nn
 
 from harness.errors import UserError
@@ -46,14 +47,6 @@ FILE = Path("vectors")
 
 UNUSED = ("decoder.norm.weight", "decoder.norm.bias")
 """Ends of the names of weights on which no output depends."""
-
-
-def tensors_under(arrays: Arrays, prefix: str) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(prefix): torch.from_numpy(value)
-        for name, value in arrays.items()
-        if name.startswith(prefix)
-    }
 
 
 def filled(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
@@ -98,10 +91,10 @@ def flat(volumes: Tensor) -> Tensor:
 
 def small_cats(arrays: Arrays) -> Outputs:
     for case in ("depth1", "depth2"):
-        weights = tensors_under(arrays, f"{case}/weights/")
+        weights = tensors_below(arrays, f"{case}/weights/")
         head = CatsHead(HeadShape.of(weights))
         filled(head, weights)
-        given = tensors_under(arrays, f"{case}/in/")
+        given = tensors_below(arrays, f"{case}/in/")
         source, target = ([given[f"{side}{level}"] for level in range(3)] for side in ("source", "target"))
         cosines = correlate_levels(source, target)
         mutual = filter_mutually(cosines, zero_maximum=True)
@@ -119,8 +112,8 @@ def small_cats(arrays: Arrays) -> Outputs:
 
 def small_scorrsan(arrays: Arrays) -> Outputs:
     for case in ("k3", "k7"):
-        weights = tensors_under(arrays, f"{case}/weights/")
-        given = tensors_under(arrays, f"{case}/in/")
+        weights = tensors_below(arrays, f"{case}/weights/")
+        given = tensors_below(arrays, f"{case}/in/")
         head = ScorrsanHead(ScorrsanShape.of(weights, channels=given["source"].shape[1]))
         filled(head, weights)
         source, target = head.encode(given["source"]), head.encode(given["target"])

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from classic_rules import pictures_by_rule, points_by_rule, weights_by_rule
+from classic_vectors import tensors_below
 from torch import Tensor
 
 from harness.frames import Frame, Size
@@ -47,14 +48,6 @@ def compute_once(compute: Callable[[Arrays], Results], arrays: Arrays) -> Result
     return _computed[digest.hexdigest()]
 
 
-def tensors_under(arrays: Arrays, prefix: str) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(prefix): torch.from_numpy(value)
-        for name, value in arrays.items()
-        if name.startswith(prefix)
-    }
-
-
 def part_of(arrays: Arrays, *starts: str) -> Arrays:
     return {name: value for name, value in arrays.items() if name.startswith(starts)}
 
@@ -78,7 +71,7 @@ def sharp_matrix(arrays: Arrays) -> Tensor:
 
 def chm_learner(arrays: Arrays) -> Results:
     """One of the two kernels."""
-    weights, inputs = tensors_under(arrays, "weights/"), tensors_under(arrays, "in/")
+    weights, inputs = tensors_below(arrays, "weights/"), tensors_below(arrays, "in/")
     learner = ChmLearner.like(weights)
     learner.load_state_dict(weights)
     maps = [learner.reduce(inputs[side]) for side in ("source", "target")]
@@ -109,7 +102,7 @@ def chm_parts(arrays: Arrays) -> Iterator[Results]:
 
 
 def make_head(arrays: Arrays) -> MatchToMatch:
-    weights = tensors_under(arrays, "weights/")
+    weights = tensors_below(arrays, "weights/")
     head = MatchToMatch.like(weights)
     head.load_state_dict(weights)
     return head
@@ -122,7 +115,7 @@ def first_blocks(arrays: Arrays) -> Results:
 
 
 def match_to_match(arrays: Arrays) -> Results:
-    head, inputs = make_head(arrays), tensors_under(arrays, "in/")
+    head, inputs = make_head(arrays), tensors_below(arrays, "in/")
     source, target = (
         [level[None].float() for layer in (3, 4) for level in inputs[f"{side}_layer{layer}"]]
         for side in ("source", "target")

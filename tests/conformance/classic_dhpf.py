@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from classic_rules import pictures_by_rule, points_by_rule, weights_by_rule
+from classic_vectors import tensors_below
 from torch import Tensor
 
 from harness.frames import Frame, Size, cells_to_pixels
@@ -28,14 +29,6 @@ Outputs = Iterator[tuple[str, Tensor]]
 
 SMALL, TRUE = 32, 240
 """Sides of the input in pixels: of the small network, and of the authors'."""
-
-
-def tensors_under(arrays: Arrays, prefix: str) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(prefix): torch.from_numpy(value)
-        for name, value in arrays.items()
-        if name.startswith(prefix)
-    }
 
 
 def make_network(backbone: Mapping[str, Tensor], learner: Mapping[str, Tensor]) -> tuple[ResNet, Learner]:
@@ -81,8 +74,8 @@ def all_bins(space: HoughSpace) -> Tensor:
 
 
 def small(arrays: Arrays) -> Outputs:
-    resnet, learner = make_network(tensors_under(arrays, "backbone/"), tensors_under(arrays, "learner/"))
-    given = tensors_under(arrays, "in/")
+    resnet, learner = make_network(tensors_below(arrays, "backbone/"), tensors_below(arrays, "learner/"))
+    given = tensors_below(arrays, "in/")
     for pair in range(3):
         if pair == 2:
             close_all_gates(learner)
