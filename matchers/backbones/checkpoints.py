@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -25,6 +25,9 @@ from harness.specs import NetworkTraining, Scalar
 
 SETTINGS = "settings"
 """Key of a safetensors file's metadata: a JSON object of scalars."""
+
+SMALLEST_SIDE, LARGEST_SIDE = 32, 1024
+"""Sides of square inputs; a correlation has a sixteenth of them to the power of four cells, or more."""
 
 _WRAPPERS = ("state_dict", "model", "teacher")
 """Keys under which training programs save the state of their one network, beside the optimiser's."""
@@ -126,6 +129,30 @@ def read_settings(path: Path) -> dict[str, Scalar]:
     if not isinstance(settings, dict):
         raise UserError(f"{path}: its metadata '{SETTINGS}' is not a JSON object; {AGAIN}")
     return settings
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Says whether a setting is a whole number; true and false are none."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def input_side(settings: Mapping[str, Scalar], path: Path, default: int, largest: int = LARGEST_SIDE) -> int:
+    """Side in pixels of a network's square input: the published one where a file's settings say nothing.
+
+    Args:
+        path: the file, for messages.
+        largest: the largest side that the network's correlation has room for.
+
+    Raises:
+        UserError: it is no whole number, or one that no network can be fed.
+    """
+    side = settings.get("image_size", default)
+    if not is_whole(side) or not SMALLEST_SIDE <= side <= largest:
+        raise UserError(
+            f"{path}: its image_size is {side!r}, not a whole number from {SMALLEST_SIDE} to {largest}; "
+            f"{AGAIN}"
+        )
+    return side
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], settings: Mapping[str, Scalar]) -> None:

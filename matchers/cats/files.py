@@ -13,7 +13,7 @@ from baselines.networks.loading import DTYPES
 from harness.errors import UserError
 from harness.messages import listed
 from harness.specs import MakeContext, Scalar
-from matchers.backbones.checkpoints import Checkpoint, load_tensors, read_checkpoint, read_settings
+from matchers.backbones.checkpoints import Checkpoint, is_whole, load_tensors, read_checkpoint, read_settings
 from matchers.backbones.resnet import ResNet
 from matchers.cats.network import HEADS, Cats, HeadShape
 
@@ -27,6 +27,9 @@ CONSTANTS = ("x_normal", "y_normal")
 """Positions from -1 to 1, which the authors' files hold."""
 
 PUBLISHED_SIDE = 256
+
+LARGEST_SIDE = 4096
+"""Of the network's square input, in pixels."""
 
 PUBLISHED_LEVELS: Mapping[int, tuple[int, ...]] = {
     8: (0, 8, 20, 21, 26, 28, 29, 30),
@@ -42,19 +45,27 @@ Network = TypeVar("Network", bound=nn.Module)
 
 def read_side(path: Path) -> int:
     """Side of the network's square input in pixels. Raises `UserError` where the file's is not one."""
-    return whole_setting(read_settings(path), "image_size", PUBLISHED_SIDE, path, least=32)
+    return whole_setting(read_settings(path), "image_size", PUBLISHED_SIDE, path, 32, LARGEST_SIDE)
 
 
-def whole_setting(settings: Mapping[str, Scalar], name: str, default: int, path: Path, least: int = 1) -> int:
+def whole_setting(
+    settings: Mapping[str, Scalar],
+    name: str,
+    default: int,
+    path: Path,
+    least: int = 1,
+    most: int | None = None,
+) -> int:
     """A whole number among a file's settings; `default` where the file does not have it.
 
     Raises:
-        UserError: it is not a whole number, or less than `least`.
+        UserError: it is not a whole number, less than `least`, or more than `most`.
     """
     value = settings.get(name, default)
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+    if not is_whole(value) or value < least or (most is not None and value > most):
+        span = f"from {least}" if most is None else f"from {least} to {most}"
         raise UserError(
-            f"{path}: setting '{name}' is {value!r}; it must be a whole number from {least}; train it again"
+            f"{path}: setting '{name}' is {value!r}; it must be a whole number {span}; train it again"
         )
     return value
 

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
 from harness.errors import UserError
-from harness.networks.comparing import AGAIN
-from harness.specs import Scalar
-from matchers.backbones.checkpoints import load_tensors, read_checkpoint
+from matchers.backbones.checkpoints import input_side, load_tensors, read_checkpoint
 from matchers.backbones.resnet import ResNet
 from matchers.dhpf.network import Learner, Widths
 
 PUBLISHED_SIZE = 240
 """Side in pixels of the square input, of the authors' files, which do not state it."""
-
-
-_SMALLEST, _LARGEST = 32, 1024
-"""Sides in pixels that are read: a volume has (side / 4)^4 numbers, 17 GB at the largest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,20 +35,10 @@ def read_learner(path: Path) -> LearnerFile:
     Raises `UserError` where it is another network's, or damaged.
     """
     checkpoint = read_checkpoint(path)
-    side = input_side(checkpoint.settings, path)
+    side = input_side(checkpoint.settings, path, PUBLISHED_SIZE)
     learner = Learner(Widths.of(checkpoint.tensors))
     load_tensors(learner, checkpoint.tensors, path)
     return LearnerFile(learner.eval().requires_grad_(False), side)
-
-
-def input_side(settings: Mapping[str, Scalar], path: Path) -> int:
-    """Side in pixels of the square input. Raises `UserError` where the file states one that cannot be."""
-    side = settings.get("image_size", PUBLISHED_SIZE)
-    if not isinstance(side, int) or not _SMALLEST <= side <= _LARGEST:
-        raise UserError(
-            f"{path}: its image_size is {side!r}, not a whole number from {_SMALLEST} to {_LARGEST}; {AGAIN}"
-        )
-    return side
 
 
 def read_all_levels(backbone: ResNet, pixels: Tensor) -> list[Tensor]:

@@ -25,10 +25,10 @@ DHPF, RESNET = "dhpf", "resnet101"
 
 def input_size(weights: Mapping[str, Path]) -> tuple[int, int]:
     """Width and height in pixels of the network's input. Raises `UserError` for a damaged file."""
-    from matchers.backbones.checkpoints import read_settings
-    from matchers.dhpf.checkpoint import input_side
+    from matchers.backbones.checkpoints import input_side, read_settings
+    from matchers.dhpf.checkpoint import PUBLISHED_SIZE
 
-    side = input_side(read_settings(weights[DHPF]), weights[DHPF])
+    side = input_side(read_settings(weights[DHPF]), weights[DHPF], PUBLISHED_SIZE)
     return side, side
 
 

@@ -10,15 +10,10 @@ import torch
 from torch import Tensor
 
 from baselines.networks.loading import DTYPES
-from harness.errors import UserError
-from harness.networks.comparing import AGAIN
 from harness.specs import FeatureMap, ImageRequest, MakeContext, Prepare
-from matchers.backbones.checkpoints import read_checkpoint, read_settings
+from matchers.backbones.checkpoints import input_side, read_checkpoint, read_settings
 from matchers.backbones.inputs import network_batch, square_frame, stretch_corners
 from matchers.ncnet.network import IMAGE_SIZE, FeatureExtraction, NCNet
-
-_SMALLEST, _LARGEST = 32, 1024
-"""Sides of the input; a correlation has its sixteenth to the power of four cells."""
 
 
 class LastLayer:
@@ -72,9 +67,5 @@ def image_size(weights: Mapping[str, Path], source: str) -> tuple[int, int]:
         UserError: the file's settings name none that a correlation has room for.
     """
     path = weights[source]
-    side = read_settings(path).get("image_size", IMAGE_SIZE)
-    if not isinstance(side, int) or not _SMALLEST <= side <= _LARGEST:
-        raise UserError(
-            f"{path}: its image_size is {side!r}, not a whole number from {_SMALLEST} to {_LARGEST}; {AGAIN}"
-        )
+    side = input_side(read_settings(path), path, IMAGE_SIZE)
     return side, side

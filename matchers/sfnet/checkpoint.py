@@ -12,7 +12,7 @@ from torch import Tensor
 from harness.errors import UserError
 from harness.networks.comparing import AGAIN
 from harness.specs import Scalar
-from matchers.backbones.checkpoints import Checkpoint, load_tensors
+from matchers.backbones.checkpoints import Checkpoint, is_whole, load_tensors
 from matchers.sfnet.network import Adaptation
 
 THIRD, FOURTH = "state_dict1", "state_dict2"
@@ -50,12 +50,12 @@ class InputSettings:
         """
         side, border = settings.get("image_size", self.side), settings.get("border", self.border)
         layer = settings.get("layer", self.layer)
-        if not (isinstance(side, int) and isinstance(border, int) and 0 <= 2 * border < side <= LARGEST):
+        if not (is_whole(side) and is_whole(border) and 0 <= 2 * border < side <= LARGEST):
             raise UserError(
                 f"{path}: its settings name an input of {side!r} pixels with a border of {border!r}, which "
                 f"leaves no picture, or is more than {LARGEST:,} pixels wide; {AGAIN}"
             )
-        if not isinstance(layer, int):
+        if not is_whole(layer):
             raise UserError(f"{path}: its settings name layer {layer!r}, not a whole number; {AGAIN}")
         return type(self)(side, border, layer)
 

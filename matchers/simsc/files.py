@@ -16,7 +16,7 @@ from baselines.vit.backbone import VisionTransformer
 from baselines.vit.card import ARCHITECTURES, VitCard
 from harness.errors import UserError
 from harness.specs import Scalar
-from matchers.backbones.checkpoints import Checkpoint, load_tensors, read_checkpoint, read_settings
+from matchers.backbones.checkpoints import Checkpoint, is_whole, load_tensors, read_checkpoint, read_settings
 from matchers.simsc.names import Kind
 from matchers.simsc.network import SimSc, Temperature
 
@@ -131,11 +131,18 @@ def make_temperature(checkpoint: Checkpoint) -> Temperature:
     return temperature.float()
 
 
+LARGEST_SIDE = 4096
+"""Of the network's square input, in pixels."""
+
+
 def read_side(path: Path) -> int:
     """Side in pixels of the network's square input. Raises `UserError` where the file does not say it."""
     side = read_settings(path).get("image_size")
-    if not isinstance(side, int) or side < 1:
-        raise UserError(f"{path}: its setting 'image_size' is {side!r}, not a number of pixels; {ADVICE}")
+    if not is_whole(side) or not 1 <= side <= LARGEST_SIDE:
+        raise UserError(
+            f"{path}: its setting 'image_size' is {side!r}, not a number of pixels up to {LARGEST_SIDE}; "
+            f"{ADVICE}"
+        )
     return side
 
 

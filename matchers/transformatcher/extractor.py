@@ -11,7 +11,7 @@ from torch import Tensor
 
 from baselines.networks.loading import DTYPES
 from harness.specs import FeatureMap, ImageRequest, MakeContext
-from matchers.backbones.checkpoints import read_checkpoint, read_settings
+from matchers.backbones.checkpoints import input_side, read_checkpoint, read_settings
 from matchers.backbones.inputs import network_batch, square_frame, stretch
 from matchers.transformatcher.network import FIRST_LAYER, IMAGE_SIZE, TransforMatcher
 
@@ -68,6 +68,11 @@ def make_extractor(context: MakeContext, source: str) -> BlockOutputs:
 
 
 def image_size(weights: Mapping[str, Path], source: str) -> tuple[int, int]:
-    """Width and height of the network's input: the published one where the file says nothing."""
-    side = int(str(read_settings(weights[source]).get("image_size", IMAGE_SIZE)))
+    """Width and height of the network's input: the published one where the file says nothing.
+
+    Raises:
+        UserError: the file's settings name none that a correlation has room for.
+    """
+    path = weights[source]
+    side = input_side(read_settings(path), path, IMAGE_SIZE)
     return side, side

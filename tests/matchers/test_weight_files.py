@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from harness.errors import UserError
+from harness.plugins.loading import load_plugins
 from matchers.backbones.checkpoints import (
     load_tensors,
     read_checkpoint,
@@ -19,7 +20,17 @@ from matchers.backbones.checkpoints import (
     split_roles,
 )
 
+NETWORKS = (
+    *("ncnet", "pwarpc-ncnet", "sfnet", "pmd", "cats", "semimatch", "scorrsan"),
+    *("dhpf", "chm", "transformatcher", "simsc"),
+)
+
 TENSORS = {"head.weight": torch.arange(6.0).view(2, 3), "head.bias": torch.ones(2)}
+
+
+@pytest.fixture(scope="module")
+def host():
+    return load_plugins(points=[])
 
 
 def same(tensors, expected=None):
@@ -160,3 +171,14 @@ def test_roles_are_the_halves_of_the_first_axis():
 def test_tensors_of_another_network_are_told(tmp_path, tensors, message):
     with pytest.raises(UserError, match=message):
         load_tensors(nn.Linear(3, 2), tensors, tmp_path / "m.pth")
+
+
+@pytest.mark.parametrize("side", [-1, 0, 10**9, True, 64.5, "x", None])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_file_whose_image_size_is_none_is_told(host, tmp_path, name, side):
+    path = tmp_path / "m.safetensors"
+    save_checkpoint(path, TENSORS, {"image_size": side})
+    with pytest.raises(UserError) as caught:
+        host.extractors[name].fed({name: path})
+    message = str(caught.value)
+    assert str(path) in message and repr(side) in message and "\n" not in message
