@@ -32,7 +32,7 @@ from harness.weights.hub import (
     login_message,
     open_repository,
 )
-from harness.weights.places import find_weights, manual_remedy, weights_folder
+from harness.weights.places import find_weights, manual_remedy, remedy, weights_folder
 from harness.weights.record import FileRecord, WeightRecord, read_record, write_record
 from harness.weights.verify import verify_weights
 
@@ -99,7 +99,7 @@ def fetch_weights(
                     folder.rmdir()
     if source.downloads:
         return _fetch_from_addresses(source, folder, progress)
-    raise UserError(f"weights {source.name}: there is nothing to download; {manual_remedy(source, root)}")
+    raise UserError(f"weights {source.name}: there is nothing to download; {remedy(source, root)}")
 
 
 def _find_present(source: WeightSource, root: Path | None) -> FetchedWeights | None:

@@ -804,3 +804,10 @@ def test_sizes_of_what_is_to_be_fetched_are_told(bench, monkeypatch, tmp_path):
     assert "about 5.16 GB to fetch" in line
     (line,) = [line for line in lines if line.startswith("odise-captioner ")]
     assert "–" in line, "nobody says it"
+
+
+def test_fetching_what_no_program_can_fetch_says_where_it_is(bench, tmp_path):
+    done = bench("weights", "fetch", "cats", "--weights-root", tmp_path)
+    assert done.status == 2
+    assert "there is nothing to download; the authors' files are on Google Drive" in done.complaint
+    assert f"put model_best.pth at {tmp_path / 'cats' / 'model_best.pth'}" in done.complaint
