@@ -21,13 +21,21 @@ class AdaptedFeatures:
     Args:
         weights: name of the source of the adaptations; the backbone is `resnet101`'s.
         published: settings of the published network.
+        foreign: a group of tensors that another method's files have and this one's do not.
 
     Raises:
         UserError: a file is not one of the network's.
     """
 
-    def __init__(self, context: MakeContext, weights: str, published: InputSettings) -> None:
+    def __init__(
+        self, context: MakeContext, weights: str, published: InputSettings, foreign: str | None = None
+    ) -> None:
         checkpoint = read_checkpoint(context.weights[weights])
+        if foreign and any(name.startswith(f"{foreign}.") for name in checkpoint.content):
+            raise UserError(
+                f"{checkpoint.path}: it holds '{foreign}' as well, which {weights} would leave out; "
+                "give this network's own file"
+            )
         backbone = read_checkpoint(context.weights["resnet101"])
         self._input = published.of(checkpoint.settings, checkpoint.path)
         self._device, dtype = torch.device(context.device), DTYPES[context.precision]

@@ -38,12 +38,14 @@ def input_size(weights: Mapping[str, Path], source: str, published: tuple[int, i
     return side, side
 
 
-def make_extractor(context: MakeContext, source: str, published: tuple[int, int]) -> AdaptedFeatures:
+def make_extractor(
+    context: MakeContext, source: str, published: tuple[int, int], foreign: str | None = None
+) -> AdaptedFeatures:
     """Makes the extractor of a source's adaptations."""
     from matchers.sfnet.checkpoint import InputSettings
     from matchers.sfnet.extractor import AdaptedFeatures
 
-    return AdaptedFeatures(context, source, InputSettings(*published))
+    return AdaptedFeatures(context, source, InputSettings(*published), foreign)
 
 
 def make_matcher(context: MakeContext) -> Matcher:
@@ -56,7 +58,8 @@ def make_matcher(context: MakeContext) -> Matcher:
 EXTRACTORS = (
     ExtractorSpec(
         name="sfnet",
-        make=partial(make_extractor, source=SOURCE, published=PUBLISHED),
+        # PMD's files have SFNet's tensors, trained for an attention over channels.
+        make=partial(make_extractor, source=SOURCE, published=PUBLISHED, foreign="chn4_dict"),
         image_size=partial(input_size, source=SOURCE, published=PUBLISHED),
         weights=(SOURCE, "resnet101"),
         citation=citations.SFNET,

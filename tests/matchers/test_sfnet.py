@@ -145,6 +145,7 @@ def test_files_of_other_networks_are_refused(vectors, tmp_path):
         return str(error.value)
 
     assert "chn4_dict" in refusal("pmd", layouts["sfnet"])
+    assert "chn4_dict" in refusal("sfnet", layouts["pmd"])
     assert "state_dict1" in refusal("sfnet", ResNet(4, (4, 4), (1, 1)).torchvision_state())
     lacking = {group: dict(tensors) for group, tensors in layouts["sfnet"].items()}
     del lacking["state_dict2"]["conv2.1.running_mean"]
