@@ -22,8 +22,8 @@ def cite(host: Host, names: tuple[str, ...]) -> int:
     """Print BibTeX of the methods, networks, datasets and protocols behind results, and of this program.
 
     RESULTS are results folders; 'results' where nothing is named. NAME is a method, dataset, protocol,
-    localizer, prompt or weight source. Each entry comes once, behind a comment that says what it is for.
-    What has no citation is said on stderr.
+    localizer, matcher, prompt or weight source. Each entry comes once, behind a comment that says what it
+    is for. What has no citation is said on stderr.
     """
     from harness.cards.citing import Subject, bibliography, subjects_named, subjects_of
     from harness.records.joining import read_folders

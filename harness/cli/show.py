@@ -35,7 +35,7 @@ _KINDS = ("method", "dataset", "extractor", "prompt", "matcher", "localizer", "p
 def show(
     host: Host, name: str, kind: str | None, as_json: bool, data_root: Path, weights_root: Path | None
 ) -> None:
-    """Show one page on a method, dataset, extractor, prompt, localizer, protocol or weight source.
+    """Show one page on a method, dataset, extractor, prompt, matcher, localizer, protocol or weights.
 
     Of a method: its recipe, parameters with defaults, the weights it needs with their sizes and whether
     they are there, in what it differs from its paper, the numbers that papers print for it, how to cite it
