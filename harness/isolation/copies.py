@@ -56,8 +56,9 @@ def copied_request(request: ImageRequest) -> ImageRequest:
 
 
 def copied_map(feature_map: FeatureMap) -> FeatureMap:
-    """Returns a feature map with data of its own."""
-    copy = replace(feature_map, data=copied(feature_map.data))
+    """Returns a feature map with data and levels of its own."""
+    # Levels may be anything here: what a plugin returns is checked later.
+    copy = replace(feature_map, data=copied(feature_map.data), levels=copied(feature_map.levels))
     if "norms" in vars(feature_map):
         # Known already: a map is the target of many queries.
         vars(copy)["norms"] = feature_map.norms.clone()

@@ -200,6 +200,27 @@ def test_a_matcher_that_fails_on_one_pair_fails_that_one(bench, photos, tmp_path
     assert the_record(tmp_path / "r")["status"] == "ok"
 
 
+def test_a_matcher_that_changes_what_it_is_given_leaves_other_pairs_alone(
+    bench, photos, tmp_path, with_matchers
+):
+    seen = []
+
+    def match(pairs):
+        for feature_map in pairs[0]:
+            tensors = (feature_map.data, *feature_map.levels)
+            seen.append([float(tensor.sum()) for tensor in tensors])
+            for tensor in tensors:
+                tensor.add_(1)
+        return [correlate(*pair) for pair in pairs]
+
+    made = types.SimpleNamespace(match=match)
+    with_matchers([matcher(make=lambda context: made)], [method("matched", "cosines")])
+    assert run(bench, photos, tmp_path / "r", "--methods", "matched").status == 0
+    assert {level for _, level in seen} == {2}
+    # Each photo is in several pairs.
+    assert len({data for data, _ in seen}) < len(seen) / 2
+
+
 def test_a_localizer_that_cannot_read_the_matches_is_not_applicable(bench, photos, tmp_path, with_matchers):
     flow = matcher("shift", make=lambda context: Shift(), gives="flow")
     with_matchers([flow, matcher()], [method("moved", "shift", "flow"), method("matched", "cosines")])
