@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from harness.specs import FeatureMap, ImageRequest, LazyImage
+from harness.specs import FeatureMap, ImageRequest, LazyImage, Matches
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -15,10 +15,9 @@ if TYPE_CHECKING:
 
 def copied(value: Any) -> Any:
     """Returns a value with tensors, arrays, pictures and containers of its own; anything else as it is."""
-    if isinstance(value, ImageRequest):
-        return copied_request(value)
-    if isinstance(value, FeatureMap):
-        return copied_map(value)
+    for kind, copy in _COPIES.items():
+        if isinstance(value, kind):
+            return copy(value)
     if isinstance(value, tuple | list | set | frozenset | dict):
         return _copied_items(value)
     if _is_a(value, "torch", "Tensor"):
@@ -63,6 +62,23 @@ def copied_map(feature_map: FeatureMap) -> FeatureMap:
         # Known already: a map is the target of many queries.
         vars(copy)["norms"] = feature_map.norms.clone()
     return copy
+
+
+def copied_matches(matches: Matches) -> Matches:
+    """Returns matches with tensors of their own: several localizers read them."""
+    return replace(
+        matches,
+        volume=copied(matches.volume),
+        flow=copied(matches.flow),
+        confidence=copied(matches.confidence),
+    )
+
+
+_COPIES: Mapping[type, Callable[[Any], Any]] = {
+    ImageRequest: copied_request,
+    FeatureMap: copied_map,
+    Matches: copied_matches,
+}
 
 
 def copied_mapping(mapping: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from support.extractors import small_map
 from support.results import the_record
 
 import harness.cli
-from harness.frames import Size
+from harness.frames import Frame, Size
 from harness.hookspecs import hookimpl
+from harness.isolation.copies import copied
 from harness.plugins.loading import load_plugins
 from harness.records.predictions import read_predictions
 from harness.specs import (
@@ -219,6 +220,14 @@ def test_a_matcher_that_changes_what_it_is_given_leaves_other_pairs_alone(
     assert {level for _, level in seen} == {2}
     # Each photo is in several pairs.
     assert len({data for data, _ in seen}) < len(seen) / 2
+
+
+def test_what_a_plugin_writes_into_matches_is_its_own():
+    cells = Lattice(Frame.stretched(Size(9, 9), Size(4, 4)), Size(2, 2))
+    small_matches = Matches(cells, cells, volume=torch.zeros(2, 2, 2, 2))
+    copy = copied(small_matches)
+    copy.volume.add_(1)
+    assert not small_matches.volume.any() and copied(small_matches).confidence is None
 
 
 def test_a_localizer_that_cannot_read_the_matches_is_not_applicable(bench, photos, tmp_path, with_matchers):
