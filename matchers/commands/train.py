@@ -172,7 +172,7 @@ def _read_settings(texts: tuple[str, ...]) -> dict[str, str]:
     "small ones where the training starts from bundled weights.",
 )
 @option("--steps", type=click.IntRange(min=1), help="Steps in all.")
-@option("--batch-size", "batch", type=click.IntRange(min=1), help="Pairs of one step.")
+@option("--batch-size", "batch", old=("--batch",), type=click.IntRange(min=1), help="Pairs of one step.")
 @option("--rate", type=number_range, help="Learning rate of the head.")
 @option(
     "--backbone-rate",
