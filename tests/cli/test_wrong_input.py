@@ -75,7 +75,11 @@ WRONG = [
         "'median' is not one of 'image', 'point', 'category-image', 'category-point'",
     ),
     ((), "rescore --threshold bbox", "'bbox' is not one of 'box', 'image', 'points'"),
-    ((), "list thing", "'thing' is not one of 'methods', 'datasets', 'prompts', 'matchers', 'localizers', 'protocols'"),
+    (
+        (),
+        "list thing",
+        "'thing' is not one of 'methods', 'datasets', 'prompts', 'matchers', 'localizers', 'protocols'",
+    ),
     ((), "rum", "No such command 'rum'"),
     ((), "--no-plugin", "--no-plugin: expected one argument"),
     ((), "list methods --no-plugin nobody", "unknown plugin 'nobody'; known: "),
