@@ -5,15 +5,27 @@ from __future__ import annotations
 from dataclasses import replace
 from types import SimpleNamespace
 
+import PIL.Image
 import pytest
 import torch
 from support.extractors import small_map
 
 import harness.cli
+from harness.doctor.findings import Failed
+from harness.doctor.matcher_checks import MATCHER_CHECKS
 from harness.frames import Frame, Size
 from harness.hookspecs import hookimpl
 from harness.plugins.loading import load_plugins
-from harness.specs import ExtractorSpec, Lattice, LocalizerSpec, Located, MatcherSpec, Matches, MethodSpec
+from harness.specs import (
+    ExtractorSpec,
+    ImageRequest,
+    Lattice,
+    LocalizerSpec,
+    Located,
+    MatcherSpec,
+    Matches,
+    MethodSpec,
+)
 from harness.testing import check_localizer, check_matcher, check_plugin
 
 MADE = "the matcher can be made"
@@ -97,10 +109,22 @@ BROKEN = {
         "matches differ by",
     ),
     "mixed": (spec(mix), PAIRS, "matches differ by"),
-    "changes maps": (spec(darken), MAPS, "changes the maps"),
     "no match": (spec(None), MADE, "has no method 'match'"),
     "raises": (spec(each_pair(lambda matches: 1 / 0)), RESULT, "ZeroDivisionError"),
 }
+
+
+def test_a_plugin_s_matcher_that_writes_into_its_maps_has_copies_of_them():
+    found = {finding.check: finding for finding in check_matcher(spec(darken), EXTRACTOR)}
+    assert found[MAPS].result == "ok"
+
+
+def test_maps_that_a_matcher_changes_are_told():
+    """Of one that comes with the package, which is handed the maps themselves."""
+    pair = tuple(extract([ImageRequest(PIL.Image.new("RGB", (4, 4)), str(n), "cat")])[0] for n in range(2))
+    subject = SimpleNamespace(maps=[pair], match=darken)
+    with pytest.raises(Failed, match="changes the maps"):
+        MATCHER_CHECKS[MAPS](subject)
 
 
 @pytest.mark.parametrize("name", BROKEN)
