@@ -6,7 +6,6 @@ kernel's centre. Over scales, the kernel has two axes of three positions more: s
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -64,15 +63,15 @@ class KernelShape:
 
     def spatial(self, parameters: Tensor) -> Tensor:
         """Kernel (k, k, k, k); a weight is its parameter over the number of offsets that share it."""
-        sizes = torch.tensor(_group_sizes(self.sharing, self.side)).to(parameters)
-        groups = torch.tensor(_groups(self.sharing, self.side), device=parameters.device)
-        return (parameters / sizes)[groups.view(self.side, self.side, self.side, self.side)]
+        groups, sizes = _spatial_groups(self.sharing, self.side)
+        return (parameters / sizes.to(parameters))[groups.to(parameters.device)]
 
     def parallel_groups(self) -> Tensor:
         """(P) 1 for groups of equal offsets in source and target, 0 for all others."""
+        groups, _ = _spatial_groups(self.sharing, self.side)
         offsets = product(range(-(self.side // 2), self.side // 2 + 1), repeat=4)
-        groups = _groups(self.sharing, self.side)
-        equal = {group for group, (i, j, k, m) in zip(groups, offsets, strict=True) if (i, j) == (k, m)}
+        numbers = groups.flatten().tolist()
+        equal = {group for group, (i, j, k, m) in zip(numbers, offsets, strict=True) if (i, j) == (k, m)}
         return torch.tensor(
             [float(number in equal) for number in range(len(_group_sizes(self.sharing, self.side)))]
         )
@@ -87,20 +86,21 @@ class KernelShape:
         return stacked.view(SCALES, SCALES, *stacked.shape[1:])
 
 
-# Numbers are kept and not tensors: a tensor that is made in inference mode cannot be trained through later.
+# Kept by the process: made in inference mode, as matching is, they could not be trained through later.
 @cache
-def _groups(sharing: Sharing, side: int) -> tuple[int, ...]:
-    """(k x k x k x k) number of each offset's group, in order of first appearance."""
+@torch.inference_mode(False)
+def _spatial_groups(sharing: Sharing, side: int) -> tuple[Tensor, Tensor]:
+    """Number of each offset's group (k, k, k, k), and the sizes of groups, in order of first appearance."""
     numbers: dict[Hashable, int] = {}
     offsets = product(range(-(side // 2), side // 2 + 1), repeat=4)
-    return tuple(numbers.setdefault(_geometry(sharing, *offset), len(numbers)) for offset in offsets)
+    groups = [numbers.setdefault(_geometry(sharing, *offset), len(numbers)) for offset in offsets]
+    group_numbers = torch.tensor(groups).view(side, side, side, side)
+    return group_numbers, torch.bincount(group_numbers.flatten())
 
 
 @cache
 def _group_sizes(sharing: Sharing, side: int) -> tuple[int, ...]:
-    """Number of offsets of each group."""
-    sizes = Counter(_groups(sharing, side))
-    return tuple(sizes[group] for group in range(len(sizes)))
+    return tuple(_spatial_groups(sharing, side)[1].tolist())
 
 
 def _geometry(sharing: Sharing, down: int, right: int, target_down: int, target_right: int) -> Hashable:
