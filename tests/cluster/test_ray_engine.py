@@ -202,11 +202,9 @@ def test_resources_that_never_come(head, tmp_path):
     words[words.index("--start-timeout") + 1] = "1"
     outcome = call(words)
     assert outcome.status == 2, outcome.err
-    # A node that an earlier test has removed may be counted for some seconds.
-    assert re.match(
+    assert outcome.warnings[-1].startswith(
         "bench: no worker has started in 1 s: each worker asks for 1 GPU and 1 thread, and the cluster has "
-        r"(1 node with 1 CPU|2 nodes with 2 CPUs) and no GPU; ask for less \(",
-        outcome.warnings[-1],
+        "1 node with 1 CPU and no GPU; ask for less ("
     ), outcome.err
 
 

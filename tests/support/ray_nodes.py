@@ -53,6 +53,10 @@ class Nodes:
         """Removes a node at once, as when its machine loses power."""
         self._cluster.remove_node(node, allow_graceful=False)
 
+    def settle(self) -> None:
+        """Waits until the cluster lists no node that has been removed: it does for some seconds."""
+        self._cluster.wait_for_nodes(timeout=PATIENCE)
+
     def has(self, node: object) -> bool:
         """Says whether a node that was added has not been removed."""
         return node in self._cluster.worker_nodes
