@@ -27,7 +27,7 @@ PACKAGES = (
 
 _LOG = logging.getLogger(__name__)
 
-SOURCES = ("harness", "baselines", "matchers", "sd4match_plugin")
+SOURCES = ("harness", "baselines", "matchers", "heads", "sd4match_plugin")
 
 
 def package_versions() -> dict[str, str]:

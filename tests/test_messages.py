@@ -40,7 +40,7 @@ def test_numbers_of_bytes_have_the_units_of_disks(size, text):
 def test_no_message_sends_the_reader_to_a_page_of_the_repository():
     """Whoever installed a wheel has no `docs/`: a message says what to do itself, or names a command."""
     found = []
-    for package in ("harness", "baselines", "matchers", "sd4match_plugin"):
+    for package in ("harness", "baselines", "matchers", "heads", "sd4match_plugin"):
         for path in (ROOT / package).rglob("*.py"):
             tree = ast.parse(path.read_text(encoding="utf-8"))
             # A text that stands alone is a docstring, which is read beside the pages.

@@ -21,6 +21,7 @@ BUILTIN = {
     "harness": "harness.builtin",
     "baselines": "baselines.plugin",
     "matchers": "matchers.plugin",
+    "heads": "heads.plugin",
     "sd4match": "sd4match_plugin.plugin",
 }
 

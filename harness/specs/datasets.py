@@ -61,6 +61,8 @@ class ImagePair:
         source_box, target_box: (x1, y1, x2, y2) in original pixels, where the dataset has them.
         labels: the dataset's own difficulty labels, such as `viewpoint_variation: 2`; None for one that the
             pair does not have.
+        source_keypoints, target_keypoints: names of all keypoints that are annotated in each picture, those
+            that the other lacks included; None where the dataset does not say it.
 
     A pair that breaks one of these rules fails by name when its split is read, and the others are scored.
     """
@@ -77,6 +79,8 @@ class ImagePair:
     source_box: tuple[float, float, float, float] | None = None
     target_box: tuple[float, float, float, float] | None = None
     labels: Mapping[str, Scalar] = field(default_factory=dict)
+    source_keypoints: tuple[str, ...] | None = None
+    target_keypoints: tuple[str, ...] | None = None
 
 
 class PairDataset(Protocol):
@@ -169,6 +173,12 @@ class DatasetSpec:
             name.
         counts: split -> official numbers of "pairs", "images" (different names) and "keypoints", as far as
             they are known. A split with another number of pairs is told before a run and not ranked.
+        symmetric_keypoints: category -> groups of keypoint names that look alike because the object is
+            symmetric, such as both eyes; a name is in one group at most. The key "" stands for each category
+            that has no entry of its own.
+        mirror_partners: category -> keypoint -> the keypoint that takes its place when the picture is
+            mirrored, each the other's partner; those without an entry stay what they are. The key ""
+            as above.
         files: downloads of `bench data fetch`.
         download_bytes: about what a fetch brings, in bytes; None where nobody says it.
         citation: BibTeX of the paper that brought it, for `bench cite`; empty where there is none.
@@ -181,6 +191,8 @@ class DatasetSpec:
     threshold: Threshold = "box"
     prompt_names: Mapping[str, str] = field(default_factory=dict)
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    symmetric_keypoints: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+    mirror_partners: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     files: tuple[RemoteFile, ...] = ()
     download_bytes: int | None = None
     description: str = ""

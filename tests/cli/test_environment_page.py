@@ -13,7 +13,7 @@ from support.paths import ROOT
 
 PAGE = (ROOT / "docs" / "reference" / "environment.md").read_text(encoding="utf-8")
 
-SOURCES = ("harness", "baselines", "matchers", "sd4match_plugin")
+SOURCES = ("harness", "baselines", "matchers", "heads", "sd4match_plugin")
 
 INDIRECT = {
     # Handed over by name, not as a literal at the place of reading.

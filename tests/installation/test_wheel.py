@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from support.paths import ROOT
 
-PACKAGES = ("harness", "baselines", "matchers", "sd4match_plugin")
+PACKAGES = ("harness", "baselines", "matchers", "heads", "sd4match_plugin")
 
 NEVER = ("tests", "results", "benchmarks", "docs", "examples", "tools")
 """Folders of the repository that no package holds."""

@@ -6,7 +6,7 @@ import datetime as module
 import sys
 import time
 
-_OURS = ("harness", "baselines", "matchers", "sd4match_plugin")
+_OURS = ("harness", "baselines", "matchers", "heads", "sd4match_plugin")
 
 
 def install(seconds: float) -> None:

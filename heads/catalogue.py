@@ -1,0 +1,20 @@
+"""Everything that the plugin brings, from the `spec.py` of each method: one line each."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+# Each brings some of EXTRACTORS, MATCHERS, LOCALIZERS, PROTOCOLS, METHODS, WEIGHTS and OBJECTIVES.
+SPECS: tuple[ModuleType, ...] = ()
+
+
+def _collect(name: str) -> tuple[Any, ...]:
+    return tuple(spec for module in SPECS for spec in getattr(module, name, ()))
+
+
+EXTRACTORS = _collect("EXTRACTORS")
+MATCHERS = _collect("MATCHERS")
+LOCALIZERS = _collect("LOCALIZERS")
+METHODS = _collect("METHODS")
+WEIGHTS = _collect("WEIGHTS")
