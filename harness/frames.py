@@ -52,6 +52,10 @@ GridConvention = Literal["corner", "half-pixel", "patch-centre"] | PatchGrid
 """
 
 
+Placement = Literal["centre", "corner"]
+"""Where a picture lies in a square that is larger: in its middle, or at its top left corner."""
+
+
 class Size(NamedTuple):
     """Width and height in pixels, or in cells."""
 
@@ -90,12 +94,15 @@ class Frame:
         return cls(original, to, (to.width / original.width, to.height / original.height))
 
     @classmethod
-    def padded(cls, original: Size, side: int) -> Frame:
-        """The image scaled so that its longer side is `side`, centred in a square of that side.
+    def padded(cls, original: Size, side: int, place: Placement = "centre") -> Frame:
+        """The image scaled so that its longer side is `side`, in a square of that side.
 
-        The offset is the integer number of padding pixels before the image (SD+DINO, GeoAware-SC).
+        In the centre, the offset is the integer number of padding pixels before the image (SD+DINO,
+        GeoAware-SC); at the corner, all padding is below and to the right (MARCO).
         """
         scale = side / max(original)
+        if place == "corner":
+            return cls(original, Size(side, side), (scale, scale))
         inner = padded_content(original, side)
         # Whole pixels, as the picture is pasted: an odd one goes to the right or lower edge.
         left = (side - inner.width) // 2

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import PIL.Image
 
-from harness.frames import Frame, GridConvention, Size, padded_content
+from harness.frames import Frame, GridConvention, Placement, Size, padded_content
 from harness.specs import FeatureMap, ImageRequest, Prepare
 
 if TYPE_CHECKING:
@@ -26,12 +26,14 @@ def stretched(image: PIL.Image.Image, size: tuple[int, int], resample: PIL.Image
     return torch.from_numpy(np.array(image.resize(size, resample)))
 
 
-def padded(image: PIL.Image.Image, side: int, resample: PIL.Image.Resampling) -> torch.Tensor:
+def padded(
+    image: PIL.Image.Image, side: int, resample: PIL.Image.Resampling, place: Placement = "centre"
+) -> torch.Tensor:
     """RGB picture in the frame of `Frame.padded`, on black -> (side, side, 3) uint8."""
     import torch
 
     size, pixels = Size(*image.size), np.zeros((side, side, 3), dtype=np.uint8)
-    inner, (left, top) = padded_content(size, side), Frame.padded(size, side).offset
+    inner, (left, top) = padded_content(size, side), Frame.padded(size, side, place).offset
     pixels[int(top) :, int(left) :][: inner.height, : inner.width] = np.asarray(image.resize(inner, resample))
     return torch.from_numpy(pixels)
 
@@ -80,14 +82,18 @@ def _numbers(pixels: torch.Tensor) -> torch.Tensor:
 
 
 def padded_maps(
-    features: torch.Tensor, requests: Sequence[ImageRequest], side: int, grid: GridConvention | None = None
+    features: torch.Tensor,
+    requests: Sequence[ImageRequest],
+    side: int,
+    grid: GridConvention | None = None,
+    place: Placement = "centre",
 ) -> list[FeatureMap]:
     """(N, C, h, w) features of pictures padded to a square of `side` pixels -> their feature maps.
 
     `grid` says how cells lie on the square's pixels; None leaves it to the localizer.
     """
     return [
-        FeatureMap(data, Frame.padded(request.size, side), grid)
+        FeatureMap(data, Frame.padded(request.size, side, place), grid)
         for data, request in zip(features, requests, strict=True)
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 from hypothesis import given
@@ -18,6 +19,8 @@ from harness.frames import (
     padded_content,
     pixels_to_cells,
 )
+from harness.preprocess import padded, padded_maps
+from harness.specs import ImageRequest
 
 sides = st.integers(1, 3000)
 sizes = st.builds(Size, sides, sides)
@@ -33,7 +36,7 @@ points = st.lists(st.tuples(st.floats(-100, 4000), st.floats(-100, 4000)), min_s
 frames = st.one_of(
     sizes.map(Frame.unchanged),
     st.builds(Frame.stretched, sizes, sizes),
-    st.builds(Frame.padded, sizes, st.integers(1, 2000)),
+    st.builds(Frame.padded, sizes, st.integers(1, 2000), st.sampled_from(("centre", "corner"))),
 )
 
 
@@ -101,6 +104,25 @@ def test_a_padded_image_keeps_its_shape_and_lies_in_the_middle(original, side):
     # Padding is a whole number of pixels before the image; a picture is at least one pixel across.
     assert (before == np.floor(before)).all()
     assert (np.abs(before - after) <= 2).all()
+
+
+@given(sizes, st.integers(1, 2000))
+def test_a_picture_at_the_corner_has_its_padding_below_and_to_the_right(original, side):
+    corner, centre = Frame.padded(original, side, "corner"), Frame.padded(original, side)
+    assert (corner.size, corner.scale, corner.offset) == (centre.size, centre.scale, (0.0, 0.0))
+    near(corner.from_original(np.zeros((1, 2))), np.zeros((1, 2)))
+
+
+@pytest.mark.parametrize("place", ["centre", "corner"])
+def test_a_padded_picture_lies_where_its_frame_says(place):
+    picture = PIL.Image.new("RGB", (60, 30), (200, 100, 50))
+    pixels = padded(picture, 120, PIL.Image.Resampling.BILINEAR, place)
+    left, top = map(int, Frame.padded(Size(60, 30), 120, place).offset)
+    expected = torch.zeros(120, 120, 3, dtype=torch.uint8)
+    expected[top : top + 60, left : left + 120] = torch.tensor([200, 100, 50], dtype=torch.uint8)
+    assert torch.equal(pixels, expected)
+    (feature_map,) = padded_maps(torch.zeros(1, 1, 2, 2), [ImageRequest(picture, "a", "b")], 120, place=place)
+    assert feature_map.frame == Frame.padded(Size(60, 30), 120, place)
 
 
 @given(sizes, st.integers(1, 2000))
