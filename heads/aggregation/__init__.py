@@ -1,0 +1,1 @@
+"""The aggregation network: a bottleneck for each level of features, mixed with learned weights."""
