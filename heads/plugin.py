@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from harness.hookspecs import hookimpl
-from harness.specs import ExtractorSpec, LocalizerSpec, MatcherSpec, MethodSpec, WeightSource
+from harness.specs import ExtractorSpec, LocalizerSpec, MatcherSpec, MethodSpec, TrainerSpec, WeightSource
 from heads import catalogue
+from heads.training.objectives import MODULES
+
+if TYPE_CHECKING:
+    import click
 
 
 @hookimpl
@@ -35,3 +41,21 @@ def bench_methods() -> list[MethodSpec]:
 def bench_weights() -> list[WeightSource]:
     """Registers the sources of their weights, the bundled ones included."""
     return list(catalogue.WEIGHTS)
+
+
+@hookimpl
+def bench_trainers() -> list[TrainerSpec]:
+    """`bench train` for the heads; none where nothing can be trained."""
+    trainer = TrainerSpec(
+        name="heads",
+        methods=tuple(MODULES),
+        make=_train,
+        description="Train a head on the features of a frozen backbone.",
+    )
+    return [trainer] if MODULES else []
+
+
+def _train(method: str) -> click.Command:
+    from matchers.commands.train import train_command
+
+    return train_command(method, MODULES, "--weights paper")

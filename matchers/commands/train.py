@@ -6,6 +6,7 @@ import copy
 import functools
 import os
 import shlex
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from harness.messages import OncePerSubject
 from harness.plugins.host import Host
 from harness.sweep import DatasetChoice
 from harness.training.file_names import BEST
+from matchers.training.objectives import MODULES
 
 if TYPE_CHECKING:
     from matchers.training.job import Job, Request
@@ -32,14 +34,23 @@ if TYPE_CHECKING:
 _RECIPES = {"auto": None, "published": "published", "small": "small"}
 
 
-def train_command(method: str) -> click.Command:
-    """The command that trains a method's network."""
+def train_command(
+    method: str,
+    modules: Mapping[str, str] = MODULES,
+    weights: str = "--weights resnet101=resnet101.pth",
+) -> click.Command:
+    """The command that trains a method's network.
+
+    Args:
+        modules: method -> the module with its objective.
+        weights: the option of the last example that names what such a training starts from.
+    """
     command = copy.copy(_train)
     assert _train.callback is not None
-    command.callback = functools.partial(_train.callback, method=method)
+    command.callback = functools.partial(_train.callback, method=method, modules=modules)
     command.epilog = examples(
         f"bench train {method} --steps 100 --limit-train 500",
-        f"bench train {method} --dataset spair-71k --data-root data --weights resnet101=resnet101.pth",
+        f"bench train {method} --dataset spair-71k --data-root data {weights}",
     )
     return command
 
@@ -49,6 +60,7 @@ class TrainArguments:
     """The options of `bench train` for matchers, after parsing. The help text of each says what it is for."""
 
     method: str
+    modules: Mapping[str, str]
     dataset: str
     split: str | None
     validation_split: str | None
@@ -93,6 +105,7 @@ class TrainArguments:
         recipe: Recipe | None = _RECIPES[self.defaults]  # type: ignore[assignment]
         return Request(
             method=self.method,
+            modules=self.modules,
             data=DataRequest(
                 dataset=self.dataset_choice,
                 data_root=self.data_root,

@@ -17,8 +17,8 @@ from harness.features.pictures import open_checked
 from harness.frames import Frame, Size
 from harness.specs import DatasetSpec, ImagePair, ImageSource, MaskedDataset, is_masked_dataset, valid_points
 from harness.training.order import PairOrder
-from matchers.backbones.inputs import square_frame
 from matchers.training.colours import change_colours
+from matchers.training.features import PictureFeatures
 from matchers.training.objective import Batch, Objective, TrainingSettings
 
 PICTURE_BYTES = 1 << 30
@@ -73,6 +73,7 @@ class BatchMaker:
         pairs: all pairs of the training.
         masks: None unless the loss looks at masks.
         device: where batches are put.
+        features: makes what the network is fed; None for pixels.
     """
 
     def __init__(
@@ -84,10 +85,13 @@ class BatchMaker:
         seed: int,
         steps: int,
         device: torch.device,
+        features: PictureFeatures | None = None,
     ) -> None:
-        self._settings, self._pairs, self._masks = settings, pairs, masks
-        self._seed, self._steps, self._device = seed, steps, device
-        self._prepare: Callable[[PIL.Image.Image], Tensor] = objective.prepare(settings)
+        self._objective, self._settings, self._pairs, self._masks = objective, settings, pairs, masks
+        self._seed, self._steps, self._device, self._features = seed, steps, device, features
+        self._prepare: Callable[[PIL.Image.Image], Tensor] | None = None
+        if features is None:
+            self._prepare = objective.prepare(settings)
         self._order = PairOrder(len(pairs), seed)
         self._pictures = ByteLRU[PIL.Image.Image](PICTURE_BYTES, _picture_bytes)
         self._prepared = ByteLRU[Tensor](PICTURE_BYTES, _tensor_bytes)
@@ -103,8 +107,8 @@ class BatchMaker:
         pairs = [self._pairs[number] for number in self._order.numbers(step * size, size)]
         sources, targets = [], []
         for row, pair in enumerate(pairs):
-            sources.append(self._input(pair.source, pair.source_size, (step, row, "source")))
-            targets.append(self._input(pair.target, pair.target_size, (step, row, "target")))
+            sources.append(self._input(pair, pair.source, pair.source_size, (step, row, "source")))
+            targets.append(self._input(pair, pair.target, pair.target_size, (step, row, "target")))
         masks = [self._masks_of(pair) for pair in pairs] if self._masks else []
         return Batch(
             source=self._stack(sources),
@@ -122,21 +126,29 @@ class BatchMaker:
     def _stack(self, tensors: Sequence[Tensor]) -> Tensor:
         return torch.stack(list(tensors)).to(self._device)
 
-    def _input(self, image: ImageSource, size: Size, place: tuple[int, int, str]) -> Tensor:
-        """(3, s, s) of a picture.
+    def _input(self, pair: ImagePair, image: ImageSource, size: Size, place: tuple[int, int, str]) -> Tensor:
+        """(3, s, s) of a picture, or its features (C, h, w).
 
         Args:
             place: step, row of the batch and side of the pair, on which its colours depend.
         """
+        identity = image.identity()
         if self._settings.colours:
             generator = seeded("colours", self._seed, *place)
-            return self._prepare(change_colours(self._picture(image, size), generator))
-        identity = image.identity()
-        prepared = self._prepared.get(identity)
+            picture = change_colours(self._picture(image, size), generator)
+            return self._see(pair, picture, " ".join(map(str, (identity, *place))))
+        key = (identity, self._features.word(pair) if self._features else "")
+        prepared = self._prepared.get(key)
         if prepared is None:
-            prepared = self._prepare(open_checked(image, size))
-            self._prepared.put(identity, prepared)
+            prepared = self._see(pair, open_checked(image, size), identity)
+            self._prepared.put(key, prepared)
         return prepared
+
+    def _see(self, pair: ImagePair, picture: PIL.Image.Image, identity: str) -> Tensor:
+        if self._features:
+            return self._features(pair, picture, identity)
+        assert self._prepare is not None
+        return self._prepare(picture)
 
     def _picture(self, image: ImageSource, size: Size) -> PIL.Image.Image:
         identity = image.identity()
@@ -147,13 +159,14 @@ class BatchMaker:
         return picture
 
     def _frame(self, size: Size) -> Frame:
-        return square_frame(size, self._settings.image_size, self._settings.border)
+        return self._objective.frame(size, self._settings)
 
     def _points(self, pair: ImagePair, points: np.ndarray, size: Size) -> Tensor:
         """(N, 2) of the points that are there in both pictures, moved into the picture."""
-        settings = self._settings
-        in_frame = self._frame(size).from_original(points[valid_points(pair)])
-        inside = np.clip(in_frame, settings.border, settings.image_size - settings.border - _EDGE)
+        frame = self._frame(size)
+        in_frame = frame.from_original(points[valid_points(pair)])
+        content = np.multiply(size, frame.scale)
+        inside = np.clip(in_frame, frame.offset, frame.offset + content - _EDGE)
         return torch.from_numpy(inside).float().to(self._device)
 
     def _masks_of(self, pair: ImagePair) -> tuple[Tensor, Tensor]:
@@ -161,17 +174,20 @@ class BatchMaker:
         if masks is None:
             assert self._masks is not None
             source, target = self._masks.of_pair(pair)
-            masks = self._in_frame(source), self._in_frame(target)
+            masks = self._in_frame(source, pair.source_size), self._in_frame(target, pair.target_size)
             self._shown.put(pair.pair_id, masks)
         return masks
 
-    def _in_frame(self, mask: np.ndarray) -> Tensor:
+    def _in_frame(self, mask: np.ndarray, size: Size) -> Tensor:
         """(1, s, s) of a mask in original pixels; a border shows no object."""
-        settings = self._settings
-        inner = settings.image_size - 2 * settings.border
+        frame = self._frame(size)
+        width, height = (max(1, round(side * scale)) for side, scale in zip(size, frame.scale, strict=True))
+        left, top = map(int, frame.offset)
         picture = PIL.Image.fromarray(mask.astype(np.uint8) * np.uint8(255))
-        shown = np.asarray(picture.resize((inner, inner), PIL.Image.Resampling.BILINEAR)) >= 128
-        return torch.from_numpy(np.pad(shown, settings.border).astype(np.float32))[None]
+        shown = np.asarray(picture.resize((width, height), PIL.Image.Resampling.BILINEAR)) >= 128
+        whole = np.zeros((frame.size.height, frame.size.width), np.float32)
+        whole[top : top + height, left : left + width] = shown
+        return torch.from_numpy(whole)[None]
 
 
 def _picture_bytes(image: PIL.Image.Image) -> int:

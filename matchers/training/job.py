@@ -21,10 +21,11 @@ from harness.training.data import Data, DataRequest, read_data
 from harness.training.file_names import LAST
 from harness.training.record import LossAt, PckAt
 from harness.weights.choice import WeightChoice, Weights, backbone_label, resolve_weights
+from matchers.training.features import PictureFeatures, open_features, start_names
 from matchers.training.inputs import BatchMaker, Masks, seeded
 from matchers.training.loop import Training, TrainingParts
-from matchers.training.objective import Objective, TrainingSettings
-from matchers.training.objectives import find_objective
+from matchers.training.objective import Objective, Tensors, TrainingSettings
+from matchers.training.objectives import MODULES, find_objective
 from matchers.training.record import MatcherRecord
 from matchers.training.settings import Recipe, Settings, choose_settings, count_steps
 from matchers.training.validation import Measured, Validation
@@ -38,6 +39,7 @@ class Request:
     """The training that the user asks for.
 
     Attributes:
+        modules: method -> the module with its objective.
         recipe: whose defaults; None for those that fit the weights it starts from.
         changes: fields of `TrainingSettings`; None for those that the user leaves alone.
         options: the method's own settings, as typed.
@@ -49,6 +51,7 @@ class Request:
     weights: WeightChoice
     out: Path
     device: str
+    modules: Mapping[str, str] = field(default_factory=lambda: MODULES)
     recipe: Recipe | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
@@ -59,15 +62,27 @@ class Request:
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """The weights that a training starts from, with file -> sha256."""
+    """The weights that a training starts from, by the name of their source, with file -> sha256 of each."""
 
-    used: Weights
-    hashes: Mapping[str, str]
+    used: Mapping[str, Weights]
+    hashes: Mapping[str, Mapping[str, str]]
 
     @property
     def is_bundled(self) -> bool:
-        """Whether they come with the package."""
-        return self.used.location.kind == "package"
+        """Whether all come with the package."""
+        return all(weights.location.kind == "package" for weights in self.used.values())
+
+    def hashes_by_source(self) -> dict[str, dict[str, str]]:
+        """Source used -> file -> sha256. Two names may stand for one source: every stand-in is shared."""
+        return {weights.source.name: dict(self.hashes[name]) for name, weights in self.used.items()}
+
+    def origins(self) -> dict[str, str]:
+        """Source used -> where it came from, as far as that is known."""
+        return {
+            weights.source.name: weights.location.origin
+            for weights in self.used.values()
+            if weights.location.origin
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +106,6 @@ class Job:
         """Returns the record of the steps done so far."""
         history, step, start = self.training.history, self.training.step, self.start
         commit, dirty = source_state()
-        source = start.used.source.name
         is_gpu = self.request.device.startswith("cuda")
         names = {image.name for pair in self.data.pairs for image in (pair.source, pair.target)}
         return MatcherRecord(
@@ -108,8 +122,8 @@ class Job:
             losses=[LossAt(step=loss_step, loss=loss) for loss_step, loss in history.losses],
             validation=[PckAt(step=pck_step, pck=pck) for pck_step, pck in history.validation],
             best_step=history.best,
-            weights={source: dict(start.hashes)},
-            weight_origins={source: start.used.location.origin} if start.used.location.origin else {},
+            weights=start.hashes_by_source(),
+            weight_origins=start.origins(),
             versions=package_versions(),
             commit=commit,
             dirty=dirty,
@@ -131,7 +145,7 @@ def make_job(host: Host, request: Request, started: str) -> Job:
         UserError: data, masks or weights are missing, settings contradict each other, or the folder holds a
             training with other settings.
     """
-    objective = find_objective(host.methods[request.method].name)
+    objective = find_objective(host.methods[request.method].name, request.modules)
     start = _find_start(host, request, objective)
     recipe: Recipe = request.recipe or ("small" if start.is_bundled else "published")
     chosen = choose_settings(objective, recipe, request.changes, request.options)
@@ -142,10 +156,14 @@ def make_job(host: Host, request: Request, started: str) -> Job:
     if chosen.supervision == "masks":
         masks = _open_masks(host, request, data)
     device = torch.device(request.device)
+    features = open_features(host, objective, chosen, data.index, start.used, request.device)
+    tensors = _starting_tensors(objective, start, features)
     # All random numbers of a new head.
     torch.manual_seed(seeded("network", settings.seed).initial_seed())
-    network = objective.make_network(objective.read_start(start.used.path), chosen).to(device)
-    batches = BatchMaker(objective, chosen, data.pairs, masks, settings.seed, settings.steps, device)
+    network = objective.make_network(tensors, chosen).to(device)
+    batches = BatchMaker(
+        objective, chosen, data.pairs, masks, settings.seed, settings.steps, device, features
+    )
     validation = _make_validation(host, request, objective, data)
     parts = TrainingParts(
         objective=objective,
@@ -163,14 +181,21 @@ def make_job(host: Host, request: Request, started: str) -> Job:
 
 
 def _find_start(host: Host, request: Request, objective: Objective) -> Start:
-    own = request.weights.own
-    if objective.source in own and objective.source != objective.start:
+    own, names = request.weights.own, start_names(host, objective)
+    if objective.source in own and objective.source not in names:
         raise UserError(
             f"--weights {objective.source}={own[objective.source]}: these are what the training makes; "
-            f"--weights {objective.start}=PATH names what it starts from"
+            f"--weights {names[0]}=PATH names what it starts from"
         )
-    used = resolve_weights(host, request.weights, [objective.start])[objective.start]
-    return Start(used, used.hashes())
+    used = resolve_weights(host, request.weights, names)
+    return Start(used, {name: weights.hashes() for name, weights in used.items()})
+
+
+def _starting_tensors(objective: Objective, start: Start, features: PictureFeatures | None) -> Tensors:
+    """Tensors of the backbone; of features, empty ones that tell the channels of each level."""
+    if features is None:
+        return objective.read_start(start.used[objective.start].path)
+    return {f"level{number}": torch.empty(count, 0, 0) for number, count in enumerate(features.channels)}
 
 
 def _make_settings(
@@ -192,7 +217,7 @@ def _make_settings(
         validation_manifest=validation.manifest if validation else None,
         limit_train=request.data.limit_train,
         limit_validation=request.data.limit_validation,
-        weights=backbone_label({objective.start: start.used}, {objective.start: start.hashes}),
+        weights=backbone_label(start.used, start.hashes),
         recipe=recipe,
         training=chosen,
         pairs=len(data.pairs),

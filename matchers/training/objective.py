@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import PIL.Image
 import pydantic
 import torch
 from torch import Tensor, nn
 
-from harness.specs import Scalar
+from harness.frames import Frame, Size
+from harness.specs import FeatureMap, ImageRequest, MakeContext, Scalar
+from matchers.backbones.inputs import square_frame
 
 Supervision = Literal["keypoints", "image-pairs", "masks"]
 """All that a loss may look at besides the pictures.
@@ -39,7 +41,8 @@ class TrainingSettings(pydantic.BaseModel):
         batch: pairs of a step.
         steps, epochs: length of the training, in one of the two; an epoch is one pass over the pairs.
         milestones, factor: after so many of those steps or epochs, rates are multiplied by `factor`.
-        decay: `milestones`, or `cosine` from the full rate down to nothing.
+        decay: `milestones`, `cosine` from the full rate down to nothing, or `one-cycle`: from a 25th of the
+            rate up to it within three tenths of the steps, and down to next to nothing, along cosines.
         clip: largest norm of all gradients together; None for no limit.
         colours: whether pictures' colours are changed at random (`matchers.training.colours`).
         options: the method's own scalars, such as weights of losses, widths and temperatures.
@@ -60,7 +63,7 @@ class TrainingSettings(pydantic.BaseModel):
     epochs: int | None = None
     milestones: tuple[int, ...] = ()
     factor: float = 1.0
-    decay: Literal["milestones", "cosine"] = "milestones"
+    decay: Literal["milestones", "cosine", "one-cycle"] = "milestones"
     clip: float | None = None
     colours: bool = False
     options: Mapping[str, Scalar] = {}
@@ -79,9 +82,11 @@ class Batch:
     """B pairs, as a network is fed them.
 
     Attributes:
-        source, target: (B, 3, s, s) float32 inputs of the network, as `Objective.prepare` gives them.
-        source_points, target_points: per pair (N, 2) float32 (x, y) in input pixels: the picture without its
-            border covers [border, s - border]. Row i of both is one keypoint, present in both pictures.
+        source, target: (B, 3, s, s) float32 inputs of the network, as `Objective.prepare` gives them; for an
+            objective with `features`, (B, C, h, w) features in their place.
+        source_points, target_points: per pair (N, 2) float32 (x, y) in pixels of the picture's frame, which
+            is `TrainingSettings.image_size` wide and high: without a border the whole of a stretched picture,
+            with padding a part of it. Row i of both is one keypoint, present in both pictures.
         source_mask, target_mask: (B, 1, s, s) float32, 1 on the object and 0 elsewhere; None unless the
             supervision is `masks`.
         categories: each pair's category.
@@ -134,6 +139,51 @@ Tensors = Mapping[str, Tensor]
 """Tensors by name."""
 
 
+class Features(Protocol):
+    """Frozen networks, made, which give the features of a picture that a head is trained on.
+
+    Attributes:
+        channels: of each level that the features hold, one after another.
+        side: of the square in pixels that they are fed; `TrainingSettings.image_size` must be the same.
+    """
+
+    channels: tuple[int, ...]
+    side: int
+
+    def __call__(self, request: ImageRequest) -> FeatureMap:
+        """Features (C, h, w), C the sum of `channels`, of a picture with its prompt; always the same."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureSource:
+    """Where a head's input comes from that is features and not pixels.
+
+    They are made with the method's own parameters, and with the prompt of its recipe.
+
+    Attributes:
+        weights: names of the weight sources that are read, the prompt's left out.
+        make: makes them.
+    """
+
+    weights: tuple[str, ...]
+    make: Callable[[MakeContext], Features]
+
+
+def stretched_frame(size: Size, settings: TrainingSettings) -> Frame:
+    """The frame of a picture that is stretched to the input, less a border."""
+    return square_frame(size, settings.image_size, settings.border)
+
+
+def read_nothing(path: Path) -> Tensors:
+    """Stands for an objective whose network begins with none of the start's tensors."""
+    return {}
+
+
+def prepare_nothing(settings: TrainingSettings) -> Callable[[PIL.Image.Image], Tensor]:
+    """Stands for an objective that looks at features, and at no pixels."""
+    raise TypeError("this network is fed features, not pixels")
+
+
 def do_nothing(network: nn.Module, batch: Batch, settings: TrainingSettings) -> None:
     """Stands for an objective without anything to do after a step."""
 
@@ -145,14 +195,18 @@ class Objective:
     Attributes:
         method: its name; validation runs this method's own recipe on the file as it is written.
         source: name of the weight source whose file a training makes; often the method's name.
-        start: name of the weight source that a training starts from.
+        start: name of the weight source that a training starts from; unused where there are `features`.
+        features: what the network is fed in place of pixels; None for pixels. Features of a picture are
+            computed once, as far as memory reaches.
         read_start: its file or folder -> tensors by name, torchvision's for a ResNet.
         published: the authors' settings, as far as they are known.
         small: settings for the small backbone that comes with the package.
         prepare: settings -> the function from an RGB picture to (3, s, s) float32, normalised as the network
             wants it: the numbers that the method's extractor computes.
+        frame: (size of a picture, settings) -> how `prepare` lays it into the square.
         make_network: (tensors of `start`, settings) -> the network, whose random numbers come from torch's
-            global generator, which is seeded before.
+            global generator, which is seeded before. With `features`, the tensors are `level0`, `level1`...,
+            empty ones of shape (C, 0, 0) that tell each level's channels.
         groups: network -> parameters to train.
         loss: (network, batch, settings, generator) -> losses. All random numbers come from the generator,
             which lives on the CPU and belongs to the step. The network is in training mode; a part that must
@@ -167,10 +221,12 @@ class Objective:
     method: str
     source: str
     start: str = "resnet101"
-    read_start: Callable[[Path], Tensors]
+    features: FeatureSource | None = None
+    read_start: Callable[[Path], Tensors] = read_nothing
     published: TrainingSettings
     small: TrainingSettings
-    prepare: Callable[[TrainingSettings], Callable[[PIL.Image.Image], Tensor]]
+    prepare: Callable[[TrainingSettings], Callable[[PIL.Image.Image], Tensor]] = prepare_nothing
+    frame: Callable[[Size, TrainingSettings], Frame] = stretched_frame
     make_network: Callable[[Tensors, TrainingSettings], nn.Module]
     groups: Callable[[nn.Module], ParameterGroups]
     loss: Callable[[nn.Module, Batch, TrainingSettings, torch.Generator], Losses]

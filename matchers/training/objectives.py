@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -26,9 +27,13 @@ MODULES = {
 """Method -> the module with its OBJECTIVE."""
 
 
-def find_objective(method: str) -> Objective:
-    """The objective of a method. Raises `UserError` for a method that has none."""
-    if method not in MODULES:
-        raise UserError(f"method '{method}' has nothing to train; those that have are {', '.join(MODULES)}")
-    objective: Objective = import_module(MODULES[method]).OBJECTIVE
+def find_objective(method: str, modules: Mapping[str, str] = MODULES) -> Objective:
+    """The objective of a method. Raises `UserError` for a method that has none.
+
+    Args:
+        modules: method -> the module with its OBJECTIVE.
+    """
+    if method not in modules:
+        raise UserError(f"method '{method}' has nothing to train; those that have are {', '.join(modules)}")
+    objective: Objective = import_module(modules[method]).OBJECTIVE
     return objective

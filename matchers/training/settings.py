@@ -53,6 +53,8 @@ class Settings(ResumableSettings):
         """The learning rates of a step, counted from 0, divided by those that are set."""
         if self.training.decay == "cosine":
             return 0.5 + 0.5 * math.cos(math.pi * step / self.steps)
+        if self.training.decay == "one-cycle":
+            return _one_cycle(step, self.steps)
         return self.training.factor ** sum(step >= milestone for milestone in self.milestones)
 
     def may_take_more_steps(self) -> bool:
@@ -64,6 +66,23 @@ class Settings(ResumableSettings):
         flat = self.model_dump(exclude={"training"})
         training = self.training.model_dump(exclude={"options", "steps", "epochs"})
         return {**training, **self.training.options, **flat}
+
+
+RISE, BEGIN, END = 0.3, 1 / 25, 1 / 25e4
+"""Of `one-cycle`: the share of steps on which the rate rises; the first and last rate over the full one."""
+
+
+def _one_cycle(step: int, steps: int) -> float:
+    """A step's share of the full rate, as torch's `OneCycleLR` has it."""
+    top, last = RISE * steps - 1, steps - 1
+    if step <= top and top > 0:
+        return _between(BEGIN, 1.0, step / top)
+    return _between(1.0, END, min(1.0, (step - top) / max(last - top, 1e-9)))
+
+
+def _between(start: float, end: float, share: float) -> float:
+    """A value on the half cosine from one number to another."""
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
 
 
 def count_steps(training: TrainingSettings, pairs: int) -> int:
