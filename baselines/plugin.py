@@ -6,7 +6,7 @@ from baselines import weights
 from baselines.methods import dift, position, sd_dino
 from baselines.methods import dino as dino_methods
 from baselines.methods import hog as handcrafted
-from baselines.prompts import spec as captioner_prompt
+from baselines.prompts import spec as prompts
 from harness.hookspecs import hookimpl
 from harness.specs import ExtractorSpec, MethodSpec, PromptSpec, WeightSource
 
@@ -32,7 +32,7 @@ def bench_methods() -> list[MethodSpec]:
 @hookimpl
 def bench_prompts() -> list[PromptSpec]:
     """Registers prompts that others published."""
-    return [captioner_prompt.PROMPT]
+    return list(prompts.PROMPTS)
 
 
 @hookimpl

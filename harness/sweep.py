@@ -6,10 +6,11 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from harness.files import with_home
 from harness.specs import NO_MATCHER, NO_PROMPT, Scalar
 
 Params = tuple[tuple[str, Scalar], ...]
@@ -49,6 +50,23 @@ class DatasetChoice:
         if self.path is None:
             return self.name
         return f'{self.name}="{self.path}"' if "," in str(self.path) else f"{self.name}={self.path}"
+
+
+def prompt_choices(texts: Sequence[str]) -> tuple[tuple[str, ...], dict[str, tuple[Path, ...]]]:
+    """Reads prompts as the user named them, `NAME` or `NAME=FILE`.
+
+    Returns:
+        The names, each once, and the files of those that have some.
+    """
+    names: dict[str, None] = {}
+    files: dict[str, tuple[Path, ...]] = {}
+    for text in texts:
+        # A file is named as a dataset's folder is, in double quotes where it has a comma.
+        choice = DatasetChoice.parse(text)
+        names[choice.name] = None
+        if choice.path:
+            files[choice.name] = (*files.get(choice.name, ()), with_home(choice.path))
+    return tuple(names), files
 
 
 @dataclass(frozen=True)
@@ -98,7 +116,7 @@ class Sweep:
         split: one split for all datasets; None for each dataset's default.
         overrides: parameter -> values to sweep, for the methods that have that parameter; texts are read in
             the kind of the parameter's default.
-        prompt_files: method or prompt -> files of learned prompts, one cell each.
+        prompt_files: method or prompt -> files of learned prompts, or of prompts that read one, a cell each.
         trained_on: of the learned prompts there are, those trained on this dataset.
         train_timestep: whether learned prompts are used at the timestep they were tuned at.
     """
@@ -122,7 +140,8 @@ class Cell:
     Attributes:
         params: all parameters of extractor and matcher, as this cell sets them.
         changed: those of them in which the cell differs from its method, for telling cells apart in a table.
-        prompt_file: the user's file of a learned prompt; None for one of those there are.
+        prompt_file: the user's file of a learned prompt, or of a prompt that reads one; None for one of the
+            learned prompts there are, and for other prompts.
         trained_on: of the prompts there are, the one trained on this dataset; None for the first.
         train_timestep: whether the prompt's own timestep takes the place of the parameter, as
             `harness.running.resolve` arranges.

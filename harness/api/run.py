@@ -70,7 +70,8 @@ def run(
         methods: names of `bench list methods`.
         datasets: names of `bench list datasets`, or `NAME=PATH`, as `folder=my/photos`.
         split: one split for all datasets; None for each one's default.
-        prompts, localizers: names of `bench list`; None for each method's own.
+        prompts, localizers: names of `bench list`; None for each method's own. A prompt that reads a file is
+            `NAME=FILE`.
         protocols: those to score under.
         alphas: thresholds; None for each protocol's own.
         timestep, ensemble: values to sweep, such as `[50, 261]` or `"0..500:100"`; None for the method's own.

@@ -12,7 +12,7 @@ from harness.errors import UserError
 from harness.files import with_home
 from harness.plugins.host import Host
 from harness.specs import Scalar
-from harness.sweep import DatasetChoice, Shard, Sweep
+from harness.sweep import DatasetChoice, Shard, Sweep, prompt_choices
 
 if TYPE_CHECKING:
     from harness.engines.cluster_options import ClusterOptions
@@ -61,6 +61,11 @@ class RunArguments:
     out: Path
     data_root: Path
 
+    @property
+    def prompt_names(self) -> tuple[str, ...] | None:
+        """The prompts without their files; None for each method's own."""
+        return None if self.prompts is None else prompt_choices(self.prompts)[0]
+
     def sweep(self) -> Sweep:
         """The part that says which cells are run.
 
@@ -71,12 +76,12 @@ class RunArguments:
         return Sweep(
             methods=self.methods,
             datasets=tuple(map(DatasetChoice.parse, self.datasets)),
-            prompts=self.prompts,
+            prompts=self.prompt_names,
             localizers=self.localizers,
             split=self.split,
             seeds=self.seed,
             overrides=merge_overrides(self.settings, short),
-            prompt_files=_parse_prompt_files(self.prompt_files),
+            prompt_files=_merge_files(_parse_prompt_files(self.prompt_files), self.prompts or ()),
             trained_on=self.trained_on,
             train_timestep=self.train_timestep,
         )
@@ -154,6 +159,13 @@ class RunArguments:
 def _needs_ray(name: str) -> UserError:
     option = f"--{name.replace('_', '-')}"
     return UserError(f"{option}: says how a cluster is used; add --engine ray, or leave {option} out")
+
+
+def _merge_files(named: dict[str, tuple[Path, ...]], prompts: Sequence[str]) -> dict[str, tuple[Path, ...]]:
+    """Adds the files that the prompts bring, `NAME=FILE`."""
+    for name, files in prompt_choices(prompts)[1].items():
+        named[name] = (*named.get(name, ()), *files)
+    return named
 
 
 def _parse_prompt_files(texts: Sequence[str]) -> dict[str, tuple[Path, ...]]:

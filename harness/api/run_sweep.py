@@ -82,7 +82,7 @@ def _outcome(
 
     views, finders = _views(host, arguments, cells, records)
     kinds = []
-    if len(set(arguments.prompts or ())) > 1:
+    if len(set(arguments.prompt_names or ())) > 1:
         kinds.append(("prompt-types", views))
     for parameter in _swept_parameters(cells, arguments.sweep().overrides):
         sweep_views = [replace(view, parameter=parameter) for view in views]
@@ -123,7 +123,7 @@ def _views(
             own_averaging(records, name, host.protocols),
             alphas=arguments.alphas,
             localizers=sorted(localizers),
-            prompts=arguments.prompts or (),
+            prompts=arguments.prompt_names or (),
         )
         # As 'bench leaderboard' does: the same records have the same places in both.
         view, finder = with_places(host, view, folder_of, sources)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 import json
 import shlex
 from collections.abc import Mapping, Sequence
@@ -313,6 +315,37 @@ def _describe_file(file: FetchedFile) -> str:
     verb = "downloaded" if file.how == "downloaded" else "found in place"
     note = "; not the same file as at an earlier fetch" if file.changed else ""
     return f"{file.path} {verb}, {file.size:,} bytes, sha256 {file.sha256}{note}"
+
+
+@data.command(
+    "pictures",
+    short_help="Names of a split's pictures, as CSV.",
+    epilog=examples(
+        "bench data pictures shapes",
+        "bench data pictures pf-pascal --split val --data-root data",
+    ),
+)
+@click.argument("name", metavar="NAME | NAME=PATH", shell_complete=names_of("datasets"))
+@option("--split", help="Its split; the default one otherwise.")
+@data_root
+@click.pass_obj
+def pictures(host: Host, name: str, split: str | None, data_root: Path) -> None:
+    """List the pictures of a split as CSV, with an empty column for a text.
+
+    Filled in, the list is a file for --prompts captions=FILE. A picture with several names is there once,
+    under the first.
+    """
+    from harness.datasets.listing import picture_rows
+    from harness.datasets.splits import dataset_folder, read_split
+
+    ((spec, choice),) = _parse_choices(host, [name])
+    (wanted,) = _splits(spec, split or spec.splits[0])
+    index = read_split(spec, dataset_folder(spec, choice, data_root), wanted)
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    writer.writerow(("picture", "text", "category", "hash", "file"))
+    writer.writerows(picture_rows(index))
+    click.echo(lines.getvalue(), nl=False)
 
 
 @data.command(

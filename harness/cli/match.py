@@ -179,7 +179,7 @@ def _expand_user(ctx: click.Context, param: click.Parameter, path: Path | None) 
 )
 @option("--method", required=True, help="Method ('bench list methods').")
 @option("--category", default="", help="What both pictures show, for a prompt that names it.")
-@option("--prompt", help="Prompt type; the method's own otherwise.")
+@option("--prompt", help="Prompt type, or NAME=FILE for one that reads a file; the method's own otherwise.")
 @option("--localizer", help="Localizer; the method's own otherwise.")
 @option("--timestep", type=click.IntRange(min=0), help="Diffusion timestep; the method's own otherwise.")
 @option(

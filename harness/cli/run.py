@@ -72,7 +72,12 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
     help='Datasets, or NAME=PATH; a path with a comma as NAME="PATH".',
 )
 @option("--split", help="Split of every dataset; each one's default otherwise.")
-@option("--prompts", type=CommaList(), metavar="A,B", help="Prompt types; each method's own otherwise.")
+@option(
+    "--prompts",
+    type=DatasetList(),
+    metavar="A,B=FILE",
+    help="Prompt types, or NAME=FILE for one that reads a file; each method's own otherwise.",
+)
 @option("--localizers", type=CommaList(), metavar="A,B", help="Localizers; each method's own otherwise.")
 @option(
     "--protocols",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from harness.specs import (
     ImagePair,
     ImageSource,
     PairDataset,
+    PictureNames,
     Threshold,
     is_labelled_dataset,
     is_noted_dataset,
@@ -72,6 +73,24 @@ class SplitIndex:
         """The words prompts use, sorted."""
         words = {self.prompt_category(pair) for pair in self.pairs.values()}
         return tuple(sorted(words))
+
+    @cached_property
+    def pictures(self) -> Mapping[str, PictureNames]:
+        """Identity -> names of all pictures that features are computed of, in order of first use.
+
+        Those that are missing are left out: they fail when they are opened.
+        """
+        names: dict[str, dict[str, None]] = {}
+        short: dict[str, dict[str, None]] = {}
+        for pair in self.pairs.values():
+            if pair.pair_id in self.excluded:
+                continue
+            for image in (pair.source, pair.target):
+                identity = picture_identity(image)
+                if identity != MISSING:
+                    names.setdefault(identity, {})[image.name] = None
+                    short.setdefault(identity, {}).update(dict.fromkeys(_short_names(image, pair.category)))
+        return {key: PictureNames(tuple(names[key]), tuple(short[key])) for key in names}
 
     @cached_property
     def manifest(self) -> str:
@@ -294,12 +313,24 @@ def _hex_bytes(points: np.ndarray) -> str:
     return np.asarray(points, dtype="<f8").tobytes().hex()
 
 
+def _short_names(image: ImageSource, category: str) -> Iterator[str]:
+    """Yields a picture's names without its category, and those of its file."""
+    yield image.name.removeprefix(f"{category}-")
+    path = getattr(image, "path", None)
+    if isinstance(path, Path):
+        yield from (path.name, path.stem)
+
+
+MISSING = "missing"
+"""Stands for the identity of a picture that cannot be read."""
+
+
 def picture_identity(image: ImageSource) -> str:
-    """Hash of a picture's content; `missing` where it cannot be read."""
+    """Hash of a picture's content; `MISSING` where it cannot be read."""
     try:
         return image.identity()
     except DataError:  # fails when it is opened; the rest of the split has a manifest all the same
-        return "missing"
+        return MISSING
 
 
 @dataclass(frozen=True, eq=False)

@@ -164,8 +164,8 @@ def facts_of(resolved: Iterable[ResolvedCell]) -> dict[str, str]:
             facts[f"the content of weights {name}"] = _digest(hashes)
         for name, path in cell.weights.paths.items():
             facts[f"the place of weights {name}"] = str(path)
-        if cell.learned:
-            facts[f"the place of the prompt of {cell.cell.label}"] = str(cell.learned.path)
+        if cell.prompt_file:
+            facts[f"the place of the prompt of {cell.cell.label}"] = str(cell.prompt_file)
         # Whatever else an id holds.
         facts[f"the identity of {cell.cell.label} on {cell.index.label}"] = cell.id.rpartition(".")[2]
     return facts

@@ -104,7 +104,8 @@ def match(
         points: (N, 2), (x, y) in original pixels of A, (0, 0) its top left corner.
         method: a name of `bench list methods`.
         category: the kind of object in both images, for a prompt that names it.
-        prompt, localizer: names of `bench list`; None for the method's own.
+        prompt, localizer: names of `bench list`; None for the method's own. A prompt that reads a file is
+            `NAME=FILE`.
         timestep, ensemble: diffusion timestep and number of noise draws; None for the method's own.
         params: any parameters of the feature extractor, by name; the method's own for those that are left
             out.
@@ -164,7 +165,8 @@ class PhotoPair:
     Attributes:
         images: A and B, RGB.
         sizes: their sizes in pixels.
-        warning: the reason why the weights are of no use for photos; empty where they are.
+        warning: the reason why the weights are of no use for photos, and what should be known of the prompt's
+            file; empty where there is neither.
     """
 
     def __init__(self, host: Host, a: Path, b: Path, choice: MatchRequest) -> None:
@@ -188,8 +190,9 @@ class PhotoPair:
         resources = PairResources(host, choice, index)
         resources.require_weights([self._cell])
         used = resources.weights(weight_names(host, self._cell)).values()
-        self.warning = warn_of_strange_pictures(used, dataset="")
-        return resolve_cell(resources, self._cell)
+        resolved = resolve_cell(resources, self._cell)
+        self.warning = "; ".join(filter(None, [warn_of_strange_pictures(used, dataset=""), *resolved.notes]))
+        return resolved
 
     def locate(self, points: ArrayLike) -> Match:
         """Finds points (N, 2) of A in B.

@@ -11,7 +11,7 @@ from harness.files import with_home
 from harness.plugins.host import Host
 from harness.running.plan import plan
 from harness.specs import NO_PROMPT, Scalar
-from harness.sweep import Cell, DatasetChoice, Sweep
+from harness.sweep import Cell, DatasetChoice, Sweep, prompt_choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +45,9 @@ def cell_of_request(host: Host, request: MatchRequest) -> Cell:
             "give one of them"
         )
     # None: the method's own.
-    prompts = (request.prompt,) if request.prompt else None
+    prompts, prompt_files = prompt_choices((request.prompt,)) if request.prompt else (None, {})
     localizers = (request.localizer,) if request.localizer else None
     overrides = {name: (value,) for name, value in request.params.items()}
-    prompt_files = {}
     if file:
         prompt_files[method.name] = (with_home(file),)
     sweep = Sweep(

@@ -162,10 +162,14 @@ def distinct_cells(resolved: Sequence[ResolvedCell]) -> list[ResolvedCell]:
 
 
 def notes_on_data(resolved: Sequence[ResolvedCell]) -> list[str]:
-    """Lines on splits that are not whole, or do not look as they should; one of each kind for a split."""
+    """Lines on splits that are not whole, or do not look as they should, one of each kind for a split; and on
+    files of prompts.
+    """
     # A split is read once and shared by its cells.
     indexes = {id(cell.index): cell.index for cell in resolved}
     lines: list[str] = []
     for index in indexes.values():
         lines += notes_on_split(index)
-    return lines
+    for cell in resolved:
+        lines += cell.notes
+    return list(dict.fromkeys(lines))

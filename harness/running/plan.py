@@ -146,8 +146,22 @@ def _is_learned(host: Host, prompt: str) -> bool:
     return prompt != NO_PROMPT and host.prompts[prompt].learned is not None
 
 
+def _reads_file(host: Host, prompt: str) -> bool:
+    """Says whether a prompt cannot be without a file of the user's own."""
+    return prompt != NO_PROMPT and host.prompts[prompt].check_file is not None
+
+
 def _files(sweep: Sweep, host: Host, method: str, prompt: str) -> Sequence[Path | None]:
-    """The user's files for a method's learned prompt, one cell each; None for the one there is."""
+    """The user's files for a method's prompt, one cell each; None for one that has none, or is there.
+
+    Raises `UserError` where the prompt needs a file.
+    """
+    if _reads_file(host, prompt):
+        # A method's file may be that of its own, learned prompt.
+        own = sweep.prompt_files.get(prompt) or sweep.prompt_files.get(method)
+        if not own:
+            raise UserError(f"prompt '{prompt}' reads a file of yours: name it, {prompt}=FILE")
+        return _distinct(own)
     if not _is_learned(host, prompt):
         return (None,)
     files = (*sweep.prompt_files.get(method, ()), *sweep.prompt_files.get(prompt, ()))
@@ -162,19 +176,15 @@ def _check_learned(sweep: Sweep, host: Host, methods: Sequence[MethodSpec]) -> N
             --train-timestep is of no use.
     """
     learned: set[str] = set()
+    reading: set[str] = set()
     for method in methods:
         extractor = host.extractors[method.extractor]
         for prompt in _prompts(sweep, host, method, extractor):
             if _is_learned(host, prompt):
                 learned |= {method.name, prompt}
-    for name in sweep.prompt_files:
-        if name not in learned:
-            choices = "none of them has one"
-            if learned:
-                choices = f"those are {', '.join(sorted(learned))}"
-            raise UserError(
-                f"--prompt-file {name}: expected a method of this run with a learned prompt; {choices}"
-            )
+            elif _reads_file(host, prompt):
+                reading |= {method.name, prompt}
+    _check_files(sweep, learned | reading)
     options = {
         f"--trained-on {sweep.trained_on}": sweep.trained_on,
         "--train-timestep": sweep.train_timestep,
@@ -182,6 +192,26 @@ def _check_learned(sweep: Sweep, host: Host, methods: Sequence[MethodSpec]) -> N
     for option, value in options.items():
         if value and not learned:
             raise UserError(f"{option}: no method of this run has a learned prompt")
+
+
+def _check_files(sweep: Sweep, takers: set[str]) -> None:
+    """Raises `UserError` for a file of something that takes none.
+
+    Args:
+        takers: methods and prompts of the run that take one.
+    """
+    choices = f"those are {', '.join(sorted(takers))}" if takers else "none of them has one"
+    for name, files in sweep.prompt_files.items():
+        if name in takers:
+            continue
+        if name in (sweep.prompts or ()):
+            raise UserError(
+                f"--prompts {name}={files[0]}: no method of this run reads a file for prompt '{name}'; "
+                f"give --prompts {name}"
+            )
+        raise UserError(
+            f"--prompt-file {name}: expected a method of this run with a learned prompt; {choices}"
+        )
 
 
 def _changes(sweep: Sweep, method: MethodSpec, parameters: Parameters) -> list[Params]:

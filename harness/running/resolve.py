@@ -25,8 +25,10 @@ from harness.specs import (
     LearnedFile,
     Localizer,
     LocalizerSpec,
+    MakeContext,
     MatcherSpec,
     MethodSpec,
+    PictureNames,
     PromptSpec,
     Scalar,
 )
@@ -35,7 +37,7 @@ from harness.weights.choice import Weights, backbone_label
 from harness.weights.learned import find_learned_file
 
 PROMPT_FILE = "prompt file"
-"""Name of a learned prompt's file among the weights of a record."""
+"""Name of the prompt's file among the weights of a record: a learned prompt's, or the user's own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +76,8 @@ class ResolvedWeights:
 
     Attributes:
         paths: name that the extractor or prompt knows a source by -> its local path.
-        hashes: the same name -> file -> sha256; a learned prompt's file is under `PROMPT_FILE`, and the files
-            that a spec names under `files of NAME`.
+        hashes: the same name -> file -> sha256; the prompt's file is under `PROMPT_FILE`, and the files that
+            a spec names under `files of NAME`.
         files: source used -> file -> sha256. Two names may stand for one source: every stand-in is shared.
         origins: source used -> repository and commit it came from, where that is known.
         backbone: name in tables: the sources used, and the first hex digits of a hash over their files.
@@ -108,6 +110,7 @@ class ResolvedCell:
             together, since no weights were looked for.
         learned: file of the learned prompt; None for a prompt that is not learned.
         training: what network and prompt together were tuned with.
+        notes: what a reader of the numbers should know of the prompt's file, one line each.
         engine: our own version and code, which all predictions go through.
     """
 
@@ -125,11 +128,22 @@ class ResolvedCell:
     learned: LearnedFile | None
     training: Training
     engine: str
+    notes: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
         """The folder of the cell's files."""
         return self.options.out / self.id
+
+    @property
+    def prompt_file(self) -> Path | None:
+        """The file of a learned prompt, or the user's for a prompt that reads one; None for other prompts."""
+        return self.learned.path if self.learned else self.cell.prompt_file
+
+    @property
+    def pictures(self) -> Mapping[str, PictureNames]:
+        """Identity -> names of the pictures, for a prompt that reads a file of the user's own."""
+        return self.index.pictures if self.prompt and self.prompt.spec.check_file else {}
 
     @property
     def shards(self) -> Path:
@@ -214,8 +228,11 @@ def resolve_cell(resources: Resources, cell: Cell) -> ResolvedCell:
     # Before the id is made: it holds the timestep that the prompt brings.
     if cell.train_timestep and learned:
         cell = _at_training_timestep(cell, learned)
-    weights = _resolve_weights(resources, cell, extractor.spec, prompt, matcher, used, learned)
     index = resources.split(cell.dataset, cell.split)
+    paths = {name: weights.path for name, weights in used.items()}
+    notes = _check_own_file(cell, prompt, index, paths)
+    prompt_file = learned.path if learned else cell.prompt_file
+    weights = _resolve_weights(resources, cell, extractor.spec, prompt, matcher, used, prompt_file)
     ingredients = {
         "manifest": index.manifest,
         "weights": weights.hashes,
@@ -244,6 +261,7 @@ def resolve_cell(resources: Resources, cell: Cell) -> ResolvedCell:
         learned=learned,
         training=training_of(host, method, prompt.spec if prompt else None, learned, used),
         engine=resources.engine,
+        notes=notes,
     )
 
 
@@ -283,7 +301,7 @@ def _resolve_weights(
     prompt: PortableSpec[PromptSpec] | None,
     matcher: PortableSpec[MatcherSpec] | None,
     used: Mapping[str, Weights],
-    learned: LearnedFile | None,
+    prompt_file: Path | None,
 ) -> ResolvedWeights:
     """Hashes the files of the weights used. Raises `UserError` where one is damaged."""
     # Of a source of prompts only the file in use counts: a better prompt of another method must not make all
@@ -298,8 +316,8 @@ def _resolve_weights(
         files[weights.source.name] = dict(hashes[name])
     of_extractor = {name: networks[name] for name in extractor.weights if name in networks}
     backbone, features = backbone_label(networks, hashes), backbone_label(of_extractor, hashes)
-    if learned:
-        hashes[PROMPT_FILE] = files[PROMPT_FILE] = content_hashes(learned.path)
+    if prompt_file and not cell.not_applicable:
+        hashes[PROMPT_FILE] = files[PROMPT_FILE] = content_hashes(prompt_file)
     for key, named in _named_files(cell, extractor, prompt, matcher).items():
         hashes[key] = files[key] = named
     paths: dict[str, Path] = {}
@@ -341,6 +359,32 @@ def _find_prompt_file(
     if prompt.spec.learned and cell.prompt_file and not cell.prompt_file.exists():
         raise UserError(f"--prompt-file {cell.method}={cell.prompt_file}: no such file or folder")
     return find_learned_file(prompt.spec, used, cell.prompt_file, cell.trained_on)
+
+
+def _check_own_file(
+    cell: Cell,
+    prompt: PortableSpec[PromptSpec] | None,
+    index: SplitIndex,
+    weights: Mapping[str, Path],
+) -> tuple[str, ...]:
+    """Lets a prompt look at the user's file, and returns what should be known of it.
+
+    Args:
+        weights: name of each source -> its local path.
+
+    Raises:
+        UserError: the file is not what the prompt needs.
+    """
+    if prompt is None or prompt.spec.check_file is None or cell.not_applicable:
+        return ()
+    context = MakeContext(
+        params=dict(cell.params),
+        weights=weights,
+        prompt_file=cell.prompt_file,
+        pictures=index.pictures,
+        categories=index.categories,
+    )
+    return tuple(prompt.spec.check_file(context))
 
 
 def _at_training_timestep(cell: Cell, learned: LearnedFile) -> Cell:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeGuard, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeGuard, runtime_checkable
 
 from harness.frames import Frame, GridConvention, Size
 from harness.specs.bibtex import check_citation
@@ -165,6 +165,18 @@ class PreparingExtractor(Protocol):
         """RGB picture -> the extractor's input, as a `Prepare` does."""
 
 
+class PictureNames(NamedTuple):
+    """Names by which a user's file may call a picture.
+
+    Attributes:
+        names: those of the dataset, such as `cat-2008_000591`; two of them may be one picture.
+        short: the same without the category, and the names of its file; they may be those of others, too.
+    """
+
+    names: tuple[str, ...]
+    short: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class MakeContext:
     """Everything that an extractor or a prompt is made with.
@@ -176,7 +188,9 @@ class MakeContext:
             may differ by rounding.
         params: the method's parameters (timestep, ensemble, layer ...), with the user's values in place.
         weights: local path of each weight source the spec names.
-        prompt_file: the file, or folder of files, of a learned prompt; None for a prompt that is not learned.
+        prompt_file: the file, or folder of files, of a learned prompt, or the user's own for a prompt with
+            `check_file`; None for other prompts.
+        pictures: identity -> names of the split's pictures, for a prompt with `check_file`.
         categories: the words that prompts use for the dataset's categories, sorted.
         prompt_scope: scope of the prompt; with `pair`, features of an image are requested again with each of
             its pairs.
@@ -191,6 +205,7 @@ class MakeContext:
     params: Mapping[str, Scalar] = field(default_factory=dict)
     weights: Mapping[str, Path] = field(default_factory=dict)
     prompt_file: Path | None = None
+    pictures: Mapping[str, PictureNames] = field(default_factory=dict)
     categories: tuple[str, ...] = ()
     prompt_scope: Scope = "image"
     cache_bytes: int = 1 << 30

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -84,6 +84,10 @@ class PromptSpec:
             of `params`.
         learned: for a prompt that is read from a file, the way to find it where `--prompt-file` does not name
             one.
+        check_file: for a prompt that reads a file of the user's own, which `--prompts NAME=FILE` names: looks
+            before the work at `MakeContext.prompt_file` and at the pictures it is for
+            (`MakeContext.pictures`). Returns what a reader of the numbers should know, one line each; raises
+            `UserError` where the file is not what it should be.
         citation: BibTeX of the paper that brought it, for `bench cite`; empty where there is none.
     """
 
@@ -95,6 +99,7 @@ class PromptSpec:
     weights: tuple[str, ...] = ()
     files: Files = ()
     learned: LearnedSpec | None = None
+    check_file: Callable[[MakeContext], Sequence[str]] | None = None
     description: str = ""
     citation: str = ""
 

@@ -16,7 +16,15 @@ from harness.environment import device_name
 from harness.errors import UserError, unknown_name
 from harness.features.requests import PromptUse
 from harness.plugins.host import Host
-from harness.specs import ImageRequest, LearnedFile, MakeContext, PairPrompt, Prompt, PromptSpec
+from harness.specs import (
+    ImageRequest,
+    LearnedFile,
+    MakeContext,
+    PairPrompt,
+    PictureNames,
+    Prompt,
+    PromptSpec,
+)
 from harness.weights.choice import WeightChoice, Weights, resolve_weights
 from harness.weights.learned import find_learned_file, prompt_weight_names
 from sd4match_plugin.commands.show_arguments import ShowArguments
@@ -87,7 +95,8 @@ def load_prompt(
         precision=arguments.precision,
         params=spec.params,
         weights={name: used.path for name, used in weights.items()},
-        prompt_file=file.path if file else None,
+        prompt_file=file.path if file else arguments.own_file,
+        pictures=_picture_names(arguments, requests),
     )
     prompt = spec.make(context)
     categories = _choose_categories(spec, prompt, arguments.unique_categories)
@@ -102,6 +111,14 @@ def load_prompt(
         backbone=StableDiffusion(diffusion.path, device, arguments.precision),
         weights=diffusion,
     )
+
+
+def _picture_names(arguments: ShowArguments, requests: Sequence[ImageRequest]) -> dict[str, PictureNames]:
+    """Identity -> names of the user's images, for a prompt that reads a file."""
+    names: dict[str, PictureNames] = {}
+    for path, request in zip(arguments.images, requests, strict=True):
+        names[request.identity] = PictureNames((path.name,), (path.stem,))
+    return names
 
 
 @torch.inference_mode()

@@ -69,7 +69,8 @@ class ShowArguments:
             raise UserError(f"prompt '{spec.name}' is of kind '{spec.kind}'; pictures are drawn from {kinds}")
         file, trained_on = self.prompt_file, self.trained_on
         for option, value in (("--prompt-file", file), ("--trained-on", trained_on)):
-            if value and not spec.learned:
+            reads_file = option == "--prompt-file" and spec.check_file
+            if value and not (spec.learned or reads_file):
                 raise UserError(f"{option} {value}: prompt '{spec.name}' is not a learned one")
         if file and trained_on:
             raise UserError(
