@@ -81,3 +81,29 @@ PF_PASCAL = """\
   pages = {1711--1725},
   year = {2018}
 }"""
+
+SPAIR_U = """\
+@inproceedings{mariotti2025jamais,
+  title = {{Jamais Vu}: Exposing the Generalization Gap in Supervised Semantic Correspondence},
+  author = {Mariotti, Octave and Du, Zhipeng and Bhalgat, Yash and Mac Aodha, Oisin and Bilen, Hakan},
+  booktitle = {Advances in Neural Information Processing Systems},
+  year = {2025}
+}"""
+
+SOCO = """\
+@article{dunkel2026soco,
+  title = {{SOCO}: Benchmarking Semantic Object Correspondence in Vision Foundation Models},
+  author = {D{\\"u}nkel, Olaf and Sunagad, Basavaraj and Wang, Haoran and Hoffmann, David T. and
+    Theobalt, Christian and Kortylewski, Adam},
+  journal = {arXiv preprint arXiv:2605.31597},
+  year = {2026}
+}"""
+"""Of the dataset and of OmniProbe, the program that evaluates on it."""
+
+MARCO = """\
+@inproceedings{cuttano2026marco,
+  title = {{MARCO}: Navigating the Unseen Space of Semantic Correspondence},
+  author = {Cuttano, Claudia and Trivigno, Gabriele and Masone, Carlo and Roth, Stefan},
+  booktitle = {Proceedings of the IEEE/CVF Conference on Computer Vision and Pattern Recognition},
+  year = {2026}
+}"""

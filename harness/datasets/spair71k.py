@@ -35,12 +35,16 @@ class SPair71k:
     """One split. Pairs come in the order of the official list (a `PairDataset`)."""
 
     def __init__(self, folder: Path, split: str) -> None:
-        self._folder = folder
         self._split = _FOLDERS[split]
         layout = folder / "Layout" / "large" / f"{self._split}.txt"
         if not layout.is_file():
             raise missing_dataset(SPEC, folder, layout)
         self.pair_ids: Sequence[str] = tuple(read_text(layout).split())
+        self._read_from(folder / "PairAnnotation" / self._split, folder)
+
+    def _read_from(self, annotations: Path, pictures: Path) -> None:
+        """Sets where to read: the folder of the pairs' files, and the one with pictures and masks."""
+        self._annotations, self._pictures = annotations, pictures
         # A picture is in some fifty pairs: looked for once.
         self._image = lru_cache(maxsize=None)(self._find_image)
 
@@ -52,7 +56,7 @@ class SPair71k:
         pair_id = self.pair_ids[index]
         # Where a file's name cannot have a colon, programs that unpack put a low line there.
         names = [f"{name}.json" for name in (pair_id, pair_id.replace(":", "_"))]
-        path = find_picture(self._folder / "PairAnnotation" / self._split, names)
+        path = find_picture(self._annotations, names)
         annotation = read_annotation(path)
         try:
             return self._pair(pair_id, annotation)
@@ -74,7 +78,7 @@ class SPair71k:
 
     def _read_mask(self, category: str, image: ImageSource, size: Size) -> np.ndarray:
         stem = image.name.removeprefix(f"{category}-")
-        path = self._folder / "Segmentation" / category / f"{stem}.png"
+        path = self._pictures / "Segmentation" / category / f"{stem}.png"
         classes = decode_classes(path)
         if classes.shape != (size.height, size.width):
             shape = f"{classes.shape[1]} x {classes.shape[0]}"
@@ -113,7 +117,7 @@ class SPair71k:
         )
 
     def _find_image(self, category: str, file_name: str) -> ImageFile:
-        folder = self._folder / "JPEGImages" / category
+        folder = self._pictures / "JPEGImages" / category
         return ImageFile(f"{category}-{Path(file_name).stem}", find_picture(folder, [file_name]))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from harness.citations import DIFT, GEOAWARE, SD4MATCH
+from harness.citations import DIFT, GEOAWARE, SD4MATCH, SOCO
 from harness.localizers.make import make_localizer
 from harness.specs import LocalizerSpec
 
@@ -35,6 +35,15 @@ LOCALIZERS = (
         reads="patch",
         matches=VOLUME,
         description="the cell most similar to the one the point falls into (SD+DINO, GeoAware-SC, DINO)",
+    ),
+    LocalizerSpec(
+        name="argmax-corner",
+        make=partial(make_localizer, "harness.localizers.on_grid", "ArgmaxCorner"),
+        options={"normalize": True},
+        grid="corner",
+        citation=SOCO,
+        matches=VOLUME,
+        description="the top left corner of the most similar cell (OmniProbe)",
     ),
     LocalizerSpec(
         name="bilinear",

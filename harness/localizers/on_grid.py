@@ -6,7 +6,7 @@ to both maps.
 
 Where a feature map declares no grid convention, `argmax`, `bilinear`, `soft-argmax` and `kernel-softmax` lay
 cells on the frame's pixels corner to corner, `argmax-original` by half-pixel centres, `argmax-patch` and
-`window-softmax` by patch centres, as their authors do.
+`window-softmax` by patch centres, as their authors do. `argmax-corner` has a rule of its own.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from torch import Tensor
 from harness.frames import GridConvention, Size
 from harness.localizers.matches import matches_grid, volume_rows
 from harness.localizers.similarity import (
+    CellGrid,
     Grid,
     best_positions,
     mask_outside_window,
@@ -32,6 +33,7 @@ from harness.localizers.similarity import (
     weight_by_kernel,
 )
 from harness.specs import FeatureMap, Located, Matches
+from harness.specs.lengths import unit_features
 
 ROWS = 64
 """Number of points whose similarity maps pass together where there are many pairs.
@@ -54,7 +56,7 @@ class _OfSimilarities:
         """
         start = Grid(source, self.grid)
         goal = Grid(target, self.grid)
-        queries = sample(start.data, self.read_at(start.positions(points)))
+        queries = sample(start.data, self.read_at(self.start_positions(start, points)))
         if self.normalize:
             return similarities(queries, goal.data, True, goal.norms)
         products = similarities(queries, goal.data, False)
@@ -63,6 +65,14 @@ class _OfSimilarities:
     def read_at(self, positions: Tensor) -> Tensor:
         """Positions (N, 2) at which the source map is sampled for points that lie at `positions` (N, 2)."""
         return positions
+
+    def start_positions(self, grid: CellGrid, points: Tensor) -> Tensor:
+        """Positions (N, 2) on the source's grid of points (N, 2) in its original pixels."""
+        return grid.positions(points)
+
+    def goal_points(self, grid: CellGrid, positions: Tensor) -> Tensor:
+        """Points (N, 2) in the target's original pixels of positions (N, 2) on its grid."""
+        return grid.points(positions)
 
     def positions(self, similarity: Tensor) -> Tensor:
         """Predicted positions (N, 2) from similarity maps (N, h, w)."""
@@ -73,15 +83,16 @@ class _OfSimilarities:
         similarity = self.similarity(source, target, points)
         _, score = best_positions(similarity.detach())
         positions = self.positions(similarity)
-        return Located(Grid(target, self.grid).points(positions), score)
+        return Located(self.goal_points(Grid(target, self.grid), positions), score)
 
     def read(self, matches: Matches, points: Tensor) -> Located:
         """See `harness.specs.MatchesReader`: scores of a volume take the place of similarities."""
         start = matches_grid(matches, "source", self.grid)
-        similarity = volume_rows(matches, self.read_at(start.positions(points)))
+        similarity = volume_rows(matches, self.read_at(self.start_positions(start, points)))
         _, score = best_positions(similarity)
         positions = self.positions(similarity)
-        return Located(matches_grid(matches, "target", self.grid).points(positions), score)
+        goal = matches_grid(matches, "target", self.grid)
+        return Located(self.goal_points(goal, positions), score)
 
     def many(self, tasks: Sequence[tuple[FeatureMap, FeatureMap, Tensor]]) -> list[Located]:
         """See `harness.specs.BatchLocalizer`.
@@ -103,7 +114,7 @@ class _OfSimilarities:
             per_pair = zip(numbers, positions.split(counts), scores.split(counts), strict=True)
             for number, pair_positions, score in per_pair:
                 _, target, _ = tasks[number]
-                points = Grid(target, self.grid).points(pair_positions)
+                points = self.goal_points(Grid(target, self.grid), pair_positions)
                 results[number] = Located(points, score)
         return [results[number] for number in range(len(tasks))]
 
@@ -146,6 +157,38 @@ class ArgmaxPatch(Argmax):
     def read_at(self, positions: Tensor) -> Tensor:
         """Positions of the patches that points fall into."""
         return nearest_cells(positions)
+
+
+@dataclass(frozen=True)
+class ArgmaxCorner(Argmax):
+    """The top left corner of the most similar cell, half a cell from its middle (OmniProbe).
+
+    The query is sampled as if the first and the last cell lay on the edges of the frame, from features of
+    length one. Both conventions are the localizer's own, whatever a map declares: they are what it is there
+    to show.
+    """
+
+    def similarity(self, source: FeatureMap, target: FeatureMap, points: Tensor) -> Tensor:
+        """Similarity maps (N, h, w) of queries that are sampled from the normalised source map."""
+        if not self.normalize:
+            return super().similarity(source, target, points)
+        start = Grid(source, self.grid)
+        goal = Grid(target, self.grid)
+        queries = sample(unit_features(start.data, 0), self.start_positions(start, points))
+        return similarities(queries, goal.data, True, goal.norms)
+
+    def start_positions(self, grid: CellGrid, points: Tensor) -> Tensor:
+        """Positions (N, 2): the frame's edges are those of the span from the first cell to the last."""
+        frame, cells = grid.lattice.frame, grid.lattice.cells
+        pixels = frame.from_original(points.to(grid.device, torch.float64))
+        spans = pixels.new_tensor([cells.width - 1, cells.height - 1])
+        return pixels / pixels.new_tensor(frame.size) * spans
+
+    def goal_points(self, grid: CellGrid, positions: Tensor) -> Tensor:
+        """Points (N, 2): the corners of the cells."""
+        frame, cells = grid.lattice.frame, grid.lattice.cells
+        corners = positions.double()
+        return frame.to_original(corners / corners.new_tensor(cells) * corners.new_tensor(frame.size))
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,13 @@ def measure_hash(criterion: Criterion) -> str:
     """
     protocol = criterion.protocol
     own = criterion.threshold or protocol.threshold
-    rule = (protocol.frame, protocol.strict, protocol.clamp, protocol.side, _rule_of(own), protocol.length)
+    rule: tuple[object, ...] = (
+        *(protocol.frame, protocol.strict, protocol.clamp, protocol.side),
+        *(_rule_of(own), protocol.length),
+    )
+    # Only where a protocol has them: hashes of records from before these fields stay as they are.
+    if protocol.place != "centre" or protocol.whole_pixels:
+        rule = (*rule, protocol.place, protocol.whole_pixels)
     return hashlib.sha256(json.dumps(rule).encode()).hexdigest()[:_DIGITS]
 
 

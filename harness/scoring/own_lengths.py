@@ -57,7 +57,8 @@ def _target(truth: Truth, number: int, frame: Frame) -> TargetInFrame:
     width, height = np.ptp(frame.from_original(np.array([(0.0, 0.0), frame.original])), axis=0).tolist()
     box = truth.boxes[number]
     x1, y1, x2, y2 = frame.from_original(box.reshape(2, 2)).ravel().tolist()
-    return TargetInFrame(points, (width, height), None if np.isnan(box).any() else (x1, y1, x2, y2))
+    corners = None if np.isnan(box).any() else (x1, y1, x2, y2)
+    return TargetInFrame(points, (width, height), corners, truth.threshold)
 
 
 def _length(protocol: ProtocolSpec, function: Any, pair_id: str, target: TargetInFrame) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.datasets.splits import Target
 from harness.errors import DataError
-from harness.frames import Frame, Size, clamp
+from harness.frames import Frame, Size, clamp, padded_content
 from harness.scoring.protocols import frame_of
 from harness.specs import ProtocolSpec, Threshold
 
@@ -54,10 +54,17 @@ def target_in_frame(protocol: ProtocolSpec, target: Target, frame: Frame) -> np.
 
 
 def _true_in_frame(protocol: ProtocolSpec, true: np.ndarray, frame: Frame) -> np.ndarray:
-    points = frame.from_original(true)
+    points = frame.from_original(np.trunc(true) if protocol.whole_pixels else true)
+    if protocol.whole_pixels:
+        # A factor such as 1.6 is not exact: 480 pixels must not become 479.
+        points = np.trunc(points + np.copysign(1e-6, points))
     if protocol.clamp is None:
         return points
-    return clamp(points, frame.size, protocol.clamp)
+    if protocol.frame != "padded":
+        return clamp(points, frame.size, protocol.clamp)
+    # Into the picture, not into its margins.
+    content = padded_content(frame.original, max(frame.size))
+    return clamp(points - frame.offset, content, protocol.clamp) + frame.offset
 
 
 def relative_errors(

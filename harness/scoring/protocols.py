@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness import citations
 from harness.frames import Frame, Size
+from harness.scoring.box_by_axis import LENGTH, length_by_axis
 from harness.specs import ProtocolSpec
 
 SD4MATCH = ProtocolSpec(
@@ -46,7 +47,46 @@ PADDED = ProtocolSpec(
     description="aspect-preserving square of 840 pixels, <, per image (GeoAware-SC; SD+DINO but its mean)",
 )
 
-BUILTIN = (SD4MATCH, ORIGINAL, PADDED)
+MARCO = ProtocolSpec(
+    name="marco",
+    frame="padded",
+    strict=False,
+    side=770,
+    place="corner",
+    averaging="image",
+    alphas=(0.01, 0.05, 0.10, 0.15, 0.20),
+    # As in its program, which keeps target points this far inside the picture, its margins left out.
+    clamp=1e-4,
+    # Points follow one factor and boxes two: on a picture that is not square the threshold may be too long.
+    # `marco[threshold=box]` is the same without that.
+    threshold=length_by_axis,
+    length=LENGTH,
+    citation=citations.MARCO,
+    description=(
+        "aspect-preserving square of 770 pixels, padded at the bottom right, <=, per image; a box is scaled "
+        "by two factors, points by one (MARCO)"
+    ),
+)
+
+OMNIPROBE = ProtocolSpec(
+    name="omniprobe",
+    frame="padded",
+    strict=True,
+    side=800,
+    place="corner",
+    # The points of each category pooled, and the mean over categories.
+    averaging="category-point",
+    alphas=(0.10,),
+    # Annotations and their places in the frame are kept as integers there, which drops the decimals.
+    whole_pixels=True,
+    citation=citations.SOCO,
+    description=(
+        "aspect-preserving square of 800 pixels, padded at the bottom right, <, true points cut to whole "
+        "pixels, per point in a category and then over categories (OmniProbe)"
+    ),
+)
+
+BUILTIN = (SD4MATCH, ORIGINAL, PADDED, MARCO, OMNIPROBE)
 
 
 def frame_of(protocol: ProtocolSpec, original: Size, fed: Size) -> Frame:
@@ -56,5 +96,5 @@ def frame_of(protocol: ProtocolSpec, original: Size, fed: Size) -> Frame:
     if protocol.frame == "stretched":
         return Frame.stretched(original, fed)
     if protocol.frame == "padded":
-        return Frame.padded(original, protocol.side or max(fed))
+        return Frame.padded(original, protocol.side or max(fed), protocol.place)
     return Frame.unchanged(original)

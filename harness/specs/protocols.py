@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 from harness.errors import UserError
+from harness.frames import Placement
 from harness.specs.bibtex import check_citation
 from harness.specs.common import AVERAGINGS, Averaging, Threshold
 
@@ -38,11 +39,13 @@ class TargetInFrame:
         points: (N, 2) float64, the true points that count, N at least 1, before any clamping.
         size: width and height of the image; where the frame is padded, of the image without its margins.
         box: (x1, y1, x2, y2) of the object; None where the dataset has none.
+        threshold: the length that alpha multiplies by the dataset's choice, for a protocol that changes it.
     """
 
     points: np.ndarray
     size: tuple[float, float]
     box: tuple[float, float, float, float] | None
+    threshold: Threshold = "box"
 
 
 ThresholdFunction = Callable[[TargetInFrame], "float | None"]
@@ -63,6 +66,8 @@ class ProtocolSpec:
         averaging: the one that its authors print, and tables unless another is asked for; all four are
             always computed.
         side: side of the padded square in pixels.
+        place: where the image lies in the padded square: in its `centre`, or at its top left `corner`.
+        whole_pixels: whether true points are cut to whole pixels, first of the image and then of the frame.
         alphas: the thresholds its authors print.
         threshold: what alpha multiplies on every dataset: a length of the target that has a name (`box`,
             `image`, `points`), a number of pixels of the frame, or a function of the target. None leaves it
@@ -78,6 +83,8 @@ class ProtocolSpec:
     clamp: float | None = None
     averaging: Averaging = "image"
     side: int | None = None
+    place: Placement = "centre"
+    whole_pixels: bool = False
     alphas: tuple[float, ...] = (0.05, 0.10, 0.15)
     threshold: OwnThreshold | None = None
     length: str = ""
@@ -93,6 +100,14 @@ class ProtocolSpec:
         if self.frame not in frames:
             raise UserError(
                 f"protocol '{self.name}': unknown frame '{self.frame}'; known: {', '.join(frames)}"
+            )
+        if self.place not in get_args(Placement):
+            known = ", ".join(get_args(Placement))
+            raise UserError(f"protocol '{self.name}': unknown place '{self.place}'; known: {known}")
+        if self.place != "centre" and self.frame != "padded":
+            raise UserError(
+                f"protocol '{self.name}': place '{self.place}' is one in a padded square, and its frame is "
+                f"{self.frame}; leave it out"
             )
         if self.averaging not in AVERAGINGS:
             known = ", ".join(AVERAGINGS)

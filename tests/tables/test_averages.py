@@ -183,6 +183,8 @@ def test_the_default_is_the_protocols_own():
         "sd4match": "image",
         "original": "image",
         "padded": "image",
+        "marco": "image",
+        "omniprobe": "category-point",
     }
 
 
