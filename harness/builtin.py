@@ -42,15 +42,23 @@ def bench_prompts() -> list[PromptSpec]:
 
 @hookimpl
 def bench_reported() -> list[ReportedSpec]:
-    """The numbers that SD4Match's tables print."""
-    index = Path(__file__).parent / "tables" / "reported_numbers" / "index.json"
+    """The numbers that SD4Match's tables print, and those of the leaders of 2026."""
+    folder = Path(__file__).parent / "tables" / "reported_numbers"
     return [
         ReportedSpec(
             name="sd4match-tables",
-            file=index,
+            file=folder / "index.json",
             paper="SD4Match (CVPR 2024)",
             protocol="sd4match",
             averaging="image",
             description="Tables 1, 2 and 3 of SD4Match: 20 methods on SPair-71k, PF-PASCAL and PF-WILLOW",
-        )
+        ),
+        ReportedSpec(
+            name="table-2026",
+            file=folder / "table_2026.csv",
+            description=(
+                "12 methods on SPair-71k, its geometry-aware part and SPair-U, per image, mostly from "
+                "Table C1 of Geometry Matters (arXiv 2605.30093)"
+            ),
+        ),
     ]

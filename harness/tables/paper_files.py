@@ -11,7 +11,7 @@ from harness.errors import UserError, nearest_names, unknown_name
 from harness.files import parse_json, parse_toml, read_whole
 from harness.messages import first_line
 from harness.scoring.criteria import protocol_name
-from harness.specs import AVERAGINGS, NO_PROMPT, Averaging, ReportedSpec, read_alpha
+from harness.specs import AVERAGINGS, NO_PROMPT, NOT_STATED, Averaging, ReportedSpec, read_alpha
 from harness.tables.columns import Column
 from harness.tables.papers import ReportedMethod, ReportedNumbers
 from harness.tables.printed_rows import NumberColumns, PrintedRow, read_rows
@@ -303,7 +303,7 @@ class _TableReader:
                 "('bench list protocols')"
             )
         own: Averaging = "image"
-        if self._host:
+        if self._host and protocol != NOT_STATED:
             if protocol_name(protocol) not in self._host.protocols:
                 raise UserError(f"{row.place}: {unknown_name('protocol', protocol, self._host.protocols)}")
             own = self._host.protocols[protocol_name(protocol)].averaging

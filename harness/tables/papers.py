@@ -36,7 +36,7 @@ class ReportedMethod:
         source: the paper: `SD4Match (CVPR 2024)`.
         tables: column -> numbers of its tables that have this value; empty where nobody says it.
         is_stated: whether the paper says which weights and localizer it used.
-        protocol, averaging: what the numbers are.
+        protocol, averaging: what the numbers are; protocol `not stated` where nobody says it.
     """
 
     name: str

@@ -28,7 +28,8 @@ class NumberColumns:
     """The columns with numbers of one CSV.
 
     Attributes:
-        kind: `datasets` (`spair-71k@0.10`, `ap-10k/val@0.05`), `categories` (`cat`, `all`) or `prompts`
+        kind: `datasets` (`spair-71k@0.10`, `ap-10k/val@0.05`, `spair-71k[geometry-aware]@0.10` of a slice),
+            `categories` (`cat`, `all`) or `prompts`
             (`empty`).
         dataset, alpha: of the last two.
         datasets: names that a column may have; None for any.
@@ -53,6 +54,11 @@ class NumberColumns:
         place, sign, alpha = title.rpartition("@")
         if not sign:
             raise ValueError(_unknown_title(title))
+        place, bracket, slice_name = place.partition("[")
+        if bracket and not slice_name.rstrip("]"):
+            raise ValueError(f"column {title!r}: names no slice; write DATASET[SLICE]@ALPHA")
+        if bracket and not slice_name.endswith("]"):
+            raise ValueError(f"column {title!r}: the bracket is not closed; write DATASET[SLICE]@ALPHA")
         dataset, _, own_split = place.partition("/")
         known = self.datasets
         # `folder:birds` is the folder dataset of this name.
@@ -61,9 +67,10 @@ class NumberColumns:
             hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(known))}"
             raise ValueError(f"column {title!r}: unknown dataset; {hint}")
         try:
-            return prompt, Column(dataset, own_split or split, read_alpha(float(alpha)))
+            number = read_alpha(float(alpha))
         except ValueError:
             raise ValueError(f"column {title!r}: {alpha!r} is no threshold, such as 0.10") from None
+        return prompt, Column(dataset, own_split or split, number, slice_name.removesuffix("]") or "all")
 
 
 def _unknown_title(title: str) -> str:

@@ -91,7 +91,8 @@ def _add_claims(row: Row, view: View) -> Row:
     if not claims:
         return row
     remarks = list(row.remarks)
-    if len(reported.papers) > 1:
+    # Papers on other methods, or under other protocols, leave no doubt which one is meant.
+    if len({method.source for method in methods if method.values.keys() & row.values.keys()}) > 1:
         remarks.append(f"difference to {listed(list(claimed))}")
     for method in methods:
         remarks += _contradictions(method, claims)
