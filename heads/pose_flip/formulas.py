@@ -1,7 +1,7 @@
 """The formulas of the pose flip, as functions of points, features and visibility.
 
-Zhang et al., "Telling Left from Right", CVPR 2024, as the authors' program has it. The source is compared with
-the target as it is and mirrored. Where the mirrored one is nearer, points that are seen in both images
+Zhang et al., "Telling Left from Right", CVPR 2024, as the authors' program has it. The source is compared
+with the target as it is and mirrored. Where the mirrored one is nearer, points that are seen in both images
 together with their partner (the left eye of a right one) are predicted anew: from the mirrored source, at
 the partner's place.
 """
