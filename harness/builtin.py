@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.datasets import folder, pf_pascal, pf_willow, spair71k, spair_u
+from harness.datasets.ap10k import dataset as ap10k
 from harness.datasets.shapes.spec import SHAPES
 from harness.features.text_prompts import TEXT_PROMPTS
 from harness.hookspecs import hookimpl
@@ -19,7 +20,10 @@ from harness.specs import DatasetSpec, LocalizerSpec, PromptSpec, ProtocolSpec, 
 @hookimpl
 def bench_datasets() -> list[DatasetSpec]:
     """The datasets, one file each."""
-    return [spair71k.SPEC, spair_u.SPEC, pf_pascal.SPEC, pf_willow.SPEC, folder.SPEC, SHAPES]
+    return [
+        *(spair71k.SPEC, spair_u.SPEC, pf_pascal.SPEC, pf_willow.SPEC, ap10k.SPEC),
+        *(folder.SPEC, SHAPES),
+    ]
 
 
 @hookimpl

@@ -107,3 +107,11 @@ MARCO = """\
   booktitle = {Proceedings of the IEEE/CVF Conference on Computer Vision and Pattern Recognition},
   year = {2026}
 }"""
+
+AP_10K = """\
+@inproceedings{yu2021ap10k,
+  title = {{AP-10K}: A Benchmark for Animal Pose Estimation in the Wild},
+  author = {Yu, Hang and Xu, Yufei and Zhang, Jing and Zhao, Wei and Guan, Ziyu and Tao, Dacheng},
+  booktitle = {Thirty-fifth Conference on Neural Information Processing Systems: Datasets and Benchmarks},
+  year = {2021}
+}"""

@@ -25,6 +25,7 @@ SUMMARIES = {
     "guides/extractor": "A feature extractor of your own as a plugin of one file, and its check.",
     "guides/localizer": "A localizer of your own: from features of a point and a picture to a point.",
     "guides/reporter": "A reporter of your own, which is told as cells start and end.",
+    "guides/ap-10k": "Pairs of AP-10K that are the same on every machine, and the rule that makes them.",
     "guides/own-data": "Pairs of your own pictures as JSON or CSV: `--datasets folder=PATH`.",
     "guides/run": "Sweeps over methods, datasets, prompts, localizers, protocols and parameters.",
     "reproduce/authors-programs": "The bundled dataset laid out as SPair-71k: `bench data export`.",

@@ -44,7 +44,8 @@ def dataset_card(host: Host, name: str, data_root: Path) -> Card:
     words = [f"{category}: {word}" for category, word in spec.prompt_names.items() if word != category]
     command = f"bench run --methods position --datasets {name}"
     if spec.home:
-        command = f"bench data fetch {name} --data-root data\n{command} --data-root data"
+        how = "fetch" if spec.files or spec.prepare is None else "prepare"
+        command = f"bench data {how} {name} --data-root data\n{command} --data-root data"
     elif presence.state != "bundled":
         command = f"{command}=PATH"
     sections = (

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.completion import names_of
+from harness.cli.data_lists import pairs, parse_choices, prepare
 from harness.cli.examples import examples
 from harness.cli.option_names import option
 from harness.cli.options import CommaList, data_root
@@ -43,7 +44,11 @@ COUNTS = ("pairs", "images", "keypoints")
 
 @click.group("data")
 def data() -> None:
-    """List, download, check and export datasets."""
+    """List, download, prepare, check and export datasets."""
+
+
+data.add_command(prepare)
+data.add_command(pairs)
 
 
 @data.command(
@@ -170,7 +175,7 @@ def verify(host: Host, names: tuple[str, ...], split: str | None, as_json: bool,
     from harness.datasets.splits import dataset_folder
     from harness.datasets.verify import verify_dataset as examine
 
-    choices = _parse_choices(host, names)
+    choices = parse_choices(host, names)
     if not choices:
         choices = _datasets_at_hand(host, data_root)
     # Every name is checked before the first dataset is read, which takes minutes.
@@ -200,15 +205,6 @@ def verify(host: Host, names: tuple[str, ...], split: str | None, as_json: bool,
     if absent:
         raise absent[-1]
     return int(not all(report.is_whole for _, report in reports))
-
-
-def _parse_choices(host: Host, texts: Sequence[str]) -> list[tuple[DatasetSpec, DatasetChoice]]:
-    """Values `NAME` or `NAME=PATH`. Raises `UserError` for an unknown name."""
-    choices = []
-    for text in texts:
-        choice = DatasetChoice.parse(text)
-        choices.append((host.datasets[choice.name], choice))
-    return choices
 
 
 def _datasets_at_hand(host: Host, data_root: Path) -> list[tuple[DatasetSpec, DatasetChoice]]:
@@ -293,7 +289,7 @@ def fetch(host: Host, names: tuple[str, ...], keep_archives: bool, data_root: Pa
     from harness.datasets.fetch import fetch_dataset as get
     from harness.datasets.splits import dataset_folder
 
-    for spec, choice in _parse_choices(host, names):
+    for spec, choice in parse_choices(host, names):
         folder = dataset_folder(spec, choice, data_root)
         with ProgressBar("B") as bar:
             for file in get(spec, folder, bar.show, keep_archives=keep_archives):
@@ -338,7 +334,7 @@ def pictures(host: Host, name: str, split: str | None, data_root: Path) -> None:
     from harness.datasets.listing import picture_rows
     from harness.datasets.splits import dataset_folder, read_split
 
-    ((spec, choice),) = _parse_choices(host, [name])
+    ((spec, choice),) = parse_choices(host, [name])
     (wanted,) = _splits(spec, split or spec.splits[0])
     index = read_split(spec, dataset_folder(spec, choice, data_root), wanted)
     lines = io.StringIO()

@@ -30,6 +30,8 @@ def fetch_dataset(
             expected one. One line that says what to download by hand and where to put it.
         NotWritten: a full or read-only disk. What has arrived is kept.
     """
+    if not spec.files and spec.advice:
+        raise UserError(f"dataset {spec.name} cannot be downloaded by a command: in {folder}, {spec.advice}")
     if not spec.files:
         raise UserError(
             f"dataset {spec.name} has nothing to download ({spec.description or 'its plugin names no files'})"

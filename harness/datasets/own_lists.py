@@ -15,6 +15,7 @@ from typing import Any, get_args
 import numpy as np
 
 from harness.datasets.checks import Box, check_box, check_text
+from harness.datasets.coco.reading import is_coco
 from harness.datasets.lists import number_entries, read_annotation, read_csv
 from harness.datasets.values import (
     box_of,
@@ -109,6 +110,11 @@ def _at(where: str) -> Iterator[None]:
 def _read_json(path: Path) -> OwnList:
     with _at(str(path)):
         content = read_annotation(path, "mend the list")
+    if is_coco(content):
+        raise UserError(
+            f"{path}: is a COCO file, which names no pairs; "
+            f"'bench data pairs {path} --per-category 100' makes a list of pairs of it"
+        )
     if not isinstance(content, dict) or not isinstance(content.get("pairs"), list):
         raise UserError(f"{path}: needs an object with a list 'pairs'; {example_of(path)}")
     _refuse_unknown_keys(str(path), content, _LIST_KEYS)

@@ -180,6 +180,9 @@ class DatasetSpec:
             mirrored, each the other's partner; those without an entry stay what they are. The key ""
             as above.
         files: downloads of `bench data fetch`.
+        advice: how to get a dataset that no command can download, such as `unpack X in its folder`.
+        prepare: folder -> lines for the user; writes what `open` needs and the official files lack, such as a
+            list of pairs, for `bench data prepare`. Raises `UserError` where an official file is missing.
         download_bytes: about what a fetch brings, in bytes; None where nobody says it.
         citation: BibTeX of the paper that brought it, for `bench cite`; empty where there is none.
     """
@@ -194,6 +197,8 @@ class DatasetSpec:
     symmetric_keypoints: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
     mirror_partners: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     files: tuple[RemoteFile, ...] = ()
+    advice: str = ""
+    prepare: Callable[[Path], Sequence[str]] | None = None
     download_bytes: int | None = None
     description: str = ""
     citation: str = ""

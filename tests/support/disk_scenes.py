@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from support.animals import animal_files, write_animals
 from support.commands import Outcome
 from support.faulty_disk import FaultyDisk, Refusal
 from support.hub_server import Hub
@@ -74,6 +75,18 @@ def _interrupted(folder: Path) -> None:
     shutil.copy(record.with_name("predictions.parquet"), record.parent / "shards" / "000000.parquet")
 
 
+def _make_coco(folder: Path) -> None:
+    """Writes a COCO file of two of the photos."""
+    photos = [{"id": number, "file_name": f"photos/photo{number}.png"} for number in range(2)]
+    points = {"category_id": 1, "keypoints": [9, 9, 2] * 3, "bbox": [5, 5, 30, 30]}
+    content = {
+        "images": photos,
+        "categories": [{"id": 1, "name": "blob", "keypoints": ["a", "b", "c"]}],
+        "annotations": [{"id": photo["id"], "image_id": photo["id"], **points} for photo in photos],
+    }
+    (folder / "coco.json").write_text(json.dumps(content))
+
+
 PROMPT = ROOT / "sd4match_plugin" / "tiny" / "class-shapes.safetensors"
 
 _SCORES = [POSITION]
@@ -116,6 +129,16 @@ SCENES = {
     "data export": DiskScene(
         ("data", "export", "shapes", "files", "--splits", "val"), "files", is_restarted=True
     ),
+    "data prepare": DiskScene(
+        ("data", "prepare", "ap-10k=animals"),
+        "bench-pairs.json",
+        prepare=lambda folder: write_animals(folder / "animals", animal_files({"cat": 3})),
+    ),
+    "data pairs": DiskScene(
+        ("data", "pairs", "coco.json", "--per-category", "1"),
+        "pairs.json",
+        prepare=_make_coco,
+    ),
     "data fetch": DiskScene(("data", "fetch", "pf-willow", "--data-root", "data"), "data", is_restarted=True),
     "weights fetch": DiskScene(
         ("weights", "fetch", "dinov2-base", "--weights-root", "weights"), "weights", is_restarted=True
@@ -125,7 +148,7 @@ SCENES = {
 
 READING = {
     *("bench cite", "bench doctor", "bench list", "bench plugins", "bench show"),
-    *("bench data list", "bench data verify"),
+    *("bench data list", "bench data pictures", "bench data verify"),
     *("bench weights list", "bench weights path", "bench weights verify"),
 }
 """Commands that print, and write nothing."""

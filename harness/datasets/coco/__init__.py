@@ -1,0 +1,1 @@
+"""Key points in COCO's layout: files read strictly, and a rule that makes pairs of them."""
