@@ -18,11 +18,13 @@ import numpy as np
 import PIL.Image
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
+from support.animals import animal_files, make_animals
 from support.damage import changed_fields, changed_json, changed_values, damaged_bytes
 from support.layouts import make_pascal, make_spair, make_willow
 from support.made_up_records import a_record, with_provenance
 from support.photos import draw, make_photos
 
+from harness.datasets.ap10k.annotations import FILES
 from harness.errors import BenchError, SeveralErrors
 from harness.messages import one_line, printable
 
@@ -137,6 +139,41 @@ def _make_mat(number: int) -> Callable[[Path], Path]:
 
 def _make_willow_list(folder: Path) -> Path:
     return make_willow(folder / "data") / "test_pairs.csv"
+
+
+def _make_coco(folder: Path) -> Path:
+    make_animals(folder / "data", {"cat": 4})
+    # One file with all entries, whose pictures are beside it.
+    content = animal_files({"cat": 4})
+    parts = list(content.values())
+    merged = {key: [entry for part in parts for entry in part[key]] for key in ("images", "annotations")}
+    path = folder / "data" / "data" / "coco.json"
+    path.write_text(json.dumps({**merged, "categories": parts[0]["categories"]}))
+    return path
+
+
+def _read_coco(path: Path) -> object:
+    from harness.datasets.coco.pair_rule import PairRule
+    from harness.datasets.coco.pairs_file import write_pairs
+
+    return write_pairs(path, PairRule(1), out=path.with_name("list.json"))
+
+
+def _make_animal_annotations(folder: Path) -> Path:
+    return make_animals(folder / "data", {"cat": 8}) / FILES[0]
+
+
+def _read_animal_annotations(path: Path) -> object:
+    from harness.datasets.ap10k.pair_list import prepare
+
+    return prepare(path.parent.parent)
+
+
+def _make_animal_pairs(folder: Path) -> Path:
+    from harness.datasets.ap10k.pair_list import NAME, prepare
+
+    prepare(make_animals(folder / "data", {"cat": 4}))
+    return folder / "data" / NAME
 
 
 # Pictures
@@ -777,6 +814,16 @@ def _read_cached(path: Path) -> object:
 
 FOREIGN_FILES: tuple[ForeignFile, ...] = (
     ForeignFile("folder JSON", _make_folder_json, _split_reader("folder"), (_json_values,) * 2),
+    ForeignFile("COCO file", _make_coco, _read_coco, (_json_values,) * 2),
+    # A box or a size that is missing is told of the folder.
+    ForeignFile(
+        "AP-10K annotations",
+        _make_animal_annotations,
+        _read_animal_annotations,
+        (_json_values,),
+        names_file=False,
+    ),
+    ForeignFile("AP-10K pairs", _make_animal_pairs, _split_reader("ap-10k"), (_json_values,) * 2),
     ForeignFile("folder CSV", _make_folder_csv, _split_reader("folder"), (_fields,)),
     ForeignFile("SPair annotation", _make_spair_annotation, _split_reader("spair-71k"), (_json_values,) * 2),
     ForeignFile("SPair list", _make_spair_list, _split_reader("spair-71k"), names_file=False),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from heapq import nsmallest
 from itertools import combinations
 
 from harness.datasets.ap10k.annotations import Animal
@@ -53,7 +54,7 @@ def make_pairs(animals: Mapping[str, Animal]) -> dict[str, Pairs]:
         by_family = _families(parts[split])
         splits[f"{split}-cross-species"] = _across_species(by_family, CROSS_SPECIES[split])
         splits[f"{split}-cross-family"] = _across_families(by_family, CROSS_FAMILY[split])
-    return splits
+    return {split: _sorted(pairs) for split, pairs in splits.items()}
 
 
 def _digest(*words: str) -> bytes:
@@ -95,26 +96,34 @@ def _across_families(by_family: Mapping[str, list[Animal]], limit: int) -> Pairs
     for first, second in combinations(by_family, 2):
         couples = ((one, two) for one in by_family[first] for two in by_family[second])
         _add(pairs, ALL, couples, limit)
-    if ALL in pairs:
-        pairs[ALL].sort(key=_id_orders)
     return pairs
 
 
 def _add(pairs: Pairs, category: str, couples: Iterable[_Couple], limit: int | None) -> None:
     """Adds pairs with enough common key points to a category, the first ones by hash where too many."""
     keyed = [_keyed(couple) for couple in couples if couple[0].shares(couple[1])]
-    if limit is not None:
-        keyed = sorted(keyed)[:limit]
+    if limit is not None and limit < len(keyed):
+        keyed = nsmallest(limit, keyed)
     if keyed:
-        names = [name for _, name in keyed]
-        pairs[category] = sorted(pairs.get(category, []) + names, key=_id_orders)
+        pairs.setdefault(category, []).extend(_name(*key) for key in keyed)
 
 
-def _keyed(couple: _Couple) -> tuple[bytes, str]:
-    """A pair's hash and its name; the hash decides which of the two is the source as well."""
-    first, second = sorted((animal.picture for animal in couple), key=id_order)
-    digest = _digest("pair", first, second)
-    return digest, f"{second}-{first}" if digest[-1] % 2 else f"{first}-{second}"
+def _keyed(couple: _Couple) -> tuple[bytes, str, str]:
+    """A pair's hash, and its pictures, the one of the lower id first."""
+    first, second = couple[0].picture, couple[1].picture
+    if id_order(second) < id_order(first):
+        first, second = second, first
+    return _digest("pair", first, second), first, second
+
+
+def _name(digest: bytes, first: str, second: str) -> str:
+    """A pair's name; its hash decides which of the two is the source."""
+    return f"{second}-{first}" if digest[-1] % 2 else f"{first}-{second}"
+
+
+def _sorted(pairs: Pairs) -> Pairs:
+    """Categories by name, and pairs by the ids of their pictures."""
+    return {category: sorted(pairs[category], key=_id_orders) for category in sorted(pairs)}
 
 
 def _id_orders(name: str) -> tuple[tuple[int, str], ...]:
