@@ -5,8 +5,14 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
+from heads.diy import spec as diy
+from heads.geoaware import spec as geoaware
+
 # Each brings some of EXTRACTORS, MATCHERS, LOCALIZERS, PROTOCOLS, METHODS, WEIGHTS and OBJECTIVES.
-SPECS: tuple[ModuleType, ...] = ()
+SPECS: tuple[ModuleType, ...] = (
+    diy,
+    geoaware,
+)
 
 
 def _collect(name: str) -> tuple[Any, ...]:

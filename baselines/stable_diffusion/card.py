@@ -29,6 +29,7 @@ class Card:
         time_width: width of the timestep's embedding.
         levels: names that papers use -> submodule of the U-Net.
         strides: the same names -> pixels from one position of the feature map to the next.
+        channels: `DECODER_STATES` -> channels of each.
     """
 
     native: int
@@ -38,6 +39,7 @@ class Card:
     time_width: int
     levels: Mapping[str, str]
     strides: Mapping[str, int]
+    channels: Mapping[str, int]
 
     @classmethod
     def of(cls, folder: Path) -> Card:
@@ -60,6 +62,10 @@ class Card:
                 time_width=4 * int(unet["block_out_channels"][0]),
                 levels=_levels(unet),
                 strides=_strides(len(unet["up_block_types"]), factor),
+                # The decoder goes through the encoder's widths from the last one back.
+                channels=dict(
+                    zip(DECODER_STATES, map(int, reversed(unet["block_out_channels"])), strict=False)
+                ),
             )
         except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             raise UserError(f"{folder}: not the configuration of a Stable Diffusion ({error!r})") from error

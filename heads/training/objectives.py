@@ -2,5 +2,8 @@
 
 from __future__ import annotations
 
-MODULES: dict[str, str] = {}
+MODULES = {
+    "geoaware-sc": "heads.geoaware.objective",
+    "diy-sc": "heads.diy.objective",
+}
 """Method -> the module with its OBJECTIVE, a `matchers.training.objective.Objective`."""

@@ -24,11 +24,11 @@ HERE = Path(__file__).parent
 BUNDLED = HERE / "vectors" / "classic"
 
 
-UNUSED = ("*.num_batches_tracked", "*/decoder.norm.*", "out/resize_head")
+UNUSED = ("*.num_batches_tracked", "*/decoder.norm.*", "out/resize_head", "*logit_scale")
 """Arrays that no result depends on.
 
 CATs' last layer norm is in its checkpoints alone; `resize_head` is what NCNet's program does under a PyTorch
-that it was not written for.
+that it was not written for. Factors of losses, `logit_scale`, are in GeoAware-SC's files for training alone.
 """
 
 

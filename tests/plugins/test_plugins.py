@@ -112,8 +112,8 @@ def test_a_blocked_plugin_is_not_imported(shell_bench, how):
 
 def test_blocking_a_plugin_that_is_not_there(bench):
     assert (
-        "unknown plugin 'harnes'; did you mean harness?"
-        in bench("plugins", "--no-plugin", "harnes").complaint
+        "unknown plugin 'harnness'; did you mean harness?"
+        in bench("plugins", "--no-plugin", "harnness").complaint
     )
 
 

@@ -53,6 +53,10 @@ def test_built_in_methods():
             ("dift", "sd-dino", "sd-dino-star", "dinov1", "dinov2", "dinov3"),
             (NOT_STATED,),
         ),
+        **dict.fromkeys(
+            ("geoaware-sc", "geoaware-sc-zero-shot", "diy-sc", "diy-sc-sd-dino"),
+            (NOT_STATED,),
+        ),
         **dict.fromkeys((name for name in methods if methods[name].matcher != NO_MATCHER), (NOT_STATED,)),
     }
 
