@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from baselines import weights
-from baselines.methods import dift, position, sd_dino
+from baselines.methods import dift, position, sd_dino, vit
 from baselines.methods import dino as dino_methods
 from baselines.methods import hog as handcrafted
 from baselines.prompts import spec as prompts
@@ -20,13 +20,21 @@ def bench_extractors() -> list[ExtractorSpec]:
         dift.EXTRACTOR,
         *sd_dino.EXTRACTORS,
         *dino_methods.EXTRACTORS,
+        vit.EXTRACTOR,
     ]
 
 
 @hookimpl
 def bench_methods() -> list[MethodSpec]:
     """Registers their recipes."""
-    return [position.METHOD, handcrafted.METHOD, dift.METHOD, *sd_dino.METHODS, *dino_methods.METHODS]
+    return [
+        position.METHOD,
+        handcrafted.METHOD,
+        dift.METHOD,
+        *sd_dino.METHODS,
+        *dino_methods.METHODS,
+        vit.METHOD,
+    ]
 
 
 @hookimpl

@@ -150,6 +150,8 @@ class Cell:
         not_applicable: the reason why the method does not fit together with the prompt or the localizers;
             empty where it does.
         has_misfits: whether its localizers are those of a sweep that do not fit; a cell of its own.
+        models: parameter -> folder, source or repository as the user named it, of parameters that stand for
+            weights (`ExtractorSpec.weights_params`); `params` and `changed` have its short name.
     """
 
     method: str
@@ -167,6 +169,7 @@ class Cell:
     localizers: tuple[str, ...] = ()
     not_applicable: str = ""
     has_misfits: bool = False
+    models: tuple[tuple[str, str], ...] = ()
 
     @property
     def label(self) -> str:
@@ -197,7 +200,8 @@ def cell_id(cell: Cell, dataset: str, ingredients: Mapping[str, object]) -> str:
         "method": cell.method,
         "extractor": cell.extractor,
         "prompt": cell.prompt,
-        "params": cell.params,
+        # Of networks that parameters name, the content counts, which is among the ingredients.
+        "params": [(name, value) for name, value in cell.params if name not in dict(cell.models)],
         "dataset": dataset,
         "split": cell.split,
         "seed": cell.seed,

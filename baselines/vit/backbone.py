@@ -34,7 +34,7 @@ block only). The others are attention's projections, the heads one after another
 are those before the rotation.
 """
 
-_PROJECTIONS: dict[str, tuple[str, ...]] = {
+PROJECTIONS: dict[str, tuple[str, ...]] = {
     "key": ("k_proj", "key"),
     "query": ("q_proj", "query"),
     "value": ("v_proj", "value"),
@@ -142,8 +142,8 @@ class VisionTransformer:
                 raise UserError(f"facet 'token-norm' is the last layer's, {last}, not that of layer {layer}")
             return _find_submodule(self.model, ("layernorm", "norm"))
         block = self._blocks[number]
-        if facet in _PROJECTIONS:
-            return _find_submodule(block, _PROJECTIONS[facet])
+        if facet in PROJECTIONS:
+            return _find_submodule(block, PROJECTIONS[facet])
         return block
 
     def _read_output(self, pixels: torch.Tensor, submodule: torch.nn.Module) -> torch.Tensor:

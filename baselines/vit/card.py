@@ -76,8 +76,8 @@ class VitCard:
         try:
             return cls(
                 architecture=ARCHITECTURES[model_type],
-                native=_square_side(config["image_size"]),
-                patch=_square_side(config["patch_size"]),
+                native=square_side(config["image_size"]),
+                patch=square_side(config["patch_size"]),
                 layers=int(config["num_hidden_layers"]),
                 width=int(config["hidden_size"]),
                 # The class token, and the registers of the architectures that have them.
@@ -161,7 +161,7 @@ class VitCard:
         return 1 + (height - patch) // stride, 1 + (width - patch) // stride
 
 
-def _square_side(value: Any) -> int:
+def square_side(value: Any) -> int:
     """A side that a configuration writes as one number, or as two equal ones. Raises ValueError."""
     values = value if isinstance(value, list) else [value]
     sides = set(map(int, values))

@@ -37,14 +37,14 @@ def dense_patches(model: Any, card: VitCard, height: int, width: int, stride: in
         if card.has_learned_positions:
             yield
         else:
-            with _rotate_positions(model, card, height, width, stride):
+            with rotate_positions(model, card, height, width, stride):
                 yield
     finally:
         convolution.stride = (card.patch, card.patch)
 
 
 @contextmanager
-def _rotate_positions(model: Any, card: VitCard, height: int, width: int, stride: int) -> Iterator[None]:
+def rotate_positions(model: Any, card: VitCard, height: int, width: int, stride: int) -> Iterator[None]:
     """Rotates by the positions of the denser grid's patch centres (DINOv3, section 3.2).
 
     The image's edges lie at -1 and 1.

@@ -179,8 +179,8 @@ def _weights_row(weights: dict[str, object]) -> tuple[str, ...]:
 
 def _image_sizes(host: Host, extractor: ExtractorSpec, root: Path | None) -> dict[str, str]:
     """With which weights -> size of the image that the extractor is fed, of weights that are there."""
-    if not callable(extractor.image_size):
-        return {"": "{} x {}".format(*extractor.image_size)}
+    if not callable(extractor.image_size) and extractor.fed_size is None:
+        return {"": "{} x {}".format(*extractor.fed({}))}
     sizes: dict[str, str] = {}
     for which in ("paper", "tiny"):
         paths: dict[str, Path] = {}

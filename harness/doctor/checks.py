@@ -152,7 +152,7 @@ def _check_layout(subject: Subject) -> str:
 
 def _check_frame(subject: Subject) -> str:
     size = subject.first_map.frame.size
-    declared = subject.spec.fed(subject.context.weights)
+    declared = subject.spec.fed(subject.context.weights, subject.context.params)
     if size != declared:
         raise Failed(
             f"frame of {size.width} x {size.height}, image_size says {declared.width} x {declared.height}"

@@ -24,7 +24,6 @@ from harness.notices import warn
 from harness.plugins.host import Host
 from harness.plugins.loading import load_plugins
 from harness.running.resolve import ResolvedCell, resolve_cell
-from harness.running.resources import weight_names
 from harness.specs import FeatureMap, Matches, Scalar
 from harness.weights.choice import warn_of_strange_pictures
 
@@ -189,9 +188,11 @@ class PhotoPair:
         index = pair_as_split(self._files, self.sizes, choice.category, self._cell.split)
         resources = PairResources(host, choice, index)
         resources.require_weights([self._cell])
-        used = resources.weights(weight_names(host, self._cell)).values()
+        used = resources.weights_of(self._cell).values()
         resolved = resolve_cell(resources, self._cell)
-        self.warning = "; ".join(filter(None, [warn_of_strange_pictures(used, dataset=""), *resolved.notes]))
+        self.warning = "; ".join(
+            filter(None, [warn_of_strange_pictures(used, dataset=""), *resolved.notes, *resolved.remarks])
+        )
         return resolved
 
     def locate(self, points: ArrayLike) -> Match:

@@ -21,7 +21,7 @@ from harness.running.lifecycle import LifecycleHooks
 from harness.running.measures import measure_lines
 from harness.running.refused import resolve_cells
 from harness.running.resolve import ResolvedCell
-from harness.running.resources import Resources, RunOptions, weight_names
+from harness.running.resources import Resources, RunOptions
 from harness.running.run_cell import work_here
 from harness.running.turns import Turns
 from harness.sweep import Cell
@@ -92,9 +92,11 @@ def prepare_run(host: Host, cells: Sequence[Cell], options: RunOptions, reporter
     # Once for all cells: they have one cache and one file system.
     warn, inform = OncePerSubject(reporter.warn), OncePerSubject(reporter.inform)
     for cell in resolved:
-        used = resources.weights(weight_names(host, cell.cell)).values()
+        used = resources.weights_of(cell.cell).values()
         if warning := warn_of_strange_pictures(used, cell.cell.dataset.name):
             warn("small weights", warning)
+        if cell.remarks:
+            inform(cell.cell.label, " ".join(cell.remarks))
     make_results_folder(options.out)
     if options.cache:
         make_cache_folder(options.cache)

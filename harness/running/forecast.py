@@ -22,7 +22,7 @@ from harness.running.engine import distinct_cells, notes_on_data
 from harness.running.fresh import with_recorded_localizers
 from harness.running.measures import measure_lines
 from harness.running.resolve import ResolvedCell, resolve_cell
-from harness.running.resources import Resources, RunOptions, weight_names
+from harness.running.resources import Resources, RunOptions, models_in, weight_names
 from harness.running.stored import read_stored
 from harness.sweep import Cell
 
@@ -140,15 +140,16 @@ def forecast(host: Host, cells: Sequence[Cell], options: RunOptions) -> Forecast
 def _missing_weights(resources: Resources, cell: Cell) -> list[Missing]:
     """The weights of a cell that are not there."""
     missing = []
+    models = models_in(resources.host, cell)
     for name in dict.fromkeys(weight_names(resources.host, cell)):
         try:
-            resources.weights([name])
+            resources.weights([name], models)
         except UserError as error:
             source = resources.host.weight_sources[name]
             own = resources.options.weights.own
             remedy = "; ".join(_lines(error))
             # One's own file that is not there is not fetched.
-            if name not in own and (source.mirrors or source.downloads):
+            if name not in own and name not in dict(models) and (source.mirrors or source.downloads):
                 remedy = f"bench weights fetch {name}"
             missing.append(Missing(f"weights {name}", source.download_bytes, remedy))
     return missing

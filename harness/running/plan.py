@@ -13,6 +13,7 @@ from harness.plugins.host import Host
 from harness.running.parameters import Parameters, parameters_of, read_values, require_parameters
 from harness.specs import NO_MATCHER, NO_PROMPT, ExtractorSpec, MethodSpec, Scalar
 from harness.sweep import Cell, DatasetChoice, Params, Sweep, format_value
+from harness.weights.models import models_of, short_name
 
 Item = TypeVar("Item")
 
@@ -52,6 +53,8 @@ def _cells(sweep: Sweep, host: Host, choice: DatasetChoice, split: str, method: 
             # The user's values go before the method's, and those before the specs' defaults.
             own = {**parameters.params, **method.params}
             params = {**own, **dict(changed)}
+            models = models_of(extractor, params)
+            short = {name: short_name(text, sweep.overrides.get(name, ())) for name, text in models}
             yield Cell(
                 method=method.name,
                 extractor=extractor.name,
@@ -59,8 +62,9 @@ def _cells(sweep: Sweep, host: Host, choice: DatasetChoice, split: str, method: 
                 dataset=choice,
                 split=split,
                 seed=seed,
-                params=tuple(sorted(params.items())),
-                changed=_differing(changed, own),
+                params=tuple(sorted({**params, **short}.items())),
+                changed=tuple((name, short.get(name, value)) for name, value in _differing(changed, own)),
+                models=models,
                 prompt_file=file,
                 trained_on=sweep.trained_on if is_learned and not file else None,
                 train_timestep=sweep.train_timestep and is_learned,

@@ -15,7 +15,7 @@ from harness.plugins.portable import PortableSpec, portable_spec
 from harness.records.folders import FRESH, RECORD, SHARDS
 from harness.records.schema import CellInfo
 from harness.running.content import content_hashes, named_file_hashes
-from harness.running.resources import Resources, RunOptions, weight_names
+from harness.running.resources import Resources, RunOptions
 from harness.running.training import Training, training_of, tuned_on_of
 from harness.specs import (
     NO_MATCHER,
@@ -112,6 +112,7 @@ class ResolvedCell:
         training: what network and prompt together were tuned with.
         notes: what a reader of the numbers should know of the prompt's file, one line each.
         engine: our own version and code, which all predictions go through.
+        remarks: what the extractor says of the cell (`ExtractorSpec.remarks`).
     """
 
     id: str
@@ -129,6 +130,7 @@ class ResolvedCell:
     training: Training
     engine: str
     notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -200,7 +202,7 @@ class ResolvedCell:
                 network=self.training.tuned_on,
             ),
             fed=self.fed,
-            notes=self.method.notes,
+            notes=" ".join((self.method.notes, *self.remarks)).strip(),
         )
 
 
@@ -219,11 +221,15 @@ def resolve_cell(resources: Resources, cell: Cell) -> ResolvedCell:
     matcher = None
     if cell.matcher != NO_MATCHER:
         matcher = portable_spec(host, host.matchers, cell.matcher)
-    used = resources.weights(weight_names(host, cell))
+    used = resources.weights_of(cell)
     fed = None
+    remarks: tuple[str, ...] = ()
     if not cell.not_applicable:
         # Reads the backbone's configuration: a damaged one is reported before the work begins.
-        fed = extractor.spec.fed({name: weights.path for name, weights in used.items()})
+        paths = {name: weights.path for name, weights in used.items()}
+        fed = extractor.spec.fed(paths, dict(cell.params))
+        if extractor.spec.remarks:
+            remarks = tuple(extractor.spec.remarks(paths, dict(cell.params)))
     learned = _find_prompt_file(cell, prompt, used)
     # Before the id is made: it holds the timestep that the prompt brings.
     if cell.train_timestep and learned:
@@ -262,6 +268,7 @@ def resolve_cell(resources: Resources, cell: Cell) -> ResolvedCell:
         training=training_of(host, method, prompt.spec if prompt else None, learned, used),
         engine=resources.engine,
         notes=notes,
+        remarks=remarks,
     )
 
 

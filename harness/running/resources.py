@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from harness.datasets.splits import SplitIndex, Splits
+from harness.errors import SeveralErrors, UserError
 from harness.plugins.host import Host
 from harness.plugins.version import engine_version
 from harness.scoring.criteria import Criterion
@@ -16,9 +17,13 @@ from harness.specs import NO_PROMPT, SharedObjects
 from harness.sweep import Cell, DatasetChoice, Shard
 from harness.weights.choice import WeightChoice, Weights, resolve_weights
 from harness.weights.learned import prompt_weight_names
+from harness.weights.models import find_model
 from harness.weights.used import network_weights
 
 _LOG = logging.getLogger(__name__)
+
+Models = tuple[tuple[str, str], ...]
+"""Weight source -> what a parameter puts in its place, as pairs."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,7 @@ class Resources:
         self.shared = SharedObjects() if shared is None else shared
         self._splits = Splits(host.datasets, options.data_root)
         self._weights: dict[str, Weights] = {}
+        self._models: dict[tuple[str, str], Weights] = {}
         self._hashes: dict[tuple[str, Path], dict[str, str]] = {}
 
     @cached_property
@@ -95,20 +101,53 @@ class Resources:
         Raises:
             UserError: sources are missing; it names all of them, one line each.
         """
-        names: list[str] = []
-        for cell in cells:
-            names += weight_names(self.host, cell)
-        self.weights(names)
+        missing: dict[str, None] = {}
+        for models, names in self._names_by_models(cells).items():
+            try:
+                self.weights(names, models)
+            except UserError as error:
+                lines = error.lines if isinstance(error, SeveralErrors) else (str(error),)
+                missing |= dict.fromkeys(lines)
+        if missing:
+            raise SeveralErrors(missing)
 
-    def weights(self, names: Sequence[str]) -> dict[str, Weights]:
-        """Returns the weights that each name of a source stands for.
+    def _names_by_models(self, cells: Sequence[Cell]) -> dict[Models, list[str]]:
+        """What cells have in the place of sources -> the sources that they read."""
+        names: dict[Models, list[str]] = {}
+        for cell in cells:
+            names.setdefault(models_in(self.host, cell), []).extend(weight_names(self.host, cell))
+        return names
+
+    def weights_of(self, cell: Cell) -> dict[str, Weights]:
+        """Returns the weights that a cell reads: name of a source -> what stands in its place.
 
         Raises:
             UserError: some are missing.
         """
-        new = [name for name in names if name not in self._weights]
+        return self.weights(weight_names(self.host, cell), models_in(self.host, cell))
+
+    def weights(self, names: Sequence[str], models: Models = ()) -> dict[str, Weights]:
+        """Returns the weights that each name of a source stands for.
+
+        Args:
+            models: source -> what a parameter of the cell has put in its place.
+
+        Raises:
+            UserError: some are missing.
+        """
+        texts = dict(models)
+        new = [name for name in names if name not in self._weights and name not in texts]
         self._weights.update(resolve_weights(self.host, self.options.weights, new))
-        return {name: self._weights[name] for name in names}
+        used: dict[str, Weights] = {}
+        for name in names:
+            if name not in texts:
+                used[name] = self._weights[name]
+                continue
+            key = (name, texts[name])
+            if key not in self._models:
+                self._models[key] = find_model(self.host, self.options.weights, *key)
+            used[name] = self._models[key]
+        return used
 
     def hashes(self, weights: Mapping[str, Weights]) -> dict[str, dict[str, str]]:
         """Returns name -> file -> sha256. Raises `UserError` where a file is damaged."""
@@ -121,6 +160,12 @@ class Resources:
                 self._hashes[key] = used.hashes()
             hashes[name] = self._hashes[key]
         return hashes
+
+
+def models_in(host: Host, cell: Cell) -> Models:
+    """Source -> folder, source or repository that a parameter of the cell puts in its place."""
+    sources = host.extractors[cell.extractor].weights_params
+    return tuple((sources[parameter], text) for parameter, text in cell.models)
 
 
 def weight_names(host: Host, cell: Cell) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -215,6 +215,12 @@ class MakeContext:
 
 ImageSize = tuple[int, int] | Callable[[Mapping[str, Path]], tuple[int, int]]
 
+FedSize = Callable[[Mapping[str, Path], Mapping[str, Scalar]], tuple[int, int]]
+"""Local paths of weight sources, parameters -> width and height in pixels."""
+
+Remarks = Callable[[Mapping[str, Path], Mapping[str, Scalar]], Iterable[str]]
+"""Local paths of weight sources, parameters -> sentences."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractorSpec:
@@ -226,12 +232,20 @@ class ExtractorSpec:
         prompt_kinds: kinds of prompt it takes (`PromptSpec.kind`); empty for one without prompts.
         image_size: width and height in pixels of the image it is fed: the frame of protocol `sd4match`. Where
             that follows from the backbone, a function of the local paths of its weight sources.
+        fed_size: the same where it follows from the parameters, too: a function of paths and parameters,
+            which is asked in the place of `image_size`; None where there is none.
+        remarks: what is to be known of a cell before it runs, such as a size that was rounded: a function of
+            paths and parameters that returns sentences. They are told once, and stand in the record's notes;
+            None for an extractor that has nothing to say.
         params: its parameters and their defaults; part of a cell's identity.
         param_help: parameter -> its meaning and its values in one line, for users of `--set NAME=VALUE`.
         param_kinds: parameter -> kind of its values (int, float, str or bool), where the default's own type
             does not say it: a default of None, or a whole number where fractions are meant, too.
         param_choices: parameter -> all of its values, where there are a few. Others are refused before a run.
         weights: names of the weight sources it reads.
+        weights_params: parameter -> the weight source whose place its value takes, for cells that set it: a
+            folder, another source's name or a repository of the hub (`harness.weights.models`). Tables have
+            the value's last part, a cell's identity the content of the files.
         files: files that it reads besides. Their content is part of a cell's identity, as that of weight
             sources is; one that is not there is told before the run.
         citation: BibTeX of its paper, for `bench cite`; empty where there is none.
@@ -250,18 +264,24 @@ class ExtractorSpec:
     files: Files = ()
     description: str = ""
     citation: str = ""
+    fed_size: FedSize | None = None
+    remarks: Remarks | None = None
+    weights_params: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raises `UserError` where the citation is not BibTeX."""
         check_citation(f"extractor '{self.name}'", self.citation)
 
-    def fed(self, weights: Mapping[str, Path]) -> Size:
+    def fed(self, weights: Mapping[str, Path], params: Mapping[str, Scalar] | None = None) -> Size:
         """Size of the image it is fed.
 
         Args:
             weights: local paths of its weight sources.
+            params: all parameters; None for the defaults.
 
         Raises:
             UserError: the weights are damaged.
         """
+        if self.fed_size:
+            return Size(*self.fed_size(weights, self.params if params is None else params))
         return Size(*(self.image_size(weights) if callable(self.image_size) else self.image_size))

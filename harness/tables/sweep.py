@@ -53,12 +53,13 @@ def sweep(records: Sequence[Record], view: View) -> Table:
     curves: dict[_Curve, dict[Scalar, Score]] = {}
     shown: list[tuple[Column, Score]] = []
     notes: dict[Scalar, list[tuple[_Curve, str]]] = {}
+    is_named = _do_rows_name_backbones(records, parameter)
     seeds: dict[tuple[Scalar, _Curve], int] = {}
     for mean in merge_seeds(records, view, names):
         record = mean.record
         value = record.cell.params[parameter]
         for localizer in filter(view.shows_localizer, record.localizers):
-            curve = _curve_of(record, names.localizer(record, localizer), parameter)
+            curve = _curve_of(record, names.localizer(record, localizer), parameter, is_named)
             # Even without a note or a number at this threshold: a value here is a row, a curve a column.
             value_notes = notes.setdefault(value, [])
             scores = curves.setdefault(curve, {})
@@ -72,7 +73,7 @@ def sweep(records: Sequence[Record], view: View) -> Table:
             for note in (*ranking_notes(record, localizer, view.protocol), *reasons):
                 value_notes.append((curve, note))
         if not record.scores:
-            curve = _curve_of(record, "", parameter)
+            curve = _curve_of(record, "", parameter, is_named)
             notes.setdefault(value, []).append((curve, mean.status))
     for (value, curve), count in seeds.items():
         if count != min(seeds.values()):
@@ -204,13 +205,26 @@ def _only_parameter(records: Sequence[Record]) -> str:
     raise UserError(f"--table sweep: name a parameter with --by; those with several values are: {known}")
 
 
-def _curve_of(record: Record, localizer: str, parameter: str) -> _Curve:
+def _do_rows_name_backbones(records: Sequence[Record], parameter: str) -> bool:
+    """True where a parameter's values are the backbones: one column then holds all of them."""
+    backbones: dict[Scalar, set[str]] = {}
+    for record in records:
+        value = record.cell.params[parameter]
+        backbones.setdefault(value, set()).add(record.cell.backbone)
+        name = record.cell.backbone.partition("@")[0]
+        if value is not None and str(value).rpartition("/")[2] != name:
+            return False
+    # A folder whose files have changed is two backbones of one name.
+    return backbones.keys() != {None} and all(len(names) == 1 for names in backbones.values())
+
+
+def _curve_of(record: Record, localizer: str, parameter: str, is_backbone_row: bool) -> _Curve:
     cell = record.cell
     return _Curve(
         label_without(cell.label, parameter),
         cell.prompt,
         localizer,
-        cell.backbone,
+        "" if is_backbone_row else cell.backbone,
         split_name(cell.dataset, cell.split),
     )
 

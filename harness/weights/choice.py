@@ -80,11 +80,13 @@ class Weights:
     Attributes:
         source: the named source, or its stand-in.
         files: name -> file, of those used.
+        name: in tables, where it is not the source's.
     """
 
     source: WeightSource
     location: WeightLocation
     files: Mapping[str, Path]
+    name: str = ""
 
     @property
     def path(self) -> Path:
@@ -121,6 +123,8 @@ class Weights:
         All but the published ones, by their files and their configuration, are marked with the name of their
         file or folder.
         """
+        if self.name:
+            return self.name
         if self.location.kind == "package":
             return self.source.name
         published = self.source.sha256
@@ -212,18 +216,18 @@ def _resolve(host: Host, choice: WeightChoice, name: str) -> Weights:
         path = choice.own[name]
         # The bundled weights keep their name, by whichever option or path the user names them.
         for candidate in (source, stand_in):
-            if candidate and _is_location(candidate, path):
+            if candidate and is_bundled_at(candidate, path):
                 return _weights_at(candidate, WeightLocation(path, "package"))
-        return _own_weights(source, path)
+        return own_weights(source, path)
     if choice.which == "tiny" and stand_in:
         source = stand_in
     # The user may name the stand-in itself, to put other files in its place.
     if source.name in choice.own:
-        return _own_weights(source, choice.own[source.name])
+        return own_weights(source, choice.own[source.name])
     return _weights_at(source, find_weights(source, choice.root))
 
 
-def _own_weights(source: WeightSource, path: Path) -> Weights:
+def own_weights(source: WeightSource, path: Path) -> Weights:
     """The user's own files. Their origin is known where a fetch has left its record beside them.
 
     Raises `UserError` where the files are refused or incomplete.
@@ -252,7 +256,7 @@ def _weights_at(source: WeightSource, location: WeightLocation) -> Weights:
     return Weights(source, location, files_at(source, location.path))
 
 
-def _is_location(source: WeightSource, path: Path) -> bool:
+def is_bundled_at(source: WeightSource, path: Path) -> bool:
     """True for the path of a bundled source."""
     try:
         return bool(source.locate) and path.exists() and path.samefile(find_weights(source).path)

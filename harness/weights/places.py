@@ -73,9 +73,8 @@ def find_weights(source: WeightSource, root: Path | None = None) -> WeightLocati
         record = read_record(folder)
         return WeightLocation(folder / source.file, "fetched", record.origin if record else "")
     # Other tools may have downloaded the same repository: gigabytes that need not come twice.
-    for origin, snapshot in _snapshots(source):
-        if _is_complete(source, snapshot):
-            return WeightLocation(snapshot / source.file, "hub-cache", origin)
+    if location := find_snapshot(source):
+        return location
     raise UserError(missing_message(source, root))
 
 
@@ -147,6 +146,14 @@ def _snapshots(source: WeightSource) -> Iterator[tuple[str, Path]]:
             # Any snapshot will do where no revision is asked for.
             if name == commit or not revision:
                 yield f"{repository}@{name}", folder / "snapshots" / name
+
+
+def find_snapshot(source: WeightSource) -> WeightLocation | None:
+    """Finds a source in the Hugging Face cache; None where it is not there, or not whole."""
+    for origin, snapshot in _snapshots(source):
+        if _is_complete(source, snapshot):
+            return WeightLocation(snapshot / source.file, "hub-cache", origin)
+    return None
 
 
 def snapshot_in(source: WeightSource, folder: Path) -> Path:
