@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.datasets import folder, pf_pascal, pf_willow, spair71k, spair_u
+from harness.datasets import folder, pf_pascal, pf_willow, soco, spair71k, spair_u
 from harness.datasets.ap10k import dataset as ap10k
 from harness.datasets.shapes.spec import SHAPES
 from harness.features.text_prompts import TEXT_PROMPTS
@@ -21,7 +21,7 @@ from harness.specs import DatasetSpec, LocalizerSpec, PromptSpec, ProtocolSpec, 
 def bench_datasets() -> list[DatasetSpec]:
     """The datasets, one file each."""
     return [
-        *(spair71k.SPEC, spair_u.SPEC, pf_pascal.SPEC, pf_willow.SPEC, ap10k.SPEC),
+        *(spair71k.SPEC, spair_u.SPEC, soco.SPEC, pf_pascal.SPEC, pf_willow.SPEC, ap10k.SPEC),
         *(folder.SPEC, SHAPES),
     ]
 
@@ -61,8 +61,8 @@ def bench_reported() -> list[ReportedSpec]:
             name="table-2026",
             file=folder / "table_2026.csv",
             description=(
-                "12 methods on SPair-71k, its geometry-aware part and SPair-U, per image, mostly from "
-                "Table C1 of Geometry Matters (arXiv 2605.30093)"
+                "12 methods on SPair-71k, its geometry-aware part, SPair-U and AP-10K, per image, mostly "
+                "from Table C1 of Geometry Matters (arXiv 2605.30093)"
             ),
         ),
     ]
