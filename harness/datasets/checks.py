@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -53,6 +53,8 @@ def check_pair(pair: ImagePair, pair_id: str, read_size: SizeReader | None = Non
     source_points = _check_points(where, "source_points", pair.source_points)
     target_points = _check_points(where, "target_points", pair.target_points)
     _check_names(where, pair.keypoint_ids, len(source_points), len(target_points))
+    is_shared = np.isfinite(source_points).all(axis=1) & np.isfinite(target_points).all(axis=1)
+    shared = {name for name, is_there in zip(pair.keypoint_ids, is_shared, strict=True) if is_there}
     return replace(
         pair,
         source_size=_check_picture(where, "source", pair.source, pair.source_size, read_size),
@@ -60,10 +62,31 @@ def check_pair(pair: ImagePair, pair_id: str, read_size: SizeReader | None = Non
         source_points=source_points,
         target_points=target_points,
         keypoint_ids=tuple(pair.keypoint_ids),
+        source_keypoints=_check_all_names(where, "source_keypoints", pair.source_keypoints, shared),
+        target_keypoints=_check_all_names(where, "target_keypoints", pair.target_keypoints, shared),
         source_box=check_box(where, "source_box", pair.source_box),
         target_box=check_box(where, "target_box", pair.target_box),
         labels=check_labels(where, pair.labels),
     )
+
+
+def _check_all_names(where: str, what: str, names: object, shared: Collection[str]) -> tuple[str, ...] | None:
+    """Returns the names of all keypoints of a picture; None where the dataset does not say them.
+
+    Raises:
+        DataError: they are no different texts, or lack one of the points that both pictures have.
+    """
+    if names is None:
+        return None
+    if not isinstance(names, tuple | list):
+        raise DataError(f"{where}: {what} is {_kind(names)}, not a tuple of names")
+    for name in names:
+        check_text(where, f"a name in {what}", name)
+    if len(set(names)) < len(names):
+        raise DataError(f"{where}: {what} has a name twice; name each keypoint once")
+    for name in sorted(set(shared) - set(names)):
+        raise DataError(f"{where}: {what} lacks keypoint {name!r}, which both pictures have; add it")
+    return tuple(names)
 
 
 def check_text(where: str, what: str, text: object) -> str:

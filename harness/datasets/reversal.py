@@ -28,6 +28,8 @@ def reverse_pair(pair: ImagePair) -> ImagePair:
         target_size=pair.source_size,
         source_points=pair.target_points,
         target_points=pair.source_points,
+        source_keypoints=pair.target_keypoints,
+        target_keypoints=pair.source_keypoints,
         source_box=pair.target_box,
         target_box=pair.source_box,
     )

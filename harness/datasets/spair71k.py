@@ -2,7 +2,8 @@
 
 `Layout/large/{trn,val,test}.txt` lists pair names, one a line; `PairAnnotation/<split>/<name>.json` holds a
 pair's points, boxes and difficulty labels; pictures are `JPEGImages/<category>/<name>`; masks, which some
-trainings read, are `Segmentation/<category>/<name>.png`. Nothing else is read.
+trainings read, are `Segmentation/<category>/<name>.png`. `ImageAnnotation/<category>/<name>.json` holds all
+points of a picture, also those that the other picture of a pair lacks. Nothing else is read.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from harness.datasets.checks import Box
 from harness.datasets.decoding import decode_classes
 from harness.datasets.images import ImageFile
 from harness.datasets.lists import VOC_CATEGORIES, find_picture, missing_dataset, read_annotation, read_text
+from harness.datasets.spair71k_symmetry import MIRROR_PARTNERS, SYMMETRIC_KEYPOINTS
 from harness.datasets.values import box_of, level_of, names_of, points_of, size_of, text_of
 from harness.errors import DataError
 from harness.frames import Size
@@ -40,13 +42,17 @@ class SPair71k:
         if not layout.is_file():
             raise missing_dataset(SPEC, folder, layout)
         self.pair_ids: Sequence[str] = tuple(read_text(layout).split())
-        self._read_from(folder / "PairAnnotation" / self._split, folder)
+        self._read_from(folder / "PairAnnotation" / self._split, folder, folder / "ImageAnnotation")
 
-    def _read_from(self, annotations: Path, pictures: Path) -> None:
-        """Sets where to read: the folder of the pairs' files, and the one with pictures and masks."""
+    def _read_from(self, annotations: Path, pictures: Path, image_annotations: Path | None = None) -> None:
+        """Sets where to read: the folder of the pairs' files, the one with pictures and masks, and that of
+        the pictures' own files, for a dataset that has them.
+        """
         self._annotations, self._pictures = annotations, pictures
+        self._image_annotations = image_annotations
         # A picture is in some fifty pairs: looked for once.
         self._image = lru_cache(maxsize=None)(self._find_image)
+        self._keypoints = lru_cache(maxsize=None)(self._read_keypoints)
 
     def __len__(self) -> int:
         return len(self.pair_ids)
@@ -100,21 +106,50 @@ class SPair71k:
         labels: dict[str, Scalar] = {}
         for label in LABELS:
             labels[label] = level_of(annotation.get(label), label)
+        keypoint_ids = names_of(annotation["kps_ids"], "kps_ids")
+        source = self._image(category, text_of(annotation["src_imname"], "src_imname"))
+        target = self._image(category, text_of(annotation["trg_imname"], "trg_imname"))
         return ImagePair(
             pair_id=pair_id,
-            source=self._image(category, text_of(annotation["src_imname"], "src_imname")),
-            target=self._image(category, text_of(annotation["trg_imname"], "trg_imname")),
+            source=source,
+            target=target,
             # The official files give width, height and channels.
             source_size=size_of(annotation["src_imsize"], "src_imsize"),
             target_size=size_of(annotation["trg_imsize"], "trg_imsize"),
             category=category,
             source_points=points_of(annotation["src_kps"], "src_kps"),
             target_points=points_of(annotation["trg_kps"], "trg_kps"),
-            keypoint_ids=names_of(annotation["kps_ids"], "kps_ids"),
+            keypoint_ids=keypoint_ids,
+            source_keypoints=self._all_keypoints(source, category, keypoint_ids),
+            target_keypoints=self._all_keypoints(target, category, keypoint_ids),
             source_box=_box(annotation, "src_bndbox"),
             target_box=_box(annotation, "trg_bndbox"),
             labels=labels,
         )
+
+    def _all_keypoints(
+        self, image: ImageSource, category: str, shared: tuple[str, ...]
+    ) -> tuple[str, ...] | None:
+        """Names of all keypoints of a picture; None where no file says it. Raises `DataError`."""
+        names = self._keypoints(category, image.name.removeprefix(f"{category}-"))
+        # What a pair shares is there, whatever the picture's own file says.
+        return None if names is None else tuple(dict.fromkeys([*shared, *names]))
+
+    def _read_keypoints(self, category: str, stem: str) -> tuple[str, ...] | None:
+        """Names of the keypoints that a picture's own file places; None where there is no such file.
+
+        Raises `DataError` where the file is damaged.
+        """
+        if self._image_annotations is None:
+            return None
+        path = self._image_annotations / category / f"{stem}.json"
+        if not path.is_file():
+            return None
+        annotation = read_annotation(path)
+        points = annotation.get("kps") if isinstance(annotation, dict) else None
+        if not isinstance(points, dict):
+            raise DataError(f"{path}: kps is missing or no object in braces; fetch the dataset again")
+        return tuple(name for name, point in points.items() if point is not None)
 
     def _find_image(self, category: str, file_name: str) -> ImageFile:
         folder = self._pictures / "JPEGImages" / category
@@ -135,6 +170,8 @@ SPEC = DatasetSpec(
     home="SPair-71k",
     splits=("test", "val", "train", "trn"),
     threshold="box",
+    symmetric_keypoints=SYMMETRIC_KEYPOINTS,
+    mirror_partners=MIRROR_PARTNERS,
     counts={
         "train": {"pairs": 53_340},
         "trn": {"pairs": 53_340},

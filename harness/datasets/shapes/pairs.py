@@ -120,7 +120,9 @@ class Shapes:
         target = ShapesImage(self._split, category, target_index)
         in_source = self.annotation(source)
         in_target = self.annotation(target)
-        is_shared = (np.isfinite(in_source.points) & np.isfinite(in_target.points)).all(axis=1)
+        is_in_source = np.isfinite(in_source.points).all(axis=1)
+        is_in_target = np.isfinite(in_target.points).all(axis=1)
+        is_shared = is_in_source & is_in_target
         return ImagePair(
             pair_id=self.pair_ids[index],
             source=source,
@@ -130,7 +132,9 @@ class Shapes:
             category=category,
             source_points=in_source.points[is_shared],
             target_points=in_target.points[is_shared],
-            keypoint_ids=tuple(str(number) for number in np.flatnonzero(is_shared)),
+            keypoint_ids=_numbers(is_shared),
+            source_keypoints=_numbers(is_in_source),
+            target_keypoints=_numbers(is_in_target),
             source_box=in_source.box,
             target_box=in_target.box,
             labels=_labels(in_source, in_target),
@@ -183,6 +187,11 @@ def open_shapes(folder: Path, split: str) -> Shapes:
 def keypoint_names(category: str) -> tuple[str, ...]:
     """Names of a category's keypoints, by number."""
     return KINDS[category].keypoints
+
+
+def _numbers(is_there: np.ndarray) -> tuple[str, ...]:
+    """Numbers of the keypoints that are there, as texts."""
+    return tuple(map(str, np.flatnonzero(is_there)))
 
 
 def _draw_pairs(split: str, category: str) -> list[tuple[int, int]]:
