@@ -104,8 +104,9 @@ def test_a_picture_lends_its_largest_object_and_no_crowd(bench, file):
     content = coco()
     content["annotations"] = [
         annotation(1, 1, bbox=[0, 0, 5, 5]),
-        annotation(2, 1, bbox=[0, 0, 9, 9]),
+        # As large as the next one, and of a higher id.
         annotation(3, 1, bbox=[0, 0, 9, 9.0], keypoints=[1, 1, 2] * 4),
+        annotation(2, 1, bbox=[0, 0, 9, 9]),
         annotation(4, 1, bbox=[0, 0, 50, 40], iscrowd=1, keypoints=[]),
         annotation(5, 2),
     ]
