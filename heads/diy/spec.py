@@ -61,7 +61,7 @@ def _source(name: str, folder: str, features: str) -> WeightSource:
     return WeightSource(
         name=name,
         file="best.pth",
-        stand_in=f"tiny-{name}" if name == SOURCE else "tiny-geoaware-sc",
+        stand_in=f"tiny-{name}",
         training=read_training,
         advice=f"get ckpts/{folder}/best.pth from github.com/odunkel/DIY-SC and give --weights {name}=FILE",
         citation=DIY_SC,
@@ -74,4 +74,5 @@ WEIGHTS = (
     _source(SOURCE, "0300_dino_spair", "DINOv2"),
     _source(ON_SD_DINO, "0280_spair", "Stable Diffusion and DINOv2"),
     bundled_head(SOURCE, "a small head on tiny-dino, trained on matches within masks"),
+    bundled_head(ON_SD_DINO, "a small head on tiny-stable-diffusion and tiny-dino, trained as tiny-diy-sc"),
 )

@@ -5,5 +5,6 @@ from __future__ import annotations
 MODULES = {
     "geoaware-sc": "heads.geoaware.objective",
     "diy-sc": "heads.diy.objective",
+    "diy-sc-sd-dino": "heads.diy.objective_on_sd_dino",
 }
 """Method -> the module with its OBJECTIVE, a `matchers.training.objective.Objective`."""
