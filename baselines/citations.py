@@ -48,6 +48,14 @@ DINOV2 = """\
   year = {2024}
 }"""
 
+REGISTERS = """\
+@inproceedings{darcet2024vision,
+  title = {Vision Transformers Need Registers},
+  author = {Darcet, Timoth{\\'e}e and Oquab, Maxime and Mairal, Julien and Bojanowski, Piotr},
+  booktitle = {International Conference on Learning Representations},
+  year = {2024}
+}"""
+
 DINOV3 = """\
 @article{simeoni2025dinov3,
   title = {{DINOv3}},

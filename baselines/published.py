@@ -243,6 +243,12 @@ VISION_TRANSFORMERS: Mapping[str, Mapping[str, Any]] = {
         "intermediate_size": 1536,
     },
     sources.DINOV2: {"model_type": "dinov2", **_sizes(768, 12, 12, patch=14, image=518), **_DINOV2},
+    sources.DINOV2_LARGE_REGISTERS: {
+        "model_type": "dinov2_with_registers",
+        **_sizes(1024, 24, 16, patch=14, image=518),
+        **_DINOV2,
+        "num_register_tokens": 4,
+    },
     sources.DINOV3: {
         "model_type": "dinov3_vit",
         **_sizes(768, 12, 12, patch=16, image=224),

@@ -10,6 +10,7 @@ STABLE_DIFFUSIONS = (STABLE_DIFFUSION_1_5, STABLE_DIFFUSION_2_1)
 
 DINOV1 = "dino-vits8"
 DINOV2 = "dinov2-base"
+DINOV2_LARGE_REGISTERS = "dinov2-large-registers"
 DINOV3 = "dinov3-vitb16"
 IBOT = "ibot-base"
 

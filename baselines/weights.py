@@ -153,6 +153,13 @@ VISION_TRANSFORMER_SOURCES = [
         citations.DINOV2,
     ),
     _transformer(
+        sources.DINOV2_LARGE_REGISTERS,
+        "facebook/dinov2-with-registers-large",
+        "DINOv2 ViT-L/14 with registers (MARCO); Apache-2.0",
+        304_372_736,
+        f"{citations.DINOV2}\n\n{citations.REGISTERS}",
+    ),
+    _transformer(
         sources.DINOV1, "facebook/dino-vits8", "DINO ViT-S/8; Apache-2.0", 21_670_272, citations.DINO
     ),
     _transformer(

@@ -7,11 +7,13 @@ from typing import Any
 
 from heads.diy import spec as diy
 from heads.geoaware import spec as geoaware
+from heads.marco import spec as marco
 
 # Each brings some of EXTRACTORS, MATCHERS, LOCALIZERS, PROTOCOLS, METHODS, WEIGHTS and OBJECTIVES.
 SPECS: tuple[ModuleType, ...] = (
     diy,
     geoaware,
+    marco,
 )
 
 

@@ -6,5 +6,6 @@ MODULES = {
     "geoaware-sc": "heads.geoaware.objective",
     "diy-sc": "heads.diy.objective",
     "diy-sc-sd-dino": "heads.diy.objective_on_sd_dino",
+    "marco": "heads.marco.objective",
 }
 """Method -> the module with its OBJECTIVE, a `matchers.training.objective.Objective`."""
