@@ -82,7 +82,7 @@ def test_omniprobe_cuts_true_points_to_whole_pixels():
     np.testing.assert_allclose(relative_errors(OMNIPROBE, "box", target, FED, PREDICTED), away / (300 * 1.6))
 
 
-@pytest.mark.parametrize("longest", [333, 375, 500, 640, 1013])
+@pytest.mark.parametrize("longest", [333, 375, 500, 640, 1013, 305, 322])
 def test_a_whole_pixel_stays_one(longest):
     """Every pixel that has a whole number in the frame keeps it, whatever the factor's rounding."""
     points = np.array([[x, 0.0] for x in range(longest)])
