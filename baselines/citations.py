@@ -94,3 +94,12 @@ ODISE = """\
   pages = {2955--2966},
   year = {2023}
 }"""
+
+CLEANDIFT = """\
+@inproceedings{stracke2025cleandift,
+  title = {{CleanDIFT}: Diffusion Features without Noise},
+  author = {Stracke, Nick and Baumann, Stefan Andreas and Bauer, Kolja and Fundel, Frank and
+    Ommer, Bj{\\"o}rn},
+  booktitle = {Proceedings of the IEEE/CVF Conference on Computer Vision and Pattern Recognition},
+  year = {2025}
+}"""

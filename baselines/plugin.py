@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from baselines import weights
-from baselines.methods import dift, position, sd_dino, vit
+from baselines.methods import cleandift, dift, position, sd_dino, vit
 from baselines.methods import dino as dino_methods
 from baselines.methods import hog as handcrafted
 from baselines.prompts import spec as prompts
@@ -18,6 +18,7 @@ def bench_extractors() -> list[ExtractorSpec]:
         position.EXTRACTOR,
         handcrafted.EXTRACTOR,
         dift.EXTRACTOR,
+        cleandift.EXTRACTOR,
         *sd_dino.EXTRACTORS,
         *dino_methods.EXTRACTORS,
         vit.EXTRACTOR,
@@ -31,6 +32,7 @@ def bench_methods() -> list[MethodSpec]:
         position.METHOD,
         handcrafted.METHOD,
         dift.METHOD,
+        cleandift.METHOD,
         *sd_dino.METHODS,
         *dino_methods.METHODS,
         vit.METHOD,

@@ -14,9 +14,12 @@ DINOV2_LARGE_REGISTERS = "dinov2-large-registers"
 DINOV3 = "dinov3-vitb16"
 IBOT = "ibot-base"
 
+CLEANDIFT = "cleandift"
+
 CLIP_IMAGE_ENCODER = "clip-vit-large-patch14-336"
 CAPTIONER = "odise-captioner"
 
 TINY_STABLE_DIFFUSION = "tiny-stable-diffusion"
+TINY_CLEANDIFT = "tiny-cleandift"
 TINY_DINO = "tiny-dino"
 TINY_CAPTIONER = "tiny-captioner"

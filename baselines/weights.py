@@ -197,6 +197,17 @@ IBOT_SOURCE = WeightSource(
     "Apache-2.0; read with torch.load(weights_only=True)",
 )
 
+CLEANDIFT_SOURCE = WeightSource(
+    name=sources.CLEANDIFT,
+    mirrors=("CompVis/cleandift",),
+    file="cleandift_sd21_unet.safetensors",
+    stand_in=sources.TINY_CLEANDIFT,
+    download_bytes=_SINGLE_PRECISION * 865_910_724,
+    citation=citations.CLEANDIFT,
+    description="CleanDIFT's U-Net, Stable Diffusion 2-1's tuned to read pictures without noise (MIT); "
+    "cleandift_sd21_full.safetensors is read, too",
+)
+
 CAPTIONER_SOURCE = WeightSource(
     name=sources.CAPTIONER,
     file="odise_label_coco_50e-b67d2efc.pth",
@@ -215,20 +226,21 @@ CAPTIONER_SOURCE = WeightSource(
 
 
 def _locator(name: str) -> Callable[[], Path]:
-    """Makes a function that finds a folder of the small weights.
+    """Makes a function that finds a folder or a file of the small weights.
 
     The function raises `UserError` in an installation without them.
     """
 
     def locate() -> Path:
-        folder = BUNDLED / name
-        if not folder.is_dir():
+        path = BUNDLED / name
+        if not path.exists():
+            source = f"tiny-{path.stem}"
             raise UserError(
-                f"weights tiny-{name}: {folder} is missing from this installation; "
+                f"weights {source}: {path} is missing from this installation; "
                 "install correspondence-bench anew, "
-                f"or give --weights tiny-{name}=PATH or --weights paper"
+                f"or give --weights {source}=PATH or --weights paper"
             )
-        return folder
+        return path
 
     return locate
 
@@ -242,6 +254,15 @@ TINY_SOURCES = [
         optional=_OPTIONAL_IN_PIPELINE,
         citation=HARNESS,
         description="a small Stable Diffusion, trained on shapes; comes with the package",
+    ),
+    WeightSource(
+        name=sources.TINY_CLEANDIFT,
+        trained_on="shapes",
+        locate=_locator("cleandift.safetensors"),
+        file="cleandift.safetensors",
+        citation=HARNESS,
+        description="tensors of tiny-stable-diffusion's U-Net, tuned on shapes to read pictures without "
+        "noise; comes with the package",
     ),
     WeightSource(
         name=sources.TINY_DINO,
@@ -268,6 +289,7 @@ SOURCES = [
     STABLE_DIFFUSION_1_5_SOURCE,
     *VISION_TRANSFORMER_SOURCES,
     IBOT_SOURCE,
+    CLEANDIFT_SOURCE,
     CAPTIONER_SOURCE,
     *TINY_SOURCES,
 ]

@@ -46,9 +46,12 @@ class StretchedFeatures:
     Image, stretched to the backbone's native square -> VAE posterior -> noise at `timestep` -> the U-Net up
     to `level`, averaged over `ensemble` draws. Posterior samples and noise belong to (seed, image, timestep,
     ensemble member).
+
+    Args:
+        unet: a file of another U-Net, which takes the place of the backbone's.
     """
 
-    def __init__(self, context: MakeContext) -> None:
+    def __init__(self, context: MakeContext, unet: Path | None = None) -> None:
         from baselines.stable_diffusion.shared import shared_backbone
         from baselines.stable_diffusion.stores import posterior_store
         from harness.caching.lru import ByteLRU, tensor_bytes
@@ -56,7 +59,7 @@ class StretchedFeatures:
 
         params = context.params
         self._timestep = int(str(params["timestep"]))
-        self._ensemble = int(str(params["ensemble"]))
+        self._ensemble = int(str(params.get("ensemble", 1)))
         level = str(params["level"])
         self._posterior = str(params["posterior"])
         self._resample = str(params["resample"])
@@ -68,7 +71,7 @@ class StretchedFeatures:
         folder = context.weights[STABLE_DIFFUSION_2_1]
         # Latents and prefixes share the bound.
         memory = context.cache_bytes // 2 if self._keeps_prefixes else context.cache_bytes
-        self.backbone, self._kept = shared_backbone(context, folder, memory)
+        self.backbone, self._kept = shared_backbone(context, folder, memory, unet)
         # Two stay whatever their size: those of the pair at work.
         self._prefixes = ByteLRU(memory, tensor_bytes, at_least=2)
         self.backbone.check_timestep(self._timestep)
@@ -149,9 +152,9 @@ class StretchedFeatures:
         return self._prefixes.once((request.identity, request.seed), compute)
 
     def _unet_input(self, request: ImageRequest) -> torch.Tensor:
-        return self._noisy_latents(request, *self._posterior_moments(request))
+        return self._latents(request, *self._posterior_moments(request))
 
-    def _noisy_latents(self, request: ImageRequest, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
+    def _latents(self, request: ImageRequest, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
         """(ensemble, 4, h, w): input of the U-Net for one image."""
         import torch
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -196,12 +196,20 @@ def _fill_transformer(
     return network, {kind: info[kind] for kind in kinds}
 
 
-def load_diffuser(network_class: Any, folder: Path, dtype: torch.dtype) -> Any:
+def load_diffuser(
+    network_class: Any,
+    folder: Path,
+    dtype: torch.dtype,
+    replace: Callable[[Mapping[str, torch.Tensor]], Mapping[str, torch.Tensor]] | None = None,
+    subject: str = "",
+) -> Any:
     """Loads a network of diffusers from a folder; every one of its tensors comes from there.
 
     Args:
         network_class: such as `diffusers.AutoencoderKL`.
         folder: with `config.json` and the tensors, in any way of `baselines.networks.file_table`.
+        replace: the folder's tensors -> those that the network gets in their place.
+        subject: the file that these come from, for messages.
 
     Returns:
         The network, on the CPU, ready for evaluation.
@@ -212,6 +220,8 @@ def load_diffuser(network_class: Any, folder: Path, dtype: torch.dtype) -> Any:
     file = find_tensor_file(folder, *DIFFUSERS)
     read_configuration(folder / "config.json")
     tensors = read_tensors(file)
+    if replace:
+        tensors = dict(replace(tensors))
     with explain_loading_errors(folder, "a network that diffusers can read"):
         config = network_class.load_config(folder)
         with torch.device("meta"), _WithoutChance():
@@ -221,7 +231,7 @@ def load_diffuser(network_class: Any, folder: Path, dtype: torch.dtype) -> Any:
             network = network_class.from_config(config)
     # Older files have other names for the attention of the VAE.
     renamed = network._fix_state_dict_keys_on_load(dict(tensors))
-    fill_network(network, renamed, str(file))
+    fill_network(network, renamed, subject or str(file))
     return network.eval()
 
 

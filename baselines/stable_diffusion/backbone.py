@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ import torch
 from baselines.networks.compiling import DIFFUSION_BLOCKS, compile_blocks
 from baselines.networks.loading import explain_loading_errors, load_diffuser
 from baselines.stable_diffusion.card import Card
+from baselines.stable_diffusion.other_unet import tensors_of
 from baselines.stable_diffusion.prefix import submodules_to_replace
 from baselines.stable_diffusion.text_encoder import TextEncoder
 from baselines.stable_diffusion.unet import UNetActivations
@@ -39,6 +41,8 @@ class StableDiffusion(TextEncoder, UNetActivations):
         precision: `fp32`, `bf16` or `fp16`; averages over ensemble members are taken in float32 in every
             case.
         compiled: whether blocks of the U-Net are compiled.
+        unet: a file of another U-Net of the same shape, which takes the place of the folder's
+            (`baselines.stable_diffusion.other_unet`).
 
     Attributes:
         card: sizes and levels.
@@ -49,14 +53,22 @@ class StableDiffusion(TextEncoder, UNetActivations):
     """
 
     def __init__(
-        self, folder: Path, device: str = "cpu", precision: str = "fp32", compiled: bool = False
+        self,
+        folder: Path,
+        device: str = "cpu",
+        precision: str = "fp32",
+        compiled: bool = False,
+        unet: Path | None = None,
     ) -> None:
         with uncollected():
             from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 
         super().__init__(folder, device, precision)
         self.card = Card.of(folder)
-        self.unet = self._freeze(load_diffuser(UNet2DConditionModel, folder / "unet", self.dtype))
+        replace = partial(tensors_of, unet) if unet else None
+        self.unet = self._freeze(
+            load_diffuser(UNet2DConditionModel, folder / "unet", self.dtype, replace, str(unet or ""))
+        )
         self.vae = self._freeze(load_diffuser(AutoencoderKL, folder / "vae", self.dtype))
         # On a CPU the U-Net is a sixth faster so, the encoder a third; tensor cores want it, too.
         for network in (self.unet, self.vae):
@@ -87,6 +99,11 @@ class StableDiffusion(TextEncoder, UNetActivations):
             deviations.append(posterior.std)
         return Posterior(torch.cat(means).float(), torch.cat(deviations).float())
 
+    def clean(self, latents: torch.Tensor) -> torch.Tensor:
+        """Input of a U-Net that reads pictures without noise: (n, 4, h, w) latents, scaled."""
+        scaled: torch.Tensor = latents * self.vae.config.scaling_factor
+        return scaled
+
     def noisy(self, latents: torch.Tensor, noise: torch.Tensor, timestep: int) -> torch.Tensor:
         """Input of the U-Net at a timestep: scaled latents with noise.
 
@@ -94,7 +111,7 @@ class StableDiffusion(TextEncoder, UNetActivations):
             latents: (n, 4, h, w) before scaling.
             noise: of the same shape.
         """
-        scaled = latents * self.vae.config.scaling_factor
+        scaled = self.clean(latents)
         timesteps = torch.full((len(latents),), timestep, device=latents.device)
         mixed: torch.Tensor = self.scheduler.add_noise(scaled, noise, timesteps)
         return mixed

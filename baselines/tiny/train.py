@@ -1,4 +1,6 @@
-"""Trains the bundled networks: `python -m baselines.tiny.train vae|unet|text|vit|captioner --work DIR`.
+"""Trains the bundled networks: `python -m baselines.tiny.train NETWORK --work DIR`.
+
+In this order: vae, unet, text, vit, captioner; cleandift stands on unet and text.
 
 A training that was stopped goes on when the same command is run again.
 """
@@ -14,7 +16,7 @@ from baselines.tiny.pictures import pad_pictures, training_pictures
 
 
 @click.command()
-@click.argument("network", type=click.Choice(["vae", "unet", "text", "vit", "captioner"]))
+@click.argument("network", type=click.Choice(["vae", "unet", "text", "vit", "captioner", "cleandift"]))
 @click.option(
     "--work",
     type=click.Path(path_type=Path),
@@ -81,6 +83,16 @@ def main(
             work / "vit",
             work / "captioner",
             Schedule(steps or 2000, rate or 2e-3),
+            batch,
+        )
+    elif network == "cleandift":
+        from baselines.tiny.cleandift import train_cleandift
+
+        train_cleandift(
+            pictures,
+            work / "pipeline",
+            work / "cleandift",
+            Schedule(steps or 1000, rate or 5e-4),
             batch,
         )
     else:

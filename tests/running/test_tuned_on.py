@@ -50,7 +50,7 @@ def test_built_in_methods():
         "hog": ("pf-willow/test",),
         **dict.fromkeys(("sd4match-single", "sd4match-class", "sd4match-cpm"), ("spair-71k/?",)),
         **dict.fromkeys(
-            ("dift", "sd-dino", "sd-dino-star", "dinov1", "dinov2", "dinov3", "vit", "marco"),
+            ("dift", "cleandift", "sd-dino", "sd-dino-star", "dinov1", "dinov2", "dinov3", "vit", "marco"),
             (NOT_STATED,),
         ),
         **dict.fromkeys(
