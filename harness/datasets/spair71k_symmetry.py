@@ -3,7 +3,7 @@
 Numbers are SPair-71k's own (`kps_ids`), of which bicycle and bus leave two unused (11 and 12, 8 and 9). Which
 of them belong together is from GeoAware-SC (Zhang et al., CVPR 2024, `utils/utils_geoware.py`). Its program
 counts on with positions in place of numbers, which moves some groups of bus, car, potted plant and TV monitor
-to other points: see `docs/reference/geometry_aware.md`.
+to other points: see `docs/reference/geometry-aware.md`.
 """
 
 from __future__ import annotations

@@ -50,6 +50,7 @@ class SplitIndex:
         listed: the pair of each entry of the dataset's list; other than `pair_ids` only where the list names
             a pair several times. A score counts a pair once; a training follows the list.
         notes: what a reader of the numbers should know of the list, one line each.
+        symmetric_keypoints: category -> groups of keypoints that look alike; see `DatasetSpec`.
     """
 
     label: str
@@ -63,6 +64,11 @@ class SplitIndex:
     listed: Sequence[str] = ()
     notes: tuple[str, ...] = ()
     folder: str = ""
+    symmetric_keypoints: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+
+    def symmetric_groups(self, category: str) -> tuple[tuple[str, ...], ...]:
+        """The groups of keypoints of a category that look alike."""
+        return self.symmetric_keypoints.get(category, self.symmetric_keypoints.get("", ()))
 
     def prompt_category(self, pair: ImagePair) -> str:
         """The word a prompt uses for the pair's object."""
@@ -217,6 +223,7 @@ def read_split(spec: DatasetSpec, folder: Path, split: str) -> SplitIndex:
         listed=names,
         notes=(*notes, *_repetitions(names)),
         folder=str(folder),
+        symmetric_keypoints=spec.symmetric_keypoints,
     )
 
 

@@ -21,6 +21,7 @@ from harness.messages import first_line
 from harness.records.folders import FRESH, SHARDS, folder_name
 from harness.records.truth_columns import (
     BOX_COLUMNS,
+    POINT_SLICE,
     TRUTH,
     has_truth,
     truth_hash,
@@ -196,6 +197,8 @@ def _checked(table: pa.Table) -> pa.Table:
     metadata = {_FINGERPRINTS: json.dumps(dict(sorted(fingerprints_of(table).items())))}
     if has_truth(table):
         types |= truth_types()
+        if POINT_SLICE not in table.column_names:
+            del types[POINT_SLICE]
         metadata[TRUTH] = (table.schema.metadata or {})[TRUTH]
     table = table.select(list(types)).combine_chunks().replace_schema_metadata(metadata)
     for name, kind in types.items():
@@ -283,6 +286,12 @@ def merge_with_truth(tables: Sequence[pa.Table]) -> pa.Table:
     facts = {(table.schema.metadata or {})[TRUTH] for table in tables}
     if len(facts) > 1:
         raise ValueError("their files say different things of the split")
+    if not all(POINT_SLICE in table.column_names for table in tables):
+        # Of a part of the pairs it would be the slice of other pairs.
+        tables = [
+            table.drop_columns([POINT_SLICE]) if POINT_SLICE in table.column_names else table
+            for table in tables
+        ]
     merged = _merge(tables)
     return merged.replace_schema_metadata({**merged.schema.metadata, TRUTH: facts.pop()})
 

@@ -1,4 +1,4 @@
-"""Names of the slices of a score: `all`, `category=cat`, `viewpoint=2`.
+"""Names of the slices of a score: `all`, `category=cat`, `viewpoint=2`, `geometry-aware`.
 
 The labels of pairs are the user's words. One that is called like a slice of ours is quoted, as in
 `"category"=easy`, and never takes its place.
@@ -13,6 +13,14 @@ from collections.abc import Collection
 ALL = "all"
 
 CATEGORY = "category"
+
+GEOMETRY_AWARE = "geometry-aware"
+"""The points that look like another one of the target picture: a slice of points, not of pairs."""
+
+GEOMETRY_AWARE_SHARED = "geometry-aware-shared"
+"""The same where the dataset does not say what else the target shows: another one that the pair shares."""
+
+POINT_SLICES = (GEOMETRY_AWARE, GEOMETRY_AWARE_SHARED)
 
 _ENDING = "_variation"
 """End of SPair-71k's labels, which tables leave out."""

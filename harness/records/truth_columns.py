@@ -24,6 +24,11 @@ BOX_COLUMNS = ("box_x1", "box_y1", "box_x2", "box_y2")
 
 TRUTH_COLUMNS = (*TEXT_COLUMNS, *POINT_COLUMNS, *SIZE_COLUMNS, *BOX_COLUMNS)
 
+POINT_SLICE = "point_slice"
+"""Name of the slice of points that a row is in, empty for none. Files of earlier versions, and of datasets
+without such a slice, lack it.
+"""
+
 TRUTH = b"truth"
 """Key in a file's metadata of what the rows do not say: facts about the split as a whole, as JSON."""
 
@@ -34,12 +39,12 @@ def has_truth(table: pa.Table) -> bool:
 
 
 def truth_types() -> dict[str, pa.DataType]:
-    """Column -> its type, in the order of the file."""
+    """Column -> its type, in the order of the file, which may lack `POINT_SLICE`."""
     import pyarrow as pa
 
     types = dict.fromkeys(TRUTH_COLUMNS, pa.float64())
     types |= dict.fromkeys(TEXT_COLUMNS, pa.string())
-    return types | dict.fromkeys(SIZE_COLUMNS, pa.int64())
+    return types | dict.fromkeys(SIZE_COLUMNS, pa.int64()) | {POINT_SLICE: pa.string()}
 
 
 def without_truth(table: pa.Table) -> pa.Table:
@@ -47,7 +52,7 @@ def without_truth(table: pa.Table) -> pa.Table:
     if not has_truth(table):
         return table
     metadata = {key: text for key, text in (table.schema.metadata or {}).items() if key != TRUTH}
-    names = [name for name in table.column_names if name not in TRUTH_COLUMNS]
+    names = [name for name in table.column_names if name not in (*TRUTH_COLUMNS, POINT_SLICE)]
     return table.select(names).replace_schema_metadata(metadata)
 
 
@@ -55,11 +60,11 @@ def with_truth(table: pa.Table, columns: dict[str, pa.Array], facts: str) -> pa.
     """A table of predictions with the truth of its rows.
 
     Args:
-        columns: TRUTH_COLUMNS, a value for each row.
+        columns: TRUTH_COLUMNS, a value for each row, and POINT_SLICE where the dataset has one.
         facts: about the split as a whole, as JSON.
     """
     table = without_truth(table)
-    for name in TRUTH_COLUMNS:
+    for name in (*TRUTH_COLUMNS, *([POINT_SLICE] if POINT_SLICE in columns else [])):
         table = table.append_column(name, columns[name])
     return table.replace_schema_metadata({**(table.schema.metadata or {}), TRUTH: facts})
 
@@ -69,7 +74,8 @@ def truth_hash(table: pa.Table) -> str:
     import pyarrow.compute as pc
 
     digest = hashlib.sha256((table.schema.metadata or {})[TRUTH])
-    for name in TEXT_COLUMNS:
+    point_slice = [POINT_SLICE] if POINT_SLICE in table.column_names else []
+    for name in (*TEXT_COLUMNS, *point_slice):
         texts = pc.dictionary_encode(table[name].combine_chunks())
         digest.update(repr(texts.dictionary.to_pylist()).encode())
         digest.update(texts.indices.to_numpy().astype("<i4").tobytes())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.messages import counted, listed
-from harness.records.slices import ALL, CATEGORY, category_of, slice_name, split_slice
+from harness.records.slices import ALL, CATEGORY, POINT_SLICES, category_of, slice_name, split_slice
 from harness.report import charts
 from harness.report.chart_style import MOST_SERIES
 from harness.report.figure import (
@@ -181,7 +181,7 @@ def labels_of(split: SplitSeries) -> dict[str, list[str]]:
     for series in split.series:
         for name in series.slices:
             label, value = split_slice(name)
-            if label not in (ALL, CATEGORY):
+            if label not in (ALL, CATEGORY, *POINT_SLICES):
                 values.setdefault(label, set()).add(value)
     labels = {}
     for label in sorted(values):

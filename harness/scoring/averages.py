@@ -40,6 +40,43 @@ def weigh_pairs(averaging: Averaging, total: np.ndarray, categories: Sequence[st
     return Weighting(ones, total.astype(np.float64), strata)
 
 
+class PointCounts(NamedTuple):
+    """The points of P pairs that are in a slice of points.
+
+    Attributes:
+        right: (..., P, alphas) correct ones of each pair.
+        total: (P,) all of them; 0 in pairs that are not in the slice.
+    """
+
+    right: np.ndarray
+    total: np.ndarray
+
+
+def all_columns(
+    averaging: Averaging,
+    counts: PointCounts,
+    categories: Sequence[str],
+    slices: Mapping[str, np.ndarray],
+    point_slices: Mapping[str, PointCounts],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Numerators and denominators as `slice_columns` has them, and (P,) the strata.
+
+    Columns of slices of pairs come first, then those of slices of points.
+
+    Args:
+        counts: of all points.
+        categories: of each pair.
+    """
+    weighting = weigh_pairs(averaging, counts.total, categories)
+    parts = [slice_columns(counts.right, slices, weighting)]
+    for part in point_slices.values():
+        # A pair without such a point has no share: it is left out, and not divided by zero.
+        own = weigh_pairs(averaging, np.maximum(part.total, 1), categories)
+        parts.append(slice_columns(part.right, {"": part.total > 0}, own))
+    numerators, denominators = zip(*parts, strict=True)
+    return np.concatenate(numerators, axis=-1), np.concatenate(denominators, axis=-1), weighting.strata
+
+
 def slice_columns(
     right: np.ndarray, slices: Mapping[str, np.ndarray], weighting: Weighting
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from harness.errors import DataError
 from harness.frames import Frame, Size
+from harness.scoring.averages import PointCounts
 from harness.scoring.criteria import Criterion
 from harness.scoring.own_lengths import own_lengths
 from harness.scoring.pck import count_per_pair, distances, is_correct, threshold_length
@@ -118,6 +119,26 @@ def count_correct(
     """
     is_right = correct_keypoints(truth, points, criterion, fed)
     return count_per_pair(is_right, points.pair_of, len(points))
+
+
+def count_in_point_slices(
+    truth: Truth, points: Points, criterion: Criterion, fed: Size
+) -> dict[str, PointCounts]:
+    """Slice of points -> its points in each pair, correct ones and all; without slices that have none. See
+    `correct_keypoints`.
+    """
+    if not truth.point_slices:
+        return {}
+    is_right = correct_keypoints(truth, points, criterion, fed)
+    rows = truth.rows(truth.numbers(points.pair_ids))
+    counts: dict[str, PointCounts] = {}
+    for name, flags in truth.point_slices.items():
+        is_inside = flags[rows]
+        if is_inside.any():
+            counts[name] = PointCounts(
+                *count_per_pair(is_right[is_inside], points.pair_of[is_inside], len(points))
+            )
+    return counts
 
 
 def image_numbers(truth: Truth, pair_ids: Sequence[str]) -> np.ndarray:

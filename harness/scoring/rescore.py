@@ -13,6 +13,7 @@ from harness.records.folders import RECORD, read_record, write_record
 from harness.records.locks import lock_folder
 from harness.records.predictions import predicted_tasks
 from harness.records.schema import Record
+from harness.records.slices import GEOMETRY_AWARE
 from harness.scoring.criteria import (
     averagings_of,
     criteria_of,
@@ -76,6 +77,9 @@ class Rescorer:
             suffix = f"[threshold={threshold}]" if threshold else ""
             requested = [make_criterion(self._host, name + suffix, alphas) for name in dict.fromkeys(names)]
             predicted = self._sources.read(folder, record, prefers_named=True)
+            predicted, problem = self._sources.with_point_slices(predicted, record)
+            if problem:
+                self._warn(f"slice {GEOMETRY_AWARE}", problem)
             measures = applicable(predicted.truth, merge_criteria(requested, earlier))
             rescored = with_scores(predicted, record, measures)
             write_record(folder, rescored)

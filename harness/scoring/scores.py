@@ -13,9 +13,9 @@ import numpy as np
 from harness.frames import Size
 from harness.records.schema import Score
 from harness.records.slices import CATEGORY, shown_labels, slice_name
-from harness.scoring.averages import slice_columns, weigh_pairs
+from harness.scoring.averages import PointCounts, all_columns
 from harness.scoring.bootstrap import estimate
-from harness.scoring.correctness import count_correct, image_numbers, scorable_points
+from harness.scoring.correctness import count_correct, count_in_point_slices, image_numbers, scorable_points
 from harness.scoring.criteria import Criterion
 from harness.scoring.pck import percent
 from harness.scoring.points import Points, select_points
@@ -35,15 +35,36 @@ class _Pairs:
         categories: of each pair.
         images: (P, 2) numbers of its images.
         slices: name -> (P,) bool.
+        point_slices: name -> its points in each pair.
     """
 
     categories: Sequence[str]
     images: np.ndarray
     slices: Mapping[str, np.ndarray]
+    point_slices: Mapping[str, PointCounts]
 
-    def count_images(self) -> dict[str, int]:
-        """Slice -> number of its different images."""
-        return {name: len(np.unique(self.images[is_inside])) for name, is_inside in self.slices.items()}
+    def sizes(self, total: np.ndarray) -> dict[str, _Size]:
+        """Slice -> its size, those of pairs first.
+
+        Args:
+            total: (P,) keypoints of each pair.
+        """
+        sizes = {name: self._size(is_inside, total) for name, is_inside in self.slices.items()}
+        for name, part in self.point_slices.items():
+            sizes[name] = self._size(part.total > 0, part.total)
+        return sizes
+
+    def _size(self, is_inside: np.ndarray, total: np.ndarray) -> _Size:
+        images = len(np.unique(self.images[is_inside]))
+        return _Size(int(is_inside.sum()), images, int(total[is_inside].sum()))
+
+
+class _Size(NamedTuple):
+    """Numbers of a slice's pairs, of their different images, and of its keypoints."""
+
+    pairs: int
+    images: int
+    keypoints: int
 
 
 class _Share(NamedTuple):
@@ -97,6 +118,7 @@ def score_points(
         [truth.categories[number] for number in truth.numbers(pair_ids)],
         image_numbers(truth, pair_ids),
         slices_of(truth, pair_ids),
+        count_in_point_slices(truth, points, criterion, fed),
     )
     return _scores(localizer, criterion, pairs, right, total)
 
@@ -142,17 +164,18 @@ def _scores(
         right, total: (P, alphas) correct keypoints and (P,) keypoints of each pair.
     """
     shares: dict[tuple[str, str, float], _Share] = {}
-    counts = pairs.count_images()
+    sizes = pairs.sizes(total)
     for averaging in AVERAGINGS:
-        weighting = weigh_pairs(averaging, total, pairs.categories)
-        numerators, weights = slice_columns(right, pairs.slices, weighting)
-        estimates = estimate(numerators, weights, pairs.images, weighting.strata)
+        numerators, weights, strata = all_columns(
+            averaging, PointCounts(right, total), pairs.categories, pairs.slices, pairs.point_slices
+        )
+        estimates = estimate(numerators, weights, pairs.images, strata)
         low, high = estimates.draws().share_interval()
-        keys = itertools.product(pairs.slices, criterion.alphas)
+        keys = itertools.product(sizes, criterion.alphas)
         for column, (name, alpha) in enumerate(keys):
             shares[name, averaging, alpha] = _Share(estimates.value[column], low[column], high[column])
     scores: list[Score] = []
-    for name, averaging, alpha in itertools.product(pairs.slices, AVERAGINGS, criterion.alphas):
+    for name, averaging, alpha in itertools.product(sizes, AVERAGINGS, criterion.alphas):
         share_of = shares[name, averaging, alpha]
         is_known = not np.isnan(share_of.low)
         scores.append(
@@ -165,9 +188,7 @@ def _scores(
                 pck=percent(share_of.value),
                 low=percent(share_of.low) if is_known else None,
                 high=percent(share_of.high) if is_known else None,
-                pairs=int(pairs.slices[name].sum()),
-                images=counts[name],
-                keypoints=int(total[pairs.slices[name]].sum()),
+                **sizes[name]._asdict(),
             )
         )
     return scores

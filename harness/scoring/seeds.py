@@ -9,9 +9,14 @@ import numpy as np
 
 from harness.errors import UserError
 from harness.frames import Size
-from harness.scoring.averages import slice_columns, weigh_pairs
+from harness.scoring.averages import PointCounts, all_columns
 from harness.scoring.bootstrap import estimate
-from harness.scoring.correctness import count_correct, image_numbers, scorable_points
+from harness.scoring.correctness import (
+    count_correct,
+    count_in_point_slices,
+    image_numbers,
+    scorable_points,
+)
 from harness.scoring.criteria import Criterion
 from harness.scoring.points import Points
 from harness.scoring.scores import slices_of
@@ -62,9 +67,12 @@ def score_seeds(
     }
     images = image_numbers(truth, pair_ids)
     categories = [truth.categories[number] for number in truth.numbers(pair_ids)]
-    weighting = weigh_pairs(averaging, total, categories)
-    numerators, weights = slice_columns(right, inside, weighting)
-    estimates = estimate(numerators, weights, images, weighting.strata)
+    point_slices = _count_in_point_slices(scorable, criterion, fed, slices)
+    numerators, weights, strata = all_columns(
+        averaging, PointCounts(right, total), categories, inside, point_slices
+    )
+    inside |= {name: part.total > 0 for name, part in point_slices.items()}
+    estimates = estimate(numerators, weights, images, strata)
     low, high = estimates.draws().share_interval()
     scores: dict[tuple[str, float], SeedScore] = {}
     column = 0
@@ -75,3 +83,19 @@ def score_seeds(
             scores[name, alpha] = SeedScore(float(estimates.value[column]), *ends, count)
             column += 1
     return scores
+
+
+def _count_in_point_slices(
+    runs: Sequence[tuple[Truth, Points]], criterion: Criterion, fed: Size, slices: Sequence[str] | None
+) -> dict[str, PointCounts]:
+    """Slice of points -> (S, P, alphas) correct points under each seed, and all of them.
+
+    A slice that the truth of some seed lacks, as one of an earlier version does, is left out.
+    """
+    counts = [count_in_point_slices(truth, points, criterion, fed) for truth, points in runs]
+    joined: dict[str, PointCounts] = {}
+    for name, first in counts[0].items():
+        is_wanted = slices is None or name in slices
+        if is_wanted and all(name in of_seed for of_seed in counts):
+            joined[name] = PointCounts(np.stack([of_seed[name].right for of_seed in counts]), first.total)
+    return joined

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +51,7 @@ class Sources:
             if not choice.path:
                 raise UserError(f"--datasets {choice.name}: expected NAME=PATH, the place of a dataset")
             self._choices.setdefault(host.datasets[choice.name].name, []).append(choice)
+        self._datasets = host.datasets
         self._splits = Splits(host.datasets, data_root)
 
     def read(self, folder: Path, record: Record, *, prefers_named: bool = False) -> Predicted:
@@ -77,6 +78,26 @@ class Sources:
         if truth is None or (prefers_named and _dataset_of(record) in self._choices):
             truth = truth_of(self.split(record))
         return Predicted(path, predictions, truth)
+
+    def with_point_slices(self, predicted: Predicted, record: Record) -> tuple[Predicted, str]:
+        """Predictions with a truth that knows slices of points, which files of earlier versions do not say.
+
+        Returns:
+            The predictions as they are where the dataset has no such slice, or is not at hand; then with a
+            line that says so.
+        """
+        name = _dataset_of(record)
+        if predicted.truth.point_slices is not None or name not in self._datasets:
+            return predicted, ""
+        if not self._datasets[name].symmetric_keypoints:
+            return predicted, ""
+        try:
+            return replace(predicted, truth=truth_of(self.split(record))), ""
+        except UserError as error:
+            return predicted, (
+                f"{record.cell.id} has none: its predictions are of an earlier version, and its dataset "
+                f"cannot be read ({error})"
+            )
 
     def split(self, record: Record) -> SplitIndex:
         """The split a record was run on, from the first folder that has it; each folder is read once.

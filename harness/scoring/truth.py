@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from harness.datasets.checks import LEAST_LENGTH, check_text, threshold_problem
 from harness.datasets.images import MIRRORED
 from harness.datasets.splits import SplitIndex, Target
 from harness.frames import Size
+from harness.scoring.geometry import geometry_slices
 from harness.specs import ImageSource, Scalar, Threshold
 
 
@@ -37,6 +39,8 @@ class Truth:
         labels: P times the dataset's own difficulty labels.
         identify: number of a pair -> identities of source and target picture, by content, the same for a
             picture and its mirror image. Raises `DataError` where a picture is missing or has none.
+        point_slices: name -> (N,) bool: slices of points, not of pairs; None where nobody says them, as in a
+            file of an earlier version.
     """
 
     dataset: str
@@ -52,6 +56,7 @@ class Truth:
     categories: tuple[str, ...]
     labels: tuple[Mapping[str, Scalar], ...]
     identify: Callable[[int], tuple[str, str]]
+    point_slices: Mapping[str, np.ndarray] | None = None
 
     @cached_property
     def number_of(self) -> Mapping[str, int]:
@@ -138,7 +143,8 @@ def are_equal(truth: Truth, other: Truth, pair_ids: Sequence[str]) -> bool:
         return False
     rows_one, rows_two = truth.rows(one), other.rows(two)
     return (
-        np.array_equal(truth.points[rows_one], other.points[rows_two])
+        _have_equal_slices(truth, other, rows_one, rows_two)
+        and np.array_equal(truth.points[rows_one], other.points[rows_two])
         and np.array_equal(truth.sizes[one], other.sizes[two])
         and np.array_equal(truth.boxes[one], other.boxes[two], equal_nan=True)
         and all(
@@ -150,6 +156,22 @@ def are_equal(truth: Truth, other: Truth, pair_ids: Sequence[str]) -> bool:
             truth.keypoint_ids[a] == other.keypoint_ids[b]
             for a, b in zip(rows_one.tolist(), rows_two.tolist(), strict=True)
         )
+    )
+
+
+def _have_equal_slices(truth: Truth, other: Truth, rows: np.ndarray, other_rows: np.ndarray) -> bool:
+    ours, theirs = truth.point_slices, other.point_slices
+    # A file of an earlier version says nothing, and contradicts nothing.
+    if ours is None or theirs is None:
+        return True
+    names = ours.keys() | theirs.keys()
+    nothing = np.zeros(len(rows), dtype=bool)
+    return all(
+        np.array_equal(
+            ours[name][rows] if name in ours else nothing,
+            theirs[name][other_rows] if name in theirs else nothing,
+        )
+        for name in names
     )
 
 
@@ -175,13 +197,13 @@ def truth_of(index: SplitIndex) -> Truth:
     """The truth of all pairs of a split that have a point to score."""
     pair_ids = sorted(pair_id for pair_id in index.pairs if pair_id not in index.excluded)
     pairs = [index.pairs[pair_id] for pair_id in pair_ids]
-    names: list[str] = []
+    names: list[list[str]] = []
     counts: list[int] = []
     points: list[np.ndarray] = []
     for pair_id in pair_ids:
         pair_names = index.keypoint_ids(pair_id)
         order = sorted(range(len(pair_names)), key=pair_names.__getitem__)
-        names += [pair_names[number] for number in order]
+        names.append([pair_names[number] for number in order])
         counts.append(len(order))
         points.append(index.target(pair_id).points[order])
     boxes = [pair.target_box or (np.nan,) * 4 for pair in pairs]
@@ -201,7 +223,7 @@ def truth_of(index: SplitIndex) -> Truth:
         threshold=index.threshold,
         lacks=frozenset(lacks),
         pair_ids=tuple(pair_ids),
-        keypoint_ids=tuple(names),
+        keypoint_ids=tuple(itertools.chain.from_iterable(names)),
         starts=np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]),
         points=np.concatenate([np.empty((0, 2)), *points]),
         sizes=np.array([pair.target_size for pair in pairs], dtype=np.int64).reshape(-1, 2),
@@ -209,6 +231,7 @@ def truth_of(index: SplitIndex) -> Truth:
         categories=tuple(pair.category for pair in pairs),
         labels=tuple(parse_labels(labels_text(pair.labels)) for pair in pairs),
         identify=identify,
+        point_slices=geometry_slices(index, pairs, names),
     )
 
 

@@ -14,10 +14,12 @@ from harness.errors import DataError, UserError
 from harness.files import parse_json
 from harness.frames import FARTHEST
 from harness.messages import listed
+from harness.records.slices import POINT_SLICES
 from harness.records.truth_columns import (
     BOX_COLUMNS,
     PICTURE_COLUMNS,
     POINT_COLUMNS,
+    POINT_SLICE,
     SIZE_COLUMNS,
     TEXT_COLUMNS,
     TRUTH,
@@ -61,6 +63,12 @@ def add_truth(predictions: pa.Table, truth: Truth) -> pa.Table:
     for corner, name in enumerate(BOX_COLUMNS):
         values = truth.boxes[pairs, corner]
         columns[name] = pa.array(values, pa.float64(), mask=np.isnan(values))
+    if truth.point_slices is not None:
+        of_points = np.full(len(truth.keypoint_ids), "", dtype=object)
+        for name, is_inside in truth.point_slices.items():
+            of_points[is_inside] = name
+        rows = of_points[np.searchsorted(truth.keys, keys)]
+        columns[POINT_SLICE] = pa.array(rows.tolist(), pa.string())
     facts = {
         "dataset": truth.dataset,
         "split": truth.split,
@@ -112,12 +120,22 @@ def _read(predictions: pa.Table) -> Truth:
         categories=texts["category"],
         labels=tuple(map(parse_labels, texts["labels"])),
         identify=images.__getitem__,
+        point_slices=_read_point_slices(rows) if POINT_SLICE in predictions.column_names else None,
     )
     if "box" in truth.lacks and not np.isnan(boxes).all():
         raise ValueError("it says that no pair has a box, and some have")
     if "points" in truth.lacks and truth.counts.max() > 1:
         raise ValueError("it says that no pair has two points, and some have")
     return truth
+
+
+def _read_point_slices(rows: _Rows) -> dict[str, np.ndarray]:
+    """The slices of points. Raises `ValueError` for an unknown one, or where rows of a point differ."""
+    texts = np.array(rows.point_texts(POINT_SLICE), dtype=object)
+    unknown = sorted(set(texts.tolist()) - {"", *POINT_SLICES})
+    if unknown:
+        raise ValueError(f"{POINT_SLICE} {unknown[0]!a:.40} is none of {listed(POINT_SLICES)}")
+    return {name: texts == name for name in sorted(set(texts.tolist()) - {""})}
 
 
 def _read_facts(text: bytes) -> dict[str, Any]:
@@ -158,12 +176,21 @@ class _Rows:
 
     def texts(self, column: str) -> tuple[str, ...]:
         """The text of each pair. Raises `ValueError` where the rows of one differ."""
+        texts, numbers = self._encoded(column)
+        return tuple(texts[number] for number in self._of_pairs(column, numbers))
+
+    def point_texts(self, column: str) -> tuple[str, ...]:
+        """The text of each point. Raises like `texts`."""
+        texts, numbers = self._encoded(column)
+        chosen = self._checked(column, numbers, self._point_rows, self._point_of)
+        return tuple(texts[number] for number in chosen)
+
+    def _encoded(self, column: str) -> tuple[list[str], np.ndarray]:
+        """The different texts of a column, and (rows,) the number of each row's."""
         import pyarrow.compute as pc
 
         encoded = pc.dictionary_encode(self._predictions[column].combine_chunks())
-        texts = encoded.dictionary.to_pylist()
-        numbers = encoded.indices.to_numpy()
-        return tuple(texts[number] for number in self._of_pairs(column, numbers))
+        return encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
 
     def pair_numbers(self, column: str) -> np.ndarray:
         """Returns (P,) the number of each pair; NaN where it has none. Raises like `texts`.

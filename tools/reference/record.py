@@ -52,6 +52,8 @@ _COLUMNS: Mapping[str, str] = {
     "box_y1": "its upper side",
     "box_x2": "its right side",
     "box_y2": "its lower side",
+    "point_slice": "the slice of points that it counts in, `geometry-aware`, or empty; no such column where "
+    "the dataset has none, and in earlier versions",
 }
 """Column -> its meaning."""
 
