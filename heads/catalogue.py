@@ -7,12 +7,14 @@ from typing import Any
 
 from heads.diy import spec as diy
 from heads.geoaware import spec as geoaware
+from heads.hyperfeatures import spec as hyperfeatures
 from heads.marco import spec as marco
 
 # Each brings some of EXTRACTORS, MATCHERS, LOCALIZERS, PROTOCOLS, METHODS, WEIGHTS and OBJECTIVES.
 SPECS: tuple[ModuleType, ...] = (
     diy,
     geoaware,
+    hyperfeatures,
     marco,
 )
 

@@ -7,5 +7,6 @@ MODULES = {
     "diy-sc": "heads.diy.objective",
     "diy-sc-sd-dino": "heads.diy.objective_on_sd_dino",
     "marco": "heads.marco.objective",
+    "hyperfeatures-one-step": "heads.hyperfeatures.objective",
 }
 """Method -> the module with its OBJECTIVE, a `matchers.training.objective.Objective`."""

@@ -54,7 +54,14 @@ def test_built_in_methods():
             (NOT_STATED,),
         ),
         **dict.fromkeys(
-            ("geoaware-sc", "geoaware-sc-zero-shot", "diy-sc", "diy-sc-sd-dino"),
+            (
+                "geoaware-sc",
+                "geoaware-sc-zero-shot",
+                "diy-sc",
+                "diy-sc-sd-dino",
+                "hyperfeatures",
+                "hyperfeatures-one-step",
+            ),
             (NOT_STATED,),
         ),
         **dict.fromkeys((name for name in methods if methods[name].matcher != NO_MATCHER), (NOT_STATED,)),
