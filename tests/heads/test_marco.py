@@ -178,15 +178,16 @@ def test_a_head_of_another_backbone_is_refused(folders, tmp_path, shape, problem
         load_marco(folders["v2"], path)
 
 
-def test_a_picture_is_padded_with_zeros_after_normalisation():
-    picture = PIL.Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8))
+@pytest.mark.parametrize(("size", "inner"), [((30, 40), (54, SIDE)), ((40, 30), (SIDE, 54))])
+def test_a_picture_is_padded_with_zeros_after_normalisation(size, inner):
+    noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    picture = PIL.Image.fromarray(noise)
     pixels = pad_at_corner(picture, SIDE)
-    assert pixels.shape == (3, SIDE, SIDE)
-    assert not pixels[:, :, 54:].any()
-    assert pixels[:, :, 53].any()
-    resized = picture.resize((54, SIDE), PIL.Image.Resampling.BILINEAR)
-    expected = normalize_pixels(torch.from_numpy(np.array(resized)).permute(2, 0, 1).float() / 255)
-    assert torch.equal(pixels[:, :, :54], expected)
+    resized = picture.resize(inner, PIL.Image.Resampling.BILINEAR)
+    expected = torch.zeros(3, SIDE, SIDE)
+    colours = torch.from_numpy(np.array(resized)).permute(2, 0, 1).float() / 255
+    expected[:, : inner[1], : inner[0]] = normalize_pixels(colours)
+    assert torch.equal(pixels, expected)
 
 
 @pytest.mark.parametrize("size", [(40, 30), (30, 40), (1, 300)])
