@@ -9,6 +9,7 @@ from heads.diy import spec as diy
 from heads.geoaware import spec as geoaware
 from heads.hyperfeatures import spec as hyperfeatures
 from heads.marco import spec as marco
+from heads.pose_flip import spec as pose_flip
 
 # Each brings some of EXTRACTORS, MATCHERS, LOCALIZERS, PROTOCOLS, METHODS, WEIGHTS and OBJECTIVES.
 SPECS: tuple[ModuleType, ...] = (
@@ -16,6 +17,7 @@ SPECS: tuple[ModuleType, ...] = (
     geoaware,
     hyperfeatures,
     marco,
+    pose_flip,
 )
 
 

@@ -44,6 +44,7 @@ class SplitIndex:
         pairs: pair_id -> pair, of those that could be read.
         broken: pair_id -> reason why it could not be read.
         folder: the dataset's; empty where there is none.
+        mirror_partners: those of the dataset's spec.
         threshold: the length that PCK's alpha multiplies.
         prompt_names: category -> the word that a prompt uses, where that differs.
         official_pairs: number of pairs that the published split has; None where it is not known.
@@ -65,6 +66,7 @@ class SplitIndex:
     notes: tuple[str, ...] = ()
     folder: str = ""
     symmetric_keypoints: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+    mirror_partners: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def symmetric_groups(self, category: str) -> tuple[tuple[str, ...], ...]:
         """The groups of keypoints of a category that look alike."""
@@ -224,6 +226,7 @@ def read_split(spec: DatasetSpec, folder: Path, split: str) -> SplitIndex:
         notes=(*notes, *_repetitions(names)),
         folder=str(folder),
         symmetric_keypoints=spec.symmetric_keypoints,
+        mirror_partners=spec.mirror_partners,
     )
 
 

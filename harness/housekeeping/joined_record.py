@@ -161,6 +161,9 @@ def _localizer_infos(
             keypoints=keypoints,
             failed=failures_of,
             shards=_join_shards(records, name, pairs + failures_of),
+            reads_annotations=any(
+                name in each.localizers and each.localizers[name].reads_annotations for each in records
+            ),
         )
     return infos
 

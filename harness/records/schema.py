@@ -92,6 +92,8 @@ class LocalizerInfo(_Model):
     """Pairs that raised, so that there is no prediction."""
     shards: list[ShardName] = []
     """Shards of the pairs asked for that were run, as `3/8`; empty without `--shard`, and with all pairs."""
+    reads_annotations: bool = False
+    """Whether it was told which keypoints are visible in the target."""
 
 
 class Score(_Model):

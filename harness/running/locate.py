@@ -18,6 +18,8 @@ from harness.specs import (
     Localizer,
     Located,
     Matches,
+    PairAnnotations,
+    is_annotated_localizer,
     is_batch_localizer,
     is_matches_reader,
 )
@@ -33,8 +35,20 @@ class MatchesTask(NamedTuple):
     points: torch.Tensor
 
 
-Task: TypeAlias = "tuple[FeatureMap, FeatureMap, torch.Tensor] | MatchesTask"
-"""Source, target and (N, 2) points of a pair; or its matches and points."""
+class AnnotatedTask(NamedTuple):
+    """Source and target of a pair, (N, 2) points of its source, and their annotations."""
+
+    source: FeatureMap
+    target: FeatureMap
+    points: torch.Tensor
+    annotations: PairAnnotations
+
+
+MapsTask: TypeAlias = "tuple[FeatureMap, FeatureMap, torch.Tensor]"
+"""Source, target and (N, 2) points of a pair."""
+
+Task: TypeAlias = "MapsTask | MatchesTask | AnnotatedTask"
+"""What a localizer is given of a pair."""
 
 BATCH_PAIRS = 16
 """Pairs that pass together through a `BatchLocalizer`; their feature maps are held until then."""
@@ -62,7 +76,7 @@ class Queue:
         self._localizers[name] = localizer
         waiting = self._waiting.setdefault(name, [])
         waiting.append((pair_id, task))
-        is_batched = is_batch_localizer(localizer) and not isinstance(task, MatchesTask)
+        is_batched = is_batch_localizer(localizer) and not isinstance(task, MatchesTask | AnnotatedTask)
         if len(waiting) == BATCH_PAIRS or not is_batched:
             self._launch(name)
 
@@ -110,14 +124,15 @@ def launch(
     try:
         for task in tasks:
             if not isinstance(task, MatchesTask):
-                _check_channels(*task[:2])
+                _check_channels(task[0], task[1])
         with torch.inference_mode(), limit.call():
             results = _call(localizer, tasks)
         if len(results) != len(tasks):
             raise ExtractionError(f"expected predictions of {len(tasks)} pairs, got {len(results)}")
         located: list[Located | Exception] = []
         for result, task in zip(results, tasks, strict=True):
-            located.append(_as_float64(result, task[-1]))
+            points = task.points if isinstance(task, MatchesTask) else task[2]
+            located.append(_as_float64(result, points))
         return located
     except Exception as error:  # noqa: BLE001 - a plugin's code, and its error fails one pair only
         if len(tasks) == 1:
@@ -159,7 +174,11 @@ def locate_points(localizer: Localizer, task: Task) -> Located:
 
 
 def _call(localizer: Localizer, tasks: Sequence[Task]) -> Sequence[Located]:
-    maps = [task for task in tasks if not isinstance(task, MatchesTask)]
+    if any(isinstance(task, AnnotatedTask) for task in tasks):
+        if not is_annotated_localizer(localizer):
+            raise ExtractionError("the localizer reads no annotations: it has no method 'locate_annotated'")
+        return [localizer.locate_annotated(*task) for task in tasks if isinstance(task, AnnotatedTask)]
+    maps = [task for task in tasks if not isinstance(task, MatchesTask | AnnotatedTask)]
     if len(maps) == len(tasks):
         if is_batch_localizer(localizer):
             return localizer.many(maps)

@@ -48,7 +48,9 @@ def _cells(sweep: Sweep, host: Host, choice: DatasetChoice, split: str, method: 
         is_learned = _is_learned(host, prompt)
         files = _files(sweep, host, method.name, prompt)
         changes = _changes(sweep, method, parameters)
-        variants = itertools.product(changes, files, _distinct(sweep.seeds), _fitting(sweep, host, method))
+        variants = itertools.product(
+            changes, files, _distinct(sweep.seeds), _fitting(sweep, host, method, choice)
+        )
         for changed, file, seed, (localizers, misfit) in variants:
             # The user's values go before the method's, and those before the specs' defaults.
             own = {**parameters.params, **method.params}
@@ -121,10 +123,12 @@ def _misfit(host: Host, extractor: ExtractorSpec, prompt: str) -> str:
     return f"prompt '{prompt}' is of kind '{kind}', and {extractor.name} takes {kinds}"
 
 
-def _fitting(sweep: Sweep, host: Host, method: MethodSpec) -> list[tuple[tuple[str, ...], str]]:
+def _fitting(
+    sweep: Sweep, host: Host, method: MethodSpec, choice: DatasetChoice
+) -> list[tuple[tuple[str, ...], str]]:
     """The localizers that can read what a method gives, and those that cannot with the reason."""
     names = _distinct(sweep.localizers or (host.localizers[method.localizer].name,))
-    reasons = {name: misfit_of(host, method, name) for name in names}
+    reasons = {name: misfit_of(host, method, name) or _lack_of(host, method, choice, name) for name in names}
     parts: list[tuple[tuple[str, ...], str]] = []
     if fitting := tuple(name for name in names if not reasons[name]):
         parts.append((fitting, ""))
@@ -144,6 +148,22 @@ def misfit_of(host: Host, method: MethodSpec, localizer: str) -> str:
         return ""
     reads = f"reads a {listed(sorted(spec.matches))}" if spec.matches else "reads no matches"
     return f"localizer '{localizer}' {reads}, and the matcher of {method.name} gives a {gives}"
+
+
+def _lack_of(host: Host, method: MethodSpec, choice: DatasetChoice, localizer: str) -> str:
+    """What a localizer lacks, of a method's maps or of a dataset; empty where it has all."""
+    spec, dataset = host.localizers[localizer], host.datasets[choice.name]
+    if spec.extractors and method.extractor not in spec.extractors:
+        return (
+            f"localizer '{localizer}' reads maps of {listed(sorted(spec.extractors))}, and {method.name} has "
+            f"those of {method.extractor}"
+        )
+    if spec.reads_annotations and not dataset.mirror_partners:
+        return (
+            f"localizer '{localizer}' needs each keypoint's partner in the mirrored picture, and dataset "
+            f"{dataset.name} names none"
+        )
+    return ""
 
 
 def _is_learned(host: Host, prompt: str) -> bool:

@@ -21,8 +21,9 @@ from harness.isolation.time_limit import CallLimit
 from harness.messages import one_line
 from harness.records.schema import CacheUse, Failure, Stage
 from harness.records.tracebacks import add_traceback
+from harness.running.annotations import annotations_of
 from harness.running.clock import StageClock
-from harness.running.locate import MatchesTask, Queue, Task
+from harness.running.locate import AnnotatedTask, MatchesTask, Queue, Task
 from harness.running.pair_matches import PairMatcher
 from harness.running.resolve import ResolvedCell
 from harness.running.steps import EncodingSteps
@@ -233,8 +234,11 @@ class Predictor:
             return
         self._computed += 1
         for name in localizers:
+            own_task = task
+            if self._resolved.localizers[name].record.spec.reads_annotations:
+                own_task = AnnotatedTask(source, target, points, annotations_of(self._index, pair))
             with self._clock.stage("locate"):
-                self._queue.add(pair.pair_id, name, self._localizers[name], task)
+                self._queue.add(pair.pair_id, name, self._localizers[name], own_task)
 
     def _add_failure(
         self, pair_id: str, localizer: str | None, message: str, error: Exception | None = None

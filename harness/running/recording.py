@@ -172,8 +172,15 @@ def _localizer_infos(
                 tried[name],
                 before[name].shards if name in before else (),
             ),
+            reads_annotations=_reads_annotations(resolved, name, before),
         )
     return infos
+
+
+def _reads_annotations(resolved: ResolvedCell, name: str, before: Mapping[str, LocalizerInfo]) -> bool:
+    if name in resolved.localizers:
+        return resolved.localizers[name].record.spec.reads_annotations
+    return name in before and before[name].reads_annotations
 
 
 def _localizer_options(

@@ -14,6 +14,7 @@ from harness.plugins.host import Host
 from harness.plugins.portable import PortableSpec, portable_spec
 from harness.records.folders import FRESH, RECORD, SHARDS
 from harness.records.schema import CellInfo
+from harness.running.annotations import partners_hash
 from harness.running.content import content_hashes, named_file_hashes
 from harness.running.resources import Resources, RunOptions
 from harness.running.training import Training, training_of, tuned_on_of
@@ -47,17 +48,21 @@ class ResolvedLocalizer:
     Attributes:
         options: all of its options.
         files: those that its spec names -> sha256.
+        partners: hash of the keypoints' partners, for one that reads annotations.
     """
 
     record: PortableSpec[LocalizerSpec]
     options: Mapping[str, Scalar]
     files: Mapping[str, str]
+    partners: str = ""
 
     @property
     def fingerprint(self) -> str:
         """Everything that its predictions depend on besides the cell: its options, code and files."""
         text = f"{json.dumps(self.options, sort_keys=True)} of {self.record.version}"
-        return f"{text} with {json.dumps(self.files, sort_keys=True)}" if self.files else text
+        if self.files:
+            text += f" with {json.dumps(self.files, sort_keys=True)}"
+        return f"{text} told partners {self.partners}" if self.partners else text
 
     def make(self) -> Localizer:
         """Builds it."""
@@ -260,7 +265,7 @@ def resolve_cell(resources: Resources, cell: Cell) -> ResolvedCell:
         extractor=extractor,
         prompt=prompt,
         matcher=matcher,
-        localizers={name: _resolve_localizer(host, method, name) for name in cell.localizers},
+        localizers={name: _resolve_localizer(host, method, name, index) for name in cell.localizers},
         index=index,
         fed=fed,
         weights=weights,
@@ -289,7 +294,7 @@ def _known_id(out: Path, new: str) -> str:
     return known[0] if known else new
 
 
-def _resolve_localizer(host: Host, method: MethodSpec, name: str) -> ResolvedLocalizer:
+def _resolve_localizer(host: Host, method: MethodSpec, name: str, index: SplitIndex) -> ResolvedLocalizer:
     """Gives a localizer the options that a method's recipe sets, as far as it has them."""
     record = portable_spec(host, host.localizers, name)
     options = dict(record.spec.options)
@@ -298,7 +303,8 @@ def _resolve_localizer(host: Host, method: MethodSpec, name: str) -> ResolvedLoc
         if option in options:
             options[option] = value
     files = named_file_hashes(f"localizer '{name}'", record.spec.files, options)
-    return ResolvedLocalizer(record, options, files)
+    partners = partners_hash(index) if record.spec.reads_annotations else ""
+    return ResolvedLocalizer(record, options, files, partners)
 
 
 def _resolve_weights(

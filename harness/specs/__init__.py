@@ -37,11 +37,14 @@ from harness.specs.extractors import (
 )
 from harness.specs.lifecycle import CellSummary
 from harness.specs.localizers import (
+    AnnotatedLocalizer,
     BatchLocalizer,
     Localizer,
     LocalizerSpec,
     Located,
+    PairAnnotations,
     Reading,
+    is_annotated_localizer,
     is_batch_localizer,
 )
 from harness.specs.matchers import (
@@ -68,6 +71,7 @@ __all__ = [
     "NOT_STATED",
     "NO_MATCHER",
     "NO_PROMPT",
+    "AnnotatedLocalizer",
     "Averaging",
     "BatchLocalizer",
     "CellSummary",
@@ -99,6 +103,7 @@ __all__ = [
     "MethodSpec",
     "NetworkTraining",
     "NotedDataset",
+    "PairAnnotations",
     "PairDataset",
     "PairExtractor",
     "PairPrompt",
@@ -121,6 +126,7 @@ __all__ = [
     "TrainerSpec",
     "Undecoded",
     "WeightSource",
+    "is_annotated_localizer",
     "is_batch_localizer",
     "is_labelled_dataset",
     "is_masked_dataset",

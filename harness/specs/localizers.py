@@ -64,6 +64,38 @@ class BatchLocalizer(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class PairAnnotations:
+    """What an `AnnotatedLocalizer` is told of the points that it predicts.
+
+    Attributes:
+        partners: for each of the N points, the index of the point that takes its place when the picture is
+            mirrored: its own where it has no partner, -1 where the partner is not visible in both images.
+    """
+
+    partners: tuple[int, ...]
+
+
+@runtime_checkable
+class AnnotatedLocalizer(Protocol):
+    """A `Localizer` that also looks at annotations (`LocalizerSpec.reads_annotations`)."""
+
+    def locate_annotated(
+        self, source: FeatureMap, target: FeatureMap, points: torch.Tensor, annotations: PairAnnotations
+    ) -> Located:
+        """Predicts points of the target image.
+
+        Args:
+            points: (N, 2) float64, original pixels of the source image.
+            annotations: of these points.
+        """
+
+
+def is_annotated_localizer(localizer: object) -> TypeGuard[AnnotatedLocalizer]:
+    """Says whether a localizer looks at annotations, by itself or through an object that it wraps."""
+    return hasattr(localizer, "locate_annotated")
+
+
 @dataclass(frozen=True, kw_only=True)
 class LocalizerSpec:
     """A localizer.
@@ -77,6 +109,10 @@ class LocalizerSpec:
         matches: kinds of a matcher's matches that its `read` takes: `volume`, `flow`; empty for one that only
             compares feature maps.
         maps: whether it compares feature maps; False for one that only reads matches.
+        reads_annotations: whether it is an `AnnotatedLocalizer`. Its predictions depend on which keypoints
+            are visible in the target: every number of it is marked, and not ranked. Other datasets than
+            those with `mirror_partners` are not applicable.
+        extractors: names of the extractors whose maps it reads; empty for any.
         files: files that it reads. Predictions belong to their content; one that is not there is told before
             the run.
         citation: BibTeX of the paper that brought it, for `bench cite`; empty where there is none.
@@ -89,6 +125,8 @@ class LocalizerSpec:
     reads: Reading = "cell"
     matches: frozenset[str] = frozenset()
     maps: bool = True
+    reads_annotations: bool = False
+    extractors: frozenset[str] = frozenset()
     files: Files = ()
     description: str = ""
     citation: str = ""

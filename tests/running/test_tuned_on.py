@@ -57,6 +57,8 @@ def test_built_in_methods():
             (
                 "geoaware-sc",
                 "geoaware-sc-zero-shot",
+                "geoaware-sc-flip",
+                "geoaware-sc-zero-shot-flip",
                 "diy-sc",
                 "diy-sc-sd-dino",
                 "hyperfeatures",
