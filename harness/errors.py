@@ -109,9 +109,24 @@ def nearest_names(name: str, names: Iterable[str]) -> list[str]:
     if folded in by_folded:
         return by_folded[folded]
     near: list[str] = []
-    for match in difflib.get_close_matches(folded, by_folded, n=3, cutoff=0.5):
+    for match in close_matches(folded, by_folded, cutoff=0.5):
         near += by_folded[match]
     return near[:3]
+
+
+_SPREAD = 0.2
+"""A name that is less like the word than the best one by more than this was hardly meant."""
+
+
+def close_matches(word: str, names: Iterable[str], cutoff: float) -> list[str]:
+    """The names that are most like a word, at most three, the best first; those far behind it are left out.
+
+    Args:
+        cutoff: least likeness, from 0 to 1, as `difflib.SequenceMatcher.ratio` has it.
+    """
+    matches = difflib.get_close_matches(word, names, n=3, cutoff=cutoff)
+    likeness = [difflib.SequenceMatcher(None, match, word).ratio() for match in matches]
+    return [match for match, like in zip(matches, likeness, strict=True) if like >= likeness[0] - _SPREAD]
 
 
 class ExtractionError(BenchError):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.errors import UserError
+from harness.errors import UserError, close_matches
 from harness.messages import listed, number_text
 from harness.plugins.host import Host
 from harness.specs import NO_MATCHER, MethodSpec, Scalar
@@ -240,7 +239,7 @@ def require_parameters(names: Iterable[str], methods: Mapping[str, Parameters]) 
     for name in names:
         if name not in known:
             message = f"{option_name(name)}: none of {', '.join(methods)} has a parameter '{name}'"
-            nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+            nearest = close_matches(name, known, cutoff=0.6)
             if nearest:
                 hints = [f"{near} ({', '.join(_methods_with(near, methods))})" for near in nearest]
                 raise UserError(f"{message}; did you mean {' or '.join(hints)}?")

@@ -199,7 +199,7 @@ def test_ensemble_is_the_mean_of_its_members():
 def test_the_posterior_is_used_as_asked(posterior):
     make, image = extractor(posterior=posterior), request(1)
     mean, std = make._posterior_moments(image)
-    noisy = make._noisy_latents(image, mean, std) - make._noisy_latents(image, mean, torch.zeros_like(std))
+    noisy = make._latents(image, mean, std) - make._latents(image, mean, torch.zeros_like(std))
     moved = noisy.flatten(1).abs().sum(dim=1) > 0
     assert bool(moved.all()) == (posterior != "mean")
     assert torch.allclose(noisy[0], noisy[1], atol=1e-6) == (posterior != "sampled")
