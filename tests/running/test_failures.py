@@ -153,6 +153,7 @@ def test_a_localizer_that_returns_nan_fails_its_own_row(bench, photos, tmp_path,
     assert done.complaint.endswith(" (the first: pair 000001)")
     assert the_record(tmp_path / "r")["localizers"]["argmax"] | {"options": 0} == {
         "options": 0,
+        "reads_annotations": False,
         "shards": [],
         "pairs": 12,
         "keypoints": 60,
