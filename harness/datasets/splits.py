@@ -24,6 +24,7 @@ from harness.specs import (
     PairDataset,
     PictureNames,
     Threshold,
+    is_factual_dataset,
     is_labelled_dataset,
     is_noted_dataset,
     is_threshold_dataset,
@@ -52,6 +53,7 @@ class SplitIndex:
             a pair several times. A score counts a pair once; a training follows the list.
         notes: what a reader of the numbers should know of the list, one line each.
         symmetric_keypoints: category -> groups of keypoints that look alike; see `DatasetSpec`.
+        facts: what the split says of itself for its records; see `FactualDataset`.
     """
 
     label: str
@@ -67,6 +69,7 @@ class SplitIndex:
     folder: str = ""
     symmetric_keypoints: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
     mirror_partners: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     def symmetric_groups(self, category: str) -> tuple[tuple[str, ...], ...]:
         """The groups of keypoints of a category that look alike."""
@@ -227,6 +230,7 @@ def read_split(spec: DatasetSpec, folder: Path, split: str) -> SplitIndex:
         folder=str(folder),
         symmetric_keypoints=spec.symmetric_keypoints,
         mirror_partners=spec.mirror_partners,
+        facts=_facts_of(where, dataset),
     )
 
 
@@ -297,6 +301,18 @@ def _threshold_of(where: str, spec: DatasetSpec, dataset: PairDataset) -> Thresh
     if threshold not in get_args(Threshold):
         raise UserError(f"{where}: threshold {threshold!r} is not one of {', '.join(get_args(Threshold))}")
     return threshold
+
+
+def _facts_of(where: str, dataset: PairDataset) -> dict[str, str]:
+    """What a split says of itself, in order of name. Raises `UserError` where it is no text."""
+    facts: dict[str, str] = {}
+    try:
+        for name, value in dataset.facts.items() if is_factual_dataset(dataset) else ():
+            known = check_text(where, "the name of a fact", name)
+            facts[known] = check_text(where, f"the fact '{known}'", value)
+    except DataError as error:
+        raise UserError(str(error)) from error
+    return dict(sorted(facts.items()))
 
 
 def _entry(pair: ImagePair) -> str:

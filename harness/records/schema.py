@@ -237,6 +237,9 @@ class Provenance(_Model):
     """Weight source -> repository and commit, or address, that its files came from, where that is known."""
     manifest: str
     """Hash of the dataset split: pairs, points, boxes and the pictures' content."""
+    facts: dict[str, str] = {}
+    """What the split says of itself, such as the hash of its list of pairs; older records have no such
+    field."""
     hardware: dict[str, str]
     """Processor, cores, threads, system and, where one was used, the GPU."""
     precision: str

@@ -215,6 +215,7 @@ def _provenance(
         weights=_file_hashes(resolved),
         weight_origins=dict(resolved.weights.origins),
         manifest=resolved.index.manifest,
+        facts=dict(resolved.index.facts),
         hardware=dict(work.hardware) or hardware(options.device),
         workers=len(work.workers) or None,
         nodes=len({node for node, _ in work.workers}) or None,

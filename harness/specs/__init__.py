@@ -8,6 +8,7 @@ from harness.specs.commands import CommandSpec
 from harness.specs.common import AVERAGINGS, NO_PROMPT, Averaging, Files, RemoteFile, Scalar, Scope, Threshold
 from harness.specs.datasets import (
     DatasetSpec,
+    FactualDataset,
     ImagePair,
     ImageSource,
     LabelledDataset,
@@ -15,6 +16,7 @@ from harness.specs.datasets import (
     NotedDataset,
     PairDataset,
     ThresholdDataset,
+    is_factual_dataset,
     is_labelled_dataset,
     is_masked_dataset,
     is_noted_dataset,
@@ -78,6 +80,7 @@ __all__ = [
     "CommandSpec",
     "DatasetSpec",
     "ExtractorSpec",
+    "FactualDataset",
     "FeatureMap",
     "Files",
     "ImageExtractor",
@@ -128,6 +131,7 @@ __all__ = [
     "WeightSource",
     "is_annotated_localizer",
     "is_batch_localizer",
+    "is_factual_dataset",
     "is_labelled_dataset",
     "is_masked_dataset",
     "is_matches_reader",

@@ -114,6 +114,11 @@ def is_noted_dataset(dataset: object) -> TypeGuard[NotedDataset]:
     return isinstance(getattr(dataset, "notes", None), tuple | list)
 
 
+def is_factual_dataset(dataset: object) -> TypeGuard[FactualDataset]:
+    """Says whether a dataset, or one that it wraps, says facts of itself that records keep."""
+    return isinstance(getattr(dataset, "facts", None), Mapping)
+
+
 def is_masked_dataset(dataset: object) -> TypeGuard[MaskedDataset]:
     """Says whether a dataset, or one that it wraps, knows which pixels show an object."""
     return hasattr(dataset, "masks")
@@ -144,6 +149,18 @@ class NotedDataset(Protocol):
     @property
     def notes(self) -> Sequence[str]:
         """What a reader of the numbers should know, one line each; asked for after all pairs were read."""
+
+
+@runtime_checkable
+class FactualDataset(Protocol):
+    """A `PairDataset` that says facts of itself, such as the hash of a list that was made here."""
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """Name -> value, both texts that are the same on every machine: no paths, no times.
+
+        Each record of the split has them (`provenance.facts`). Asked for after all pairs were read.
+        """
 
 
 @runtime_checkable

@@ -100,7 +100,7 @@ def _result(row: Row, column: Column, score: Score) -> EvalResult:
         dataset_type=column.dataset,
         dataset_name=split_name(column.dataset, column.split),
         dataset_split=column.split,
-        dataset_args={"manifest": provenance.manifest} if provenance else None,
+        dataset_args={"manifest": provenance.manifest, **provenance.facts} if provenance else None,
         metric_type="pck",
         metric_name=f"PCK@{alpha_text(column.alpha)}",
         metric_value=round(score.pck, 2),

@@ -13,11 +13,12 @@ import pytest
 from support.animals import SPECIES, animal_files, make_animals, write_animals
 
 from harness.datasets.ap10k.annotations import FILES, read_animals
-from harness.datasets.ap10k.dataset import SPEC
+from harness.datasets.ap10k.dataset import AP10K, SPEC
 from harness.datasets.ap10k.keypoints import NAMES, PARTNERS, SYMMETRIC
 from harness.datasets.ap10k.pair_list import NAME, prepare
 from harness.datasets.splits import read_split
 from harness.errors import UserError
+from harness.specs import DatasetSpec
 
 PICTURES = {"cat": 70, "lion": 40, "dog": 35, "fox": 8, "panda": 52}
 
@@ -180,8 +181,35 @@ def test_a_run_on_each_part_names_the_list(bench, data, tmp_path):
         assert done.status == 0, done.err
         assert digest in done.err
         (record,) = (tmp_path / split).glob("*/record.json")
-        manifests.add(json.loads(record.read_text())["provenance"]["manifest"])
+        provenance = json.loads(record.read_text())["provenance"]
+        manifests.add(provenance["manifest"])
+        assert provenance["facts"]["pairs_sha256"] == digest
+        assert provenance["facts"].keys() == {"pairs_sha256", "pairs_rule", "annotations_sha256"}
     assert len(manifests) == 3
+    # A model card says which list its number is of.
+    out = bench("leaderboard", tmp_path / "test", "--format", "eval-results", "-o", tmp_path / "cards").out
+    cards = "".join(path.read_text() for path in (tmp_path / "cards").iterdir())
+    assert digest in cards, out
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"list": 3}, "made test: the fact 'list' is"),
+        ({"": "x"}, "the name of a fact is empty"),
+        ({"list": "a\nb"}, "U\\+000A"),
+    ],
+)
+def test_a_fact_that_no_record_can_hold_is_one_line(facts, message, data):
+    prepare(data / "ap-10k")
+
+    class Made(AP10K):
+        pass
+
+    Made.facts = facts
+    spec = DatasetSpec(name="made", open=Made)
+    with pytest.raises(UserError, match=message):
+        read_split(spec, data / "ap-10k", "test")
 
 
 def test_symmetric_points_are_partners():

@@ -47,6 +47,15 @@ class AP10K:
         return len(self._pairs)
 
     @property
+    def facts(self) -> dict[str, str]:
+        """The list that the pairs are of, for the record."""
+        return {
+            "annotations_sha256": self._list.annotations,
+            "pairs_rule": str(RULE),
+            "pairs_sha256": self._list.sha256,
+        }
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """A line with the hash of the list: numbers on two lists are not comparable."""
         lines = [f"pairs of the list {self._list.sha256}, made by rule {RULE}"]
