@@ -45,13 +45,16 @@ def weights() -> None:
 def list_(host: Host, weights_root: Path | None, as_json: bool) -> None:
     """List weight sources, where they come from, and whether they are on this machine.
 
+    Repositories that were fetched by their own name follow them.
+
     The size is that of the files that are there; of others about what a fetch brings, where it is known.
     Pinned by hash are weights whose hashes are known; 'no' stands for whatever its publisher has there.
     """
     from harness.weights.presence import weight_presence
+    from harness.weights.repositories import fetched_repositories
 
     states = []
-    for source in host.weight_sources.values():
+    for source in [*host.weight_sources.values(), *fetched_repositories(host, weights_root)]:
         states.append((source, weight_presence(source, weights_root)))
     if as_json:
         objects = [_fields(source, state) for source, state in states]
@@ -138,13 +141,15 @@ def verify(host: Host, names: tuple[str, ...], as_json: bool, weights_root: Path
     Without names: all sources that are there. Exit status 1 where a file is missing or changed.
     """
     from harness.weights.places import WeightLocation, snapshot_in
+    from harness.weights.repositories import fetched_repositories, source_named
     from harness.weights.verify import find_partial_weights, verify_weights
 
     reports: list[WeightReport] = []
     absent: list[str] = []
-    for text in names or sorted(host.weight_sources):
+    fetched = [source.name for source in fetched_repositories(host, weights_root)]
+    for text in names or [*sorted(host.weight_sources), *fetched]:
         name, has_path, path = text.partition("=")
-        source = host.weight_sources[name]
+        source = source_named(host, name)
         own_path = with_home(path)
         if has_path and not own_path.exists():
             raise UserError(f"weights {name}: {path} does not exist")
@@ -195,10 +200,15 @@ def _show(report: WeightReport) -> None:
     epilog=examples(
         "bench weights fetch dinov2-base",
         "bench weights fetch stable-diffusion-2-1 dinov2-base",
+        "bench weights fetch facebook/dinov2-small",
     ),
 )
 @click.argument(
-    "names", nargs=-1, required=True, metavar="NAME...", shell_complete=names_of("weight_sources")
+    "names",
+    nargs=-1,
+    required=True,
+    metavar="NAME | OWNER/NAME[@REVISION]...",
+    shell_complete=names_of("weight_sources"),
 )
 @option(
     "--from",
@@ -211,17 +221,25 @@ def _show(report: WeightReport) -> None:
 def fetch(host: Host, names: tuple[str, ...], repository: str | None, weights_root: Path | None) -> None:
     """Download weights from the first mirror that has them.
 
+    A repository of the hub, OWNER/NAME or OWNER/NAME@REVISION, is fetched for the methods that take a network
+    by name (--set model=OWNER/NAME): its configuration and its tensors, in one format.
+
     Files that are there are not fetched again, and a broken download goes on where it stopped. Repository,
     commit and hashes are recorded beside the files. HF_ENDPOINT and HF_TOKEN are used.
     """
     from harness.weights.fetch import fetch_weights as get
+    from harness.weights.repositories import mirrors_to_ask, source_named
 
-    sources = [host.weight_sources[name] for name in names]
+    sources = {name: source_named(host, name) for name in names}
     if repository and len(sources) > 1:
         raise UserError("--from is for one source at a time")
-    mirrors = (repository,) if repository else ()
+    if repository and names[0] not in host.weight_sources:
+        raise UserError(f"--from {repository}: {names[0]} is a repository itself; give one of the two")
     failed: list[str] = []
-    for source in sources:
+    for name, source in sources.items():
+        mirrors: tuple[str, ...] = (repository,) if repository else ()
+        if name not in host.weight_sources:
+            mirrors = mirrors_to_ask(source, name, weights_root)
         # The bar is gone before the line about its result is printed.
         with ProgressBar("B") as bar:
             try:
@@ -259,8 +277,9 @@ def path(host: Host, name: str, weights_root: Path | None) -> None:
     """Print the path of a source on this machine, for scripts."""
     from harness.weights.content import files_at
     from harness.weights.places import find_weights
+    from harness.weights.repositories import source_named
 
-    source = host.weight_sources[name]
+    source = source_named(host, name)
     folder = find_weights(source, weights_root).path
     files_at(source, folder)  # raises where a file is missing
     click.echo(folder)

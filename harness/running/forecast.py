@@ -11,6 +11,7 @@ from pathlib import Path
 
 from harness.environment import hardware
 from harness.errors import SeveralErrors, UserError
+from harness.files import with_home
 from harness.messages import one_line
 from harness.plugins.host import Host
 from harness.records.folders import RECORD, read_record
@@ -25,6 +26,8 @@ from harness.running.resolve import ResolvedCell, resolve_cell
 from harness.running.resources import Resources, RunOptions, models_in, weight_names
 from harness.running.stored import read_stored
 from harness.sweep import Cell
+from harness.weights.named import is_repository
+from harness.weights.repositories import source_named
 
 
 @dataclass(frozen=True)
@@ -145,14 +148,29 @@ def _missing_weights(resources: Resources, cell: Cell) -> list[Missing]:
         try:
             resources.weights([name], models)
         except UserError as error:
+            if name in dict(models):
+                missing.append(_missing_model(resources, dict(models)[name], error))
+                continue
             source = resources.host.weight_sources[name]
             own = resources.options.weights.own
             remedy = "; ".join(_lines(error))
             # One's own file that is not there is not fetched.
-            if name not in own and name not in dict(models) and (source.mirrors or source.downloads):
+            if name not in own and (source.mirrors or source.downloads):
                 remedy = f"bench weights fetch {name}"
             missing.append(Missing(f"weights {name}", source.download_bytes, remedy))
     return missing
+
+
+def _missing_model(resources: Resources, text: str, error: UserError) -> Missing:
+    """A network that a parameter names, and that is not there or lacks files."""
+    name, sources = f"weights {text}", resources.host.weight_sources
+    is_own = with_home(text).exists() or text in resources.options.weights.own
+    if not is_own and (text in sources or is_repository(text)):
+        source = source_named(resources.host, text)
+        if source.mirrors or source.downloads:
+            return Missing(name, source.download_bytes, f"bench weights fetch {text}")
+    remedy = "; ".join(_lines(error)).removeprefix(f"{text}: ").removeprefix(f"{name}: ")
+    return Missing(name, None, remedy)
 
 
 def _missing_data(resources: Resources, cell: Cell) -> list[Missing]:

@@ -17,6 +17,7 @@ from harness.messages import listed
 from harness.plugins.host import Host
 from harness.specs import WeightSource
 from harness.weights.content import files_at, name_refusal
+from harness.weights.named import advice_on_changed
 from harness.weights.places import WeightLocation, find_weights, snapshot_in
 from harness.weights.record import read_record
 
@@ -109,11 +110,9 @@ class Weights:
         expected = {**recorded, **self.source.sha256}
         for name, digest in hashes.items():
             if expected.get(name, digest) != digest:
-                source = self.source.name
                 raise UserError(
-                    f"weights {source}: {self.files[name]} has sha256 {digest}, expected {expected[name]}; "
-                    f"'bench weights fetch {source}' gets it again, "
-                    f"--weights {source}=PATH uses a folder as it is"
+                    f"weights {self.source.name}: {self.files[name]} has sha256 {digest}, "
+                    f"expected {expected[name]}; {advice_on_changed(self.source)}"
                 )
         return hashes
 

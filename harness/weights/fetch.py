@@ -89,14 +89,14 @@ def fetch_weights(
     folder = weights_folder(source, root)
     if mirrors or source.mirrors:
         # A part of the files may look like all of them, to patterns: the folder is marked until all are here.
-        is_new = not folder.exists()
+        made = [each for each in (folder, *folder.parents) if not each.exists()]
         try:
             with holding(folder, lambda: bool(select_files_in(source, folder).files)):
                 return _fetch_from_hub(source, mirrors or source.mirrors, root, progress)
         finally:
-            if is_new:
+            for each in made:
                 with suppress(OSError):  # not empty, as it should be
-                    folder.rmdir()
+                    each.rmdir()
     if source.downloads:
         return _fetch_from_addresses(source, folder, progress)
     raise UserError(f"weights {source.name}: there is nothing to download; {remedy(source, root)}")

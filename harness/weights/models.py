@@ -7,10 +7,9 @@ of values is a table of networks.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from harness.errors import UserError
 from harness.files import with_home
@@ -18,9 +17,9 @@ from harness.plugins.host import Host
 from harness.specs import ExtractorSpec, Scalar, WeightSource
 from harness.weights.choice import WeightChoice, Weights, is_bundled_at, own_weights, resolve_weights
 from harness.weights.content import files_at
-from harness.weights.places import find_snapshot, find_weights, hub_cache
-
-_REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(@[\w.-]+)?")
+from harness.weights.named import NamedModel, is_repository
+from harness.weights.places import WeightLocation, find_fetched, hub_cache
+from harness.weights.repositories import find_repository
 
 
 def models_of(extractor: ExtractorSpec, params: Mapping[str, Scalar]) -> tuple[tuple[str, str], ...]:
@@ -72,38 +71,51 @@ def find_model(host: Host, choice: WeightChoice, name: str, text: str) -> Weight
     short = short_name(text)
     # What was published about the source is not true of what takes its place.
     place = host.weight_sources[name]
-    source = WeightSource(
-        name=short, files=place.files, optional=place.optional, file=place.file, conversion=place.conversion
+    source = NamedModel(
+        name=short,
+        text=text,
+        files=place.files,
+        optional=place.optional,
+        file=place.file,
+        conversion=place.conversion,
     )
-    if path.exists():
+    if _is_path(path):
         for known in host.weight_sources.values():
             if is_bundled_at(known, path):
                 return _known_source(host, choice, known.name, source)
         return replace(own_weights(source, path), name=short)
     if text in host.weight_sources:
         return _known_source(host, choice, text, source)
-    if not _REPOSITORY.fullmatch(text):
+    if not is_repository(text):
         raise UserError(
             f"{text}: no such folder; give a folder as transformers saves it, a name of "
             "'bench weights list', or a repository of the hub, OWNER/NAME"
         )
-    repository = text.partition("@")[0]
-    for known in host.weight_sources.values():
-        # Fetched by 'bench weights fetch', perhaps; a repository at a revision is not asked for by name.
-        if text in known.mirrors:
-            try:
-                location = find_weights(known, choice.root)
-            except UserError:
-                break
-            if location.origin.startswith(f"{repository}@"):
-                return Weights(source, location, files_at(source, location.path), short)
-    snapshot = find_snapshot(replace(source, mirrors=(text,)))
-    if snapshot is None:
+    location = _find_mirror(host, choice, text) or find_repository(source, choice.root)
+    if location is None:
         raise UserError(
-            f"{text}: neither a folder nor a repository in the hub's cache ({hub_cache()}); to get it: "
-            f"hf download {repository} config.json preprocessor_config.json model.safetensors"
+            f"{text}: no folder, and neither fetched nor in the hub's cache ({hub_cache()}); "
+            f"'bench weights fetch {text}' gets it"
         )
-    return Weights(source, snapshot, files_at(source, snapshot.path), short)
+    return Weights(source, location, files_at(source, location.path), short)
+
+
+def _is_path(path: Path) -> bool:
+    """Says whether a file or folder is there; a name that no disk can have is that of none."""
+    try:
+        return path.exists()
+    except OSError:  # too long
+        return False
+
+
+def _find_mirror(host: Host, choice: WeightChoice, text: str) -> WeightLocation | None:
+    """Finds a repository where it is that of a known source, which is fetched under the source's name."""
+    for known in host.weight_sources.values():
+        # A repository at a revision is not asked for by name.
+        location = find_fetched(known, choice.root) if text in known.mirrors else None
+        if location and location.origin.startswith(f"{text}@"):
+            return location
+    return None
 
 
 def _known_source(host: Host, choice: WeightChoice, name: str, wanted: WeightSource) -> Weights:

@@ -15,6 +15,7 @@ from harness.errors import UserError
 from harness.files import with_home
 from harness.specs import WeightSource
 from harness.weights.content import files_at, patterns_of, select_files_in
+from harness.weights.named import own_advice
 from harness.weights.record import read_record
 
 Kind = Literal["package", "fetched", "hub-cache", "own"]
@@ -68,14 +69,24 @@ def find_weights(source: WeightSource, root: Path | None = None) -> WeightLocati
                 f"give their path with --weights {source.name}=PATH"
             )
         return WeightLocation(path, "package")
-    folder = weights_folder(source, root)
-    if _is_complete(source, folder):
-        record = read_record(folder)
-        return WeightLocation(folder / source.file, "fetched", record.origin if record else "")
+    if location := find_fetched(source, root):
+        return location
     # Other tools may have downloaded the same repository: gigabytes that need not come twice.
     if location := find_snapshot(source):
         return location
     raise UserError(missing_message(source, root))
+
+
+def find_fetched(source: WeightSource, root: Path | None = None) -> WeightLocation | None:
+    """Finds a source in its own folder; None where it is not there, or not whole.
+
+    Raises `UserError` for a damaged record, or a folder that the source refuses.
+    """
+    folder = weights_folder(source, root)
+    if not _is_complete(source, folder):
+        return None
+    record = read_record(folder)
+    return WeightLocation(folder / source.file, "fetched", record.origin if record else "")
 
 
 def missing_message(source: WeightSource, root: Path | None = None) -> str:
@@ -108,7 +119,7 @@ def manual_remedy(source: WeightSource, root: Path | None = None) -> str:
     names = [pattern.split("|", maxsplit=1)[0] for pattern in patterns_of(source)]
     content = f"a folder with {', '.join(names)}" if names else "the files"
     path = weights_folder(source, root) / source.file
-    return f"put {source.file or content} at {path}, or give --weights {source.name}=PATH"
+    return f"put {source.file or content} at {path}, or {own_advice(source)}"
 
 
 def _is_complete(source: WeightSource, folder: Path) -> bool:
@@ -175,7 +186,7 @@ def snapshot_in(source: WeightSource, folder: Path) -> Path:
         held = f"one of {', '.join(names)}" if names else "none"
         raise UserError(
             f"weights {source.name}: {folder} is a repository of the Hugging Face cache, with {len(names)} "
-            f"snapshots; give --weights {source.name}={snapshots}/COMMIT ({held})"
+            f"snapshots; {own_advice(source, f'{snapshots}/COMMIT')} ({held})"
         )
     return snapshots / names[0]
 

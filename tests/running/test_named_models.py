@@ -71,7 +71,7 @@ def test_a_repository_in_the_hubs_cache(bench, photos, networks, tmp_path, monke
     assert record["provenance"]["weight_origins"] == {"net": f"somebody/net@{COMMIT}"}
     missing = run(bench, photos, out, "somebody/other")
     assert missing.status == 2
-    assert "hf download somebody/other config.json" in missing.complaint
+    assert "'bench weights fetch somebody/other' gets it" in missing.complaint
 
 
 def test_a_weight_source_by_name_has_no_stand_in(bench, photos, tmp_path):
