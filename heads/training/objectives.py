@@ -7,6 +7,7 @@ MODULES = {
     "diy-sc": "heads.diy.objective",
     "diy-sc-sd-dino": "heads.diy.objective_on_sd_dino",
     "marco": "heads.marco.objective",
+    "hyperfeatures": "heads.hyperfeatures.objective_at_many_steps",
     "hyperfeatures-one-step": "heads.hyperfeatures.objective",
 }
 """Method -> the module with its OBJECTIVE, a `matchers.training.objective.Objective`."""
