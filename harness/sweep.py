@@ -114,6 +114,7 @@ class Sweep:
         methods, datasets: names, in the user's order.
         prompts, localizers: names; None leaves them to each method's recipe.
         split: one split for all datasets; None for each dataset's default.
+        categories: names of those whose pairs alone are measured; None for all.
         overrides: parameter -> values to sweep, for the methods that have that parameter; texts are read in
             the kind of the parameter's default.
         prompt_files: method or prompt -> files of learned prompts, or of prompts that read one, a cell each.
@@ -126,6 +127,7 @@ class Sweep:
     prompts: tuple[str, ...] | None = None
     localizers: tuple[str, ...] | None = None
     split: str | None = None
+    categories: tuple[str, ...] | None = None
     seeds: tuple[int, ...] = (0,)
     overrides: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
     prompt_files: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)

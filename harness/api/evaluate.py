@@ -48,6 +48,7 @@ def evaluate(
     params: Mapping[str, Any] | None = None,
     seeds: Integers = 0,
     split: str | None = None,
+    categories: Texts | None = None,
     limit: int | None = None,
     weights: Texts = (),
     weights_root: FilePath | None = None,
@@ -88,7 +89,7 @@ def evaluate(
             for `pair` where the object has `extract_pairs` alone, else `image`.
         prompt: a prompt type of `bench list prompts`, whose value the requests bring; None for none, or for a
             spec's own kinds the empty one.
-        localizers, protocols, alphas, params, seeds, split, limit: as in `harness.run`.
+        localizers, protocols, alphas, params, seeds, split, categories, limit: as in `harness.run`.
         weights, weights_root, device, precision: likewise; a function or an object is on its device already.
         batch_size: requests in one call of `extract`.
         cache_gb, workers, out, data_root, progress: as in `harness.run`.
@@ -108,6 +109,7 @@ def evaluate(
         methods=[spec.name],
         datasets=datasets,
         split=split,
+        categories=categories,
         localizers=localizers,
         protocols=protocols,
         alphas=alphas,

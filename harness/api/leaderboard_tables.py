@@ -98,7 +98,9 @@ class LeaderboardArguments:
 def _is_of(record: Record, name: str) -> bool:
     """Says whether a record is of `ap-10k`, `ap-10k/val`, `folder:birds`, or `folder` for any of its name."""
     dataset, split = split_of(record)
-    return name in {dataset, split_name(dataset, split), f"{dataset}/{split}", dataset.partition(":")[0]}
+    names = {dataset, split_name(dataset, split), f"{dataset}/{split}", dataset.partition(":")[0]}
+    # A list of names has none of the double quotes that the names of some categories stand in.
+    return name in names or name in {each.replace('"', "") for each in names}
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ def run(
     datasets: Texts = "shapes",
     *,
     split: str | None = None,
+    categories: Texts | None = None,
     prompts: Texts | None = None,
     localizers: Texts | None = None,
     protocols: Texts = "sd4match",
@@ -70,6 +71,8 @@ def run(
         methods: names of `bench list methods`.
         datasets: names of `bench list datasets`, or `NAME=PATH`, as `folder=my/photos`.
         split: one split for all datasets; None for each one's default.
+        categories: only pairs of these categories, as a cell of its own; None for all. A name with a comma is
+            an item of a list.
         prompts, localizers: names of `bench list`; None for each method's own. A prompt that reads a file is
             `NAME=FILE`.
         protocols: those to score under.
@@ -121,6 +124,7 @@ def run(
         methods=methods,
         datasets=datasets,
         split=split,
+        categories=categories,
         prompts=prompts,
         localizers=localizers,
         protocols=protocols,
@@ -163,6 +167,7 @@ def read_run_arguments(
     methods: Texts,
     datasets: Texts,
     split: str | None = None,
+    categories: Texts | None = None,
     prompts: Texts | None = None,
     localizers: Texts | None = None,
     protocols: Texts = "sd4match",
@@ -208,6 +213,7 @@ def read_run_arguments(
         methods=values.read_texts("methods", methods),
         datasets=values.read_datasets("datasets", datasets),
         split=split,
+        categories=_read_optional("categories", categories),
         prompts=_read_optional("prompts", prompts),
         localizers=_read_optional("localizers", localizers),
         protocols=values.read_texts("protocols", protocols),

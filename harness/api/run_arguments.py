@@ -26,6 +26,7 @@ class RunArguments:
     methods: tuple[str, ...]
     datasets: tuple[str, ...]
     split: str | None
+    categories: tuple[str, ...] | None = None
     prompts: tuple[str, ...] | None
     localizers: tuple[str, ...] | None
     protocols: tuple[str, ...]
@@ -79,6 +80,7 @@ class RunArguments:
             prompts=self.prompt_names,
             localizers=self.localizers,
             split=self.split,
+            categories=self.categories,
             seeds=self.seed,
             overrides=merge_overrides(self.settings, short),
             prompt_files=_merge_files(_parse_prompt_files(self.prompt_files), self.prompts or ()),

@@ -58,6 +58,7 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
     epilog=examples(
         "bench run --methods position,hog --limit 60",
         "bench run --methods sd4match-cpm,dift --weights paper --datasets spair-71k --dry-run",
+        "bench run --methods position,hog --categories cat,house",
         "bench run --methods dift --timesteps 0..500:100 --datasets shapes",
         "bench run --methods dift --datasets spair-71k --data-root data --weights paper",
     ),
@@ -72,6 +73,13 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
     help='Datasets, or NAME=PATH; a path with a comma as NAME="PATH".',
 )
 @option("--split", help="Split of every dataset; each one's default otherwise.")
+@option(
+    "--categories",
+    type=CommaList(),
+    metavar="A,B",
+    help="Only pairs of these categories, as a cell of its own; all otherwise. A name with a comma stands in "
+    "double quotes.",
+)
 @option(
     "--prompts",
     type=DatasetList(),

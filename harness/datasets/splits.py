@@ -6,14 +6,15 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 
-from harness.datasets.checks import check_pair, check_text, remembering_sizes, threshold_problem
+from harness.datasets.announced import announced_ids, facts_of, label_of, threshold_of
+from harness.datasets.checks import check_pair, remembering_sizes, threshold_problem
+from harness.datasets.chosen_categories import chosen_categories, find_categories, whole_split
 from harness.errors import DataError, UserError
 from harness.frames import Size
 from harness.messages import counted, one_line
@@ -24,10 +25,7 @@ from harness.specs import (
     PairDataset,
     PictureNames,
     Threshold,
-    is_factual_dataset,
-    is_labelled_dataset,
     is_noted_dataset,
-    is_threshold_dataset,
     valid_points,
 )
 from harness.sweep import DatasetChoice
@@ -52,6 +50,7 @@ class SplitIndex:
         listed: the pair of each entry of the dataset's list; other than `pair_ids` only where the list names
             a pair several times. A score counts a pair once; a training follows the list.
         notes: what a reader of the numbers should know of the list, one line each.
+        words_of_all: of pairs of chosen categories, the words that prompts use in the whole split.
         symmetric_keypoints: category -> groups of keypoints that look alike; see `DatasetSpec`.
         facts: what the split says of itself for its records; see `FactualDataset`.
     """
@@ -70,6 +69,7 @@ class SplitIndex:
     symmetric_keypoints: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
     mirror_partners: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
+    words_of_all: tuple[str, ...] = ()
 
     def symmetric_groups(self, category: str) -> tuple[tuple[str, ...], ...]:
         """The groups of keypoints of a category that look alike."""
@@ -84,6 +84,11 @@ class SplitIndex:
         """The words prompts use, sorted."""
         words = {self.prompt_category(pair) for pair in self.pairs.values()}
         return tuple(sorted(words))
+
+    @property
+    def all_categories(self) -> tuple[str, ...]:
+        """The same of the whole split, where these are pairs of chosen categories."""
+        return self.words_of_all or self.categories
 
     @cached_property
     def pictures(self) -> Mapping[str, PictureNames]:
@@ -110,6 +115,9 @@ class SplitIndex:
         """
         digest = hashlib.sha256()
         digest.update(f"{self.threshold}\x1f{sorted(self.prompt_names.items())!r}\x1e".encode())
+        if self.words_of_all:
+            # A prompt may name a category besides those that were chosen.
+            digest.update(f"{self.words_of_all!r}\x1e".encode())
         for pair_id in self.pair_ids:
             pair = self.pairs.get(pair_id)
             digest.update((_entry(pair) if pair else self._broken_entry(pair_id)).encode())
@@ -172,6 +180,42 @@ class SplitIndex:
         return [name for name, is_valid in zip(names, self.valid[pair_id], strict=True) if is_valid]
 
 
+def with_categories(index: SplitIndex, split: str) -> SplitIndex:
+    """The pairs of some categories of a split, in the dataset's order.
+
+    Pairs that could not be read are among them, as nobody knows their category. The pairs are never those of
+    a published split.
+
+    Args:
+        index: the whole split.
+        split: its name with the categories, `test[cat,dog]`.
+
+    Raises:
+        UnknownCategory: the split has no pair of one of them.
+    """
+    where = f"dataset {index.label} {index.split}"
+    known = {pair.category for pair in index.pairs.values()}
+    meant = find_categories(where, chosen_categories(split), known, len(index.broken))
+    pairs = {pair_id: pair for pair_id, pair in index.pairs.items() if pair.category in meant}
+    listed = tuple(name for name in index.listed if name in pairs or name in index.broken)
+    of_all = _repetitions(index.listed)
+    notes = [*(note for note in index.notes if note not in of_all), *_repetitions(listed)]
+    official = index.official_pairs
+    if official is not None and official != len(index.pair_ids):
+        total = counted(len(index.pair_ids), "pair")
+        notes.append(f"chosen of {total} instead of the official {official:,}")
+    return replace(
+        index,
+        split=split,
+        pair_ids=tuple(name for name in index.pair_ids if name in pairs or name in index.broken),
+        pairs=pairs,
+        official_pairs=None,
+        listed=listed,
+        notes=tuple(notes),
+        words_of_all=index.categories,
+    )
+
+
 def dataset_folder(spec: DatasetSpec, choice: DatasetChoice, data_root: Path) -> Path:
     """Returns a dataset's own folder: the path that the user named, or its home below the data root."""
     return choice.path or data_root / spec.home
@@ -190,12 +234,21 @@ class Splits:
         self._splits: dict[tuple[str, Path, str], SplitIndex] = {}
 
     def read(self, choice: DatasetChoice, split: str) -> SplitIndex:
-        """Returns a split of a dataset. Raises `UserError` where the dataset is not there."""
+        """Returns a split of a dataset, or the pairs of some of its categories, `test[cat,dog]`.
+
+        Raises:
+            UserError: the dataset is not there, or has no such category.
+        """
         spec = self._datasets[choice.name]
         folder = dataset_folder(spec, choice, self._data_root)
         key = (spec.name, folder, split)
         if key not in self._splits:
-            index = self._splits[key] = read_split(spec, folder, split)
+            whole = whole_split(split)
+            if whole == split:
+                index = read_split(spec, folder, split)
+            else:
+                index = with_categories(self.read(choice, whole), split)
+            self._splits[key] = index
             place = f", in {folder}" if spec.home or choice.path else ", bundled"
             _LOG.info("dataset %s %s: %s%s", index.label, split, counted(len(index.pair_ids), "pair"), place)
         return self._splits[key]
@@ -212,8 +265,8 @@ def read_split(spec: DatasetSpec, folder: Path, split: str) -> SplitIndex:
     except DataError as error:  # one file, but that of all pairs
         raise UserError(str(error)) from error
     where = f"dataset {spec.name} {split}"
-    label, threshold = _label_of(where, spec, dataset), _threshold_of(where, spec, dataset)
-    names = _announced_ids(where, dataset)
+    label, threshold = label_of(where, spec, dataset), threshold_of(where, spec, dataset)
+    names = announced_ids(where, dataset)
     pairs, broken = _read_pairs(where, dataset, names)
     notes = dataset.notes if is_noted_dataset(dataset) else ()
     return SplitIndex(
@@ -230,7 +283,7 @@ def read_split(spec: DatasetSpec, folder: Path, split: str) -> SplitIndex:
         folder=str(folder),
         symmetric_keypoints=spec.symmetric_keypoints,
         mirror_partners=spec.mirror_partners,
-        facts=_facts_of(where, dataset),
+        facts=facts_of(where, dataset),
     )
 
 
@@ -272,47 +325,6 @@ def _repetitions(listed: Sequence[str]) -> list[str]:
         example += f", and {counted(len(repeated) - 1, 'other')}"
     pairs = counted(len(repeated), "pair is", "pairs are")
     return [f"{pairs} listed several times and {'counts' if len(repeated) == 1 else 'count'} once: {example}"]
-
-
-def _announced_ids(where: str, dataset: PairDataset) -> tuple[str, ...]:
-    """The names of a dataset's pairs. Raises `UserError` where they are not texts, or there are none."""
-    try:
-        names = tuple(check_text(where, "the name of a pair", name) for name in dataset.pair_ids)
-    except DataError as error:
-        raise UserError(str(error)) from error
-    if not names:
-        raise UserError(f"{where}: its list has no pairs; fetch the dataset again or mend the list")
-    if len(dataset) != len(names):
-        raise UserError(f"{where}: has {len(dataset)} pairs and {len(names)} names of pairs; need as many")
-    return names
-
-
-def _label_of(where: str, spec: DatasetSpec, dataset: PairDataset) -> str:
-    if not is_labelled_dataset(dataset):
-        return spec.name
-    try:
-        return check_text(where, "its name", dataset.label)
-    except DataError as error:
-        raise UserError(str(error)) from error
-
-
-def _threshold_of(where: str, spec: DatasetSpec, dataset: PairDataset) -> Threshold:
-    threshold = dataset.threshold if is_threshold_dataset(dataset) else spec.threshold
-    if threshold not in get_args(Threshold):
-        raise UserError(f"{where}: threshold {threshold!r} is not one of {', '.join(get_args(Threshold))}")
-    return threshold
-
-
-def _facts_of(where: str, dataset: PairDataset) -> dict[str, str]:
-    """What a split says of itself, in order of name. Raises `UserError` where it is no text."""
-    facts: dict[str, str] = {}
-    try:
-        for name, value in dataset.facts.items() if is_factual_dataset(dataset) else ():
-            known = check_text(where, "the name of a fact", name)
-            facts[known] = check_text(where, f"the fact '{known}'", value)
-    except DataError as error:
-        raise UserError(str(error)) from error
-    return dict(sorted(facts.items()))
 
 
 def _entry(pair: ImagePair) -> str:

@@ -14,7 +14,8 @@ def _make_wrong_category(context: MakeContext) -> Prompt:
     Raises:
         NotApplicable: the dataset has one category.
     """
-    names = context.categories
+    # Of the whole split: a pair's prompt does not depend on what else was chosen.
+    names = context.all_categories or context.categories
     if len(names) < 2:
         raise NotApplicable("the dataset has one category, so there is no wrong one")
     # A fixed choice, not a random one: a rerun must give the same features.

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
+from harness.datasets.chosen_categories import OPENING
 from harness.errors import UserError
 from harness.specs import (
     CommandSpec,
@@ -143,6 +144,11 @@ def _mapping(noun: str, holds: Callable[[Any], bool]) -> Rule:
     return Rule(f"a dictionary of names and {noun}", lambda values: _is_mapping_to(holds, values))
 
 
+def _is_split(value: Any) -> bool:
+    # What stands behind the bracket in the name of a cell's split are categories.
+    return _WORD.holds(value) and OPENING not in value
+
+
 _TEXT = Rule("a text", _is_text)
 _WORD = Rule("a text that is not empty", lambda value: _is_text(value) and bool(value.strip()))
 _FUNCTION = Rule("a function", callable)
@@ -236,8 +242,8 @@ RULES: Mapping[type, Mapping[str, Rule]] = {
         "open": _FUNCTION,
         "home": _TEXT,
         "splits": Rule(
-            "a tuple of one text or more, such as ('test',)",
-            lambda values: _is_sequence_of(_WORD.holds, values) and bool(values),
+            f"a tuple of one text or more without '{OPENING}', such as ('test',)",
+            lambda values: _is_sequence_of(_is_split, values) and bool(values),
         ),
         "threshold": _one_of(get_args(Threshold)),
         "prompt_names": _WORDS,

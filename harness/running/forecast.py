@@ -22,6 +22,7 @@ from harness.running.cell_run import missing_pairs
 from harness.running.engine import distinct_cells, notes_on_data
 from harness.running.fresh import with_recorded_localizers
 from harness.running.measures import measure_lines
+from harness.running.refused import require_categories
 from harness.running.resolve import ResolvedCell, resolve_cell
 from harness.running.resources import Resources, RunOptions, models_in, weight_names
 from harness.running.stored import read_stored
@@ -106,9 +107,10 @@ def forecast(host: Host, cells: Sequence[Cell], options: RunOptions) -> Forecast
     """Looks at everything that a run needs, and does not stop at the first thing that is missing.
 
     Raises:
-        UserError: no dataset has any of the measures that were asked for.
+        UserError: no dataset has any of the measures that were asked for, or one has no such category.
     """
     resources = Resources(host, options)
+    require_categories(resources, cells)
     missing: dict[str, Missing] = {}
     resolved: dict[Cell, ResolvedCell] = {}
     lacking: dict[Cell, tuple[str, ...]] = {}

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from harness.datasets.chosen_categories import OPENING, split_of_categories
 from harness.errors import UserError
 from harness.messages import listed
 from harness.plugins.host import Host
@@ -88,11 +89,15 @@ def _distinct(items: Iterable[Item]) -> list[Item]:
 
 
 def _split(sweep: Sweep, host: Host, choice: DatasetChoice) -> str:
+    """The split of a dataset, with the categories that were chosen of it. Their names are checked later."""
     spec = host.datasets[choice.name]
     split = sweep.split or spec.splits[0]
     if split not in spec.splits:
-        raise UserError(f"dataset {spec.name} has no split '{split}'; it has {', '.join(spec.splits)}")
-    return split
+        advice = "; categories are chosen by --categories" if OPENING in split else ""
+        raise UserError(
+            f"dataset {spec.name} has no split '{split}'; it has {', '.join(spec.splits)}{advice}"
+        )
+    return split_of_categories(split, sweep.categories or ())
 
 
 def _prompts(sweep: Sweep, host: Host, method: MethodSpec, extractor: ExtractorSpec) -> Sequence[str]:

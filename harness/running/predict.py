@@ -310,6 +310,7 @@ def _context(resolved: ResolvedCell, shared: SharedObjects | None, cache: Cache 
         prompt_file=resolved.prompt_file,
         pictures=resolved.pictures,
         categories=resolved.index.categories,
+        all_categories=resolved.index.words_of_all,
         prompt_scope=resolved.prompt.spec.scope if resolved.prompt else "image",
         cache_bytes=options.cache_bytes // 4,
         cache=cache,

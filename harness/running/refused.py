@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.errors import UserError
+from harness.datasets.chosen_categories import UnknownCategory, whole_split
+from harness.errors import SeveralErrors, UserError
 from harness.isolation.origin import remember_origin
 from harness.plugins.host import Host
 from harness.records.schema import CellInfo, Record
@@ -24,8 +25,9 @@ def resolve_cells(resources: Resources, cells: Sequence[Cell]) -> tuple[list[Res
         Those that can be, and the records of the others, which belong to no folder.
 
     Raises:
-        UserError: data or weights of a cell are missing.
+        UserError: data or weights of a cell are missing, or a dataset has no such category.
     """
+    require_categories(resources, cells)
     try:
         # All sources at once, so that a user learns of every missing one in one message.
         resources.require_weights(cells)
@@ -44,6 +46,28 @@ def resolve_cells(resources: Resources, cells: Sequence[Cell]) -> tuple[list[Res
             remember_origin(error)
             refused.append(_record_of(resources.host, cell, error))
     return resolved, refused
+
+
+def require_categories(resources: Resources, cells: Sequence[Cell]) -> None:
+    """Checks the categories that were chosen, before any weights are looked for.
+
+    A dataset that is not there is not told here: it is no more than one of the things that a run may lack.
+
+    Raises:
+        UserError: a dataset has no pair of one of them; a line for each dataset.
+    """
+    unknown: list[str] = []
+    for choice, split in dict.fromkeys((cell.dataset, cell.split) for cell in cells):
+        if whole_split(split) == split:
+            continue
+        try:
+            resources.split(choice, split)
+        except UnknownCategory as error:
+            unknown.append(f"--categories: {error}")
+        except Exception:  # noqa: BLE001 - raised once more where the cells are resolved, and told there
+            continue
+    if unknown:
+        raise SeveralErrors(unknown)
 
 
 def _record_of(host: Host, cell: Cell, error: Exception) -> Record:

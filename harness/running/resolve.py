@@ -396,6 +396,7 @@ def _check_own_file(
         prompt_file=cell.prompt_file,
         pictures=index.pictures,
         categories=index.categories,
+        all_categories=index.words_of_all,
     )
     return tuple(prompt.spec.check_file(context))
 

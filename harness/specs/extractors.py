@@ -191,7 +191,8 @@ class MakeContext:
         prompt_file: the file, or folder of files, of a learned prompt, or the user's own for a prompt with
             `check_file`; None for other prompts.
         pictures: identity -> names of the split's pictures, for a prompt with `check_file`.
-        categories: the words that prompts use for the dataset's categories, sorted.
+        categories: the words that prompts use for the categories of the cell's pairs, sorted.
+        all_categories: the same of the whole split, where `--categories` chose some; empty where it did not.
         prompt_scope: scope of the prompt; with `pair`, features of an image are requested again with each of
             its pairs.
         cache_bytes: memory that it may use for results that it keeps of pictures from one call to the next.
@@ -207,6 +208,7 @@ class MakeContext:
     prompt_file: Path | None = None
     pictures: Mapping[str, PictureNames] = field(default_factory=dict)
     categories: tuple[str, ...] = ()
+    all_categories: tuple[str, ...] = ()
     prompt_scope: Scope = "image"
     cache_bytes: int = 1 << 30
     cache: Cache | None = None

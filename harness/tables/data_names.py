@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.datasets.chosen_categories import whole_split
 from harness.records.coverage import coverage_notes
 from harness.records.labels import seedless_label
 from harness.records.schema import Record
@@ -23,7 +24,8 @@ class DataNames:
 
     Attributes:
         names: cell id -> the dataset's name in tables, where it differs.
-        aside: splits by name in tables whose data are not those that rows are ranked on.
+        aside: splits by name in tables whose data are not those that rows are ranked on; pairs of chosen
+            categories, too, where there are whole splits.
     """
 
     names: Mapping[str, str]
@@ -58,7 +60,20 @@ def name_data(records: Sequence[Record]) -> DataNames:
                 names[record.cell.id] = name
             if main and manifest != main:
                 aside.add((name, split))
-    return DataNames(names, frozenset(aside))
+    return DataNames(names, frozenset(aside | _chosen_beside_whole(records, names)))
+
+
+def _chosen_beside_whole(records: Sequence[Record], names: Mapping[str, str]) -> set[Split]:
+    """Splits of chosen categories where some record is of a whole split: a mean over both is of neither."""
+    chosen: set[Split] = set()
+    has_whole = False
+    for record in records:
+        dataset, split = split_of(record)
+        if whole_split(split) == split:
+            has_whole = True
+        else:
+            chosen.add((names.get(record.cell.id, dataset), split))
+    return chosen if has_whole else set()
 
 
 def plain_dataset(name: str) -> str:

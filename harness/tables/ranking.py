@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
+from harness.datasets.chosen_categories import whole_split
 from harness.tables.columns import Column, Split, ranking_columns
 from harness.tables.data_names import plain_dataset
 from harness.tables.row import Row
@@ -120,7 +121,10 @@ def _with_remarks(row: Row, compared: Sequence[Column], aside: Collection[Split]
         has_main = any(plain_dataset(column.dataset) == name and column in row.values for column in compared)
         if split in aside and not has_main:
             elsewhere.add(name)
-            remarks.append(f"{name}: other data than those that rows are ranked on")
+            if whole_split(split[1]) == split[1]:
+                remarks.append(f"{name}: other data than those that rows are ranked on")
+            else:
+                remarks.append(f"{split_name(*split)}: rows are ranked on whole splits")
     absent = [
         column
         for column in compared

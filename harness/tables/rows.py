@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from harness.records.coverage import ranking_notes
 from harness.records.schema import Record, Score
+from harness.tables.chosen import chosen_remarks
 from harness.tables.columns import Column, column_of, split_of
 from harness.tables.names import Names
 from harness.tables.row import Row
@@ -71,7 +72,8 @@ def _rows_of_mean(mean: SeedMean, view: View, names: Names) -> Iterator[Row]:
         protocol, values = _numbers(record, localizer, view)
         lacking = view.lacking(record, localizer, protocol)
         notes = [*ranking_notes(record, localizer, protocol), *lacking, *reasons]
-        remarks = [*tuning_remarks(record), *(f"{cell.dataset}: {remark}" for remark in mean.remarks)]
+        remarks = [*chosen_remarks(record), *tuning_remarks(record)]
+        remarks += [f"{cell.dataset}: {remark}" for remark in mean.remarks]
         if mean.is_mixed:
             remarks.append(f"{cell.dataset}: predictions made in several environments")
         if protocol != view.protocol:

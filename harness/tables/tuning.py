@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.datasets.chosen_categories import whole_split
 from harness.datasets.reversal import REVERSED, unreversed
 from harness.records.schema import Record
 from harness.specs.tuning import without_repeats
@@ -31,8 +32,11 @@ def tidy_tuned_on(tuned_on: Sequence[str] | None) -> str | None:
 
 
 def tuning_remarks(record: Record) -> tuple[str, ...]:
-    """A remark where parameters were chosen on the very split that the numbers are of, or on its reverse."""
-    dataset, split = plain_dataset(record.cell.dataset), record.cell.split
+    """A remark where parameters were chosen on the very split that the numbers are of, or on its reverse.
+
+    Pairs of chosen categories are pairs of their split.
+    """
+    dataset, split = plain_dataset(record.cell.dataset), whole_split(record.cell.split)
     pairs = unreversed(split)
     chosen = record.cell.tuned_on or ()
     if not {f"{dataset}/{pairs}", f"{dataset}/{pairs}{REVERSED}"} & set(chosen):
