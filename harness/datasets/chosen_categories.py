@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 
 from harness.errors import UserError, nearest_names
@@ -49,8 +50,8 @@ def find_categories(
 ) -> frozenset[str]:
     """The categories of a dataset that a user's names mean.
 
-    A name that no category has means those that differ from it in spaces at their ends alone, as a list may
-    have them by mistake.
+    A name that no category has means those that differ from it in what a user cannot see or type alone:
+    spaces at the ends, accents composed or not, and double quotes, which say nothing in a list.
 
     Args:
         where: the dataset and its split, for messages.
@@ -63,7 +64,7 @@ def find_categories(
     meant: set[str] = set()
     unknown: list[str] = []
     for name in chosen:
-        alike = {name} if name in known else {each for each in known if each.strip() == name}
+        alike = {name} if name in known else {each for each in known if _typed(each) == _typed(name)}
         meant |= alike
         if not alike:
             unknown.append(name)
@@ -85,6 +86,11 @@ def _describe_unknown(unknown: Sequence[str], known: Collection[str], unreadable
     if near:
         text += f"; did you mean {' or '.join(map(_quoted, near))}?"
     return text
+
+
+def _typed(name: str) -> str:
+    """A name as the items of a list have it."""
+    return unicodedata.normalize("NFC", name).replace('"', "").strip()
 
 
 def _quoted(name: str) -> str:

@@ -14,7 +14,12 @@ import numpy as np
 
 from harness.datasets.announced import announced_ids, facts_of, label_of, threshold_of
 from harness.datasets.checks import check_pair, remembering_sizes, threshold_problem
-from harness.datasets.chosen_categories import chosen_categories, find_categories, whole_split
+from harness.datasets.chosen_categories import (
+    chosen_categories,
+    find_categories,
+    split_of_categories,
+    whole_split,
+)
 from harness.errors import DataError, UserError
 from harness.frames import Size
 from harness.messages import counted, one_line
@@ -188,7 +193,8 @@ def with_categories(index: SplitIndex, split: str) -> SplitIndex:
 
     Args:
         index: the whole split.
-        split: its name with the categories, `test[cat,dog]`.
+        split: its name with the categories as the user has them, `test[cat,dog]`; the split that is
+            returned has them as the dataset does.
 
     Raises:
         UnknownCategory: the split has no pair of one of them.
@@ -206,7 +212,7 @@ def with_categories(index: SplitIndex, split: str) -> SplitIndex:
         notes.append(f"chosen of {total} instead of the official {official:,}")
     return replace(
         index,
-        split=split,
+        split=split_of_categories(index.split, meant),
         pair_ids=tuple(name for name in index.pair_ids if name in pairs or name in index.broken),
         pairs=pairs,
         official_pairs=None,

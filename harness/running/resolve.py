@@ -240,6 +240,8 @@ def resolve_cell(resources: Resources, cell: Cell) -> ResolvedCell:
     if cell.train_timestep and learned:
         cell = _at_training_timestep(cell, learned)
     index = resources.split(cell.dataset, cell.split)
+    # Chosen categories as the dataset has them: two ways to write one are one cell.
+    cell = replace(cell, split=index.split)
     paths = {name: weights.path for name, weights in used.items()}
     notes = _check_own_file(cell, prompt, index, paths)
     prompt_file = learned.path if learned else cell.prompt_file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from support.made_up_records import a_record
 from support.photos import photo_list, write_list
@@ -11,8 +12,9 @@ from support.views import table_of
 import harness
 from harness.errors import UserError
 from harness.plugins.loading import load_plugins
+from harness.plugins.spec_checks import check_fields
 from harness.records.predictions import read_predictions
-from harness.specs import MakeContext
+from harness.specs import DatasetSpec, MakeContext
 from harness.tables.leaderboard import leaderboard
 
 NAMES = ("cat", "dog", "a, b")
@@ -54,6 +56,18 @@ def test_the_cell_is_another_and_its_points_are_those_of_the_whole(run, tmp_path
     some, whole = points(tmp_path / "r"), points(tmp_path / "whole")
     assert (len(some), len(whole)) == (40, 60)
     assert some.items() <= whole.items()
+
+
+def test_two_ways_to_write_a_name_are_one_cell(run, photos, tmp_path):
+    content = photo_list()
+    for number, pair in enumerate(content["pairs"]):
+        pair["category"] = ('say "hi"', " dog")[number % 2]
+    write_list(photos, content)
+    path = tmp_path / "sweep.toml"
+    path.write_text("categories = ['say \"hi\"']")
+    for choice in (("--categories", 'say "hi"'), ("--categories", "say hi"), ("--config", path)):
+        assert run(*choice).status == 0
+    assert the_record(tmp_path / "r")["cell"]["split"] == 'test["say ""hi"""]'
 
 
 def test_shards_limits_and_reruns_are_of_the_chosen_pairs(run, bench, tmp_path):
@@ -133,8 +147,17 @@ def test_files_of_options_and_python_take_a_list(run, photos, tmp_path):
     assert 'folder:photos/test["a, b",cat] @0.10' in frame.columns
     with pytest.raises(UserError, match="unknown category 'cow'"):
         harness.run("position", out=tmp_path / "r", **{**choice, "categories": "cow"})
+    options = {"name": "flat", "limit": 1, "out": tmp_path / "e"}
+    made = harness.evaluate(lambda image: np.zeros((3, 4, 4)), **options, **choice)
+    assert 'folder:photos/test["a, b",cat] @0.10' in made.columns
     with pytest.raises(UserError, match="categories: is empty"):
         harness.run("position", out=tmp_path / "r", **{**choice, "categories": []})
+
+
+def test_no_split_of_a_dataset_has_a_bracket_in_its_name():
+    spec = DatasetSpec(name="birds", open=lambda folder, split: [], splits=("test", "test[hard]"))
+    with pytest.raises(UserError, match=r"splits is .*expected a tuple of one text or more without '\['"):
+        check_fields("dataset", spec)
 
 
 def of(method, pck, split):

@@ -58,9 +58,11 @@ def test_an_unknown_category_is_told_with_those_that_exist(names, reason):
     assert str(error.value) == f"birds test: {reason}"
 
 
-def test_spaces_at_the_ends_do_not_hide_a_category():
+def test_what_nobody_sees_or_types_does_not_hide_a_category():
     assert find_categories("", ["cat"], {" cat", "dog"}) == {" cat"}
     assert find_categories("", ["cat"], {" cat", "cat"}) == {"cat"}
+    assert find_categories("", ["caf\u00e9"], {"cafe\u0301", "cafe"}) == {"cafe\u0301"}
+    assert find_categories("", ["say hi"], {'say "hi"', "dog"}) == {'say "hi"'}
 
 
 def test_pairs_of_chosen_categories_are_no_published_split(splits):
