@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 from collections.abc import Callable, Sequence
 
@@ -12,6 +13,9 @@ from harness.errors import BenchError, SeveralErrors, origin_of
 _ESCAPES = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?|\x1b[ -~]?"
 )
+
+_OBEYED_IN_QUOTES = re.compile(r'[\\"$`]')
+"""What a shell obeys between double quotes."""
 
 _BREAKS = "\t\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"
 
@@ -107,6 +111,16 @@ class OncePerSubject:
         if subject not in self._subjects:
             self._subjects.add(subject)
             self._show(f"{subject}: {message}")
+
+
+def shell_word(text: str) -> str:
+    """A text as a word for a shell, of a command that a message has between single quotes.
+
+    Between double quotes where it needs any: the single ones of `shlex.quote` would end the command.
+    """
+    if shlex.quote(text) == text:
+        return text
+    return '"' + _OBEYED_IN_QUOTES.sub(r"\\\g<0>", text) + '"'
 
 
 def printable(text: str) -> str:

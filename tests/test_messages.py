@@ -2,11 +2,12 @@
 
 import ast
 import re
+import subprocess
 
 import pytest
 from support.paths import ROOT
 
-from harness.messages import bytes_text, counted, listed
+from harness.messages import bytes_text, counted, listed, shell_word
 
 
 @pytest.mark.parametrize(
@@ -27,6 +28,14 @@ def test_numbers_are_counted_in_singular_and_plural():
     assert counted(1, "pair") == "1 pair"
     assert counted(5739, "pair") == "5,739 pairs"
     assert counted(2, "category", "categories") == "2 categories"
+
+
+@pytest.mark.parametrize("text", ["plain", "", "a b", """it's "b" $x `y` \\ ü\\"""])
+def test_a_word_for_a_shell_is_read_as_it_was(text):
+    command = ["sh", "-c", f"printf %s {shell_word(text)}"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == text
+    # A message has the command between single quotes.
+    assert not shell_word(text).startswith("'")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import csv
 import dataclasses
 import io
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,7 @@ from harness.cli.progress import ProgressBar
 from harness.cli.terminal import print_warnings
 from harness.cli.verbosity import print_information
 from harness.errors import UserError
-from harness.messages import bytes_text, listed
+from harness.messages import bytes_text, listed, shell_word
 from harness.plugins.host import Host
 from harness.specs import DatasetSpec
 from harness.sweep import DatasetChoice
@@ -297,12 +296,7 @@ def fetch(host: Host, names: tuple[str, ...], keep_archives: bool, data_root: Pa
                 bar.close()
                 click.echo(f"{spec.name}: {_describe_file(file)}")
                 print_warnings(file.notes)
-    print_information(f"'bench data verify {_in_shell(names)}' checks every picture")
-
-
-def _in_shell(names: Sequence[str]) -> str:
-    """Names as they are typed; the message has them between single quotes."""
-    return shlex.join(names).replace("'", '"')
+    print_information(f"'bench data verify {' '.join(map(shell_word, names))}' checks every picture")
 
 
 def _describe_file(file: FetchedFile) -> str:
@@ -325,13 +319,13 @@ def _describe_file(file: FetchedFile) -> str:
 @option("--split", help="Its split; the default one otherwise.")
 @data_root
 @click.pass_obj
-def pictures(host: Host, name: str, split: str | None, data_root: Path) -> None:
+def pictures(host: Host, name: str, split: str | None, data_root: Path) -> int:
     """List the pictures of a split as CSV, with an empty column for a text.
 
     Filled in, the list is a file for --prompts captions=FILE. A picture with several names is there once,
-    under the first.
+    under the first. Exit status 1 if pictures are left out, because they are missing or their pairs damaged.
     """
-    from harness.datasets.listing import picture_rows
+    from harness.datasets.listing import left_out_lines, picture_rows
     from harness.datasets.splits import dataset_folder, read_split
 
     ((spec, choice),) = parse_choices(host, [name])
@@ -341,7 +335,10 @@ def pictures(host: Host, name: str, split: str | None, data_root: Path) -> None:
     writer = csv.writer(lines, lineterminator="\n")
     writer.writerow(("picture", "text", "category", "hash", "file"))
     writer.writerows(picture_rows(index))
+    left_out = left_out_lines(index)
+    print_warnings(left_out)
     click.echo(lines.getvalue(), nl=False)
+    return int(bool(left_out))
 
 
 @data.command(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from harness.cli.option_names import option
 from harness.cli.options import data_root
 from harness.cli.terminal import print_warnings
 from harness.errors import UserError
-from harness.messages import counted
+from harness.messages import counted, printable, shell_word
 from harness.plugins.host import Host
 from harness.specs import DatasetSpec
 from harness.sweep import DatasetChoice
@@ -75,7 +74,13 @@ def prepare(host: Host, names: tuple[str, ...], data_root: Path) -> None:
 @option(
     "--per-category", type=click.IntRange(min=1), required=True, metavar="N", help="Pairs of each category."
 )
-@option("--seed", type=int, default=0, show_default=True, help="Another one makes other pairs.")
+@option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Another one makes other pairs.",
+)
 @option(
     "--images",
     type=click.Path(path_type=Path),
@@ -115,7 +120,9 @@ def pairs(
     written = write_pairs(file, PairRule(per_category, seed, minimum_points), images, out)
     pairs_text, pictures = counted(written.pairs, "pair"), counted(written.pictures, "picture")
     categories = counted(len(written.categories), "category", "categories")
-    click.echo(f"{written.path}: {pairs_text} of {categories}, {pictures}")
+    click.echo(printable(f"{written.path}: {pairs_text} of {categories}, {pictures}"))
     print_warnings(written.notes)
-    place = shlex.quote(f"folder={written.path}").replace("'", '"')
-    click.echo(f"'bench run --methods position --datasets {place}' runs on them")
+    # A comma would end the place.
+    place = f'"{written.path}"' if "," in str(written.path) else f"{written.path}"
+    words = shell_word(f"folder={place}")
+    click.echo(printable(f"'bench run --methods position --datasets {words}' runs on them"))

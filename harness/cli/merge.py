@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -15,7 +14,7 @@ from harness.cli.options import data_root, dataset_folders, typed_arguments
 from harness.cli.progress import ProgressBar
 from harness.cli.terminal import print_warnings
 from harness.cli.verbosity import print_information
-from harness.messages import counted, listed
+from harness.messages import counted, listed, shell_word
 from harness.plugins.host import Host
 
 if TYPE_CHECKING:
@@ -90,7 +89,7 @@ def merge(host: Host, arguments: MergeArguments) -> int:
         click.echo(f"{arguments.out / cell.name}: {coverage_text(cell.record)}, {_origin(cell)}")
     print_warnings(dict.fromkeys([*merged.notes, *merged.problems]))
     if merged.cells:
-        folder = shlex.quote(str(arguments.out))
+        folder = shell_word(str(arguments.out))
         cells = counted(len(merged.cells), "cell")
         print_information(f"{cells} in {arguments.out}; next: 'bench leaderboard {folder}' for their tables")
     return int(bool(merged.problems))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,7 +34,7 @@ from harness.cli.terminal import TerminalReporter, print_warnings, stdout_format
 from harness.cli.verbosity import print_information
 from harness.errors import UserError
 from harness.files import with_home
-from harness.messages import counted
+from harness.messages import counted, shell_word
 from harness.plugins.host import Host
 from harness.running.parameters import SHORT_NAMES
 from harness.running.plan import plan
@@ -299,7 +298,7 @@ def _print_forecast(host: Host, arguments: RunArguments) -> int:
 
 def _closing_line(out: Path, records: Sequence[Record]) -> str:
     """Says where the results are, and what to do next."""
-    folder = shlex.quote(str(out))
+    folder = shell_word(str(out))
     cells = counted(len(records), "cell")
     return (
         f"{cells} in {out}; next: 'bench leaderboard {folder}' for tables of all that is there, "

@@ -94,13 +94,14 @@ def read_csv(path: Path, needed: Iterable[str], known: Iterable[str] = ()) -> li
 
 def find_file(folder: Path, names: Iterable[str]) -> Path | None:
     """The first of several files below a folder that is there."""
-    return next((folder / name for name in names if _is_file(folder / name)), None)
+    return next((folder / name for name in names if is_file(folder / name)), None)
 
 
-def _is_file(path: Path) -> bool:
+def is_file(path: Path) -> bool:
+    """Says whether a file is there; a name that no file can have is that of none."""
     try:
         return path.is_file()
-    except (OSError, ValueError):  # a name that no file can have, or too long a one
+    except (OSError, ValueError):
         return False
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.frames import Size
+from harness.frames import FARTHEST, Size
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
@@ -118,7 +118,7 @@ def box_of(value: Any, what: str) -> tuple[float, float, float, float] | None:
 def size_of(value: Any, what: str) -> Size:
     """Width and height of a JSON list, which may go on with the number of channels."""
     numbers = [number_of(side) for side in value[:2]] if isinstance(value, list) else []
-    sides = [int(number) for number in numbers if number and number > 0 and number.is_integer()]
+    sides = [int(side) for side in numbers if side and 0 < side <= FARTHEST and side.is_integer()]
     if not len(numbers) == len(sides) == 2:
         raise ValueError(f"{what} must be [width, height] in whole pixels")
     return Size(*sides)

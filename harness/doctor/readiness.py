@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from harness.datasets.presence import dataset_presence
 from harness.doctor.entries import Entry
 from harness.errors import BenchError
-from harness.messages import listed, one_line
+from harness.messages import listed, one_line, shell_word
 from harness.plugins.host import Host
 from harness.specs import NO_PROMPT, DatasetSpec, WeightSource
 from harness.weights.choice import SETS, WeightChoice, Weights, resolve_weights
@@ -56,7 +55,7 @@ def fetch_command(source: WeightSource, root: Path | None) -> str:
     """The command that gets a source, or what to do where there is none."""
     if not (source.mirrors or source.downloads):
         return manual_remedy(source, root)
-    option = f" --weights-root {shlex.quote(str(root))}" if root else ""
+    option = f" --weights-root {shell_word(str(root))}" if root else ""
     advice = f" ({source.advice})" if source.advice else ""
     return f"'bench weights fetch {source.name}{option}'{advice}"
 
@@ -75,7 +74,7 @@ def _dataset_entry(spec: DatasetSpec, data_root: Path) -> Entry:
         return Entry(spec.name, one_line(error), "failed")
     if presence.state in ("present", "bundled"):
         return Entry(spec.name, f"runs: {presence.state}", "ok")
-    option = "" if data_root == Path("data") else f" --data-root {shlex.quote(str(data_root))}"
+    option = "" if data_root == Path("data") else f" --data-root {shell_word(str(data_root))}"
     remedy = f"'bench data fetch {spec.name}{option}'" if spec.files else ""
     if presence.state == "absent":
         reason = "" if spec.files else f": {presence.missing[0]}"

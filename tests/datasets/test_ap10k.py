@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
+import shutil
 from collections import Counter
 from itertools import combinations
 from pathlib import Path
@@ -212,6 +215,24 @@ def test_a_fact_that_no_record_can_hold_is_one_line(facts, message, data):
         read_split(spec, data / "ap-10k", "test")
 
 
+def test_prepare_says_which_pictures_are_not_there(bench, data):
+    (gone,) = (data / "ap-10k" / "data").glob("*01.jpg")
+    gone.unlink()
+    done = bench("data", "prepare", "ap-10k", "--data-root", data)
+    assert done.status == 0
+    assert f"1 of 12 pictures are not there, the first {gone}; unpack ap-10k.zip" in done.out
+
+
+def test_the_command_that_makes_the_list_can_be_pasted(bench, data, tmp_path):
+    place = shutil.move(data / "ap-10k", tmp_path / "it's here")
+    done = bench("run", "--methods", "position", "--datasets", f"ap-10k={place}", "--out", tmp_path / "out")
+    assert done.status == 2
+    command = re.search("'(bench data prepare .*)' makes it", done.complaint).group(1)
+    words = shlex.split(command)
+    assert words[-1] == f"ap-10k={place}"
+    assert bench(*words[1:]).status == 0
+
+
 def test_symmetric_points_are_partners():
     assert len(SYMMETRIC) == 7
     assert {*PARTNERS} == set(NAMES) - {"nose", "neck", "root_of_tail"}
@@ -265,6 +286,30 @@ FAULTS = {
     "fewer points": (lambda content: content["categories"][0]["keypoints"].pop(), "names 16 key points"),
     "no family": (lambda content: content["categories"][0].pop("supercategory"), "no supercategory"),
     "no box": (lambda content: content["annotations"][0].pop("bbox"), "has no bbox"),
+    "another family": (
+        lambda content: content.update(
+            categories=[{**each, "supercategory": "Canidae"} for each in content["categories"]]
+        ),
+        "category 'cat' is of",
+    ),
+    "an id of two words": (
+        lambda content: (
+            content["images"][0].update(id="1-2"),
+            content["annotations"][0].update(image_id="1-2"),
+        ),
+        "picture id '1-2' is not a whole number",
+    ),
+    "another picture": (
+        lambda content: content["images"].extend(
+            {"id": number, "file_name": "other.jpg", "width": 60, "height": 48}
+            for number in set(range(1, 13)) - {each["id"] for each in content["images"]}
+        ),
+        "is another one than in another file",
+    ),
+    "a size beyond any picture": (
+        lambda content: content["images"][0].update(width=1e300),
+        "width and height must be",
+    ),
     "no size": (lambda content: content["images"][0].update(width=None, height=None), "has no width"),
 }
 

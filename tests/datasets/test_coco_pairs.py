@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import re
+import shlex
 from itertools import combinations
 
 import pytest
@@ -147,6 +149,17 @@ def test_pictures_may_be_elsewhere(bench, file, tmp_path):
     assert "--images names the folder" in missing.complaint
 
 
+@pytest.mark.parametrize("name", ["plain", "a space", "it's", "a,b", "a, b's", "two\nlines"])
+def test_the_command_that_is_printed_runs(name, bench, file, tmp_path):
+    folder = file.parent.rename(tmp_path.parent / f"{tmp_path.name} {name}")
+    done = made(bench, folder / "coco.json", coco(), "--per-category", 3)
+    assert done.status == 0
+    _, second = done.out.splitlines()
+    if "\n" not in name:
+        words = shlex.split(re.fullmatch("'(.*)' runs on them", second).group(1))
+        assert bench(*words[1:], "--out", tmp_path / "out").status == 0
+
+
 def test_a_list_of_the_user_s_own_is_not_replaced_unasked(bench, file):
     file.with_name("pairs.json").write_text("mine")
     done = made(bench, file, coco(), "--per-category", 1)
@@ -197,6 +210,11 @@ FAULTS = {
     "size": (lambda content: content["images"][0].update(width=-1), "width and height must be"),
     "another picture": (lambda content: content["images"][0].update(width=61), "its entry says 61 x 48"),
     "no picture": (lambda content: content["images"][0].update(file_name="x.png"), "x.png is not there"),
+    "one name for two": (
+        lambda content: content["categories"].append({"id": 9, "name": "cat", "keypoints": ["a"]}),
+        "two are called 'cat'",
+    ),
+    "a huge picture": (lambda content: content["images"][0].update(width=1e300), "width and height must be"),
     "an entry": (lambda content: content["annotations"].append(7), "entry 11: is not an object"),
 }
 
@@ -217,6 +235,8 @@ def test_a_faulty_file_is_told_in_one_line(fault, bench, file):
     ("words", "message"),
     [
         (("--per-category", 0), "--per-category"),
+        (("--per-category", 10**30), "--per-category 3 is the most"),
+        (("--per-category", 1, "--seed", -1), "--seed"),
         (("--per-category", 1, "-o", "list.csv"), "is not called .json"),
         (("--per-category", 1, "--images", "nowhere"), "is not a folder"),
         ((), "--per-category"),

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,14 +13,20 @@ from pathlib import Path
 import numpy as np
 
 from harness.citations import AP_10K
-from harness.datasets.ap10k.annotations import ADVICE, Animal, annotations_digest, read_animals
+from harness.datasets.ap10k.annotations import (
+    ADVICE,
+    Animal,
+    annotations_digest,
+    picture_folder,
+    read_animals,
+)
 from harness.datasets.ap10k.keypoints import NAMES, PARTNERS, SYMMETRIC
 from harness.datasets.ap10k.pair_list import NAME, prepare, read_pair_list
 from harness.datasets.ap10k.pair_rule import ALL, RULE
 from harness.datasets.images import ImageFile
 from harness.datasets.lists import find_picture
 from harness.errors import DataError, UserError
-from harness.messages import listed
+from harness.messages import listed, shell_word
 from harness.specs import DatasetSpec, ImagePair
 
 
@@ -31,7 +36,7 @@ class AP10K:
     def __init__(self, folder: Path, split: str) -> None:
         self._folder = folder
         self._crosses = "-cross-" in split
-        self._command = f"bench data prepare ap-10k={shlex.quote(str(folder))}".replace("'", '"')
+        self._command = f"bench data prepare {shell_word(f'ap-10k={folder}')}"
         self._list = read_pair_list(folder, self._command)
         self._pairs: list[tuple[str, str, str]] = []
         for category, names in self._list.splits.get(split, {}).items():
@@ -103,7 +108,7 @@ class AP10K:
         return animal
 
     def _image(self, animal: Animal) -> ImageFile:
-        path = find_picture(self._folder / "data", [animal.file_name])
+        path = find_picture(picture_folder(self._folder), [animal.file_name])
         return ImageFile(f"{animal.species}-{Path(animal.file_name).stem}", path)
 
 

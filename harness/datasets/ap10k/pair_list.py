@@ -9,9 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.datasets.ap10k.annotations import ADVICE, FILES, annotations_digest, read_animals
+from harness.datasets.ap10k.annotations import (
+    ADVICE,
+    FILES,
+    Animal,
+    annotations_digest,
+    picture_folder,
+    read_animals,
+)
 from harness.datasets.ap10k.pair_rule import RULE, Pairs, make_pairs
-from harness.datasets.lists import read_annotation
+from harness.datasets.lists import find_picture, is_file, read_annotation
 from harness.errors import DataError, UserError
 from harness.files import put_file
 from harness.messages import counted
@@ -62,7 +69,17 @@ def prepare(folder: Path) -> Sequence[str]:
         f"{folder / NAME} written, rule {RULE}: pairs {', '.join(numbers)}",
         f"sha256 of the pairs {digest}",
         f"sha256 of the annotations of {counted(len(animals), 'picture')} {annotations}",
+        *_missing_lines(folder, animals),
     )
+
+
+def _missing_lines(folder: Path, animals: Mapping[str, Animal]) -> list[str]:
+    """A line where pictures are not there: no pair depends on them, and no run does without."""
+    paths = [find_picture(picture_folder(folder), [animal.file_name]) for animal in animals.values()]
+    missing = [path for path in paths if not is_file(path)]
+    if not missing:
+        return []
+    return [f"{len(missing):,} of {len(paths):,} pictures are not there, the first {missing[0]}; {ADVICE}"]
 
 
 def read_pair_list(folder: Path, command: str) -> PairList:

@@ -9,6 +9,7 @@ if enough key points are annotated in both.
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -80,7 +81,5 @@ def couples_of(subjects: Sequence[Subject], rule: PairRule) -> Iterator[Couple]:
 
 def choose_pairs(subjects: Mapping[str, Sequence[Subject]], rule: PairRule) -> dict[str, list[Couple]]:
     """Category -> its first pairs, as many as the rule says or, where there are fewer, all."""
-    return {
-        category: list(islice(couples_of(members, rule), rule.per_category))
-        for category, members in subjects.items()
-    }
+    most = min(rule.per_category, sys.maxsize)
+    return {category: list(islice(couples_of(members, rule), most)) for category, members in subjects.items()}

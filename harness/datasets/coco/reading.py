@@ -93,7 +93,7 @@ def id_order(identifier: str) -> tuple[int, str]:
     return len(identifier), identifier
 
 
-def read_coco(path: Path, advice: str = "mend the file") -> CocoFile:
+def read_coco(path: Path, advice: str = "name another file, or mend it") -> CocoFile:
     """Reads a COCO file of key points. Raises `UserError` that says where it is wrong.
 
     Args:
@@ -104,12 +104,11 @@ def read_coco(path: Path, advice: str = "mend the file") -> CocoFile:
     except DataError as error:
         raise UserError(str(error)) from error
     if not is_coco(content):
-        raise UserError(
-            f"{path}: is no COCO file, an object with the lists {', '.join(_LISTS)}; name one of key points"
-        )
+        raise UserError(f"{path}: is no COCO file, an object with the lists {', '.join(_LISTS)}; {advice}")
     try:
         pictures = _by_id("images", content["images"], _read_picture)
         categories = _by_id("categories", content["categories"], _read_category)
+        _check_names(categories)
         subjects: list[Subject] = []
         for number, entry in enumerate(content["annotations"], start=1):
             subjects.append(_read_subject(_place("annotations", number, entry), entry, pictures, categories))
@@ -120,6 +119,16 @@ def read_coco(path: Path, advice: str = "mend the file") -> CocoFile:
         raise UserError(f"{path}: {error}; {advice}") from error
     subjects.sort(key=lambda subject: id_order(subject.subject_id))
     return CocoFile(pictures, list(categories.values()), subjects)
+
+
+def _check_names(categories: Mapping[str, Category]) -> None:
+    """Raises `DataError` where categories of one name differ: their objects would be taken for one kind."""
+    named: dict[str, Category] = {}
+    for category in categories.values():
+        if named.setdefault(category.name, category) != category:
+            raise DataError(
+                f"categories: two are called '{category.name}', and differ in key points or supercategory"
+            )
 
 
 def _place(name: str, number: int, entry: Any) -> str:
