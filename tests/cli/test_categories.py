@@ -185,6 +185,11 @@ def test_rows_are_ranked_on_whole_splits_where_there_are_some():
 def test_rows_of_chosen_categories_alone_are_ranked():
     only = "birds/test[cat]: only pairs of cat"
     assert ranks([of("b", 50, "test[cat]"), of("c", 55, "test[cat]")]) == {"c": ("1", only), "b": ("2", only)}
+    several = [of(method, 50, f"test[{name}]") for method in "ab" for name in ("cat", "dog")]
+    limited = a_record("d", 70, stored=5, identity="d" * 12)
+    limited = limited.model_copy(update={"cell": limited.cell.model_copy(update={"split": "test[cow]"})})
+    notes = {name: note for name, (_, note) in ranks([*several, of("c", 9, "test[cat]"), limited]).items()}
+    assert notes["c"] == f"{only}; no birds/test[dog]"
 
 
 def test_parameters_chosen_on_the_split_are_chosen_on_its_pairs():
