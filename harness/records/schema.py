@@ -42,7 +42,7 @@ class CellInfo(_Model):
     dataset: str
     """Name of the dataset, as tables print it."""
     split: str
-    """Split of the dataset."""
+    """Split of the dataset; `test[cat,dog]` where `--categories` chose some."""
     seed: int
     """Seed of all noise."""
     params: dict[str, Scalar]

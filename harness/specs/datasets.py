@@ -184,7 +184,7 @@ class DatasetSpec:
         open: (folder, split) -> the pairs. Raises `UserError` that says what to fetch where the folder lacks
             something.
         home: folder below `--data-root`; empty for a dataset that needs none.
-        splits: names of its splits; the default one first.
+        splits: names of its splits, none of them with a `[`; the default one first.
         threshold: the length that PCK's alpha multiplies.
         prompt_names: category -> the word that prompts use for it, where that differs from the category's own
             name.
