@@ -9,7 +9,7 @@ from baselines.methods.dift import (
     PROMPT_KINDS,
     RESAMPLES,
     StretchedFeatures,
-    native_size,
+    fed_size,
 )
 from baselines.sources import CLEANDIFT, STABLE_DIFFUSION_2_1
 from harness.specs import NOT_STATED, ExtractorSpec, ImageRequest, MakeContext, MethodSpec
@@ -47,7 +47,7 @@ EXTRACTOR = ExtractorSpec(
     make=CleanFeatures,
     scope="image",
     prompt_kinds=PROMPT_KINDS,
-    image_size=native_size,
+    fed_size=fed_size,
     params={"timestep": 261, "level": "up-block 1", "posterior": "mean", "resample": "bicubic"},
     param_help={
         "timestep": "timestep that the U-Net is told; its input has no noise whatever it is",

@@ -14,7 +14,7 @@ from baselines.networks.pixels import FILTERS, TENSOR_FILTER, stretch_as_tensor
 from baselines.sources import STABLE_DIFFUSION_2_1
 from harness import citations
 from harness.errors import UserError
-from harness.specs import NOT_STATED, ExtractorSpec, FeatureMap, ImageRequest, MakeContext, MethodSpec
+from harness.specs import NOT_STATED, ExtractorSpec, FeatureMap, ImageRequest, MakeContext, MethodSpec, Scalar
 
 if TYPE_CHECKING:
     import torch
@@ -32,12 +32,18 @@ RESAMPLES = (*FILTERS, TENSOR_FILTER)
 """Values of the parameter `resample`."""
 
 
-def native_size(weights: Mapping[str, Path]) -> tuple[int, int]:
-    """Width and height in pixels that the backbone was trained at."""
+def fed_size(weights: Mapping[str, Path], params: Mapping[str, Scalar]) -> tuple[int, int]:
+    """Width and height in pixels that the backbone was trained at.
+
+    Raises:
+        UserError: the backbone's configuration is damaged, or does not have the timestep or level.
+    """
     from baselines.stable_diffusion.card import Card
 
-    side = Card.of(weights[STABLE_DIFFUSION_2_1]).native
-    return side, side
+    card = Card.of(weights[STABLE_DIFFUSION_2_1])
+    card.check_timestep(int(str(params["timestep"])))
+    card.submodule(str(params["level"]))
+    return card.native, card.native
 
 
 class StretchedFeatures:
@@ -76,9 +82,7 @@ class StretchedFeatures:
         self._prefixes = ByteLRU(memory, tensor_bytes, at_least=2)
         self.backbone.check_timestep(self._timestep)
         card = self.backbone.card
-        if level not in card.levels:
-            raise UserError(f"{folder}: has no level {level!r}; it has {', '.join(card.levels)}")
-        self._submodule = card.levels[level]
+        self._submodule = card.submodule(level)
         self._size = (card.native, card.native)
         self._store = None
         if context.cache:
@@ -211,7 +215,7 @@ EXTRACTOR = ExtractorSpec(
     make=StretchedFeatures,
     scope="image",
     prompt_kinds=PROMPT_KINDS,
-    image_size=native_size,
+    fed_size=fed_size,
     params={
         "timestep": 261,
         "ensemble": 8,

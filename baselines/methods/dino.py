@@ -41,9 +41,20 @@ class PaddedInput:
     weights: str
     factor: Fraction
 
-    def image_size(self, weights: Mapping[str, Path]) -> tuple[int, int]:
-        """Width and height in pixels. Raises `UserError` where the backbone's configuration is damaged."""
-        side = read_card(weights[self.weights]).side(self.factor)
+    def fed_size(self, weights: Mapping[str, Path], params: Mapping[str, Scalar]) -> tuple[int, int]:
+        """Width and height in pixels.
+
+        Raises:
+            UserError: the backbone's configuration is damaged, or does not have what a parameter asks for.
+        """
+        card = read_card(weights[self.weights])
+        layer = int(str(params["layer"]))
+        card.block(layer)
+        if params["facet"] == "token-norm":
+            card.check_last(layer)
+        card.stride(Fraction(str(params["stride"])))
+        card.chosen_position_offset(params)
+        side = card.side(self.factor)
         return side, side
 
     def make(self, context: MakeContext) -> PatchFeatures:
@@ -118,7 +129,7 @@ def _extractor(
     return ExtractorSpec(
         name=name,
         make=padded_input.make,
-        image_size=padded_input.image_size,
+        fed_size=padded_input.fed_size,
         params=params,
         param_help={name: _PARAM_HELP[name] for name in params},
         param_kinds={name: kind for name, kind in _PARAM_KINDS.items() if name in params},

@@ -35,11 +35,18 @@ def square_side(native: int, stride: int) -> int:
     return round(native * 15 / 8 / stride) * stride
 
 
-def image_size(weights: Mapping[str, Path]) -> tuple[int, int]:
-    """Width and height in pixels of the padded image."""
+def fed_size(weights: Mapping[str, Path], params: Mapping[str, Scalar]) -> tuple[int, int]:
+    """Width and height in pixels of the padded image.
+
+    Raises:
+        UserError: a backbone's configuration is damaged, or does not have what a parameter asks for.
+    """
     from baselines.stable_diffusion.card import Card
 
     card = Card.of(weights[STABLE_DIFFUSION_1_5])
+    card.check_timestep(int(str(params["timestep"])))
+    if params["dino"]:
+        VitCard.of(weights[DINOV2]).chosen_position_offset(params)
     side = square_side(card.native, card.strides["s5"])
     return side, side
 
@@ -172,7 +179,7 @@ def _extractor(name: str, dino: bool) -> ExtractorSpec:
         make=SDDino,
         scope="pair",
         prompt_kinds=PROMPT_KINDS,
-        image_size=image_size,
+        fed_size=fed_size,
         params=params,
         param_help={name: _PARAM_HELP[name] for name in params},
         param_kinds={"position_offset": float} if dino else {},

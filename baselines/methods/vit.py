@@ -72,6 +72,9 @@ def _fed_size(weights: Mapping[str, Path], params: Mapping[str, Scalar]) -> tupl
 
 def _remarks(weights: Mapping[str, Path], params: Mapping[str, Scalar]) -> tuple[str, ...]:
     card = AnyCard.of(weights[DINOV2])
+    card.sizes.block(int(str(params["layer"])))
+    card.check_facet(str(params["facet"]))
+    card.check_stride(card.sizes.stride(Fraction(str(params["stride"]))))
     return (*card.remarks, *card.size_remarks(_size(params)))
 
 

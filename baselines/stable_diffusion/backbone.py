@@ -20,7 +20,6 @@ from baselines.stable_diffusion.other_unet import tensors_of
 from baselines.stable_diffusion.prefix import submodules_to_replace
 from baselines.stable_diffusion.text_encoder import TextEncoder
 from baselines.stable_diffusion.unet import UNetActivations
-from harness.errors import UserError
 from harness.imports import uncollected
 
 
@@ -81,9 +80,7 @@ class StableDiffusion(TextEncoder, UNetActivations):
 
     def check_timestep(self, timestep: int) -> None:
         """Raises `UserError` for a timestep that the noise schedule does not have."""
-        last = len(self.scheduler.alphas_cumprod) - 1
-        if not 0 <= timestep <= last:
-            raise UserError(f"--timestep {timestep}: the backbone has timesteps 0 to {last}")
+        self.card.check_timestep(timestep)
 
     @torch.no_grad()
     def posterior(self, pixels: torch.Tensor) -> Posterior:

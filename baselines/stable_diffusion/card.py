@@ -24,6 +24,7 @@ class Card:
         native: side in pixels of the images it was trained on: 768 for SD 2-1, 512 for SD 1-5. Sizes in
             recipes are multiples of it.
         factor: pixels from one latent to the next, 8 for every published one.
+        timesteps: of the noise schedule; the last one is one less.
         prediction: output of the U-Net, `epsilon` or `v_prediction`.
         text_width: width of the states that cross-attention reads.
         time_width: width of the timestep's embedding.
@@ -34,6 +35,7 @@ class Card:
 
     native: int
     factor: int
+    timesteps: int
     prediction: str
     text_width: int
     time_width: int
@@ -55,6 +57,7 @@ class Card:
             return cls(
                 native=_latent_side(folder, unet.get("sample_size")) * factor,
                 factor=factor,
+                timesteps=int(scheduler["num_train_timesteps"]),
                 # Older files leave the value out; diffusers then takes this one.
                 prediction=str(scheduler.get("prediction_type", "epsilon")),
                 text_width=int(unet["cross_attention_dim"]),
@@ -69,6 +72,17 @@ class Card:
             )
         except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             raise UserError(f"{folder}: not the configuration of a Stable Diffusion ({error!r})") from error
+
+    def check_timestep(self, timestep: int) -> None:
+        """Raises `UserError` for a timestep that the noise schedule does not have."""
+        if not 0 <= timestep < self.timesteps:
+            raise UserError(f"--timestep {timestep}: the backbone has timesteps 0 to {self.timesteps - 1}")
+
+    def submodule(self, level: str) -> str:
+        """The submodule of a level's name. Raises `UserError` for a level that the U-Net does not have."""
+        if level not in self.levels:
+            raise UserError(f"level {level!r}: the backbone has {', '.join(self.levels)}")
+        return self.levels[level]
 
 
 def _latent_side(folder: Path, value: Any) -> int:

@@ -20,7 +20,7 @@ from baselines.networks.loading import DTYPES, load_transformer, quiet
 from baselines.networks.pixels import normalize_pixels
 from baselines.vit.backbone import PROJECTIONS, Facet
 from baselines.vit.dense_grid import rotate_positions
-from baselines.vit.families import AnyCard
+from baselines.vit.families import AnyCard, no_norm, no_projection
 from harness.errors import UserError
 from harness.messages import first_line
 
@@ -129,11 +129,7 @@ class AnyVisionTransformer:
     def _prepare(self) -> None:
         """Sets up what a family needs once, and counts the special tokens of an unknown one."""
         network = self.card.family.network
-        if self._stride < self.card.sizes.patch and self.card.family.positions == "fixed":
-            raise UserError(
-                f"{network} takes no overlapping patches, since its positions belong to the grid; "
-                "set stride to 1"
-            )
+        self.card.check_stride(self._stride)
         if network == "ViTMAEModel":
             # Nothing is masked: every patch is seen.
             self.model.config.mask_ratio = 0.0
@@ -209,18 +205,14 @@ class AnyVisionTransformer:
         module: torch.nn.Module
         if facet not in get_args(Facet):
             raise UserError(f"unknown facet '{facet}'; known: {', '.join(get_args(Facet))}")
-        count = self.card.sizes.layers
-        if not -count <= layer < count:
-            raise UserError(f"layer {layer} of {self._folder.name}, which has layers 0 to {count - 1}")
-        block = self._blocks[layer]
+        self.card.check_facet(facet)
+        block = self._blocks[self.card.sizes.block(layer)]
         if facet not in PROJECTIONS:
             return block
         for name, module in block.named_modules():
             if name.rpartition(".")[2] in PROJECTIONS[facet]:
                 return module
-        raise UserError(
-            f"{type(self.model).__name__} does not project {facet} by itself; take the facet token"
-        )
+        raise UserError(no_projection(type(self.model).__name__, facet))
 
     def _final_norm(self) -> torch.nn.Module:
         module: torch.nn.Module
@@ -230,7 +222,7 @@ class AnyVisionTransformer:
             is_norm = name.rpartition(".")[2] in _NORMS and not isinstance(module, torch.nn.Identity)
             if is_norm and id(module) not in inside:
                 return module
-        raise UserError(f"{type(self.model).__name__} has no norm after its last block; take the facet token")
+        raise UserError(no_norm(type(self.model).__name__))
 
     def _read(self, pixels: torch.Tensor, submodule: torch.nn.Module) -> torch.Tensor:
         """(n, tokens, C): the output of a submodule, after which nothing is computed."""

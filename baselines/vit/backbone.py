@@ -131,15 +131,9 @@ class VisionTransformer:
         """The submodule whose output is the facet of a layer."""
         if facet not in get_args(Facet):
             raise UserError(f"unknown facet '{facet}'; known: {', '.join(get_args(Facet))}")
-        last = self.card.layers - 1
-        number = layer
-        if layer < 0:
-            number += self.card.layers
-        if not 0 <= number <= last:
-            raise UserError(f"layer {layer} of a backbone that has layers 0 to {last}")
+        number = self.card.block(layer)
         if facet == "token-norm":
-            if number != last:
-                raise UserError(f"facet 'token-norm' is the last layer's, {last}, not that of layer {layer}")
+            self.card.check_last(layer)
             return _find_submodule(self.model, ("layernorm", "norm"))
         block = self._blocks[number]
         if facet in PROJECTIONS:

@@ -123,6 +123,22 @@ class VitCard:
         offset = params.get("position_offset")
         return self.position_offset(None if offset is None else float(offset))
 
+    def block(self, layer: int) -> int:
+        """Number of a block, from 0; negative layers count from the end.
+
+        Raises:
+            UserError: the network has fewer blocks.
+        """
+        if not -self.layers <= layer < self.layers:
+            raise UserError(f"layer {layer} of a backbone that has layers 0 to {self.layers - 1}")
+        return layer % self.layers
+
+    def check_last(self, layer: int) -> None:
+        """Raises `UserError` for a layer whose tokens the network does not norm: any but the last."""
+        last = self.layers - 1
+        if self.block(layer) != last:
+            raise UserError(f"facet 'token-norm' is the last layer's, {last}, not that of layer {layer}")
+
     def side(self, factor: Fraction) -> int:
         """Side in pixels of a square `factor` times as large as the native one, in whole patches."""
         return self.patch * max(1, round(self.native * factor / self.patch))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -39,6 +39,8 @@ class Family:
         mean, std: of pixels in [0, 1], where the folder does not say.
         values: key of the configuration -> transformers' default, where a file leaves it out.
         is_pixels_known: whether all networks of the family have that mean and deviation.
+        has_projections: whether queries, keys and values are layers of their own.
+        has_norm: whether there is a norm after the last block.
     """
 
     title: str
@@ -49,6 +51,8 @@ class Family:
     positions: Positions = "learned"
     values: Mapping[str, int] = field(default_factory=dict)
     is_pixels_known: bool = True
+    has_projections: bool = True
+    has_norm: bool = True
 
 
 _SIZES = {"image_size": 224, "patch_size": 16, "num_hidden_layers": 12, "hidden_size": 768}
@@ -76,7 +80,11 @@ _SIGLIP2 = _siglip(
     "fixed",
     {name: value for name, value in _SIZES.items() if name != "image_size"} | {"num_patches": 256},
 )
-_SAM = _family("SAM (image encoder)", "SamVisionModel", 0, "fixed", image_size=1024)
+_SAM = replace(
+    _family("SAM (image encoder)", "SamVisionModel", 0, "fixed", image_size=1024),
+    has_projections=False,
+    has_norm=False,
+)
 
 FAMILIES: Mapping[str, Family] = {
     # Supervised ones have a mean and deviation of 0.5, and the same model_type.
@@ -100,8 +108,9 @@ FAMILIES: Mapping[str, Family] = {
     "sam": _SAM,
     "sam_vision_model": _SAM,
     "deit": _family("DeiT", "DeiTModel", 2),
-    "beit": Family("BEiT", "BeitModel", 1, _HALF, _HALF, "fixed", _SIZES),
-    "data2vec-vision": _family("data2vec", "Data2VecVisionModel", positions="fixed"),
+    # They average the patches in the place of a norm.
+    "beit": Family("BEiT", "BeitModel", 1, _HALF, _HALF, "fixed", _SIZES, has_norm=False),
+    "data2vec-vision": replace(_family("data2vec", "Data2VecVisionModel", positions="fixed"), has_norm=False),
 }
 """`model_type` of `config.json` -> family."""
 
@@ -167,12 +176,41 @@ class AnyCard:
         # Half a patch is rounded up, and not to the even number.
         return patch * max(1, math.floor(Fraction(size or self.sizes.native, patch) + Fraction(1, 2)))
 
+    def check_facet(self, facet: str) -> None:
+        """Raises `UserError` for a facet that a known family does not have; others show it when they run."""
+        if facet == "token-norm" and not self.family.has_norm:
+            raise UserError(no_norm(self.family.network))
+        if facet in ("key", "query", "value") and not self.family.has_projections:
+            raise UserError(no_projection(self.family.network, facet))
+
+    def check_stride(self, stride: int) -> None:
+        """Raises `UserError` for patches that overlap, of a network that takes none.
+
+        Args:
+            stride: pixels from one patch to the next.
+        """
+        if stride < self.sizes.patch and self.family.positions == "fixed":
+            raise UserError(
+                f"{self.family.network} takes no overlapping patches, since its positions belong to the "
+                "grid; set stride to 1"
+            )
+
     def size_remarks(self, size: int | None) -> tuple[str, ...]:
         """A sentence where the side is not the one that was asked for."""
         side, wanted = self.side(size), size or self.sizes.native
         if side == wanted:
             return ()
         return (f"{wanted} pixels are not whole patches of {self.sizes.patch}: the image is fed at {side}.",)
+
+
+def no_projection(network: str, facet: str) -> str:
+    """What to say of a network without keys, queries or values."""
+    return f"{network} does not project {facet} by itself; take the facet token"
+
+
+def no_norm(network: str) -> str:
+    """What to say of a network without a norm after its last block."""
+    return f"{network} has no norm after its last block; take the facet token"
 
 
 def _read_sizes(path: Path, family: Family, vision: Mapping[str, Any]) -> VitCard:
@@ -204,6 +242,8 @@ def _infer_family(
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
     from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 
+    from baselines.networks.loading import quiet
+
     half = str(vision.get("model_type", "")) if vision is not config else model_type
     network = MODEL_MAPPING_NAMES.get(half)
     if not isinstance(network, str) or half not in CONFIG_MAPPING:
@@ -213,7 +253,8 @@ def _infer_family(
         )
     try:
         # Some have another name for the number of blocks, which the class knows.
-        stated = CONFIG_MAPPING[half].from_dict(dict(vision))
+        with quiet():
+            stated = CONFIG_MAPPING[half].from_dict(dict(vision))
     except (ValueError, TypeError, KeyError, AttributeError, StrictDataclassError) as error:
         raise UserError(
             f"{path}: not a configuration of {model_type} ({first_line(error, 120)}); copy or fetch it again"

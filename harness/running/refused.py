@@ -25,7 +25,8 @@ def resolve_cells(resources: Resources, cells: Sequence[Cell]) -> tuple[list[Res
         Those that can be, and the records of the others, which belong to no folder.
 
     Raises:
-        UserError: data or weights of a cell are missing, or a dataset has no such category.
+        UserError: data or weights of cells are missing, a dataset has no such category, or parameters do not
+            fit the networks; a line for each.
     """
     require_categories(resources, cells)
     try:
@@ -37,14 +38,17 @@ def resolve_cells(resources: Resources, cells: Sequence[Cell]) -> tuple[list[Res
         pass
     resolved: list[ResolvedCell] = []
     refused: list[Record] = []
+    mistakes: dict[str, None] = {}
     for cell in cells:
         try:
             resolved.append(resolve_cell(resources, cell))
-        except UserError:
-            raise
+        except UserError as error:
+            mistakes |= dict.fromkeys(error.lines if isinstance(error, SeveralErrors) else (str(error),))
         except Exception as error:  # noqa: BLE001 - a plugin's code, and its error fails its own cells
             remember_origin(error)
             refused.append(_record_of(resources.host, cell, error))
+    if mistakes:
+        raise SeveralErrors(mistakes)
     return resolved, refused
 
 

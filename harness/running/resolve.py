@@ -234,7 +234,10 @@ def resolve_cell(resources: Resources, cell: Cell) -> ResolvedCell:
         paths = {name: weights.path for name, weights in used.items()}
         fed = extractor.spec.fed(paths, dict(cell.params))
         if extractor.spec.remarks:
-            remarks = tuple(extractor.spec.remarks(paths, dict(cell.params)))
+            try:
+                remarks = tuple(extractor.spec.remarks(paths, dict(cell.params)))
+            except UserError as error:
+                raise UserError(f"{cell.label}: {error}") from error
     learned = _find_prompt_file(cell, prompt, used)
     # Before the id is made: it holds the timestep that the prompt brings.
     if cell.train_timestep and learned:

@@ -238,7 +238,8 @@ class ExtractorSpec:
             which is asked in the place of `image_size`; None where there is none.
         remarks: what is to be known of a cell before it runs, such as a size that was rounded: a function of
             paths and parameters that returns sentences. They are told once, and stand in the record's notes;
-            None for an extractor that has nothing to say.
+            None for an extractor that has nothing to say. It raises `UserError` where a parameter does not
+            fit the networks, as may `fed_size`: the user learns of it before anything runs.
         params: its parameters and their defaults; part of a cell's identity.
         param_help: parameter -> its meaning and its values in one line, for users of `--set NAME=VALUE`.
         param_kinds: parameter -> kind of its values (int, float, str or bool), where the default's own type

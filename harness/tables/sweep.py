@@ -5,7 +5,7 @@ For the diffusion timestep that is SD4Match's Fig. 3(b).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -83,9 +83,7 @@ def sweep(records: Sequence[Record], view: View) -> Table:
     rows = []
     for value in sorted(notes, key=value_order):
         numbers = [number_text(scores.get(value)) for scores in curves.values()]
-        # A cell without numbers has no column, and is named by its method alone.
-        texts = [f"{heads.get(curve, curve.method)}: {note}" for curve, note in notes[value]]
-        rows.append((format_value(value), *numbers, "; ".join(texts)))
+        rows.append((format_value(value), *numbers, "; ".join(_note_texts(notes[value], heads))))
     localizers = dict.fromkeys(curve.localizer for curve in curves)
     localizer = f"; localizer {next(iter(localizers))}" if len(localizers) == 1 else ""
     choice = f"Alpha {alpha_text(alpha)}; {', '.join(datasets)}{localizer}; a row for each {parameter}."
@@ -98,6 +96,21 @@ def sweep(records: Sequence[Record], view: View) -> Table:
         tidy=tuple(tidy_rows(records, view)),
         names=1,
     )
+
+
+def _note_texts(notes: Sequence[tuple[_Curve, str]], heads: Mapping[_Curve, str]) -> list[str]:
+    """The notes of a row, each with its column, and once for all where all of several columns have it."""
+    curves_of: dict[str, list[_Curve]] = {}
+    for curve, note in notes:
+        curves_of.setdefault(note, []).append(curve)
+    texts = []
+    for curve, note in notes:
+        if len(heads) > 1 and set(curves_of[note]) == set(heads):
+            texts.append(note)
+        else:
+            # A cell without numbers has no column, and is named by its method alone.
+            texts.append(f"{heads.get(curve, curve.method)}: {note}")
+    return list(dict.fromkeys(texts))
 
 
 def timesteps(records: Sequence[Record], view: View) -> Table:

@@ -11,15 +11,25 @@ from baselines.methods.dift import PROMPT_KINDS
 from baselines.methods.dino import DINOV2_SIDE
 from baselines.sources import DINOV2, STABLE_DIFFUSION_1_5
 from baselines.vit.card import OFFSET_HELP, VitCard
-from harness.specs import ExtractorSpec, ImageExtractor, MakeContext
+from harness.specs import ExtractorSpec, ImageExtractor, MakeContext, Scalar
 
 TIMESTEP = 50
 """GeoAware-SC's diffusion timestep; SD+DINO's is 100."""
 
 
-def dino_square(weights: Mapping[str, Path]) -> tuple[int, int]:
-    """Width and height in pixels of DINOv2's padded picture. Raises `UserError` for a damaged folder."""
-    side = VitCard.of(weights[DINOV2]).side(DINOV2_SIDE)
+def dino_square(weights: Mapping[str, Path], params: Mapping[str, Scalar]) -> tuple[int, int]:
+    """Width and height in pixels of DINOv2's padded picture.
+
+    Raises:
+        UserError: a backbone's configuration is damaged, or does not have what a parameter asks for.
+    """
+    card = VitCard.of(weights[DINOV2])
+    card.chosen_position_offset(params)
+    if "timestep" in params:
+        from baselines.stable_diffusion.card import Card
+
+        Card.of(weights[STABLE_DIFFUSION_1_5]).check_timestep(int(str(params["timestep"])))
+    side = card.side(DINOV2_SIDE)
     return side, side
 
 
@@ -54,7 +64,7 @@ def spec_on_tokens(name: str, source: str, **further: Any) -> ExtractorSpec:
     return ExtractorSpec(
         name=name,
         make=partial(make_on_tokens, source=source),
-        image_size=dino_square,
+        fed_size=dino_square,
         params={"position_offset": None},
         param_help={"position_offset": OFFSET_HELP},
         param_kinds={"position_offset": float},
@@ -73,7 +83,7 @@ def spec_on_sd_dino(name: str, source: str | None, **further: Any) -> ExtractorS
         name=name,
         make=partial(make_on_sd_dino, source=source) if source else make_zero_shot,
         prompt_kinds=PROMPT_KINDS,
-        image_size=dino_square,
+        fed_size=dino_square,
         params={"timestep": TIMESTEP, "position_offset": None},
         param_help={
             "timestep": "diffusion timestep at which noise is added; 0 to 999 for Stable Diffusion",

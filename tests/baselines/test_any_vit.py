@@ -227,7 +227,7 @@ def test_what_a_network_does_not_have_is_told(networks, tmp_path):
     cases = [
         (sam, (0, "key"), "does not project key by itself"),
         (sam, (0, "token-norm"), "has no norm after its last block"),
-        (clip, (3, "token"), "layer 3 of .*, which has layers 0 to 2"),
+        (clip, (3, "token"), "layer 3 of a backbone that has layers 0 to 2"),
         (clip, (-4, "token"), "layer -4 of "),
         (clip, (0, "keys"), "unknown facet 'keys'"),
     ]

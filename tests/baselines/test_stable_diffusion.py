@@ -292,7 +292,7 @@ def test_damaged_weights_are_told_in_one_line(tmp_path):
 
 
 def test_an_unknown_level_names_the_known_ones():
-    with pytest.raises(UserError, match=r"has no level 'up-block 9'; it has up-block 0, up-block 1"):
+    with pytest.raises(UserError, match=r"level 'up-block 9': the backbone has up-block 0, up-block 1"):
         extractor(level="up-block 9")
 
 

@@ -114,3 +114,40 @@ def test_short_names():
     assert short_name("/hub/models--facebook--dinov2-large/snapshots/0123") == "dinov2-large"
     assert short_name("x/net", ["x/net", "y/net", "z"]) == "x/net"
     assert short_name("x/net", ["x/net", "x/net/", "z"]) == "net"
+
+
+def test_what_the_networks_do_not_have_is_told_before_the_run(bench, photos, networks, tmp_path):
+    """A line for each cell, also of methods whose backbone is not named."""
+    done = run(bench, photos, tmp_path, f"{networks / 'a/net'},{networks / 'c/other'}", "--set", "layer=2,3")
+    assert done.status == 2
+    assert done.warnings == [
+        "bench: vit[layer=3,model=net]: layer 3 of a backbone that has layers 0 to 2",
+        "bench: vit[layer=3,model=other]: layer 3 of a backbone that has layers 0 to 2",
+    ]
+    save_any(tmp_path / "beit", "beit")
+    save_any(tmp_path / "sam", "sam")
+    clip, beit, sam = (
+        f"model={folder}" for folder in (networks / "a/net", tmp_path / "beit", tmp_path / "sam")
+    )
+    wrong = [
+        ("vit", (clip, "layer=-4"), "layer -4 of a backbone that has layers 0 to 2"),
+        ("vit", (clip, "stride=0.3"), "which does not divide the patch"),
+        ("vit", (sam, "facet=key"), "SamVisionModel does not project key by itself"),
+        ("vit", (sam, "stride=0.5"), "SamVisionModel takes no overlapping patches"),
+        ("vit", (beit, "facet=token-norm"), "BeitModel has no norm after its last block"),
+        ("dinov2", ("layer=99",), "layer 99 of a backbone that has layers 0 to 5"),
+        ("dinov3", ("layer=-2",), "facet 'token-norm' is the last layer's, 5, not that of layer -2"),
+        ("dinov1", ("stride=2",), "which does not divide the patch"),
+        ("ibot", ("position_offset=1",), "a position offset of 1.0 cells"),
+        ("dift", ("level=up-block 9",), "level 'up-block 9': the backbone has up-block 0"),
+        ("cleandift", ("timestep=1000",), "--timestep 1000: the backbone has timesteps 0 to 999"),
+        ("sd-dino", ("position_offset=-1",), "a position offset of -1.0 cells"),
+        ("geoaware-sc", ("timestep=1000",), "--timestep 1000: the backbone has timesteps 0 to 999"),
+        ("diy-sc", ("position_offset=2",), "a position offset of 2.0 cells"),
+    ]
+    few = ("--datasets", f"folder={photos}", "--out", tmp_path / "r")
+    for method, values, words in wrong:
+        options = [text for value in values for text in ("--set", value)]
+        done = bench("run", "--methods", method, *few, *options)
+        assert (done.status, words in done.complaint) == (2, True), (method, values, done.err)
+    assert not (tmp_path / "r").exists()

@@ -87,6 +87,11 @@ def test_two_datasets_have_columns_each():
 def test_limited_cells_are_marked():
     (row,) = rows(table_of(timesteps, [at(50, 20.0, stored=3)]))
     assert row["note"] == "dift: birds: limited to 3 of 10 pairs"
+    # Once for all columns that have it.
+    both = [at(step, 20.0, method=name, stored=3) for step in (50, 261) for name in ("dift", "single")]
+    row, other = rows(table_of(timesteps, both[:3]))
+    assert row["note"] == "birds: limited to 3 of 10 pairs"
+    assert other["note"] == "dift: birds: limited to 3 of 10 pairs"
 
 
 def test_a_cell_without_numbers_leaves_its_reason():
