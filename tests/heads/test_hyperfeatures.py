@@ -16,7 +16,7 @@ from torch.nn.functional import interpolate
 from baselines.sources import STABLE_DIFFUSION_1_5
 from harness.errors import UserError
 from harness.frames import Frame, Size
-from harness.specs import FeatureMap, ImageRequest, MakeContext
+from harness.specs import FeatureMap, ImageRequest, MakeContext, SharedObjects
 from heads.aggregation.network import AggregationNetwork, AggregationShape
 from heads.hyperfeatures.decoder import DecoderSteps
 from heads.hyperfeatures.extractor import Hyperfeatures
@@ -29,6 +29,9 @@ from matchers.training.objective import Batch
 
 SPEC = {spec.name: spec for spec in EXTRACTORS}
 
+SHARED = SharedObjects()
+"""Of all extractors here, so that the Stable Diffusion is loaded once."""
+
 
 def request(run_seed: int = 0) -> ImageRequest:
     pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -37,7 +40,7 @@ def request(run_seed: int = 0) -> ImageRequest:
 
 def context_of(params, **weights) -> MakeContext:
     params = {**SPEC[SOURCE].params, **params}
-    return MakeContext(params=params, weights={STABLE_DIFFUSION_1_5: PIPELINE, **weights})
+    return MakeContext(params=params, weights={STABLE_DIFFUSION_1_5: PIPELINE, **weights}, shared=SHARED)
 
 
 def network_for(context: MakeContext) -> AggregationNetwork:
