@@ -17,12 +17,15 @@ from harness.tables.catalogue import CATALOGUE
 from harness.tables.column_choice import choose_columns, choose_tidy_columns
 from harness.tables.columns import split_of
 from harness.tables.names import make_names
+from harness.tables.slices import named_slice
 from harness.tables.table import Format, Table, filter_tidy
 from harness.tables.text import split_name
 from harness.tables.view import View, choose_averaging, choose_protocol
 
 if TYPE_CHECKING:
+    from harness.api.slice_records import Chosen
     from harness.records.schema import Record
+    from harness.scoring.sources import Sources
     from harness.specs import Averaging
     from harness.tables.eval_results import EvalDocument
 
@@ -47,18 +50,22 @@ class LeaderboardArguments:
     data_root: Path
     columns: tuple[str, ...] | None = None
     out: Path | None = None
+    point_slice: str | None = None
 
     def view(self, host: Host, warn: Callable[[str], None]) -> View:
         """The options that say what a table shows, without a protocol and its average: the records decide."""
         chosen = self.reported
         if self.rank_reported and not chosen:
             chosen = (ALL_KNOWN,)
+        reported = read_chosen(host, chosen, warn)
+        if reported and self.point_slice:
+            reported = reported.of_slice(self.point_slice)
         return View(
             alphas=self.alphas,
             localizers=self.localizers,
             parameter=self.parameter,
             has_details=True,
-            reported=read_chosen(host, chosen, warn),
+            reported=reported,
             ranks_reported=self.rank_reported,
         )
 
@@ -116,22 +123,29 @@ class Leaderboard:
 
 
 def _choose_numbers(
-    host: Host, arguments: LeaderboardArguments, warn: Callable[[str], None]
-) -> tuple[Results, Sequence[Record], View]:
+    host: Host, arguments: LeaderboardArguments, sources: Sources, warn: Callable[[str], None]
+) -> tuple[Results, Chosen, View]:
     """The folders' cells, the records of the table, and the view with a protocol, an average and names."""
+    from harness.api.slice_records import choose_slice
+
     kind = CATALOGUE[arguments.table]
     view = arguments.view(host, warn)
     kind.check(view)
     results = read_folders(arguments.folders)
     for line in results.warnings():
         warn(line)
+    chosen = choose_slice(host, arguments.point_slice, arguments.choose(results.records), results, sources)
+    for line in chosen.lines:
+        warn(line)
     # From all records, though some tables show a part of them.
-    view = replace(view, names=make_names(results.records, results.reasons))
-    records = kind.relevant(arguments.choose(results.records), arguments.parameter)
+    of_slice = {record.cell.id: record for record in chosen.records}
+    every = [of_slice.get(record.cell.id, record) for record in results.records]
+    view = replace(view, names=make_names(every, results.reasons))
+    records = kind.relevant(chosen.records, arguments.parameter)
     view.check(records)
     protocol = choose_protocol(records, arguments.protocol)
     averaging = choose_averaging(records, protocol, arguments.averaging, host.protocols)
-    return results, records, replace(view, protocol=protocol, averaging=averaging)
+    return results, replace(chosen, records=records), replace(view, protocol=protocol, averaging=averaging)
 
 
 @dataclass(frozen=True)
@@ -160,13 +174,16 @@ def make_eval_results(
     from harness.scoring.sources import Sources
     from harness.tables.eval_results import eval_documents
 
-    if arguments.table != "overall" or arguments.columns:
-        raise UserError("--format eval-results: has a form of its own; leave out --table and --columns")
+    if arguments.table != "overall" or arguments.columns or arguments.point_slice:
+        raise UserError(
+            "--format eval-results: has a form of its own, of all points; leave out --table, --columns and "
+            "--slice"
+        )
     measured = replace(arguments, reported=(), rank_reported=False)
-    results, records, view = _choose_numbers(host, measured, warn)
     sources = Sources(host, arguments.data_root, arguments.dataset_places)
+    results, chosen, view = _choose_numbers(host, measured, sources, warn)
     view = with_seed_intervals(host, view, results.folder_of, sources)
-    documents, left_out = eval_documents(records, view)
+    documents, left_out = eval_documents(chosen.records, view)
     if not documents:
         raise SeveralErrors([*left_out, "no row to export: run whole splits, without --limit"])
     for line in left_out:
@@ -186,8 +203,8 @@ def make_leaderboard(host: Host, arguments: LeaderboardArguments, warn: Callable
     from harness.scoring.sources import Sources
 
     kind = CATALOGUE[arguments.table]
-    results, records, view = _choose_numbers(host, arguments, warn)
-    sources = Sources(host, arguments.data_root, arguments.dataset_places)
+    sources = Sources(host, arguments.data_root, arguments.dataset_places, arguments.point_slice or "")
+    results, of_slice, view = _choose_numbers(host, arguments, sources, warn)
     tested_view, finder = with_places(host, view, results.folder_of, sources)
     if kind.has_predictions and not arguments.finds_places:
         raise UserError(f"--table {kind.name} is made of what --no-places leaves out; give one of them")
@@ -198,11 +215,12 @@ def make_leaderboard(host: Host, arguments: LeaderboardArguments, warn: Callable
     if is_for_people:
         view = with_seed_intervals(host, view, results.folder_of, sources)
     try:
-        tables = kind.tables(records, view)
+        tables = kind.tables(of_slice.records, view)
     finally:
         # They may be why there is no table.
         for line in place_warnings(finder):
             warn(line)
+    tables = [named_slice(table, arguments.point_slice or "") for table in tables]
     chosen = [arguments.filter(table) for table in tables]
     if arguments.columns and is_for_people:
         chosen = choose_columns(chosen, arguments.columns)
@@ -210,4 +228,5 @@ def make_leaderboard(host: Host, arguments: LeaderboardArguments, warn: Callable
         chosen, lines = choose_tidy_columns(chosen, arguments.columns)
         for line in lines:
             warn(line)
-    return Leaderboard(chosen, results.is_complete and not finder.problems)
+    is_complete = results.is_complete and of_slice.is_complete and not finder.problems
+    return Leaderboard(chosen, is_complete)

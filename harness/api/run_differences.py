@@ -35,6 +35,7 @@ class CompareArguments:
     datasets: tuple[str, ...] | None
     data_root: Path
     out: Path | None = None
+    point_slice: str | None = None
 
     def check(self) -> None:
         """Raises `UserError` for numbers of runs, protocols and localizers that do not go together."""
@@ -84,7 +85,7 @@ def compare_runs(host: Host, arguments: CompareArguments, warn: Callable[[str], 
         UserError: a run is not there, options do not go together, or nothing can be compared.
     """
     from harness.records.runs import read_run
-    from harness.scoring.sources import Sources
+    from harness.scoring.sources import NoSuchSlice, Sources
 
     arguments.check()
     runs = [read_run(text, arguments.results) for text in arguments.runs]
@@ -92,11 +93,14 @@ def compare_runs(host: Host, arguments: CompareArguments, warn: Callable[[str], 
     damaged: list[str] = []
     for run in runs:
         damaged += run.damaged
-    sources = Sources(host, arguments.data_root, arguments.datasets or ())
+    sources = Sources(host, arguments.data_root, arguments.datasets or (), arguments.point_slice or "")
     comparisons: list[Comparison] = []
     for cell_a, cell_b in cell_pairs:
         try:
             comparisons += _compare_cells(host, sources, cell_a, cell_b, arguments)
+        except NoSuchSlice as error:
+            # Nothing is missing: other datasets have the slice, and this one has none.
+            notes.append(str(error))
         except BenchError as error:
             # The other cells are compared all the same.
             damaged.append(str(error))
@@ -104,7 +108,7 @@ def compare_runs(host: Host, arguments: CompareArguments, warn: Callable[[str], 
     # Both runs may lie in one folder, and cells of one missing dataset have the same problem.
     damaged = list(dict.fromkeys(damaged))
     if not comparisons:
-        raise SeveralErrors(damaged)
+        raise SeveralErrors(damaged or dict.fromkeys(notes))
     for line in (*notes, *damaged):
         warn(line)
     return Differences(comparisons, not damaged)

@@ -15,6 +15,7 @@ from harness.cli.options import (
     data_root,
     dataset_folders,
     number_range,
+    slice_option,
     typed_arguments,
     warn_of_large_alphas,
 )
@@ -53,6 +54,7 @@ from harness.plugins.host import Host
     metavar="NAME[,NAME]",
     help="For both, or one each; each method's own otherwise.",
 )
+@slice_option
 @option(
     "--top",
     type=click.IntRange(min=0),

@@ -17,6 +17,7 @@ from harness.cli.options import (
     data_root,
     number_range,
     results_folders,
+    slice_option,
     typed_arguments,
 )
 from harness.cli.progress import waiting
@@ -40,6 +41,7 @@ _TABLE_HELP = "; ".join(f"{kind.name}: {kind.description}" for kind in KINDS)
     epilog=examples(
         "bench leaderboard results",
         "bench leaderboard results --table per-category --alphas 0.1",
+        "bench leaderboard results --table per-category --slice geometry-aware",
         "bench leaderboard results --format csv",
         "bench leaderboard results --columns method,spair-71k@0.10 -o table.tex",
         "bench leaderboard results --reported mine.csv",
@@ -79,6 +81,7 @@ _TABLE_HELP = "; ".join(f"{kind.name}: {kind.description}" for kind in KINDS)
 @averaging_option("The protocol's own unless said; csv and json have all unless said.")
 @option("--alphas", type=CommaList(number_range), metavar="A,B", help="Only these thresholds.")
 @option("--localizers", type=CommaList(), metavar="A,B", help="Only these localizers.")
+@slice_option
 @reported_option
 @option("--rank-reported", is_flag=True, help="The same, ranked among the measured rows.")
 @option(

@@ -16,6 +16,7 @@ from harness.cli.option_names import option
 from harness.errors import UserError
 from harness.isolation.time_limit import MOST_SECONDS
 from harness.plugins.host import Host
+from harness.records.slices import POINT_SLICES
 from harness.running.parameters import IntegerRule, read_integers
 from harness.specs import AVERAGINGS, read_alpha
 from harness.sweep import Shard
@@ -85,6 +86,16 @@ class CommaList(_ParamType):
 def averaging_option(help_text: str) -> Callable[[Command], Command]:
     """Makes the option `--averaging`, None where the user says nothing."""
     return option("--averaging", type=click.Choice(AVERAGINGS), help=help_text)
+
+
+def slice_option(command: Command) -> Command:
+    """The option `--slice`, None where the user says nothing."""
+    return option(
+        "--slice",
+        "point_slice",
+        type=click.Choice(POINT_SLICES),
+        help="Only points that look like another one of the target count, from stored predictions.",
+    )(command)
 
 
 def warn_of_large_alphas(

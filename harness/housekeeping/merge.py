@@ -30,7 +30,8 @@ from harness.records.predictions import PREDICTIONS, merge_tables, merge_with_tr
 from harness.records.results import nothing_finished
 from harness.records.runs import StoredCell
 from harness.records.schema import LocalizerInfo, Record
-from harness.records.truth_columns import has_truth
+from harness.records.slices import GEOMETRY_AWARE
+from harness.records.truth_columns import POINT_SLICE, has_truth
 from harness.records.unfinished import unfinished_cells
 from harness.scoring.criteria import Criterion, criteria_of, merge_criteria, protocol_name
 from harness.scoring.rescore import with_scores
@@ -377,6 +378,7 @@ class _Merger:
         truths = _Truths(self._sources)
         check_truth(parts, truths.of_part)
         predictions = truths.merge(parts)
+        self._merged.notes += _lost_slices(parts, predictions)
         draft = join_records(parts, job.all_failed, predictions, job.folder.name)
         self._check_gap(draft, draft.localizers, job.parts)
         path = job.folder / PREDICTIONS
@@ -433,6 +435,22 @@ class _Truths:
                 raise UserError(f"{parts[0].record.cell.id}: {error}; run the cell again") from error
         whole = next(part for part in parts if not has_truth(part.predictions))
         return add_truth(merge_tables(tables), self.of_part(whole))
+
+
+def _columns_of(part: Part) -> Sequence[str]:
+    return part.predictions.column_names if part.predictions is not None else ()
+
+
+def _lost_slices(parts: Sequence[Part], merged: pa.Table) -> list[str]:
+    """A line where parts say which points are in a slice, and their whole does not, as one part cannot."""
+    lacking = [part for part in parts if POINT_SLICE not in _columns_of(part)]
+    if POINT_SLICE in merged.column_names or not 0 < len(lacking) < len(parts):
+        return []
+    (other, *_) = lacking
+    return [
+        f"{other.folder}: of an earlier version, which does not say which points look alike; the merged cell "
+        f"has no slice {GEOMETRY_AWARE} until 'bench rescore' adds it from the dataset"
+    ]
 
 
 def _is_same(there: Part, record: Record, predictions: pa.Table) -> bool:

@@ -22,6 +22,12 @@ GEOMETRY_AWARE_SHARED = "geometry-aware-shared"
 
 POINT_SLICES = (GEOMETRY_AWARE, GEOMETRY_AWARE_SHARED)
 
+POINT_SLICE_TEXTS = {
+    GEOMETRY_AWARE: "points that look like another one of the target",
+    GEOMETRY_AWARE_SHARED: "points that look like another one that both pictures of the pair show",
+}
+"""What is in each slice of points."""
+
 _ENDING = "_variation"
 """End of SPair-71k's labels, which tables leave out."""
 
@@ -64,3 +70,21 @@ def category_of(name: str) -> str | None:
     """The category of a slice of one; None for other slices."""
     label, value = split_slice(name)
     return value if label == CATEGORY else None
+
+
+def points_in(point_slice: str, name: str) -> str:
+    """A slice of pairs where only the points of another slice count.
+
+    `geometry-aware` of all pairs, `geometry-aware, category=cat` of a category's. The name itself where all
+    points count.
+    """
+    if not point_slice:
+        return name
+    return point_slice if name == ALL else f"{point_slice}, {name}"
+
+
+def pairs_in(point_slice: str, name: str) -> str:
+    """The slice of pairs that `points_in` made a name of."""
+    if not point_slice:
+        return name
+    return ALL if name == point_slice else name.removeprefix(f"{point_slice}, ")

@@ -13,7 +13,7 @@ from harness.records.coverage import coverage_notes
 from harness.records.labels import label_without
 from harness.records.runs import StoredCell
 from harness.records.slices import category_of
-from harness.scoring.correctness import correct_keypoints, image_numbers
+from harness.scoring.correctness import correct_keypoints, counted_points, image_numbers
 from harness.scoring.criteria import Criterion
 from harness.scoring.pck import count_per_pair
 from harness.scoring.points import Points
@@ -90,6 +90,7 @@ class Comparison:
         images: (P, 2) numbers of source and target image; an image and its mirror image are one.
         categories: of each pair.
         slices: name -> (P,) bool, `all` first.
+        point_slice: the slice of points that alone count; empty where all do.
     """
 
     side_a: Side
@@ -105,6 +106,7 @@ class Comparison:
     images: np.ndarray
     categories: Sequence[str]
     slices: Mapping[str, np.ndarray]
+    point_slice: str = ""
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -171,11 +173,15 @@ def compare(side_a: Side, side_b: Side, predicted_a: Predicted, predicted_b: Pre
     truth = predicted_a.truth
     # One run may be limited, or have failed pairs: only what both predicted can be compared.
     common = [pair_id for pair_id in points_a if pair_id in points_b]
+    left_out = (len(points_a) - len(common), len(points_b) - len(common))
     names = f"{side_a.cell.record.cell.id} and {side_b.cell.record.cell.id}"
     if not common:
         raise UserError(f"{names}: no pair was predicted in both; run the cells again without --limit")
     if not are_equal(truth, predicted_b.truth, common):
         raise UserError(f"{names} were run on different data of one name; run one of them again")
+    common = [pair_id for pair_id in common if pair_id in truth.counted_pairs]
+    if not common:
+        raise UserError(f"{names}: no pair of both has a point of slice {truth.only}; run more pairs")
     criteria = (side_a.criterion, side_b.criterion)
     lacking = {pair_id: reason for item in criteria for pair_id, reason in _lacking(truth, item).items()}
     pair_ids = tuple(pair_id for pair_id in common if pair_id not in lacking)
@@ -183,14 +189,15 @@ def compare(side_a: Side, side_b: Side, predicted_a: Predicted, predicted_b: Pre
         protocols = listed(sorted({criterion.protocol.name for criterion in criteria}))
         raise UserError(f"{names}: no pair can be scored under {protocols}: {lacking[common[0]]}")
     # Both sides have the same valid keypoints of a pair, so that numbers of A serve B as well.
-    pair_of = points_a.of_pairs(pair_ids).pair_of
-    is_right_a = _correct(side_a, truth, points_a, pair_ids)
-    is_right_b = _correct(side_b, truth, points_b, pair_ids)
+    of_pairs = points_a.of_pairs(pair_ids)
+    is_counted = counted_points(truth, of_pairs)
+    pair_of = of_pairs.pair_of[is_counted]
+    is_right_a = _correct(side_a, truth, points_a, pair_ids)[is_counted]
+    is_right_b = _correct(side_b, truth, points_b, pair_ids)[is_counted]
     right_a, total = count_per_pair(is_right_a, pair_of, len(pair_ids))
     right_b, _ = count_per_pair(is_right_b, pair_of, len(pair_ids))
     only_a, _ = count_per_pair(is_right_a & ~is_right_b, pair_of, len(pair_ids))
     only_b, _ = count_per_pair(is_right_b & ~is_right_a, pair_of, len(pair_ids))
-    left_out = (len(points_a) - len(common), len(points_b) - len(common))
     return Comparison(
         side_a=side_a,
         side_b=side_b,
@@ -205,6 +212,7 @@ def compare(side_a: Side, side_b: Side, predicted_a: Predicted, predicted_b: Pre
         images=image_numbers(truth, pair_ids),
         categories=[truth.categories[number] for number in truth.numbers(pair_ids)],
         slices=_slices(truth, pair_ids),
+        point_slice=truth.only,
     )
 
 

@@ -104,11 +104,11 @@ def _threshold_lengths(
 
 
 def scorable_points(truth: Truth, points: Points, criterion: Criterion) -> Points:
-    """The points of those pairs that can be scored under a criterion."""
+    """The points of those pairs that can be scored under a criterion: with a length, and a point to count."""
     lacking = lacking_pairs(truth, criterion)
-    if not lacking:
+    if not lacking and not truth.only:
         return points
-    return points.of_pairs([pair_id for pair_id in points if pair_id not in lacking])
+    return points.of_pairs(truth.counted_pairs.intersection(points) - lacking.keys())
 
 
 def count_correct(
@@ -118,7 +118,14 @@ def count_correct(
     `correct_keypoints`.
     """
     is_right = correct_keypoints(truth, points, criterion, fed)
-    return count_per_pair(is_right, points.pair_of, len(points))
+    is_counted = counted_points(truth, points)
+    return count_per_pair(is_right[is_counted], points.pair_of[is_counted], len(points))
+
+
+def counted_points(truth: Truth, points: Points) -> np.ndarray:
+    """Returns (keypoints of all pairs,) bool: those that count."""
+    is_counted: np.ndarray = truth.is_counted[truth.rows(truth.numbers(points.pair_ids))]
+    return is_counted
 
 
 def count_in_point_slices(
@@ -127,7 +134,7 @@ def count_in_point_slices(
     """Slice of points -> its points in each pair, correct ones and all; without slices that have none. See
     `correct_keypoints`.
     """
-    if not truth.point_slices:
+    if not truth.point_slices or truth.only:
         return {}
     is_right = correct_keypoints(truth, points, criterion, fed)
     rows = truth.rows(truth.numbers(points.pair_ids))

@@ -38,14 +38,22 @@ class Predicted:
         return select_points(self.truth, self.predictions, localizer, self.path)
 
 
+class NoSuchSlice(UserError):
+    """A cell's data have no point of the slice that was asked for."""
+
+
 class Sources:
     """Finds the truth of cells and the splits that they were run on; each split is read once.
 
     Args:
         places: `NAME=PATH` for datasets that are not in their usual folder below `data_root`.
+        point_slice: the slice of points that alone count; empty for all points.
     """
 
-    def __init__(self, host: Host, data_root: Path, places: Sequence[str] = ()) -> None:
+    def __init__(
+        self, host: Host, data_root: Path, places: Sequence[str] = (), point_slice: str = ""
+    ) -> None:
+        self._point_slice = point_slice
         self._choices: dict[str, list[DatasetChoice]] = {}
         for choice in map(DatasetChoice.parse, places):
             if not choice.path:
@@ -65,6 +73,7 @@ class Sources:
         Raises:
             DamagedResult: the file is damaged, or not that of the record.
             UserError: a dataset is needed and missing, or not the one that the cell was run on.
+            NoSuchSlice: it has no point of the slice that alone counts.
         """
         path = folder / PREDICTIONS
         if not path.exists():
@@ -77,7 +86,24 @@ class Sources:
             raise DamagedResult(str(error)) from error
         if truth is None or (prefers_named and _dataset_of(record) in self._choices):
             truth = truth_of(self.split(record))
-        return Predicted(path, predictions, truth)
+        predicted = Predicted(path, predictions, truth)
+        return self._in_slice(predicted, record) if self._point_slice else predicted
+
+    def _in_slice(self, predicted: Predicted, record: Record) -> Predicted:
+        """The predictions with a truth of which only the points of the slice count. Raises `UserError`."""
+        predicted, problem = self.with_point_slices(predicted, record)
+        if problem:
+            raise UserError(f"slice {self._point_slice}: {problem}")
+        slices = predicted.truth.point_slices
+        if slices and self._point_slice in slices and slices[self._point_slice].any():
+            return replace(predicted, truth=replace(predicted.truth, only=self._point_slice))
+        reason = "none of its points is in it"
+        if slices is None:
+            reason = f"dataset {record.cell.dataset} does not say which points look alike"
+        elif slices:
+            other = next(iter(slices))
+            reason = f"it has {other}; give --slice {other}"
+        raise NoSuchSlice(f"slice {self._point_slice}: {record.cell.id} has none: {reason}")
 
     def with_point_slices(self, predicted: Predicted, record: Record) -> tuple[Predicted, str]:
         """Predictions with a truth that knows slices of points, which files of earlier versions do not say.

@@ -41,6 +41,8 @@ class Truth:
             picture and its mirror image. Raises `DataError` where a picture is missing or has none.
         point_slices: name -> (N,) bool: slices of points, not of pairs; None where nobody says them, as in a
             file of an earlier version.
+        only: the slice of points that alone count; empty where all do. Lengths that alpha multiplies are
+            those of all points.
     """
 
     dataset: str
@@ -57,6 +59,22 @@ class Truth:
     labels: tuple[Mapping[str, Scalar], ...]
     identify: Callable[[int], tuple[str, str]]
     point_slices: Mapping[str, np.ndarray] | None = None
+    only: str = ""
+
+    @cached_property
+    def is_counted(self) -> np.ndarray:
+        """(N,) bool: the points that count."""
+        if self.only:
+            return (self.point_slices or {})[self.only]
+        return np.ones(len(self.keypoint_ids), dtype=bool)
+
+    @cached_property
+    def counted_pairs(self) -> frozenset[str]:
+        """The pairs with a point that counts."""
+        if not self.only:
+            return frozenset(self.pair_ids)
+        numbers = np.flatnonzero(np.add.reduceat(self.is_counted, self.starts[:-1]))
+        return frozenset(self.pair_ids[number] for number in numbers)
 
     @cached_property
     def number_of(self) -> Mapping[str, int]:

@@ -14,7 +14,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from harness.messages import counted
-from harness.records.slices import category_of
+from harness.records.slices import POINT_SLICE_TEXTS, category_of, pairs_in, points_in
 from harness.scoring.averages import slice_columns, weigh_pairs
 from harness.scoring.bootstrap import (
     LEAST_IMAGES,
@@ -112,7 +112,7 @@ def _rows(comparison: Comparison, averaging: Averaging) -> list[TidyRow]:
             "split": cell.split,
             "seed": comparison.seed,
             "averaging": averaging,
-            "slice": name,
+            "slice": points_in(comparison.point_slice, name),
             "alpha": comparison.alphas[number],
             **_side_values(comparison),
             "pck_a": _percent(pck[0, column]),
@@ -202,7 +202,7 @@ def render_differences(
         titles = (comparison.side_a.title, comparison.side_b.title)
         groups.setdefault(titles, []).append(number)
     averagings = {asked or comparison.averaging for comparison in comparisons}
-    sections = [_caption(averagings, all_rows)]
+    sections = [_slice_sentence(comparisons) + _caption(averagings, all_rows)]
     if format == "text":
         sections = [wrap_text(sections[0].strip(), FILE_WIDTH if is_file else terminal_width()) + "\n"]
     least = least_adjusted(all_rows)
@@ -239,6 +239,12 @@ def _averaging_note(comparison: Comparison, asked: Averaging | None, *, is_only:
     if asked is None and own_b != comparison.averaging:
         return f"Both: mean {averaging}, as of A's protocol; that of B's is mean {averaging_text(own_b)}."
     return "" if is_only else f"Both: mean {averaging}."
+
+
+def _slice_sentence(comparisons: Sequence[Comparison]) -> str:
+    """Says which points count, where not all do."""
+    names = dict.fromkeys(comparison.point_slice for comparison in comparisons)
+    return "".join(f"Slice {name}: only {POINT_SLICE_TEXTS[name]} count. " for name in names if name)
 
 
 def _caption(averagings: Collection[Averaging], rows: Sequence[TidyRow]) -> str:
@@ -289,14 +295,15 @@ def _texts(comparison: Comparison, row: TidyRow, least: float) -> tuple[str, ...
         least: the least adjusted p-value that the draws can give.
     """
     note = "partial" if comparison.notes else ""
-    if row["slice"] == "all":
+    name = pairs_in(comparison.point_slice, str(row["slice"]))
+    if name == "all":
         note = "; ".join(comparison.notes)
     interval = NOTHING
     if row["low"] is not None:
         interval = f"{difference_cell(row['low'])} to {difference_cell(row['high'])}"
     return (
         split_name(str(row["dataset"]), str(row["split"])),
-        category_of(str(row["slice"])) or str(row["slice"]),
+        category_of(name) or name,
         alpha_text(float(str(row["alpha"]))),
         number_cell(row["pck_a"]),
         number_cell(row["pck_b"]),

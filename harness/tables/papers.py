@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.records.labels import label_without
 from harness.records.schema import Score
+from harness.records.slices import ALL
 from harness.specs import Averaging
 from harness.tables.columns import Column
 from harness.tables.method_names import PRECISION
@@ -111,6 +112,18 @@ class ReportedNumbers:
     def papers(self) -> list[str]:
         """The papers, each once."""
         return list(dict.fromkeys(method.source for method in self.methods))
+
+    def of_slice(self, name: str) -> ReportedNumbers:
+        """The numbers that were printed of a slice, as if its points were all there are."""
+        methods = []
+        for method in self.methods:
+            values = {column: value for column, value in method.values.items() if column.slice == name}
+            if values:
+                whole = {column: column._replace(slice=ALL) for column in values}
+                changes = {whole[column]: value for column, value in values.items()}
+                tables = {whole[column]: method.tables[column] for column in values}
+                methods.append(replace(method, values=changes, tables=tables))
+        return ReportedNumbers(tuple(methods))
 
     def tidy_rows(self, dataset: str | None = None) -> list[TidyRow]:
         """The printed numbers, or those of one dataset, as tidy rows; what papers do not say is null."""

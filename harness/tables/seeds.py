@@ -16,6 +16,7 @@ from harness.messages import counted
 from harness.records.coverage import coverage_notes
 from harness.records.labels import seedless_label
 from harness.records.schema import Record, Score, seconds_per_pair, status_text
+from harness.records.slices import POINT_SLICES
 from harness.tables.text import NOTHING, split_name
 from harness.tables.tuning import merged_tuned_on
 
@@ -172,10 +173,11 @@ def _protocol_of(records: Sequence[Record], localizer: str, view: View) -> str:
 
 def _basis(record: Record, localizer: str, protocol: str) -> object:
     """What numbers of two seeds must have in common to be averaged: pairs, and parameters."""
+    # Records of earlier versions lack slices of points, on the same pairs.
     sizes = frozenset(
         (score.slice, score.pairs, score.keypoints)
         for score in record.scores
-        if score.localizer == localizer and score.protocol == protocol
+        if score.localizer == localizer and score.protocol == protocol and score.slice not in POINT_SLICES
     )
     failed = frozenset(
         failure.pair_id for failure in record.failures if failure.concerns(localizer, protocol)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +150,21 @@ def test_the_mean_of_seeds_has_the_slice():
     assert 100 * scores["geometry-aware", 0.1].value == pytest.approx(75.0)
     few = score_seeds([(truth, points)] * 2, CRITERION, FED, "image", ["all"])
     assert {name for name, _ in few} == {"all"}
+
+
+@pytest.mark.parametrize("threshold", ["image", "points"])
+def test_where_the_slice_alone_counts_its_numbers_are_those_of_all(threshold):
+    index = a_split()
+    truth = truth_of(index)
+    only = replace(truth, only="geometry-aware")
+    # Lengths are those of all points: of a slice's own, the extent of p2's would be none.
+    criterion = replace(CRITERION, threshold=threshold)
+    whole, _ = score_all(truth, predictions_of(index), [criterion], FED, Path("x"))
+    alone, _ = score_all(only, predictions_of(index), [criterion], FED, Path("x"))
+    kept = ("averaging", "pck", "pairs", "keypoints", "images")
+    rows = [[getattr(score, name) for name in kept] for score in whole if score.slice == "geometry-aware"]
+    assert rows == [[getattr(score, name) for name in kept] for score in alone if score.slice == "all"]
+    assert {score.slice for score in alone} == {"all", "category=cat"}
 
 
 def test_an_unknown_slice_in_a_file_is_one_line(tmp_path):
