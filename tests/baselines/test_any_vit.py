@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 
+import PIL.Image
 import pytest
 import torch
 import torch.nn.functional as F
 import transformers
 from support.any_vision_transformers import LAYERS, NATIVE, NETWORKS, PATCH, PREFIX, own_states, save_any
+from support.photos import draw
 
+from baselines.methods import vit
 from baselines.networks.loading import quiet
 from baselines.networks.pixels import normalize_pixels
+from baselines.sources import DINOV2
 from baselines.vit.any_backbone import AnyVisionTransformer
 from baselines.vit.backbone import PROJECTIONS
 from baselines.vit.families import FAMILIES, AnyCard
 from harness.errors import UserError
+from harness.frames import Frame, PatchGrid, Size
+from harness.preprocess import padded, prepared_batch, stretched
+from harness.specs import ImageRequest, MakeContext
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -163,6 +171,58 @@ def test_pixels_are_normalised_as_the_folder_says(networks, tmp_path):
         path.write_text(json.dumps({"image_mean": 0.5, "image_std": 0.5, **damaged}))
         with pytest.raises(UserError, match=r"preprocessor_config\.json: "):
             AnyCard.of(folder)
+
+
+def test_families_have_the_statistics_of_their_pictures(networks):
+    half = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    clip = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+    others = {"clip": clip, "whole-clip": clip} | dict.fromkeys(
+        ("siglip", "whole-siglip", "siglip2", "beit"), half
+    )
+    for kind, (folder, _) in networks.items():
+        card = AnyCard.of(folder)
+        expected = others.get(kind, ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+        assert (card.mean, card.std) == expected, kind
+
+
+def test_patches_in_another_order_are_no_plain_transformer(networks, monkeypatch):
+    from transformers.models.aimv2.modeling_aimv2 import Aimv2VisionEmbeddings
+
+    own = Aimv2VisionEmbeddings.forward
+    monkeypatch.setattr(Aimv2VisionEmbeddings, "forward", lambda self, pixels: own(self, pixels).flip(1))
+    with pytest.raises(UserError, match="does not make one token of each of the 4 x 4 patches"):
+        AnyVisionTransformer(networks["aimv2"][0], NATIVE)
+
+
+def test_the_extractor_is_what_its_parameters_say(networks, tmp_path):
+    """By hand: padded or stretched, size, layer, facet and stride."""
+    draw(tmp_path / "a.png", 3)
+    request = ImageRequest(PIL.Image.open(tmp_path / "a.png"), "a", "blob")
+    lanczos = PIL.Image.Resampling.LANCZOS
+    folder = networks["clip"][0]
+    for changed, prepare, frame in (
+        (
+            {"layer": 1, "facet": "key", "size": 48},
+            partial(padded, side=48, resample=lanczos),
+            Frame.padded(request.size, 48),
+        ),
+        (
+            {"resize": "stretched", "stride": 0.5},
+            partial(stretched, size=(32, 32), resample=lanczos),
+            Frame.stretched(request.size, Size(32, 32)),
+        ),
+    ):
+        params = {**vit.EXTRACTOR.params, **changed}
+        context = MakeContext(params=params, weights={DINOV2: folder})
+        (feature_map,) = vit.EXTRACTOR.make(context).extract([request])
+        side, stride = frame.size.width, int(PATCH * params["stride"])
+        backbone = AnyVisionTransformer(folder, side, stride)
+        pixels = prepared_batch([request], prepare, backbone.device)
+        (expected,) = backbone.features(pixels, params["layer"], params["facet"])
+        assert torch.equal(feature_map.data, expected)
+        assert feature_map.frame == frame
+        assert feature_map.grid == PatchGrid(PATCH, stride)
+        assert vit.EXTRACTOR.fed({DINOV2: folder}, params) == Size(side, side)
 
 
 def test_sizes_are_whole_patches(networks):
