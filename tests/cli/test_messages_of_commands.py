@@ -35,7 +35,7 @@ def test_a_run_ends_with_where_its_results_are(bench, photos, tmp_path):
     done = bench("run", "--methods", "position", "--datasets", f"folder={photos}", "-o", out)
     assert done.status == 0
     last = done.err.splitlines()[-1]
-    assert last.startswith(f"bench: 1 cell in {out}; next: 'bench leaderboard '{out}''")
+    assert last.startswith(f"bench: 1 cell in {out}; next: 'bench leaderboard \"{out}\"'")
     assert (out).is_dir()
 
 
