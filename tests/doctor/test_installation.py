@@ -90,7 +90,7 @@ def test_what_is_missing_comes_with_the_command_that_mends_it(look_over):
     source = found["weights"]["dinov2-base"]
     assert source["detail"].startswith("absent, about 346 MB to fetch, needed by dinov2, ")
     assert source["detail"].endswith(", sd-dino, sd4match-cpm and vit")
-    assert source["remedy"] == "'bench weights fetch dinov2-base --weights-root 'my weights''"
+    assert source["remedy"] == "'bench weights fetch dinov2-base --weights-root \"my weights\"'"
     assert "accept its licence" in found["weights"]["dinov3-vitb16"]["remedy"]
     assert found["datasets"]["spair-71k"]["remedy"] == "'bench data fetch spair-71k --data-root elsewhere'"
 
