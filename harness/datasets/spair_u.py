@@ -1,8 +1,11 @@
 """SPair-U (Mariotti et al., 2025): other keypoints on the test pictures of SPair-71k.
 
 Its archive holds annotations alone, in the form of SPair-71k's: `PairAnnotation/test/<name>.json` are the
-pairs, and `ImageAnnotation`, which is not read here, the same points picture by picture. Pictures and masks
-are SPair-71k's own: `JPEGImages` in the same folder, as a link or a copy, or in `SPair-71k` beside it.
+pairs, and `ImageAnnotation` the same points picture by picture. That is not read here: points, boxes, sizes
+and labels of a pair are in its own file, and what else a picture shows matters only for symmetric keypoints,
+of which no table is known here. (Jamais Vu's program takes points from there, MARCO's from the pairs.)
+Pictures and masks are SPair-71k's own: `JPEGImages` in the same folder, as a link or a copy, or in
+`SPair-71k` beside it.
 
 The pairs are the files that are there, in order of name. Two published programs differ in that: that of
 Jamais Vu reads all files, and MARCO's those that SPair-71k's list of test pairs names as well.
