@@ -24,6 +24,7 @@ def compare(
     protocols: Texts | None = None,
     alphas: Numbers | None = None,
     averaging: str | None = None,
+    point_slice: str | None = None,
     results: FilePath = "results",
     datasets: Texts | None = None,
     data_root: FilePath | None = None,
@@ -37,6 +38,8 @@ def compare(
         protocols: those to compare under; None for the main one of both.
         alphas: thresholds; None for those of the records.
         averaging: kind of average; None for each protocol's own.
+        point_slice: `geometry-aware`: only points that look like another one of the target count; None for
+            all.
         results: the results folder of cells that are named by their id alone.
         datasets: `NAME=PATH` of datasets that do not lie in `data_root`.
         data_root: the folder that holds the datasets' own; None for BENCH_DATA_ROOT, or `data`.
@@ -68,6 +71,7 @@ def compare(
         results=values.read_path(results),
         datasets=None if datasets is None else values.read_datasets("datasets", datasets),
         data_root=values.read_data_root(data_root),
+        point_slice=values.read_point_slice(point_slice),
     )
     compared = compare_runs(load_plugins(), arguments, warn)
     rows = itertools.chain.from_iterable(differences(compared.comparisons, arguments.averaging))

@@ -35,6 +35,7 @@ def leaderboard(
     reported: bool | FilePath | Iterable[FilePath] = False,
     rank_reported: bool = False,
     places: bool = True,
+    point_slice: str | None = None,
     datasets: Texts | None = None,
     data_root: FilePath | None = None,
 ) -> pd.DataFrame:
@@ -52,6 +53,8 @@ def leaderboard(
             numbers, or names of sets (`bench list reported`), instead of all that are known.
         rank_reported: whether they are ranked among the measured rows.
         places: whether rows are told apart by a test, which reads predictions; else by value alone.
+        point_slice: `geometry-aware`: only points that look like another one of the target count; None for
+            all.
         datasets: only these, with places of their own; `NAME=PATH` says where one lies, and chooses nothing.
         data_root: the folder that holds the datasets' own; None for BENCH_DATA_ROOT, or `data`.
 
@@ -80,6 +83,7 @@ def leaderboard(
         reported=reported,
         rank_reported=rank_reported,
         places=places,
+        point_slice=point_slice,
         datasets=datasets,
         data_root=data_root,
     )
@@ -97,6 +101,7 @@ def scores(
     averaging: str | None = None,
     alphas: Numbers | None = None,
     localizers: Texts | None = None,
+    point_slice: str | None = None,
     datasets: Texts | None = None,
     data_root: FilePath | None = None,
 ) -> pd.DataFrame:
@@ -105,6 +110,7 @@ def scores(
     Args:
         folders: the results folder, or several.
         protocol, averaging, alphas, localizers, datasets: only these.
+        point_slice: as in `leaderboard`.
         data_root: the folder that holds the datasets' own; None for BENCH_DATA_ROOT, or `data`.
 
     Returns:
@@ -124,6 +130,7 @@ def scores(
         averaging=averaging,
         alphas=alphas,
         localizers=localizers,
+        point_slice=point_slice,
         datasets=datasets,
         data_root=data_root,
     )
@@ -145,6 +152,7 @@ def _make_tables(
     reported: bool | FilePath | Iterable[FilePath] = False,
     rank_reported: bool = False,
     places: bool = True,
+    point_slice: str | None = None,
 ) -> Sequence[Table]:
     from harness.api.leaderboard_tables import LeaderboardArguments, make_leaderboard
 
@@ -164,6 +172,7 @@ def _make_tables(
         ties=True,
         datasets=None if datasets is None else values.read_datasets("datasets", datasets),
         data_root=values.read_data_root(data_root),
+        point_slice=values.read_point_slice(point_slice),
     )
     return make_leaderboard(load_plugins(), arguments, warn).tables
 

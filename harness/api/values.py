@@ -15,6 +15,7 @@ from harness.api.lists import cut_paths, split_at_commas
 from harness.errors import UserError, unknown_name
 from harness.files import with_home
 from harness.isolation.time_limit import MOST_SECONDS
+from harness.records.slices import POINT_SLICES
 from harness.running.parameters import IntegerRule, read_integers
 from harness.specs import AVERAGINGS, Averaging, Scalar, read_alpha
 from harness.sweep import Shard
@@ -174,6 +175,11 @@ def read_averaging(value: str | None) -> Averaging | None:
     if value is None:
         return None
     return cast("Averaging", read_choice("averaging", value, AVERAGINGS))
+
+
+def read_point_slice(value: str | None) -> str | None:
+    """A slice of points. Raises `UserError` for an unknown one."""
+    return None if value is None else read_choice("point_slice", value, POINT_SLICES)
 
 
 def read_path(value: FilePath) -> Path:

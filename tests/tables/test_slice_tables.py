@@ -16,7 +16,9 @@ from support.markdown import cells_of_markdown
 from support.photos import draw
 from support.results import put_record
 
+import harness
 from harness.cli import status
+from harness.errors import UserError
 from harness.plugins.loading import load_plugins
 from harness.records.predictions import PREDICTIONS, read_predictions, write_table
 from harness.records.results import read_results
@@ -179,6 +181,18 @@ def test_the_difference_is_that_of_two_counts_by_hand(bench, results):
     text = bench(*words, "--top", 0)
     assert text.out.startswith("Slice geometry-aware: only points that look like another one")
     assert [row[1] for row in cells_of_markdown(text.out)[2:]] == ["all", *sorted(set(a) - {"all"})]
+
+
+def test_python_has_the_same_numbers(bench, results):
+    one = {"localizers": ["bilinear"], "alphas": [0.1], "point_slice": "geometry-aware"}
+    expected = counted_by_hand(results, "bilinear")
+    (shown,) = harness.leaderboard(results, table="per-category", **one)["cat"]
+    assert shown == pytest.approx(expected["cat"], abs=0.05)
+    numbers = harness.scores(results, averaging="image", **one).set_index("slice")["pck"]
+    assert set(numbers["geometry-aware"].round(6)) == {round(expected["all"], 6)}
+    assert set(harness.compare(results, results, **one)["difference"]) == {0.0}
+    with pytest.raises(UserError, match="point_slice"):
+        harness.compare(results, results, point_slice="all")
 
 
 def test_reported_numbers_are_those_of_the_slice(bench, results):
