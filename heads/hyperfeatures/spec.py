@@ -125,12 +125,12 @@ METHODS = (
 )
 
 
-def _source(name: str, file: str, description: str, stand_in: str | None = None) -> WeightSource:
+def _source(name: str, file: str, description: str) -> WeightSource:
     return WeightSource(
         name=name,
         mirrors=("g-luo/diffusion-hyperfeatures",),
         file=f"weights/{file}",
-        stand_in=stand_in,
+        stand_in=f"tiny-{name}",
         training=read_training,
         citation=CITATION,
         description=f"{description}; no licence; read with torch.load(weights_only=True)",
@@ -139,11 +139,7 @@ def _source(name: str, file: str, description: str, stand_in: str | None = None)
 
 WEIGHTS = (
     _source(SOURCE, "aggregation_network.pt", "Hyperfeatures' aggregation network for 11 timesteps"),
-    _source(
-        ONE_STEP,
-        "aggregation_network_one-step.pt",
-        "Hyperfeatures' aggregation network for one pass",
-        stand_in=f"tiny-{ONE_STEP}",
-    ),
+    _source(ONE_STEP, "aggregation_network_one-step.pt", "Hyperfeatures' aggregation network for one pass"),
+    bundled_head(SOURCE, "a small aggregation network for 11 timesteps, trained on keypoints"),
     bundled_head(ONE_STEP, "a small aggregation network for one pass, trained on keypoints"),
 )

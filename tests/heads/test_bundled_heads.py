@@ -13,7 +13,7 @@ from matchers.training.objectives import find_objective
 from matchers.training.record import MatcherRecord
 
 
-@pytest.mark.parametrize("method", [method for method in MODULES if method != "hyperfeatures"])
+@pytest.mark.parametrize("method", MODULES)
 def test_a_head_has_its_source_its_card_and_the_record_of_its_training(method):
     host, card = load_plugins(points=[]), (BUNDLED / "README.md").read_text(encoding="utf-8")
     source = host.weight_sources[host.weight_sources[find_objective(method, MODULES).source].stand_in]
