@@ -43,5 +43,8 @@ def left_out_lines(index: SplitIndex) -> list[str]:
     if index.broken:
         pairs = counted(len(index.broken), "pair")
         name, reason = next(iter(index.broken.items()))
-        lines.append(f"{title}: pictures of {pairs} alone left out; the first, {name}: {reason}")
+        lines.append(
+            f"{title}: {pairs} cannot be read, and pictures that no other pair has are left out; "
+            f"the first, {name}: {reason}"
+        )
     return lines
