@@ -21,7 +21,7 @@ from harness.errors import UserError
 from harness.messages import one_line
 from harness.plugins.loading import load_plugins
 from harness.plugins.version import engine_version
-from harness.running.resolve import ResolvedCell, resolve_cell
+from harness.running.resolve import PROMPT_FILE, ResolvedCell, resolve_cell
 from harness.running.resources import Resources, RunOptions
 from harness.sweep import Cell
 
@@ -160,10 +160,14 @@ def facts_of(resolved: Iterable[ResolvedCell]) -> dict[str, str]:
                 facts[f"the {kind} of {cell.cell.method}"] = version
         for name, localizer in cell.localizers.items():
             facts[f"localizer {name} of {cell.cell.method}"] = localizer.fingerprint
+        # Cells of one run may have different networks and prompt files under one name.
+        models = cell.extractor.spec.weights_params
+        names = {models[parameter]: text for parameter, text in cell.cell.models}
+        names[PROMPT_FILE] = f"{PROMPT_FILE} of {cell.cell.label}"
         for name, hashes in cell.weights.hashes.items():
-            facts[f"the content of weights {name}"] = _digest(hashes)
+            facts[f"the content of weights {names.get(name, name)}"] = _digest(hashes)
         for name, path in cell.weights.paths.items():
-            facts[f"the place of weights {name}"] = str(path)
+            facts[f"the place of weights {names.get(name, name)}"] = str(path)
         if cell.prompt_file:
             facts[f"the place of the prompt of {cell.cell.label}"] = str(cell.prompt_file)
         # Whatever else an id holds.

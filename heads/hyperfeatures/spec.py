@@ -76,7 +76,6 @@ LOCALIZERS = (
         name="argmax-frame",
         make=partial(make_localizer, "heads.hyperfeatures.localizer", "ArgmaxFrame"),
         grid="half-pixel",
-        reads="pixel",
         citation=CITATION,
         description="the most similar pixel of the square that the network is fed (Diffusion Hyperfeatures)",
     ),

@@ -153,6 +153,16 @@ def test_a_name_that_several_pictures_have_is_told(tmp_path):
     path.write_text('{"a": "a cat"}')
     with pytest.raises(UserError, match="'a' is the name of 2 pictures, such as cat-a-0 and cat-a-1"):
         texts_of(path, pictures)
+    # A hash goes before a name, and the dataset's name before that of a file.
+    others = {
+        "1": PictureNames(("2",), ("b",)),
+        "2": PictureNames(("b",), ("1",)),
+        "3": PictureNames(("c",), ()),
+    }
+    path.write_text('{"1": "one", "2": "two", "c": "three"}')
+    assert texts_of(path, others) == {"1": "one", "2": "two", "3": "three"}
+    path.write_text('{"b": "two", "1": "one", "3": "three"}')
+    assert texts_of(path, others) == {"1": "one", "2": "two", "3": "three"}
     path.write_text('{"cat-a-0": "a cat", "1-mirrored": "a cat in a mirror", "elsewhere": "unread"}')
     assert texts_of(path, pictures) == {"1": "a cat", "1-mirrored": "a cat in a mirror"}
 
