@@ -95,7 +95,7 @@ def test_the_command_prints_or_writes_a_file_or_a_folder(bench, results, tmp_pat
     [
         (["-o", "rows.csv"], "eval-results are YAML; name a folder, or a file that ends in .yaml"),
         (["-o", "absent/cards"], "is not a folder; make it first"),
-        (["--columns", "method"], "has a form of its own; leave out --table and --columns"),
+        (["--columns", "method"], "leave out --table, --columns and --slice"),
         (["--table", "per-category"], "has a form of its own"),
     ],
 )
