@@ -120,6 +120,12 @@ def test_the_hash_of_a_measure_knows_the_place_and_the_whole_pixels():
     assert hashes["padded"] == "82651643"
 
 
+def test_each_protocols_comparison_mean_and_alphas():
+    """An error of the length itself counts where MARCO compares (<=), and not where OmniProbe does (<)."""
+    rules = [(each.strict, each.averaging, each.alphas) for each in (MARCO, OMNIPROBE)]
+    assert rules == [(False, "image", (0.01, 0.05, 0.1, 0.15, 0.2)), (True, "category-point", (0.1,))]
+
+
 def test_the_corner_of_a_cell():
     """Seven cells across 98 pixels, five down 70: queries and answers by OmniProbe's own arithmetic."""
     generator = torch.Generator().manual_seed(0)
