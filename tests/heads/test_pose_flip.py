@@ -33,6 +33,7 @@ from harness.specs import (
     PairAnnotations,
 )
 from heads.pose_flip.extractor import MirroredToo, mirrored_request
+from heads.pose_flip.formulas import replaceable, visible_order
 from heads.pose_flip.localizer import PoseFlip
 
 CELLS, SIDE = 12, 48
@@ -87,6 +88,21 @@ def test_a_mirrored_target_is_matched_from_the_mirrored_source():
     plain = WindowSoftmax(1, 0.001)(source, target, POINTS)
     assert torch.equal(flipped.points[3], plain.points[3])
     assert not torch.allclose(flipped.points[:3], plain.points[:3], atol=1)
+
+
+def test_points_are_mirrored_by_the_width_of_the_source():
+    """The same target at twice the size: predictions lie twice as far, and no other cell is found."""
+    target = PIL.ImageOps.mirror(noise(1))
+    small = located(target, (1, 0, 2, -1))
+    large = located(target.resize((2 * SIDE, 2 * SIDE), PIL.Image.Resampling.NEAREST), (1, 0, 2, -1))
+    assert torch.allclose(large.points, 2 * small.points, atol=0.1)
+
+
+def test_a_point_is_replaced_where_its_partner_is_visible_too():
+    is_visible = torch.tensor([True, False, True])
+    assert replaceable([1, 0, 2], is_visible).tolist() == [False, False, True]
+    assert visible_order([1, 0, 2], torch.tensor([True, True, True])) == [1, 0, 2]
+    assert visible_order([1, 0, 2], is_visible) == [0, 1, 2]
 
 
 def test_a_target_like_the_source_is_matched_as_ever():
