@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -260,10 +261,25 @@ def number_from(least: float) -> Callable[[str], float]:
 
 def number_range(text: str) -> float:
     """Reads an alpha, from 0.000001 to 1,000,000. Raises ValueError."""
-    return read_alpha(float(text))
+    return read_alpha(_number(text))
 
 
-number_range.__name__ = "positive number"
+def positive_number(text: str) -> float:
+    """Reads a finite number above 0, such as a rate. Raises ValueError."""
+    number = _number(text)
+    if not 0 < number < math.inf:
+        raise ValueError(f"'{text}' is not a number above 0")
+    return number
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"'{text}' is not a number") from None
+
+
+number_range.__name__ = positive_number.__name__ = "positive number"
 
 
 def data_root(command: Command) -> Command:

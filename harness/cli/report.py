@@ -23,11 +23,14 @@ from harness.cli.options import (
 from harness.cli.progress import waiting
 from harness.cli.reported_option import ReportedCommand, reported_option
 from harness.cli.terminal import print_warning, print_warnings
+from harness.errors import UserError
 from harness.plugins.host import Host
 from harness.records.joining import read_folders
 
 if TYPE_CHECKING:
     from harness.specs import Averaging
+
+_ENDINGS = (".html", ".htm", "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +89,8 @@ def report(host: Host, arguments: ReportArguments) -> int:
 
     # Before the work: a page that cannot be written is refused at once.
     check_place(arguments.out)
+    if arguments.out.suffix.casefold() not in _ENDINGS:
+        raise UserError(f"-o {arguments.out}: the page is HTML; call it {arguments.out.stem}.html")
     results = read_folders(arguments.folders)
     print_warnings(results.problems())
     records = results.records

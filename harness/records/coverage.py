@@ -12,10 +12,6 @@ _MOST_NAMED = 3
 """Most categories that are named one by one."""
 
 
-TOLD = "told which of the target's keypoints are visible"
-"""Marks numbers of a localizer that reads annotations."""
-
-
 def coverage_notes(record: Record, localizer: str, protocol: str = "") -> list[str]:
     """Reasons why numbers are not those of the whole split; none where they are.
 
@@ -39,18 +35,6 @@ def coverage_notes(record: Record, localizer: str, protocol: str = "") -> list[s
     if failed:
         notes.append(failed_pairs(failed))
     return notes
-
-
-def ranking_notes(record: Record, localizer: str, protocol: str) -> list[str]:
-    """Reasons why a row of this record is not ranked: its coverage notes, each with the dataset's name.
-
-    So is one whose predictions depend on more than features and points.
-    """
-    notes = coverage_notes(record, localizer, protocol)
-    info = record.localizers.get(localizer)
-    if info and info.reads_annotations:
-        notes.append(TOLD)
-    return [f"{record.cell.dataset}: {note}" for note in notes]
 
 
 def _limit_note(record: Record, localizer: str, info: LocalizerInfo, counts: Counts) -> str:

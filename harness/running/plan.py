@@ -213,7 +213,7 @@ def _check_learned(sweep: Sweep, host: Host, methods: Sequence[MethodSpec]) -> N
                 learned |= {method.name, prompt}
             elif _reads_file(host, prompt):
                 reading |= {method.name, prompt}
-    _check_files(sweep, learned | reading)
+    _check_files(sweep, host, learned | reading)
     options = {
         f"--trained-on {sweep.trained_on}": sweep.trained_on,
         "--train-timestep": sweep.train_timestep,
@@ -223,7 +223,7 @@ def _check_learned(sweep: Sweep, host: Host, methods: Sequence[MethodSpec]) -> N
             raise UserError(f"{option}: no method of this run has a learned prompt")
 
 
-def _check_files(sweep: Sweep, takers: set[str]) -> None:
+def _check_files(sweep: Sweep, host: Host, takers: set[str]) -> None:
     """Raises `UserError` for a file of something that takes none.
 
     Args:
@@ -234,10 +234,10 @@ def _check_files(sweep: Sweep, takers: set[str]) -> None:
         if name in takers:
             continue
         if name in (sweep.prompts or ()):
-            raise UserError(
-                f"--prompts {name}={files[0]}: no method of this run reads a file for prompt '{name}'; "
-                f"give --prompts {name}"
-            )
+            given = f"--prompts {name}={files[0]}"
+            if _is_learned(host, name) or _reads_file(host, name):
+                raise UserError(f"{given}: no method of this run takes prompt '{name}'; name one that does")
+            raise UserError(f"{given}: prompt '{name}' reads no file; give --prompts {name}")
         raise UserError(
             f"--prompt-file {name}: expected a method of this run with a learned prompt; {choices}"
         )

@@ -12,6 +12,7 @@ from harness.specs import Threshold
 from harness.tables.columns import Column
 from harness.tables.intervals import interval_sentences
 from harness.tables.row import Row
+from harness.tables.row_notes import dataset_title
 from harness.tables.text import NOTHING, averaging_text, split_name
 from harness.tables.view import View
 
@@ -85,7 +86,7 @@ def _threshold_sentence(records: Sequence[Record], protocol: str) -> str:
     for record in records:
         if protocol in record.thresholds:
             kind = record.thresholds[protocol]
-            datasets.setdefault(kind, set()).add(record.cell.dataset)
+            datasets.setdefault(kind, set()).add(dataset_title(record))
     # A protocol's own length, in words, is the same on all datasets.
     if len(datasets) == 1 and not datasets.keys() & {*get_args(Threshold)}:
         return f"Alpha multiplies {next(iter(datasets))}."

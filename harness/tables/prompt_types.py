@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.messages import counted
-from harness.records.coverage import ranking_notes
 from harness.records.schema import Record, Score
 from harness.specs import NO_PROMPT
 from harness.tables.captions import numbers_caption, reported_caption
@@ -15,6 +14,7 @@ from harness.tables.columns import Column, Split, column_of, split_of
 from harness.tables.names import Names
 from harness.tables.papers import ReportedMethod, ReportedNumbers, citation
 from harness.tables.reported import all_tidy_rows, foreign_notes, measured_rows
+from harness.tables.row_notes import ranking_notes
 from harness.tables.seeds import SeedMean, merge_seeds, seeds_sentence
 from harness.tables.table import Table
 from harness.tables.text import NOTHING, REPORTED, alpha_text, split_name

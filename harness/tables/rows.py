@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from harness.records.coverage import ranking_notes
 from harness.records.schema import Record, Score
 from harness.tables.chosen import chosen_remarks
 from harness.tables.columns import Column, column_of, split_of
 from harness.tables.names import Names
 from harness.tables.row import Row
+from harness.tables.row_notes import ranking_notes
 from harness.tables.seeds import SeedMean, merge_seeds
 from harness.tables.text import NOTHING
 from harness.tables.tuning import merged_tuned_on, tuning_remarks

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from harness.errors import UserError
 from harness.messages import counted
-from harness.records.coverage import ranking_notes
 from harness.records.labels import label_without
 from harness.records.schema import Record, Score
 from harness.specs import Scalar
@@ -19,6 +18,7 @@ from harness.sweep import format_value
 from harness.tables.captions import numbers_caption
 from harness.tables.columns import Column, Split, column_of, split_of
 from harness.tables.intervals import number_text
+from harness.tables.row_notes import ranking_notes
 from harness.tables.seeds import merge_seeds, seeds_sentence
 from harness.tables.table import Table
 from harness.tables.text import alpha_text, split_name

@@ -136,7 +136,7 @@ def _check_split(spec: DatasetSpec, option: str, name: str) -> str:
 
 def notes_on_data(data: Data, trained: str) -> list[str]:
     """What a user should know before hours of work: splits that are not whole or look wrong, pairs that are
-    left out, and a missing validation split.
+    left out, a missing validation split, and one that is trained on.
 
     Args:
         trained: what is trained, such as `prompt`.
@@ -154,6 +154,11 @@ def notes_on_data(data: Data, trained: str) -> list[str]:
         notes.append(f"{pairs} cannot be validated and are left out; the first: {pair_id}: {reason}")
     for split in (index, validation):
         notes += notes_on_split(split) if split else ()
+    if validation and validation.manifest == index.manifest:
+        notes.append(
+            f"{index.label} {index.split} is trained on and validated on: the best {trained} is chosen by "
+            "pairs that it learned from; name another split by --validation-split, or none"
+        )
     if validation is None:
         notes.append(f"no validation split; the newest {trained} counts as the best")
     return notes

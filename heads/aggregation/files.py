@@ -12,6 +12,9 @@ from harness.errors import UserError
 from heads.aggregation.network import GROUPS, AggregationNetwork, AggregationShape
 from matchers.backbones.checkpoints import is_whole, load_tensors, read_checkpoint, read_settings
 
+PUBLISHED_CHANNELS = (768, 384)
+"""Channels of the results of the authors' networks: GeoAware-SC and DIY-SC; Diffusion Hyperfeatures."""
+
 
 def load_aggregation(path: Path, group: str | None = None) -> AggregationNetwork:
     """Makes the network of a file of its weights, whatever its sizes.
@@ -32,9 +35,11 @@ def make_aggregation(tensors: Mapping[str, Tensor], path: Path) -> AggregationNe
     """Makes the network of its tensors. Raises `UserError` where they are not one's.
 
     Args:
-        path: their file, whose settings say the groups of its norms; 32 where they say nothing.
+        path: their file, whose settings say the groups of its norms. The authors' files say nothing, and have
+            32.
     """
-    groups = read_settings(path).get("groups", GROUPS)
+    settings = read_settings(path)
+    groups = settings.get("groups", GROUPS)
     if not is_whole(groups) or groups < 1:
         raise UserError(
             f"{path}: setting 'groups' is {groups!r}; it must be a whole number from 1; train it again"
@@ -45,6 +50,13 @@ def make_aggregation(tensors: Mapping[str, Tensor], path: Path) -> AggregationNe
         raise not_this_head(path, f"tensor {error.args[0]} is missing") from error
     except (ValueError, IndexError) as error:
         raise not_this_head(path, str(error)) from error
+    if "groups" not in settings and shape.projection not in PUBLISHED_CHANNELS:
+        # Tensors are the same for any number of groups, and results are not.
+        raise UserError(
+            f"{path}: does not say how many groups its norms have (setting 'groups' of a safetensors file), "
+            f"and its {shape.projection} channels are not a published network's; give the file that "
+            "'bench train' wrote"
+        )
     # The random numbers of a new network are nobody's: those of the run stay as they are.
     with torch.random.fork_rng(devices=()):
         network = AggregationNetwork(shape)

@@ -87,7 +87,7 @@ OBJECTIVE = Objective(
         "reach": "largest distance, in cells, of the way to the match and back from its beginning",
     },
     notes=(
-        "Rates and steps are the authors'. The labels are not: theirs are matches along chains of pictures "
+        "The labels are not the authors': theirs are matches along chains of pictures "
         "whose poses are near, filtered by cycle consistency and by a spherical prototype; ours are matches "
         "of the pair alone, within the objects' masks, that lead back to near where they began. Numbers of "
         "matches and their reach are ours, goals have no noise, and the momentum of the optimiser "

@@ -17,7 +17,7 @@ import click
 
 from harness.cli.examples import examples
 from harness.cli.option_names import option
-from harness.cli.options import data_root, number_range, typed_arguments, weights
+from harness.cli.options import data_root, positive_number, typed_arguments, weights
 from harness.cli.progress import ProgressBar
 from harness.cli.terminal import print_warning
 from harness.errors import NotWritten, UserError
@@ -186,7 +186,7 @@ def _read_settings(texts: tuple[str, ...]) -> dict[str, str]:
 )
 @option("--steps", type=click.IntRange(min=1), help="Steps in all.")
 @option("--batch-size", "batch", old=("--batch",), type=click.IntRange(min=1), help="Pairs of one step.")
-@option("--rate", type=number_range, help="Learning rate of the head.")
+@option("--rate", type=positive_number, help="Learning rate of the head.")
 @option(
     "--backbone-rate",
     type=click.FloatRange(min=0, max=1e6),

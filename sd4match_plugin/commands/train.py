@@ -17,7 +17,7 @@ import click
 
 from harness.cli.examples import examples
 from harness.cli.option_names import option
-from harness.cli.options import data_root, number_range, typed_arguments, weights
+from harness.cli.options import data_root, positive_number, typed_arguments, weights
 from harness.cli.progress import ProgressBar
 from harness.cli.terminal import print_warning
 from harness.errors import NotWritten
@@ -191,7 +191,7 @@ def _setting(
     help="Only N pairs, spread over the categories.",
 )
 @_setting("timestep", click.IntRange(min=0), "Diffusion timestep of the features.")
-@_setting("temperature", number_range, "Of the softmax over the target's positions.")
+@_setting("temperature", positive_number, "Of the softmax over the target's positions.")
 @_setting("kernel", click.IntRange(min=1), "Side in positions of the Gaussian around the true one; odd.")
 @_setting(
     "batch",
@@ -201,8 +201,8 @@ def _setting(
     old=("--batch",),
 )
 @_setting("steps", click.IntRange(min=1), "Steps in all.")
-@_setting("rate", number_range, "Adam's learning rate.")
-@_setting("linear_rate", number_range, "Of the linear layers of sd4match-cpm.")
+@_setting("rate", positive_number, "Adam's learning rate.")
+@_setting("linear_rate", positive_number, "Of the linear layers of sd4match-cpm.")
 @_setting(
     "rate_decay", click.Choice(["constant", "cosine"]), "How the rate goes on; constant is the paper's."
 )

@@ -172,7 +172,7 @@ def test_a_file_where_none_is_read_and_none_where_one_is(seen, bench, photos, tm
     without = bench(*words, "--prompts", "captions").complaint
     assert "prompt 'captions' reads a file of yours: name it, captions=FILE" in without
     needless = bench(*words, "--prompts", "empty=x.json").complaint
-    assert "no method of this run reads a file for prompt 'empty'" in needless
+    assert "prompt 'empty' reads no file; give --prompts empty" in needless
 
 
 def test_a_long_text_is_cut_and_that_is_said(bench, tmp_path):

@@ -204,3 +204,10 @@ def test_a_wrong_category_is_that_of_the_whole_split():
     whole = spec.make(MakeContext(categories=("boat", "cat", "dog")))
     some = spec.make(MakeContext(categories=("boat", "dog"), all_categories=("boat", "cat", "dog")))
     assert some("boat", ()) == whole("boat", ()) == "a photo of a cat"
+
+
+def test_notes_of_a_limited_run_name_the_chosen_pairs(bench, tmp_path):
+    options = ("--methods", "position", "--categories", "cat,house", "--limit", 4, "--out", tmp_path)
+    told = bench("run", *options)
+    assert "shapes/test[cat,house]: limited to 4 of 120 pairs" in told.out
+    assert "(shapes/test[cat,house]: box)" in told.out

@@ -252,3 +252,14 @@ def test_the_coco_file_is_not_overwritten(bench, file):
     done = made(bench, file, coco(), "--per-category", 1, "-o", file)
     assert done.status == 2
     assert "is the COCO file itself" in done.complaint
+
+
+def test_boxes_that_some_annotations_lack_are_told(bench, file):
+    content = coco()
+    del content["annotations"][0]["bbox"]
+    done = made(bench, file, content, "--per-category", 3)
+    assert done.status == 0
+    assert "have the target's bbox: alpha will multiply the picture's size for all of them" in done.err
+    for each in content["annotations"]:
+        each.pop("bbox", None)
+    assert "bbox" not in made(bench, file, content, "--per-category", 3, "-o", file.parent / "b.json").err

@@ -49,11 +49,18 @@ def test_all_sizes_follow_from_the_tensors(shape, tmp_path):
 
 
 def test_a_training_programs_file_is_read(tmp_path):
-    state = AggregationNetwork(AggregationShape((32,), 64, 32)).state_dict()
+    state = AggregationNetwork(AggregationShape((32,), 768, 32)).state_dict()
     torch.save({"step": 3, "aggregation_network": state}, tmp_path / "all.pth")
     assert load_aggregation(tmp_path / "all.pth", "aggregation_network").shape.groups == 32
     torch.save(state, tmp_path / "best_856.PTH")
     assert load_aggregation(tmp_path / "best_856.PTH").shape.channels == (32,)
+
+
+def test_a_small_file_that_does_not_say_its_groups_is_refused(tmp_path):
+    """As tensors alone, it would be taken for one of 32 groups, with other results."""
+    torch.save(AggregationNetwork(AggregationShape((32,), 64, 32, groups=8)).state_dict(), tmp_path / "a.pth")
+    with pytest.raises(UserError, match=r"a\.pth: does not say how many groups its norms have"):
+        load_aggregation(tmp_path / "a.pth")
 
 
 @pytest.mark.parametrize(

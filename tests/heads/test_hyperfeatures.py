@@ -156,11 +156,11 @@ def test_the_authors_file_is_read_without_its_code(three_steps, tmp_path):
     }
     # The groups of a file that does not say them are 32.
     large = AggregationNetwork(
-        AggregationShape(network.shape.channels, 64, 32, repeats=network.shape.repeats, scales=())
+        AggregationShape(network.shape.channels, 384, 32, repeats=network.shape.repeats, scales=())
     )
     torch.save({**whole, "aggregation_network": large.state_dict()}, tmp_path / "theirs.pt")
     extractor = Hyperfeatures(context_of(params, **{SOURCE: tmp_path / "theirs.pt"}), SOURCE)
-    assert extractor.extract([request()])[0].data.shape[0] == 64
+    assert extractor.extract([request()])[0].data.shape[0] == 384
     del whole["aggregation_network"]
     torch.save(whole, tmp_path / "no.pt")
     with pytest.raises(UserError, match=re.escape("mixing_weights is missing")):

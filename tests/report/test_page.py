@@ -361,3 +361,10 @@ def test_a_link_stays_one_and_leads_to_the_page(report, finished_run, tmp_path):
     assert outcome.status == 0
     assert link.is_symlink()
     assert target.read_text(encoding="utf-8") == page != "old"
+
+
+def test_a_page_is_not_written_into_a_file_of_another_kind(bench, finished_run, tmp_path):
+    outcome = bench("report", finished_run / "r", "-o", tmp_path / "page.pdf")
+    assert (outcome.status, outcome.err.count("\n")) == (2, 1)
+    assert "page.pdf: the page is HTML; call it page.html" in outcome.err
+    assert not (tmp_path / "page.pdf").exists()

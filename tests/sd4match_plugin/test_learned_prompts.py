@@ -277,7 +277,7 @@ def test_an_ensemble_has_a_member(value, bench):
 
 
 @pytest.mark.parametrize("method", ["dift", "sd-dino-star"])
-def test_a_timestep_that_the_backbone_lacks_fails_the_cell_at_once(method, bench, tmp_path):
+def test_a_timestep_that_the_backbone_lacks_is_refused_before_the_run(method, bench, tmp_path):
     done = bench("run", "--methods", method, "--timestep", 1000, "--limit", 2, "--out", tmp_path)
-    assert done.status == 1
+    assert done.status == 2
     assert "timesteps 0 to 999" in done.err and "pairs failed" not in done.err

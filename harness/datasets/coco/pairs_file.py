@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,19 @@ def write_pairs(
     if out is None and target.exists() and target.read_bytes() != content:
         raise UserError(f"{target}: is there already and holds something else; name another file with -o")
     put_file(target, content)
+    notes = (*notes, *_note_on_boxes(pairs))
     return WrittenPairs(target, len(pairs), len(writer.paths), tuple(chosen), notes)
+
+
+def _note_on_boxes(pairs: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """A line where some pairs have a box and others have none: numbers need it of all of them."""
+    with_box = sum("target_box" in pair for pair in pairs)
+    if with_box in (0, len(pairs)):
+        return ()
+    return (
+        f"{with_box} of {counted(len(pairs), 'pair')} have the target's bbox: alpha will multiply the "
+        "picture's size for all of them; annotate the others, too, to have it multiply the box's",
+    )
 
 
 def _refuse_same_file(path: Path, target: Path) -> None:
