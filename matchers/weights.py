@@ -7,20 +7,20 @@ from pathlib import Path
 
 from harness.citations import HARNESS
 from harness.errors import UserError
-from harness.specs import WeightSource
+from harness.specs import NetworkTraining, WeightSource
 
 BUNDLED = Path(__file__).parent / "tiny"
 """Folder of the small weights."""
 
 
-def locate_bundled(name: str) -> Callable[[], Path]:
-    """Makes a function that finds a file of the small weights.
+def locate_bundled(name: str, folder: Path = BUNDLED) -> Callable[[], Path]:
+    """Makes a function that finds a file of a folder of small weights.
 
     The function raises `UserError` in an installation without it.
     """
 
     def locate() -> Path:
-        file = BUNDLED / f"{name}.safetensors"
+        file = folder / f"{name}.safetensors"
         if not file.is_file():
             raise UserError(
                 f"weights tiny-{name}: {file} is missing from this installation; "
@@ -32,12 +32,22 @@ def locate_bundled(name: str) -> Callable[[], Path]:
     return locate
 
 
-def bundled_source(name: str, description: str) -> WeightSource:
-    """The source `tiny-NAME`: `NAME.safetensors`, a network that was trained on `shapes`."""
+def bundled_source(
+    name: str,
+    description: str,
+    folder: Path = BUNDLED,
+    training: Callable[[Path], NetworkTraining] | None = None,
+) -> WeightSource:
+    """The source `tiny-NAME`: `NAME.safetensors` of a folder, a network that was trained on `shapes`.
+
+    Args:
+        training: reads what the file says of its training.
+    """
     return WeightSource(
         name=f"tiny-{name}",
         trained_on="shapes",
-        locate=locate_bundled(name),
+        training=training,
+        locate=locate_bundled(name, folder),
         file=f"{name}.safetensors",
         citation=HARNESS,
         description=f"{description}; comes with the package",
