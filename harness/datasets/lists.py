@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import unicodedata
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,21 @@ def read_annotation(path: Path, advice: str = "fetch the dataset again") -> Any:
         raise DataError(f"{path}: {error.strerror or error}; put the file there or {advice}") from error
     except ValueError as error:
         raise DataError(f"{path}: {error}; {advice}") from error
+
+
+@contextmanager
+def naming_file(path: Path) -> Iterator[None]:
+    """Names a JSON file in what is wrong with its content.
+
+    Raises:
+        DataError: in place of a `KeyError`, whose key the content lacks, or of a `ValueError`.
+    """
+    try:
+        yield
+    except KeyError as error:
+        raise DataError(f"{path}: key {error} is missing; fetch the dataset again") from error
+    except ValueError as error:
+        raise DataError(f"{path}: {error}; fetch the dataset again") from error
 
 
 def read_csv(path: Path, needed: Iterable[str], known: Iterable[str] = ()) -> list[dict[str, str]]:

@@ -19,9 +19,9 @@ import numpy as np
 
 from harness.citations import SOCO
 from harness.datasets.images import ImageFile
-from harness.datasets.lists import find_picture, missing_dataset, read_annotation
+from harness.datasets.lists import find_picture, missing_dataset, naming_file, read_annotation
 from harness.datasets.values import box_of, names_of, points_of, size_of, text_of
-from harness.errors import DataError, UserError
+from harness.errors import UserError
 from harness.specs import DatasetSpec, ImagePair, RemoteFile
 
 _FOLDERS = {"intra": "intra", "cross": "cross", "train": "trainsplits/train", "test": "trainsplits/test"}
@@ -52,12 +52,8 @@ class SocoPairs:
         pair_id = self.pair_ids[index]
         path = self._pairs / f"{pair_id}.json"
         annotation = read_annotation(path)
-        try:
+        with naming_file(path):
             return self._pair(pair_id, annotation)
-        except KeyError as error:
-            raise DataError(f"{path}: key {error} is missing; fetch the dataset again") from error
-        except ValueError as error:
-            raise DataError(f"{path}: {error}; fetch the dataset again") from error
 
     def _pair(self, pair_id: str, annotation: Any) -> ImagePair:
         """Reads an annotation. Raises `KeyError` and `ValueError`."""

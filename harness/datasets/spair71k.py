@@ -19,7 +19,14 @@ from harness.citations import SPAIR_71K
 from harness.datasets.checks import Box
 from harness.datasets.decoding import decode_classes
 from harness.datasets.images import ImageFile
-from harness.datasets.lists import VOC_CATEGORIES, find_picture, missing_dataset, read_annotation, read_text
+from harness.datasets.lists import (
+    VOC_CATEGORIES,
+    find_picture,
+    missing_dataset,
+    naming_file,
+    read_annotation,
+    read_text,
+)
 from harness.datasets.spair71k_symmetry import MIRROR_PARTNERS, SYMMETRIC_KEYPOINTS
 from harness.datasets.values import box_of, level_of, names_of, points_of, size_of, text_of
 from harness.errors import DataError
@@ -64,12 +71,8 @@ class SPair71k:
         names = [f"{name}.json" for name in (pair_id, pair_id.replace(":", "_"))]
         path = find_picture(self._annotations, names)
         annotation = read_annotation(path)
-        try:
+        with naming_file(path):
             return self._pair(pair_id, annotation)
-        except KeyError as error:
-            raise DataError(f"{path}: key {error} is missing; fetch the dataset again") from error
-        except ValueError as error:
-            raise DataError(f"{path}: {error}; fetch the dataset again") from error
 
     def masks(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Pixels of the objects in pair number `index` (a `MaskedDataset`).
