@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from harness.errors import NotWritten, UserError
+from harness.interrupts import holding_interrupts
 
 
 def with_home(path: str | os.PathLike[str]) -> Path:
@@ -176,6 +177,22 @@ def make_folder(path: Path) -> None:
     """Makes a folder and those above it, unless it is there. Raises `NotWritten`."""
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
+
+
+def try_writing(folder: Path) -> None:
+    """Writes to a folder and leaves nothing there, which shows what permissions do not: a read-only disk.
+
+    Raises:
+        OSError: it cannot be written to.
+    """
+    # Of a file that never has a name, no kill can leave anything. Where a file system has no such files, it
+    # has a name for a moment, which no signal breaks into; a kill just then leaves it to 'bench clean'.
+    with (
+        holding_interrupts(),
+        tempfile.TemporaryFile(dir=folder, prefix=".writable.", suffix=".tmp") as file,
+    ):
+        file.write(b"-")
+        file.flush()
 
 
 def remove_files(paths: Iterable[Path]) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.errors import UserError
-from harness.files import remove_abandoned, replacing
+from harness.files import remove_abandoned, replacing, try_writing
 
 KEY = "key.json"
 
@@ -164,12 +164,9 @@ def make_cache_folder(root: Path) -> None:
     Raises:
         UserError: it cannot be made or written.
     """
-    import tempfile
-
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=root):
-            pass
+        try_writing(root)
     except OSError as error:
         raise UserError(f"cache folder {root}: {_reason(error)}; choose another with --cache") from error
 

@@ -19,7 +19,13 @@ from harness.cli.streams import OutputLost, ReaderGone, discard, prepare_streams
 from harness.cli.terminal import wants_colours
 from harness.cli.verbosity import showing
 from harness.errors import BenchError, NotWritten, SeveralErrors, UserError
-from harness.interrupts import check_interrupt, ending_on_signals, leave_on_signals, received_signal
+from harness.interrupts import (
+    Interrupted,
+    check_interrupt,
+    ending_on_signals,
+    leave_on_signals,
+    received_signal,
+)
 from harness.messages import cut, one_line, printable
 from harness.plugins.host import Host
 from harness.plugins.loading import load_plugins
@@ -151,8 +157,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             prepare_streams()
             code = status(arguments)
         leave_on_signals()
-    except KeyboardInterrupt:  # while an error was being printed
-        code = _print_interrupted()
+    except KeyboardInterrupt as error:  # while an error was being printed, or the work was begun or left
+        code = _print_interrupted(error.number if isinstance(error, Interrupted) else None)
     sys.exit(code)
 
 
@@ -218,8 +224,8 @@ def _end_if_interrupted(action: Callable[[], int]) -> int:
     return code
 
 
-def _print_interrupted() -> int:
-    number = received_signal() or signal.SIGINT
+def _print_interrupted(number: signal.Signals | None = None) -> int:
+    number = number or received_signal() or signal.SIGINT
     reason = "interrupted" if number == signal.SIGINT else f"ended by {number.name}"
     return _print_error(f"bench: {reason}; the same command goes on where it stopped", 128 + number)
 

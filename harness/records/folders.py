@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pydantic
 
 from harness.errors import UserError
-from harness.files import parse_json, read_whole, replacing
+from harness.files import parse_json, read_whole, replacing, try_writing
 from harness.records.consistency import contradiction
 from harness.records.schema import SCHEMA, Record
 from harness.records.seal import SEAL, seal_of
@@ -127,11 +126,7 @@ def make_results_folder(out: Path) -> None:
     """Makes a results folder and checks that it can be written to. Raises `UserError`."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        # Writing shows what permissions do not, such as a read-only disk. A name of its own: runs that start
-        # together would remove each other's.
-        with tempfile.NamedTemporaryFile(dir=out, prefix=".writable.", suffix=".tmp") as file:
-            file.write(b"-")
-            file.flush()
+        try_writing(out)
     except OSError as error:
         raise UserError(
             f"results folder {out}: {error.strerror or error}; choose another with --out"

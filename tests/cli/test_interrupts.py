@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
+import sys
 
 import pytest
 from support.results import predictions
 
+import harness.cli
 import harness.running.predict as work
+from harness.files import try_writing
 from harness.interrupts import Interrupted, check_interrupt, ending_on_signals, holding_interrupts
 
 LINES = {
@@ -106,3 +110,54 @@ def test_handlers_are_put_back_and_ignored_signals_stay_ignored(monkeypatch):
         signal.signal(signal.SIGHUP, before)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("number", LINES)
+def test_a_signal_is_named_also_before_the_work_and_after_it(capsys, monkeypatch, number):
+    handlers = {each: signal.getsignal(each) for each in LINES}
+    monkeypatch.setattr(harness.cli, "prepare_streams", lambda: signal.raise_signal(number))
+    try:
+        with pytest.raises(SystemExit) as ended:
+            harness.cli.main(["list"])
+    finally:
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
+    assert ended.value.code == 128 + number
+    assert capsys.readouterr().err == f"{LINES[number]}\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="files without a name are Linux's")
+def test_trying_a_folder_leaves_nothing_at_any_moment(tmp_path):
+    names, calls = set(), []
+
+    def look(frame, event, argument):
+        calls.append(event)
+        names.update(tmp_path.iterdir())
+
+    sys.setprofile(look)
+    try:
+        try_writing(tmp_path)
+    finally:
+        sys.setprofile(None)
+    assert len(calls) > 10
+    assert not names
+
+
+def test_a_signal_waits_until_a_folder_is_tried(tmp_path, monkeypatch):
+    # As on a file system that gives every file a name.
+    monkeypatch.setattr("tempfile._O_TMPFILE_WORKS", False)
+    is_sent = []
+
+    def interrupt(frame, event, argument):
+        if list(tmp_path.iterdir()) and not is_sent:
+            is_sent.append(event)
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(Interrupted), ending_on_signals():
+        sys.setprofile(interrupt)
+        try:
+            try_writing(tmp_path)
+        finally:
+            sys.setprofile(None)
+    assert is_sent
+    assert not list(tmp_path.iterdir())

@@ -50,6 +50,10 @@ STEPS = frozenset(
 """Audit events at which a command can be killed, besides `open` below the test's folder."""
 
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+"""Signals that end a command."""
+
+
 def serve(channel: socket) -> None:
     """Answers requests until the other side closes."""
     counter = mmap.mmap(-1, 8)
@@ -61,6 +65,8 @@ def serve(channel: socket) -> None:
                 lines.flush()
                 continue
             counter[:] = struct.pack("q", 0)
+            # A fork is what was asked for, with outputs of its own, before it hears a signal.
+            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
             parts, pids = request["together"], []
             for part in parts:
                 pid = os.fork()
@@ -116,7 +122,7 @@ def become(request: dict, counter: mmap.mmap, channel: int) -> None:
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for name, value in request.get("limits", {}).items():
@@ -132,7 +138,13 @@ def become(request: dict, counter: mmap.mmap, channel: int) -> None:
         getattr(importlib.import_module(module), name)(*request.get("setup_arguments", ()))
     from harness.cli import main
 
-    main(request["words"])
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        main(request["words"])
+    except KeyboardInterrupt:
+        # As Python ends the scripts that pip installs. Of a module, begun by `-m`, it makes status 1.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 def counting(request: dict, counter: mmap.mmap) -> Callable[[str, tuple], None]:
