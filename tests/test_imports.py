@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from harness.cli import main
 from harness.imports import uncollected
 
 HEAVY = (
@@ -60,3 +61,44 @@ def test_the_collector_is_left_as_it_was_found(enabled):
         assert gc.isenabled() == enabled
     finally:
         (gc.enable if before else gc.disable)()
+
+
+FREEZING = """
+import atexit, gc, sys
+# Begun before the process is claimed: it is called after what that leaves for the end.
+atexit.register(lambda: print(gc.get_freeze_count() > frozen[-1]))
+frozen = [0]
+from harness import imports
+if {claimed}:
+    imports.claim_process()
+for package in ("pandas", "pandas", "this_is_in_no_package"):
+    try:
+        with imports.uncollected():
+            __import__(package)
+    except ImportError:
+        pass
+    frozen.append(gc.get_freeze_count())
+# Some of it is freed since.
+kept = [[] for _ in range(10_000)]
+print(frozen[1] > 10_000, frozen[1] >= frozen[2] >= frozen[3])
+"""
+
+
+@pytest.mark.parametrize("claimed", [True, False])
+def test_what_is_imported_is_put_aside_once_in_a_process_of_our_own(claimed):
+    command = [sys.executable, "-c", FREEZING.format(claimed=claimed)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    # And in the end all of it, whatever has been made meanwhile.
+    assert done.stdout.splitlines() == [f"{claimed} True", str(claimed)]
+
+
+@pytest.mark.parametrize("is_program", [True, False])
+def test_only_the_program_bench_claims_its_process(monkeypatch, capsys, is_program):
+    claims = []
+    monkeypatch.setattr("harness.cli.claim_process", lambda: claims.append(1))
+    for name in ("prepare_streams", "leave_on_signals"):
+        monkeypatch.setattr(f"harness.cli.{name}", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["bench", "list", "protocols"])
+    with pytest.raises(SystemExit):
+        main(None if is_program else ["list", "protocols"])
+    assert len(claims) == is_program

@@ -19,6 +19,7 @@ from harness.cli.streams import OutputLost, ReaderGone, discard, prepare_streams
 from harness.cli.terminal import wants_colours
 from harness.cli.verbosity import showing
 from harness.errors import BenchError, NotWritten, SeveralErrors, UserError
+from harness.imports import claim_process
 from harness.interrupts import (
     Interrupted,
     check_interrupt,
@@ -152,6 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     if arguments is None:
         arguments = sys.argv[1:]
+        claim_process()
     try:
         with ending_on_signals():
             prepare_streams()

@@ -24,6 +24,7 @@ from typing import NamedTuple, cast
 from harness.engines.dispatch import FAILED_AFTER, HALVED_AFTER
 from harness.engines.pool import Died, Event, Received
 from harness.engines.units import Unit
+from harness.imports import claim_process, uncollected
 from harness.isolation.time_limit import (
     Call,
     LastCall,
@@ -215,7 +216,9 @@ def main(handle: int, report: int) -> None:
         handle: descriptor of the stream.
         report: descriptor of the file that says which call took too long, where one did.
     """
-    import torch
+    claim_process()
+    with uncollected():
+        import torch
 
     threading.Thread(target=_leave_with_parent, args=(os.getppid(),), daemon=True).start()
     # An interrupt from the keyboard goes to both processes; the other one ends this one.
