@@ -22,6 +22,7 @@ from baselines.vit.backbone import PROJECTIONS, Facet
 from baselines.vit.dense_grid import rotate_positions
 from baselines.vit.families import AnyCard, no_norm, no_projection
 from harness.errors import UserError
+from harness.imports import uncollected
 from harness.messages import first_line
 
 _UNREAD = (
@@ -290,10 +291,11 @@ class AnyVisionTransformer:
 
 def _load(folder: Path, card: AnyCard, dtype: torch.dtype) -> Any:
     """Loads a network; all of its weights come from the folder. Raises `UserError`."""
-    import transformers
+    with uncollected():
+        import transformers
 
-    with quiet():
-        network = getattr(transformers, card.family.network)
+        with quiet():
+            network = getattr(transformers, card.family.network)
     if getattr(network, "main_input_name", "") != "pixel_values":
         raise UserError(
             f"{folder}: holds a {network.__name__}, which reads {network.main_input_name} and no pictures; "

@@ -25,6 +25,7 @@ from baselines.vit.dense_grid import dense_patches
 from baselines.vit.positions import use_authors_positions
 from baselines.vit.timm_files import TimmFile
 from harness.errors import UserError
+from harness.imports import uncollected
 
 Facet = Literal["token", "token-norm", "key", "query", "value"]
 """The part of a block that is read.
@@ -173,20 +174,21 @@ def load_vision_transformer(folder: Path, card: VitCard, dtype: torch.dtype) -> 
     Raises:
         UserError: one line that names the file, and a tensor that is missing or not the network's.
     """
-    import transformers
+    with uncollected():
+        import transformers
 
+        network_class = getattr(transformers, card.architecture)
     # DINOv1's pooling layer was never trained.
     options = {"add_pooling_layer": False} if card.architecture == "ViTModel" else {}
-    return load_transformer(getattr(transformers, card.architecture), folder, dtype, _UNREAD, **options)
+    return load_transformer(network_class, folder, dtype, _UNREAD, **options)
 
 
 def _load_timm(file: TimmFile, heads: int, dtype: torch.dtype) -> Any:
     """The network of a file with the authors' names. Raises `UserError` if it cannot be filled."""
-    import transformers
+    with uncollected():
+        from transformers import ViTConfig, ViTModel
 
-    config = transformers.ViTConfig(**file.configuration(heads))
+    config = ViTConfig(**file.configuration(heads))
     tensors = file.transformers_tensors()
     with explain_loading_errors(file.path, "a vision transformer"):
-        return make_transformer(
-            transformers.ViTModel, config, tensors, str(file.path), dtype, add_pooling_layer=False
-        )
+        return make_transformer(ViTModel, config, tensors, str(file.path), dtype, add_pooling_layer=False)

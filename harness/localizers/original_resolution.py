@@ -10,6 +10,7 @@ from torch import Tensor
 
 from harness.caching.lru import ByteLRU
 from harness.frames import GridConvention
+from harness.localizers.highest_pixel import LEAST_PIXELS, Runs, Tiles
 from harness.localizers.similarity import Grid, sample, similarities
 from harness.specs import FeatureMap, Located
 from harness.specs.lengths import unit_features
@@ -31,11 +32,13 @@ class _Upsampling:
     With neighbours i, i + 1 and weight a of the second, a row holds:
 
     Attributes:
+        lower: (m) i.
         linear: 1 - a at i, a at i + 1.
         square: (1 - a)^2 at i, a^2 at i + 1.
         cross: a (1 - a) at i.
     """
 
+    lower: Tensor
     linear: Tensor
     square: Tensor
     cross: Tensor
@@ -55,7 +58,7 @@ class _Upsampling:
         square = (1 - a) ** 2 * at_lower + a**2 * at_upper
         cross = a * (1 - a) * at_lower
         # Rounded once, at the end: positions and weights are computed in float64.
-        return cls(linear.to(like), square.to(like), cross.to(like))
+        return cls(lower, linear.to(like), square.to(like), cross.to(like))
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,12 +67,31 @@ class _OriginalResolution:
 
     Attributes:
         is_constant: True where all cells are equal, and with them all pixels, but for rounding.
+        tiles: of large images alone; None for others.
     """
 
     across: _Upsampling
     down: _Upsampling
     norms: Tensor
     is_constant: bool
+    tiles: Tiles | None
+
+    def highest(self, products: Tensor) -> tuple[Tensor, Tensor]:
+        """Indices (N) of the pixels of highest cosine, in rows from the top left, and these cosines (N).
+
+        Args:
+            products: (N, h, w) of the queries with the map's cells.
+        """
+        found = self.tiles.highest(products) if self.tiles else None
+        if found is not None:
+            return found.indices, found.cosines.to(products.dtype)
+        upsampled = self.down.linear @ products @ self.across.linear.T
+        cosines = upsampled / self.norms
+        if self.is_constant:
+            # Of equal pixels the first counts, not the one that rounding favours.
+            cosines = cosines[:, :1, :1]
+        score, index = cosines.flatten(1).max(dim=1)
+        return index, score
 
 
 @dataclass(frozen=True)
@@ -79,6 +101,7 @@ class ArgmaxOriginal:
     No image-sized feature map is built. The dot product of a query with a bilinearly upsampled map is the
     upsampled dot product, and the norm of the upsampled feature follows from each cell's dot products with
     itself and with its right, lower and diagonal neighbours: |sum_i w_i f_i|^2 = sum_ij w_i w_j <f_i, f_j>.
+    Of a large image most pixels are left out, by a bound that shows that they are not the highest.
 
     The query is the pixel a point lies in, clamped to the image. Of equal pixels the first counts, in rows
     from the top left; pixels between equal cells are equal but for the rounding of their interpolation.
@@ -103,12 +126,7 @@ class ArgmaxOriginal:
         indices, scores = [], []
         for batch in torch.split(queries, step):
             products = similarities(batch, data, normalize=False)
-            upsampled = upsampling.down.linear @ products @ upsampling.across.linear.T
-            cosines = upsampled / upsampling.norms
-            if upsampling.is_constant:
-                # Of equal pixels the first counts, not the one that rounding favours.
-                cosines = cosines[:, :1, :1]
-            score, index = cosines.flatten(1).max(dim=1)
+            index, score = upsampling.highest(products)
             indices.append(index)
             scores.append(score)
         index = torch.cat(indices)
@@ -129,11 +147,17 @@ def _original_resolution(target: FeatureMap) -> _OriginalResolution:
     across = _Upsampling.at(columns, data.shape[2], data)
     down = _Upsampling.at(rows, data.shape[1], data)
     is_constant = bool((data == data[:, :1, :1]).all())
-    return _OriginalResolution(across, down, _norms_after_upsampling(data, across, down), is_constant)
+    norms = _norms_after_upsampling(data, across, down)
+    tiles = None
+    # A GPU upsamples all of a map sooner than it would tell what not to; other precisions round otherwise.
+    is_bounded = norms.device.type == "cpu" and norms.dtype == torch.float32
+    if is_bounded and norms.numel() >= LEAST_PIXELS:
+        tiles = Tiles.of(Runs.of(down.lower, down.linear), Runs.of(across.lower, across.linear), norms)
+    return _OriginalResolution(across, down, norms, is_constant, tiles)
 
 
 def _norm_bytes(target: _OriginalResolution) -> int:
-    return target.norms.nbytes
+    return target.norms.nbytes + (target.tiles.nbytes if target.tiles else 0)
 
 
 def _norms_after_upsampling(data: Tensor, across: _Upsampling, down: _Upsampling) -> Tensor:
