@@ -2,8 +2,8 @@
 
 The image is laid out in tiles of a few pixels that lie between the same four cells. Within a tile the
 upsampled product is bilinear, so that it is nowhere higher than at the tile's corners. Divided by the least
-norm of its pixels, that is a bound for the cosines of all of them; most tiles' bounds lie below the best pixel
-of the most promising tile. The pixels of the others are evaluated in double precision.
+norm of its pixels, that is a bound for the cosines of all of them. Most tiles' bounds lie below the best
+pixel of the most promising tile. The pixels of the others are evaluated in double precision.
 
 The pixel is that of the whole map's evaluation, always: bounds are widened by the rounding of that
 evaluation, and where two pixels are closer to each other than it, there is no answer here.
