@@ -20,10 +20,10 @@ from torch import Tensor, nn
 LEAST_PIXELS = 1 << 16
 """Pixels of an image from which on it takes less time to look at some than at all: 300 x 220."""
 
-SIDE = 10
+SIDE = 12
 """Pixels of a tile along each axis, at most."""
 
-EFFORT = 8
+EFFORT = 3
 """Pixels of the whole map that take as long as one by itself."""
 
 SAME = 1e-12
@@ -56,7 +56,7 @@ class Runs:
         pixels: (R, P), where the last one stands in for what is missing.
         is_pixel: (R, P) False for what is missing.
         cells: (R, 2) the lower and the upper cell.
-        weights: (R, P, 2) float64, of both cells.
+        weights: (R, 2, P) float64, of both cells.
         ends: (2 R, n) float32 weights of all cells for the first and the last pixel of each run.
     """
 
@@ -88,42 +88,45 @@ class Runs:
         pixels = pixels.gather(1, torch.minimum(steps, sizes[:, None] - 1))
         first, last = pixels[:, 0], pixels[:, -1]
         cells = torch.stack([lower[first], (lower[first] + 1).clamp(max=linear.shape[1] - 1)], dim=1)
-        weights = linear[pixels[:, :, None], cells[:, None, :]].double()
+        weights = linear[pixels[:, None, :], cells[:, :, None]].double()
         if linear.shape[1] == 1:
             # The one cell is its own neighbour, and its weight counts once.
-            weights[..., 1] = 0
+            weights[:, 1] = 0
         ends = linear[torch.stack([first, last], dim=1).flatten()]
         return cls(pixels, steps < sizes[:, None], cells, weights, ends)
 
 
 @dataclass(frozen=True, eq=False)
 class Tiles:
-    """Tiles of a target image, each a run down times a run across.
+    """Tiles of a target image, each a run down times a run across, in rows from the top left.
 
     Attributes:
-        norms: (H, W) of the upsampled features.
-        least, most: (rows, columns) of tiles: the least and the greatest norm of their pixels.
+        norms: (tiles, P, Q) float64 of the upsampled features; infinity for missing pixels, whose cosine is 0.
+        least: (rows, columns) the least norm of each tile's pixels.
+        width: of the image in pixels.
+        pixels: of the image.
     """
 
     down: Runs
     across: Runs
     norms: Tensor
     least: Tensor
-    most: Tensor
+    width: int
+    pixels: int
 
     @classmethod
     def of(cls, down: Runs, across: Runs, norms: Tensor) -> Self:
         """Tiles of an image, from its norms (H, W) float32."""
-        # What stands in for missing pixels is a pixel of the same tile, and changes neither.
-        rows = norms[down.pixels]
-        least = rows.amin(1)[:, across.pixels].amin(2)
-        most = rows.amax(1)[:, across.pixels].amax(2)
-        return cls(down, across, norms, least, most)
+        of_tiles = norms[down.pixels[:, None, :, None], across.pixels[None, :, None, :]]
+        is_pixel = down.is_pixel[:, None, :, None] & across.is_pixel[None, :, None, :]
+        of_tiles = torch.where(is_pixel, of_tiles.double(), torch.inf)
+        least = of_tiles.amin((2, 3)).to(norms.dtype)
+        return cls(down, across, of_tiles.flatten(0, 1), least, norms.shape[1], norms.numel())
 
     @property
     def nbytes(self) -> int:
-        """Bytes of what is held besides the norms."""
-        held = [self.least, self.most]
+        """Bytes that are held."""
+        held = [self.norms, self.least]
         for runs in (self.down, self.across):
             held += [runs.pixels, runs.is_pixel, runs.cells, runs.weights, runs.ends]
         return sum(tensor.nbytes for tensor in held)
@@ -135,57 +138,52 @@ class Tiles:
             products: (N, h, w) float32, with the map's cells.
 
         Returns:
-            None where rounding decides, or where too many pixels would be looked at to gain anything.
+            None where rounding decides, where too many pixels would be looked at to gain anything, or where
+            no cosine is above zero.
         """
         count = len(products)
         corners = self.down.ends @ products @ self.across.ends.T
         corners = corners.view(count, len(self.least), 2, -1, 2).amax((2, 4))
-        doubts = ROUNDING * products.abs().amax((1, 2))[:, None, None] / self.least
-        # A product below zero is nearest to it where the norm is greatest. Bound and pixel are rounded, both.
-        bounds = torch.where(corners >= 0, corners / self.least, corners / self.most) + 2 * doubts
-        bounds, doubts = bounds.flatten(1), doubts.flatten(1)
+        doubts = ROUNDING * products.abs().amax((1, 2))[:, None] / self.least.flatten()
+        # Twice, since the bound is rounded, too.
+        bounds = torch.addcmul(2 * doubts, corners.flatten(1), 1 / self.least.flatten())
         points = torch.arange(count)
         promising = bounds.argmax(1)
-        values, _ = self._evaluate(products, points, promising)
-        floors = values.flatten(1).amax(1) - doubts[points, promising]
-        point, tile = (bounds >= floors[:, None]).nonzero(as_tuple=True)
-        if EFFORT * len(point) * values[0].numel() > count * self.norms.numel():
+        values = self._evaluate(products, points, promising)
+        floors = values.amax(1) - doubts[points, promising]
+        # A product below zero is the nearer to it the greater the norm: their bounds are others.
+        if not bool((floors > 0).all()):
             return None
-        values, pixels = self._evaluate(products, point, tile)
-        return _single(point, values.flatten(1), pixels.flatten(1), doubts[point, tile], count)
+        point, tile = (bounds >= floors[:, None]).nonzero(as_tuple=True)
+        if EFFORT * len(point) * values.shape[1] > count * self.pixels:
+            return None
+        values = self._evaluate(products, point, tile)
+        best, place = values.max(1)
+        cosines = values.new_full((count,), -torch.inf).scatter_reduce(0, point, best, "amax")
+        doubt = values.new_zeros(count).scatter_reduce(0, point, doubts[point, tile].double(), "amax")
+        near = (values >= (cosines - 2 * doubt)[point, None]).sum(1)
+        # What is not a number is near nothing.
+        if not bool((torch.zeros(count, dtype=torch.long).index_add(0, point, near) == 1).all()):
+            return None
+        indices = torch.zeros(count, dtype=torch.long)
+        chosen = best == cosines[point]
+        indices[point[chosen]] = self._indices(tile[chosen], place[chosen])
+        return Highest(indices, cosines)
 
-    def _evaluate(self, products: Tensor, point: Tensor, tile: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosines (K, P, Q) float64 and indices of the pixels of K points' tiles.
-
-        What is missing in a tile has the cosine minus infinity.
-        """
+    def _evaluate(self, products: Tensor, point: Tensor, tile: Tensor) -> Tensor:
+        """Cosines (K, P Q) float64 of the pixels of K points' tiles."""
         columns = len(self.across.pixels)
         row, column = tile // columns, tile % columns
-        down, across = self.down.cells[row][:, :, None], self.across.cells[column][:, None, :]
-        around = products[point[:, None, None], down, across].double()
-        upsampled = self.down.weights[row] @ around @ self.across.weights[column].mT
-        y, x = self.down.pixels[row][:, :, None], self.across.pixels[column][:, None, :]
-        is_pixel = self.down.is_pixel[row][:, :, None] & self.across.is_pixel[column][:, None, :]
-        cosines = torch.where(is_pixel, upsampled / self.norms[y, x], -torch.inf)
-        return cosines, y * self.norms.shape[1] + x
+        cells = self.down.cells[row][:, :, None], self.across.cells[column][:, None, :]
+        around = products[point[:, None, None], *cells].double()
+        beside = (around[:, :, :, None] * self.across.weights[column][:, None]).sum(2)
+        down = self.down.weights[row]
+        upsampled = down[:, 0, :, None] * beside[:, 0, None]
+        upsampled.addcmul_(down[:, 1, :, None], beside[:, 1, None])
+        return upsampled.div_(self.norms[tile]).flatten(1)
 
-
-def _single(point: Tensor, values: Tensor, pixels: Tensor, doubts: Tensor, count: int) -> Highest | None:
-    """The highest of each point's pixels; None where a point has several that rounding may have put in order.
-
-    Args:
-        point: (K) to which of the `count` points each row belongs.
-        values, pixels: (K, P) cosines and indices.
-        doubts: (K) by how much rounding may have changed a row's cosines.
-    """
-    best, place = values.max(1)
-    value = values.new_full((count,), -torch.inf).scatter_reduce(0, point, best, "amax")
-    doubt = values.new_zeros(count).scatter_reduce(0, point, doubts.double(), "amax")
-    near = (values >= (value - 2 * doubt)[point, None]).sum(1)
-    # What is not a number is near nothing.
-    if not bool((torch.zeros(count, dtype=torch.long).index_add(0, point, near) == 1).all()):
-        return None
-    chosen = best == value[point]
-    index = torch.zeros(count, dtype=torch.long)
-    index[point[chosen]] = pixels[chosen].gather(1, place[chosen][:, None])[:, 0]
-    return Highest(index, value)
+    def _indices(self, tile: Tensor, place: Tensor) -> Tensor:
+        """Indices in the image of pixels of tiles."""
+        columns, across = self.across.pixels.shape
+        y = self.down.pixels[tile // columns, place // across]
+        return y * self.width + self.across.pixels[tile % columns, place % across]
