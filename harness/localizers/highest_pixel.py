@@ -101,7 +101,7 @@ class Tiles:
     """Tiles of a target image, each a run down times a run across, in rows from the top left.
 
     Attributes:
-        norms: (tiles, P, Q) float64 of the upsampled features; infinity for missing pixels: their cosine is 0.
+        norms: (tiles, P, Q) float64 of the upsampled features; of missing pixels infinity: cosine 0.
         least: (rows, columns) the least norm of each tile's pixels.
         width: of the image in pixels.
         pixels: of the image.
