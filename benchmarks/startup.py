@@ -98,12 +98,13 @@ def _table(medians: dict[str, float], repeats: int) -> str:
     text = plain(["part", "seconds"], [[str(name), seconds(float(value))] for name, value in rows])
     met = "met" if medians["first pair"] < TARGET else "MISSED"
     share = 100 * sum(imports.values()) / medians["match's processor"]
-    return (
-        f"### Start-up\n\n{text}\n\n`bench run --methods dift --limit 1` and `bench match A B --method "
-        f"dift`, tiny weights, on the CPU, median of {repeats}. Stage `load` imports diffusers and transformers. "
-        f"Imports of torch, transformers and diffusers are {share:.0f} % of the processor time of `bench "
-        f"match`. Target: under {TARGET:g} s to the first pair: {met}."
+    note = (
+        "`bench run --methods dift --limit 1` and `bench match A B --method dift`, tiny weights, on the CPU, "
+        f"median of {repeats}. Stage `load` imports diffusers and transformers. Imports of torch, "
+        f"transformers and diffusers are {share:.0f} % of the processor time of `bench match`. "
+        f"Target: under {TARGET:g} s to the first pair: {met}."
     )
+    return f"### Start-up\n\n{text}\n\n{note}"
 
 
 def _write_photos(folder: Path) -> tuple[str, str]:

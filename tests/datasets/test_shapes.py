@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from harness.datasets.shapes import annotations
+from harness.datasets.shapes.annotations import annotation_of
 from harness.datasets.shapes.camera import Camera
 from harness.datasets.shapes.catalogue import KINDS
 from harness.datasets.shapes.keyed_random import KeyedRandom
@@ -36,6 +39,28 @@ def test_official_counts_are_those_of_the_spec(test_pairs: list[ImagePair]) -> N
         "keypoints": sum(len(pair.keypoint_ids) for pair in test_pairs),
     }
     assert counts == SHAPES.counts["test"]
+
+
+def test_kept_annotations_are_what_is_drawn() -> None:
+    images = Shapes("test").images()
+    drawn = [(image.name, annotation_of(image.scene())) for image in images]
+    assert annotations.FILE.read_text(encoding="utf-8") == annotations.to_json(drawn)
+    for name, annotation in drawn:
+        kept = asdict(annotations.kept_annotation("test", name))
+        assert kept.pop("points").tobytes() == annotation.points.tobytes()
+        assert kept == {name: value for name, value in asdict(annotation).items() if name != "points"}
+        assert {name: type(value) for name, value in kept.items()} == {
+            name: type(value) for name, value in asdict(annotation).items() if name != "points"
+        }
+
+
+def test_annotations_of_another_drawing_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    annotations._read.cache_clear()
+    monkeypatch.setattr(annotations, "VERSION", 2)
+    try:
+        assert annotations.kept_annotation("test", "cat-test_0000") is None
+    finally:
+        annotations._read.cache_clear()
 
 
 def test_ten_categories_of_at_least_eight_named_parts() -> None:

@@ -12,13 +12,13 @@ from types import MappingProxyType
 import numpy as np
 import PIL.Image
 
+from harness.datasets.shapes.annotations import Annotation, annotation_of, kept_annotation
 from harness.datasets.shapes.catalogue import KINDS
 from harness.datasets.shapes.keyed_random import VERSION, KeyedRandom
 from harness.datasets.shapes.masks import draw_object
 from harness.datasets.shapes.render import render
 from harness.datasets.shapes.scene import Scene, draw_scene
 from harness.errors import UserError
-from harness.frames import Size
 from harness.specs import ImagePair, Scalar
 
 
@@ -73,20 +73,6 @@ class ShapesImage:
 def _render_image(split: str, category: str, index: int) -> PIL.Image.Image:
     # Painting takes 8 ms, and a picture is in several pairs: 25 MB keep those of an evaluation.
     return render(draw_scene(split, category, index), split, category, index)
-
-
-@dataclass(frozen=True, eq=False)
-class Annotation:
-    """The part of a picture's `Scene` that pairs need, without its outlines."""
-
-    size: Size
-    points: np.ndarray
-    box: tuple[float, float, float, float]
-    yaw: float
-    roll: float
-    mirrored: bool
-    is_truncated: bool
-    is_occluded: bool
 
 
 class Shapes:
@@ -165,18 +151,7 @@ class Shapes:
 # split fit, so that one that is read again in a process is not drawn again.
 @lru_cache(maxsize=10_000)
 def _annotate(image: ShapesImage) -> Annotation:
-    scene = image.scene()
-    scene.points.setflags(write=False)
-    return Annotation(
-        scene.size,
-        scene.points,
-        scene.box,
-        scene.camera.yaw,
-        scene.camera.roll,
-        scene.camera.mirrored,
-        scene.is_truncated,
-        scene.is_occluded,
-    )
+    return kept_annotation(image.split, image.name) or annotation_of(image.scene())
 
 
 def open_shapes(folder: Path, split: str) -> Shapes:
