@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import published
 import torch
 from agreement import kernel_sigma, locate_as_published
 from measuring import Timing, peak_bytes, seconds_of
-from ours import Evaluation, evaluate, localizer_of
+from ours import Evaluation, Setup, evaluate, localizer_of
 from report import Row
 from stages import Measured, Stages
+from workloads import shorten
 
 from harness.messages import counted
 from harness.running.predict import make_pair_features
@@ -33,59 +35,98 @@ def with_prompts(prompt: Any, batch: Batch) -> list[ImageRequest]:
     return prompted
 
 
+@dataclass(frozen=True)
+class _Material:
+    """A cell of `sd4match-cpm`, its prompt, extractor and localizer, and the published way to its maps."""
+
+    prepared: ResolvedCell
+    prompt: Any
+    extractor: Any
+    localizer: Localizer
+    maps_as_published: Callable[[ImagePair, tuple[ImageRequest, ...]], list[torch.Tensor]]
+
+
 class CpmStages(Stages):
     """The measurements of `sd4match-cpm`."""
 
-    def cpm(self) -> Measured:
-        """Features of pairs, points, and the whole evaluation."""
-        setup, scale = self._setup, self._scale
-        prepared = setup.resolve("sd4match-cpm", limit=scale.cpm_pairs)
-        index, pairs = prepared.index, list(prepared.index.pairs.values())
+    @cached_property
+    def _few(self) -> Setup:
+        """The setup with the pairs that are measured alone."""
+        setup, count = self._setup, self._scale.cpm_pairs
+        return replace(setup, data=shorten(setup.data, setup.work / f"first-{count}", count))
+
+    @cached_property
+    def _material(self) -> _Material:
+        setup = self._few
+        prepared = setup.resolve("sd4match-cpm")
         backbone, _ = setup.backbone(prepared)
         features = make_pair_features(prepared, setup.shared)
-        localizer = localizer_of(prepared)
         prompt: Any = features.prompt
-        extractor = features.extractor
-        batch_pairs = pairs[: min(8, scale.cpm_pairs)]
-        batch = [(pair, self._pair_requests(pair, index)) for pair in batch_pairs]
+
+        def maps_as_published(pair: ImagePair, requests: tuple[ImageRequest, ...]) -> list[torch.Tensor]:
+            states = backbone.condition(prompt.make(pair.category, requests)).states
+            images = [request.image for request in requests]
+            return published.sd4match_maps(self._diffusion, images, states)
+
+        return _Material(prepared, prompt, features.extractor, localizer_of(prepared), maps_as_published)
+
+    def cpm(self) -> Measured:
+        """Features of pairs, points, and the whole evaluation."""
+        rows = [self.features(), self.points()]
+        whole = self.whole()
+        return replace(whole, rows=[*rows, *whole.rows])
+
+    def _batch(self, count: int) -> list[tuple[ImagePair, tuple[ImageRequest, ...]]]:
+        index = self._material.prepared.index
+        pairs = list(index.pairs.values())[:count]
+        return [(pair, self._pair_requests(pair, index)) for pair in pairs]
+
+    def features(self) -> Row:
+        """Features of pairs, with all kept that the prompt does not change."""
+        material = self._material
+        # As many pairs as the published way gets through, for both ways.
+        few = self._batch(min(self._scale.feature_pairs, self._scale.published_cpm_pairs))
         with torch.inference_mode():
-            flat = extractor.extract(with_prompts(prompt, batch))  # type: ignore[union-attr]
-            # Sources and targets alternate.
-            maps = list(zip(batch_pairs, flat[::2], flat[1::2], strict=True))
-            # As many pairs as the published way gets through, for both ways.
-            few = batch[: scale.published_cpm_pairs]
-
-            def maps_as_published(pair: ImagePair, requests: tuple[ImageRequest, ...]) -> list[torch.Tensor]:
-                states = backbone.condition(prompt.make(pair.category, requests)).states
-                images = [request.image for request in requests]
-                return published.sd4match_maps(self._diffusion, images, states)
-
-            feature_timings = self._time(
-                ours=lambda: extractor.extract(with_prompts(prompt, few)),  # type: ignore[union-attr]
-                published=lambda: [maps_as_published(pair, requests) for pair, requests in few],
+            # Whatever is kept is there before operations are counted.
+            material.extractor.extract(with_prompts(material.prompt, few))
+            timings = self._time(
+                ours=lambda: material.extractor.extract(with_prompts(material.prompt, few)),
+                published=lambda: [material.maps_as_published(pair, requests) for pair, requests in few],
             )
-            point_timings = self._time_points(localizer, maps)
-        rows = [
-            Row.of(
-                "sd4match-cpm, prompt and features of a pair",
-                "pair",
-                feature_timings,
-                len(few),
-                note=f"{counted(len(few), 'pair')}, all kept that the prompt does not change",
-            ),
-            Row.of(
-                "kernel-softmax",
-                "pair",
-                point_timings,
-                len(maps),
-                note=f"{counted(len(maps), 'pair')} at once, every target map new; "
-                "published: a pair's points at once",
-            ),
-        ]
-        whole, evaluation = self._whole_cpm(
-            prepared, pairs[: scale.published_cpm_pairs], maps_as_published, localizer
+        return Row.of(
+            "sd4match-cpm, prompt and features of a pair",
+            "pair",
+            timings,
+            len(few),
+            note=f"{counted(len(few), 'pair')}, all kept that the prompt does not change",
         )
-        return Measured([*rows, whole], evaluation)
+
+    def points(self) -> Row:
+        """Points of pairs."""
+        material, batch = self._material, self._batch(min(8, self._scale.cpm_pairs))
+        with torch.inference_mode():
+            flat = material.extractor.extract(with_prompts(material.prompt, batch))
+            # Sources and targets alternate.
+            pairs = [pair for pair, _ in batch]
+            maps = list(zip(pairs, flat[::2], flat[1::2], strict=True))
+            timings = self._time_points(material.localizer, maps)
+        return Row.of(
+            "kernel-softmax",
+            "pair",
+            timings,
+            len(maps),
+            note=f"{counted(len(maps), 'pair')} at once, every target map new; "
+            "published: a pair's points at once",
+        )
+
+    def whole(self) -> Measured:
+        """The whole evaluation."""
+        material = self._material
+        pairs = list(material.prepared.index.pairs.values())[: self._scale.published_cpm_pairs]
+        row, evaluation = self._whole_cpm(
+            material.prepared, pairs, material.maps_as_published, material.localizer
+        )
+        return Measured([row], evaluation)
 
     def _time_points(
         self, localizer: Localizer, maps: Sequence[tuple[ImagePair, FeatureMap, FeatureMap]]
@@ -127,7 +168,7 @@ class CpmStages(Stages):
     def _whole_cpm(
         self, prepared: ResolvedCell, pairs: list[ImagePair], maps: Callable[..., Any], localizer: Any
     ) -> tuple[Row, Evaluation]:
-        setup, side = self._setup, self._diffusion.side
+        setup, side = self._few, self._diffusion.side
         runs: list[Evaluation] = []
         seconds: list[float] = []
 
@@ -148,7 +189,7 @@ class CpmStages(Stages):
 
         peaks = (0, 0)
         for _ in range(self._scale.whole):
-            run = setup.resolve("sd4match-cpm", limit=self._scale.cpm_pairs)
+            run = setup.resolve("sd4match-cpm")
 
             def evaluate_ours(run: ResolvedCell = run) -> None:
                 runs.append(evaluate(setup, run))

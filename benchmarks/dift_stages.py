@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import published
@@ -22,44 +24,67 @@ from stages import Measured, Stages
 
 from harness.messages import counted
 from harness.running.resolve import ResolvedCell
-from harness.specs import ImagePair, ImageRequest
+from harness.specs import ImageExtractor, ImagePair, ImageRequest
+
+
+@dataclass(frozen=True)
+class _Material:
+    """A cell of `dift`, its pictures with their prompts, and both ways to their features."""
+
+    prepared: ResolvedCell
+    requests: list[ImageRequest]
+    extractor: ImageExtractor
+    features_as_published: Callable[[ImageRequest], torch.Tensor]
 
 
 class DiftStages(Stages):
     """The measurements of `dift`."""
 
-    def dift(self) -> Measured:
-        """Features, points, and the whole evaluation."""
-        setup, scale = self._setup, self._scale
+    @cached_property
+    def _material(self) -> _Material:
+        setup = self._setup
         prepared = setup.resolve("dift")
-        index, pairs = prepared.index, list(prepared.index.pairs.values())
         backbone, _ = setup.backbone(prepared)
-        requests = with_category_prompts(requests_of(pairs, index))
-        extractor = extractor_of(setup, prepared)
-        sample = requests[: scale.images]
+        requests = with_category_prompts(requests_of(list(prepared.index.pairs.values()), prepared.index))
 
         def features_as_published(request: ImageRequest) -> torch.Tensor:
             return published.dift_features(
                 self._diffusion, request.image, backbone.text_states(str(request.prompt))
             )
 
+        return _Material(prepared, requests, extractor_of(setup, prepared), features_as_published)
+
+    def dift(self) -> Measured:
+        """Features, points, and the whole evaluation."""
+        rows = [self.features(), *self.points()]
+        whole = self.whole()
+        return replace(whole, rows=[*rows, *whole.rows])
+
+    def features(self) -> Row:
+        """Features of some pictures."""
+        material, sample = self._material, self._material.requests[: self._scale.images]
         with torch.inference_mode():
-            features = self._time(
-                ours=lambda: extractor.extract(self._fresh(sample)),
-                published=lambda: [features_as_published(request) for request in sample],
+            timings = self._time(
+                ours=lambda: material.extractor.extract(self._fresh(sample)),
+                published=lambda: [material.features_as_published(request) for request in sample],
             )
-        rows = [
-            Row.of(
-                "dift, features of a picture",
-                "picture",
-                features,
-                len(sample),
-                note=counted(len(sample), "picture"),
-            )
-        ]
-        rows += self._argmax_original(prepared, pairs[: scale.point_pairs], requests)
-        whole, evaluation, per_picture, per_pair = self._whole_dift(prepared, requests, features_as_published)
-        return Measured([*rows, whole], evaluation, per_picture, per_pair)
+        count = len(sample)
+        return Row.of(
+            "dift, features of a picture", "picture", timings, count, note=counted(count, "picture")
+        )
+
+    def points(self) -> list[Row]:
+        """Points of some pairs."""
+        pairs = list(self._material.prepared.index.pairs.values())
+        return self._argmax_original(
+            self._material.prepared, pairs[: self._scale.point_pairs], self._material.requests
+        )
+
+    def whole(self) -> Measured:
+        """The whole evaluation, whose published time is put together from parts."""
+        material = self._material
+        row, *rest = self._whole_dift(material.prepared, material.requests, material.features_as_published)
+        return Measured([row], *rest)
 
     def _argmax_original(
         self, prepared: ResolvedCell, pairs: list[ImagePair], requests: list[ImageRequest]

@@ -35,6 +35,7 @@ from harness.specs import (
     SharedObjects,
 )
 from harness.sweep import DatasetChoice, Sweep
+from harness.training.steps import deterministic_kernels
 from harness.weights.choice import WeightChoice
 from sd4match_plugin.prompts.image_patches import ImagePatches
 from sd4match_plugin.tuning.images import Posteriors
@@ -53,7 +54,12 @@ class Setup:
         weights: values of `--weights`.
         prompt_file: of `sd4match-cpm`; None for the bundled one.
         cache: folder of `bench run --cache`; None for memory alone.
+        workers: processes that decode pictures ahead.
+        compiled: whether networks are compiled.
+        keeps_networks: whether a measurement finds the networks of the one before, and hashes of their files,
+            though nothing that was kept of any picture; else they are loaded anew.
         shared: the loaded backbone.
+        hashes: those of files, where networks are kept.
     """
 
     data: Path
@@ -63,8 +69,12 @@ class Setup:
     weights: tuple[str, ...] = ("tiny",)
     prompt_file: Path | None = None
     cache: Path | None = None
+    workers: int = 0
+    compiled: bool = False
+    keeps_networks: bool = False
     host: Host = field(default_factory=load_plugins)
     shared: SharedObjects = field(default_factory=SharedObjects)
+    hashes: dict[tuple[str, Path], dict[str, str]] = field(default_factory=dict)
 
     def resolve(
         self, method: str, out: str = "results", limit: int | None = None, **overrides: int
@@ -90,12 +100,18 @@ class Setup:
             criteria=(make_criterion(self.host, "sd4match"),),
             device=self.device,
             precision=self.precision,
+            compiled=self.compiled,
             limit=limit,
             weights=WeightChoice.parse(self.host, self.weights),
             cache=self.cache,
+            workers=self.workers,
         )
         (cell,) = plan(sweep, self.host)
-        return resolve_cell(Resources(self.host, options, self.shared), cell)
+        resources = Resources(self.host, options, self.shared)
+        if self.keeps_networks:
+            # Networks of true size are gigabytes, which take seconds to hash.
+            resources._hashes = self.hashes
+        return resolve_cell(resources, cell)
 
     @property
     def choice(self) -> DatasetChoice:
@@ -104,9 +120,15 @@ class Setup:
 
     def backbone(self, prepared: ResolvedCell) -> tuple[StableDiffusion, ByteLRU[Tensors]]:
         """The Stable Diffusion that a cell's extractor will find loaded, with nothing kept of any picture."""
-        self.shared.clear()
-        context = MakeContext(device=self.device, precision=self.precision, shared=self.shared)
-        return shared_backbone(context, prepared.weights.paths[STABLE_DIFFUSION_2_1], 1 << 30)
+        if not self.keeps_networks:
+            self.shared.clear()
+        context = MakeContext(
+            device=self.device, precision=self.precision, compiled=self.compiled, shared=self.shared
+        )
+        backbone, memory = shared_backbone(context, prepared.weights.paths[STABLE_DIFFUSION_2_1], 1 << 30)
+        for key in list(memory):
+            memory.drop(key)
+        return backbone, memory
 
 
 def requests_of(pairs: list[ImagePair], index: SplitIndex, mark: str = "") -> list[ImageRequest]:
@@ -318,7 +340,9 @@ class CountedTraining:
             asked.asked += len(identities)
             return call(posteriors, identities)
 
-        with patch.object(Posteriors, "__call__", count_identities):
+        # On a GPU a training selects kernels that add in a fixed order, which may be slower.
+        kernels = deterministic_kernels(self.job.inputs.maps.device)
+        with patch.object(Posteriors, "__call__", count_identities), kernels:
             loss = training._update()
         training.step += 1
         return loss

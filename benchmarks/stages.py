@@ -36,6 +36,7 @@ class Scale:
         dift_pairs: pairs of the published whole evaluation of `dift`; its pictures are all of them.
         cpm_pairs: pairs of our whole evaluation of `sd4match-cpm`.
         published_cpm_pairs: of the published one.
+        feature_pairs: pairs whose features are timed together.
         repeats: timed calls of a stage.
         whole: timed runs of a whole evaluation.
         steps: timed steps of a training.
@@ -54,6 +55,7 @@ class Scale:
     repeats: int
     whole: int
     steps: int
+    feature_pairs: int = 8
     step_pairs: int = 9
     training_pairs: int | None = None
     points: tuple[int, ...] = (1, 10, 100)

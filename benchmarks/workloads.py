@@ -116,3 +116,19 @@ def _pairs(
         if len(entries) == count:
             break
     return entries
+
+
+def shorten(folder: Path, shortened: Path, pairs: int) -> Path:
+    """Writes a list of a folder's first pairs, whose pictures stay where they are. Returns its folder.
+
+    A run with `--limit` computes features of pairs beside those it is limited to: batches are those of the
+    whole list.
+    """
+    content = json.loads((folder / "pairs.json").read_text(encoding="utf-8"))
+    content["pairs"] = content["pairs"][:pairs]
+    for pair in content["pairs"]:
+        for side in ("source", "target"):
+            pair[side] = str((folder / pair[side]).resolve())
+    shortened.mkdir(parents=True, exist_ok=True)
+    (shortened / "pairs.json").write_text(json.dumps(content), encoding="utf-8")
+    return shortened

@@ -20,7 +20,7 @@ from published import Diffusion
 from published_training import PublishedTraining
 from report import Growth, Row, ratios
 from support.commands import PATIENCE
-from workloads import Extent, write_folder
+from workloads import Extent, shorten, write_folder
 
 from baselines.sources import STABLE_DIFFUSION_2_1
 from harness.datasets.splits import read_split
@@ -115,6 +115,26 @@ def test_what_a_prompt_from_the_pair_leaves_alone_is_counted(setup):
             caches["feature maps of pictures"].computed,
             pictures,
         )
+
+
+def test_an_evaluation_of_a_shortened_list_computes_no_other_pairs(setup, tmp_path):
+    """A limited run does, since its batches are those of the whole list."""
+    few = replace(setup, data=shorten(setup.data, tmp_path / "few", 1))
+    maps = evaluate(few, few.resolve("sd4match-cpm", ensemble=1)).caches["feature maps of pictures"]
+    assert maps.asked == maps.computed == 2
+
+
+def test_networks_that_stay_loaded_know_no_picture(setup):
+    kept = replace(setup, keeps_networks=True)
+    prepared = kept.resolve("dift", ensemble=1)
+    first, memory = kept.backbone(prepared)
+    memory.put("a picture", {"mean": torch.zeros(1)})
+    again, memory = kept.backbone(prepared)
+    assert again is first
+    assert len(memory) == 0
+    assert kept.hashes
+    anew, _ = setup.backbone(prepared)
+    assert anew is not first
 
 
 def test_a_cache_on_disk_is_counted(setup, tmp_path):
