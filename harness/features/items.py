@@ -2,7 +2,8 @@
 
 Which items share a batch follows from the dataset, the feature scope and the batch size alone: the distinct
 items of the split, in order of first use, cut into batches. Whatever is cached, limited or resumed, an image
-is always computed beside the same others, so that its features are the same to the byte.
+is always computed beside the same others, so that its features are the same to the byte. The first batch
+holds the first pair and nothing else: whoever tries a method waits for no other pictures.
 """
 
 from __future__ import annotations
@@ -38,15 +39,16 @@ class ItemPlan:
     """The items of a split, cut into batches.
 
     With scope `image` there is one item per image, with `category` one per image and category, and with
-    `pair` one per pair.
+    `pair` one per pair. Item n is in batch n // `batch_size`; where the first batch has fewer, numbers are
+    left out.
     """
 
     def __init__(self, index: SplitIndex, scope: Scope, batch_size: int) -> None:
         self._index, self._scope, self.batch_size = index, scope, batch_size
-        self.items = self._distinct_items()
-        self._numbers: dict[Hashable, int] = {}
-        for number, item in enumerate(self.items):
-            self._numbers[item.key] = number
+        items = self._distinct_items()
+        first = min(1 if scope == "pair" else 2, batch_size, len(items))
+        self._items = dict(enumerate(items[:first])) | dict(enumerate(items[first:], batch_size))
+        self._numbers = {item.key: number for number, item in self._items.items()}
 
     def keys(self, pair: ImagePair) -> Iterator[Hashable]:
         """Yields the key of a pair, or those of source and target.
@@ -60,12 +62,16 @@ class ItemPlan:
         for image in (pair.source, pair.target):
             yield self._image_key(pair, image)
 
+    def key(self, number: int) -> Hashable:
+        """Key of the item of a number."""
+        return self._items[number].key
+
     def number(self, key: Hashable) -> int:
-        """Position of an item among `items`."""
+        """Number of an item."""
         return self._numbers[key]
 
     def numbers(self, pair: ImagePair) -> list[int]:
-        """Positions of the items of a pair, up to an image that is missing."""
+        """Numbers of the items of a pair, up to an image that is missing."""
         numbers: list[int] = []
         with suppress(DataError):
             for key in self.keys(pair):
@@ -80,7 +86,8 @@ class ItemPlan:
     def batch(self, number: int) -> Sequence[Item]:
         """The items of a batch."""
         start = number * self.batch_size
-        return self.items[start : start + self.batch_size]
+        numbers = range(start, start + self.batch_size)
+        return [self._items[each] for each in numbers if each in self._items]
 
     def items_of(self, batches: Iterable[int]) -> Iterator[Item]:
         """Yields the items of several batches, one batch after the other."""
@@ -88,7 +95,7 @@ class ItemPlan:
             yield from self.batch(number)
 
     def items_beside(self, numbers: Iterable[int]) -> Iterator[Item]:
-        """Yields the items of the batches that hold items at these positions, in order of first use."""
+        """Yields the items of the batches that hold items of these numbers, in order of first use."""
         batches = dict.fromkeys(number // self.batch_size for number in numbers)
         return self.items_of(batches)
 

@@ -142,7 +142,7 @@ class PairFeatures:
         for number in need:
             self._uses[number] -= 1
             if not self._uses[number]:
-                self._maps.drop(self._plan.items[number].key)
+                self._maps.drop(self._plan.key(number))
 
     def _decoding_ahead(self, needs: Sequence[Sequence[int]]) -> AbstractContextManager[None]:
         """Lets worker processes decode the pictures that will be asked for, in order of first use."""

@@ -240,6 +240,46 @@ def test_a_wrong_size_is_told(bench, tmp_path, value):
     assert "--cache-gb" in told.complaint
 
 
+@pytest.mark.parametrize(
+    ("scope", "size", "sizes"),
+    [("image", 8, [2, 8, 8, 2]), ("image", 1, [1] * 20), ("image", 64, [2, 18]), ("pair", 8, [1, 8, 8, 3])],
+)
+def test_the_first_pair_waits_for_no_other_picture(scope, size, sizes):
+    pairs = [(number, number + 1) for number in range(0, 20, 2)] if scope == "image" else in_order(20, 1)
+    index = a_split(pairs)
+    extractor = SeenPairs() if scope == "pair" else Seen()
+    features = PairFeatures(index, extractor, scope, batch_size=size)
+    for pair in index.pairs.values():
+        features(pair)
+    assert extractor.sizes == sizes
+
+
+class Seen(Watched):
+    """Remembers how many it was asked for at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    def extract(self, requests: list[ImageRequest]) -> list[FeatureMap]:
+        self.sizes.append(len(requests))
+        return super().extract(requests)
+
+
+class SeenPairs(WatchedPairs):
+    """The same for pairs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    def extract_pairs(
+        self, requests: list[tuple[ImageRequest, ImageRequest]]
+    ) -> list[tuple[FeatureMap, ...]]:
+        self.sizes.append(len(requests))
+        return super().extract_pairs(requests)
+
+
 class Narrow(Watched):
     """Runs out of memory with more than `room` pictures at once."""
 
@@ -274,7 +314,7 @@ def test_a_batch_that_is_too_large_is_halved_once_and_for_all(error):
     for pair in index.pairs.values():
         for one, other in zip(features(pair), others(pair), strict=True):
             assert torch.equal(one.data, other.data)
-    assert narrow.asked == [8, 4] + [2] * 16
+    assert narrow.asked == [2, 8, 4] + [2] * 15
 
 
 def test_what_filled_the_memory_is_gone_before_the_next_try():
@@ -290,9 +330,9 @@ def test_what_filled_the_memory_is_gone_before_the_next_try():
             self.blocks.append(weakref.ref(held))
             return super().extract(requests)
 
-    index = a_split(in_order(8, 1))
+    index = a_split(in_order(10, 1))
     extractor = Full(2, torch.OutOfMemoryError("CUDA out of memory"))
-    PairFeatures(index, extractor, "image", batch_size=8)(next(iter(index.pairs.values())))
+    PairFeatures(index, extractor, "image", batch_size=8)(list(index.pairs.values())[2])
     assert extractor.asked == [8, 4, 2, 2, 2, 2]
 
 
@@ -300,7 +340,7 @@ def test_another_error_is_no_reason_to_go_slower():
     index = a_split(in_order(16, 1))
     narrow = Narrow(3, ValueError("a bad picture"))
     features = PairFeatures(index, narrow, "image", batch_size=8)
-    features(next(iter(index.pairs.values())))
+    features(list(index.pairs.values())[2])
     assert narrow.asked == [8] + [1] * 8
 
 
