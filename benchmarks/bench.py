@@ -18,6 +18,8 @@ import growth
 import report
 import startup
 import torch
+from authors_scripts import EVERY_FOURTH, FORTY
+from beside_authors import measure_beside, tabulate_beside
 from cpm_stages import CpmStages
 from dift_stages import DiftStages
 from measuring import ceiling
@@ -25,6 +27,7 @@ from ours import CountedTraining, Counts, Evaluation, Setup
 from published import Diffusion
 from published_training import PublishedTraining
 from stages import QUICK, SD21, TINY, Measured, Scale, Stages
+from targets import measure_memory, tabulate_targets, targets
 from true_size import write_networks
 from workloads import write_folder
 
@@ -134,10 +137,13 @@ def _measure(setup: Setup, scale: Scale, size: str, quick: bool) -> Iterator[str
     growths = list(_growths(setup, scale, diffusion, dift))
     # The processes that are started below load networks of their own.
     setup.shared.clear()
-    start = ""
+    start = None
+    lists = ""
     if size == "tiny":
         _print_status("start-up")
         start = startup.measure_start(setup.work / "startup", 1 if quick else 3)
+        _print_status("beside the authors' scripts")
+        lists = _beside_authors(setup, diffusion, start, quick)
     best = max(limits)
     yield head(setup, size, quick, best, load, time.monotonic() - began)
     yield "### Ours and the published way\n\n" + report.ratios(rows, best)
@@ -154,7 +160,16 @@ def _measure(setup: Setup, scale: Scale, size: str, quick: bool) -> Iterator[str
     for table in growths:
         yield table.render()
     if start:
-        yield start
+        yield startup.tabulate_start(start)
+        yield lists
+
+
+def _beside_authors(setup: Setup, diffusion: Diffusion, start: startup.Start, quick: bool) -> str:
+    """The tables that tell of the authors' own scripts, and of targets."""
+    rows = measure_beside(setup, diffusion, 1 if quick else 2, _print_status, few=4 if quick else None)
+    lists = (FORTY.few(4), FORTY.few(8)) if quick else (FORTY, EVERY_FOURTH)
+    memory = measure_memory(setup.work / "memory", *lists)
+    return f"{tabulate_beside(rows)}\n\n{tabulate_targets(list(targets(rows, start, memory)))}"
 
 
 def _stage_table(dift: Evaluation, cpm: Evaluation) -> str:

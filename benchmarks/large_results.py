@@ -27,13 +27,17 @@ SIDES = (500, 375)
 """Of every picture, in pixels."""
 
 
-def write_pictures(folder: Path, graph: Graph) -> None:
-    """Writes pictures of noise, and the pairs of a graph with points, boxes and labels at random."""
+def write_pictures(folder: Path, graph: Graph, sides: tuple[int, int] = SIDES) -> None:
+    """Writes pictures of noise, and the pairs of a graph with points, boxes and labels at random.
+
+    Args:
+        sides: of every picture, in pixels; points and boxes lie within the first 360.
+    """
     random = np.random.default_rng(0)
     folder.mkdir(parents=True)
     for number in np.unique(graph.images).tolist():
         noise = random.integers(0, 256, (12, 16, 3), dtype=np.uint8)
-        PIL.Image.fromarray(noise).resize(SIDES).save(folder / f"{number:04d}.jpg")
+        PIL.Image.fromarray(noise).resize(sides).save(folder / f"{number:04d}.jpg")
     pairs = []
     for number, (ends, category) in enumerate(zip(graph.images.tolist(), graph.categories, strict=True)):
         count = int(graph.keypoints[number])

@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,8 +54,31 @@ class _Ended:
     output: str
 
 
-def measure_start(folder: Path, repeats: int) -> str:
-    """Times both commands in processes of their own, alternately, and returns a table of their parts.
+@dataclass(frozen=True)
+class Start:
+    """Seconds of both commands.
+
+    Attributes:
+        medians: part -> median of several runs.
+        repeats: number of runs.
+    """
+
+    medians: Mapping[str, float]
+    repeats: int
+
+    @property
+    def first_pair(self) -> float:
+        """Until the first pair's predictions are on disk."""
+        return self.medians["first pair"]
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the first pair came in time."""
+        return self.first_pair < TARGET
+
+
+def measure_start(folder: Path, repeats: int) -> Start:
+    """Times both commands in processes of their own, alternately.
 
     The first pair is done when its predictions are on disk: with one pair, the time of the file.
     """
@@ -79,10 +102,12 @@ def measure_start(folder: Path, repeats: int) -> str:
         _add(columns, "match's processor", match.processor)
         for name, value in json.loads(_run([sys.executable, "-c", IMPORTS]).output).items():
             _add(columns, f"import {name}", value)
-    return _table({name: statistics.median(values) for name, values in columns.items()}, repeats)
+    return Start({name: statistics.median(values) for name, values in columns.items()}, repeats)
 
 
-def _table(medians: dict[str, float], repeats: int) -> str:
+def tabulate_start(start: Start) -> str:
+    """A table of their parts."""
+    medians = start.medians
     stages = {name: value for name, value in medians.items() if name.startswith("stage ")}
     imports = {name: value for name, value in medians.items() if name.startswith("import ")}
     rows = [
@@ -96,11 +121,11 @@ def _table(medians: dict[str, float], repeats: int) -> str:
         *([f"processor time of both for {name}", value] for name, value in imports.items()),
     ]
     text = plain(["part", "seconds"], [[str(name), seconds(float(value))] for name, value in rows])
-    met = "met" if medians["first pair"] < TARGET else "MISSED"
+    met = "met" if start.is_met else "MISSED"
     share = 100 * sum(imports.values()) / medians["match's processor"]
     note = (
         "`bench run --methods dift --limit 1` and `bench match A B --method dift`, tiny weights, on the CPU, "
-        f"median of {repeats}. Stage `load` imports diffusers and transformers. Imports of torch, "
+        f"median of {start.repeats}. Stage `load` imports diffusers and transformers. Imports of torch, "
         f"transformers and diffusers are {share:.0f} % of the processor time of `bench match`. "
         f"Target: under {TARGET:g} s to the first pair: {met}."
     )

@@ -20,13 +20,15 @@ could make it. How often such intervals hold the truth: docs/explanation/statist
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
+from harness.caching.lru import ByteLRU
 from harness.scoring.dyads import Dyads, Sums
 
 RESAMPLES = 10_000
@@ -45,8 +47,11 @@ _NO_ERROR = 1e-12
 _CHUNK = 500
 """Draws at a time, to bound memory."""
 
-_MOST_KEPT = 1000
-"""Images up to which draws are kept for the next estimate on as many."""
+_MOST_KEPT = 4000
+"""Images up to which draws are kept for the next estimate on as many, 10 kB for each image."""
+
+_kept = ByteLRU[tuple[np.ndarray, ...]](160_000_000, lambda chunks: sum(chunk.nbytes for chunk in chunks))
+_keeping = threading.Lock()
 
 
 class Interval(NamedTuple):
@@ -336,14 +341,11 @@ def _deviations(scores: np.ndarray, seed: int) -> np.ndarray:
 def _draw_counts(clusters: int, seed: int) -> Iterator[np.ndarray]:
     """Yields how often each cluster is drawn, (some draws, clusters), RESAMPLES draws in all."""
     if clusters <= _MOST_KEPT:
-        yield from _kept_counts(clusters, seed)
+        with _keeping:
+            chunks = _kept.once((clusters, seed), lambda: tuple(_fresh_counts(clusters, seed)))
+        yield from chunks
     else:
         yield from _fresh_counts(clusters, seed)
-
-
-@lru_cache(maxsize=8)
-def _kept_counts(clusters: int, seed: int) -> tuple[np.ndarray, ...]:
-    return tuple(_fresh_counts(clusters, seed))
 
 
 def _fresh_counts(clusters: int, seed: int) -> Iterator[np.ndarray]:
@@ -352,4 +354,5 @@ def _fresh_counts(clusters: int, seed: int) -> Iterator[np.ndarray]:
     for _ in range(RESAMPLES // _CHUNK):
         drawn = random.integers(0, clusters, (_CHUNK, clusters))
         counts = np.bincount((drawn + first).ravel(), minlength=_CHUNK * clusters)
-        yield counts.reshape(_CHUNK, clusters).astype(np.int16)
+        # The smallest integers that hold them: a cluster is drawn a few times.
+        yield counts.reshape(_CHUNK, clusters).astype(np.min_scalar_type(int(counts.max())))

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
+from harness.scoring import bootstrap
 from harness.scoring.bootstrap import LEAST_IMAGES, RESAMPLES, estimate, image_bootstrap
 from harness.scoring.paired import holm, mcnemar
 
@@ -327,3 +328,23 @@ def test_a_row_of_one_seed_does_not_make_the_spread_of_several_less_known():
     estimates = estimate(shares, np.ones((100, 4)), of_pair, has_seed=has_seed)
     weights = np.array([[1, -1, 0, 0], [1, 0, -1, 0], [0, 0, 1, -1]]).T.astype(float)
     assert estimates.contrast(weights).seed_counts.tolist() == [3, 5, 1]
+
+
+@pytest.mark.parametrize("images", [60, 1800])
+def test_images_are_drawn_once_for_all_estimates_on_as_many(images, monkeypatch):
+    """However many rows a table has, and as many images as SPair-71k: drawing takes longest."""
+    seed, drawn = 83_651, []
+    fresh = bootstrap._fresh_counts
+
+    def count(clusters, seed):
+        drawn.append(clusters)
+        return fresh(clusters, seed)
+
+    monkeypatch.setattr(bootstrap, "_fresh_counts", count)
+    random = np.random.default_rng(seed)
+    of_pair = graph(random, images, 3 * images)
+    of_pair[:images, 0] = np.arange(images)
+    values = random.uniform(0, 1, (3 * images, 1))
+    first, *others = (image_bootstrap(values, np.ones_like(values), of_pair, seed) for _ in range(4))
+    assert drawn == [images]
+    assert all(np.array_equal(first.low, other.low) for other in others)

@@ -1,0 +1,313 @@
+"""Measures how commands' seconds and memory grow, to twice SPair-71k's size: `make bench-growth`.
+
+Pairs, points, the picture's size, the ensemble and the number of cells grow, each by doublings, on made-up
+pictures and, for commands that read results, made-up predictions. Each command runs as a process of its own,
+on one thread. Prints one table with the exponent of the last two doublings, and says what is worse than
+linear.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import click
+import report
+from growing_data import spair_shaped
+from growth_rates import LINEAR, LITTLE, Series, conclude, tabulate_series
+from large_results import SIDES, write_pictures, write_results
+from leaderboard import commands_on, measure
+
+from harness.environment import hardware, package_versions
+from harness.plugins.loading import load_plugins
+
+PAIRS = "pairs"
+QUANTITIES = (PAIRS, "points a pair", "pixels a picture", "ensemble", "cells")
+CELLS = 4
+"""Of a results folder, where another quantity grows."""
+
+
+@dataclass(frozen=True)
+class Amount:
+    """Sizes that are measured.
+
+    Attributes:
+        shares: of SPair-71k's shape, for pairs.
+        dift: likewise for `dift`, whose networks take their time.
+        share: of the shape, where another quantity grows.
+        dift_share: likewise for `dift`.
+        points: of every pair.
+        sides: longer sides of pictures in pixels.
+        ensembles: draws of `dift`.
+        cells: of a results folder, or a run.
+        start: share of next to nothing.
+        is_trial: whether quantities other than pairs meet one command alone.
+    """
+
+    shares: tuple[Fraction, ...]
+    dift: tuple[Fraction, ...]
+    share: Fraction
+    dift_share: Fraction
+    points: tuple[int, ...] = (5, 10, 20, 40)
+    sides: tuple[int, ...] = (500, 1000, 2000)
+    ensembles: tuple[int, ...] = (2, 4, 8)
+    cells: tuple[int, ...] = (2, 4, 8, 16)
+    start: Fraction = Fraction(1, 1000)
+    is_trial: bool = False
+
+
+WHOLE = Amount(
+    shares=tuple(map(Fraction, ("1/16", "1/8", "1/4", "1/2", "1", "2"))),
+    dift=tuple(map(Fraction, ("1/32", "1/16", "1/8"))),
+    share=Fraction(1, 8),
+    dift_share=Fraction(1, 64),
+)
+QUICK = Amount(
+    shares=tuple(map(Fraction, ("1/256", "1/128"))),
+    dift=tuple(map(Fraction, ("1/1000", "1/500"))),
+    share=Fraction(1, 256),
+    dift_share=Fraction(1, 1000),
+    points=(5, 10),
+    sides=(500, 1000),
+    ensembles=(1, 2),
+    cells=(2, 4),
+    is_trial=True,
+)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a command works on.
+
+    Attributes:
+        share, keypoints, sides: of the made-up pictures and pairs.
+        cells: of the made-up results, or of a run.
+        ensemble: of `dift`.
+    """
+
+    share: Fraction
+    keypoints: int | None = None
+    side: int = SIDES[0]
+    cells: int = CELLS
+    ensemble: int = 8
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Of every picture, in pixels."""
+        return self.side, self.side * SIDES[1] // SIDES[0]
+
+
+class Stage:
+    """Folders of made-up data and results, each written once and dropped by `clear`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._host = load_plugins()
+
+    def data(self, scene: Scene) -> Path:
+        """Pictures and pairs."""
+        share = str(scene.share).replace("/", "-")
+        folder = self._folder / f"data-{share}-{scene.keypoints}-{scene.side}"
+        if not folder.exists():
+            write_pictures(folder, spair_shaped(scene.share, scene.keypoints), scene.sides)
+        return folder
+
+    def results(self, scene: Scene) -> Path:
+        """Finished cells on them."""
+        data = self.data(scene)
+        folder = self._folder / f"{data.name}-results-{scene.cells}"
+        if not folder.exists():
+            write_results(self._host, data, folder, spair_shaped(scene.share, scene.keypoints), scene.cells)
+        return folder
+
+    def new(self) -> Path:
+        """A path for what a command writes, where nothing is."""
+        folder = self._folder / "written"
+        shutil.rmtree(folder, ignore_errors=True)
+        return folder
+
+    def clear(self) -> None:
+        """Drops all of it."""
+        for folder in self._folder.iterdir():
+            shutil.rmtree(folder)
+
+
+Command = Callable[[Stage, Scene], list[str]]
+
+
+def _run(method: str, *more: str) -> Command:
+    def options(stage: Stage, scene: Scene) -> list[str]:
+        data = f"folder={stage.data(scene)}"
+        return ["run", "--methods", method, "--datasets", data, "--out", str(stage.new()), *more]
+
+    return options
+
+
+def _run_cells(stage: Stage, scene: Scene) -> list[str]:
+    # A seed of its own makes a cell.
+    return _run("position", "--seeds", ",".join(map(str, range(scene.cells))))(stage, scene)
+
+
+def _run_ensemble(stage: Stage, scene: Scene) -> list[str]:
+    return _run("dift", "--ensembles", str(scene.ensemble))(stage, scene)
+
+
+def _reader(title: str) -> Command:
+    def options(stage: Stage, scene: Scene) -> list[str]:
+        folder = stage.new()
+        folder.mkdir()
+        return commands_on(stage.data(scene), stage.results(scene), folder / "page.html")[title]
+
+    return options
+
+
+_READERS: Mapping[str, Command] = {
+    "rescore": _reader("rescore"),
+    "leaderboard": _reader("leaderboard"),
+    "compare": _reader("compare, two rows"),
+    "report": _reader("report"),
+}
+_CHEAP = {"run, position": _run("position"), "run, hog": _run("hog")}
+_DIFT = {"run, dift": _run_ensemble}
+_RUN_CELLS = {"run, position": _run_cells}
+
+
+@dataclass(frozen=True)
+class Growing:
+    """One quantity that grows: its name, scenes and their sizes, and the commands that meet it."""
+
+    quantity: str
+    scenes: Mapping[float, Scene]
+    commands: Mapping[str, Command]
+
+
+def growing(amount: Amount) -> Iterator[Growing]:
+    """Everything that is measured."""
+    few, fewer = amount.share, amount.dift_share
+    all_of_them, hog = {**_CHEAP, **_READERS}, {"run, hog": _CHEAP["run, hog"]}
+    # Comparing takes two cells, however many there are.
+    of_cells = {**_RUN_CELLS, **{name: _READERS[name] for name in _READERS if name != "compare"}}
+    yield Growing(PAIRS, {_pairs(share): Scene(share) for share in amount.shares}, all_of_them)
+    yield Growing(PAIRS, {_pairs(share): Scene(share) for share in amount.dift}, _DIFT)
+    axes = (
+        ("points a pair", {n: Scene(few, keypoints=n) for n in amount.points}, all_of_them),
+        ("points a pair", {n: Scene(fewer, keypoints=n) for n in amount.points}, _DIFT),
+        ("pixels a picture", _by_pixels(few, amount.sides), {**hog, "report": _READERS["report"]}),
+        ("pixels a picture", _by_pixels(fewer, amount.sides), _DIFT),
+        ("ensemble", {n: Scene(fewer, ensemble=n) for n in amount.ensembles}, _DIFT),
+        ("cells", {n: Scene(few, cells=n) for n in amount.cells}, of_cells),
+    )
+    for quantity, scenes, commands in axes:
+        names = list(commands)[:1] if amount.is_trial else list(commands)
+        yield Growing(quantity, scenes, {name: commands[name] for name in names})
+
+
+def _by_pixels(share: Fraction, sides: Sequence[int]) -> dict[float, Scene]:
+    scenes = [Scene(share, side=side) for side in sides]
+    return {scene.sides[0] * scene.sides[1]: scene for scene in scenes}
+
+
+def _pairs(share: Fraction) -> int:
+    return len(spair_shaped(share).images)
+
+
+def measure_growth(amount: Amount, folder: Path, repeats: int, only: Sequence[str] = ()) -> list[Series]:
+    """Measures each command at each size: the least of several runs.
+
+    Args:
+        only: quantities; empty for all.
+    """
+    stage = Stage(folder)
+    measured = []
+    start = Scene(amount.start)
+    starts: dict[Command, tuple[float, float]] = {}
+    for one in growing(amount):
+        if only and one.quantity not in only:
+            continue
+        for command in one.commands.values():
+            if command not in starts:
+                starts[command] = _least(stage, start, command, repeats, is_start=True)
+        stage.clear()
+        costs: dict[str, list[tuple[float, float]]] = {name: [] for name in one.commands}
+        for size, scene in one.scenes.items():
+            for name, command in one.commands.items():
+                costs[name].append(_least(stage, scene, command, repeats))
+                seconds, megabytes = costs[name][-1]
+                click.echo(f"{one.quantity} {size:,}: {name} {seconds:.1f} s {megabytes:.0f} MB", err=True)
+            stage.clear()
+        for name, command in one.commands.items():
+            seconds_of_sizes, megabytes_of_sizes = zip(*costs[name], strict=True)
+            sizes = list(one.scenes)
+            measured.append(
+                Series(one.quantity, name, sizes, seconds_of_sizes, megabytes_of_sizes, starts[command])
+            )
+    return measured
+
+
+def _least(
+    stage: Stage, scene: Scene, command: Command, repeats: int, is_start: bool = False
+) -> tuple[float, float]:
+    """Seconds of the processor and megabytes of a command."""
+    costs = []
+    for _ in range(repeats):
+        # Made anew for each run, since a finished cell is not run again.
+        options = command(stage, scene)
+        if is_start and options[0] == "run":
+            options += ["--limit", "1"]
+        costs.append(measure([sys.executable, "-m", "harness.cli", *options]))
+    return min(cost.processor_seconds for cost in costs), min(cost.megabytes for cost in costs)
+
+
+def render(series: Sequence[Series], repeats: int, load: str, minutes: float, is_quick: bool) -> str:
+    """The page."""
+    machine, versions = hardware("cpu"), package_versions()
+    parts = ", ".join(f"{name} {value}" for name, value in machine.items() if name != "torch_threads")
+    runs = "one run" if repeats == 1 else f"the least of {repeats} runs"
+    shape = spair_shaped(Fraction(1))
+    title = "# Growth of commands" + (", --quick: not a measurement" if is_quick else "")
+    return "\n\n".join(
+        [
+            title,
+            f"{parts}; Python {versions['python']}. Each command in a process of its own on one thread, "
+            f"{runs}. Load of the machine before: {load}. It took {minutes:.0f} minutes. "
+            "`make bench-growth`.",
+            tabulate_series(series),
+            f"**{conclude(series, PAIRS)}**",
+            f"SPair-71k's shape: {len(shape.images):,} pairs of {shape.image_count:,} pictures of 500 x 375 "
+            f"pixels in 18 categories, {shape.keypoints.sum():,} keypoints; pictures made up, and so are "
+            f"predictions, in {CELLS} cells where their number does not grow. Pictures grow with the pairs. "
+            "Where another quantity grows there are fewer pairs. Exponent: of what comes on top of the start "
+            "(the same command on 18 pairs, runs on one of them), over the last two doublings; – where less "
+            f"than {100 * LITTLE:.0f} % of the start was added. Above {LINEAR} a line says so.",
+        ]
+    )
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Little of everything: whether it works, not how it grows.")
+@click.option("--repeats", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--only", multiple=True, type=click.Choice(QUANTITIES), help="Only this quantity. Repeatable.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Also written here.")
+def main(quick: bool, repeats: int, only: tuple[str, ...], out: Path | None) -> None:
+    """Measure how commands' seconds and memory grow."""
+    # Threads that wait for each other count as seconds of the processor.
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
+    load, began = report.load(), time.monotonic()
+    with tempfile.TemporaryDirectory() as name:
+        series = measure_growth(QUICK if quick else WHOLE, Path(name), repeats, only)
+    text = render(series, repeats, load, (time.monotonic() - began) / 60, quick)
+    click.echo(text)
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
