@@ -136,4 +136,5 @@ def test_targets_are_met_or_missed():
     assert fast["DIFT"] == "met; MISSED with our loading"
     assert (fast["CPM"], slow["CPM"], slow["Single"]) == ("met", "MISSED", "MISSED")
     assert (fast["first"], fast["memory"]) == ("MISSED", "met")
-    assert not MEMORY._replace(many=690).is_bounded
+    assert MEMORY._replace(many=690).verdict == "MISSED"
+    assert MEMORY._replace(unbounded=612).verdict.startswith("met; tells little")
