@@ -32,6 +32,7 @@ from harness.specs import (
     ImageRequest,
     Localizer,
     MakeContext,
+    Scalar,
     SharedObjects,
 )
 from harness.sweep import DatasetChoice, Sweep
@@ -77,7 +78,7 @@ class Setup:
     hashes: dict[tuple[str, Path], dict[str, str]] = field(default_factory=dict)
 
     def resolve(
-        self, method: str, out: str = "results", limit: int | None = None, **overrides: int
+        self, method: str, out: str = "results", limit: int | None = None, **overrides: Scalar
     ) -> ResolvedCell:
         """A cell of a method with its own prompt and localizer, ready to run.
 
@@ -267,9 +268,9 @@ def _count_requests(backbone: StableDiffusion, memory: ByteLRU[Tensors]) -> Iter
             describing.asked += pictures
         return mean(noisy, timestep, prompts, submodule, members, prefix_outputs)
 
-    def count_prefix(noisy: Any, timestep: int) -> Any:
+    def count_prefix(noisy: Any, timestep: int, *where: Any) -> Any:
         beginnings.computed += 1
-        return begin(noisy, timestep)
+        return begin(noisy, timestep, *where)
 
     def count_patches(self: Any, images: Any) -> Any:
         describing.computed += len(images)

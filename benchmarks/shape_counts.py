@@ -64,15 +64,18 @@ class ShapesOnly(UNetActivations):
             for _ in range(pictures):
                 self.vae.encode(self._empty(1, 3, side, side)).latent_dist.std.float()
 
-    def read_level(self, level: str, pictures: int, draws: int, keeps_prefix: bool = False) -> None:
+    def read_level(
+        self, level: str, pictures: int, draws: int, keeps_prefix: bool = False, first: str | None = None
+    ) -> None:
         """The U-Net up to a level, for the mean over draws of noise of each picture.
 
         Args:
             keeps_prefix: what comes before the prompt is at hand, and not computed.
+            first: the block that ends the prefix (`baselines.stable_diffusion.prefix`).
         """
         noisy, prompts = self._latents(pictures * draws), self._prompts(pictures * draws)
         with torch.no_grad():
-            prefix = self.run_prefix(noisy, 0) if keeps_prefix else None
+            prefix = self.run_prefix(noisy, 0, prompts[0], first) if keeps_prefix else None
             submodule = self.card.levels[level]
             self.mean_activations(noisy, 0, prompts, submodule, draws, prefix_outputs=prefix)
 
@@ -82,10 +85,14 @@ class ShapesOnly(UNetActivations):
         with torch.no_grad():
             self.activations(noisy, 0, prompts, [self.card.levels[level] for level in levels])
 
-    def begin(self, pictures: int, draws: int) -> None:
-        """What comes before the prompt (`baselines.stable_diffusion.prefix`), for each draw."""
+    def begin(self, pictures: int, draws: int, first: str | None = None) -> None:
+        """What comes before the prompt (`baselines.stable_diffusion.prefix`), for each draw.
+
+        Args:
+            first: as in `read_level`.
+        """
         with torch.no_grad():
-            self.run_prefix(self._latents(pictures * draws), 0)
+            self.run_prefix(self._latents(pictures * draws), 0, self._prompts(1)[0], first)
 
     def run_whole(self) -> None:
         """The whole U-Net, as when a picture is generated; no run here needs it."""

@@ -8,17 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from baselines.networks.pixels import FILTERS, TENSOR_FILTER, stretch_as_tensor
 from baselines.sources import STABLE_DIFFUSION_2_1
+from baselines.stable_diffusion.sparing import AVERAGED, START, average_draws, drop_unread
 from harness import citations
-from harness.errors import UserError
+from harness.errors import NotApplicable, UserError
 from harness.specs import NOT_STATED, ExtractorSpec, FeatureMap, ImageRequest, MakeContext, MethodSpec, Scalar
 
 if TYPE_CHECKING:
     import torch
 
+    from baselines.stable_diffusion.card import Card
     from baselines.stable_diffusion.conditioning import Conditioning
 
 PROMPT_KINDS = frozenset({"text", "stable-diffusion"})
@@ -43,6 +45,7 @@ def fed_size(weights: Mapping[str, Path], params: Mapping[str, Scalar]) -> tuple
     card = Card.of(weights[STABLE_DIFFUSION_2_1])
     card.check_timestep(int(str(params["timestep"])))
     card.submodule(str(params["level"]))
+    _first_block(card, params)
     return card.native, card.native
 
 
@@ -67,13 +70,18 @@ class StretchedFeatures:
         self._timestep = int(str(params["timestep"]))
         self._ensemble = int(str(params.get("ensemble", 1)))
         level = str(params["level"])
+        averaged = str(params.get("draws_averaged", "end"))
         self._posterior = str(params["posterior"])
         self._resample = str(params["resample"])
         # A recipe of another plugin may have any value; --set has been checked.
         _require_known("posterior", self._posterior, POSTERIORS)
         _require_known("resample", self._resample, RESAMPLES)
+        _require_known("draws_averaged", averaged, AVERAGED)
         # With a prompt from the pair an image passes through the U-Net often, always with the same prefix.
         self._keeps_prefixes = context.prompt_scope == "pair"
+        self._reads_own_first = params.get("prompt_from", START) != START
+        if self._reads_own_first and not self._keeps_prefixes:
+            raise NotApplicable("prompt_from is for a prompt that is made from the pair")
         folder = context.weights[STABLE_DIFFUSION_2_1]
         # Latents and prefixes share the bound.
         memory = context.cache_bytes // 2 if self._keeps_prefixes else context.cache_bytes
@@ -83,6 +91,9 @@ class StretchedFeatures:
         self.backbone.check_timestep(self._timestep)
         card = self.backbone.card
         self._submodule = card.submodule(level)
+        self._first = _first_block(card, params)
+        self._averages_early = averaged == "prompt"
+        self._rows = 1 if self._averages_early else self._ensemble
         self._size = (card.native, card.native)
         self._store = None
         if context.cache:
@@ -111,7 +122,7 @@ class StretchedFeatures:
 
         # As many images as pass through the U-Net together: its input takes more memory than its output.
         latent_size = [side // self.backbone.card.factor for side in self._size]
-        step = max(1, self.backbone.rows_at_once(*latent_size) // self._ensemble)
+        step = max(1, self.backbone.rows_at_once(*latent_size) // self._rows)
         chunks = []
         for start in range(0, len(requests), step):
             rows = slice(start, start + step)
@@ -127,9 +138,11 @@ class StretchedFeatures:
         # A prompt's `time` reaches every block, the first ones included.
         shifts_time = any(prompt.time is not None for prompt in prompts)
         states: list[Mapping[str, torch.Tensor]] = []
-        for request in requests:
-            if self._keeps_prefixes and not shifts_time:
+        for request, prompt in zip(requests, prompts, strict=True):
+            if self._keeps_prefixes and (self._reads_own_first or not shifts_time):
                 states.append(self._prefix_of(request))
+            elif self._averages_early:
+                states.append(self._run_prefix(request, prompt))
             else:
                 states.append({"noisy": self._unet_input(request)})
         batch = dict(states[0])
@@ -138,9 +151,9 @@ class StretchedFeatures:
             batch = concatenate_outputs(states, list(batch))
         noisy = batch.pop("noisy")
         # An image's draws lie next to each other.
-        repeated = [prompt for prompt in prompts for _ in range(self._ensemble)]
+        repeated = [prompt for prompt in prompts for _ in range(self._rows)]
         return self.backbone.mean_activations(
-            noisy, self._timestep, repeated, self._submodule, self._ensemble, prefix_outputs=batch
+            noisy, self._timestep, repeated, self._submodule, self._rows, prefix_outputs=batch
         )
 
     def _prefix_of(self, request: ImageRequest) -> Mapping[str, torch.Tensor]:
@@ -150,10 +163,21 @@ class StretchedFeatures:
         """
 
         def compute() -> Mapping[str, torch.Tensor]:
-            noisy = self._unet_input(request)
-            return {"noisy": noisy, **self.backbone.run_prefix(noisy, self._timestep)}
+            own = None
+            if self._reads_own_first:
+                own = self.backbone.condition(_prompt_alone(request))
+            return self._run_prefix(request, own)
 
         return self._prefixes.once((request.identity, request.seed), compute)
+
+    def _run_prefix(self, request: ImageRequest, prompt: Conditioning | None) -> Mapping[str, torch.Tensor]:
+        """An image's draws ("noisy") and the prefix for them, or the means of both."""
+        noisy = self._unet_input(request)
+        prefix = self.backbone.run_prefix(noisy, self._timestep, prompt, self._first)
+        if self._first:
+            prefix = drop_unread(self.backbone.unet, prefix, self._submodule)
+        states = {"noisy": noisy, **prefix}
+        return average_draws(states, self._ensemble) if self._averages_early else states
 
     def _unet_input(self, request: ImageRequest) -> torch.Tensor:
         return self._latents(request, *self._posterior_moments(request))
@@ -205,6 +229,26 @@ class StretchedFeatures:
         return moments["mean"], moments["std"]
 
 
+def _first_block(card: Card, params: Mapping[str, Scalar]) -> str | None:
+    """The block from which on a pass is not spared; None where all of it is exact.
+
+    Raises:
+        UserError: the backbone has no such block before the level.
+    """
+    name = str(params.get("prompt_from", START))
+    if name == START and params.get("draws_averaged", "end") == "end":
+        return None
+    return card.first_prompted(name, str(params["level"]))
+
+
+def _prompt_alone(request: ImageRequest) -> Any:
+    """The prompt that an image has by itself, of a request with the prompt of a pair."""
+    alone = getattr(request.prompt, "alone", None)
+    if alone is None:
+        raise NotApplicable("prompt_from: the prompt says nothing of a picture by itself")
+    return alone(request)
+
+
 def _require_known(parameter: str, value: str, known: Sequence[str]) -> None:
     if value not in known:
         raise UserError(f"{parameter} '{value}': unknown value; known: {', '.join(known)}")
@@ -222,6 +266,8 @@ EXTRACTOR = ExtractorSpec(
         "level": "up-block 1",
         "posterior": "sampled",
         "resample": "bicubic",
+        "prompt_from": START,
+        "draws_averaged": "end",
     },
     param_help={
         "timestep": "diffusion timestep at which noise is added; 0 to 999 for Stable Diffusion",
@@ -230,8 +276,13 @@ EXTRACTOR = ExtractorSpec(
         "posterior": "latents from the VAE's posterior: sampled (for each draw), sampled-once, or mean",
         "resample": "filter that resizes the image: bilinear or bicubic (Pillow's), or bilinear-tensor, "
         "which neither smooths what becomes smaller nor rounds to bytes (SD4Match's test.py)",
+        "prompt_from": "for a prompt made from the pair, the U-Net's block from which on it is read: start, "
+        "or, not exact, 'down-block 1' and on, 'mid-block', 'up-block 1'; blocks before it read the prompt "
+        "of the picture paired with itself, once a picture",
+        "draws_averaged": "where the draws of noise are averaged: end (features), or, not exact, prompt: "
+        "before the first block that reads the pair's prompt, behind which one pass does for all draws",
     },
-    param_choices={"posterior": POSTERIORS, "resample": RESAMPLES},
+    param_choices={"posterior": POSTERIORS, "resample": RESAMPLES, "draws_averaged": AVERAGED},
     weights=(STABLE_DIFFUSION_2_1,),
     description="decoder features of Stable Diffusion for a stretched image",
 )

@@ -53,7 +53,8 @@ def compile_blocks(network: torch.nn.Module, classes: Collection[str], skip: Col
 
 
 def _compile_forward(block: torch.nn.Module) -> Callable[..., Any]:
-    """A block's compiled `forward`, which runs the original one while a submodule has a hook.
+    """A block's compiled `forward`, which runs the original one while a submodule has a hook or another
+    `forward`.
 
     Hooks of the block itself need no such care: they are called by the caller of `forward`.
     """
@@ -69,7 +70,8 @@ def _compile_forward(block: torch.nn.Module) -> Callable[..., Any]:
     @wraps(original)
     def forward(*args: Any, **kwargs: Any) -> Any:
         has_hook = any(module._forward_hooks or module._forward_pre_hooks for module in submodules)
-        if has_hook:
+        # Nor does it see that a submodule's `forward` is replaced for a time.
+        if has_hook or any("forward" in vars(module) for module in submodules):
             return original(*args, **kwargs)
         return compiled(*args, **kwargs)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from baselines.stable_diffusion.requirements import EXPECTED, check_inputs
+from baselines.stable_diffusion.sparing import START
 from baselines.tokens import check_tokens
 from harness.errors import UserError
 from harness.networks.configuration import read_configuration
@@ -31,6 +32,7 @@ class Card:
         levels: names that papers use -> submodule of the U-Net.
         strides: the same names -> pixels from one position of the feature map to the next.
         channels: `DECODER_STATES` -> channels of each.
+        prompted: names of the blocks that read the prompt, in the order in which they run -> submodule.
     """
 
     native: int
@@ -42,6 +44,7 @@ class Card:
     levels: Mapping[str, str]
     strides: Mapping[str, int]
     channels: Mapping[str, int]
+    prompted: Mapping[str, str]
 
     @classmethod
     def of(cls, folder: Path) -> Card:
@@ -69,6 +72,7 @@ class Card:
                 channels=dict(
                     zip(DECODER_STATES, map(int, reversed(unet["block_out_channels"])), strict=False)
                 ),
+                prompted=_prompted(unet),
             )
         except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             raise UserError(f"{folder}: not the configuration of a Stable Diffusion ({error!r})") from error
@@ -84,6 +88,31 @@ class Card:
             raise UserError(f"level {level!r}: the backbone has {', '.join(self.levels)}")
         return self.levels[level]
 
+    def first_prompted(self, name: str, level: str) -> str:
+        """The submodule of the block from which on the prompt is read.
+
+        Args:
+            name: `start` for the first one that reads it, or a later block's name.
+            level: of the features; the block runs before it, or is its own.
+
+        Raises:
+            UserError: no such block reads the prompt before the level.
+        """
+        last = int(self.submodule(level).split(".")[1])
+        names = []
+        for block, submodule in self.prompted.items():
+            if not submodule.startswith("up_blocks.") or int(submodule.split(".")[1]) <= last:
+                names.append(block)
+        known = {START: self.prompted[names[0]]} if names else {}
+        # The first block is `start`: two names would be two cells with the same numbers.
+        known |= {block: self.prompted[block] for block in names[1:]}
+        if name not in known:
+            raise UserError(
+                f"--set prompt_from: unknown block '{name:.60}'; "
+                f"for level {level} the backbone has {', '.join(known) or 'none'}"
+            )
+        return known[name]
+
 
 def _latent_side(folder: Path, value: Any) -> int:
     """Side of the latents. Raises `UserError` for what no network was trained on."""
@@ -91,6 +120,18 @@ def _latent_side(folder: Path, value: Any) -> int:
         path = folder / "unet" / "config.json"
         raise UserError(f"{path}: sample_size is {value!r:.60}, not the side of latents; {EXPECTED}")
     return value
+
+
+def _prompted(unet: Mapping[str, Any]) -> dict[str, str]:
+    """Blocks with cross-attention: `down-block i`, `mid-block` and `up-block i`."""
+    kinds = {}
+    for number, kind in enumerate(unet["down_block_types"]):
+        kinds[f"down-block {number}", f"down_blocks.{number}"] = kind
+    # Older files leave it out; diffusers then takes this one.
+    kinds["mid-block", "mid_block"] = unet.get("mid_block_type", "UNetMidBlock2DCrossAttn")
+    for number, kind in enumerate(unet["up_block_types"]):
+        kinds[f"up-block {number}", f"up_blocks.{number}"] = kind
+    return {name: submodule for (name, submodule), kind in kinds.items() if "CrossAttn" in str(kind)}
 
 
 def _levels(unet: Mapping[str, Any]) -> dict[str, str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+
+from harness.specs import ImageRequest
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +34,17 @@ class TokenEmbeddings:
 
 
 @dataclass(frozen=True, eq=False)
+class PairEmbeddings(TokenEmbeddings):
+    """The same, made from a pair of pictures.
+
+    Attributes:
+        alone: picture -> its prompt as both pictures of a pair, which no other picture has a part in.
+    """
+
+    alone: Callable[[ImageRequest], TokenEmbeddings]
+
+
+@dataclass(frozen=True, eq=False)
 class EmptyTextPlus:
     """(77, D) to add to the states of the empty text, and (T,) to add to the embedding of the timestep."""
 
@@ -52,7 +65,7 @@ def prompt_key(prompt: Prompt | None) -> str:
     for value in vars(prompt).values():
         if value is None:
             digest.update(b"none")
-        else:
+        elif isinstance(value, torch.Tensor):
             digest.update(value.detach().float().cpu().numpy().tobytes())
     return digest.hexdigest()
 

@@ -67,26 +67,40 @@ class UNetActivations:
             chunks.append(self._run(noisy[rows], timestep, prompts[rows], submodules, prefix))
         return concatenate_outputs(chunks, submodules)
 
-    def run_prefix(self, noisy: torch.Tensor, timestep: int) -> dict[str, torch.Tensor]:
-        """Computes the U-Net's prefix (`baselines.stable_diffusion.prefix`), for prompts without `time`.
+    def run_prefix(
+        self,
+        noisy: torch.Tensor,
+        timestep: int,
+        prompt: Conditioning | None = None,
+        first: str | None = None,
+    ) -> dict[str, torch.Tensor]:
+        """Computes the U-Net's prefix (`baselines.stable_diffusion.prefix`).
 
         Args:
             noisy: (n, 4, h, w).
+            prompt: read by the prefix where a later block ends it, and for its `time`; None for a prefix
+                that reads none.
+            first: the block that ends the prefix; None for the first one that reads a prompt.
 
         Returns:
             outputs for `activations`; empty if the U-Net has no prefix.
         """
-        submodules = prefix_submodules(self.unet)
+        submodules = prefix_submodules(self.unet, first)
         if not submodules:
             return {}
         chunks: list[dict[str, torch.Tensor]] = []
         for rows in self._chunks(noisy):
             outputs: dict[str, Any] = {}
-            # The pass ends before the prompt is read.
-            shape = (len(noisy[rows]), 1, self.text_width)
-            unread = torch.zeros(shape, device=self.device, dtype=self.dtype)
-            with record_outputs(self._submodules_by_name(submodules), outputs):
-                self.unet(noisy[rows].to(self.device, self.dtype), timestep, unread, return_dict=False)
+            if prompt is None:
+                # The pass ends before the prompt is read.
+                prompt = Conditioning(torch.zeros(1, self.text_width, device=self.device))
+            prompts = [prompt] * len(noisy[rows])
+            states = torch.stack([each.states for each in prompts]).to(self.dtype)
+            with (
+                record_outputs(self._submodules_by_name(submodules), outputs),
+                shift_timestep_embedding(self.unet, prompts),
+            ):
+                self.unet(noisy[rows].to(self.device, self.dtype), timestep, states, return_dict=False)
             chunks.append(flatten_outputs(outputs))
         if not chunks:
             return {}

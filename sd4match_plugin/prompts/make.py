@@ -10,7 +10,7 @@ import torch
 from baselines.networks.stored_tensors import load_or_compute
 from baselines.sources import DINOV2, STABLE_DIFFUSION_2_1
 from baselines.stable_diffusion.card import Card
-from baselines.stable_diffusion.conditioning import Conditioning, TokenEmbeddings
+from baselines.stable_diffusion.conditioning import Conditioning, PairEmbeddings, TokenEmbeddings
 from baselines.stable_diffusion.text_encoder import TextEncoder
 from harness.caching.array_store import Store
 from harness.caching.lru import ByteLRU, Tensors, tensor_bytes
@@ -81,15 +81,23 @@ class ConditionalPrompt:
     store: Store | None = None
 
     @torch.no_grad()
-    def __call__(self, category: str, images: tuple[ImageRequest, ...]) -> TokenEmbeddings | PairPrompt:
+    def __call__(self, category: str, images: tuple[ImageRequest, ...]) -> PairEmbeddings | PairPrompt:
         """Returns the prompt of source and target."""
-        source, target = (self._descriptor(image)[None] for image in images)
+        source, target = images
         if self.module.config.inputs == "pair":
-            return self._embeddings(self.module(source, target))
-        return PairPrompt(self._embeddings(self.module(source)), self._embeddings(self.module(target)))
+            return PairEmbeddings(self._rows(source, target), self.alone)
+        return PairPrompt(*(PairEmbeddings(self._rows(image), self.alone) for image in images))
 
-    def _embeddings(self, rows: torch.Tensor) -> TokenEmbeddings:
-        return TokenEmbeddings(assemble(rows, self.boundaries)[0])
+    @torch.no_grad()
+    def alone(self, image: ImageRequest) -> TokenEmbeddings:
+        """Returns the prompt of a picture that is paired with itself; for inputs `image`, its own."""
+        images = (image, image) if self.module.config.inputs == "pair" else (image,)
+        return TokenEmbeddings(self._rows(*images))
+
+    def _rows(self, *images: ImageRequest) -> torch.Tensor:
+        """(77, D) token embeddings."""
+        rows = self.module(*(self._descriptor(image)[None] for image in images))
+        return assemble(rows, self.boundaries)[0]
 
     def _descriptor(self, image: ImageRequest) -> torch.Tensor:
         def describe() -> torch.Tensor:

@@ -158,7 +158,7 @@ def test_a_picture_begins_once_whatever_its_prompts(monkeypatch):
     monkeypatch.setattr(
         make.backbone,
         "run_prefix",
-        lambda noisy, timestep: (prefix_lengths.append(len(noisy)), original(noisy, timestep))[1],
+        lambda noisy, *rest: (prefix_lengths.append(len(noisy)), original(noisy, *rest))[1],
     )
     plain = extractor("image")
     with torch.inference_mode():
@@ -186,7 +186,7 @@ def test_a_prompt_that_shifts_the_timestep_begins_anew(monkeypatch):
     make, plain = extractor(), extractor("image")
     shifted = image_request(1, 1, time=torch.ones(make.backbone.card.time_width))
     monkeypatch.setattr(
-        make.backbone, "run_prefix", lambda noisy, timestep: pytest.fail("began without the prompt's time")
+        make.backbone, "run_prefix", lambda *_: pytest.fail("began without the prompt's time")
     )
     with torch.inference_mode():
         assert torch.equal(make.extract([shifted])[0].data, plain.extract([shifted])[0].data)
