@@ -34,6 +34,9 @@ def average_draws(states: Mapping[str, torch.Tensor], draws: int) -> dict[str, t
     Args:
         states: an image's draws are adjacent.
     """
+    if draws == 1:
+        # A mean may lie otherwise in memory, and other kernels round otherwise.
+        return dict(states)
     averaged = {}
     for name, state in states.items():
         # Averages are taken in single precision, whatever the network's is.

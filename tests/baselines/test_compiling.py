@@ -136,6 +136,21 @@ def test_a_block_that_is_read_inside_runs_as_it_was_written(graphs):
     assert (len(outputs), len(graphs)) == (1, 2)
 
 
+def test_a_block_runs_as_it_was_written_while_a_forward_inside_is_replaced(graphs):
+    network, inputs = blocks_and_inputs()
+    compile_blocks(network, DIFFUSION_BLOCKS)
+    attention = network.attention.attn1
+    network(*inputs)
+    compiled_before, outputs = len(graphs), []
+    usual = attention.forward
+    attention.forward = lambda *args, **kwargs: outputs.append(args) or usual(*args, **kwargs)
+    network(*inputs)
+    assert (len(outputs), len(graphs)) == (1, compiled_before)
+    del attention.forward
+    network(*inputs)
+    assert (len(outputs), len(graphs)) == (1, compiled_before)
+
+
 def test_a_compiled_diffusion_still_stops_at_the_last_place(graphs):
     fast, plain = StableDiffusion(PIPELINE, compiled=True), StableDiffusion(PIPELINE)
     torch.manual_seed(0)

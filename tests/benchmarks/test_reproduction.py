@@ -8,12 +8,14 @@ import pytest
 import reproduction
 import torch
 from click.testing import CliRunner
+from cpm_counts import count
 from measuring import flops_of
 from reproduction_runs import RUNS, SPAIR_TEST, Units, fewest_pictures, total
 from shape_counts import ShapesOnly, TransformerShape, peak_of
 from support.paths import ROOT
 
 from baselines.stable_diffusion.backbone import StableDiffusion
+from baselines.stable_diffusion.sparing import average_draws
 from baselines.weights import BUNDLED
 
 FOLDER = BUNDLED / "stable-diffusion"
@@ -50,6 +52,32 @@ def test_a_picture_is_counted_as_it_is_computed(shapes, real):
 def test_what_comes_before_the_prompt_is_a_part_of_it(shapes):
     whole = flops_of(lambda: shapes.read_level(LEVEL, 1, 2))
     assert 0 < flops_of(lambda: shapes.begin(1, 2)) < whole / 2
+
+
+@pytest.mark.parametrize(
+    "params", [{}, {"ensemble": 2}, {"prompt_from": "mid-block"}, {"draws_averaged": "prompt"}]
+)
+def test_an_option_of_cpm_is_counted_as_it_is_computed(real, params):
+    """Pass by pass, as the extractor runs them: begun once a picture, and ended once a picture of a pair."""
+    side = real.card.native // real.card.factor
+    draws = params.get("ensemble", 8)
+    first = real.card.prompted["mid-block"] if "prompt_from" in params else None
+    prompt, level = real.condition(""), real.card.levels[LEVEL]
+    with torch.no_grad():
+        noisy = torch.zeros(draws, 4, side, side)
+        prefix = {}
+        begun = flops_of(lambda: prefix.update(real.run_prefix(noisy, 50, prompt, first)))
+        if "draws_averaged" in params:
+            prefix, noisy, draws = average_draws(prefix, draws), noisy[:1], 1
+        ended = flops_of(
+            lambda: real.mean_activations(noisy, 50, [prompt] * draws, level, draws, prefix_outputs=prefix)
+        )
+        encoded = flops_of(lambda: real.posterior(torch.zeros(1, 3, real.card.native, real.card.native)))
+        text = flops_of(lambda: real.embedding_states(torch.zeros(1, 77, real.text_width)))
+    counted = count(FOLDER, params)
+    assert counted.picture == pytest.approx((encoded + begun + (text if first else 0)) / 1e9)
+    assert counted.pair == pytest.approx((2 * ended + text) / 1e9)
+    assert counted.of_pair(20) == pytest.approx(counted.pair + counted.picture / 10)
 
 
 def test_a_prompt_is_counted_as_it_is_computed(shapes, real):
