@@ -2,88 +2,35 @@
 
 `python benchmarks/cpm_options.py --out results/performance/cpm-options.md`, with `--configs` a pipeline of
 Stable Diffusion 2-1 without weights for the counts at its shapes. Half an hour on one core. PCK is that of
-all pairs of `shapes` with the bundled networks; cells that `--work` has already are not computed again.
+all pairs of `shapes` with the bundled networks. `--work` keeps cells and seconds: what is there is not
+measured again, so that `--only seconds` may have an idle machine to itself.
 """
 
 from __future__ import annotations
 
 import statistics
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
-import published
 import report
 import torch
-from agreement import locate_as_published
+from cpm_choices import METHOD, OPTIONS, Option
 from cpm_counts import Counted, count
-from cpm_stages import CpmStages
-from ours import Setup, localizer_of
-from workloads import Extent, write_folder
+from cpm_seconds import MANY, PUBLISHED, PUBLISHED_PAIRS, measure_seconds
 
 import harness
-from baselines.sources import STABLE_DIFFUSION_2_1
 from harness.environment import hardware, package_versions
-from harness.preprocess import stretched_maps
-from harness.running.predict import make_pair_features
-from harness.running.resources import Resources
-from harness.running.run_cell import run_cell
-from harness.specs import Scalar
-
-METHOD = "sd4match-cpm"
 
 ALPHA = 0.1
 
-MANY = Extent(1, 11, 110, 160, 120)
-"""All ordered pairs of eleven pictures: each is in twenty of them."""
-
-PUBLISHED_PAIRS = 8
+AVERAGING = "image"
+"""The protocol's own."""
 
 TINY = Path(__file__).parents[1] / "baselines" / "tiny" / "weights" / "stable-diffusion"
-
-
-@dataclass(frozen=True, eq=False)
-class Option:
-    """A way to run the method.
-
-    Attributes:
-        params: values of `--set`; none for the method itself.
-    """
-
-    params: Mapping[str, Scalar] = field(default_factory=dict)
-    precision: str = "fp32"
-
-    @property
-    def text(self) -> str:
-        """As it stands on a command line."""
-        parts = [f'--set {name}="{value}"' for name, value in self.params.items()]
-        if self.precision != "fp32":
-            parts.append(f"--precision {self.precision}")
-        return f"`{' '.join(parts).replace(chr(34), chr(39))}`" if parts else "the method"
-
-    @property
-    def folder(self) -> str:
-        """Name of a folder for its results."""
-        values = [f"{name}-{value}".replace(" ", "-") for name, value in self.params.items()]
-        return "-".join([*values, self.precision])
-
-
-EARLY: Mapping[str, Scalar] = {"draws_averaged": "prompt"}
-
-OPTIONS = (
-    Option(),
-    *(Option({"ensemble": draws}) for draws in (4, 2, 1)),
-    Option(precision="bf16"),
-    Option({"prompt_from": "mid-block"}),
-    Option({"prompt_from": "up-block 1"}),
-    Option(EARLY),
-    Option({"prompt_from": "mid-block", **EARLY}),
-    Option({"prompt_from": "up-block 1", **EARLY}),
-)
 
 
 @dataclass(frozen=True)
@@ -98,86 +45,44 @@ class Measured:
     difference_high: float = 0.0
 
 
-def measure_pck(work: Path, options: Sequence[Option], limit: int | None) -> dict[Option, Measured]:
-    """Runs every option on `shapes` and compares it with the first."""
+def measure_pck(
+    work: Path, options: Sequence[Option], limit: int | None, only_finished: bool = False
+) -> dict[Option, Measured]:
+    """Runs every option on `shapes` and compares it with the first.
+
+    Args:
+        only_finished: leaves out options that `work` has no finished cell of.
+    """
     measured = {}
     for option in options:
         out = work / "pck" / option.folder
+        if only_finished and not list(out.glob("*/record.json")):
+            continue
         harness.run(METHOD, params=option.params, precision=option.precision, out=out, limit=limit)  # type: ignore[arg-type]
         scores = harness.scores(out)
-        (score,) = scores[scores["alpha"] == ALPHA].to_dict("records")
+        (score,) = _of_all(scores[scores["averaging"] == AVERAGING])
         values = [score["pck"], score["low"], score["high"]]
         if option is not options[0]:
-            rows = harness.compare(work / "pck" / options[0].folder, out, alphas=ALPHA).to_dict("records")
-            values += [rows[0][name] for name in ("difference", "low", "high")]
+            (row,) = _of_all(harness.compare(work / "pck" / options[0].folder, out, alphas=ALPHA))
+            values += [row[name] for name in ("difference", "low", "high")]
         measured[option] = Measured(*values)
         click.echo(f"bench: {option.text}: {measured[option]}", err=True)
     return measured
 
 
-def measure_seconds(work: Path, options: Sequence[Option], repeats: int) -> dict[Option | str, float]:
-    """Median processor seconds a pair of whole evaluations and of the published way, which alternate.
-
-    Our evaluation loads DINOv2 and encodes all pictures; the backbone is loaded before, as the published one.
-    """
-    data = write_folder(work / "data", MANY)
-    taken: dict[Option | str, list[float]] = {}
-    plain = Setup(data, work)
-    features = _PublishedFeatures(plain)
-    for number in range(repeats):
-        for option in options:
-            setup = replace(plain, precision=option.precision)
-            prepared = setup.resolve(METHOD, f"seconds/{number}", **option.params)
-            setup.backbone(prepared)
-            begun = time.process_time()
-            record = run_cell(Resources(setup.host, prepared.options, setup.shared), prepared)
-            seconds = time.process_time() - begun
-            if record.status != "ok" or record.provenance is None:
-                raise RuntimeError(f"{option.text}: {record.error or record.failures[:1]}")
-            taken.setdefault(option, []).append(seconds / record.provenance.computed_pairs)
-        taken.setdefault("published", []).append(features.seconds())
-        said = {key if isinstance(key, str) else key.text: values[-1] for key, values in taken.items()}
-        click.echo(f"bench: processor seconds a pair: {said}", err=True)
-    return {key: statistics.median(values) for key, values in taken.items()}
-
-
-class _PublishedFeatures:
-    """The published way on a few pairs: it computes all of each pair anew."""
-
-    def __init__(self, setup: Setup) -> None:
-        prepared = setup.resolve(METHOD)
-        self._diffusion = published.Diffusion(
-            prepared.weights.paths[STABLE_DIFFUSION_2_1], setup.device, setup.precision
-        )
-        self._backbone, _ = setup.backbone(prepared)
-        self._prompt: Any = make_pair_features(prepared, setup.shared).prompt
-        self._localizer = localizer_of(prepared)
-        pairs = list(prepared.index.pairs.values())[:PUBLISHED_PAIRS]
-        self._batch = [(pair, CpmStages._pair_requests(pair, prepared.index)) for pair in pairs]
-
-    def seconds(self) -> float:
-        """Processor seconds a pair."""
-        begun = time.process_time()
-        for number in range(len(self._batch)):
-            self.pair(number)
-        return (time.process_time() - begun) / len(self._batch)
-
-    def pair(self, number: int = 0) -> None:
-        """Finds the points of one pair."""
-        pair, requests = self._batch[number]
-        with torch.inference_mode():
-            states = self._backbone.condition(self._prompt.make(pair.category, requests)).states
-            maps = published.sd4match_maps(self._diffusion, [request.image for request in requests], states)
-            square = (self._diffusion.side, self._diffusion.side)
-            frames = stretched_maps(torch.stack(maps), requests, square)
-            locate_as_published(maps, frames, torch.from_numpy(pair.source_points), self._localizer)
+def _of_all(frame: Any) -> list[dict[str, Any]]:
+    """The rows of all points at the threshold."""
+    rows: list[dict[str, Any]] = frame[(frame["alpha"] == ALPHA) & (frame["slice"] == "all")].to_dict(
+        "records"
+    )
+    return rows
 
 
 def render(
     options: Sequence[Option],
     pck: Mapping[Option, Measured],
-    seconds: Mapping[Option | str, float],
-    counts: Mapping[str, Mapping[Option | str, Counted]],
+    seconds: Mapping[str, Sequence[float]],
+    counts: Mapping[str, Mapping[str, Counted]],
 ) -> str:
     """The table, an option a row."""
     header = ["option", f"PCK @{ALPHA:.2f}", "of the method's", "processor s/pair", "published : this"]
@@ -185,7 +90,7 @@ def render(
     header += [f"published : this, {name}" for name in counts]
     rows = []
     for option in options:
-        score, taken = pck[option], seconds[option]
+        score, taken = pck[option], statistics.median(seconds[option.folder])
         half = (score.high - score.low) / 2
         difference = "–"
         if option is not options[0]:
@@ -193,12 +98,22 @@ def render(
                 f"{score.difference:+.2f} ({score.difference_low:+.2f} to {score.difference_high:+.2f})"
             )
         row = [option.text, f"{score.pck:.1f} ±{half:.1f}", difference, f"{taken:.4f}"]
-        row.append(f"{seconds['published'] / taken:.1f}")
-        row += [f"{counted[option].of_pair(20):.4g}" for counted in counts.values()]
+        row.append(f"{statistics.median(seconds[PUBLISHED]) / taken:.1f}")
+        row += [f"{counted[option.folder].of_pair(20):.4g}" for counted in counts.values()]
         for counted in counts.values():
-            row.append(f"{counted['published'].of_pair(20) / counted[option].of_pair(20):.1f}")
+            row.append(f"{counted[PUBLISHED].of_pair(20) / counted[option.folder].of_pair(20):.1f}")
         rows.append(row)
     return report.plain(header, rows)
+
+
+def _pck_cells(score: Measured | None, is_method: bool) -> tuple[str, str]:
+    """PCK and the difference, as the table has them."""
+    if score is None:
+        return "not measured", "not measured"
+    pck = f"{score.pck:.1f} ±{(score.high - score.low) / 2:.1f}"
+    if is_method:
+        return pck, "–"
+    return pck, f"{score.difference:+.2f} ({score.difference_low:+.2f} to {score.difference_high:+.2f})"
 
 
 @click.command()
@@ -206,20 +121,37 @@ def render(
 @click.option("--work", type=click.Path(path_type=Path, file_okay=False), help="Keeps what ran.")
 @click.option("--limit", type=int, help="Only N pairs for PCK: not a measurement.")
 @click.option("--repeats", default=3, show_default=True, help="Timed evaluations of each option.")
+@click.option("--only", type=click.Choice(["pck", "seconds"]), help="Measures this into --work, and ends.")
+@click.option(
+    "--finished", is_flag=True, help="Only the cells that --work has; the table says what is missing."
+)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Also written here.")
-def main(configs: Path | None, work: Path | None, limit: int | None, repeats: int, out: Path | None) -> None:
+def main(
+    configs: Path | None,
+    work: Path | None,
+    limit: int | None,
+    repeats: int,
+    only: str | None,
+    finished: bool,
+    out: Path | None,
+) -> None:
     """Measure all options."""
     torch.set_num_threads(1)
+    if only and not work:
+        raise click.UsageError("--only needs --work, which keeps what is measured")
     with tempfile.TemporaryDirectory() as name:
         folder = work or Path(name)
-        pck = measure_pck(folder, OPTIONS, limit)
-        seconds = measure_seconds(folder, OPTIONS, repeats)
+        pck = measure_pck(folder, OPTIONS, limit, finished) if only != "seconds" else {}
+        seconds = measure_seconds(folder, OPTIONS, repeats) if only != "pck" else {}
+    if only:
+        return
     shapes = {"tiny": TINY} | ({"SD 2-1": configs} if configs else {})
     counts = {}
     for network, path in shapes.items():
-        found: dict[Option | str, Counted] = {option: count(path, option.params) for option in OPTIONS}
-        found["published"] = count(path, None)
+        found = {option.folder: count(path, option.params) for option in OPTIONS}
+        found[PUBLISHED] = count(path, None)
         counts[network] = found
+    timed = max(map(len, seconds.values()))
     machine, versions = hardware("cpu"), package_versions()
     parts = [
         "# SD4Match-CPM: processor seconds against PCK",
@@ -229,7 +161,7 @@ def main(configs: Path | None, work: Path | None, limit: int | None, repeats: in
         f"PCK: {limit or 'all 600'} pairs of `shapes`, bundled networks, 95 % intervals; the difference is "
         "paired, on the same pairs. Processor seconds: one thread, whole evaluations of "
         f"{MANY.images} pictures in {MANY.pairs} pairs, so that each picture is in 20, DINOv2's loading and "
-        f"all pictures' encoding included; medians of {repeats} that alternate. Published: the authors' way, "
+        f"all pictures' encoding included; medians of {timed} that alternate. Published: the authors' way, "
         f"written plainly (`benchmarks/published.py`), on {PUBLISHED_PAIRS} of those pairs. GFLOP: "
         "convolutions, matrix products and attention of VAE, U-Net and text encoder, counted by shape, with "
         "each picture's share of what is computed once where it is in 20 pairs.",
