@@ -90,15 +90,9 @@ def render(
     header += [f"published : this, {name}" for name in counts]
     rows = []
     for option in options:
-        score, taken = pck[option], statistics.median(seconds[option.folder])
-        half = (score.high - score.low) / 2
-        difference = "–"
-        if option is not options[0]:
-            difference = (
-                f"{score.difference:+.2f} ({score.difference_low:+.2f} to {score.difference_high:+.2f})"
-            )
-        row = [option.text, f"{score.pck:.1f} ±{half:.1f}", difference, f"{taken:.4f}"]
-        row.append(f"{statistics.median(seconds[PUBLISHED]) / taken:.1f}")
+        row = [option.text, *_pck_cells(pck.get(option), option is options[0])]
+        taken = statistics.median(seconds[option.folder])
+        row += [f"{taken:.4f}", f"{statistics.median(seconds[PUBLISHED]) / taken:.1f}"]
         row += [f"{counted[option.folder].of_pair(20):.4g}" for counted in counts.values()]
         for counted in counts.values():
             row.append(f"{counted[PUBLISHED].of_pair(20) / counted[option.folder].of_pair(20):.1f}")
@@ -161,7 +155,7 @@ def main(
         f"PCK: {limit or 'all 600'} pairs of `shapes`, bundled networks, 95 % intervals; the difference is "
         "paired, on the same pairs. Processor seconds: one thread, whole evaluations of "
         f"{MANY.images} pictures in {MANY.pairs} pairs, so that each picture is in 20, DINOv2's loading and "
-        f"all pictures' encoding included; medians of {timed} that alternate. Published: the authors' way, "
+        f"all pictures' encoding included; {timed} of each in turn, medians. Published: the authors' way, "
         f"written plainly (`benchmarks/published.py`), on {PUBLISHED_PAIRS} of those pairs. GFLOP: "
         "convolutions, matrix products and attention of VAE, U-Net and text encoder, counted by shape, with "
         "each picture's share of what is computed once where it is in 20 pairs.",
