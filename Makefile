@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= results
 
-.PHONY: demo test test-survival test-cluster test-docs test-wheel docs docs-reference bench bench-gpu bench-precision bench-coverage bench-leaderboard lint clean
+.PHONY: demo test test-survival test-cluster test-docs test-wheel docs docs-reference bench bench-gpu bench-growth bench-precision bench-coverage bench-leaderboard lint clean
 
 demo: .venv/installed
 	$(BIN)/bench run --methods sd4match-cpm,dift --out $(OUT)
@@ -45,6 +45,10 @@ bench: .venv/developed
 # Ours and the published way on one GPU: eight minutes, nothing to download.
 bench-gpu: .venv/developed
 	$(BIN)/python benchmarks/gpu.py $(ARGS)
+
+# How seconds and memory of commands grow, to twice SPair-71k's size. Half an hour.
+bench-growth: .venv/developed
+	$(BIN)/python benchmarks/growth_of_commands.py $(ARGS)
 
 bench-precision: .venv/developed
 	$(BIN)/python benchmarks/precision.py $(ARGS)
