@@ -39,7 +39,7 @@ def test_a_method_is_shown_on_one_page(page):
         "  its options       sigma=7.0, temperature=0.04, relative_to=48, normalize=true",
         "  image fed         96 x 96 with --weights tiny",
         "  supervision       keypoints",
-        "  timestep   50            diffusion timestep",
+        "  timestep        50            diffusion timestep",
         "  stable-diffusion-2-1  absent  about 5.16 GB to fetch  with tiny: tiny-stable-diffusion",
         "  sd4match-prompts      absent",
         "  spair-71k test @0.10  75.5",

@@ -191,7 +191,7 @@ def test_a_results_folder_that_cannot_be_written_to(bench, photos, tmp_path, mon
     def refused(*arguments, **options):
         raise OSError(errno.EROFS, "Read-only file system")
 
-    for name in ("mkstemp", "NamedTemporaryFile"):
+    for name in ("mkstemp", "TemporaryFile"):
         monkeypatch.setattr(harness.files.tempfile, name, refused)
     done = bench(*RUN, "--datasets", f"folder={photos}", "--out", tmp_path / "r")
     assert (done.status, done.out) == (2, "")
