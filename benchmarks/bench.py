@@ -94,10 +94,7 @@ def main(
             click.echo(f"bench: {error}", err=True)
             sys.exit(1)
     text = "\n\n".join(parts) + "\n"
-    click.echo(text, nl=False)
-    if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text, encoding="utf-8")
+    report.publish(text, out)
 
 
 def _measure(setup: Setup, scale: Scale, size: str, quick: bool) -> Iterator[str]:

@@ -161,9 +161,7 @@ def main(
         "each picture's share of what is computed once where it is in 20 pairs.",
     ]
     text = "\n\n".join(parts) + "\n"
-    click.echo(text, nl=False)
-    if out:
-        out.write_text(text, encoding="utf-8")
+    report.publish(text, out)
 
 
 if __name__ == "__main__":

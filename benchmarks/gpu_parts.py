@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -73,7 +73,6 @@ class Bench:
     scale: Scale
     report: Report
     is_true_size: bool = True
-    _stages: dict[str, Any] = field(default_factory=dict)
 
     @property
     def device(self) -> str:
@@ -87,25 +86,23 @@ class Bench:
 
     def release(self) -> None:
         """Drops all networks, and gives their memory back."""
-        self._stages.clear()
         self.__dict__.pop("diffusion", None)
         self.setup.shared.clear()
-        free_memory()
+        self.forget()
 
     def forget(self) -> None:
         """Drops what measurements of one method keep between them."""
-        self._stages.clear()
+        for name in ("_dift", "_cpm"):
+            self.__dict__.pop(name, None)
         free_memory()
 
+    @cached_property
     def _dift(self) -> DiftStages:
-        make = DiftStages
-        stages: DiftStages = self._stages.setdefault("dift", make(self.setup, self.diffusion, self.scale))
-        return stages
+        return DiftStages(self.setup, self.diffusion, self.scale)
 
+    @cached_property
     def _cpm(self) -> CpmStages:
-        make = CpmStages
-        stages: CpmStages = self._stages.setdefault("cpm", make(self.cpm, self.diffusion, self.scale))
-        return stages
+        return CpmStages(self.cpm, self.diffusion, self.scale)
 
     def add(self, *rows: Row) -> None:
         """Adds rows to the table of ratios, with the targets of a GPU in the place of a CPU's."""
@@ -139,24 +136,24 @@ class Bench:
 
     def dift_features(self) -> None:
         """Features of pictures."""
-        self.add(self._dift().features())
+        self.add(self._dift.features())
 
     def dift_points(self) -> None:
         """`argmax-original`."""
-        self.add(*self._dift().points())
+        self.add(*self._dift.points())
 
     def dift_whole(self) -> None:
         """The whole evaluation of DIFT."""
-        self.add(*self._dift().whole().rows)
+        self.add(*self._dift.whole().rows)
         self.forget()
 
     def cpm_features(self) -> None:
         """Features of pairs."""
-        self.add(self._cpm().features(), self._cpm().points())
+        self.add(self._cpm.features(), self._cpm.points())
 
     def cpm_whole(self) -> None:
         """The whole evaluation of SD4Match-CPM."""
-        self.add(*self._cpm().whole().rows)
+        self.add(*self._cpm.whole().rows)
         self.forget()
 
     def training(self) -> None:

@@ -303,10 +303,7 @@ def main(quick: bool, repeats: int, only: tuple[str, ...], out: Path | None) -> 
     with tempfile.TemporaryDirectory() as name:
         series = measure_growth(QUICK if quick else WHOLE, Path(name), repeats, only)
     text = render(series, repeats, load, (time.monotonic() - began) / 60, quick)
-    click.echo(text)
-    if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text + "\n", encoding="utf-8")
+    report.publish(text + "\n", out)
 
 
 if __name__ == "__main__":

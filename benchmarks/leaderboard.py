@@ -135,9 +135,7 @@ def main(rows: int, pairs: int | None, repeats: int, out: Path | None) -> None:
             report.plain(headers, table),
         ]
     )
-    click.echo(text)
-    if out:
-        out.write_text(text + "\n", encoding="utf-8")
+    report.publish(text + "\n", out)
 
 
 if __name__ == "__main__":

@@ -173,9 +173,7 @@ def main(configs: Path, step: bool, out: Path | None) -> None:
             "### Both ways agree\n\n" + "\n".join(f"- {line}" for line in agreements),
         ]
     text = "\n\n".join(parts) + "\n"
-    click.echo(text, nl=False)
-    if out:
-        out.write_text(text, encoding="utf-8")
+    report.publish(text, out)
 
 
 if __name__ == "__main__":

@@ -380,10 +380,7 @@ def main(
         f"; torch {versions['torch']}, diffusers {versions['diffusers']}, Python {versions['python']}."
     )
     text = f"{head}\n\n{body}\n"
-    click.echo(text, nl=False)
-    if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text, encoding="utf-8")
+    report.publish(text, out)
 
 
 if __name__ == "__main__":

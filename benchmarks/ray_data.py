@@ -316,9 +316,7 @@ def main(repeats: int, limit: float, times: bool, deaths: bool, out: Path | None
         f"when it began; units of {UNIT_PAIRS} pairs; median (least to most) of {repeats}."
     )
     text = "\n\n".join(parts) + "\n"
-    click.echo(text, nl=False)
-    if out:
-        out.write_text(text, encoding="utf-8")
+    report.publish(text, out)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import click
 from measuring import Timing
 from tabulate import tabulate
 
@@ -156,6 +158,14 @@ def seconds(value: float) -> str:
 def load() -> str:
     """Running processes, mean of the last minute; empty where the system does not say."""
     return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+
+
+def publish(text: str, out: Path | None) -> None:
+    """Prints a page, and writes it to a file where one is given."""
+    click.echo(text, nl=False)
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text, encoding="utf-8")
 
 
 def _markdown(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -88,12 +88,12 @@ class UNetActivations:
         submodules = prefix_submodules(self.unet, first)
         if not submodules:
             return {}
+        if prompt is None:
+            # The pass ends before the prompt is read.
+            prompt = Conditioning(torch.zeros(1, self.text_width, device=self.device))
         chunks: list[dict[str, torch.Tensor]] = []
         for rows in self._chunks(noisy):
             outputs: dict[str, Any] = {}
-            if prompt is None:
-                # The pass ends before the prompt is read.
-                prompt = Conditioning(torch.zeros(1, self.text_width, device=self.device))
             prompts = [prompt] * len(noisy[rows])
             states = torch.stack([each.states for each in prompts]).to(self.dtype)
             with (

@@ -240,46 +240,6 @@ def test_a_wrong_size_is_told(bench, tmp_path, value):
     assert "--cache-gb" in told.complaint
 
 
-@pytest.mark.parametrize(
-    ("scope", "size", "sizes"),
-    [("image", 8, [2, 8, 8, 2]), ("image", 1, [1] * 20), ("image", 64, [2, 18]), ("pair", 8, [1, 8, 8, 3])],
-)
-def test_the_first_pair_waits_for_no_other_picture(scope, size, sizes):
-    pairs = [(number, number + 1) for number in range(0, 20, 2)] if scope == "image" else in_order(20, 1)
-    index = a_split(pairs)
-    extractor = SeenPairs() if scope == "pair" else Seen()
-    features = PairFeatures(index, extractor, scope, batch_size=size)
-    for pair in index.pairs.values():
-        features(pair)
-    assert extractor.sizes == sizes
-
-
-class Seen(Watched):
-    """Remembers how many it was asked for at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sizes: list[int] = []
-
-    def extract(self, requests: list[ImageRequest]) -> list[FeatureMap]:
-        self.sizes.append(len(requests))
-        return super().extract(requests)
-
-
-class SeenPairs(WatchedPairs):
-    """The same for pairs."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sizes: list[int] = []
-
-    def extract_pairs(
-        self, requests: list[tuple[ImageRequest, ImageRequest]]
-    ) -> list[tuple[FeatureMap, ...]]:
-        self.sizes.append(len(requests))
-        return super().extract_pairs(requests)
-
-
 class Narrow(Watched):
     """Runs out of memory with more than `room` pictures at once."""
 
@@ -293,6 +253,25 @@ class Narrow(Watched):
         if len(requests) > self.room:
             raise self.error
         return super().extract(requests)
+
+
+class NarrowPairs(Narrow, WatchedPairs):
+    """The same for pairs."""
+
+
+@pytest.mark.parametrize(
+    ("scope", "size", "sizes"),
+    [("image", 8, [2, 8, 8, 2]), ("image", 1, [1] * 20), ("image", 64, [2, 18]), ("pair", 8, [1, 8, 8, 3])],
+)
+def test_the_first_pair_waits_for_no_other_picture(scope, size, sizes):
+    pairs = [(number, number + 1) for number in range(0, 20, 2)] if scope == "image" else in_order(20, 1)
+    index = a_split(pairs)
+    extractor = (NarrowPairs if scope == "pair" else Narrow)(1000, MemoryError())
+    features = PairFeatures(index, extractor, scope, batch_size=size)
+    for pair in index.pairs.values():
+        features(pair)
+    # Both pictures of a pair count.
+    assert extractor.asked == [each * (2 if scope == "pair" else 1) for each in sizes]
 
 
 EXHAUSTED = [
