@@ -121,8 +121,8 @@ def _pairs(
 def shorten(folder: Path, shortened: Path, pairs: int) -> Path:
     """Writes a list of a folder's first pairs, whose pictures stay where they are. Returns its folder.
 
-    A run with `--limit` computes features of pairs beside those it is limited to: batches are those of the
-    whole list.
+    A run with a large `--limit` computes features of pairs beside those it is limited to: batches are those
+    of the whole list.
     """
     content = json.loads((folder / "pairs.json").read_text(encoding="utf-8"))
     content["pairs"] = content["pairs"][:pairs]

@@ -10,6 +10,7 @@ import sys
 import threading
 import types
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -24,7 +25,7 @@ import harness.files
 from harness.cli import status
 from harness.hookspecs import hookimpl
 from harness.plugins.loading import load_plugins
-from harness.specs import ExtractorSpec
+from harness.specs import ExtractorSpec, Scope
 
 # A busy machine is no failure.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -143,6 +144,12 @@ def plugin_bench(bench_with, plugin_site):
 def photos(tmp_path) -> Path:
     """A `folder` dataset of four pictures and twelve pairs."""
     return make_photos(tmp_path / "photos")
+
+
+@pytest.fixture
+def whole_batches(monkeypatch):
+    """Cuts short lists into batches as the rest of a long list is cut: no pair has a batch of its own."""
+    monkeypatch.setattr("harness.features.items.TRIAL_PAIRS", dict.fromkeys(get_args(Scope), 0))
 
 
 @pytest.fixture

@@ -16,12 +16,13 @@ def predictable_pairs(index: SplitIndex, limit: int | None = None) -> list[str]:
     Pairs that could not be read are among them, for the report of their failure. Their category is unknown,
     and they take their turn as a category of their own, so that a short run meets them, too.
     """
-    categories: dict[str, str | None] = {}
-    for pair_id in index.pair_ids:
-        if pair_id not in index.excluded:
-            pair = index.pairs.get(pair_id)
-            categories[pair_id] = pair.category if pair else None
-    return choose_spread(categories, limit)
+    return choose_spread(_predictable_categories(index), limit)
+
+
+def first_pairs(index: SplitIndex, count: int) -> list[str]:
+    """Identifiers of the pairs that limits up to `count` choose: those of each limit come before those that
+    the next one adds."""
+    return _spread(_predictable_categories(index))[:count]
 
 
 def choose_spread(categories: Mapping[str, str | None], limit: int | None) -> list[str]:
@@ -36,6 +37,22 @@ def choose_spread(categories: Mapping[str, str | None], limit: int | None) -> li
     """
     if limit is None or limit >= len(categories):
         return list(categories)
+    chosen = set(_spread(categories)[:limit])
+    return [pair_id for pair_id in categories if pair_id in chosen]
+
+
+def _predictable_categories(index: SplitIndex) -> dict[str, str | None]:
+    """Pairs that have a valid point -> their category, None where it is unknown."""
+    categories: dict[str, str | None] = {}
+    for pair_id in index.pair_ids:
+        if pair_id not in index.excluded:
+            pair = index.pairs.get(pair_id)
+            categories[pair_id] = pair.category if pair else None
+    return categories
+
+
+def _spread(categories: Mapping[str, str | None]) -> list[str]:
+    """All pairs, in the order in which growing limits add them."""
     # By a hash, and not in the dataset's order, in which the first pairs of a category share their pictures.
     digests = {pair_id: hashlib.sha256(pair_id.encode()).digest() for pair_id in categories}
     turns: list[tuple[int, bytes, str]] = []
@@ -45,5 +62,4 @@ def choose_spread(categories: Mapping[str, str | None], limit: int | None) -> li
         turns.append((taken[category], digests[pair_id], pair_id))
         taken[category] += 1
     # A pair of each category, then a second one of each, and so on.
-    chosen = {pair_id for _, _, pair_id in sorted(turns)[:limit]}
-    return [pair_id for pair_id in categories if pair_id in chosen]
+    return [pair_id for _, _, pair_id in sorted(turns)]

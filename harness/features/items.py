@@ -2,20 +2,29 @@
 
 Which items share a batch follows from the dataset, the feature scope and the batch size alone: the distinct
 items of the split, in order of first use, cut into batches. Whatever is cached, limited or resumed, an image
-is always computed beside the same others, so that its features are the same to the byte. The first batch
-holds the first pair and nothing else: whoever tries a method waits for no other pictures.
+is always computed beside the same others, so that its features are the same to the byte. The pairs that a
+small limit chooses have batches of their own: whoever tries a method waits for no other pictures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from harness.datasets.selection import first_pairs
 from harness.datasets.splits import SplitIndex
 from harness.errors import DataError
 from harness.frames import Size
 from harness.specs import ImagePair, ImageSource, Scope
+
+TRIAL_PAIRS: Mapping[Scope, int] = {"dataset": 20, "image": 20, "category": 20, "pair": 100}
+"""Scope -> number of pairs that have batches of their own. A run limited to as many computes features of no
+other pair.
+
+Where pairs share pictures, each small batch more is one more that may have to be computed again when memory
+is short. Where each pair is computed for itself there is nothing to lose but a few large batches.
+"""
 
 
 @dataclass(frozen=True)
@@ -39,16 +48,17 @@ class ItemPlan:
     """The items of a split, cut into batches.
 
     With scope `image` there is one item per image, with `category` one per image and category, and with
-    `pair` one per pair. Item n is in batch n // `batch_size`; where the first batch has fewer, numbers are
-    left out.
+    `pair` one per pair. Item n is in batch n // `batch_size`; where a batch has fewer, numbers are left out.
     """
 
     def __init__(self, index: SplitIndex, scope: Scope, batch_size: int) -> None:
         self._index, self._scope, self.batch_size = index, scope, batch_size
-        items = self._distinct_items()
-        first = min(1 if scope == "pair" else 2, batch_size, len(items))
-        self._items = dict(enumerate(items[:first])) | dict(enumerate(items[first:], batch_size))
-        self._numbers = {item.key: number for number, item in self._items.items()}
+        self._items: dict[int, Item] = {}
+        self._numbers: dict[Hashable, int] = {}
+        for pair_id in first_pairs(index, TRIAL_PAIRS[scope]):
+            if pair_id in index.pairs:
+                self._add_batches(self._items_of(index.pairs[pair_id]))
+        self._add_batches(self._all_items())
 
     def keys(self, pair: ImagePair) -> Iterator[Hashable]:
         """Yields the key of a pair, or those of source and target.
@@ -99,16 +109,22 @@ class ItemPlan:
         batches = dict.fromkeys(number // self.batch_size for number in numbers)
         return self.items_of(batches)
 
-    def _distinct_items(self) -> list[Item]:
-        """The items of all pairs, in order of first use."""
-        items: dict[Hashable, Item] = {}
+    def _add_batches(self, items: Iterable[Item]) -> None:
+        """Adds items that are in no batch yet, beginning with a new batch."""
+        last = max(self._items, default=-1)
+        number = (last // self.batch_size + 1) * self.batch_size
+        for item in items:
+            if item.key not in self._numbers:
+                self._items[number] = item
+                self._numbers[item.key] = number
+                number += 1
+
+    def _all_items(self) -> Iterator[Item]:
+        """Yields the items of each pair, in the dataset's order."""
         for pair in self._index.pairs.values():
             # Pairs without a point are never predicted; their images would fill batches for nothing.
-            if pair.pair_id in self._index.excluded:
-                continue
-            for item in self._items_of(pair):
-                items.setdefault(item.key, item)
-        return list(items.values())
+            if pair.pair_id not in self._index.excluded:
+                yield from self._items_of(pair)
 
     def _items_of(self, pair: ImagePair) -> Iterator[Item]:
         category = self._index.prompt_category(pair)

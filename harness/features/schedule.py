@@ -3,9 +3,9 @@
 Maps come in batches, and a pair can be worked on while the batches of both its pictures are held. Batches are
 nodes of a graph and pairs are its edges; an order is a sequence of loads, with room for some nodes at a time,
 that meets every edge. The order here loads next the batch that completes the most pairs with those that are
-held. Where room is needed, it drops a batch that has no pair with the coming one, and among those the one
-with the most pairs left: a batch that is nearly done is finished before it goes, and does not come back for a
-few leftovers.
+held, for each map that it has. Where room is needed, it drops a batch that has no pair with the coming one,
+and among those the one with the most pairs left: a batch that is nearly done is finished before it goes, and
+does not come back for a few leftovers.
 """
 
 from __future__ import annotations
@@ -66,6 +66,8 @@ class _Loads:
         self._left = np.zeros(count, dtype=np.int64)
         self._gain = np.zeros(count, dtype=np.int64)
         self._live = Counter(number // batch_size for number in self._uses)
+        # For each batch: what loading it costs.
+        self._maps = np.array([max(1, self._live[batch]) for batch in range(count)])
         for pair, need in enumerate(needs):
             batches = {number // batch_size for number in need}
             for batch in batches:
@@ -94,14 +96,14 @@ class _Loads:
             yield self._load(best)
 
     def _best(self) -> int | None:
-        """The batch that completes most pairs, or that of the first pair left where no batch completes any.
+        """The batch that completes most pairs a map; where none completes any, that of the first pair left.
 
         None where no pair is left.
         """
         gain = self._gain.copy()
         gain[list(self._held)] = 0
         if len(gain) and gain.max() > 0:
-            return int(gain.argmax())
+            return int((gain / self._maps).argmax())
         while self._next < len(self._done) and self._done[self._next]:
             self._next += 1
         if self._next == len(self._done):

@@ -13,8 +13,8 @@ class EncodingSteps:
     Args:
         scope: of the features; with `pair` they follow from both images.
         step: called with the words.
-        pairs: number of pairs that are wanted. Where they are few of a split, more is encoded than they have,
-            since batches are those of the whole split.
+        pairs: number of pairs that are wanted. Beyond a trial's, more is encoded than they have, since
+            batches are those of the whole split.
     """
 
     def __init__(self, scope: Scope, step: Callable[[str], None], pairs: int) -> None:

@@ -14,6 +14,7 @@ from support.photos import make_photos, photo_list, write_list
 from support.results import predictions, the_record
 
 from harness.caching.lru import ByteLRU, tensor_bytes
+from harness.datasets.selection import predictable_pairs
 from harness.errors import ExtractionError
 from harness.features.pair_features import PairFeatures
 from harness.frames import Frame, Size
@@ -259,19 +260,38 @@ class NarrowPairs(Narrow, WatchedPairs):
     """The same for pairs."""
 
 
+SEVERAL = [(number, number + step) for number in range(0, 360, 3) for step in (1, 2)]
+"""240 pairs, two of each source."""
+
+
+@pytest.mark.parametrize("size", [1, 3, 8, 64])
 @pytest.mark.parametrize(
-    ("scope", "size", "sizes"),
-    [("image", 8, [2, 8, 8, 2]), ("image", 1, [1] * 20), ("image", 64, [2, 18]), ("pair", 8, [1, 8, 8, 3])],
+    ("scope", "limit"), [("image", 1), ("image", 7), ("image", 20), ("pair", 1), ("pair", 20), ("pair", 100)]
 )
-def test_the_first_pair_waits_for_no_other_picture(scope, size, sizes):
-    pairs = [(number, number + 1) for number in range(0, 20, 2)] if scope == "image" else in_order(20, 1)
-    index = a_split(pairs)
+def test_a_trial_computes_no_other_picture(scope, size, limit):
+    index = a_split(SEVERAL)
     extractor = (NarrowPairs if scope == "pair" else Narrow)(1000, MemoryError())
     features = PairFeatures(index, extractor, scope, batch_size=size)
-    for pair in index.pairs.values():
+    chosen = [index.pairs[pair_id] for pair_id in predictable_pairs(index, limit)]
+    for pair in features.order(chosen):
         features(pair)
+    pictures = {image for pair in chosen for image in (pair.source, pair.target)}
+    assert extractor.computed == (2 * limit if scope == "pair" else len(pictures))
     # Both pictures of a pair count.
-    assert extractor.asked == [each * (2 if scope == "pair" else 1) for each in sizes]
+    assert max(extractor.asked) <= 2
+
+
+@pytest.mark.parametrize(("scope", "whole"), [("image", 8), ("pair", 16)])
+def test_behind_the_trial_batches_are_whole(scope, whole):
+    index = a_split(SEVERAL)
+    extractor = (NarrowPairs if scope == "pair" else Narrow)(1000, MemoryError())
+    features = PairFeatures(index, extractor, scope, batch_size=8)
+    for pair in features.order(list(index.pairs.values())):
+        features(pair)
+    assert extractor.computed == (480 if scope == "pair" else 360)
+    # The last batch has what is left.
+    assert extractor.asked.count(whole) >= 17
+    assert len([asked for asked in extractor.asked if 2 < asked < whole]) <= 1
 
 
 EXHAUSTED = [
@@ -285,7 +305,7 @@ EXHAUSTED = [
 
 
 @pytest.mark.parametrize("error", EXHAUSTED, ids=lambda error: type(error).__name__)
-def test_a_batch_that_is_too_large_is_halved_once_and_for_all(error):
+def test_a_batch_that_is_too_large_is_halved_once_and_for_all(error, whole_batches):
     index = a_split(in_order(32, 1))
     narrow, roomy = Narrow(3, error), Watched()
     features = PairFeatures(index, narrow, "image", batch_size=8)
@@ -293,10 +313,10 @@ def test_a_batch_that_is_too_large_is_halved_once_and_for_all(error):
     for pair in index.pairs.values():
         for one, other in zip(features(pair), others(pair), strict=True):
             assert torch.equal(one.data, other.data)
-    assert narrow.asked == [2, 8, 4] + [2] * 15
+    assert narrow.asked == [8, 4] + [2] * 16
 
 
-def test_what_filled_the_memory_is_gone_before_the_next_try():
+def test_what_filled_the_memory_is_gone_before_the_next_try(whole_batches):
     class Block:
         """Stands for tensors of a batch."""
 
@@ -309,17 +329,17 @@ def test_what_filled_the_memory_is_gone_before_the_next_try():
             self.blocks.append(weakref.ref(held))
             return super().extract(requests)
 
-    index = a_split(in_order(10, 1))
+    index = a_split(in_order(8, 1))
     extractor = Full(2, torch.OutOfMemoryError("CUDA out of memory"))
-    PairFeatures(index, extractor, "image", batch_size=8)(list(index.pairs.values())[2])
+    PairFeatures(index, extractor, "image", batch_size=8)(next(iter(index.pairs.values())))
     assert extractor.asked == [8, 4, 2, 2, 2, 2]
 
 
-def test_another_error_is_no_reason_to_go_slower():
+def test_another_error_is_no_reason_to_go_slower(whole_batches):
     index = a_split(in_order(16, 1))
     narrow = Narrow(3, ValueError("a bad picture"))
     features = PairFeatures(index, narrow, "image", batch_size=8)
-    features(list(index.pairs.values())[2])
+    features(next(iter(index.pairs.values())))
     assert narrow.asked == [8] + [1] * 8
 
 

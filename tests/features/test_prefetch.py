@@ -73,14 +73,14 @@ def asked(features, index):
     return [one.data for pair_id in index.pairs for one in found[pair_id]]
 
 
-def test_workers_prepare_all_but_the_first_batch_and_change_nothing():
+def test_workers_prepare_all_but_the_first_batches_and_change_nothing(whole_batches):
     index, ahead, here = a_split(in_order(20, 2)), Colour(), Colour()
     one, other = (
         asked(PairFeatures(index, extractor, "image", batch_size=4, workers=workers), index)
         for extractor, workers in ((ahead, 2), (here, 0))
     )
     assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
-    assert ahead.elsewhere == [False] * 2 + [True] * 18
+    assert ahead.elsewhere == [False] * 4 + [True] * 16
     assert not any(here.elsewhere)
 
 
@@ -100,7 +100,7 @@ class Faulty(Made):
 
 
 @pytest.mark.parametrize("scope", ["image", "pair"])
-def test_what_is_wrong_with_pictures_is_told_in_the_same_words(monkeypatch, scope):
+def test_what_is_wrong_with_pictures_is_told_in_the_same_words(monkeypatch, scope, whole_batches):
     index = a_split(in_order(16, 1), Faulty)
     told, decoded = [], []
     monkeypatch.setattr(

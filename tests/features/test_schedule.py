@@ -33,13 +33,30 @@ def numbered(pairs):
     return [tuple(numbers.setdefault(image, len(numbers)) for image in pair) for pair in pairs]
 
 
+def with_small_batches(pairs):
+    """The same, but for a pair in every 300, whose maps have batches of their own."""
+    numbers = {}
+    for pair in pairs[::300]:
+        start = BATCH * (len(numbers) and max(numbers.values()) // BATCH + 1)
+        new = [image for image in pair if image not in numbers]
+        numbers |= {image: start + place for place, image in enumerate(new)}
+    start = BATCH * (max(numbers.values()) // BATCH + 1)
+    rest = [image for image in numbered_images(pairs) if image not in numbers]
+    numbers |= {image: start + place for place, image in enumerate(rest)}
+    return [tuple(numbers[image] for image in pair) for pair in pairs]
+
+
+def numbered_images(pairs):
+    return dict.fromkeys(image for pair in pairs for image in pair)
+
+
 def worked(needs, room, held=()):
     """Maps computed in the order of the steps, and most maps held; checks that every pair is done once."""
     left = Counter(number for need in needs for number in need)
-    last = max(left) + 1
+    every = set(left)
 
     def batch(number):
-        return range(number * BATCH, min(last, (number + 1) * BATCH))
+        return [one for one in range(number * BATCH, (number + 1) * BATCH) if one in every]
 
     here, computed, most, done = {one for number in held for one in batch(number) if left[one]}, 0, 0, []
     for step in steps(needs, BATCH, room, held):
@@ -59,6 +76,8 @@ def worked(needs, room, held=()):
 
 
 SORTED, FEW = numbered(sorted_by_category()), numbered(at_random(40, 600))
+
+SMALL = with_small_batches(sorted_by_category())
 
 MANY, SPARSE = numbered(at_random(500, 6000)), numbered(at_random(1500, 1500))
 
@@ -81,6 +100,13 @@ def test_few_maps_are_computed_again_within_the_room(needs, share, again):
     computed, most = worked(needs, int(share * images))
     assert computed <= again * images
     assert most <= int(share * images)
+
+
+def test_small_batches_are_not_left_behind():
+    """Few pairs need them, but few maps are in them, too."""
+    images = len({number for need in SMALL for number in need})
+    computed, _ = worked(SMALL, int(0.2 * images))
+    assert computed == images
 
 
 @pytest.mark.parametrize("needs", [SORTED, MANY, FEW])
