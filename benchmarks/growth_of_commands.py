@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -181,11 +181,13 @@ _RUN_CELLS = {"run, position": _run_cells}
 
 @dataclass(frozen=True)
 class Growing:
-    """One quantity that grows: its name, scenes and their sizes, and the commands that meet it."""
+    """One quantity that grows: its name, scenes and their sizes, the commands that meet it, and next to
+    nothing of it."""
 
     quantity: str
     scenes: Mapping[float, Scene]
     commands: Mapping[str, Command]
+    start: Scene
 
 
 def growing(amount: Amount) -> Iterator[Growing]:
@@ -194,8 +196,9 @@ def growing(amount: Amount) -> Iterator[Growing]:
     all_of_them, hog = {**_CHEAP, **_READERS}, {"run, hog": _CHEAP["run, hog"]}
     # Comparing takes two cells, however many there are.
     of_cells = {**_RUN_CELLS, **{name: _READERS[name] for name in _READERS if name != "compare"}}
-    yield Growing(PAIRS, {_pairs(share): Scene(share) for share in amount.shares}, all_of_them)
-    yield Growing(PAIRS, {_pairs(share): Scene(share) for share in amount.dift}, _DIFT)
+    start = Scene(amount.start)
+    yield Growing(PAIRS, {_pairs(share): Scene(share) for share in amount.shares}, all_of_them, start)
+    yield Growing(PAIRS, {_pairs(share): Scene(share) for share in amount.dift}, _DIFT, start)
     axes = (
         ("points a pair", {n: Scene(few, keypoints=n) for n in amount.points}, all_of_them),
         ("points a pair", {n: Scene(fewer, keypoints=n) for n in amount.points}, _DIFT),
@@ -206,7 +209,9 @@ def growing(amount: Amount) -> Iterator[Growing]:
     )
     for quantity, scenes, commands in axes:
         names = list(commands)[:1] if amount.is_trial else list(commands)
-        yield Growing(quantity, scenes, {name: commands[name] for name in names})
+        # Where cells grow, the others of the start are no start.
+        of_it = replace(start, cells=1) if quantity == "cells" else start
+        yield Growing(quantity, scenes, {name: commands[name] for name in names}, of_it)
 
 
 def _by_pixels(share: Fraction, sides: Sequence[int]) -> dict[float, Scene]:
@@ -226,14 +231,13 @@ def measure_growth(amount: Amount, folder: Path, repeats: int, only: Sequence[st
     """
     stage = Stage(folder)
     measured = []
-    start = Scene(amount.start)
-    starts: dict[Command, tuple[float, float]] = {}
+    starts: dict[tuple[Command, Scene], tuple[float, float]] = {}
     for one in growing(amount):
         if only and one.quantity not in only:
             continue
         for command in one.commands.values():
-            if command not in starts:
-                starts[command] = _least(stage, start, command, repeats, is_start=True)
+            if (command, one.start) not in starts:
+                starts[command, one.start] = _least(stage, one.start, command, repeats, is_start=True)
         stage.clear()
         costs: dict[str, list[tuple[float, float]]] = {name: [] for name in one.commands}
         for size, scene in one.scenes.items():
@@ -246,7 +250,14 @@ def measure_growth(amount: Amount, folder: Path, repeats: int, only: Sequence[st
             seconds_of_sizes, megabytes_of_sizes = zip(*costs[name], strict=True)
             sizes = list(one.scenes)
             measured.append(
-                Series(one.quantity, name, sizes, seconds_of_sizes, megabytes_of_sizes, starts[command])
+                Series(
+                    one.quantity,
+                    name,
+                    sizes,
+                    seconds_of_sizes,
+                    megabytes_of_sizes,
+                    starts[command, one.start],
+                )
             )
     return measured
 
@@ -284,8 +295,8 @@ def render(series: Sequence[Series], repeats: int, load: str, minutes: float, is
             f"pixels in 18 categories, {shape.keypoints.sum():,} keypoints; pictures made up, and so are "
             f"predictions, in {CELLS} cells where their number does not grow. Pictures grow with the pairs. "
             "Where another quantity grows there are fewer pairs. Exponent: of what comes on top of the start "
-            "(the same command on 18 pairs, runs on one of them), over the last two doublings; – where less "
-            f"than {100 * LITTLE:.0f} % of the start was added. Above {LINEAR} a line says so.",
+            "(the same command on 18 pairs, runs on one of them; one cell, where cells grow), over the last "
+            f"two doublings; – where less than {100 * LITTLE:.0f} % of the start was added. Above {LINEAR} a line says so.",
         ]
     )
 

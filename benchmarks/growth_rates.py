@@ -14,6 +14,9 @@ LINEAR = 1.1
 LITTLE = 0.2
 """Of the start: growth over the last two doublings that is not told from what two equal runs differ by."""
 
+NOISE = 0.1
+"""Of the start: what two equal runs differ by."""
+
 
 @dataclass(frozen=True)
 class Series:
@@ -59,8 +62,8 @@ def _exponent(sizes: Sequence[float], values: Sequence[float], start: float) -> 
     earlier, little = max(0, len(sizes) - 3), LITTLE * start
     if values[-1] - values[earlier] < little:
         return None
-    # What is below the start, by the machine's whim, counts as next to nothing.
-    low, high = (max(values[number] - start, little / 10) for number in (earlier, -1))
+    # A smaller difference from the start might be the machine's whim, and a quotient by it anything.
+    low, high = (max(values[number] - start, NOISE * start) for number in (earlier, -1))
     return math.log(high / low) / math.log(sizes[-1] / sizes[earlier])
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from growing_data import spair_shaped
-from growth_of_commands import Amount, Scene, Stage, growing, main
+from growth_of_commands import CELLS, Amount, Scene, Stage, growing, main
 from growth_rates import Series, conclude, tabulate_series
 from leaderboard import Cost
 from support.markdown import cells_of_markdown
@@ -59,6 +59,17 @@ def test_what_hardly_grows_has_no_exponent():
     flat = _series((3.0, 3.1, 3.2))
     assert flat.time_exponent is None and flat.memory_exponent is None
     assert cells_of_markdown(tabulate_series([flat]))[2][5] == "–"
+
+
+def test_noise_at_the_start_makes_no_exponent():
+    """Two equal runs differ by a tenth: 2.01 s are the start's 2, and no quotient by 0.01 says anything."""
+    assert _series((2.01, 2.1, 2.8)).time_exponent == pytest.approx(1)
+    assert _series((2.01, 2.1, 6.0)).verdict == "worse than linear: seconds"
+
+
+def test_where_cells_grow_the_start_has_one():
+    starts = {one.quantity: one.start.cells for one in growing(LITTLE)}
+    assert starts == {**dict.fromkeys(starts, CELLS), "cells": 1}
 
 
 def test_what_is_worse_is_concluded_with_pairs_and_with_the_rest():
