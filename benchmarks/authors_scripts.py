@@ -54,6 +54,17 @@ RECURRING = Workload(lambda: among(20, 200))
 """Each picture is in 20 pairs."""
 
 
+def there_and_back(workload: Workload) -> Workload:
+    """A list and behind it all of its pairs again, the other way round: worked on in this order, it needs all
+    maps to be kept."""
+
+    def couples() -> list[Couple]:
+        there = workload.couples()
+        return there + [Couple(target, source) for source, target in there]
+
+    return Workload(couples)
+
+
 @dataclass(frozen=True)
 class Timed:
     """One timing of an authors' script.

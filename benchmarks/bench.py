@@ -15,6 +15,7 @@ from pathlib import Path
 import agreement
 import click
 import growth
+import operators
 import report
 import startup
 import torch
@@ -115,6 +116,7 @@ def _measure(setup: Setup, scale: Scale, size: str, quick: bool) -> Iterator[str
     agreements += agreement.check_training(ours, theirs)
     _print_status("training")
     step = _print_rows(stages.training(ours, theirs))
+    shares = stages.shares(ours)
     posteriors = ours.posteriors
     # A second set of networks, and gradients: memory that later stages need.
     del ours, theirs
@@ -154,6 +156,7 @@ def _measure(setup: Setup, scale: Scale, size: str, quick: bool) -> Iterator[str
         }
     )
     yield "### Where ours goes\n\n" + _stage_table(dift.evaluation, cpm.evaluation)
+    yield f"{operators.tabulate_shares(shares)}\n\n{operators.READING}"
     for table in growths:
         yield table.render()
     if start:

@@ -296,7 +296,8 @@ def render(series: Sequence[Series], repeats: int, load: str, minutes: float, is
             f"predictions, in {CELLS} cells where their number does not grow. Pictures grow with the pairs. "
             "Where another quantity grows there are fewer pairs. Exponent: of what comes on top of the start "
             "(the same command on 18 pairs, runs on one of them; one cell, where cells grow), over the last "
-            f"two doublings; – where less than {100 * LITTLE:.0f} % of the start was added. Above {LINEAR} a line says so.",
+            f"two doublings; – where less than {100 * LITTLE:.0f} % of the start was added. Above {LINEAR} a "
+            "line says so.",
         ]
     )
 

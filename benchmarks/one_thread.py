@@ -28,11 +28,17 @@ class Seconds(NamedTuple):
 
     Attributes:
         loading: of networks, with the libraries that they need.
-        working: features and points of all pairs.
+        features, points: of all pairs.
     """
 
     loading: float
-    working: float
+    features: float
+    points: float
+
+    @property
+    def working(self) -> float:
+        """Features and points."""
+        return self.features + self.points
 
 
 def run_on_one_thread(options: Sequence[str], out: Path, source: Path | None = None) -> Seconds:
@@ -59,4 +65,4 @@ def run_on_one_thread(options: Sequence[str], out: Path, source: Path | None = N
         raise RuntimeError(f"{' '.join(options)}: exit status {process.returncode}\n{process.stderr}")
     stages = json.loads(records[0].read_text(encoding="utf-8"))["provenance"]["stages"]
     seconds = {name: float(stage["seconds"]) for name, stage in stages.items()}
-    return Seconds(seconds["load"], seconds["extract"] + seconds["locate"])
+    return Seconds(seconds["load"], seconds["extract"], seconds["locate"])

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import operators
 import published
 import torch
 from measuring import alternating, synchronise
@@ -168,6 +169,22 @@ class Stages:
             Row.of("U-Net, eight draws, DIFT (stops at the block)", "picture", passes, 1),
             Row.of("U-Net, eight draws, SD4Match (whole)", "picture", passes, 1, other="sd4match"),
         ]
+
+    def shares(self, ours: CountedTraining) -> dict[str, dict[str, float]]:
+        """Shares of the seconds of our U-Net, encoder and training step by kind of operation."""
+        setup = self._setup
+        backbone, _ = setup.backbone(setup.resolve("dift"))
+        level, prompts = backbone.card.levels["up-block 1"], [backbone.condition("")] * 8
+        pixels = torch.rand(1, 3, self._diffusion.side, self._diffusion.side) * 2 - 1
+        with torch.inference_mode():
+            latents = backbone.posterior(pixels).mean.expand(8, -1, -1, -1)
+            calls: dict[str, Callable[[], Any]] = {
+                "U-Net, eight draws": lambda: backbone.activations(latents, 261, prompts, [level]),
+                "VAE encoder": lambda: backbone.posterior(pixels),
+            }
+            found = {name: operators.shares_of(call, setup.device) for name, call in calls.items()}
+        found["sd4match-cpm, training step"] = operators.shares_of(ours.step, setup.device)
+        return found
 
     def _time(self, count_flops: bool = True, **calls: Callable[[], Any]) -> dict[str, Any]:
         return alternating(calls, self._scale.repeats, self._setup.device, count_flops)

@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 import report
 import startup
-from authors_scripts import ALL_OF_TWENTY, EVERY_FOURTH, FORTY, RECURRING, Workload
+from authors_scripts import ALL_OF_TWENTY, EVERY_FOURTH, FORTY, RECURRING, Workload, there_and_back
 from beside_authors import Beside
 from leaderboard import measure
 
@@ -63,7 +63,8 @@ class Memory(NamedTuple):
 
 
 def measure_memory(folder: Path, few: Workload = FORTY, many: Workload = EVERY_FOURTH) -> Memory:
-    """Measures it in processes of their own."""
+    """Measures it in processes of their own, on each list there and back."""
+    few, many = there_and_back(few), there_and_back(many)
     less, more = few.write(folder / "few"), many.write(folder / "many")
     bound = ["--cache-gb", str(CACHE_GB)]
     return Memory(

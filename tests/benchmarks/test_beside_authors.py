@@ -11,7 +11,7 @@ import published
 import published_points
 import pytest
 import torch
-from authors_scripts import ALL_OF_TWENTY, EVERY_FOURTH, FORTY, RECURRING, TIMED
+from authors_scripts import ALL_OF_TWENTY, EVERY_FOURTH, FORTY, RECURRING, TIMED, there_and_back
 from beside_authors import Beside, rows_of_timed, tabulate_beside
 from one_thread import Seconds, run_on_one_thread
 from ours import Setup
@@ -40,6 +40,13 @@ def test_lists_are_those_that_the_authors_scripts_were_timed_on(tmp_path):
     index = read_split(Setup(tmp_path, tmp_path).host.datasets["folder"], FORTY.write(tmp_path), "test")
     assert not index.broken
     assert sum(len(pair.keypoint_ids) for pair in index.pairs.values()) == 375
+
+
+def test_a_list_there_and_back_reads_each_map_once_more_at_its_end():
+    there, both = FORTY.couples(), there_and_back(FORTY).couples()
+    assert both[: len(there)] == there
+    assert [couple[::-1] for couple in both[len(there) :]] == there
+    assert there_and_back(FORTY).describe() == "80 pairs of 73 pictures"
 
 
 def test_each_picture_recurs_as_often_as_the_others():
@@ -106,7 +113,7 @@ def test_the_stages_of_a_run_on_one_thread_are_read_in_seconds_of_the_processor(
     (tmp_path / "harness").mkdir()
     (tmp_path / "harness" / "__init__.py").touch()
     (tmp_path / "harness" / "cli.py").write_text(PROGRAM, encoding="utf-8")
-    assert run_on_one_thread([], tmp_path / "results", tmp_path) == Seconds(loading=8, working=3)
+    assert run_on_one_thread([], tmp_path / "results", tmp_path) == Seconds(loading=8, features=2, points=1)
     with pytest.raises(RuntimeError, match="exit status 1"):
         run_on_one_thread(["--fail"], tmp_path / "others", tmp_path)
 
@@ -120,10 +127,12 @@ def _rows(ours):
 
 
 def test_the_authors_seconds_are_the_re_creations_times_what_was_found():
-    row = _rows(Seconds(loading=3.0, working=2.0))[0]
+    row = _rows(Seconds(loading=3.0, features=1.5, points=0.5))[0]
     assert row.authors == TIMED[0].recreations * 20
     assert (row.ratio, row.ratio_with_loading) == (row.authors / 2, row.authors / 5)
-    table = cells_of_markdown(tabulate_beside(_rows(Seconds(3.0, 2.0))))[2:]
+    assert row.ratio_of_networks == row.authors / 1.5
+    table = cells_of_markdown(tabulate_beside([row, *_rows(row.ours)[1:]]))[2:]
+    assert table[0][-2] == "75 %"
     assert [cells[1] for cells in table] == ["30.5", "63.9", "37.9", "59.4", "16.1", "not timed", "not timed"]
 
 
@@ -131,7 +140,7 @@ def test_targets_are_met_or_missed():
     start = Start({"first pair": 6.0}, 1)
     fast, slow = (
         {line.what.split(" ")[0]: line.verdict for line in targets(_rows(ours), start, MEMORY)}
-        for ours in (Seconds(3.0, 0.5), Seconds(3.0, 20.0))
+        for ours in (Seconds(3.0, 0.3, 0.2), Seconds(3.0, 12.0, 8.0))
     )
     assert fast["DIFT"] == "met; MISSED with our loading"
     assert (fast["CPM"], slow["CPM"], slow["Single"]) == ("met", "MISSED", "MISSED")
