@@ -15,7 +15,7 @@ from harness.frames import Size
 from harness.isolation.origin import remember_origin
 from harness.isolation.time_limit import NO_LIMIT, Call, CallLimit, reason_to_avoid
 from harness.messages import counted, one_line
-from harness.specs import FeatureMap, ImageExtractor, ImageRequest, PairExtractor
+from harness.specs import FeatureMap, ImageExtractor, ImageRequest, ImageSource, PairExtractor
 
 if TYPE_CHECKING:
     import torch
@@ -54,7 +54,7 @@ class BatchExtractor:
     ) -> None:
         self._extractor, self._is_pairwise, self._fitting = extractor, is_pairwise, batch_size
         self._limit = limit
-        self._is_told = False
+        self._is_told = self._is_flat_told = False
 
     def extract(self, tasks: Sequence[Task]) -> dict[Hashable, Maps | BenchError]:
         """Returns the maps of each item, or its error, by the items' keys."""
@@ -109,6 +109,16 @@ class BatchExtractor:
             one_line(failure),
         )
 
+    def _tell_of_flat(self, feature_map: FeatureMap, image: ImageSource) -> None:
+        """Says once that a map has the same features everywhere: its points are found, and mean nothing."""
+        if not self._is_flat_told and is_flat(feature_map):
+            self._is_flat_told = True
+            logging.getLogger(__name__).warning(
+                "bench: %s: the extractor found the same features in every cell, so that predictions on this "
+                "image, and on others like it, mean nothing; is the image blank, or are weights all zero?",
+                image.name,
+            )
+
     def _extract_in_parts(self, tasks: Sequence[Task], size: int) -> dict[Hashable, Maps | BenchError]:
         results: dict[Hashable, Maps | BenchError] = {}
         for start in range(0, len(tasks), size):
@@ -135,8 +145,9 @@ class BatchExtractor:
             raise ExtractionError(f"the extractor returned {len(results)} results for {len(batch)} requests")
         for task, maps in zip(tasks, results, strict=True):
             # As annotated: what the extractor was handed may be changed by now.
-            for size, feature_map in zip(task.item.sizes, maps, strict=True):
+            for image, size, feature_map in zip(task.item.images, task.item.sizes, maps, strict=True):
                 check_feature_map(feature_map, size)
+                self._tell_of_flat(feature_map, image)
         separate_maps: list[Maps] = []
         for maps in results:
             separate_maps.append(tuple(map(_without_batch, maps)))
@@ -189,6 +200,18 @@ def check_feature_map(result: object, original: Size) -> None:
         if not isinstance(value, torch.Tensor) or not value.is_floating_point() or not value.numel():
             raise ExtractionError(f"level {number} of the feature map is no floating-point tensor")
         _check_finite(level, f"level {number} of the feature map")
+
+
+def is_flat(feature_map: FeatureMap) -> bool:
+    """Whether a map of several cells has the same features in all of them; one with levels, which a matcher
+    reads, is never said to be."""
+    data = feature_map.data
+    if feature_map.levels or data[0].numel() == 1:
+        return False
+    first = data[:, :1, :1]
+    # One cell tells nearly every map from a flat one.
+    last_differs = bool((data[:, -1:, -1:] != first).any())
+    return not last_differs and bool((data == first).all())
 
 
 def _check_finite(tensor: torch.Tensor, noun: str) -> None:

@@ -93,6 +93,33 @@ def test_an_extractor_that_raises_on_one_picture(bench, photos, tmp_path, with_e
     assert bad == [4, 1, 1, 1, 1]
 
 
+@pytest.mark.parametrize(("flat", "lines"), [(0, 0), (1, 1), (4, 1)])
+def test_features_that_are_the_same_everywhere_are_told_once(
+    bench, photos, tmp_path, with_extractor, caplog, flat, lines
+):
+    """Such as those of a head whose weights are all zero: each of its points is found, in the first cell."""
+    seen = []
+
+    def extract(requests):
+        maps = []
+        for request in requests:
+            made = small_map(request)
+            if len(seen) < flat:
+                made.data[:] = made.data[:, :1, :1].clone()
+            elif flat:
+                # One cell alone tells it from a flat one.
+                made.data[:] = made.data[:, :1, :1].clone()
+                made.data[0, 0, 1] += 1
+            seen.append(request)
+            maps.append(made)
+        return maps
+
+    with_extractor(extract)
+    done = bench("run", "--methods", "mine", "--datasets", f"folder={photos}", "--out", tmp_path / "r")
+    assert (done.status, len(seen)) == (0, 4)
+    assert caplog.text.count("blob-photo0.png: the extractor found the same features in every cell") == lines
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

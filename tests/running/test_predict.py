@@ -118,7 +118,9 @@ def test_a_plugin_with_other_code_is_refused():
         load_spec(spec.hook, "position", spec.plugin, "baselines (correspondence-bench 0.0.1)")
 
 
-def test_predictions_are_handed_over_where_the_work_is_interrupted(with_extractor, photos, tmp_path):
+def test_predictions_are_handed_over_where_the_work_is_interrupted(
+    with_extractor, photos, tmp_path, whole_batches
+):
     import harness.cli
 
     calls = []
