@@ -192,14 +192,14 @@ def check_feature_map(result: object, original: Size) -> None:
             f"the feature map's frame is of an image of {tuple(result.frame.original)} pixels, "
             f"the image has {tuple(original)}"
         )
-    _check_finite(data, "the feature map")
+    check_finite_output(data, "the feature map")
     if not isinstance(result.levels, tuple):
         raise ExtractionError(f"levels of a feature map are a tuple, not a {type(result.levels).__name__}")
     for number, level in enumerate(result.levels):
         value: object = level
         if not isinstance(value, torch.Tensor) or not value.is_floating_point() or not value.numel():
             raise ExtractionError(f"level {number} of the feature map is no floating-point tensor")
-        _check_finite(level, f"level {number} of the feature map")
+        check_finite_output(level, f"level {number} of the feature map")
 
 
 def is_flat(feature_map: FeatureMap) -> bool:
@@ -214,7 +214,8 @@ def is_flat(feature_map: FeatureMap) -> bool:
     return not last_differs and bool((data == first).all())
 
 
-def _check_finite(tensor: torch.Tensor, noun: str) -> None:
+def check_finite_output(tensor: torch.Tensor, noun: str) -> None:
+    """Checks that what a plugin has computed is finite. Raises `ExtractionError` where it is not."""
     import torch
 
     # NaN and infinity survive a sum, which takes a tenth of the time. A sum may also overflow: look again.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.errors import BenchError, ExtractionError
-from harness.features.extraction import is_out_of_memory, release_memory
+from harness.features.extraction import check_finite_output, is_out_of_memory, release_memory
 from harness.isolation.origin import remember_origin
 from harness.isolation.time_limit import NO_LIMIT, CallLimit, reason_to_avoid
 from harness.messages import one_line
@@ -107,6 +107,4 @@ def _check_tensor(name: str, tensor: object, shape: tuple[int, ...]) -> None:
             f"{expected}: {shape} by the lattices; the matcher returned {tensor.dtype} of shape "
             f"{tuple(tensor.shape)}"
         )
-    # NaN and infinity survive a sum, which takes a tenth of the time. A sum may also overflow: look again.
-    if not torch.isfinite(tensor.sum()) and not torch.isfinite(tensor).all():
-        raise ExtractionError(f"the {name} has NaN or infinite values")
+    check_finite_output(tensor, f"the {name}")
