@@ -223,14 +223,15 @@ def _pairs(share: Fraction) -> int:
     return len(spair_shaped(share).images)
 
 
-def measure_growth(amount: Amount, folder: Path, repeats: int, only: Sequence[str] = ()) -> list[Series]:
-    """Measures each command at each size: the least of several runs.
+def measure_growth(
+    amount: Amount, folder: Path, repeats: int, only: Sequence[str] = ()
+) -> Iterator[list[Series]]:
+    """Measures each command at each size: the least of several runs. Yields the series of each quantity.
 
     Args:
         only: quantities; empty for all.
     """
     stage = Stage(folder)
-    measured = []
     starts: dict[tuple[Command, Scene], tuple[float, float]] = {}
     for one in growing(amount):
         if only and one.quantity not in only:
@@ -246,6 +247,7 @@ def measure_growth(amount: Amount, folder: Path, repeats: int, only: Sequence[st
                 seconds, megabytes = costs[name][-1]
                 click.echo(f"{one.quantity} {size:,}: {name} {seconds:.1f} s {megabytes:.0f} MB", err=True)
             stage.clear()
+        measured = []
         for name, command in one.commands.items():
             seconds_of_sizes, megabytes_of_sizes = zip(*costs[name], strict=True)
             sizes = list(one.scenes)
@@ -259,7 +261,7 @@ def measure_growth(amount: Amount, folder: Path, repeats: int, only: Sequence[st
                     starts[command, one.start],
                 )
             )
-    return measured
+        yield measured
 
 
 def _least(
@@ -312,9 +314,15 @@ def main(quick: bool, repeats: int, only: tuple[str, ...], out: Path | None) -> 
     # Threads that wait for each other count as seconds of the processor.
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
     load, began = report.load(), time.monotonic()
+    series: list[Series] = []
+    text = ""
     with tempfile.TemporaryDirectory() as name:
-        series = measure_growth(QUICK if quick else WHOLE, Path(name), repeats, only)
-    text = render(series, repeats, load, (time.monotonic() - began) / 60, quick)
+        for more in measure_growth(QUICK if quick else WHOLE, Path(name), repeats, only):
+            series += more
+            text = render(series, repeats, load, (time.monotonic() - began) / 60, quick)
+            # What is measured stays, whatever happens to the rest.
+            if out:
+                report.save(text + "\n", out)
     report.publish(text + "\n", out)
 
 

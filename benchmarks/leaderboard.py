@@ -67,7 +67,7 @@ def measure(command: Sequence[str]) -> Cost:
 def commands_on(data: Path, results: Path, page: Path) -> dict[str, list[str]]:
     """What is measured: its name in the table -> options of `bench`."""
     cells = sorted(path.name for path in results.iterdir() if path.is_dir())
-    first, second = (str(results / name) for name in cells[:2])
+    two = [str(results / name) for name in cells[:2]]
     at_hand = ["--datasets", f"folder={data}"]
     return {
         "leaderboard": ["leaderboard", str(results)],
@@ -77,7 +77,7 @@ def commands_on(data: Path, results: Path, page: Path) -> dict[str, list[str]]:
             "--averaging",
             "category-point",
         ],
-        "compare, two rows": ["compare", first, second],
+        "compare, two rows": ["compare", *two],
         "rescore": ["rescore", str(results)],
         "report": ["report", str(results), "-o", str(page), *at_hand],
     }

@@ -164,8 +164,13 @@ def publish(text: str, out: Path | None) -> None:
     """Prints a page, and writes it to a file where one is given."""
     click.echo(text, nl=False)
     if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text, encoding="utf-8")
+        save(text, out)
+
+
+def save(text: str, out: Path) -> None:
+    """Writes a page, and the folders that lead to it."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(text, encoding="utf-8")
 
 
 def _markdown(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

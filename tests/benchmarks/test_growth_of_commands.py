@@ -91,15 +91,12 @@ def test_runs_that_are_measured_are_runs_of_the_program(bench, tmp_path):
         assert (outcome.status, outcome.err) == (0, "")
 
 
-def test_the_program_tells_which_command_grows_worse_than_linear(tmp_path, monkeypatch):
+def _fake(tmp_path, monkeypatch, cost):
+    """Nothing runs: folders of made-up data say how many pairs they stand for."""
+
     def write(folder, graph):
         folder.mkdir()
         (folder / "pairs").write_text(str(len(graph.images)))
-
-    def cost(command):
-        (pairs,) = {int(file.read_text()) for file in tmp_path.rglob("pairs")}
-        # Comparing takes the square of the pairs, all else a line.
-        return Cost(0, pairs**2 / 1000 if "compare" in command else pairs, 200.0)
 
     monkeypatch.setattr("growth_of_commands.measure", cost)
     monkeypatch.setattr("growth_of_commands.WHOLE", LITTLE)
@@ -113,6 +110,15 @@ def test_the_program_tells_which_command_grows_worse_than_linear(tmp_path, monke
         ],
     )
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+
+def test_the_program_tells_which_command_grows_worse_than_linear(tmp_path, monkeypatch):
+    def cost(command):
+        (pairs,) = {int(file.read_text()) for file in tmp_path.rglob("pairs")}
+        # Comparing takes the square of the pairs, all else a line.
+        return Cost(0, pairs**2 / 1000 if "compare" in command else pairs, 200.0)
+
+    _fake(tmp_path, monkeypatch, cost)
     out = tmp_path / "growth.md"
     result = CliRunner().invoke(main, ["--only", "pairs", "--out", str(out)], catch_exceptions=False)
     assert result.exit_code == 0
@@ -121,3 +127,26 @@ def test_the_program_tells_which_command_grows_worse_than_linear(tmp_path, monke
     assert rows["compare"][-1] == "worse than linear: seconds"
     assert {row[-1] for name, row in rows.items() if name != "compare"} == {""}
     assert "Worse than linear with pairs: compare (seconds)." in text
+
+
+def test_what_is_measured_is_on_the_page_before_the_rest_fails(tmp_path, monkeypatch):
+    def cost(command):
+        if "--seeds" in command:
+            raise RuntimeError("no disk left")
+        return Cost(0, 1.0, 200.0)
+
+    _fake(tmp_path, monkeypatch, cost)
+    out = tmp_path / "new" / "growth.md"
+    with pytest.raises(RuntimeError, match="no disk left"):
+        CliRunner().invoke(main, ["--out", str(out)], catch_exceptions=False)
+    measured = {row[0] for row in cells_of_markdown(out.read_text(encoding="utf-8"))[2:]}
+    assert measured == {one.quantity for one in growing(LITTLE)} - {"cells"}
+
+
+def test_every_quantity_is_measured_from_its_start(tmp_path, monkeypatch):
+    _fake(tmp_path, monkeypatch, lambda command: Cost(0, 1.0, 200.0))
+    result = CliRunner().invoke(main, [], catch_exceptions=False)
+    rows = cells_of_markdown(result.stdout)[2:]
+    assert [(row[0], row[1]) for row in rows] == [
+        (one.quantity, name) for one in growing(LITTLE) for name in one.commands
+    ]
