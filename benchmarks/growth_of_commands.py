@@ -22,8 +22,9 @@ import click
 import report
 from growing_data import spair_shaped
 from growth_rates import LINEAR, LITTLE, Series, conclude, tabulate_series
+from kept_costs import RUNS_OF_SHORT, SHORT, KeptCosts
 from large_results import SIDES, write_pictures, write_results
-from leaderboard import commands_on, measure
+from leaderboard import Cost, commands_on, measure
 
 from harness.environment import hardware, package_versions
 from harness.plugins.loading import load_plugins
@@ -224,65 +225,72 @@ def _pairs(share: Fraction) -> int:
 
 
 def measure_growth(
-    amount: Amount, folder: Path, repeats: int, only: Sequence[str] = ()
+    amount: Amount,
+    folder: Path,
+    costs: KeptCosts,
+    repeats: int = 1,
+    quantities: Sequence[str] = (),
+    commands: Sequence[str] = (),
 ) -> Iterator[list[Series]]:
     """Measures each command at each size: the least of several runs. Yields the series of each quantity.
 
     Args:
-        only: quantities; empty for all.
+        costs: what is measured already, and what is measured now.
+        quantities, commands: only these are measured; empty for all. Others are yielded where they are kept.
     """
     stage = Stage(folder)
-    starts: dict[tuple[Command, Scene], tuple[float, float]] = {}
     for one in growing(amount):
-        if only and one.quantity not in only:
-            continue
-        for command in one.commands.values():
-            if (command, one.start) not in starts:
-                starts[command, one.start] = _least(stage, one.start, command, repeats, is_start=True)
+        is_measured = not quantities or one.quantity in quantities
+        names = [name for name in one.commands if is_measured and (not commands or name in commands)]
+        for name in names:
+            run = _runner(stage, one.start, one.commands[name], is_start=True)
+            costs.measure(_start_name(one, name), run, repeats)
         stage.clear()
-        costs: dict[str, list[tuple[float, float]]] = {name: [] for name in one.commands}
         for size, scene in one.scenes.items():
-            for name, command in one.commands.items():
-                costs[name].append(_least(stage, scene, command, repeats))
-                seconds, megabytes = costs[name][-1]
-                click.echo(f"{one.quantity} {size:,}: {name} {seconds:.1f} s {megabytes:.0f} MB", err=True)
+            for name in names:
+                costs.measure(_name(one, size, name), _runner(stage, scene, one.commands[name]), repeats)
+                least = costs.least(_name(one, size, name))
+                click.echo(f"{one.quantity} {size:,}: {name}, seconds and MB: {least}", err=True)
             stage.clear()
-        measured = []
-        for name, command in one.commands.items():
-            seconds_of_sizes, megabytes_of_sizes = zip(*costs[name], strict=True)
-            sizes = list(one.scenes)
-            measured.append(
-                Series(
-                    one.quantity,
-                    name,
-                    sizes,
-                    seconds_of_sizes,
-                    megabytes_of_sizes,
-                    starts[command, one.start],
-                )
-            )
-        yield measured
+        yield [series for name in one.commands if (series := _series(one, name, costs))]
 
 
-def _least(
-    stage: Stage, scene: Scene, command: Command, repeats: int, is_start: bool = False
-) -> tuple[float, float]:
-    """Seconds of the processor and megabytes of a command."""
-    costs = []
-    for _ in range(repeats):
+def _runner(stage: Stage, scene: Scene, command: Command, is_start: bool = False) -> Callable[[], Cost]:
+    def run() -> Cost:
         # Made anew for each run, since a finished cell is not run again.
         options = command(stage, scene)
         if is_start and options[0] == "run":
             options += ["--limit", "1"]
-        costs.append(measure([sys.executable, "-m", "harness.cli", *options]))
-    return min(cost.processor_seconds for cost in costs), min(cost.megabytes for cost in costs)
+        return measure([sys.executable, "-m", "harness.cli", *options])
+
+    return run
+
+
+def _name(one: Growing, size: float, command: str) -> str:
+    return f"{one.quantity} {size:g}: {command}"
+
+
+def _start_name(one: Growing, command: str) -> str:
+    return f"start, cells {one.start.cells}: {command}"
+
+
+def _series(one: Growing, command: str, costs: KeptCosts) -> Series | None:
+    """What is known of a command; None where a size is missing."""
+    found = [costs.least(_name(one, size, command)) for size in one.scenes]
+    start = costs.least(_start_name(one, command))
+    known = [least for least in found if least]
+    if start is None or len(known) < len(found):
+        return None
+    seconds, megabytes = zip(*known, strict=True)
+    return Series(one.quantity, command, list(one.scenes), seconds, megabytes, start)
 
 
 def render(series: Sequence[Series], repeats: int, load: str, minutes: float, is_quick: bool) -> str:
     """The page."""
     machine, versions = hardware("cpu"), package_versions()
     parts = ", ".join(f"{name} {value}" for name, value in machine.items() if name != "torch_threads")
-    runs = "one run" if repeats == 1 else f"the least of {repeats} runs"
+    runs = f"the least of {RUNS_OF_SHORT} runs where they take less than {SHORT:g} s"
+    runs += ", one run of the others" if repeats == 1 else f", of {repeats} else"
     shape = spair_shaped(Fraction(1))
     title = "# Growth of commands" + (", --quick: not a measurement" if is_quick else "")
     return "\n\n".join(
@@ -308,16 +316,36 @@ def render(series: Sequence[Series], repeats: int, load: str, minutes: float, is
 @click.option("--quick", is_flag=True, help="Little of everything: whether it works, not how it grows.")
 @click.option("--repeats", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option("--only", multiple=True, type=click.Choice(QUANTITIES), help="Only this quantity. Repeatable.")
+@click.option(
+    "--command",
+    "commands",
+    multiple=True,
+    type=click.Choice([*_CHEAP, *_DIFT, *_READERS]),
+    help="Only this command. Repeatable.",
+)
+@click.option(
+    "--work",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Keeps costs as they are measured; what it has is not measured again, and is on the page.",
+)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Also written here.")
-def main(quick: bool, repeats: int, only: tuple[str, ...], out: Path | None) -> None:
+def main(
+    quick: bool,
+    repeats: int,
+    only: tuple[str, ...],
+    commands: tuple[str, ...],
+    work: Path | None,
+    out: Path | None,
+) -> None:
     """Measure how commands' seconds and memory grow."""
     # Threads that wait for each other count as seconds of the processor.
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
     load, began = report.load(), time.monotonic()
     series: list[Series] = []
-    text = ""
+    text, amount = "", QUICK if quick else WHOLE
+    costs = KeptCosts(work, 1 if quick else RUNS_OF_SHORT)
     with tempfile.TemporaryDirectory() as name:
-        for more in measure_growth(QUICK if quick else WHOLE, Path(name), repeats, only):
+        for more in measure_growth(amount, Path(name), costs, repeats, only, commands):
             series += more
             text = render(series, repeats, load, (time.monotonic() - began) / 60, quick)
             # What is measured stays, whatever happens to the rest.

@@ -150,3 +150,21 @@ def test_every_quantity_is_measured_from_its_start(tmp_path, monkeypatch):
     assert [(row[0], row[1]) for row in rows] == [
         (one.quantity, name) for one in growing(LITTLE) for name in one.commands
     ]
+
+
+def test_a_page_has_what_other_calls_have_kept(tmp_path, monkeypatch):
+    asked = []
+
+    def cost(command):
+        asked.append(command[3])
+        return Cost(0, 100.0, 200.0)
+
+    _fake(tmp_path, monkeypatch, cost)
+    work, out = tmp_path / "costs.json", tmp_path / "growth.md"
+    for command in ("rescore", "report"):
+        words = ["--command", command, "--only", "pairs", "--work", str(work), "--out", str(out)]
+        CliRunner().invoke(main, words, catch_exceptions=False)
+    rows = cells_of_markdown(out.read_text(encoding="utf-8"))[2:]
+    assert [(row[0], row[1]) for row in rows] == [("pairs", "rescore"), ("pairs", "report")]
+    # The start and three sizes of each, once.
+    assert asked == ["rescore"] * 4 + ["report"] * 4
