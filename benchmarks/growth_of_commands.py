@@ -285,8 +285,12 @@ def _series(one: Growing, command: str, costs: KeptCosts) -> Series | None:
     return Series(one.quantity, command, list(one.scenes), seconds, megabytes, start)
 
 
-def render(series: Sequence[Series], repeats: int, load: str, minutes: float, is_quick: bool) -> str:
-    """The page."""
+def render(series: Sequence[Series], repeats: int, circumstances: str, is_quick: bool) -> str:
+    """The page.
+
+    Args:
+        circumstances: a sentence on when it was measured.
+    """
     machine, versions = hardware("cpu"), package_versions()
     parts = ", ".join(f"{name} {value}" for name, value in machine.items() if name != "torch_threads")
     runs = f"the least of {RUNS_OF_SHORT} runs where they take less than {SHORT:g} s"
@@ -297,8 +301,7 @@ def render(series: Sequence[Series], repeats: int, load: str, minutes: float, is
         [
             title,
             f"{parts}; Python {versions['python']}. Each command in a process of its own on one thread, "
-            f"{runs}. Load of the machine before: {load}. It took {minutes:.0f} minutes. "
-            "`make bench-growth`.",
+            f"{runs}. {circumstances} `make bench-growth`.",
             tabulate_series(series),
             f"**{conclude(series, PAIRS)}**",
             f"SPair-71k's shape: {len(shape.images):,} pairs of {shape.image_count:,} pictures of 500 x 375 "
@@ -306,8 +309,8 @@ def render(series: Sequence[Series], repeats: int, load: str, minutes: float, is
             f"predictions, in {CELLS} cells where their number does not grow. Pictures grow with the pairs. "
             "Where another quantity grows there are fewer pairs. Exponent: of what comes on top of the start "
             "(the same command on 18 pairs, runs on one of them; one cell, where cells grow), over the last "
-            f"two doublings; – where less than {100 * LITTLE:.0f} % of the start was added. Above {LINEAR} a "
-            "line says so.",
+            f"doubling; – where the last two added less than {100 * LITTLE:.0f} % of the start, which says "
+            f"nothing of large sizes. Above {LINEAR} a line says so.",
         ]
     )
 
@@ -347,7 +350,11 @@ def main(
     with tempfile.TemporaryDirectory() as name:
         for more in measure_growth(amount, Path(name), costs, repeats, only, commands):
             series += more
-            text = render(series, repeats, load, (time.monotonic() - began) / 60, quick)
+            minutes = (time.monotonic() - began) / 60
+            circumstances = f"Load of the machine before: {load}. It took {minutes:.0f} minutes."
+            if work:
+                circumstances = "Costs of several calls, the least of each command."
+            text = render(series, repeats, circumstances, quick)
             # What is measured stays, whatever happens to the rest.
             if out:
                 report.save(text + "\n", out)

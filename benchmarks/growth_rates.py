@@ -1,4 +1,4 @@
-"""Rates at which a command's seconds and memory grow: exponents of the last doublings."""
+"""Rates at which a command's seconds and memory grow: exponents of the last doubling."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import report
 LINEAR = 1.1
 """Exponents above are worse than linear; what is between 1 and this is told by no measurement."""
 
-LITTLE = 0.2
-"""Of the start: growth over the last two doublings that is not told from what two equal runs differ by."""
+LITTLE = 0.5
+"""Of the start: what is added over the last two doublings, below which it says nothing of large sizes."""
 
 NOISE = 0.1
 """Of the start: what two equal runs differ by."""
@@ -58,13 +58,15 @@ class Series:
 
 
 def _exponent(sizes: Sequence[float], values: Sequence[float], start: float) -> float | None:
-    """Slope between the last size and the one two before, of logarithms."""
-    earlier, little = max(0, len(sizes) - 3), LITTLE * start
-    if values[-1] - values[earlier] < little:
+    """Slope between the last size and the one before, of logarithms.
+
+    Not over more sizes: another way of computing, which begins at some size, would count as growth.
+    """
+    if len(sizes) < 2 or values[-1] - values[-min(3, len(sizes))] < LITTLE * start:
         return None
     # A smaller difference from the start might be the machine's whim, and a quotient by it anything.
-    low, high = (max(values[number] - start, NOISE * start) for number in (earlier, -1))
-    return math.log(high / low) / math.log(sizes[-1] / sizes[earlier])
+    low, high = (max(value - start, NOISE * start) for value in values[-2:])
+    return math.log(high / low) / math.log(sizes[-1] / sizes[-2])
 
 
 HEADERS = (

@@ -5,6 +5,7 @@ Nothing is timed.
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -63,8 +64,13 @@ def test_what_hardly_grows_has_no_exponent():
 
 def test_noise_at_the_start_makes_no_exponent():
     """Two equal runs differ by a tenth: 2.01 s are the start's 2, and no quotient by 0.01 says anything."""
-    assert _series((2.01, 2.1, 2.8)).time_exponent == pytest.approx(1)
-    assert _series((2.01, 2.1, 6.0)).verdict == "worse than linear: seconds"
+    assert _series((2.0, 2.01, 3.0)).time_exponent == pytest.approx(math.log2(1.0 / 0.2))
+    assert _series((2.0, 2.01, 2.9)).time_exponent is None
+
+
+def test_another_way_of_computing_from_some_size_on_is_no_growth():
+    assert _series((2.1, 6.0, 10.0)).verdict == ""
+    assert _series((2.1, 6.0, 12.0)).verdict == "worse than linear: seconds"
 
 
 def test_where_cells_grow_the_start_has_one():
