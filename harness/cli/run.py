@@ -155,7 +155,8 @@ def _parse_cache_folder(ctx: click.Context, param: click.Parameter, value: str |
     type=click.IntRange(min=1),
     default=8,
     show_default=True,
-    help="Images, or pairs, computed at once; fewer where memory is short.",
+    help="Images, or pairs, computed at once; fewer where memory is short, and for the pairs that a small "
+    "--limit chooses.",
 )
 @option(
     "--cache-gb",

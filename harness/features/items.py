@@ -1,9 +1,9 @@
 """Items, from which feature maps are computed, and the batches that they share.
 
-Which items share a batch follows from the dataset, the feature scope and the batch size alone: the distinct
-items of the split, in order of first use, cut into batches. Whatever is cached, limited or resumed, an image
-is always computed beside the same others, so that its features are the same to the byte. The pairs that a
-small limit chooses have batches of their own: whoever tries a method waits for no other pictures.
+Which items share a batch follows from the dataset, the feature scope and the batch size alone. The pairs
+that a small limit chooses have batches of their own: whoever tries a method waits for no other pictures. All
+other items of the split, in order of first use, are cut into whole batches. Whatever is cached, limited or
+resumed, an image is always computed beside the same others, so that its features are the same to the byte.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ class ItemPlan:
     def __init__(self, index: SplitIndex, scope: Scope, batch_size: int) -> None:
         self._index, self._scope, self.batch_size = index, scope, batch_size
         self._items: dict[int, Item] = {}
+        self._batches: dict[int, list[Item]] = {}
         self._numbers: dict[Hashable, int] = {}
         for pair_id in first_pairs(index, TRIAL_PAIRS[scope]):
             if pair_id in index.pairs:
@@ -95,9 +96,7 @@ class ItemPlan:
 
     def batch(self, number: int) -> Sequence[Item]:
         """The items of a batch."""
-        start = number * self.batch_size
-        numbers = range(start, start + self.batch_size)
-        return [self._items[each] for each in numbers if each in self._items]
+        return self._batches[number]
 
     def items_of(self, batches: Iterable[int]) -> Iterator[Item]:
         """Yields the items of several batches, one batch after the other."""
@@ -105,7 +104,7 @@ class ItemPlan:
             yield from self.batch(number)
 
     def items_beside(self, numbers: Iterable[int]) -> Iterator[Item]:
-        """Yields the items of the batches that hold items of these numbers, in order of first use."""
+        """Yields the items of the batches that hold items of these numbers, batches in order of first use."""
         batches = dict.fromkeys(number // self.batch_size for number in numbers)
         return self.items_of(batches)
 
@@ -116,6 +115,7 @@ class ItemPlan:
         for item in items:
             if item.key not in self._numbers:
                 self._items[number] = item
+                self._batches.setdefault(number // self.batch_size, []).append(item)
                 self._numbers[item.key] = number
                 number += 1
 

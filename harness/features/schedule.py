@@ -66,7 +66,7 @@ class _Loads:
         self._left = np.zeros(count, dtype=np.int64)
         self._gain = np.zeros(count, dtype=np.int64)
         self._live = Counter(number // batch_size for number in self._uses)
-        # For each batch: what loading it costs.
+        # For each batch: the maps that some pair reads, about what loading it costs.
         self._maps = np.array([max(1, self._live[batch]) for batch in range(count)])
         for pair, need in enumerate(needs):
             batches = {number // batch_size for number in need}

@@ -266,7 +266,8 @@ SEVERAL = [(number, number + step) for number in range(0, 360, 3) for step in (1
 
 @pytest.mark.parametrize("size", [1, 3, 8, 64])
 @pytest.mark.parametrize(
-    ("scope", "limit"), [("image", 1), ("image", 7), ("image", 20), ("pair", 1), ("pair", 20), ("pair", 100)]
+    ("scope", "limit"),
+    [("image", 1), ("image", 7), ("image", 20), ("category", 20), ("pair", 1), ("pair", 20), ("pair", 100)],
 )
 def test_a_trial_computes_no_other_picture(scope, size, limit):
     index = a_split(SEVERAL)
@@ -281,8 +282,10 @@ def test_a_trial_computes_no_other_picture(scope, size, limit):
     assert max(extractor.asked) <= 2
 
 
-@pytest.mark.parametrize(("scope", "whole"), [("image", 8), ("pair", 16)])
-def test_behind_the_trial_batches_are_whole(scope, whole):
+@pytest.mark.parametrize(
+    ("scope", "whole", "times"), [("image", 8, 40), ("category", 8, 40), ("pair", 16, 17)]
+)
+def test_behind_the_trial_batches_are_whole(scope, whole, times):
     index = a_split(SEVERAL)
     extractor = (NarrowPairs if scope == "pair" else Narrow)(1000, MemoryError())
     features = PairFeatures(index, extractor, scope, batch_size=8)
@@ -290,7 +293,7 @@ def test_behind_the_trial_batches_are_whole(scope, whole):
         features(pair)
     assert extractor.computed == (480 if scope == "pair" else 360)
     # The last batch has what is left.
-    assert extractor.asked.count(whole) >= 17
+    assert extractor.asked.count(whole) >= times
     assert len([asked for asked in extractor.asked if 2 < asked < whole]) <= 1
 
 

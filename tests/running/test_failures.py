@@ -7,6 +7,7 @@ import json
 import os
 import types
 from contextlib import contextmanager
+from dataclasses import replace
 from shutil import copytree
 
 import pytest
@@ -18,6 +19,7 @@ from support.results import predictions, the_record
 
 import harness.cli
 import harness.files
+from harness.features.extraction import is_flat
 from harness.frames import Frame, Size
 from harness.hookspecs import hookimpl
 from harness.specs import ExtractorSpec, FeatureMap, LocalizerSpec, Located, PromptSpec
@@ -93,31 +95,36 @@ def test_an_extractor_that_raises_on_one_picture(bench, photos, tmp_path, with_e
     assert bad == [4, 1, 1, 1, 1]
 
 
-@pytest.mark.parametrize(("flat", "lines"), [(0, 0), (1, 1), (4, 1)])
+@pytest.mark.parametrize(
+    ("change", "lines"),
+    [
+        (lambda data: data, 0),
+        (lambda data: data[:, :1, :1].expand_as(data), 1),
+        # The same first and last cell alone do not make a flat one.
+        (lambda data: torch.cat([data[:, :-1], data[:, :1].flip(2)], 1), 0),
+        # Of one cell there is nothing to tell.
+        (lambda data: data[:, :1, :1], 0),
+    ],
+)
 def test_features_that_are_the_same_everywhere_are_told_once(
-    bench, photos, tmp_path, with_extractor, caplog, flat, lines
+    bench, photos, tmp_path, with_extractor, caplog, change, lines
 ):
     """Such as those of a head whose weights are all zero: each of its points is found, in the first cell."""
-    seen = []
 
     def extract(requests):
-        maps = []
-        for request in requests:
-            made = small_map(request)
-            if len(seen) < flat:
-                made.data[:] = made.data[:, :1, :1].clone()
-            elif flat:
-                # One cell alone tells it from a flat one.
-                made.data[:] = made.data[:, :1, :1].clone()
-                made.data[0, 0, 1] += 1
-            seen.append(request)
-            maps.append(made)
-        return maps
+        return [replace(made, data=change(made.data).clone()) for made in map(small_map, requests)]
 
     with_extractor(extract)
     done = bench("run", "--methods", "mine", "--datasets", f"folder={photos}", "--out", tmp_path / "r")
-    assert (done.status, len(seen)) == (0, 4)
-    assert caplog.text.count("blob-photo0.png: the extractor found the same features in every cell") == lines
+    assert done.status == 0
+    assert caplog.text.count("the extractor found the same features in every cell") == lines
+
+
+def test_flat_features_that_a_matcher_reads_with_others_are_not_told():
+    data = torch.ones(3, 4, 5)
+    frame = Frame.stretched(Size(10, 8), Size(10, 8))
+    assert is_flat(FeatureMap(data, frame))
+    assert not is_flat(FeatureMap(data, frame, levels=(torch.rand(2, 2),)))
 
 
 @pytest.mark.parametrize(
