@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 
@@ -248,9 +249,11 @@ def measure_growth(
         stage.clear()
         for size, scene in one.scenes.items():
             for name in names:
-                costs.measure(_name(one, size, name), _runner(stage, scene, one.commands[name]), repeats)
-                least = costs.least(_name(one, size, name))
-                click.echo(f"{one.quantity} {size:,}: {name}, seconds and MB: {least}", err=True)
+                run = _runner(stage, scene, one.commands[name])
+                told = "" if costs.measure(_name(one, size, name), run, repeats) else ", kept"
+                seconds, megabytes = costs.least(_name(one, size, name)) or (0, 0)
+                line = f"{one.quantity} {size:,}: {name} {seconds:.1f} s {megabytes:.0f} MB{told}"
+                click.echo(line, err=True)
             stage.clear()
         yield [series for name in one.commands if (series := _series(one, name, costs))]
 
@@ -293,8 +296,9 @@ def render(series: Sequence[Series], repeats: int, circumstances: str, is_quick:
     """
     machine, versions = hardware("cpu"), package_versions()
     parts = ", ".join(f"{name} {value}" for name, value in machine.items() if name != "torch_threads")
-    runs = f"the least of {RUNS_OF_SHORT} runs where they take less than {SHORT:g} s"
-    runs += ", one run of the others" if repeats == 1 else f", of {repeats} else"
+    runs = "one run" if repeats == 1 else f"the least of {repeats} runs"
+    if not is_quick:
+        runs = f"the least of {RUNS_OF_SHORT} runs where they take less than {SHORT:g} s, else {runs}"
     shape = spair_shaped(Fraction(1))
     title = "# Growth of commands" + (", --quick: not a measurement" if is_quick else "")
     return "\n\n".join(
@@ -343,22 +347,41 @@ def main(
     """Measure how commands' seconds and memory grow."""
     # Threads that wait for each other count as seconds of the processor.
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
-    load, began = report.load(), time.monotonic()
+    began, amount = time.monotonic(), QUICK if quick else WHOLE
+    _check_measured(amount, only, commands)
+    conditions = {
+        "amount": "--quick" if quick else "whole",
+        # Each command has one thread, whatever this process has.
+        **{name: str(value) for name, value in hardware("cpu").items() if name != "torch_threads"},
+        "python": package_versions()["python"],
+    }
+    now = {"date": datetime.now(tz=UTC).date().isoformat(), "load": report.load()}
+    costs = KeptCosts(work, conditions, now, 1 if quick else RUNS_OF_SHORT)
     series: list[Series] = []
-    text, amount = "", QUICK if quick else WHOLE
-    costs = KeptCosts(work, 1 if quick else RUNS_OF_SHORT)
+    text = ""
     with tempfile.TemporaryDirectory() as name:
         for more in measure_growth(amount, Path(name), costs, repeats, only, commands):
             series += more
-            minutes = (time.monotonic() - began) / 60
-            circumstances = f"Load of the machine before: {load}. It took {minutes:.0f} minutes."
-            if work:
-                circumstances = "Costs of several calls, the least of each command."
+            begun = costs.circumstances
+            circumstances = f"Begun on {begun['date']}, load of the machine before: {begun['load']}."
+            if not work:
+                circumstances += f" It took {(time.monotonic() - began) / 60:.0f} minutes."
             text = render(series, repeats, circumstances, quick)
             # What is measured stays, whatever happens to the rest.
             if out:
                 report.save(text + "\n", out)
     report.publish(text + "\n", out)
+
+
+def _check_measured(amount: Amount, quantities: Sequence[str], commands: Sequence[str]) -> None:
+    """Raises `click.UsageError` where no command that is asked for meets a quantity that is."""
+    met = [one for one in growing(amount) if not quantities or one.quantity in quantities]
+    if commands and not any(name in one.commands for one in met for name in commands):
+        known = ", ".join(sorted({name for one in met for name in one.commands}))
+        raise click.UsageError(
+            f"{', '.join(commands)}: not measured with {', '.join(quantities) or 'any quantity'} here, only "
+            f"{known}"
+        )
 
 
 if __name__ == "__main__":

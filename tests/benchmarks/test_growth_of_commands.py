@@ -174,3 +174,10 @@ def test_a_page_has_what_other_calls_have_kept(tmp_path, monkeypatch):
     assert [(row[0], row[1]) for row in rows] == [("pairs", "rescore"), ("pairs", "report")]
     # The start and three sizes of each, once.
     assert asked == ["rescore"] * 4 + ["report"] * 4
+
+
+def test_what_is_not_measured_is_told():
+    words = ["--quick", "--only", "cells", "--command", "compare"]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 2
+    assert "compare: not measured with cells here, only run, position" in result.output
