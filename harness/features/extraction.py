@@ -16,6 +16,7 @@ from harness.isolation.origin import remember_origin
 from harness.isolation.time_limit import NO_LIMIT, Call, CallLimit, reason_to_avoid
 from harness.messages import counted, one_line
 from harness.specs import FeatureMap, ImageExtractor, ImageRequest, ImageSource, PairExtractor
+from harness.specs.extractors import is_constant
 
 if TYPE_CHECKING:
     import torch
@@ -206,12 +207,7 @@ def is_flat(feature_map: FeatureMap) -> bool:
     """Whether a map of several cells has the same features in all of them; one with levels, which a matcher
     reads, is never said to be."""
     data = feature_map.data
-    if feature_map.levels or data[0].numel() == 1:
-        return False
-    first = data[:, :1, :1]
-    # One cell tells nearly every map from a flat one.
-    last_differs = bool((data[:, -1:, -1:] != first).any())
-    return not last_differs and bool((data == first).all())
+    return not feature_map.levels and data[0].numel() > 1 and is_constant(data)
 
 
 def check_finite_output(tensor: torch.Tensor, noun: str) -> None:

@@ -53,8 +53,7 @@ class ItemPlan:
 
     def __init__(self, index: SplitIndex, scope: Scope, batch_size: int) -> None:
         self._index, self._scope, self.batch_size = index, scope, batch_size
-        self._items: dict[int, Item] = {}
-        self._batches: dict[int, list[Item]] = {}
+        self._batches: list[list[Item]] = []
         self._numbers: dict[Hashable, int] = {}
         for pair_id in first_pairs(index, TRIAL_PAIRS[scope]):
             if pair_id in index.pairs:
@@ -75,7 +74,8 @@ class ItemPlan:
 
     def key(self, number: int) -> Hashable:
         """Key of the item of a number."""
-        return self._items[number].key
+        batch, place = divmod(number, self.batch_size)
+        return self._batches[batch][place].key
 
     def number(self, key: Hashable) -> int:
         """Number of an item."""
@@ -110,12 +110,12 @@ class ItemPlan:
 
     def _add_batches(self, items: Iterable[Item]) -> None:
         """Adds items that are in no batch yet, beginning with a new batch."""
-        last = max(self._items, default=-1)
-        number = (last // self.batch_size + 1) * self.batch_size
+        number = len(self._batches) * self.batch_size
         for item in items:
             if item.key not in self._numbers:
-                self._items[number] = item
-                self._batches.setdefault(number // self.batch_size, []).append(item)
+                if number % self.batch_size == 0:
+                    self._batches.append([])
+                self._batches[-1].append(item)
                 self._numbers[item.key] = number
                 number += 1
 

@@ -13,6 +13,7 @@ from harness.frames import GridConvention
 from harness.localizers.highest_pixel import LEAST_PIXELS, Runs, Tiles
 from harness.localizers.similarity import Grid, sample, similarities
 from harness.specs import FeatureMap, Located
+from harness.specs.extractors import is_constant
 from harness.specs.lengths import unit_features
 
 GRID: GridConvention = "half-pixel"
@@ -146,14 +147,13 @@ def _original_resolution(target: FeatureMap) -> _OriginalResolution:
     rows = grid.pixel_positions(torch.arange(height), 1)
     across = _Upsampling.at(columns, data.shape[2], data)
     down = _Upsampling.at(rows, data.shape[1], data)
-    is_constant = bool((data == data[:, :1, :1]).all())
     norms = _norms_after_upsampling(data, across, down)
     tiles = None
     # A GPU upsamples all of a map sooner than it would tell what not to; other precisions round otherwise.
     is_bounded = norms.device.type == "cpu" and norms.dtype == torch.float32
     if is_bounded and norms.numel() >= LEAST_PIXELS:
         tiles = Tiles.of(Runs.of(down.lower, down.linear), Runs.of(across.lower, across.linear), norms)
-    return _OriginalResolution(across, down, norms, is_constant, tiles)
+    return _OriginalResolution(across, down, norms, is_constant(data), tiles)
 
 
 def _norm_bytes(target: _OriginalResolution) -> int:
